@@ -1,0 +1,6 @@
+-- Scans of indexes, straight from the statistics functions.
+-- privilege: none · cost: one pass over pg_class · since: 16
+SELECT /* pgadvisor */ c.oid, pg_catalog.pg_stat_get_numscans(c.oid) AS scans, pg_catalog.pg_stat_get_lastscan(c.oid) AS last_scan_at
+FROM pg_catalog.pg_class AS c
+WHERE c.relkind = 'i' AND c.oid >= 16384 AND c.relpersistence <> 't'
+LIMIT $1

@@ -1,0 +1,12 @@
+-- The server as a whole, by its own clock.
+-- privilege: none · cost: one row · since: 14
+SELECT /* pgadvisor */
+    pg_catalog.clock_timestamp() AS at,
+    pg_catalog.current_setting('server_version_num')::int4 AS version_num,
+    (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) AS system_identifier,
+    pg_catalog.pg_postmaster_start_time() AS started_at,
+    pg_catalog.pg_is_in_recovery() AS is_standby,
+    -- a crash empties all statistics and shows only here
+    greatest((SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter AS b), (SELECT w.stats_reset FROM pg_catalog.pg_stat_wal AS w)) AS shared_statistics_reset_at,
+    (SELECT count(*) FROM pg_catalog.pg_stat_replication AS r) AS standbys,
+    current_user::text AS login

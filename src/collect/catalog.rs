@@ -1,0 +1,178 @@
+//! Names and definitions of one database: read seldom, definitions only of indexes that are new or changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::column;
+use super::relations::Counters;
+use crate::limits;
+use crate::model::snapshot::{Catalog, IndexFacts, TableFacts};
+use crate::postgres::{Observe, PostgresError, queries};
+
+/// All definitions are read anew after this long: renaming a column changes one without changing its catalog rows.
+const DEFINITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// What is known of one database's names.
+#[derive(Default)]
+pub struct CatalogCache {
+    catalog: Arc<Catalog>,
+    read_at: Option<Instant>,
+    definitions: HashMap<u32, (String, String)>,
+    definitions_since: Option<Instant>,
+    /// Indexes that were being built at the last read: once a build ends, what is known of it is out of date.
+    building: Vec<u32>,
+    /// Some definitions could not be read, because somebody held a lock.
+    incomplete: bool,
+}
+
+impl CatalogCache {
+    /// What was read last.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
+    }
+
+    /// Names are read again after `every`, or after a fifth of it if there are relations without a name.
+    pub fn is_due(&self, every: Duration, counters: &Counters) -> bool {
+        let Some(age) = self.read_at.map(|at| at.elapsed()) else { return true };
+        let build_ended = || self.building.iter().any(|oid| !counters.progress.building.contains(oid));
+        if age >= every || build_ended() {
+            return true;
+        }
+        let unknown = || {
+            let tables = counters.tables.iter().any(|table| !self.catalog.tables.contains_key(&table.oid));
+            tables || counters.indexes.iter().any(|index| !self.catalog.indexes.contains_key(&index.oid))
+        };
+        let gone = || self.catalog.indexes.len() > counters.indexes.len() + self.partitioned();
+        age >= every / 5 && (self.incomplete || unknown() || gone())
+    }
+
+    /// Indexes that have no counters: those of partitioned tables.
+    fn partitioned(&self) -> usize {
+        self.catalog.indexes.values().filter(|index| index.is_partitioned).count()
+    }
+
+    /// Reads names, and the definitions that are missing.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer; what was known stays.
+    pub async fn refresh(
+        &mut self,
+        session: &Observe,
+        version_num: i32,
+        building: &[u32],
+    ) -> Result<usize, PostgresError> {
+        self.building = building.to_vec();
+        let limit = limits::RELATIONS_PER_DATABASE as i64;
+        let tables = session.rows(queries::TABLE_CATALOG.on(version_num), &[(&limit, Type::INT8)]).await?;
+        let tables: HashMap<u32, TableFacts> =
+            tables.iter().map(table_facts).map(|table| (table.oid, table)).collect();
+        let rows = session.rows(queries::INDEX_CATALOG.on(version_num), &[(&limit, Type::INT8)]).await?;
+        if self.definitions_since.is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY) {
+            self.definitions.clear();
+            self.definitions_since = Some(Instant::now());
+        }
+        self.fetch_definitions(session, version_num, &rows).await?;
+        let indexes: HashMap<u32, IndexFacts> =
+            rows.iter().map(|row| self.index_facts(row)).map(|index| (index.oid, index)).collect();
+        self.incomplete = indexes.values().any(|index| index.definition.is_none());
+        let count = tables.len() + indexes.len();
+        self.catalog = Arc::new(Catalog { tables, indexes });
+        self.read_at = Some(Instant::now());
+        Ok(count)
+    }
+
+    async fn fetch_definitions(
+        &mut self,
+        session: &Observe,
+        version_num: i32,
+        rows: &[Row],
+    ) -> Result<(), PostgresError> {
+        let versions: HashMap<u32, String> =
+            rows.iter().filter_map(|row| Some((column(row, "oid")?, column(row, "row_version")?))).collect();
+        self.definitions.retain(|oid, (version, _)| versions.get(oid) == Some(version));
+        let missing: Vec<u32> = versions
+            .keys()
+            .filter(|oid| !self.definitions.contains_key(oid))
+            .copied()
+            .take(limits::INDEX_DEFINITIONS_PER_LOOK)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = session
+            .rows(queries::INDEX_DEFINITIONS.on(version_num), &[(&missing, Type::OID_ARRAY)])
+            .await;
+        let read = match read {
+            Ok(rows) => rows,
+            // one table that is locked, or dropped just now, must not lose the look
+            Err(error) if !error.is_fatal() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for row in &read {
+            let (Some(oid), Some(definition)) = (column::<u32>(row, "oid"), column::<String>(row, "definition"))
+            else {
+                continue;
+            };
+            if let Some(version) = versions.get(&oid) {
+                self.definitions.insert(oid, (version.clone(), definition));
+            }
+        }
+        Ok(())
+    }
+
+    fn index_facts(&self, row: &Row) -> IndexFacts {
+        let flag = |name: &str| column::<bool>(row, name).unwrap_or(false);
+        let oid = column(row, "oid").unwrap_or(0);
+        let definition = self.definitions.get(&oid).map(|(_, definition)| definition.clone());
+        let mut shape: String = column(row, "shape").unwrap_or_default();
+        let has_expressions = flag("has_expressions");
+        if has_expressions || flag("has_predicate") {
+            // expressions and predicates have no shape but their text
+            match definition.as_deref().and_then(|text| text.split_once(" USING ")) {
+                Some((_, text)) => shape.push_str(text),
+                None => shape.clear(),
+            }
+        }
+        IndexFacts {
+            oid,
+            table_oid: column(row, "table_oid").unwrap_or(0),
+            schema: column(row, "schema").unwrap_or_default(),
+            name: column(row, "name").unwrap_or_default(),
+            size_bytes: column(row, "size_bytes").unwrap_or(0.0),
+            is_valid: flag("is_valid"),
+            is_ready: flag("is_ready"),
+            is_unique: flag("is_unique"),
+            is_primary: flag("is_primary"),
+            is_exclusion: flag("is_exclusion"),
+            is_clustered: flag("is_clustered"),
+            is_replica_identity: flag("is_replica_identity"),
+            has_expressions,
+            constraint: column(row, "constraint_name"),
+            supports_foreign_key: flag("supports_foreign_key"),
+            is_partition: flag("is_partition"),
+            is_partitioned: flag("is_partitioned"),
+            owned_by_extension: flag("owned_by_extension"),
+            shape,
+            definition,
+        }
+    }
+}
+
+fn table_facts(row: &Row) -> TableFacts {
+    TableFacts {
+        oid: column(row, "oid").unwrap_or(0),
+        schema: column(row, "schema").unwrap_or_default(),
+        name: column(row, "name").unwrap_or_default(),
+        kind: column::<String>(row, "kind").and_then(|kind| kind.chars().next()).unwrap_or('r'),
+        rows: column(row, "rows").unwrap_or(0.0),
+        size_bytes: column(row, "size_bytes").unwrap_or(0.0),
+        options: column(row, "options").unwrap_or_default(),
+        frozen_xid_age: column(row, "frozen_xid_age").unwrap_or(0),
+        toast_of: column(row, "toast_of"),
+        owned_by_extension: column(row, "owned_by_extension").unwrap_or(false),
+    }
+}

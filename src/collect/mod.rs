@@ -1,0 +1,187 @@
+//! One look at one server: every family of `queries/` that is due, each with its own failure. What cannot be read
+//! becomes a [`Gap`]; only a server that cannot be reached at all is an error.
+
+mod catalog;
+mod relations;
+mod server;
+mod statements;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use chrono::Utc;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSqlOwned;
+
+use crate::limits;
+use crate::model::snapshot::{DatabaseSnapshot, Snapshot};
+use crate::model::status::{Gap, Look};
+use crate::postgres::{Observe, PostgresError, Server};
+
+use catalog::CatalogCache;
+use statements::TextCache;
+
+/// Looks at one server again and again, and remembers what need not be read twice: texts, names, definitions.
+pub struct Collector {
+    name: String,
+    server: Server,
+    watches: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    catalog_every: std::time::Duration,
+    texts: TextCache,
+    catalogs: HashMap<String, CatalogCache>,
+    roles: Option<(Instant, HashMap<u32, String>)>,
+}
+
+/// What one look came to: what was seen, and what each part of it cost.
+pub struct Seen {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// One line for each family and database.
+    pub looks: Vec<Look>,
+    /// Seconds that the server took for us.
+    pub spent_seconds: f64,
+}
+
+/// The notes of one look while it goes on.
+struct Notes {
+    server: String,
+    looks: Vec<Look>,
+    gaps: Vec<Gap>,
+}
+
+impl Notes {
+    fn look(&mut self, family: &str, database: Option<&str>, started: Instant, rows: usize, error: Option<String>) {
+        self.looks.push(Look {
+            server: self.server.clone(),
+            family: family.to_owned(),
+            database: database.map(str::to_owned),
+            at: Utc::now(),
+            elapsed_seconds: started.elapsed().as_secs_f64(),
+            rows: rows as u64,
+            error,
+        });
+    }
+
+    fn gap(&mut self, fact: &str, database: Option<&str>, why: String, remedy_sql: Option<String>) -> &mut Gap {
+        self.gaps.push(Gap {
+            fact: fact.to_owned(),
+            database: database.map(str::to_owned),
+            why,
+            remedy_sql,
+            missing_privilege: None,
+            rules: Vec::new(),
+        });
+        let last = self.gaps.len() - 1;
+        &mut self.gaps[last]
+    }
+}
+
+/// A column of a row; a wrong type is an error of ours which the tests of every variant find, so it reads as absent.
+fn column<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
+    row.try_get::<_, Option<T>>(name).ok().flatten()
+}
+
+impl Collector {
+    /// A collector for one server. `watches` tells which databases are meant.
+    pub fn new(
+        name: String,
+        server: Server,
+        watches: Box<dyn Fn(&str) -> bool + Send + Sync>,
+        catalog_every: std::time::Duration,
+    ) -> Self {
+        Self {
+            name,
+            server,
+            watches,
+            catalog_every,
+            texts: TextCache::default(),
+            catalogs: HashMap::new(),
+            roles: None,
+        }
+    }
+
+    /// The server that it looks at.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or its home session fails as a whole.
+    pub async fn look(&mut self) -> Result<Seen, PostgresError> {
+        let mut notes = Notes { server: self.name.clone(), looks: Vec::new(), gaps: Vec::new() };
+        let home = self.server.observe_home().await?;
+        let started = Instant::now();
+        let (at, facts) = server::look(&home, &self.name, &mut self.roles, &mut notes).await?;
+        notes.look("server", None, started, facts.databases.len(), None);
+        let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
+        let mut spent_seconds = home.spent_seconds();
+        drop(home);
+
+        let watched: Vec<String> = facts
+            .databases
+            .iter()
+            .filter(|database| database.allows_connections && !database.is_template && (self.watches)(&database.name))
+            .map(|database| database.name.clone())
+            .take(limits::DATABASES_PER_SERVER)
+            .collect();
+        self.catalogs.retain(|name, _| watched.contains(name));
+        let mut databases = Vec::new();
+        for name in watched.clone() {
+            match self.visit(&name, facts.version_num, &mut notes).await {
+                Ok((database, seconds)) => {
+                    spent_seconds += seconds;
+                    databases.push(database);
+                }
+                Err(error) => {
+                    let login = &facts.login;
+                    let remedy = crate::model::remedy::quote_identifier(&name);
+                    let login = crate::model::remedy::quote_identifier(login);
+                    let grant = format!("GRANT CONNECT ON DATABASE {remedy} TO {login}");
+                    let refused = error.one_line().contains("permission denied");
+                    let gap = notes.gap("database", Some(&name), error.one_line(), refused.then_some(grant));
+                    gap.missing_privilege = refused.then(|| format!("CONNECT on database {name}"));
+                    gap.rules = vec!["index.*".to_owned(), "vacuum.dead_tuples".to_owned()];
+                    notes.look("relations", Some(&name), started, 0, Some(error.one_line()));
+                }
+            }
+        }
+        let snapshot = Snapshot { at, taken_at: Utc::now(), server: facts, watched, statements, databases, gaps: notes.gaps };
+        Ok(Seen { snapshot, looks: notes.looks, spent_seconds })
+    }
+
+    /// Counters of one database, and its names where they are due.
+    async fn visit(
+        &mut self,
+        name: &str,
+        version_num: i32,
+        notes: &mut Notes,
+    ) -> Result<(DatabaseSnapshot, f64), PostgresError> {
+        let session: Observe = self.server.observe(name).await?;
+        let started = Instant::now();
+        let counters = relations::look(&session, version_num).await?;
+        let rows = counters.tables.len() + counters.indexes.len();
+        notes.look("relations", Some(name), started, rows, None);
+        let cache = self.catalogs.entry(name.to_owned()).or_default();
+        let started = Instant::now();
+        if cache.is_due(self.catalog_every, &counters) {
+            match cache.refresh(&session, version_num, &counters.progress.building).await {
+                Ok(rows) => notes.look("catalog", Some(name), started, rows, None),
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    notes.look("catalog", Some(name), started, 0, Some(error.one_line()));
+                    notes.gap("catalog", Some(name), error.one_line(), None);
+                }
+            }
+        }
+        let database = DatabaseSnapshot {
+            name: name.to_owned(),
+            tables: counters.tables,
+            indexes: counters.indexes,
+            progress: counters.progress,
+            catalog: cache.catalog(),
+        };
+        Ok((database, session.spent_seconds()))
+    }
+}

@@ -1,0 +1,247 @@
+//! What serde cannot say about a value: ranges, addresses, patterns.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::read::Section;
+use super::{Budget, Server, StoreSettings, Web};
+use crate::model::unit::Period;
+
+type Problems = Vec<(&'static str, String)>;
+
+impl Section for Web {
+    fn problems(&self) -> Problems {
+        let mut problems = Vec::new();
+        if let Err(message) = listen(&self.listen) {
+            problems.push(("listen", message));
+        }
+        if let Some(url) = &self.public_url {
+            let host = url
+                .strip_prefix("https://")
+                .or_else(|| url.strip_prefix("http://"));
+            let has_host =
+                host.is_some_and(|host| host.starts_with(|c: char| c.is_alphanumeric() || c == '['));
+            if !has_host || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+                let message = "must be the full address, such as \"https://db.example.org/advisor\"";
+                problems.push(("public_url", message.to_owned()));
+            }
+        }
+        problems
+    }
+}
+
+impl Section for StoreSettings {
+    fn problems(&self) -> Problems {
+        let mut problems = Vec::new();
+        problems.extend(path("path", &self.path));
+        if self.retention < Period::days(1) {
+            problems.push((
+                "retention",
+                format!("must be at least 1 day, not {}", self.retention),
+            ));
+        }
+        problems
+    }
+}
+
+impl Section for Budget {
+    fn problems(&self) -> Problems {
+        if self.own_cost_ratio > 0.0 && self.own_cost_ratio <= 1.0 {
+            return Vec::new();
+        }
+        let message = format!("must be a share above 0 and up to 1, not {}", self.own_cost_ratio);
+        vec![("own_cost_ratio", message)]
+    }
+}
+
+impl Section for Server {
+    fn problems(&self) -> Problems {
+        let mut problems = Vec::new();
+        let mut wrong = |key, message: &str| problems.push((key, message.to_owned()));
+        if self.name.is_empty() {
+            wrong(
+                "name",
+                "is needed: the name of the server in findings and on pages",
+            );
+        } else if self.name.contains(char::is_control) || self.name.trim() != self.name {
+            wrong(
+                "name",
+                "must not hold control characters, or begin or end with a space",
+            );
+        } else if self.name.chars().count() > 100 {
+            wrong("name", "must have at most 100 characters");
+        }
+        if self.dsn.trim().is_empty() {
+            wrong(
+                "dsn",
+                "is needed: how to connect, such as \"postgres://observer@db1/postgres\"",
+            );
+        }
+        if self.databases.is_empty() {
+            wrong("databases", "names no database: leave it out to watch every one");
+        }
+        if self
+            .databases
+            .iter()
+            .any(|pattern| pattern.trim_start_matches('!').is_empty())
+        {
+            wrong("databases", "holds an empty pattern");
+        }
+        for (key, dsn) in [
+            ("planner_dsn", &self.planner_dsn),
+            ("refresh_dsn", &self.refresh_dsn),
+        ] {
+            let Some(dsn) = dsn else { continue };
+            if dsn.trim().is_empty() {
+                problems.push((
+                    key,
+                    "must not be empty: leave it out, or write how to connect".to_owned(),
+                ));
+            }
+            problems.extend(one_line(key, dsn));
+        }
+        problems.extend(one_line("dsn", &self.dsn));
+        problems.extend(
+            self.password_file
+                .iter()
+                .filter_map(|file| path("password_file", file)),
+        );
+        problems.extend(within("poll_every", self.poll_every, Period::minutes(60)));
+        problems.extend(within("catalog_every", self.catalog_every, Period::days(1)));
+        problems
+    }
+}
+
+fn within(key: &'static str, period: Period, most: Period) -> Option<(&'static str, String)> {
+    let least = Period::seconds(1);
+    let wrong = period < least || period > most;
+    wrong.then(|| (key, format!("must be from {least} to {most}, not {period}")))
+}
+
+fn one_line(key: &'static str, dsn: &str) -> Option<(&'static str, String)> {
+    dsn.contains(char::is_control)
+        .then(|| (key, "must not hold control characters".to_owned()))
+}
+
+fn path(key: &'static str, path: &Path) -> Option<(&'static str, String)> {
+    let wrong = path.as_os_str().is_empty() || path.to_string_lossy().contains('\0');
+    wrong.then(|| (key, "must be the path of a file".to_owned()))
+}
+
+/// Whether the address can be listened on. Anyone who reaches the dashboard may use it, so it stays local.
+fn listen(address: &str) -> Result<(), String> {
+    let host_and_port = || {
+        let (host, port) = address.rsplit_once(':')?;
+        port.parse::<u16>().ok()?;
+        let host_is_name = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || ".-_".contains(c));
+        host_is_name.then_some(host)
+    };
+    let is_loopback = match address.parse::<SocketAddr>() {
+        Ok(address) => match address.ip() {
+            IpAddr::V6(ip) => ip.to_canonical().is_loopback(),
+            ip => ip.is_loopback(),
+        },
+        Err(_) => {
+            let host = host_and_port().ok_or("must be an address and a port, such as \"127.0.0.1:8432\"")?;
+            host.eq_ignore_ascii_case("localhost")
+        }
+    };
+    let message = "this version has no log-ins yet, so it listens on loopback alone: keep \"127.0.0.1:8432\" \
+                   and put a reverse proxy that asks for a log-in in front of it";
+    is_loopback.then_some(()).ok_or_else(|| message.to_owned())
+}
+
+/// Whether a pattern, in which `*` stands for any characters, matches the whole name.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        // the earliest place leaves the most room for what follows
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        for good in [
+            "127.0.0.1:8432",
+            "[::1]:80",
+            "localhost:0",
+            "127.9.9.9:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert_eq!(listen(good), Ok(()), "{good}");
+        }
+        for open in ["0.0.0.0:8432", "[::]:8432", "db.example.org:80", "10.0.0.1:1"] {
+            assert!(listen(open).unwrap_err().contains("no log-ins yet"), "{open}");
+        }
+        for wrong in [
+            "",
+            "127.0.0.1",
+            ":8432",
+            "localhost:x",
+            "localhost:70000",
+            "a b:1",
+            "::1:80x",
+        ] {
+            assert!(
+                listen(wrong).unwrap_err().contains("an address and a port"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn later_patterns_win() {
+        let server = |patterns: &[&str]| Server {
+            databases: patterns.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            ..Server::default()
+        };
+        let names = ["app", "scratch", "scratch_keep"];
+        let watched = |patterns: &[&str]| names.map(|name| server(patterns).watches(name));
+        assert_eq!(watched(&["*"]), [true, true, true]);
+        assert_eq!(watched(&["*", "!scratch*"]), [true, false, false]);
+        assert_eq!(watched(&["!scratch*"]), [true, false, false]);
+        assert_eq!(watched(&["*", "!scratch*", "*_keep"]), [true, false, true]);
+        assert_eq!(watched(&["app"]), [true, false, false]);
+        assert_eq!(watched(&["!scratch*", "*"]), [true, true, true]);
+    }
+
+    #[test]
+    fn stars_stand_for_any_characters() {
+        for (pattern, name, expected) in [
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "acb", false),
+            ("ab*ba", "aba", false),
+            ("*", "", true),
+            ("", "", true),
+            ("**é*", "aéb", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_matches_itself_and_its_starred_parts(name in "[^*]{0,12}", from in 0usize..12, to in 0usize..12) {
+            prop_assert!(matches(&name, &name));
+            let starred: String = name.chars().enumerate()
+                .map(|(at, c)| if (from..to).contains(&at) { '*' } else { c }).collect();
+            prop_assert!(matches(&starred, &name));
+        }
+    }
+}

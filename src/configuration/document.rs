@@ -1,0 +1,281 @@
+//! The file as a whole: which tables it has, and what must fit together.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+use super::error::placed;
+use super::name::{join, nearest, shortened};
+use super::read::{Reader, Section};
+use super::{Configuration, ConfigurationErrors, RuleSchema, RuleSettings, Server, Source, secret};
+
+/// The tables that a file may have.
+const TABLES: [&str; 5] = ["web", "store", "servers", "rules", "budget"];
+/// Documented, but not in this version: to ignore them silently would be a false promise.
+const LATER_TABLES: [&str; 2] = ["ignore", "refresh"];
+/// The settings that every rule has beside its thresholds.
+const OF_EVERY_RULE: [&str; 3] = ["enabled", "hold", "clear"];
+
+/// Tables within tables may lie 6500 deep before the parser refuses them, and each level takes stack to free.
+const STACK: usize = 32 << 20;
+
+/// Parses on a stack that suffices for every text.
+pub(super) fn parse(
+    text: &str,
+    path: Option<&Path>,
+    rules: &[RuleSchema<'_>],
+) -> Result<Configuration, ConfigurationErrors> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let thread = builder
+            .spawn_scoped(scope, || parse_here(text, path, rules))
+            .map_err(|error| {
+                let path = path.unwrap_or(Path::new("configuration"));
+                ConfigurationErrors::of_file(
+                    path,
+                    format!("cannot be read, no thread can be started: {error}"),
+                )
+            })?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn parse_here(
+    text: &str,
+    path: Option<&Path>,
+    rules: &[RuleSchema<'_>],
+) -> Result<Configuration, ConfigurationErrors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    let document = document.get_ref();
+    let mut reader = Reader::new(text, syntax);
+    reader.check_tables(document);
+    let mut configuration = Configuration {
+        web: reader.section(document, "web"),
+        store: reader.section(document, "store"),
+        budget: reader.section(document, "budget"),
+        servers: reader.servers(document),
+        rules: reader.rules(document, rules),
+        source: path.map_or(Source::Text, |path| Source::File(path.to_owned())),
+        origins: BTreeMap::new(),
+        warnings: Vec::new(),
+    };
+    let Reader {
+        text,
+        errors,
+        origins,
+        ..
+    } = reader;
+    if !errors.is_empty() {
+        return Err(placed(&text, path, errors));
+    }
+    configuration.origins = origins;
+    configuration.warnings = warnings(&configuration);
+    if let Some(folder) = path.and_then(Path::parent) {
+        let relative: &mut dyn FnMut(&mut PathBuf) = &mut |path| *path = folder.join(&*path);
+        relative(&mut configuration.store.path);
+        configuration
+            .servers
+            .iter_mut()
+            .filter_map(|server| server.password_file.as_mut())
+            .for_each(relative);
+    }
+    Ok(configuration)
+}
+
+impl Reader<'_> {
+    fn check_tables(&mut self, document: &DeTable<'_>) {
+        for (key, value) in document {
+            let name: &str = key.get_ref();
+            if TABLES.contains(&name) || self.is_broken(&key.span(), &value.span()) {
+                continue;
+            }
+            if LATER_TABLES.contains(&name) {
+                let message = format!("[[{name}]] is not in this version yet: take it out until it is");
+                self.error(key.span(), name, message);
+            } else {
+                self.unknown(key.span(), &join("", name), "table", name, &TABLES);
+            }
+        }
+    }
+
+    /// A table of the file that is a struct; its default where it is missing.
+    fn section<T: Section>(&mut self, document: &DeTable<'_>, name: &str) -> T {
+        let Some((key, value)) = document.get_key_value(name) else {
+            return T::default();
+        };
+        if self.is_broken(&key.span(), &value.span()) {
+            return T::default();
+        }
+        let Some(table) = self.table(value, name) else {
+            return T::default();
+        };
+        self.read_section(table, key.span(), name)
+    }
+
+    fn servers(&mut self, document: &DeTable<'_>) -> Vec<Server> {
+        let Some((key, value)) = document.get_key_value("servers") else {
+            return Vec::new();
+        };
+        if self.is_broken(&key.span(), &value.span()) {
+            return Vec::new();
+        }
+        let Some(array) = value.get_ref().as_array() else {
+            let message = "must be written [[servers]], with two brackets, once for each server";
+            self.error(value.span(), "servers", message);
+            return Vec::new();
+        };
+        let mut servers: Vec<Server> = Vec::new();
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+        for (number, element) in array.iter().enumerate() {
+            let path = format!("servers[{number}]");
+            if self.is_broken(&element.span(), &element.span()) {
+                continue;
+            }
+            let DeValue::Table(table) = element.get_ref() else {
+                self.error(
+                    element.span(),
+                    &path,
+                    "must be a table: write [[servers]] once for each server",
+                );
+                continue;
+            };
+            let server: Server = self.read_section(table, element.span(), &path);
+            if let Some(name) = table.get("name").filter(|_| !server.name.is_empty()) {
+                let line = self.text.line(name.span().start);
+                if let Some(first) = lines.insert(server.name.clone(), line) {
+                    let message = format!("the server in line {first} has this name: each needs its own");
+                    self.error(name.span(), &join(&path, "name"), message);
+                }
+            }
+            servers.push(server);
+        }
+        servers
+    }
+
+    /// The settings of every rule, whether the file names it or not.
+    fn rules(&mut self, document: &DeTable<'_>, rules: &[RuleSchema<'_>]) -> BTreeMap<String, RuleSettings> {
+        let mut settings = Configuration::defaults(rules).rules;
+        let Some((key, value)) = document.get_key_value("rules") else {
+            return settings;
+        };
+        if self.is_broken(&key.span(), &value.span()) {
+            return settings;
+        }
+        let Some(groups) = self.table(value, "rules") else {
+            return settings;
+        };
+        for (group, members) in groups {
+            if self.is_broken(&group.span(), &members.span()) {
+                continue;
+            }
+            let prefix = format!("{}.", group.get_ref());
+            if !rules.iter().any(|rule| rule.id.starts_with(&prefix)) {
+                let member = members.get_ref().as_table().and_then(|table| table.keys().next());
+                let id = member.map_or(group.get_ref().to_string(), |member| {
+                    format!("{prefix}{}", member.get_ref())
+                });
+                self.unknown_rule(group.span(), &id, rules);
+                continue;
+            }
+            let Some(members) = self.table(members, &join("rules", group.get_ref())) else {
+                continue;
+            };
+            for (name, value) in members {
+                if self.is_broken(&name.span(), &value.span()) {
+                    continue;
+                }
+                let id = format!("{prefix}{}", name.get_ref());
+                let Some(rule) = rules.iter().find(|rule| rule.id == id) else {
+                    self.unknown_rule(name.span(), &id, rules);
+                    continue;
+                };
+                if let Some(table) = self.table(value, &format!("rules.{id}")) {
+                    settings.insert(id, self.rule(table, rule));
+                }
+            }
+        }
+        settings
+    }
+
+    fn unknown_rule(&mut self, span: Range<usize>, id: &str, rules: &[RuleSchema<'_>]) {
+        let advice = match nearest(id, rules.iter().map(|rule| rule.id)) {
+            Some(same) if same == id => format!(": write [rules.{id}], without quotes"),
+            Some(nearest) => format!(": did you mean [rules.{nearest}]?"),
+            None => String::new(),
+        };
+        let short = shortened(id);
+        self.error(
+            span,
+            &format!("rules.{short}"),
+            format!("there is no rule \"{short}\"{advice}"),
+        );
+    }
+
+    /// A rule's table: `enabled`, `hold` and `clear` are ours, the rest is for the rule to judge.
+    fn rule(&mut self, table: &DeTable<'_>, rule: &RuleSchema<'_>) -> RuleSettings {
+        let RuleSchema { hold, clear, .. } = *rule;
+        let default = RuleSettings {
+            enabled: true,
+            hold,
+            clear,
+            thresholds: rule.defaults.clone(),
+        };
+        let mut defaults = Map::new();
+        if let Ok(Value::Object(object)) = serde_json::to_value(&default) {
+            defaults.extend(object.into_iter().filter(|(name, _)| name != "thresholds"));
+        }
+        if let Value::Object(thresholds) = &rule.defaults {
+            let own = thresholds
+                .iter()
+                .filter(|(name, _)| !OF_EVERY_RULE.contains(&name.as_str()));
+            defaults.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        let made = |object: &Map<String, Value>| {
+            let (ours, thresholds): (Map<_, _>, Map<_, _>) = object
+                .clone()
+                .into_iter()
+                .partition(|(name, _)| OF_EVERY_RULE.contains(&name.as_str()));
+            let mut ours = Value::Object(ours);
+            ours["thresholds"] = Value::Object(thresholds);
+            serde_json::from_value::<RuleSettings>(ours).map_err(|error| error.to_string())
+        };
+        let check = |object: &Map<String, Value>| (rule.check)(&made(object)?.thresholds);
+        let object = self.read_object(table, &format!("rules.{}", rule.id), defaults, &check);
+        made(&object).unwrap_or(default)
+    }
+}
+
+/// Advice on what is allowed but not wise.
+fn warnings(configuration: &Configuration) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (number, server) in configuration.servers.iter().enumerate() {
+        let planner = server.planner_dsn.as_deref().unwrap_or_default();
+        let refresh = server.refresh_dsn.as_deref().unwrap_or_default();
+        for (name, dsn) in [
+            ("dsn", server.dsn.as_str()),
+            ("planner_dsn", planner),
+            ("refresh_dsn", refresh),
+        ] {
+            if !secret::is_in(dsn) {
+                continue;
+            }
+            let key = format!("servers[{number}].{name}");
+            let line = configuration
+                .origins
+                .get(&key)
+                .map(|line| format!(" (line {line})"))
+                .unwrap_or_default();
+            warnings.push(format!(
+                "{key}{line} holds a password: better keep it in a passfile (~/.pgpass), in PGPASSWORD, \
+                 or in a file of its own that password_file names"
+            ));
+        }
+    }
+    warnings
+}

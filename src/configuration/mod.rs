@@ -1,0 +1,292 @@
+//! `config.toml`: what it may say, and what holds where it says nothing. The structs below are the
+//! only definition of their keys: the reader, the effective values and the JSON schema follow from them.
+
+mod check;
+mod document;
+mod error;
+mod name;
+mod read;
+mod schema;
+mod secret;
+mod show;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::unit::Period;
+
+pub use error::{ConfigurationError, ConfigurationErrors, Place};
+pub use schema::json_schema;
+
+/// Where a file is looked for when none is named, in this order.
+pub const USUAL_PLACES: [&str; 2] = ["./config.toml", "/etc/pgadvisor/config.toml"];
+
+/// A file larger than this is not a configuration.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// A complete, checked configuration.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The dashboard and the API.
+    pub web: Web,
+    /// Where the advisor keeps what it knows.
+    pub store: StoreSettings,
+    /// The servers to watch; empty without a file.
+    pub servers: Vec<Server>,
+    /// The settings of every rule, by its id (`index.unused`).
+    pub rules: BTreeMap<String, RuleSettings>,
+    /// What the advisor may cost a server.
+    pub budget: Budget,
+    /// Where all this comes from.
+    pub source: Source,
+    /// The line of each key that was set, by its path (`servers[0].dsn`); every other has its default.
+    pub origins: BTreeMap<String, usize>,
+    /// What is allowed but not wise.
+    pub warnings: Vec<String>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// There is no file.
+    Defaults,
+    /// A text that is not in a file.
+    Text,
+    /// This file.
+    File(PathBuf),
+}
+
+/// The dashboard and the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// The address and port to listen on. For now it has to be a loopback address.
+    pub listen: String,
+    /// The address under which people reach the dashboard; links in messages begin with it.
+    pub public_url: Option<String>,
+}
+
+/// Where the advisor keeps what it knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// The file of the store, relative to the folder of the configuration file.
+    pub path: PathBuf,
+    /// How long measurements are kept, at least a day.
+    pub retention: Period,
+}
+
+/// What the advisor may cost a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// The advisor's own share of the larger of database time and one core; it slows down to stay below.
+    pub own_cost_ratio: f64,
+}
+
+/// A server to watch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(transform = schema::of_server)]
+pub struct Server {
+    /// The name in findings and on pages. It is part of a finding's identity: do not change it later.
+    pub name: String,
+    /// How to connect: a libpq URL or a key=value string, best without a password.
+    pub dsn: String,
+    /// A file with the password, relative to the folder of the configuration file.
+    pub password_file: Option<PathBuf>,
+    /// The log-in that runs EXPLAIN; the default is `dsn`.
+    pub planner_dsn: Option<String>,
+    /// The log-in that runs REFRESH MATERIALIZED VIEW.
+    pub refresh_dsn: Option<String>,
+    /// The databases to watch: patterns with `*`, `!` excludes, the last that matches counts.
+    pub databases: Vec<String>,
+    /// How often the statistics are read, from 1 s to 1 h.
+    pub poll_every: Period,
+    /// How often the catalogs are read.
+    pub catalog_every: Period,
+}
+
+/// The settings of one rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleSettings {
+    /// Whether the rule is judged at all.
+    pub enabled: bool,
+    /// How long the evidence must last before a finding opens.
+    pub hold: Period,
+    /// How long the evidence must be gone before a finding resolves.
+    pub clear: Period,
+    /// The rule's own thresholds, all of them, as an object.
+    pub thresholds: Value,
+}
+
+/// What a rule tells about its settings. The caller gives it: the configuration knows no rule.
+#[derive(Clone, Debug)]
+pub struct RuleSchema<'a> {
+    /// The id, such as `index.unused`.
+    pub id: &'a str,
+    /// The thresholds with their defaults, as an object.
+    pub defaults: Value,
+    /// The default of `hold`.
+    pub hold: Period,
+    /// The default of `clear`.
+    pub clear: Period,
+    /// Whether an object like `defaults` is acceptable, and if not, why.
+    pub check: fn(&Value) -> Result<(), String>,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8432".to_owned(),
+            public_url: None,
+        }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("pgadvisor.db"),
+            retention: Period::days(90),
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            own_cost_ratio: 0.005,
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            dsn: String::new(),
+            password_file: None,
+            planner_dsn: None,
+            refresh_dsn: None,
+            databases: vec!["*".to_owned()],
+            poll_every: Period::seconds(60),
+            catalog_every: Period::minutes(10),
+        }
+    }
+}
+
+impl Server {
+    /// Whether a database is to be watched. The last pattern that matches decides; where the first one
+    /// excludes, everything else is meant to be watched.
+    pub fn watches(&self, database: &str) -> bool {
+        let all_but = self
+            .databases
+            .first()
+            .is_some_and(|pattern| pattern.starts_with('!'));
+        let deciding = self
+            .databases
+            .iter()
+            .rev()
+            .find_map(|pattern| match pattern.strip_prefix('!') {
+                Some(excluded) => check::matches(excluded, database).then_some(false),
+                None => check::matches(pattern, database).then_some(true),
+            });
+        deciding.unwrap_or(all_but)
+    }
+}
+
+impl Configuration {
+    /// What holds without a file: every default, and no server.
+    pub fn defaults(rules: &[RuleSchema<'_>]) -> Self {
+        let rules = rules.iter().map(|rule| {
+            let RuleSchema { hold, clear, .. } = *rule;
+            (
+                rule.id.to_owned(),
+                RuleSettings {
+                    enabled: true,
+                    hold,
+                    clear,
+                    thresholds: rule.defaults.clone(),
+                },
+            )
+        });
+        Self {
+            web: Web::default(),
+            store: StoreSettings::default(),
+            servers: Vec::new(),
+            rules: rules.collect(),
+            budget: Budget::default(),
+            source: Source::Defaults,
+            origins: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Reads and checks a text. With the path of its file, other paths are relative to that file's folder.
+    pub fn parse(
+        text: &str,
+        path: Option<&Path>,
+        rules: &[RuleSchema<'_>],
+    ) -> Result<Self, ConfigurationErrors> {
+        document::parse(text, path, rules)
+    }
+
+    /// Reads and checks a file.
+    pub fn load(path: &Path, rules: &[RuleSchema<'_>]) -> Result<Self, ConfigurationErrors> {
+        let wrong = |message: String| ConfigurationErrors::of_file(path, message);
+        let bytes = read_file(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        if bytes.len() as u64 > LARGEST_FILE {
+            return Err(wrong(
+                "is larger than 1 MiB: this is not a configuration".to_owned(),
+            ));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let line = bytes[..error.valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            wrong(format!(
+                "is not UTF-8 text: the first byte that is not is in line {line}"
+            ))
+        })?;
+        Self::parse(text, Some(path), rules)
+    }
+
+    /// The file to read: the one that was named, or the first of the usual places where something is.
+    /// A file that is there but cannot be read is found, so that it is reported and not passed over.
+    pub fn find(explicit: Option<&Path>) -> Option<PathBuf> {
+        let is_there = |path: &PathBuf| match std::fs::metadata(path) {
+            Ok(_) => true,
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        };
+        match explicit {
+            Some(path) => Some(path.to_owned()),
+            None => USUAL_PLACES.map(PathBuf::from).into_iter().find(is_there),
+        }
+    }
+
+    /// Every key with its value as TOML and `default` or `line 12`, for people to see; without passwords.
+    pub fn effective(&self) -> Vec<(String, String, String)> {
+        show::effective(self)
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(std::io::Error::other("it is a directory"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

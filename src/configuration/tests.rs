@@ -1,0 +1,374 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Unused {
+    /// How long without a scan.
+    min_age: Period,
+    /// Smaller ones do not matter.
+    min_pages: u32,
+}
+
+impl Default for Unused {
+    fn default() -> Self {
+        Self {
+            min_age: Period::days(35),
+            min_pages: 8,
+        }
+    }
+}
+
+fn rules() -> Vec<RuleSchema<'static>> {
+    let check = |value: &Value| {
+        serde_json::from_value::<Unused>(value.clone())
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    ["index.unused", "vacuum.dead_tuples"]
+        .map(|id| RuleSchema {
+            id,
+            defaults: serde_json::to_value(Unused::default()).unwrap(),
+            hold: Period::default(),
+            clear: Period::minutes(10),
+            check,
+        })
+        .into()
+}
+
+const VALID: &str = r#"
+[web]
+listen = "127.0.0.1:9000"
+public_url = "https://db.example.org/advisor"
+[store]
+path = "data/x.db"
+retention = "30 days"
+[budget]
+own_cost_ratio = 1
+[[servers]]
+name = "main"
+dsn = "postgres://observer:hunter2@db1/postgres"
+password_file = "secret"
+databases = ["*", "!scratch*"]
+poll_every = "30 s"
+[[servers]]
+name = "zweiter"
+dsn = "host=db2 password='hunter2'"
+[rules.index.unused]
+enabled = false
+hold = "3 min"
+min_age = "60 days"
+[rules.vacuum]
+dead_tuples = { min_pages = 100 }
+"#;
+
+/// The errors as `line:column key message`.
+fn errors(text: &str) -> Vec<String> {
+    let Err(errors) = Configuration::parse(text, None, &rules()) else {
+        return Vec::new();
+    };
+    let place = |error: &ConfigurationError| {
+        error
+            .place
+            .as_ref()
+            .map(|place| (place.line, place.column))
+            .unwrap()
+    };
+    let shown = errors.errors.iter().map(|error| {
+        let (line, column) = place(error);
+        format!("{line}:{column} {} {}", error.key, error.message)
+    });
+    shown.collect()
+}
+
+/// Each expected error is the beginning of one found, in this order, and there is no other.
+#[track_caller]
+fn assert_errors(text: &str, expected: &[&str]) {
+    let found = errors(text);
+    let fits = found.len() == expected.len()
+        && found
+            .iter()
+            .zip(expected)
+            .all(|(found, expected)| found.contains(expected));
+    assert!(fits, "found {found:#?}\nexpected {expected:#?}");
+}
+
+#[test]
+fn a_valid_file_says_what_holds() {
+    let read = Configuration::parse(VALID, Some(Path::new("/etc/a/config.toml")), &rules()).unwrap();
+    assert_eq!(read.web.listen, "127.0.0.1:9000");
+    assert_eq!(read.store.path, Path::new("/etc/a/data/x.db"));
+    assert_eq!(read.budget.own_cost_ratio, 1.0);
+    assert_eq!(
+        read.servers[0].password_file.as_deref(),
+        Some(Path::new("/etc/a/secret"))
+    );
+    assert_eq!(read.servers[0].poll_every, Period::seconds(30));
+    assert_eq!(read.servers[1].catalog_every, Period::minutes(10));
+    let unused = &read.rules["index.unused"];
+    assert_eq!(
+        (unused.enabled, unused.hold, unused.clear),
+        (false, Period::minutes(3), Period::minutes(10))
+    );
+    assert_eq!(unused.thresholds, json!({ "min_age": "60 days", "min_pages": 8 }));
+    assert_eq!(read.rules["vacuum.dead_tuples"].thresholds["min_pages"], 100);
+    assert_eq!(read.origins["servers[1].dsn"], 18);
+    assert_eq!(read.warnings.len(), 2);
+    assert!(read.warnings[0].starts_with("servers[0].dsn (line 12) holds a password"));
+}
+
+#[test]
+fn every_error_is_reported_at_its_place() {
+    let text = r#"[web]
+listen = "0.0.0.0:80"
+lisen = 1
+public_url = "db.example.org"
+[store]
+retention = "1 h"
+path = 5
+[[servers]]
+name = "a"
+dns = "x"
+poll_every = "0 s"
+catalog_every = "10 parsecs"
+[[servers]]
+name = "a"
+dsn = "x"
+databases = "*"
+[[servers]]
+poll_every = 60
+databases = []
+[rules.index.unused]
+min_age = "x"
+min_pages = -1
+enabled = "yes"
+minage = 1
+[rules.index.unsed]
+[rules.indx.unused]
+[rule]
+[[ignore]]
+"#;
+    let expected = [
+        "2:10 web.listen this version has no log-ins yet",
+        "3:1 web.lisen unknown key \"lisen\": did you mean \"listen\"?",
+        "4:14 web.public_url must be the full address",
+        "6:13 store.retention must be at least 1 day, not 1 h",
+        "7:8 store.path must be a text in quotes, such as \"pgadvisor.db\", not a number",
+        "10:1 servers[0].dns unknown key \"dns\": did you mean \"dsn\"?",
+        "11:14 servers[0].poll_every must be from 1 s to 1 h, not 0 s",
+        "12:17 servers[0].catalog_every duration \"10 parsecs\" cannot be read",
+        "14:8 servers[1].name the server in line 9 has this name",
+        "16:13 servers[1].databases must be an array, such as [\"*\"], not a text",
+        "17:1 servers[2].name is needed",
+        "17:1 servers[2].dsn is needed",
+        "18:14 servers[2].poll_every must be a text in quotes, such as \"1 min\", not a number",
+        "19:13 servers[2].databases names no database",
+        "21:11 rules.index.unused.min_age duration",
+        "22:13 rules.index.unused.min_pages invalid value",
+        "23:11 rules.index.unused.enabled must be true or false, not a text",
+        "24:1 rules.index.unused.minage unknown key \"minage\": did you mean \"min_age\"?",
+        "25:14 rules.index.unsed there is no rule \"index.unsed\": did you mean [rules.index.unused]?",
+        "26:8 rules.indx.unused there is no rule \"indx.unused\": did you mean [rules.index.unused]?",
+        "27:2 rule unknown table \"rule\": did you mean \"rules\"?",
+        "28:3 ignore [[ignore]] is not in this version yet",
+    ];
+    assert_errors(text, &expected);
+}
+
+#[test]
+fn errors_of_syntax_come_together_with_the_others() {
+    let text =
+        "[web]\nlisten = = 1\npublic_url = 5\n[[servers]]\nname = \"a\ndsn = \"x\"\npoll_every = \"2 h\"\n";
+    assert_errors(
+        text,
+        &["2:10 ", "3:14 web.public_url", "5:", "7:14 servers[0].poll_every"],
+    );
+    assert_errors(
+        "[web]\nlisten = \"::1\"\n[store\npath = 1\nx = 2",
+        &["2:10 web.listen", "3:7 "],
+    );
+    assert_errors("[store]\npath = \"a\"\npath = \"b\"", &["3:1  duplicate key"]);
+    assert_errors(
+        "[web]\n[web]\n[budget]\nx = 1",
+        &["2:2  duplicate key", "4:1 budget.x"],
+    );
+}
+
+#[test]
+fn tables_of_the_wrong_shape_are_explained() {
+    assert_errors(
+        "web = 1",
+        &["1:7 web must be a table, written [web], not an integer"],
+    );
+    assert_errors(
+        "[[web]]",
+        &["web must be a table, written [web], not a list of tables"],
+    );
+    assert_errors(
+        "[servers]\nname = \"a\"",
+        &["servers must be written [[servers]], with two brackets"],
+    );
+    let server =
+        "[[servers]]\nname = \"a\\n\"\ndsn = \"x\\u0000\"\nplanner_dsn = \"\"\nrefresh_dsn = \"a\\n\"";
+    let expected = [
+        "servers[0].name must not",
+        "[0].dsn must not hold",
+        "planner_dsn must not be empty",
+        "refresh_dsn must not hold",
+    ];
+    assert_errors(server, &expected);
+    assert_errors("servers = [1]", &["1:12 servers[0] must be a table"]);
+    assert_errors("[rules]\nindex = 1", &["rules.index must be a table"]);
+    assert_errors(
+        "[rules.index]\nunused = false",
+        &["rules.index.unused must be a table"],
+    );
+    assert_errors(
+        "[rules.\"index.unused\"]",
+        &["write [rules.index.unused], without quotes"],
+    );
+    assert_errors("[rules.zzz]", &["there is no rule \"zzz\""]);
+    assert_errors(
+        "[web]\nretention = 5",
+        &["unknown key \"retention\": known here: listen, public_url"],
+    );
+    assert_errors("[budget]\nown_cost_ratio = nan", &["must be a finite number"]);
+    assert_errors(
+        "[budget]\nown_cost_ratio = 99999999999999999999",
+        &["is too large a number"],
+    );
+    assert_errors(
+        "[store]\nretention = 2027-01-31",
+        &["duration \"2027-01-31\" cannot be read"],
+    );
+}
+
+#[test]
+fn no_output_holds_a_password() {
+    let read = Configuration::parse(VALID, None, &rules()).unwrap();
+    let rows = read.effective();
+    assert!(!format!("{rows:?}{:?}", read.warnings).contains("hunter2"));
+    let row = |key: &str| {
+        rows.iter()
+            .find(|row| row.0 == key)
+            .map(|row| (row.1.as_str(), row.2.as_str()))
+    };
+    assert_eq!(
+        row("servers[0].dsn"),
+        Some(("\"postgres://observer:***@db1/postgres\"", "line 12"))
+    );
+    assert_eq!(row("servers[1].poll_every"), Some(("\"1 min\"", "default")));
+    assert_eq!(
+        row("rules.index.unused.min_age"),
+        Some(("\"60 days\"", "line 22"))
+    );
+    assert_eq!(row("rules.index.unused.min_pages"), Some(("8", "default")));
+    for wrong in ["dns", "databases", "password"] {
+        let text = format!("[[servers]]\n{wrong} = \"postgres://u:hunter2@h?password=hunter2\"");
+        let shown = Configuration::parse(&text, None, &rules())
+            .unwrap_err()
+            .to_string();
+        assert!(shown.contains("2 | ") && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Configuration::load(&path, &rules())
+            .map(drop)
+            .map_err(|errors| errors.to_string())
+            .unwrap_err()
+    };
+    assert!(
+        load("latin1.toml", b"a = 1\n# caf\xe9")
+            .contains("is not UTF-8 text: the first byte that is not is in line 2")
+    );
+    assert!(load("large.toml", &vec![b'\n'; 1 + (1 << 20)]).contains("larger than 1 MiB"));
+    let of = |path: &Path| Configuration::load(path, &rules()).unwrap_err().to_string();
+    assert!(of(folder.path()).contains("it is a directory"));
+    assert!(of(&folder.path().join("none.toml")).contains("cannot be read: No such file"));
+    let named = folder.path().join("none.toml");
+    assert_eq!(Configuration::find(Some(&named)), Some(named));
+}
+
+#[test]
+fn the_example_is_valid_and_its_comments_are_the_defaults() {
+    let example = include_str!("../../config.toml");
+    let values = |text: &str| {
+        let read = Configuration::parse(text, None, &rules()).unwrap();
+        assert_eq!(read.warnings, Vec::<String>::new());
+        read.effective()
+            .into_iter()
+            .map(|row| (row.0, row.1))
+            .collect::<Vec<_>>()
+    };
+    let commented =
+        |line: &str| line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
+    let uncommented: Vec<&str> = example
+        .lines()
+        .map(|line| if commented(line) { &line[1..] } else { line })
+        .collect();
+    assert!(uncommented.join("\n").len() + 5 < example.len());
+    assert_eq!(values(example), values(&uncommented.join("\n")));
+}
+
+#[test]
+fn the_schema_has_every_key() {
+    let own = schemars::schema_for!(Unused).to_value();
+    let schema = json_schema(&rules(), &BTreeMap::from([("index.unused".to_owned(), own)]));
+    let unused = &schema["properties"]["rules"]["properties"]["index"]["properties"]["unused"]["properties"];
+    assert_eq!(unused["min_age"]["default"], "35 days");
+    assert_eq!(unused["min_age"]["description"], "How long without a scan.");
+    assert_eq!(unused["clear"]["default"], "10 min");
+    let server = &schema["$defs"]["Server"];
+    assert_eq!(server["required"], json!(["name", "dsn"]));
+    assert_eq!(server["properties"]["poll_every"]["default"], "1 min");
+    assert_eq!(server["additionalProperties"], false);
+}
+
+#[test]
+fn hostile_texts_are_answered() {
+    let deep = |open: &str, close: &str| format!("a = {}{}", open.repeat(50_000), close.repeat(50_000));
+    let nested = format!(
+        "[{}]\n{} = {}1{}",
+        "a.".repeat(78) + "a",
+        "b.".repeat(78) + "b",
+        ("{".to_owned() + &"c.".repeat(78) + "c = ").repeat(78),
+        "}".repeat(78)
+    );
+    for text in [
+        deep("[", "]"),
+        deep("{a=", "}"),
+        format!("{}a = 1", "a.".repeat(300_000)),
+        nested,
+    ] {
+        assert!(!errors(&text).is_empty());
+    }
+    let many = Configuration::parse(&"[x]\n".repeat(100_000), None, &rules()).unwrap_err();
+    assert_eq!((many.errors.len(), many.unshown), (500, 99_499));
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_strange(text in r#"[\[\]={}"'.,#a-c\n\\ é0-9:-]{0,60}|.{0,60}"#) {
+        if let Err(errors) = Configuration::parse(&text, None, &rules()) {
+            let expected = if errors.errors.len() == 1 { "1 error" } else { " errors" };
+            prop_assert!(errors.to_string().ends_with(expected));
+        }
+    }
+
+    #[test]
+    fn no_mutation_is_too_strange(from in 0..VALID.len(), length in 0usize..30, with in r#"[\[\]={}"'.#\n é0-9]{0,4}|\PC{0,3}"#) {
+        let mut text = VALID.to_owned();
+        text.replace_range(from..(from + length).min(VALID.len()), &with);
+        if let Err(errors) = Configuration::parse(&text, None, &rules()) {
+            prop_assert!(!errors.errors.is_empty());
+            errors.to_string();
+        }
+    }
+}

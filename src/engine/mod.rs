@@ -1,0 +1,198 @@
+//! One task per server, and one for what people ask for. The only place besides `web` that reads the clock.
+
+mod cost;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::{Notify, watch as channel};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::configuration::Configuration;
+use crate::judge;
+use crate::postgres::conninfo::{ConnInfo, Environment};
+use crate::postgres::{PostgresError, Server};
+use crate::rules;
+use crate::store::{Store, StoreError};
+
+pub use watch::Watch;
+
+/// How often commands of other processes are looked for; those of the dashboard wake the engine at once.
+const COMMANDS_EVERY: Duration = Duration::from_millis(500);
+/// How often what is too old is deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the dashboard shares with the engine: a number that grows with every change, and a bell.
+#[derive(Clone)]
+pub struct Signals {
+    /// Grows whenever readers can see something new.
+    pub revision: channel::Receiver<u64>,
+    /// Rung when a command was handed in.
+    pub commands: Arc<Notify>,
+    /// Whether at least one server is polled.
+    pub ready: Arc<AtomicBool>,
+    sender: Arc<channel::Sender<u64>>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        let (sender, revision) = channel::channel(0);
+        Self { revision, commands: Arc::default(), ready: Arc::default(), sender: Arc::new(sender) }
+    }
+}
+
+impl Signals {
+    /// Tells every listener that there is something new.
+    pub fn changed(&self, store: &Store) {
+        let revision = store.revision();
+        self.sender.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+    }
+
+    fn polled(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Why the engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A server's settings cannot be used.
+    #[error("server {server}: its connection settings cannot be used")]
+    Settings {
+        /// The configured name.
+        server: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A server failed.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+}
+
+/// The rules' settings as the judge takes them.
+pub fn rule_settings(configuration: &Configuration) -> judge::Settings {
+    let settings = |rule: &crate::configuration::RuleSettings| judge::RuleSettings {
+        enabled: rule.enabled,
+        hold: rule.hold,
+        clear: rule.clear,
+        thresholds: rule.thresholds.clone(),
+    };
+    configuration.rules.iter().map(|(id, rule)| (id.clone(), settings(rule))).collect()
+}
+
+/// What the rules tell the configuration about themselves.
+pub fn rule_schemas() -> Vec<crate::configuration::RuleSchema<'static>> {
+    let schema = |rule: &rules::RuleKind| crate::configuration::RuleSchema {
+        id: rule.id,
+        defaults: (rule.defaults)(),
+        hold: rule.hold,
+        clear: rule.clear,
+        check: rule.check,
+    };
+    rules::all().iter().map(schema).collect()
+}
+
+/// The way to a configured server.
+///
+/// # Errors
+/// If its settings cannot be used.
+pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, EngineError> {
+    let error = |source: Box<dyn std::error::Error + Send + Sync>| EngineError::Settings {
+        server: settings.name.clone(),
+        source,
+    };
+    let mut conninfo =
+        ConnInfo::parse(&settings.dsn, &Environment::of_process()).map_err(|source| error(source.into()))?;
+    if let Some(path) = &settings.password_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| error(format!("cannot read password_file {}: {source}", path.display()).into()))?;
+        conninfo.password = Some(crate::postgres::conninfo::Password::new(text.trim_end_matches(['\r', '\n'])));
+    }
+    for warning in &conninfo.warnings {
+        tracing::warn!(server = settings.name, "{warning}");
+    }
+    Ok(Server::new(conninfo)?)
+}
+
+/// Starts a task for every server, and those for commands and for deleting what is too old. They end by themselves when
+/// `stop` is cancelled.
+///
+/// # Errors
+/// If a server's settings cannot be used; nothing has been started then.
+pub fn start(
+    configuration: &Configuration,
+    store: &Store,
+    signals: &Signals,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), EngineError> {
+    let mut watches = Vec::new();
+    for settings in &configuration.servers {
+        watches.push(Watch::new(settings, configuration, store.clone())?);
+    }
+    let names: Vec<String> = configuration.servers.iter().map(|server| server.name.clone()).collect();
+    store.forget_servers_but(&names)?;
+    for watch in watches {
+        let (signals, stop) = (signals.clone(), stop.clone());
+        tasks.spawn(watch.run(signals, stop));
+    }
+    tasks.spawn(commands(store.clone(), signals.clone(), stop.clone()));
+    tasks.spawn(pruning(store.clone(), configuration.store.retention, stop.clone()));
+    Ok(())
+}
+
+/// Carries out what people ask for, as soon as it is there.
+async fn commands(store: Store, signals: Signals, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = signals.commands.notified() => {}
+            () = tokio::time::sleep(COMMANDS_EVERY) => {}
+        }
+        let applying = store.clone();
+        match tokio::task::spawn_blocking(move || applying.apply_commands(Utc::now())).await {
+            Ok(Ok(events)) => log_events(&events),
+            Ok(Err(error)) => tracing::error!(%error, "commands cannot be carried out"),
+            Err(error) => tracing::error!(%error, "carrying out commands failed"),
+        }
+        signals.changed(&store);
+    }
+}
+
+async fn pruning(store: Store, retention: crate::model::unit::Period, stop: CancellationToken) {
+    loop {
+        let pruning = store.clone();
+        match tokio::task::spawn_blocking(move || pruning.prune(Utc::now(), retention)).await {
+            Ok(Ok(report)) => tracing::debug!(?report, "deleted what is older than the retention"),
+            Ok(Err(error)) => tracing::error!(%error, "what is too old cannot be deleted"),
+            Err(error) => tracing::error!(%error, "deleting what is too old failed"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+        }
+    }
+}
+
+fn log_events(events: &[crate::model::finding::Event]) {
+    for event in events {
+        let finding = &event.finding;
+        tracing::info!(
+            rule = finding.claim.rule,
+            server = finding.claim.server,
+            database = finding.claim.database,
+            fingerprint = finding.fingerprint.as_str(),
+            "{}: {}",
+            event.kind.word(),
+            finding.claim.title
+        );
+    }
+}

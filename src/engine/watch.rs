@@ -1,0 +1,243 @@
+//! One server: its turns, one after the other, for as long as the daemon lives.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio_util::sync::CancellationToken;
+
+use super::cost::OwnCost;
+use super::{EngineError, Signals, log_events, rule_settings, server_of};
+use crate::collect::{Collector, Seen};
+use crate::configuration::{Configuration, Server as ServerSettings};
+use crate::judge::{self, Settings};
+use crate::limits;
+use crate::model::finding::Event;
+use crate::model::judgement::Judgement;
+use crate::model::snapshot::Snapshot;
+use crate::model::status::{LoadPoint, Look, ServerStatus};
+use crate::observe::Observer;
+use crate::observe::usage::{IndexName, Usage};
+use crate::postgres::PostgresError;
+use crate::store::{IndexKey, IndexUsage, Store, StoreError};
+
+/// One server that is watched.
+pub struct Watch {
+    name: String,
+    poll_every: Duration,
+    collector: Collector,
+    observer: Observer,
+    settings: Settings,
+    store: Store,
+    cost: OwnCost,
+    budget_ratio: f64,
+    status: ServerStatus,
+}
+
+impl Watch {
+    /// Prepares a server; what was known of its indexes is read from the store.
+    ///
+    /// # Errors
+    /// If its settings cannot be used, or the store cannot be read.
+    pub fn new(
+        settings: &ServerSettings,
+        configuration: &Configuration,
+        store: Store,
+    ) -> Result<Self, EngineError> {
+        let server = server_of(settings)?;
+        let mut observer = Observer::default();
+        let known = store.index_usage(&settings.name)?;
+        let status = store.servers()?.into_iter().find(|status| status.name == settings.name);
+        observer.usages.remember(
+            known.into_iter().map(remembered),
+            status.as_ref().and_then(|status| status.last_seen_at),
+        );
+        let watched = settings.clone();
+        let watches = Box::new(move |database: &str| watched.watches(database));
+        Ok(Self {
+            name: settings.name.clone(),
+            poll_every: settings.poll_every.as_duration(),
+            collector: Collector::new(
+                settings.name.clone(),
+                server,
+                watches,
+                settings.catalog_every.as_duration(),
+            ),
+            observer,
+            settings: rule_settings(configuration),
+            store,
+            cost: OwnCost::default(),
+            budget_ratio: configuration.budget.own_cost_ratio,
+            status: status.unwrap_or_else(|| never_seen(&settings.name)),
+        })
+    }
+
+    /// Turns until it is told to stop. A server that fails is tried again, later and later; one that costs more than its
+    /// budget is looked at more seldom.
+    pub async fn run(mut self, signals: Signals, stop: CancellationToken) {
+        let mut wait_after_failure = limits::BACK_OFF_MINIMUM;
+        loop {
+            let turned = tokio::select! {
+                () = stop.cancelled() => return,
+                turned = tokio::time::timeout(limits::LOOK_TIMEOUT, self.turn()) => turned,
+            };
+            let wait = match turned {
+                Ok(Ok(events)) => {
+                    log_events(&events);
+                    signals.polled();
+                    wait_after_failure = limits::BACK_OFF_MINIMUM;
+                    self.pause()
+                }
+                failed => {
+                    let why = match failed {
+                        Ok(Err(error)) => error,
+                        _ => format!("the look did not end within {} s", limits::LOOK_TIMEOUT.as_secs()),
+                    };
+                    tracing::warn!(server = self.name, "cannot look at the server: {why}");
+                    self.unreachable(why).await;
+                    let wait = wait_after_failure;
+                    wait_after_failure = (wait * 2).min(limits::BACK_OFF_MAXIMUM);
+                    wait.min(self.poll_every.max(limits::BACK_OFF_MINIMUM))
+                }
+            };
+            signals.changed(&self.store);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// collect → observe → judge → record.
+    async fn turn(&mut self) -> Result<Vec<Event>, String> {
+        let seen = self.collector.look().await.map_err(|error: PostgresError| error.one_line())?;
+        let observation = self.observer.observe(&seen.snapshot, false);
+        let judgement = judge::judge(&observation, &self.settings);
+        self.status = self.status_after(&seen);
+        let record = Record {
+            looks: seen.looks,
+            judgement,
+            status: self.status.clone(),
+            load: LoadPoint { at: Utc::now(), load_sessions: self.observer.load_sessions },
+            usage: self.observer.usages.take_changed(),
+            snapshot: seen.snapshot,
+        };
+        let store = self.store.clone();
+        let recorded = tokio::task::spawn_blocking(move || record.write(&store)).await;
+        match recorded {
+            Ok(result) => result.map_err(|error| format!("the store failed: {error}")),
+            Err(error) => Err(format!("recording failed: {error}")),
+        }
+    }
+
+    fn status_after(&mut self, seen: &Seen) -> ServerStatus {
+        let now = Utc::now();
+        let elapsed = self.status.last_seen_at.map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
+        let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
+        self.cost.add(now, seen.spent_seconds, database_seconds);
+        let (own_seconds_last_hour, own_cost_ratio) = self.cost.seconds_and_ratio(now);
+        let server = &seen.snapshot.server;
+        ServerStatus {
+            name: self.name.clone(),
+            version_num: Some(server.version_num),
+            system_identifier: server.system_identifier.clone(),
+            is_standby: Some(server.is_standby),
+            databases: seen.snapshot.watched.clone(),
+            last_seen_at: Some(now),
+            unreachable: None,
+            own_seconds_last_hour,
+            own_cost_ratio,
+        }
+    }
+
+    /// Until the next look: stretched by as much as the advisor is over its budget.
+    fn pause(&self) -> Duration {
+        let over = (self.status.own_cost_ratio / self.budget_ratio.max(f64::MIN_POSITIVE)).clamp(1.0, 60.0);
+        self.poll_every.mul_f64(over)
+    }
+
+    /// Findings of a server that cannot be seen keep their state: nothing was evaluated.
+    async fn unreachable(&mut self, why: String) {
+        self.status.unreachable = Some(why.clone());
+        let look = Look {
+            server: self.name.clone(),
+            family: "server".to_owned(),
+            database: None,
+            at: Utc::now(),
+            elapsed_seconds: 0.0,
+            rows: 0,
+            error: Some(why),
+        };
+        let (store, status) = (self.store.clone(), self.status.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            store.record_server(&status).and_then(|()| store.record_look(&look))
+        });
+        if let Ok(Err(error)) = written.await {
+            tracing::error!(%error, "the failed look cannot be recorded");
+        }
+    }
+}
+
+fn never_seen(name: &str) -> ServerStatus {
+    ServerStatus {
+        name: name.to_owned(),
+        version_num: None,
+        system_identifier: None,
+        is_standby: None,
+        databases: Vec::new(),
+        last_seen_at: None,
+        unreachable: None,
+        own_seconds_last_hour: 0.0,
+        own_cost_ratio: 0.0,
+    }
+}
+
+fn remembered(usage: IndexUsage) -> (IndexName, Usage) {
+    let name =
+        IndexName { database: usage.key.database, schema: usage.key.schema, name: usage.key.name };
+    let known = Usage {
+        oid: usage.oid,
+        scans: usage.scans,
+        first_seen_at: usage.first_seen_at,
+        last_moved_at: usage.last_moved_at,
+    };
+    (name, known)
+}
+
+/// What one turn leaves behind.
+struct Record {
+    looks: Vec<Look>,
+    judgement: Judgement,
+    status: ServerStatus,
+    load: LoadPoint,
+    usage: Vec<(IndexName, Usage)>,
+    snapshot: Snapshot,
+}
+
+impl Record {
+    fn write(self, store: &Store) -> Result<Vec<Event>, StoreError> {
+        let server = &self.status.name;
+        let now = Utc::now();
+        let usage: Vec<IndexUsage> = self
+            .usage
+            .into_iter()
+            .map(|(name, usage)| IndexUsage {
+                key: IndexKey { database: name.database, schema: name.schema, name: name.name },
+                oid: usage.oid,
+                scans: usage.scans,
+                first_seen_at: usage.first_seen_at,
+                last_moved_at: usage.last_moved_at,
+                checked_at: now,
+            })
+            .collect();
+        // what was seen of indexes goes first: a finding never rests on what a crash could lose
+        store.save_index_usage(server, &usage, &[])?;
+        let events = store.record(server, now, &self.judgement)?;
+        store.record_gaps(server, &self.snapshot.gaps)?;
+        for look in &self.looks {
+            store.record_look(look)?;
+        }
+        store.record_load(server, &self.load)?;
+        store.record_server(&self.status)?;
+        Ok(events)
+    }
+}

@@ -1,0 +1,12 @@
+//! # pgadvisor
+pub mod collect;
+pub mod configuration;
+pub mod engine;
+pub mod judge;
+pub mod limits;
+pub mod model;
+pub mod observe;
+pub mod postgres;
+pub mod rules;
+pub mod sql;
+pub mod store;

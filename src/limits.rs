@@ -1,0 +1,59 @@
+//! Every bound, timeout and cadence of the advisor, in one place. The status page shows them.
+
+use std::time::Duration;
+
+/// Texts of statements are cut here, for storing and showing.
+pub const STATEMENT_TEXT_BYTES: usize = 20_000;
+/// Longer texts are known by their raw text alone: parsing them could take seconds.
+pub const STATEMENT_PARSE_BYTES: usize = 100_000;
+/// Texts fetched in one look; the others follow at the next.
+pub const STATEMENT_TEXTS_PER_LOOK: usize = 20_000;
+/// Entries of pg_stat_statements read in one look.
+pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
+/// Relations of one database read in one look.
+pub const RELATIONS_PER_DATABASE: usize = 200_000;
+/// Databases visited on one server.
+pub const DATABASES_PER_SERVER: usize = 200;
+/// Definitions of indexes fetched in one look; the others follow at the next.
+pub const INDEX_DEFINITIONS_PER_LOOK: usize = 50_000;
+/// Findings that one rule may hold in one database; the worst are kept.
+pub const FINDINGS_PER_RULE: usize = 500;
+/// A statement of ours that runs longer is cancelled by the server.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a statement of ours waits for a lock.
+pub const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
+/// A session of ours that idles in a transaction longer is ended by the server.
+pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// A look that outlives every timeout of the server is given up.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
+/// The first wait after a failed look; it doubles up to `BACK_OFF_MAXIMUM`.
+pub const BACK_OFF_MINIMUM: Duration = Duration::from_secs(1);
+/// The longest wait after failed looks.
+pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
+/// A window of statements is never longer than twice this.
+pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
+/// A window of statements is judged only from this length on.
+pub const STATEMENT_WINDOW_MINIMUM: Duration = Duration::from_secs(5 * 60);
+/// Bytes of a request's body.
+pub const REQUEST_BYTES: usize = 64 * 1024;
+/// Items in one page or one answer.
+pub const PAGE_ITEMS: usize = 100;
+/// Items that a caller may ask for at once.
+pub const PAGE_ITEMS_MAXIMUM: usize = 1000;
+/// How long a running request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same for people: name, value, and why.
+pub fn table() -> Vec<(&'static str, String, &'static str)> {
+    let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
+    vec![
+        ("statement timeout", seconds(STATEMENT_TIMEOUT), "no statement of ours runs longer"),
+        ("lock timeout", seconds(LOCK_TIMEOUT), "nothing of yours waits behind us"),
+        ("look timeout", seconds(LOOK_TIMEOUT), "a frozen connection is dropped"),
+        ("statements per look", STATEMENTS_PER_SNAPSHOT.to_string(), "memory stays bounded"),
+        ("relations per database", RELATIONS_PER_DATABASE.to_string(), "memory stays bounded"),
+        ("databases per server", DATABASES_PER_SERVER.to_string(), "a look stays short"),
+        ("findings per rule and database", FINDINGS_PER_RULE.to_string(), "the worst are kept"),
+        ("longest wait between retries", seconds(BACK_OFF_MAXIMUM), "a server that comes back is seen soon"),
+    ]
+}

@@ -1,0 +1,350 @@
+//! The finding: the one record that pages, JSON, webhooks and the command line carry.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::id::Fingerprint;
+pub use super::remedy::Remedy;
+
+/// How much it matters. The order is the order of urgency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    /// The word in JSON, in filters and as a CSS class.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Where a finding is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum State {
+    Open,
+    Acknowledged,
+    Snoozed,
+    Resolved,
+    FalsePositive,
+}
+
+impl State {
+    /// The word in JSON and in filters.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Snoozed => "snoozed",
+            Self::Resolved => "resolved",
+            Self::FalsePositive => "false_positive",
+        }
+    }
+}
+
+/// What kind of thing a finding is about, in PostgreSQL's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum ObjectKind {
+    Table,
+    Index,
+    MaterializedView,
+    Sequence,
+    Column,
+    Constraint,
+    Statement,
+    Role,
+    Session,
+    Setting,
+    ReplicationSlot,
+    Standby,
+    Subscription,
+    PreparedTransaction,
+    Database,
+    Server,
+}
+
+/// The thing itself, by its names in the catalog, unquoted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Object {
+    /// What kind of thing it is.
+    pub kind: ObjectKind,
+    /// Its schema, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// Its name; a statement's is its statement_id.
+    pub name: String,
+    /// Of an index, column or constraint: its table, in the same schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+}
+
+impl Object {
+    /// `schema.name`, unquoted, for titles.
+    pub fn qualified(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// The time that a number covers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct Window {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+}
+
+impl Window {
+    /// Its length in seconds, never negative.
+    pub fn seconds(&self) -> f64 {
+        ((self.to - self.from).num_milliseconds() as f64 / 1000.0).max(0.0)
+    }
+}
+
+/// What it costs; what lists are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Impact {
+    /// Seconds of database time a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub db_seconds_per_day: Option<f64>,
+    /// Bytes on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<f64>,
+    /// Days until something is exhausted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<f64>,
+}
+
+/// How a claim is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum ConfidenceLevel {
+    Verified,
+    Measured,
+    Estimated,
+}
+
+impl ConfidenceLevel {
+    /// The word in JSON and on pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Measured => "measured",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+/// How a claim is known, and why it is not known better.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct Confidence {
+    pub level: ConfidenceLevel,
+    pub reason: String,
+}
+
+/// Named numbers with the unit in the name, in the order in which they are told.
+pub type Evidence = serde_json::Map<String, serde_json::Value>;
+
+/// What a rule claims about one subject, before the store knows its history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Claim {
+    /// The rule, as `index.unused`.
+    pub rule: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The server's configured name.
+    pub server: String,
+    /// The database; null where the whole server is meant.
+    pub database: Option<String>,
+    /// What it is about; null where the whole server or database is meant.
+    pub object: Option<Object>,
+    /// The identity beside rule, server and database (names only); not published.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub subject: Vec<String>,
+    /// The claim in a few words, with the object's name.
+    pub title: String,
+    /// One paragraph: what, why that is bad, what to do.
+    pub explanation: String,
+    /// Named values with the unit in the name.
+    #[schema(value_type = Object)]
+    pub evidence: Evidence,
+    /// The time that the evidence covers.
+    pub evidence_window: Option<Window>,
+    /// A statement for psql that shows the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_sql: Option<String>,
+    /// What it costs.
+    pub impact: Impact,
+    /// How it is known.
+    pub confidence: Confidence,
+    /// What to do.
+    pub remedy: Remedy,
+    /// What was checked before this was said.
+    pub guards: Vec<String>,
+}
+
+impl Claim {
+    /// The key under which this problem is known for its whole life.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.rule, &self.server, self.database.as_deref(), &self.subject)
+    }
+}
+
+/// One problem, for its whole life: the claim, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct Finding {
+    pub fingerprint: Fingerprint,
+    #[serde(flatten)]
+    pub claim: Claim,
+    pub state: State,
+    pub first_seen_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snoozed_until: Option<DateTime<Utc>>,
+    pub links: Links,
+}
+
+/// Where the finding is to be found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Links {
+    /// In the API.
+    #[serde(rename = "self")]
+    pub api: Option<String>,
+    /// On the dashboard.
+    pub dashboard: Option<String>,
+}
+
+/// What happened to a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub enum EventKind {
+    #[serde(rename = "finding.opened")]
+    Opened,
+    #[serde(rename = "finding.severity_changed")]
+    SeverityChanged,
+    #[serde(rename = "finding.acknowledged")]
+    Acknowledged,
+    #[serde(rename = "finding.snoozed")]
+    Snoozed,
+    #[serde(rename = "finding.resolved")]
+    Resolved,
+    #[serde(rename = "finding.reopened")]
+    Reopened,
+    #[serde(rename = "finding.marked_false_positive")]
+    MarkedFalsePositive,
+    #[serde(rename = "finding.outcome_known")]
+    OutcomeKnown,
+}
+
+impl EventKind {
+    /// The name in JSON and in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Opened => "finding.opened",
+            Self::SeverityChanged => "finding.severity_changed",
+            Self::Acknowledged => "finding.acknowledged",
+            Self::Snoozed => "finding.snoozed",
+            Self::Resolved => "finding.resolved",
+            Self::Reopened => "finding.reopened",
+            Self::MarkedFalsePositive => "finding.marked_false_positive",
+            Self::OutcomeKnown => "finding.outcome_known",
+        }
+    }
+}
+
+/// One event: an item of the change feed and the body of a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct Event {
+    pub event_id: String,
+    /// Grows by the order of writing; the feed's cursor.
+    pub sequence: i64,
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    pub occurred_at: DateTime<Utc>,
+    /// Who did it; null for the advisor.
+    pub actor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    pub finding: Finding,
+}
+
+/// What a person may do with a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Action {
+    Acknowledge,
+    Snooze,
+    Resolve,
+    FalsePositive,
+    Reopen,
+}
+
+impl Action {
+    /// Every action, in the order in which they are offered.
+    pub const ALL: [Self; 5] = [
+        Self::Acknowledge,
+        Self::Snooze,
+        Self::Resolve,
+        Self::FalsePositive,
+        Self::Reopen,
+    ];
+
+    /// The word in URLs and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge",
+            Self::Snooze => "snooze",
+            Self::Resolve => "resolve",
+            Self::FalsePositive => "false-positive",
+            Self::Reopen => "reopen",
+        }
+    }
+
+    /// The action of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.word() == word)
+    }
+}
+
+/// The order of every list, worst first: severity, where fewer than 14 days left count as critical; then seconds of
+/// database time a day plus one second a day per 10^9 bytes; then days left. It orders only, it changes no severity.
+pub fn order_key(severity: Severity, impact: &Impact) -> (i64, f64, f64) {
+    let urgent = impact.days_left.is_some_and(|days| days < 14.0);
+    let rank = if urgent { Severity::Critical } else { severity };
+    let cost = impact.db_seconds_per_day.unwrap_or(0.0) + impact.bytes.unwrap_or(0.0) / 1e9;
+    (-(rank as i64), -cost, impact.days_left.unwrap_or(f64::MAX))
+}
+
+/// Compares two claims by [`order_key`], and by name where that is equal, so that the order is always the same.
+pub fn by_impact(a: &Claim, b: &Claim) -> std::cmp::Ordering {
+    let (a_rank, a_cost, a_days) = order_key(a.severity, &a.impact);
+    let (b_rank, b_cost, b_days) = order_key(b.severity, &b.impact);
+    a_rank
+        .cmp(&b_rank)
+        .then(a_cost.total_cmp(&b_cost))
+        .then(a_days.total_cmp(&b_days))
+        .then_with(|| (&a.rule, &a.database, &a.subject).cmp(&(&b.rule, &b.database, &b.subject)))
+}

@@ -1,0 +1,52 @@
+//! What one turn of all rules over one observation of one server came to.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Claim;
+use super::id::Fingerprint;
+use super::unit::Period;
+
+/// Everything that the rules said of one observation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// What was found, worst first.
+    pub claims: Vec<Claim>,
+    /// For each rule, and each database where it judges databases one by one, what became of it.
+    pub outcomes: Vec<RuleOutcome>,
+    /// Claims left out because a rule made more than it may.
+    pub dropped_claims: usize,
+}
+
+/// What became of one rule in one place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleOutcome {
+    /// The rule, as `index.unused`.
+    pub rule: String,
+    /// The database that was judged; `None` for rules about the whole server.
+    pub database: Option<String>,
+    /// Judged, or why not.
+    pub verdict: Verdict,
+    /// How long the evidence must last before a finding opens.
+    pub hold: Period,
+    /// How long the evidence must be gone before a finding resolves.
+    pub clear: Period,
+}
+
+/// Judged, or why not. Only what was judged may resolve a finding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The rule was judged; of the problems named here it could not tell, so they keep their state.
+    Evaluated {
+        /// Problems about which nothing can be said now.
+        undecided: Vec<Fingerprint>,
+        /// Why it could not tell, where it could not.
+        untold: Option<String>,
+    },
+    /// The rule could not be judged.
+    Skipped {
+        /// What was missing, for people.
+        reason: String,
+        /// SQL that mends it, where SQL can.
+        remedy_sql: Option<String>,
+    },
+}

@@ -1,0 +1,10 @@
+//! The vocabulary: plain data without I/O, clocks or decisions. Everything else speaks in these words.
+
+pub mod finding;
+pub mod id;
+pub mod judgement;
+pub mod observation;
+pub mod remedy;
+pub mod snapshot;
+pub mod status;
+pub mod unit;

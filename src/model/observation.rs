@@ -1,0 +1,134 @@
+//! What rules judge: differences over known windows, and facts. Made by `observe` from snapshots.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::finding::Window;
+use super::snapshot::{Catalog, IndexFacts, ServerFacts, StatementText, TableFacts};
+use super::status::Gap;
+
+/// One server, ready to be judged.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// Now, by the server's clock. The only clock that a rule knows.
+    pub now: DateTime<Utc>,
+    /// The server as a whole.
+    pub server: ServerFacts,
+    /// What statements did over a window, or why that is not known.
+    pub statements: Result<StatementActivity, Unknown>,
+    /// Each database that could be visited.
+    pub databases: Vec<DatabaseObservation>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+    /// Whether this is one look alone, as in `check`: nothing can have lasted.
+    pub single_look: bool,
+}
+
+/// Why a number is not known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unknown {
+    /// For people.
+    pub reason: String,
+    /// SQL that mends it, where SQL can.
+    pub remedy_sql: Option<String>,
+}
+
+impl Unknown {
+    /// An unknown that only time mends.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), remedy_sql: None }
+    }
+}
+
+/// What all statements did over one window.
+#[derive(Clone, Debug, Default)]
+pub struct StatementActivity {
+    /// The window.
+    pub window: Option<Window>,
+    /// Entries evicted in the window: if any, shares are not exact.
+    pub evictions: i64,
+    /// Seconds of execution of all top-level statements.
+    pub total_seconds: f64,
+    /// Queries, costliest first; each statement_id once in each database.
+    pub statements: Vec<StatementDelta>,
+    /// Entries whose text could not be read; they count in the total only.
+    pub without_text: usize,
+}
+
+/// What one statement did in one database over the window: never cumulative.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct StatementDelta {
+    pub database: String,
+    pub text: Arc<StatementText>,
+    /// PostgreSQL's own identifier, as evidence.
+    pub queryid: i64,
+    /// Roles that ran it.
+    pub roles: Vec<String>,
+    pub calls: i64,
+    pub seconds: f64,
+    /// Standard deviation since the entry began, in seconds; the difference of two is not defined.
+    pub stddev_seconds: f64,
+    pub rows: i64,
+    pub shared_blocks_hit: i64,
+    pub shared_blocks_read: i64,
+    pub temp_blocks_written: i64,
+}
+
+impl StatementDelta {
+    /// Mean seconds of one call.
+    pub fn mean_seconds(&self) -> f64 {
+        self.seconds / self.calls.max(1) as f64
+    }
+}
+
+/// One database, ready to be judged.
+#[derive(Clone, Debug)]
+pub struct DatabaseObservation {
+    /// Its name.
+    pub name: String,
+    /// Since when its relations' counters count, if that is known.
+    pub counters_since: Option<DateTime<Utc>>,
+    /// Names and definitions.
+    pub catalog: Arc<Catalog>,
+    /// Tables with their state of now.
+    pub tables: Vec<TableObservation>,
+    /// Indexes with their use.
+    pub indexes: Vec<IndexObservation>,
+}
+
+impl DatabaseObservation {
+    /// The facts of an index's table.
+    pub fn table_of(&self, index: &IndexFacts) -> Option<&TableFacts> {
+        self.catalog.tables.get(&index.table_oid)
+    }
+}
+
+/// One table now.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct TableObservation {
+    pub oid: u32,
+    pub live_rows: i64,
+    pub dead_rows: i64,
+    /// Dead row versions at which autovacuum would come: the formula of PostgreSQL's chapter "Routine Vacuuming".
+    pub vacuum_threshold_rows: f64,
+    pub last_vacuum_at: Option<DateTime<Utc>>,
+    pub being_vacuumed: bool,
+}
+
+/// How an index was used.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexObservation {
+    /// The index.
+    pub oid: u32,
+    /// Scans since the counters began.
+    pub scans: i64,
+    /// Since when it is known to exist without a scan, from our own looks or from its last scan (16 and later).
+    pub idle_since: Option<DateTime<Utc>>,
+    /// Since when its total says that no scan happened; the index may be younger than that.
+    pub no_scan_counted_since: Option<DateTime<Utc>>,
+    /// Whether it is being built.
+    pub being_built: bool,
+}

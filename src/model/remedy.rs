@@ -1,0 +1,206 @@
+//! What to do about a finding: SQL built from typed statements, never formatted by hand in a rule.
+//! Lock levels are those of PostgreSQL's chapter "Explicit Locking".
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// SQL to apply, SQL to undo, and what it costs to do so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Remedy {
+    /// To run, in order.
+    pub apply_sql: Vec<String>,
+    /// To take it back, in order.
+    pub undo_sql: Vec<String>,
+    /// PostgreSQL's name of the strongest table lock that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+    /// Whether a table is rewritten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrites_table: Option<bool>,
+    /// Disk that it needs while it runs, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_disk_bytes: Option<f64>,
+    /// How long it should take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_seconds: Option<f64>,
+    /// When it is wrong to obey, and what to look at first.
+    pub caveats: Vec<String>,
+}
+
+/// A name as SQL needs it: always quoted, so that no name of whatever spelling can be anything but a name.
+/// A NUL cannot occur in PostgreSQL and is left out.
+pub fn quote_identifier(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !crate::sql::is_keyword(name);
+    if plain {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
+    }
+}
+
+/// A text as a constant; backslashes keep their meaning under `standard_conforming_strings`.
+pub fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+}
+
+/// `schema.name`, each part quoted where it must be.
+pub fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", quote_identifier(schema), quote_identifier(name))
+}
+
+/// The statements that remedies are made of.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Statement {
+    DropIndexConcurrently {
+        schema: String,
+        name: String,
+    },
+    /// For an index of a partitioned table, which PostgreSQL cannot drop concurrently.
+    DropIndex {
+        schema: String,
+        name: String,
+    },
+    /// An index from the definition that PostgreSQL itself printed (`pg_get_indexdef`), built without blocking writes.
+    CreateIndexConcurrently {
+        definition: String,
+    },
+    ReindexIndexConcurrently {
+        schema: String,
+        name: String,
+    },
+    DropConstraint {
+        schema: String,
+        table: String,
+        name: String,
+    },
+    Vacuum {
+        schema: String,
+        table: String,
+        analyze: bool,
+        freeze: bool,
+    },
+    SetStorageParameter {
+        schema: String,
+        table: String,
+        name: &'static str,
+        value: String,
+    },
+    ResetStorageParameter {
+        schema: String,
+        table: String,
+        name: &'static str,
+    },
+    AlterSystemSet {
+        name: String,
+        value: String,
+    },
+    AlterSystemReset {
+        name: String,
+    },
+    ReloadConfiguration,
+    GrantRole {
+        role: &'static str,
+        to: String,
+    },
+    CreateExtension {
+        name: &'static str,
+    },
+}
+
+impl Statement {
+    /// The statement as SQL, without a semicolon.
+    pub fn sql(&self) -> String {
+        match self {
+            Self::DropIndexConcurrently { schema, name } => {
+                format!("DROP INDEX CONCURRENTLY {}", qualified(schema, name))
+            }
+            Self::DropIndex { schema, name } => format!("DROP INDEX {}", qualified(schema, name)),
+            Self::CreateIndexConcurrently { definition } => {
+                definition.replacen("INDEX ", "INDEX CONCURRENTLY ", 1)
+            }
+            Self::ReindexIndexConcurrently { schema, name } => {
+                format!("REINDEX INDEX CONCURRENTLY {}", qualified(schema, name))
+            }
+            Self::DropConstraint { schema, table, name } => {
+                format!(
+                    "ALTER TABLE {} DROP CONSTRAINT {}",
+                    qualified(schema, table),
+                    quote_identifier(name)
+                )
+            }
+            Self::Vacuum {
+                schema,
+                table,
+                analyze,
+                freeze,
+            } => {
+                let options: Vec<&str> = [(*freeze, "FREEZE"), (*analyze, "ANALYZE")]
+                    .iter()
+                    .filter(|o| o.0)
+                    .map(|o| o.1)
+                    .collect();
+                match options.is_empty() {
+                    true => format!("VACUUM {}", qualified(schema, table)),
+                    false => format!("VACUUM ({}) {}", options.join(", "), qualified(schema, table)),
+                }
+            }
+            Self::SetStorageParameter {
+                schema,
+                table,
+                name,
+                value,
+            } => {
+                format!("ALTER TABLE {} SET ({name} = {value})", qualified(schema, table))
+            }
+            Self::ResetStorageParameter { schema, table, name } => {
+                format!("ALTER TABLE {} RESET ({name})", qualified(schema, table))
+            }
+            Self::AlterSystemSet { name, value } => {
+                format!(
+                    "ALTER SYSTEM SET {} = {}",
+                    quote_identifier(name),
+                    quote_literal(value)
+                )
+            }
+            Self::AlterSystemReset { name } => format!("ALTER SYSTEM RESET {}", quote_identifier(name)),
+            Self::ReloadConfiguration => "SELECT pg_catalog.pg_reload_conf()".to_owned(),
+            Self::GrantRole { role, to } => format!("GRANT {role} TO {}", quote_identifier(to)),
+            Self::CreateExtension { name } => {
+                format!("CREATE EXTENSION IF NOT EXISTS {}", quote_identifier(name))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_plain_names_stay_bare() {
+        assert_eq!(qualified("public", "orders"), "public.orders");
+        assert_eq!(quote_identifier("select"), "\"select\"");
+        assert_eq!(quote_identifier("Users"), "\"Users\"");
+        assert_eq!(
+            quote_identifier("a\"; DROP TABLE x; --"),
+            "\"a\"\"; DROP TABLE x; --\""
+        );
+    }
+
+    proptest! {
+        /// Whatever a name holds, PostgreSQL's parser finds one statement and the very same name in it.
+        #[test]
+        fn names_survive_the_parser(schema in "[^\0]{1,12}", name in "[^\0]{1,12}") {
+            let sql = Statement::DropIndexConcurrently { schema: schema.clone(), name: name.clone() }.sql();
+            prop_assert_eq!(crate::sql::dropped_names(&sql).unwrap(), vec![vec![schema.clone(), name.clone()]]);
+            let vacuum = Statement::Vacuum { schema, table: name, analyze: true, freeze: true }.sql();
+            prop_assert_eq!(crate::sql::statement_count(&vacuum).unwrap(), 1);
+        }
+    }
+}

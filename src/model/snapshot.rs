@@ -1,0 +1,281 @@
+//! What one look at one server saw: cumulative counters and facts, as read. Two of these make an observation.
+//!
+//! Counters here count since a reset that may be unknown, so no rule ever sees them bare: `observe` turns them into
+//! differences over a known window, which have types of their own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::status::Gap;
+
+/// One look at one server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When, by the server's own clock.
+    pub at: DateTime<Utc>,
+    /// When, by the advisor's clock: where the two clocks disagree on how much time passed, one of them jumped.
+    pub taken_at: DateTime<Utc>,
+    /// The server as a whole.
+    pub server: ServerFacts,
+    /// Names of the databases that are meant to be watched.
+    pub watched: Vec<String>,
+    /// pg_stat_statements; `None` where it could not be read (there is a gap then).
+    pub statements: Option<Statements>,
+    /// Each watched database that could be visited.
+    pub databases: Vec<DatabaseSnapshot>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+/// Facts about the server as a whole.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ServerFacts {
+    /// The configured name.
+    pub name: String,
+    /// `server_version_num`, as 150018.
+    pub version_num: i32,
+    /// Shared by a server and its standbys; `None` where it may not be read.
+    pub system_identifier: Option<String>,
+    /// When the postmaster started.
+    pub started_at: DateTime<Utc>,
+    /// Whether it is in recovery.
+    pub is_standby: bool,
+    /// Standbys that stream from it just now.
+    pub standbys: i64,
+    /// Resets that concern all relations: pg_stat_bgwriter's and pg_stat_wal's, which a crash sets.
+    pub shared_statistics_reset_at: Option<DateTime<Utc>>,
+    /// Settings that rules read, by name.
+    pub settings: BTreeMap<String, Setting>,
+    /// All databases, watched or not.
+    pub databases: Vec<DatabaseFacts>,
+    /// Who keeps old row versions alive, oldest first.
+    pub xmin_holders: Vec<XminHolder>,
+    /// Role names by OID, for statements.
+    pub roles: HashMap<u32, String>,
+    /// The login that looks.
+    pub login: String,
+    /// Whether the login is a superuser.
+    pub login_is_superuser: bool,
+}
+
+impl ServerFacts {
+    /// A setting's value as a number, in the setting's own unit.
+    pub fn setting_number(&self, name: &str) -> Option<f64> {
+        self.settings.get(name)?.value.parse().ok()
+    }
+}
+
+/// One row of pg_settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The value, in `unit`.
+    pub value: String,
+    /// The unit, as pg_settings gives it.
+    pub unit: Option<String>,
+    /// Where the value came from.
+    pub source: String,
+}
+
+/// One row of pg_database and pg_stat_database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct DatabaseFacts {
+    pub oid: u32,
+    pub name: String,
+    pub allows_connections: bool,
+    pub is_template: bool,
+    /// age(datfrozenxid), in transactions.
+    pub frozen_xid_age: i64,
+    /// When its statistics were reset, if that is known.
+    pub statistics_reset_at: Option<DateTime<Utc>>,
+}
+
+/// Something that keeps VACUUM from removing row versions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct XminHolder {
+    /// `session`, `prepared transaction`, `replication slot` or `standby`.
+    pub kind: String,
+    /// Its name: application and role of a session, gid, slot name.
+    pub name: String,
+    /// The age of what it holds, in transactions.
+    pub age: i64,
+}
+
+/// pg_stat_statements at one moment.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Statements {
+    /// When it was reset: pg_stat_statements_info.stats_reset (extension 1.9 and later).
+    pub reset_at: Option<DateTime<Utc>>,
+    /// How often entries were evicted since then.
+    pub evictions: i64,
+    /// Every entry.
+    pub entries: Vec<StatementCounters>,
+    /// Texts by queryid, as far as they could be read.
+    #[serde(skip)]
+    pub texts: HashMap<i64, Arc<StatementText>>,
+}
+
+/// What identifies an entry of pg_stat_statements within one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct StatementKey {
+    pub user_oid: u32,
+    pub database_oid: u32,
+    pub queryid: i64,
+}
+
+/// Cumulative counters of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct StatementCounters {
+    pub key: StatementKey,
+    pub calls: i64,
+    pub execution_ms: f64,
+    pub stddev_ms: f64,
+    pub rows: i64,
+    pub shared_blocks_hit: i64,
+    pub shared_blocks_read: i64,
+    pub temp_blocks_written: i64,
+    /// When this entry began (extension 1.11, PostgreSQL 17 and later).
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// A normalised text, and what our parser says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementText {
+    /// Ours: the hash of the parser's normal form.
+    pub statement_id: String,
+    /// The text as pg_stat_statements keeps it, cut at a bound.
+    pub text: String,
+    /// What kind of statement it is.
+    pub kind: StatementKind,
+}
+
+/// What kind of statement a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StatementKind {
+    /// SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES.
+    Query,
+    /// Everything else: DDL, COPY, VACUUM, transaction control.
+    Utility,
+    /// Our parser could not read it.
+    Unparsable,
+    /// A statement of ours.
+    Own,
+}
+
+/// One database at one moment. Names and counters are read at different cadences; both are by OID.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DatabaseSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Counters of tables, materialized views and TOAST tables.
+    pub tables: Vec<TableCounters>,
+    /// Counters of indexes.
+    pub indexes: Vec<IndexCounters>,
+    /// VACUUM and index builds.
+    pub progress: Progress,
+    /// Names and definitions.
+    pub catalog: Arc<Catalog>,
+}
+
+/// Cumulative counters of one table, by `pg_stat_get_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct TableCounters {
+    pub oid: u32,
+    pub scans: i64,
+    /// Estimates of now, no counters: n_live_tup, n_dead_tup.
+    pub live_rows: i64,
+    pub dead_rows: i64,
+    pub last_vacuum_at: Option<DateTime<Utc>>,
+}
+
+/// Cumulative counters of one index.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct IndexCounters {
+    pub oid: u32,
+    pub scans: i64,
+    /// From PostgreSQL 16.
+    pub last_scan_at: Option<DateTime<Utc>>,
+}
+
+/// Names and definitions of one database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Catalog {
+    /// Tables, materialized views and TOAST tables, by OID.
+    pub tables: HashMap<u32, TableFacts>,
+    /// Indexes by OID.
+    pub indexes: HashMap<u32, IndexFacts>,
+}
+
+/// VACUUM and index builds that were running, by OID.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Tables that VACUUM was working on.
+    pub vacuuming: Vec<u32>,
+    /// Indexes that were being built.
+    pub building: Vec<u32>,
+}
+
+/// One row of pg_class, for a table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct TableFacts {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    /// `r` table, `p` partitioned table, `m` materialized view, `t` TOAST table.
+    pub kind: char,
+    pub rows: f64,
+    pub size_bytes: f64,
+    pub options: Vec<String>,
+    /// age(relfrozenxid) in transactions; 0 where it has none.
+    pub frozen_xid_age: i64,
+    /// The table whose TOAST table this is.
+    pub toast_of: Option<u32>,
+    pub owned_by_extension: bool,
+}
+
+impl TableFacts {
+    /// A storage parameter, as `autovacuum_enabled`.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// One row of pg_index, with what decides whether the index may go.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct IndexFacts {
+    pub oid: u32,
+    pub table_oid: u32,
+    pub schema: String,
+    pub name: String,
+    pub size_bytes: f64,
+    pub is_valid: bool,
+    pub is_ready: bool,
+    pub is_unique: bool,
+    pub is_primary: bool,
+    pub is_exclusion: bool,
+    pub is_clustered: bool,
+    pub is_replica_identity: bool,
+    pub has_expressions: bool,
+    /// The constraint that it backs.
+    pub constraint: Option<String>,
+    /// It is the only index that begins with the columns of a foreign key of its table.
+    pub supports_foreign_key: bool,
+    /// It is attached to an index of a partitioned table.
+    pub is_partition: bool,
+    pub is_partitioned: bool,
+    pub owned_by_extension: bool,
+    /// What it indexes and how, without its name: method, columns, operator classes, collations, order, INCLUDE,
+    /// expressions, predicate, NULLS DISTINCT. Equal for duplicates.
+    pub shape: String,
+    /// `pg_get_indexdef`; `None` where it could not be read in this look.
+    pub definition: Option<String>,
+}

@@ -1,0 +1,73 @@
+//! What the advisor knows about its own work: looks, gaps, load and cost. Shown on the status page.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A fact that could not be read. Absent is never zero: a rule that needs it is skipped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Gap {
+    /// What is missing, in a few words: `pg_stat_statements`.
+    pub fact: String,
+    /// The database where it is missing; null for the whole server.
+    pub database: Option<String>,
+    /// Why, with what the server said.
+    pub why: String,
+    /// SQL that mends it, where SQL can.
+    pub remedy_sql: Option<String>,
+    /// The privilege and its object, where a missing privilege is the cause: what `advisor.privilege_gap` reports.
+    pub missing_privilege: Option<String>,
+    /// Rules that cannot be judged without it.
+    pub rules: Vec<String>,
+}
+
+/// The last look at one family of facts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Look {
+    /// The server's configured name.
+    pub server: String,
+    /// `statements`, `relations`, `catalog`, `server`.
+    pub family: String,
+    /// The database, where the family is read database by database.
+    pub database: Option<String>,
+    /// When it was taken, by the advisor's clock.
+    pub at: DateTime<Utc>,
+    /// How long the server took.
+    pub elapsed_seconds: f64,
+    /// How many rows came.
+    pub rows: u64,
+    /// What went wrong, in one line.
+    pub error: Option<String>,
+}
+
+/// What is known of a server as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServerStatus {
+    /// The configured name.
+    pub name: String,
+    /// `server_version_num`, as 150018; null before the first look.
+    pub version_num: Option<i32>,
+    /// The 64-bit identifier that a server shares with its standbys; null where it may not be read.
+    pub system_identifier: Option<String>,
+    /// Whether it is in recovery.
+    pub is_standby: Option<bool>,
+    /// Its databases that are watched.
+    pub databases: Vec<String>,
+    /// When the server was last seen; null if never.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// Why it cannot be seen now; null when it can.
+    pub unreachable: Option<String>,
+    /// Seconds of server time that the advisor's own statements took in the last hour.
+    pub own_seconds_last_hour: f64,
+    /// The same divided by the larger of the database time and one core.
+    pub own_cost_ratio: f64,
+}
+
+/// How busy a server was between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LoadPoint {
+    /// When the second look was taken.
+    pub at: DateTime<Utc>,
+    /// Average sessions executing statements: database seconds per second; null where it is not known.
+    pub load_sessions: Option<f64>,
+}

@@ -1,0 +1,157 @@
+//! From looks to observations: differences between comparable looks, each family with its own window, and the facts
+//! that several rules share. Pure: it knows no server and no clock but the one in the snapshot.
+
+mod statements;
+mod tables;
+pub mod usage;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::observation::{DatabaseObservation, IndexObservation, Observation, TableObservation};
+use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot};
+use statements::StatementLook;
+use usage::Usages;
+
+/// What is remembered of one server between looks.
+#[derive(Default)]
+pub struct Observer {
+    clocks: Option<Clocks>,
+    /// The start of the window that is judged, and of the one that follows it.
+    older: Option<Arc<StatementLook>>,
+    newer: Option<Arc<StatementLook>>,
+    last: Option<Arc<StatementLook>>,
+    /// How indexes were used, over restarts of either side.
+    pub usages: Usages,
+    /// Average sessions executing between the last two looks, where they are comparable.
+    pub load_sessions: Option<f64>,
+}
+
+/// What must agree for two looks to be comparable at all.
+#[derive(Clone, Debug)]
+struct Clocks {
+    at: DateTime<Utc>,
+    taken_at: DateTime<Utc>,
+    system_identifier: Option<String>,
+    is_standby: bool,
+}
+
+/// Clocks may drift apart by this much between two looks before one of them is said to have jumped.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(10);
+
+impl Clocks {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            at: snapshot.at,
+            taken_at: snapshot.taken_at,
+            system_identifier: snapshot.server.system_identifier.clone(),
+            is_standby: snapshot.server.is_standby,
+        }
+    }
+
+    /// The same server with clocks that went on evenly. A failover or a jump ends every window.
+    fn leads_to(&self, now: &Self) -> bool {
+        let servers = now.at - self.at;
+        let ours = now.taken_at - self.taken_at;
+        let tolerance = CLOCK_TOLERANCE.max(ours / 10);
+        self.system_identifier == now.system_identifier
+            && self.is_standby == now.is_standby
+            && servers > TimeDelta::zero()
+            && ours > TimeDelta::zero()
+            && (servers - ours).abs() <= tolerance
+    }
+}
+
+impl Observer {
+    /// Takes one look in, and tells what is known with it. `single_look` is `check`: nothing can have lasted.
+    pub fn observe(&mut self, snapshot: &Snapshot, single_look: bool) -> Observation {
+        let clocks = Clocks::of(snapshot);
+        if self.clocks.as_ref().is_some_and(|before| !before.leads_to(&clocks)) {
+            (self.older, self.newer, self.last) = (None, None, None);
+            self.usages.distrust_clock();
+        }
+        self.clocks = Some(clocks);
+        let statements = self.observe_statements(snapshot);
+        let databases = snapshot.databases.iter().map(|database| self.database(snapshot, database)).collect();
+        self.usages.looked_at(snapshot.at);
+        Observation {
+            now: snapshot.at,
+            server: snapshot.server.clone(),
+            statements,
+            databases,
+            gaps: snapshot.gaps.clone(),
+            single_look,
+        }
+    }
+
+    fn database(&mut self, snapshot: &Snapshot, database: &DatabaseSnapshot) -> DatabaseObservation {
+        let counters_since = counters_since(&snapshot.server, &database.name);
+        let tables = database
+            .tables
+            .iter()
+            .filter_map(|table| {
+                let facts = database.catalog.tables.get(&table.oid)?;
+                Some(TableObservation {
+                    oid: table.oid,
+                    live_rows: table.live_rows,
+                    dead_rows: table.dead_rows,
+                    vacuum_threshold_rows: tables::vacuum_threshold_rows(&snapshot.server, facts),
+                    last_vacuum_at: table.last_vacuum_at,
+                    being_vacuumed: database.progress.vacuuming.contains(&table.oid),
+                })
+            })
+            .collect();
+        let indexes = database
+            .indexes
+            .iter()
+            .filter_map(|index| {
+                let facts = database.catalog.indexes.get(&index.oid)?;
+                let idle_since = self.usages.observe(&database.name, facts, index, counters_since, snapshot.at);
+                Some(IndexObservation {
+                    oid: index.oid,
+                    scans: index.scans,
+                    idle_since,
+                    no_scan_counted_since: counters_since.filter(|_| index.scans == 0),
+                    being_built: database.progress.building.contains(&index.oid),
+                })
+            })
+            .collect();
+        DatabaseObservation {
+            name: database.name.clone(),
+            counters_since,
+            catalog: database.catalog.clone(),
+            tables,
+            indexes,
+        }
+    }
+}
+
+/// Since when the counters of a database's relations count, if that is known: the latest of its own reset and those that
+/// only a crash (or a reset of all) shows.
+fn counters_since(server: &ServerFacts, database: &str) -> Option<DateTime<Utc>> {
+    let own = server.databases.iter().find(|facts| facts.name == database)?.statistics_reset_at;
+    own.max(server.shared_statistics_reset_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clocks(at: i64, taken_at: i64) -> Clocks {
+        let time = |seconds| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+        Clocks { at: time(at), taken_at: time(taken_at), system_identifier: Some("1".into()), is_standby: false }
+    }
+
+    #[test]
+    fn only_even_clocks_are_comparable() {
+        assert!(clocks(0, 0).leads_to(&clocks(60, 61)));
+        assert!(!clocks(0, 0).leads_to(&clocks(0, 60)), "the server's clock stood still");
+        assert!(!clocks(0, 0).leads_to(&clocks(3660, 60)), "the server's clock jumped forward");
+        assert!(!clocks(0, 0).leads_to(&clocks(60, 3660)), "our clock jumped forward");
+        assert!(!clocks(0, 0).leads_to(&clocks(60, -3)), "our clock jumped back");
+        let other = Clocks { system_identifier: Some("2".into()), ..clocks(60, 60) };
+        assert!(!clocks(0, 0).leads_to(&other), "another server answers at this address");
+        assert!(!clocks(0, 0).leads_to(&Clocks { is_standby: true, ..clocks(60, 60) }), "a failover");
+    }
+}

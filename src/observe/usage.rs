@@ -1,0 +1,190 @@
+//! Since when an index is idle, over resets, restarts and crashes of either side: a few bytes an index, kept in the store
+//! by whoever runs the observer. Names are the key; an OID that changes under a name means another index.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::snapshot::{IndexCounters, IndexFacts};
+
+/// An index by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct IndexName {
+    pub database: String,
+    pub schema: String,
+    pub name: String,
+}
+
+/// What is remembered of one index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// Its OID, to see when another index takes its name.
+    pub oid: u32,
+    /// Its scans at the last look.
+    pub scans: i64,
+    /// When it was first seen.
+    pub first_seen_at: DateTime<Utc>,
+    /// When it was last seen to be used, or when its use could not be followed.
+    pub last_moved_at: Option<DateTime<Utc>>,
+}
+
+/// What is remembered of all indexes of a server.
+#[derive(Default)]
+pub struct Usages {
+    known: HashMap<IndexName, Usage>,
+    /// Names whose memory changed enough to be written down.
+    changed: HashMap<IndexName, Usage>,
+    last_look_at: Option<DateTime<Utc>>,
+    clock_is_distrusted: bool,
+}
+
+/// An index in use moves at every look; it is written down at most this often.
+const WRITE_EVERY: TimeDelta = TimeDelta::hours(1);
+/// With a longer pause before a reset, scans may have been counted and lost unseen.
+const UNSEEN_BEFORE_RESET: TimeDelta = TimeDelta::minutes(10);
+
+impl Usages {
+    /// Takes in what was written down before, at the last look of that time.
+    pub fn remember(&mut self, known: impl IntoIterator<Item = (IndexName, Usage)>, last_look_at: Option<DateTime<Utc>>) {
+        self.known.extend(known);
+        self.last_look_at = last_look_at;
+    }
+
+    /// A clock jumped: times that lie in its future would make an index look idle for ever or never.
+    pub(super) fn distrust_clock(&mut self) {
+        self.clock_is_distrusted = true;
+    }
+
+    pub(super) fn looked_at(&mut self, at: DateTime<Utc>) {
+        self.last_look_at = Some(at);
+        self.clock_is_distrusted = false;
+    }
+
+    /// What must be written down since this was last asked.
+    pub fn take_changed(&mut self) -> Vec<(IndexName, Usage)> {
+        std::mem::take(&mut self.changed).into_iter().collect()
+    }
+
+    /// Takes in one counter, and tells since when the index is known to be idle.
+    pub(super) fn observe(
+        &mut self,
+        database: &str,
+        facts: &IndexFacts,
+        counters: &IndexCounters,
+        counters_since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let key = IndexName { database: database.to_owned(), schema: facts.schema.clone(), name: facts.name.clone() };
+        let before = self.known.get(&key).copied().filter(|usage| usage.oid == counters.oid && usage.first_seen_at <= now);
+        let usage = match before {
+            None => Usage { oid: counters.oid, scans: counters.scans, first_seen_at: now, last_moved_at: None },
+            Some(before) => self.follow(before, counters, counters_since, now),
+        };
+        let is_news = before.is_none_or(|before| {
+            let hours_later = |moved: DateTime<Utc>| before.last_moved_at.is_none_or(|at| moved - at >= WRITE_EVERY);
+            usage.last_moved_at.is_some_and(hours_later) || (usage.scans == 0) != (before.scans == 0)
+        });
+        if is_news {
+            self.changed.insert(key.clone(), usage);
+        }
+        // between two writes the memory keeps the time that is written down, so that the hour is counted from there
+        let kept = match before {
+            Some(before) if !is_news => Usage { last_moved_at: before.last_moved_at, ..usage },
+            _ => usage,
+        };
+        self.known.insert(key, kept);
+        // from 16 the server itself knows when: the index existed then and was not scanned since
+        let idle = usage.last_moved_at.unwrap_or(usage.first_seen_at);
+        Some(counters.last_scan_at.map_or(idle, |scanned| scanned.min(now).max(usage.last_moved_at.unwrap_or(scanned))))
+    }
+
+    /// The memory of an index after one more look.
+    fn follow(
+        &self,
+        before: Usage,
+        counters: &IndexCounters,
+        counters_since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Usage {
+        let was_reset = counters.scans < before.scans
+            || matches!((counters_since, self.last_look_at), (Some(since), Some(look)) if since > look);
+        let unseen_before_reset = was_reset
+            && self.last_look_at.is_none_or(|look| counters_since.unwrap_or(now) - look > UNSEEN_BEFORE_RESET);
+        let moved = if was_reset { counters.scans > 0 } else { counters.scans > before.scans };
+        let last_moved_at = if moved || self.clock_is_distrusted {
+            Some(now)
+        } else if unseen_before_reset {
+            Some(counters_since.unwrap_or(now))
+        } else {
+            before.last_moved_at
+        };
+        Usage { scans: counters.scans, last_moved_at, ..before }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn time(minutes: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + 60 * minutes, 0).unwrap()
+    }
+
+    fn look(usages: &mut Usages, minute: i64, oid: u32, scans: i64, since: i64) -> DateTime<Utc> {
+        let facts = IndexFacts { schema: "s".into(), name: "i".into(), ..IndexFacts::default() };
+        let counters = IndexCounters { oid, scans, last_scan_at: None };
+        let idle = usages.observe("d", &facts, &counters, Some(time(since)), time(minute));
+        usages.looked_at(time(minute));
+        idle.unwrap()
+    }
+
+    #[test]
+    fn a_reset_does_not_make_an_index_used_and_use_ends_idleness() {
+        let mut usages = Usages::default();
+        assert_eq!(look(&mut usages, 0, 1, 0, -9), time(0));
+        assert_eq!(look(&mut usages, 5, 1, 0, -9), time(0));
+        assert_eq!(look(&mut usages, 6, 1, 0, 6), time(0), "reset between two looks that were close");
+        assert_eq!(look(&mut usages, 7, 1, 3, 6), time(7), "a scan");
+        assert_eq!(look(&mut usages, 8, 1, 3, 6), time(7).min(time(8)));
+    }
+
+    #[test]
+    fn a_reset_while_nobody_looked_ends_the_window() {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 0, -9);
+        assert_eq!(look(&mut usages, 1000, 1, 0, 900), time(900));
+    }
+
+    #[test]
+    fn another_index_under_the_name_is_another_index() {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 0, -9);
+        assert_eq!(look(&mut usages, 50, 2, 0, -9), time(50));
+    }
+
+    proptest! {
+        /// Whatever scans, resets and recreations happen, an index that was used in a look is not idle before that look.
+        #[test]
+        fn idle_never_reaches_behind_a_use(steps in prop::collection::vec((0i64..3, 0u8..6), 1..60)) {
+            let mut usages = Usages::default();
+            let (mut scans, mut since, mut oid, mut used) = (0, 0, 1, None);
+            for (minute, (more, event)) in steps.into_iter().enumerate() {
+                let minute = minute as i64 + 1;
+                match event {
+                    0 => { scans = 0; since = minute; }
+                    1 => { oid += 1; scans = 0; used = None; }
+                    _ => {}
+                }
+                scans += more;
+                if more > 0 { used = Some(minute); }
+                let idle = look(&mut usages, minute, oid, scans, since);
+                if let Some(used) = used {
+                    prop_assert!(idle >= time(used - 60), "{idle} {used}");
+                }
+                prop_assert!(idle <= time(minute));
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The only door to watched servers. What may be run is decided by types: [`OurSql`] is a text of ours from `queries/`,
+//! [`Identifier`] a name that is always quoted; text from a server has no way into a statement but as a parameter.
+
+pub mod conninfo;
+pub mod queries;
+mod session;
+mod tls;
+
+pub use session::{Identifier, Observe, OurSql, PostgresError, Server};

@@ -1,0 +1,368 @@
+//! Guarded sessions. An [`Observe`] session reads statistics and catalogs and can do nothing else: start-up options that
+//! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row};
+
+use super::conninfo::{ConnInfo, Host, SslMode};
+use super::tls;
+use crate::limits;
+use crate::model::remedy::quote_identifier;
+
+/// What went wrong with a server, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// No session could be had.
+    #[error("cannot connect to {target}: {advice}")]
+    Connect {
+        /// host:port/database, never a secret.
+        target: String,
+        /// What to do.
+        advice: String,
+        /// What the server or the network said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A statement of ours failed.
+    #[error("{query} failed in {target}{}", code.as_ref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
+    Query {
+        /// host:port/database.
+        target: String,
+        /// The name of the file in `queries/`.
+        query: &'static str,
+        /// SQLSTATE.
+        code: Option<String>,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The server did not answer in time.
+    #[error("{query} in {target} did not answer within {} s; the connection was dropped", seconds.as_secs())]
+    Frozen {
+        /// host:port/database.
+        target: String,
+        /// The name of the file in `queries/`.
+        query: &'static str,
+        /// How long we waited.
+        seconds: Duration,
+    },
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+impl PostgresError {
+    /// The SQLSTATE, if the server gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Query { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+    /// Whether a right is missing.
+    pub fn is_privilege(&self) -> bool {
+        self.code() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
+    }
+    /// Whether the session is lost, so that nothing more can be asked of it.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Query { source, .. } => source.is_closed() || source.as_db_error().is_none(),
+            _ => true,
+        }
+    }
+    /// The whole chain in one line, with control characters made visible.
+    pub fn one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            line = format!("{line}: {error}");
+            source = error.source();
+        }
+        line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+}
+
+/// A statement of ours: always a text from `queries/`, known at compile time.
+#[derive(Clone, Copy, Debug)]
+pub struct OurSql {
+    /// The file's name, for errors and the status page.
+    pub name: &'static str,
+    pub(super) text: &'static str,
+}
+
+/// A name from a server, which enters a statement of ours only quoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// Any text may be a name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+}
+
+/// One server: how to reach it, and its pooled session at home.
+pub struct Server {
+    conninfo: ConnInfo,
+    home: Pool,
+}
+
+/// A guarded read-only session for statistics and catalogs.
+pub struct Observe {
+    client: Handle,
+    target: String,
+    /// Seconds that the server spent for us, as we saw it.
+    spent: std::sync::Mutex<Duration>,
+}
+
+/// A pooled client, or one of its own for a visit to another database.
+enum Handle {
+    Pooled(deadpool_postgres::Object),
+    Visiting(Client),
+}
+
+/// Options that every supported version knows, given at the start so that they win over ALTER ROLE and ALTER DATABASE.
+fn start_up_options() -> String {
+    let milliseconds = |duration: Duration| duration.as_millis();
+    format!(
+        "-c search_path=pg_catalog,pg_temp -c statement_timeout={} -c lock_timeout={} \
+         -c idle_in_transaction_session_timeout={} -c default_transaction_read_only=on \
+         -c client_connection_check_interval=5000 -c jit=off -c row_security=on -c standard_conforming_strings=on \
+         -c DateStyle=ISO -c TimeZone=UTC",
+        milliseconds(limits::STATEMENT_TIMEOUT),
+        milliseconds(limits::LOCK_TIMEOUT),
+        milliseconds(limits::IDLE_IN_TRANSACTION_TIMEOUT),
+    )
+}
+
+fn driver_config(conninfo: &ConnInfo) -> Config {
+    let mut config = Config::new();
+    for endpoint in &conninfo.endpoints {
+        match &endpoint.host {
+            Host::Tcp { host, hostaddr } => {
+                config.host(host);
+                if let Some(address) = hostaddr.as_ref().and_then(|text| text.parse().ok()) {
+                    config.hostaddr(address);
+                }
+            }
+            Host::Unix(path) => {
+                config.host_path(path);
+            }
+        }
+        config.port(endpoint.port);
+    }
+    config
+        .user(&conninfo.user)
+        .dbname(&conninfo.dbname)
+        .application_name("pgadvisor")
+        .options(start_up_options())
+        .connect_timeout(conninfo.connect_timeout)
+        .keepalives_idle(Duration::from_secs(30))
+        .tcp_user_timeout(Duration::from_secs(30))
+        .ssl_mode(match conninfo.sslmode {
+            SslMode::Disable => DriverSslMode::Disable,
+            SslMode::Allow | SslMode::Prefer => DriverSslMode::Prefer,
+            _ => DriverSslMode::Require,
+        });
+    if conninfo.ssl_direct {
+        config.ssl_negotiation(SslNegotiation::Direct);
+    }
+    if let Some(password) = &conninfo.password {
+        config.password(password.expose());
+    }
+    config
+}
+
+/// What to do about a refused connection, by what the server said.
+fn advice(error: &tokio_postgres::Error) -> String {
+    let message = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
+    let advice = match error.code() {
+        Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "the server refused the log-in; check user, password file and pg_hba.conf"
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "all connections are taken; raise max_connections or CONNECTION LIMIT, or close idle ones"
+        }
+        Some(code) if *code == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping; wait",
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "that database does not exist",
+        _ if message.contains("startup parameter") => {
+            "a connection pooler refuses start-up options; connect to the server directly, or set \
+             ignore_startup_parameters = options there"
+        }
+        Some(_) => "the server refused",
+        None => "check that it runs there and can be reached",
+    };
+    advice.to_owned()
+}
+
+impl Server {
+    /// Prepares a server; connects when it is first needed.
+    ///
+    /// # Errors
+    /// If certificates cannot be read.
+    pub fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
+        let manager = Manager::from_config(
+            driver_config(&conninfo),
+            tls::connector(&conninfo)?,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let home = Pool::builder(manager)
+            .max_size(1)
+            .build()
+            .map_err(|error| PostgresError::Tls(format!("the pool cannot be built: {error}")))?;
+        Ok(Self { conninfo, home })
+    }
+
+    /// How to reach it, without secrets.
+    pub fn conninfo(&self) -> &ConnInfo {
+        &self.conninfo
+    }
+
+    /// The session in the configured database, kept between looks.
+    ///
+    /// # Errors
+    /// If no session can be had within the time that the configuration gives.
+    pub async fn observe_home(&self) -> Result<Observe, PostgresError> {
+        let target = self.conninfo.to_string();
+        let got = tokio::time::timeout(self.conninfo.connect_timeout * 2, self.home.get()).await;
+        let client = match got {
+            Ok(Ok(client)) => client,
+            Ok(Err(deadpool_postgres::PoolError::Backend(source))) => {
+                return Err(PostgresError::Connect { target, advice: advice(&source), source: source.into() });
+            }
+            Ok(Err(source)) => {
+                let advice = "the pool is closed".to_owned();
+                return Err(PostgresError::Connect { target, advice, source: source.into() });
+            }
+            Err(source) => {
+                let advice = "no answer in time; check address, port and firewall".to_owned();
+                return Err(PostgresError::Connect { target, advice, source: source.into() });
+            }
+        };
+        Observe::guarded(Handle::Pooled(client), target).await
+    }
+
+    /// A session in another database of the server, closed when it is dropped.
+    ///
+    /// # Errors
+    /// If no session can be had within the time that the configuration gives.
+    pub async fn observe(&self, database: &str) -> Result<Observe, PostgresError> {
+        if database == self.conninfo.dbname {
+            return self.observe_home().await;
+        }
+        let conninfo = self.conninfo.with_database(database);
+        let target = conninfo.to_string();
+        let config = driver_config(&conninfo);
+        let connecting = config.connect(tls::connector(&conninfo)?);
+        let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
+        let (client, connection) = match connected {
+            Ok(Ok(pair)) => pair,
+            Ok(Err(source)) => {
+                return Err(PostgresError::Connect { target, advice: advice(&source), source: source.into() });
+            }
+            Err(source) => {
+                let advice = "no answer in time; check address, port and firewall".to_owned();
+                return Err(PostgresError::Connect { target, advice, source: source.into() });
+            }
+        };
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a visiting session ended");
+            }
+        });
+        Observe::guarded(Handle::Visiting(client), target).await
+    }
+}
+
+impl Observe {
+    async fn guarded(client: Handle, target: String) -> Result<Self, PostgresError> {
+        let session = Self { client, target, spent: std::sync::Mutex::default() };
+        // options that only newer versions know would end the log-in if they were given at the start
+        session.rows(super::queries::GUARD, &[]).await?;
+        Ok(session)
+    }
+
+    fn client(&self) -> &Client {
+        match &self.client {
+            Handle::Pooled(client) => client,
+            Handle::Visiting(client) => client,
+        }
+    }
+
+    /// Runs one statement of ours in a read-only transaction that is rolled back.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time.
+    pub async fn rows(
+        &self,
+        sql: OurSql,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, PostgresError> {
+        self.run(sql.name, sql.text, parameters).await
+    }
+
+    /// The same for a statement in which `{schema}` stands for the schema of an extension.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time.
+    pub async fn rows_in_schema(
+        &self,
+        sql: OurSql,
+        schema: &Identifier,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, PostgresError> {
+        self.run(sql.name, &sql.text.replace("{schema}", &quote_identifier(&schema.0)), parameters).await
+    }
+
+    async fn run(
+        &self,
+        query: &'static str,
+        text: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, PostgresError> {
+        let started = Instant::now();
+        let client = self.client();
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = parameters.to_vec();
+        let asking = async {
+            client.batch_execute("BEGIN TRANSACTION READ ONLY").await?;
+            let rows = client.query_typed(text, &parameters).await;
+            client.batch_execute("ROLLBACK").await?;
+            rows
+        };
+        let answer = tokio::time::timeout(limits::STATEMENT_TIMEOUT + Duration::from_secs(5), asking).await;
+        if let Ok(mut spent) = self.spent.lock() {
+            *spent += started.elapsed();
+        }
+        match answer {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(source)) => Err(PostgresError::Query {
+                target: self.target.clone(),
+                query,
+                code: source.code().map(|code| code.code().to_owned()),
+                source,
+            }),
+            Err(_) => Err(PostgresError::Frozen {
+                target: self.target.clone(),
+                query,
+                seconds: limits::STATEMENT_TIMEOUT + Duration::from_secs(5),
+            }),
+        }
+    }
+
+    /// Seconds that the server took for this session's statements, as seen from here.
+    pub fn spent_seconds(&self) -> f64 {
+        self.spent.lock().map(|spent| spent.as_secs_f64()).unwrap_or_default()
+    }
+}
+
+impl Identifier {
+    /// The GRANT that lets a login use the schema of this name.
+    pub fn grant_usage_to(&self, login: &str) -> String {
+        format!("GRANT USAGE ON SCHEMA {} TO {}", quote_identifier(&self.0), quote_identifier(login))
+    }
+}

@@ -1,0 +1,170 @@
+//! query.slow_mean
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
+use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
+use crate::model::remedy::Remedy;
+use crate::model::unit::{Period, seconds_for_people};
+use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, measured, number};
+
+/// A statement that takes long each time it is called.
+///
+/// ## Why it is bad
+/// Somebody waits for every call. A statement that takes half a second and is called often usually reads far more than
+/// it returns: rows that an index would have left out, or the same rows again and again.
+///
+/// ## What to do
+/// Look at its plan with real parameters: `EXPLAIN (ANALYZE, BUFFERS)`. Compare rows and blocks per call with what the
+/// caller needs. Most often an index, a narrower SELECT or a better page size mends it.
+///
+/// ## When it is wrong to obey
+/// Reports and exports are slow by nature; what matters for them is their hour, not their mean. A mean also hides two
+/// kinds of calls, fast and slow: compare the standard deviation.
+///
+/// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. DDL, COPY and
+/// other utility statements are left out. Source: PostgreSQL's chapter "pg_stat_statements".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowMean {
+    /// Mean time of a call from which it is worth knowing.
+    info_mean: Period,
+    /// Calls in the window that this needs.
+    info_calls: i64,
+    /// Mean time of a call from which it is a warning.
+    warning_mean: Period,
+    /// Calls in the window that this needs.
+    warning_calls: i64,
+    /// Mean time of a call from which it is critical, together with `critical_share`.
+    critical_mean: Period,
+    /// Share of all database time, 0 to 1, that this needs.
+    critical_share: f64,
+}
+
+impl Default for SlowMean {
+    fn default() -> Self {
+        Self {
+            info_mean: "50 ms".parse().unwrap_or_default(),
+            info_calls: 50,
+            warning_mean: "500 ms".parse().unwrap_or_default(),
+            warning_calls: 20,
+            critical_mean: Period::seconds(5),
+            critical_share: 0.1,
+        }
+    }
+}
+
+impl Rule for SlowMean {
+    const ID: &'static str = "query.slow_mean";
+    const SCOPE: Scope = Scope::Server;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let activity = place.observation.statements.as_ref().map_err(Clone::clone)?;
+        let claims = activity.statements.iter().filter_map(|statement| {
+            let severity = self.severity(statement, activity)?;
+            Some(claim(place, activity, statement, severity))
+        });
+        Ok(Found { claims: claims.collect(), ..Found::default() })
+    }
+}
+
+impl SlowMean {
+    fn severity(&self, statement: &StatementDelta, activity: &StatementActivity) -> Option<Severity> {
+        let mean = statement.mean_seconds();
+        let share = statement.seconds / activity.total_seconds.max(f64::MIN_POSITIVE);
+        let calls = statement.calls;
+        if mean >= self.critical_mean.as_seconds() && share >= self.critical_share {
+            Some(Severity::Critical)
+        } else if mean >= self.warning_mean.as_seconds() && calls >= self.warning_calls {
+            Some(Severity::Warning)
+        } else if mean >= self.info_mean.as_seconds() && calls >= self.info_calls {
+            Some(Severity::Info)
+        } else {
+            None
+        }
+    }
+}
+
+fn claim(
+    place: &Place<'_>,
+    activity: &StatementActivity,
+    statement: &StatementDelta,
+    severity: Severity,
+) -> Claim {
+    let mean = statement.mean_seconds();
+    let calls = statement.calls as f64;
+    let window = activity.window;
+    let days = window.map_or(1.0, |window| window.seconds().max(1.0) / 86_400.0);
+    let share = statement.seconds / activity.total_seconds.max(f64::MIN_POSITIVE);
+    let id = statement.text.statement_id.clone();
+    let object = Object { kind: ObjectKind::Statement, schema: None, name: id.clone(), table: None };
+    Claim {
+        database: Some(statement.database.clone()),
+        title: format!("{} takes {} a call", crate::sql::outline(&statement.text.text), seconds_for_people(mean)),
+        explanation: format!(
+            "It was called {calls} times and took {} in all, {:.1} % of the database time of the window. Each call \
+             returned {:.0} rows and touched {:.0} blocks.",
+            seconds_for_people(statement.seconds),
+            share * 100.0,
+            statement.rows as f64 / calls,
+            (statement.shared_blocks_hit + statement.shared_blocks_read) as f64 / calls,
+        ),
+        evidence: evidence([
+            ("statement", json!(statement.text.text)),
+            ("mean_seconds", number(mean)),
+            ("stddev_seconds", number(statement.stddev_seconds)),
+            ("calls", json!(statement.calls)),
+            ("total_seconds", number(statement.seconds)),
+            ("share_ratio", number(share)),
+            ("rows_per_call", number(statement.rows as f64 / calls)),
+            ("shared_blocks_hit_per_call", number(statement.shared_blocks_hit as f64 / calls)),
+            ("shared_blocks_read_per_call", number(statement.shared_blocks_read as f64 / calls)),
+            ("roles", json!(statement.roles)),
+            ("queryid", json!(statement.queryid.to_string())),
+        ]),
+        evidence_window: window,
+        evidence_sql: Some(format!(
+            "SELECT calls, mean_exec_time, stddev_exec_time, rows, shared_blks_hit, shared_blks_read\n  \
+             FROM pg_stat_statements WHERE queryid = {}",
+            statement.queryid
+        )),
+        impact: Impact { db_seconds_per_day: Some(statement.seconds / days), ..Impact::default() },
+        confidence: if activity.evictions > 0 {
+            estimated("pg_stat_statements evicted entries in the window, so that shares are not exact")
+        } else {
+            measured("counted by pg_stat_statements over the window")
+        },
+        remedy: Remedy {
+            caveats: vec![
+                "Look at its plan first: EXPLAIN (ANALYZE, BUFFERS) with the parameters of a slow call.".to_owned(),
+                "A report that runs at a quiet hour may be left as it is.".to_owned(),
+            ],
+            ..Remedy::default()
+        },
+        guards: vec!["called by clients, not from inside functions".to_owned(), "no utility statement".to_owned()],
+        ..place.claim(SlowMean::ID, severity, vec![id], Some(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{observation, statement};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let severity = |mean_ms: f64, calls: i64, others: f64| {
+            let observed = observation(vec![statement("SELECT 1 FROM a", calls, mean_ms)], others);
+            crate::rules::testing::severities::<SlowMean>(&observed)
+        };
+        assert_eq!(severity(49.9, 1000, 0.0), vec![]);
+        assert_eq!(severity(50.0, 49, 0.0), vec![]);
+        assert_eq!(severity(50.0, 50, 0.0), vec![Severity::Info]);
+        assert_eq!(severity(500.0, 20, 0.0), vec![Severity::Warning]);
+        assert_eq!(severity(500.0, 19, 0.0), vec![]);
+        assert_eq!(severity(5000.0, 2, 0.0), vec![Severity::Critical]);
+        assert_eq!(severity(5000.0, 2, 1000.0), vec![], "slow but rare, and little of the whole");
+    }
+}

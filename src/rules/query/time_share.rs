@@ -1,0 +1,134 @@
+//! query.time_share
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
+use crate::model::observation::Unknown;
+use crate::model::remedy::Remedy;
+use crate::model::unit::seconds_for_people;
+use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, measured, number};
+
+/// A statement that takes a large part of all database time.
+///
+/// ## Why it is bad
+/// It need not be: something has to be the costliest. But work on this statement pays more than work on any other, and
+/// a statement that is fast and called a hundred thousand times hides from every list of slow ones.
+///
+/// ## What to do
+/// Ask first whether it has to be called so often: a loop of single-row look-ups, a poll, a missing cache. Then look at
+/// its plan.
+///
+/// ## When it is wrong to obey
+/// On a server that does one thing, that thing has most of the time. A server that is nearly idle is left out by
+/// `minimum_load`.
+///
+/// Source: PostgreSQL's chapter "pg_stat_statements".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeShare {
+    /// Share of all database time, 0 to 1, from which it is a warning.
+    warning_share: f64,
+    /// Share of all database time, 0 to 1, from which it is critical.
+    critical_share: f64,
+    /// Average number of sessions executing below which nothing is said: the server is nearly idle.
+    minimum_load: f64,
+}
+
+impl Default for TimeShare {
+    fn default() -> Self {
+        Self { warning_share: 0.25, critical_share: 0.5, minimum_load: 0.05 }
+    }
+}
+
+impl Rule for TimeShare {
+    const ID: &'static str = "query.time_share";
+    const SCOPE: Scope = Scope::Server;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let activity = place.observation.statements.as_ref().map_err(Clone::clone)?;
+        let Some(window) = activity.window else { return Ok(Found::default()) };
+        let load = activity.total_seconds / window.seconds().max(1.0);
+        if load < self.minimum_load {
+            return Ok(Found::default());
+        }
+        let mut claims = Vec::new();
+        for (position, statement) in activity.statements.iter().enumerate() {
+            let share = statement.seconds / activity.total_seconds;
+            if share < self.warning_share {
+                break;
+            }
+            let severity = if share >= self.critical_share { Severity::Critical } else { Severity::Warning };
+            let id = statement.text.statement_id.clone();
+            let object = Object { kind: ObjectKind::Statement, schema: None, name: id.clone(), table: None };
+            claims.push(Claim {
+                database: Some(statement.database.clone()),
+                title: format!("{} takes {:.0} % of database time", crate::sql::outline(&statement.text.text), share * 100.0),
+                explanation: format!(
+                    "Of {} of database time in the window, this statement took {} with {} calls of {} each. It is the \
+                     place where work pays most.",
+                    seconds_for_people(activity.total_seconds),
+                    seconds_for_people(statement.seconds),
+                    statement.calls,
+                    seconds_for_people(statement.mean_seconds()),
+                ),
+                evidence: evidence([
+                    ("statement", json!(statement.text.text)),
+                    ("share_ratio", number(share)),
+                    ("rank", json!(position + 1)),
+                    ("total_seconds", number(statement.seconds)),
+                    ("calls", json!(statement.calls)),
+                    ("mean_seconds", number(statement.mean_seconds())),
+                    ("rows_per_call", number(statement.rows as f64 / statement.calls as f64)),
+                    ("load_sessions", number(load)),
+                    ("roles", json!(statement.roles)),
+                    ("queryid", json!(statement.queryid.to_string())),
+                ]),
+                evidence_window: Some(window),
+                evidence_sql: Some(
+                    "SELECT queryid, calls, total_exec_time / sum(total_exec_time) OVER () AS share\n  \
+                     FROM pg_stat_statements WHERE toplevel ORDER BY share DESC LIMIT 10"
+                        .to_owned(),
+                ),
+                impact: Impact {
+                    db_seconds_per_day: Some(statement.seconds / window.seconds().max(1.0) * 86_400.0),
+                    ..Impact::default()
+                },
+                confidence: if activity.evictions > 0 {
+                    estimated("pg_stat_statements evicted entries in the window, so that shares are not exact")
+                } else {
+                    measured("counted by pg_stat_statements over the window")
+                },
+                remedy: Remedy {
+                    caveats: vec![
+                        "Ask whether it must be called so often, then look at its plan: EXPLAIN (ANALYZE, BUFFERS)."
+                            .to_owned(),
+                    ],
+                    ..Remedy::default()
+                },
+                guards: vec![format!("the server was busy: {load:.2} sessions executing on average")],
+                ..place.claim(Self::ID, severity, vec![id], Some(object))
+            });
+        }
+        Ok(Found { claims, ..Found::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{observation, severities, statement};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        // others: seconds of other statements; the window of a recorded observation is ten minutes
+        let severity = |seconds: f64, others: f64| {
+            severities::<TimeShare>(&observation(vec![statement("SELECT 1 FROM a", 1, seconds * 1000.0)], others))
+        };
+        assert_eq!(severity(24.9, 75.1), vec![]);
+        assert_eq!(severity(25.0, 75.0), vec![Severity::Warning]);
+        assert_eq!(severity(50.0, 50.0), vec![Severity::Critical]);
+        assert_eq!(severity(20.0, 0.0), vec![], "29.9 seconds in ten minutes is an idle server");
+    }
+}

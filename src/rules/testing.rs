@@ -1,0 +1,110 @@
+//! Recorded observations for the tests of rules.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Place, Rule, RuleKind, Scope};
+use crate::model::finding::{Claim, Severity, Window};
+use crate::model::observation::{
+    DatabaseObservation, IndexObservation, Observation, StatementActivity, StatementDelta, Unknown,
+};
+use crate::model::snapshot::{Catalog, IndexFacts, ServerFacts, Setting, TableFacts};
+
+/// The moment of every recorded observation.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+}
+
+/// Statements over ten minutes, beside others that took so many seconds.
+pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Observation {
+    let own: f64 = statements.iter().map(|statement| statement.seconds).sum();
+    let activity = StatementActivity {
+        window: Some(Window { from: now() - TimeDelta::minutes(10), to: now() }),
+        total_seconds: own + others_seconds,
+        statements,
+        ..StatementActivity::default()
+    };
+    Observation {
+        now: now(),
+        server: ServerFacts { name: "main".into(), version_num: 170_000, ..ServerFacts::default() },
+        statements: Ok(activity),
+        databases: vec![],
+        gaps: vec![],
+        single_look: false,
+    }
+}
+
+/// One statement with so many calls of so many milliseconds.
+pub fn statement(text: &str, calls: i64, mean_ms: f64) -> StatementDelta {
+    StatementDelta {
+        database: "app".into(),
+        text: Arc::new(crate::sql::identify(text)),
+        queryid: 1,
+        roles: vec![],
+        calls,
+        seconds: mean_ms / 1000.0 * calls as f64,
+        stddev_seconds: 0.0,
+        rows: calls,
+        shared_blocks_hit: 0,
+        shared_blocks_read: 0,
+        temp_blocks_written: 0,
+    }
+}
+
+/// A database with one table `public.t` (OID 1) and these indexes, all idle for as many days as their size in GiB says.
+pub fn database(indexes: Vec<IndexFacts>) -> Observation {
+    let mut observed = observation(vec![], 0.0);
+    observed.statements = Err(Unknown::because("not recorded"));
+    let table = TableFacts { oid: 1, schema: "public".into(), name: "t".into(), kind: 'r', ..TableFacts::default() };
+    let observations = indexes.iter().map(|index| IndexObservation {
+        oid: index.oid,
+        scans: 0,
+        idle_since: None,
+        no_scan_counted_since: None,
+        being_built: false,
+    });
+    observed.databases = vec![DatabaseObservation {
+        name: "app".into(),
+        counters_since: Some(now() - TimeDelta::days(40)),
+        indexes: observations.collect(),
+        tables: vec![],
+        catalog: Arc::new(Catalog {
+            tables: [(1, table)].into(),
+            indexes: indexes.into_iter().map(|index| (index.oid, index)).collect(),
+        }),
+    }];
+    observed
+}
+
+/// A valid index on `public.t`.
+pub fn index(oid: u32, name: &str) -> IndexFacts {
+    IndexFacts {
+        oid,
+        table_oid: 1,
+        schema: "public".into(),
+        name: name.into(),
+        is_valid: true,
+        is_ready: true,
+        shape: format!("shape {name}"),
+        definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)")),
+        ..IndexFacts::default()
+    }
+}
+
+/// A setting.
+pub fn set(observed: &mut Observation, name: &str, value: &str) {
+    observed.server.settings.insert(name.into(), Setting { value: value.into(), ..Setting::default() });
+}
+
+/// What a rule with its default thresholds claims.
+pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
+    let kind = RuleKind::of::<R>();
+    let database = (R::SCOPE == Scope::Database).then(|| &observed.databases[0]);
+    (kind.judge)(&(kind.defaults)(), &Place { observation: observed, database }).map(|found| found.claims)
+}
+
+/// How severe it is.
+pub fn severities<R: Rule>(observed: &Observation) -> Vec<Severity> {
+    claims::<R>(observed).unwrap().iter().map(|claim| claim.severity).collect()
+}

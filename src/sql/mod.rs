@@ -1,0 +1,157 @@
+//! The facade over PostgreSQL's own parser (pg_query): nothing else in the crate knows it.
+//!
+//! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
+
+use crate::limits;
+use crate::model::snapshot::{StatementKind, StatementText};
+
+/// The version of the parser's normal form; identities are made anew from the text when it changes.
+pub const PARSER_VERSION: &str = "pg_query 18";
+
+/// The comment that every statement of ours carries, so that it is recognised in pg_stat_statements.
+pub const OWN_MARK: &str = "/* pgadvisor */";
+
+/// Schemas and whole relation names belong to the identity (the library's default drops schemas and runs of digits, so
+/// that `a.orders_2024` and `b.orders_2025` would meet); aliases do not.
+fn identity_options() -> pg_query::FingerprintOptions {
+    pg_query::FingerprintOptions::RANGEVAR_PG17_COMPAT | pg_query::FingerprintOptions::FULL_RELNAME
+}
+
+/// Our sentence about a text that the parser refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot parse the statement: {0}")]
+pub struct ParseError(String);
+
+/// Whether a word may not stand bare as a name.
+pub fn is_keyword(word: &str) -> bool {
+    // a short exact question to the scanner of PostgreSQL itself; no list of ours that could age
+    pg_query::scan(word).map_or(true, |scan| {
+        scan.tokens.len() != 1
+            || scan.tokens[0].keyword_kind != pg_query::protobuf::KeywordKind::NoKeyword as i32
+    })
+}
+
+/// What a captured text is: its identity, its kind, and the text itself cut at [`limits::STATEMENT_TEXT_BYTES`].
+pub fn identify(text: &str) -> StatementText {
+    let own = text.contains(OWN_MARK);
+    let short = cut(text, limits::STATEMENT_TEXT_BYTES).to_owned();
+    let parsed = (text.len() <= limits::STATEMENT_PARSE_BYTES).then(|| pg_query::fingerprint(text, 0, identity_options()).ok()).flatten();
+    let (identity, kind) = match parsed {
+        Some(fingerprint) => (fingerprint.hex, kind_of(text)),
+        None => (text.to_owned(), StatementKind::Unparsable),
+    };
+    let statement_id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
+    StatementText { statement_id, text: short, kind: if own { StatementKind::Own } else { kind } }
+}
+
+/// Query or utility, by the statement's first token: no parse tree is needed for that.
+fn kind_of(text: &str) -> StatementKind {
+    use pg_query::protobuf::Token;
+    let first = pg_query::scan(text).ok().and_then(|scan| {
+        scan.tokens.iter().map(|token| token.token).find(|token| {
+            ![Token::SqlComment as i32, Token::CComment as i32, Token::Ascii40 as i32].contains(token)
+        })
+    });
+    let queries = [
+        Token::Select,
+        Token::Insert,
+        Token::Update,
+        Token::DeleteP,
+        Token::Merge,
+        Token::Values,
+        Token::With,
+        Token::WithLa,
+        Token::Table,
+    ];
+    match first {
+        Some(token) if queries.iter().any(|query| *query as i32 == token) => StatementKind::Query,
+        _ => StatementKind::Utility,
+    }
+}
+
+/// The longest beginning of at most `bytes` bytes that is whole characters.
+pub fn cut(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// The beginning of a statement in one line, for titles: `SELECT … FROM shop.items`.
+pub fn outline(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().filter(|word| !word.starts_with("/*")).collect();
+    let from = words.iter().position(|word| word.eq_ignore_ascii_case("from"));
+    let line = match (words.first(), from) {
+        (Some(first), Some(from)) if from > 2 => {
+            let rest: Vec<&str> = words.iter().skip(from).take(6).copied().collect();
+            format!("{first} … {}", rest.join(" "))
+        }
+        _ => words.iter().take(8).copied().collect::<Vec<_>>().join(" "),
+    };
+    match line.chars().count() > 80 {
+        true => format!("{}…", line.chars().take(79).collect::<String>()),
+        false => line,
+    }
+}
+
+/// How many statements a text holds.
+///
+/// # Errors
+/// If the text does not parse.
+pub fn statement_count(text: &str) -> Result<usize, ParseError> {
+    Ok(pg_query::parse(text, 0).map_err(|error| ParseError(error.to_string()))?.protobuf.stmts.len())
+}
+
+/// The names that a DROP statement drops, each as its parts.
+///
+/// # Errors
+/// If the text does not parse.
+pub fn dropped_names(text: &str) -> Result<Vec<Vec<String>>, ParseError> {
+    use pg_query::NodeEnum;
+    let tree = pg_query::parse(text, 0).map_err(|error| ParseError(error.to_string()))?.protobuf;
+    let mut names = Vec::new();
+    for statement in tree.stmts.iter().filter_map(|raw| raw.stmt.as_ref()?.node.as_ref()) {
+        let NodeEnum::DropStmt(drop) = statement else { continue };
+        for object in drop.objects.iter().filter_map(|object| object.node.as_ref()) {
+            let NodeEnum::List(list) = object else { continue };
+            let part = |item: &pg_query::protobuf::Node| match item.node.as_ref() {
+                Some(NodeEnum::String(part)) => Some(part.sval.clone()),
+                _ => None,
+            };
+            names.push(list.items.iter().filter_map(part).collect());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_ignores_constants_and_case() {
+        let one = identify("SELECT a FROM t WHERE b = $1");
+        assert_eq!(one.kind, StatementKind::Query);
+        assert_eq!(one.statement_id, identify("select  a from t where b = 7").statement_id);
+        assert_ne!(identify("SELECT 1 FROM a.t_01").statement_id, identify("SELECT 1 FROM a.t_02").statement_id);
+        assert_ne!(identify("SELECT 1 FROM a.t").statement_id, identify("SELECT 1 FROM b.t").statement_id);
+        assert_ne!(one.statement_id, identify("SELECT a FROM u WHERE b = $1").statement_id);
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(identify("VACUUM t").kind, StatementKind::Utility);
+        assert_eq!(identify("/* app */ (SELECT 1)").kind, StatementKind::Query);
+        assert_eq!(identify("WITH a AS (SELECT 1) DELETE FROM t").kind, StatementKind::Query);
+        assert_eq!(identify("select interval $1 month").kind, StatementKind::Unparsable);
+        assert_eq!(identify("SELECT /* pgadvisor */ 1").kind, StatementKind::Own);
+    }
+
+    #[test]
+    fn hostile_texts_do_no_harm() {
+        for text in ["", "\u{0}", "(((((", &"(".repeat(5000), &"SELECT 1 OR ".repeat(3000), "🦀'"] {
+            assert_eq!(identify(text).statement_id.len(), 16);
+        }
+    }
+}

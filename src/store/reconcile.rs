@@ -1,0 +1,396 @@
+//! What a judgement means for the findings that are known: a pure function from both to the changes.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::finding::{Claim, Severity, State};
+use crate::model::id::Fingerprint;
+use crate::model::judgement::{Judgement, RuleOutcome, Verdict};
+
+/// What is stored of one problem, as far as it matters here.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Known {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) rule: String,
+    pub(super) database: Option<String>,
+    pub(super) severity: Severity,
+    /// None while the evidence has not lasted long enough to speak of a finding.
+    pub(super) state: Option<State>,
+    /// Since when the evidence is there, where that still decides something: before opening and before reopening.
+    pub(super) evidence_since: Option<DateTime<Utc>>,
+    /// Since when the evidence of a living finding is gone.
+    pub(super) evidence_gone_since: Option<DateTime<Utc>>,
+}
+
+/// One change to one problem.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Change<'a> {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) step: Step<'a>,
+}
+
+/// What changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step<'a> {
+    /// Seen for the first time, and its rule wants to see it for longer: remember since when.
+    Await(&'a Claim),
+    /// Seen for long enough: it becomes a finding.
+    Open {
+        /// What is claimed.
+        claim: &'a Claim,
+        /// When the evidence was first there.
+        since: DateTime<Utc>,
+        /// Whether it was waited for, so that there is a row.
+        awaited: bool,
+    },
+    /// Still there: tell the newest numbers.
+    Refresh {
+        /// What is claimed now.
+        claim: &'a Claim,
+        /// Whether people are to be told that the severity is another one.
+        tell_severity: bool,
+    },
+    /// A resolved finding is seen again, not yet for long enough.
+    AwaitReopening,
+    /// A resolved finding is back.
+    Reopen(&'a Claim),
+    /// The evidence of a finding is gone, not yet for long enough.
+    AwaitClear,
+    /// The evidence is gone for long enough.
+    Resolve,
+    /// What was waited for did not last; of a finding that never opened nothing remains.
+    Forget,
+    /// The same for one that was resolved before: it stays resolved.
+    ForgetReopening,
+}
+
+/// The changes to what is known of one server. What could not be judged keeps its state.
+pub(super) fn reconcile<'a>(
+    known: &[Known],
+    judgement: &'a Judgement,
+    now: DateTime<Utc>,
+) -> Vec<Change<'a>> {
+    let outcomes = Outcomes::of(&judgement.outcomes);
+    let by_fingerprint: HashMap<&Fingerprint, &Known> =
+        known.iter().map(|row| (&row.fingerprint, row)).collect();
+    let mut seen = HashSet::new();
+    let mut changes = Vec::new();
+    for claim in &judgement.claims {
+        let fingerprint = claim.fingerprint();
+        // Worst first: of two claims about one problem the worse one counts.
+        if !seen.insert(fingerprint.clone()) {
+            continue;
+        }
+        let row = by_fingerprint.get(&fingerprint).copied();
+        if let Some(step) = of_seen(row, claim, outcomes.hold(claim), now) {
+            changes.push(Change { fingerprint, step });
+        }
+    }
+    for row in known.iter().filter(|row| !seen.contains(&row.fingerprint)) {
+        let Some(clear) = outcomes.clear_if_gone(row) else {
+            continue;
+        };
+        if let Some(step) = of_gone(row, clear, now) {
+            changes.push(Change {
+                fingerprint: row.fingerprint.clone(),
+                step,
+            });
+        }
+    }
+    changes
+}
+
+/// What the sight of a problem changes.
+fn of_seen<'a>(
+    row: Option<&Known>,
+    claim: &'a Claim,
+    hold: TimeDelta,
+    now: DateTime<Utc>,
+) -> Option<Step<'a>> {
+    let first_sight = row.is_none_or(|row| row.evidence_since.is_none());
+    let since = row.and_then(|row| row.evidence_since).unwrap_or(now);
+    // A hold of nothing opens at once, even if the clock was set back meanwhile.
+    let lasted = hold.is_zero() || now - since >= hold;
+    match row.and_then(|row| row.state.map(|state| (row, state))) {
+        None if lasted => Some(Step::Open {
+            claim,
+            since,
+            awaited: row.is_some(),
+        }),
+        None => row.is_none().then_some(Step::Await(claim)),
+        Some((_, State::Resolved)) if lasted => Some(Step::Reopen(claim)),
+        Some((_, State::Resolved)) => first_sight.then_some(Step::AwaitReopening),
+        Some((row, state)) => {
+            let told = matches!(state, State::Open | State::Acknowledged);
+            Some(Step::Refresh {
+                claim,
+                tell_severity: told && row.severity != claim.severity,
+            })
+        }
+    }
+}
+
+/// What the absence of a problem changes, where its rule was judged.
+fn of_gone<'a>(row: &Known, clear: TimeDelta, now: DateTime<Utc>) -> Option<Step<'a>> {
+    match row.state {
+        None => Some(Step::Forget),
+        Some(State::Resolved) => row.evidence_since.map(|_| Step::ForgetReopening),
+        // A person has spoken; only a person takes it back.
+        Some(State::FalsePositive) => None,
+        Some(State::Open | State::Acknowledged | State::Snoozed) => {
+            let since = row.evidence_gone_since.unwrap_or(now);
+            if clear.is_zero() || now - since >= clear {
+                Some(Step::Resolve)
+            } else {
+                row.evidence_gone_since.is_none().then_some(Step::AwaitClear)
+            }
+        }
+    }
+}
+
+/// The outcomes by rule, and all problems of which nothing can be said.
+struct Outcomes<'a> {
+    by_rule: HashMap<&'a str, Vec<&'a RuleOutcome>>,
+    undecided: HashSet<&'a Fingerprint>,
+}
+
+impl<'a> Outcomes<'a> {
+    fn of(outcomes: &'a [RuleOutcome]) -> Self {
+        let mut by_rule: HashMap<&str, Vec<&RuleOutcome>> = HashMap::new();
+        let mut all_undecided = HashSet::new();
+        for outcome in outcomes {
+            by_rule.entry(&outcome.rule).or_default().push(outcome);
+            if let Verdict::Evaluated { undecided, .. } = &outcome.verdict {
+                all_undecided.extend(undecided);
+            }
+        }
+        Self {
+            by_rule,
+            undecided: all_undecided,
+        }
+    }
+
+    /// The outcomes of a rule that speak for a place: that of the very database, and that of the whole server.
+    fn speaking_for(&self, rule: &str, database: Option<&str>) -> impl Iterator<Item = &'a RuleOutcome> {
+        let all = self.by_rule.get(rule).cloned().unwrap_or_default();
+        let database = database.map(str::to_owned);
+        all.into_iter()
+            .filter(move |outcome| outcome.database.is_none() || outcome.database == database)
+    }
+
+    fn hold(&self, claim: &Claim) -> TimeDelta {
+        let outcomes = self.speaking_for(&claim.rule, claim.database.as_deref());
+        outcomes
+            .map(|outcome| outcome.hold.as_delta())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// How long the evidence must be gone, if this judgement can tell that it is gone.
+    fn clear_if_gone(&self, row: &Known) -> Option<TimeDelta> {
+        if self.undecided.contains(&row.fingerprint) {
+            return None;
+        }
+        let outcomes: Vec<_> = self.speaking_for(&row.rule, row.database.as_deref()).collect();
+        let evaluated = |outcome: &&RuleOutcome| matches!(outcome.verdict, Verdict::Evaluated { .. });
+        let judged = !outcomes.is_empty() && outcomes.iter().all(evaluated);
+        judged.then(|| {
+            outcomes
+                .iter()
+                .map(|outcome| outcome.clear.as_delta())
+                .max()
+                .unwrap_or_default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, claim, evaluated, judgement, skipped};
+    use super::*;
+    use crate::model::unit::Period;
+
+    fn known(claim: &Claim, state: Option<State>, since: Option<i64>, gone: Option<i64>) -> Known {
+        Known {
+            fingerprint: claim.fingerprint(),
+            rule: claim.rule.clone(),
+            database: claim.database.clone(),
+            severity: claim.severity,
+            state,
+            evidence_since: since.map(at),
+            evidence_gone_since: gone.map(at),
+        }
+    }
+
+    fn name(step: &Step<'_>) -> &'static str {
+        match step {
+            Step::Await(_) => "await",
+            Step::Open { .. } => "open",
+            Step::Refresh {
+                tell_severity: false, ..
+            } => "refresh",
+            Step::Refresh {
+                tell_severity: true, ..
+            } => "refresh and tell",
+            Step::AwaitReopening => "await reopening",
+            Step::Reopen(_) => "reopen",
+            Step::AwaitClear => "await clear",
+            Step::Resolve => "resolve",
+            Step::Forget => "forget",
+            Step::ForgetReopening => "forget reopening",
+        }
+    }
+
+    /// Row (state, since, gone), or none; seen; now. Hold is 60 s and clear 30 s.
+    type Case = (
+        Option<(Option<State>, Option<i64>, Option<i64>)>,
+        bool,
+        i64,
+        &'static str,
+    );
+
+    #[test]
+    fn every_state_seen_and_gone() {
+        let open = Some(State::Open);
+        let cases: &[Case] = &[
+            (None, true, 0, "await"),
+            (Some((None, Some(0), None)), true, 59, ""),
+            (Some((None, Some(0), None)), true, 60, "open"),
+            (Some((None, Some(0), None)), false, 10, "forget"),
+            (Some((open, None, None)), true, 10, "refresh"),
+            (Some((open, None, Some(5))), true, 10, "refresh"),
+            (Some((open, None, None)), false, 10, "await clear"),
+            (Some((open, None, Some(10))), false, 39, ""),
+            (Some((open, None, Some(10))), false, 40, "resolve"),
+            (Some((open, None, Some(50))), false, 40, ""),
+            (Some((Some(State::Acknowledged), None, None)), true, 10, "refresh"),
+            (
+                Some((Some(State::Acknowledged), None, Some(0))),
+                false,
+                30,
+                "resolve",
+            ),
+            (Some((Some(State::Snoozed), None, None)), true, 10, "refresh"),
+            (Some((Some(State::Snoozed), None, Some(0))), false, 30, "resolve"),
+            (
+                Some((Some(State::FalsePositive), None, None)),
+                true,
+                10,
+                "refresh",
+            ),
+            (Some((Some(State::FalsePositive), None, Some(0))), false, 99, ""),
+            (Some((Some(State::Resolved), None, None)), false, 10, ""),
+            (
+                Some((Some(State::Resolved), Some(0), None)),
+                false,
+                10,
+                "forget reopening",
+            ),
+            (
+                Some((Some(State::Resolved), None, None)),
+                true,
+                10,
+                "await reopening",
+            ),
+            (Some((Some(State::Resolved), Some(10), None)), true, 69, ""),
+            (Some((Some(State::Resolved), Some(10), None)), true, 70, "reopen"),
+        ];
+        for case in cases {
+            let (row, seen, now, expected) = case;
+            let claim = claim("a.rule", Some("db"), "t");
+            let rows: Vec<_> = row
+                .iter()
+                .map(|(state, since, gone)| known(&claim, *state, *since, *gone))
+                .collect();
+            let mut outcome = evaluated("a.rule", Some("db"));
+            (outcome.hold, outcome.clear) = (Period::seconds(60), Period::seconds(30));
+            let judgement = judgement(seen.then(|| claim.clone()), [outcome]);
+            let changes = reconcile(&rows, &judgement, at(*now));
+            let names: Vec<_> = changes.iter().map(|change| name(&change.step)).collect();
+            assert_eq!(names.join(" "), *expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn a_hold_of_nothing_opens_and_a_clear_of_nothing_resolves_at_once() {
+        let claim = claim("a.rule", None, "t");
+        let seen = judgement([claim.clone()], [evaluated("a.rule", None)]);
+        assert_eq!(name(&reconcile(&[], &seen, at(0))[0].step), "open");
+        let resolved = [known(&claim, Some(State::Resolved), None, None)];
+        assert_eq!(name(&reconcile(&resolved, &seen, at(0))[0].step), "reopen");
+        let open = [known(&claim, Some(State::Open), None, None)];
+        let gone = judgement([], [evaluated("a.rule", None)]);
+        assert_eq!(name(&reconcile(&open, &gone, at(0))[0].step), "resolve");
+    }
+
+    #[test]
+    fn only_what_was_judged_resolves() {
+        let claim = claim("a.rule", Some("db"), "t");
+        let mut undecided = evaluated("a.rule", Some("db"));
+        undecided.verdict = Verdict::Evaluated {
+            undecided: vec![claim.fingerprint()],
+            untold: None,
+        };
+        let cases = [
+            (vec![evaluated("a.rule", Some("db"))], true),
+            (vec![evaluated("a.rule", None)], true),
+            (vec![evaluated("a.rule", Some("other"))], false),
+            (vec![evaluated("b.rule", Some("db"))], false),
+            (vec![skipped("a.rule", Some("db"))], false),
+            (vec![skipped("a.rule", None)], false),
+            (
+                vec![evaluated("a.rule", None), skipped("a.rule", Some("db"))],
+                false,
+            ),
+            (vec![undecided], false),
+            (vec![], false),
+        ];
+        for state in [None, Some(State::Open)] {
+            for (outcomes, changes) in &cases {
+                let row = known(&claim, state, Some(0), None);
+                let judgement = judgement([], outcomes.clone());
+                assert_eq!(
+                    !reconcile(&[row], &judgement, at(100)).is_empty(),
+                    *changes,
+                    "{state:?} {outcomes:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_finding_about_the_server_is_not_judged_database_by_database() {
+        let claim = claim("a.rule", None, "t");
+        let row = known(&claim, Some(State::Open), None, None);
+        let judgement = judgement([], [evaluated("a.rule", Some("db"))]);
+        assert!(reconcile(&[row], &judgement, at(0)).is_empty());
+    }
+
+    #[test]
+    fn a_severity_is_told_while_people_look_at_it() {
+        let mut worse = claim("a.rule", None, "t");
+        let states = [
+            State::Open,
+            State::Acknowledged,
+            State::Snoozed,
+            State::FalsePositive,
+        ];
+        let rows = states.map(|state| known(&worse, Some(state), None, None));
+        worse.severity = Severity::Critical;
+        let judgement = judgement([worse.clone(), worse], [evaluated("a.rule", None)]);
+        let told: Vec<_> = rows
+            .map(|row| {
+                reconcile(&[row], &judgement, at(0))
+                    .iter()
+                    .map(|c| name(&c.step))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+            .into();
+        assert_eq!(
+            told,
+            ["refresh and tell", "refresh and tell", "refresh", "refresh"]
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! `/`: what needs me now?
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::filters;
+use super::frame::{Frame, Section, framed};
+use super::present;
+use super::row::Row;
+use super::sentence::Headline;
+use super::spark::Spark;
+use crate::model::finding::{Event, EventKind, Finding, Severity, State};
+use crate::model::status::{Gap, LoadPoint, ServerStatus};
+
+/// Findings that the overview shows; the rest are counted.
+const FEW: usize = 8;
+/// Events that the overview shows.
+const EVENTS: usize = 12;
+
+/// Findings that are mended by the same kind of step.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Group {
+    /// What to do: `Create indexes`.
+    pub heading: String,
+    /// The findings, worst first.
+    pub rows: Vec<Row>,
+}
+
+/// A server on one line.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ServerLine {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub server: ServerStatus,
+    /// Open findings by severity.
+    pub critical: usize,
+    #[allow(missing_docs)]
+    pub warning: usize,
+    #[allow(missing_docs)]
+    pub info: usize,
+    /// Facts that could not be read there.
+    pub gaps: usize,
+    /// The load of the last day.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub spark: Spark,
+}
+
+impl ServerLine {
+    /// `17.6`, or that it has not been seen.
+    pub fn version(&self) -> String {
+        match self.server.version_num {
+            Some(number) => format!("{}.{}", number / 10_000, number % 10_000),
+            None => "version unknown".to_owned(),
+        }
+    }
+
+    /// `primary`, `standby`, or nothing where it is not known.
+    pub fn role(&self) -> &'static str {
+        match self.server.is_standby {
+            Some(true) => "standby",
+            Some(false) => "primary",
+            None => "",
+        }
+    }
+
+    /// `3 databases`.
+    pub fn databases(&self) -> String {
+        present::plural(self.server.databases.len(), "database", "databases")
+    }
+
+    /// The highest load of the day.
+    pub fn peak(&self) -> Option<String> {
+        self.spark
+            .peak
+            .map(|peak| format!("peak {}", present::number((peak * 10.0).round() / 10.0)))
+    }
+}
+
+/// What happened to a finding, for the list of a day.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct EventLine {
+    /// The event; the API's feed has the same.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl EventLine {
+    /// What happened, in a word or two.
+    pub fn word(&self) -> String {
+        match self.event.kind {
+            EventKind::Opened => "opened".to_owned(),
+            EventKind::SeverityChanged => format!("now {}", self.event.finding.claim.severity.word()),
+            EventKind::Acknowledged => "acknowledged".to_owned(),
+            EventKind::Snoozed => "snoozed".to_owned(),
+            EventKind::Resolved => "resolved".to_owned(),
+            EventKind::Reopened => "reopened".to_owned(),
+            EventKind::MarkedFalsePositive => "not a problem".to_owned(),
+            EventKind::OutcomeKnown => "measured".to_owned(),
+        }
+    }
+
+    /// The class of the word's chip.
+    pub fn tone(&self) -> &'static str {
+        match self.event.kind {
+            EventKind::Opened | EventKind::Reopened | EventKind::SeverityChanged => "warn",
+            EventKind::Resolved | EventKind::OutcomeKnown => "good",
+            _ => "",
+        }
+    }
+}
+
+/// The first page.
+#[derive(Clone, Debug, Template, Serialize, ToSchema)]
+#[template(path = "overview.html")]
+pub struct OverviewPage {
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) frame: Frame,
+    /// What needs you, in a sentence.
+    pub sentence: String,
+    /// Whether nothing has to be done.
+    pub calm: bool,
+    /// The few findings that matter, grouped by what to do.
+    pub groups: Vec<Group>,
+    /// Open findings that are not among them.
+    pub more: usize,
+    /// All open findings.
+    pub open: usize,
+    /// Acknowledged findings.
+    pub acknowledged: usize,
+    /// The servers.
+    pub servers: Vec<ServerLine>,
+    /// What happened in the last day, newest first.
+    pub events: Vec<EventLine>,
+    /// Events of the day that are not among them.
+    pub more_events: usize,
+    /// Facts that could not be read, on all servers.
+    pub gaps: usize,
+}
+framed!(OverviewPage);
+
+/// What to do about a finding, by the first statement of its remedy.
+fn step(finding: &Finding) -> &'static str {
+    let claim = &finding.claim;
+    if claim.impact.days_left.is_some() {
+        return "Before it runs out";
+    }
+    let sql = claim
+        .remedy
+        .apply_sql
+        .first()
+        .map_or_else(String::new, |sql| sql.trim_start().to_ascii_uppercase());
+    let starts = [
+        ("CREATE INDEX", "Create indexes"),
+        ("CREATE UNIQUE INDEX", "Create indexes"),
+        ("DROP INDEX", "Drop indexes"),
+        ("REINDEX", "Rebuild indexes"),
+        ("VACUUM", "Vacuum and analyze"),
+        ("ANALYZE", "Vacuum and analyze"),
+        ("GRANT", "Let the advisor see"),
+        ("CREATE EXTENSION", "Let the advisor see"),
+        ("ALTER SYSTEM", "Change settings"),
+        ("ALTER TABLE", "Change tables"),
+    ];
+    if let Some((_, heading)) = starts.iter().find(|(start, _)| sql.starts_with(start)) {
+        return heading;
+    }
+    match claim.rule.split('.').next().unwrap_or("") {
+        "query" => "Look at these statements",
+        "config" => "Change settings",
+        "index" => "Review indexes",
+        "activity" => "Look at these sessions",
+        _ => "Look at these",
+    }
+}
+
+/// The open findings that matter, in groups; a group stands where its worst finding stands.
+fn groups(open: Vec<Finding>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for row in Row::list(open) {
+        let heading = step(&row.finding);
+        match groups.iter_mut().find(|group| group.heading == heading) {
+            Some(group) => group.rows.push(row),
+            None => groups.push(Group {
+                heading: heading.to_owned(),
+                rows: vec![row],
+            }),
+        }
+    }
+    groups
+}
+
+impl OverviewPage {
+    /// The page from findings that are open or acknowledged, worst first.
+    pub fn build(
+        now: DateTime<Utc>,
+        findings: &[Finding],
+        servers: &[ServerStatus],
+        loads: &[(String, Vec<LoadPoint>)],
+        events_24h: &[Event],
+        gaps: &[(String, Gap)],
+    ) -> Self {
+        let headline = Headline::of(now, findings, servers, loads);
+        let open: Vec<&Finding> = findings.iter().filter(|f| f.state == State::Open).collect();
+        let line = |server: &ServerStatus| {
+            let number = |severity: Severity| {
+                open.iter()
+                    .filter(|f| f.claim.server == server.name && f.claim.severity == severity)
+                    .count()
+            };
+            let points = loads
+                .iter()
+                .find(|(name, _)| *name == server.name)
+                .map_or(&[][..], |(_, points)| points);
+            ServerLine {
+                critical: number(Severity::Critical),
+                warning: number(Severity::Warning),
+                info: number(Severity::Info),
+                gaps: gaps.iter().filter(|(name, _)| *name == server.name).count(),
+                spark: Spark::of(now, points),
+                server: server.clone(),
+            }
+        };
+        let mut newest: Vec<&Event> = events_24h.iter().collect();
+        newest.sort_by_key(|event| std::cmp::Reverse((event.occurred_at, event.sequence)));
+        Self {
+            frame: Frame::new(now, Section::Overview, "Overview"),
+            sentence: headline.sentence,
+            calm: headline.calm,
+            groups: groups(open.iter().take(FEW).map(|finding| (*finding).clone()).collect()),
+            more: open.len().saturating_sub(FEW),
+            open: open.len(),
+            acknowledged: findings.len() - open.len(),
+            servers: servers.iter().map(line).collect(),
+            more_events: newest.len().saturating_sub(EVENTS),
+            events: newest
+                .into_iter()
+                .take(EVENTS)
+                .map(|event| EventLine { event: event.clone() })
+                .collect(),
+            gaps: gaps.len(),
+        }
+    }
+
+    /// `2 servers, 7 databases`.
+    pub fn watched(&self) -> String {
+        let databases = self.servers.iter().map(|line| line.server.databases.len()).sum();
+        format!(
+            "{}, {}",
+            present::plural(self.servers.len(), "server", "servers"),
+            present::plural(databases, "database", "databases")
+        )
+    }
+
+    /// When any server was last seen.
+    pub fn last_look(&self) -> Option<DateTime<Utc>> {
+        self.servers
+            .iter()
+            .filter_map(|line| line.server.last_seen_at)
+            .max()
+    }
+
+    /// Facts that could not be read, as a link's text.
+    pub fn unread(&self) -> String {
+        present::plural(self.gaps, "fact could not be read", "facts could not be read")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::pages::{frame::Page, sample};
+
+    #[test]
+    fn nothing_needs_you() {
+        let page = OverviewPage::build(sample::now(), &[], &[sample::server("main")], &[], &[], &[]);
+        assert!(page.calm);
+        let html = page.html("", "t").unwrap();
+        assert!(html.contains("Nothing needs you."));
+        assert!(html.contains("not known"));
+    }
+
+    #[test]
+    fn hostile_names_are_escaped_and_seen() {
+        let findings = [sample::finding("index.missing", sample::HOSTILE)];
+        let events = [sample::event(EventKind::Opened, findings[0].clone(), 2)];
+        let servers = [sample::server(sample::HOSTILE)];
+        let html = OverviewPage::build(sample::now(), &findings, &servers, &[], &events, &[])
+            .html("", "t")
+            .unwrap();
+        assert!(!html.contains("<script>alert") && !html.contains('\u{202e}') && !html.contains('\u{200b}'));
+        assert!(html.contains("\\u{202e}"));
+    }
+
+    #[test]
+    fn the_rest_is_counted() {
+        let findings: Vec<Finding> = (0..30)
+            .map(|i| sample::finding("index.unused", &format!("t{i}")))
+            .collect();
+        let page = OverviewPage::build(sample::now(), &findings, &[sample::server("main")], &[], &[], &[]);
+        assert_eq!(
+            (page.more, page.groups.iter().map(|g| g.rows.len()).sum::<usize>()),
+            (22, FEW)
+        );
+        assert_eq!(page.servers[0].warning, 30);
+        let json = serde_json::to_value(&page).unwrap();
+        assert!(json.get("frame").is_none() && json["groups"][0]["rows"][0]["fingerprint"].is_string());
+    }
+}

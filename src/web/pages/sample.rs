@@ -1,0 +1,105 @@
+//! Data for the tests of the pages.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use crate::model::finding::*;
+use crate::model::id::Fingerprint;
+use crate::model::status::{LoadPoint, ServerStatus};
+
+pub(crate) const HOSTILE: &str = "x\"'><script>alert(1)</script>\u{202e}gnp\u{2066}\n\u{200b}שלום";
+
+pub(crate) fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_778) + TimeDelta::hours(14)
+}
+
+pub(crate) fn finding(rule: &str, name: &str) -> Finding {
+    let subject = vec!["public".to_owned(), name.to_owned()];
+    Finding {
+        fingerprint: Fingerprint::of(rule, "main", Some("shop"), &subject),
+        claim: Claim {
+            rule: rule.to_owned(),
+            severity: Severity::Warning,
+            server: "main".to_owned(),
+            database: Some("shop".to_owned()),
+            object: Some(Object {
+                kind: ObjectKind::Table,
+                schema: Some("public".to_owned()),
+                name: name.to_owned(),
+                table: None,
+            }),
+            subject,
+            title: format!("{name} is read as a whole"),
+            explanation: format!("Three statements read public.{name} as a whole. An index helps."),
+            evidence: json!({"mean_seconds": 0.047, "calls_per_hour": 180_000})
+                .as_object()
+                .cloned()
+                .unwrap(),
+            evidence_window: Some(Window {
+                from: now() - TimeDelta::hours(6),
+                to: now(),
+            }),
+            evidence_sql: Some("SELECT count(*) FROM pg_catalog.pg_stat_user_tables".to_owned()),
+            impact: Impact {
+                db_seconds_per_day: Some(13_200.0),
+                ..Impact::default()
+            },
+            confidence: Confidence {
+                level: ConfidenceLevel::Measured,
+                reason: "6 h of counters".to_owned(),
+            },
+            remedy: Remedy {
+                apply_sql: vec![format!("CREATE INDEX CONCURRENTLY ON public.\"{name}\" (id)")],
+                undo_sql: vec![format!("DROP INDEX CONCURRENTLY public.\"{name}\"")],
+                lock: Some("SHARE UPDATE EXCLUSIVE".to_owned()),
+                rewrites_table: Some(false),
+                extra_disk_bytes: Some(20_971_520.0),
+                expected_seconds: Some(6.0),
+                caveats: vec!["Not during a bulk load.".to_owned()],
+            },
+            guards: vec!["statistics are 6 h old".to_owned()],
+        },
+        state: State::Open,
+        first_seen_at: now() - TimeDelta::hours(6),
+        last_seen_at: now(),
+        acknowledged_by: None,
+        snoozed_until: None,
+        links: Links::default(),
+    }
+}
+
+pub(crate) fn server(name: &str) -> ServerStatus {
+    ServerStatus {
+        name: name.to_owned(),
+        version_num: Some(170_006),
+        system_identifier: None,
+        is_standby: Some(false),
+        databases: vec!["shop".to_owned()],
+        last_seen_at: Some(now() - TimeDelta::seconds(14)),
+        unreachable: None,
+        own_seconds_last_hour: 1.4,
+        own_cost_ratio: 0.0004,
+    }
+}
+
+/// A day of one load.
+pub(crate) fn load(sessions: f64) -> Vec<LoadPoint> {
+    (0..288)
+        .map(|i| LoadPoint {
+            at: now() - TimeDelta::minutes(i * 5),
+            load_sessions: Some(sessions),
+        })
+        .collect()
+}
+
+pub(crate) fn event(kind: EventKind, finding: Finding, hours_ago: i64) -> Event {
+    Event {
+        event_id: format!("e{hours_ago}"),
+        sequence: 100 - hours_ago,
+        kind,
+        occurred_at: now() - TimeDelta::hours(hours_ago),
+        actor: None,
+        comment: None,
+        finding,
+    }
+}

@@ -1,0 +1,273 @@
+//! `/status`: can I trust this?
+
+use askama::Template;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::filters;
+use super::frame::{Frame, Section, framed};
+use super::overview::EventLine;
+use super::present;
+use super::sql_text::SqlText;
+use crate::model::finding::Event;
+use crate::model::status::{Gap, Look, ServerStatus};
+
+/// A look after which it is called late, where nothing went wrong: one hour.
+const LATE: TimeDelta = TimeDelta::hours(1);
+
+/// The advisor itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Advisor {
+    /// Its version.
+    pub version: String,
+    /// When it was started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Where its store is.
+    pub store_path: String,
+    /// How large the store is, in bytes.
+    pub store_bytes: f64,
+    /// Findings in the store, of every state.
+    pub findings: u64,
+    /// The budget for its own cost on a server, as a ratio.
+    pub budget_ratio: f64,
+}
+
+/// Connections to one server.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Connections {
+    /// The server.
+    pub server: String,
+    /// Open now.
+    pub open: u32,
+    /// At most.
+    pub limit: u32,
+}
+
+/// A bound that is in the program, and why it is there.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct Limit {
+    pub name: String,
+    pub value: String,
+    pub why: String,
+}
+
+/// A fact that could not be read, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ServerGap {
+    /// The server.
+    pub server: String,
+    /// The fact.
+    #[serde(flatten)]
+    pub gap: Gap,
+}
+
+impl ServerGap {
+    /// The remedy in colours.
+    pub fn sql(&self) -> SqlText {
+        self.gap
+            .remedy_sql
+            .as_ref()
+            .map(|sql| SqlText::of_statements(std::slice::from_ref(sql)))
+            .unwrap_or_default()
+    }
+}
+
+/// What the page is made from.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct StatusFacts {
+    pub advisor: Advisor,
+    pub servers: Vec<ServerStatus>,
+    pub looks: Vec<Look>,
+    pub gaps: Vec<(String, Gap)>,
+    pub connections: Vec<Connections>,
+    pub limits: Vec<Limit>,
+    /// What people did, newest first.
+    pub audit: Vec<Event>,
+}
+
+/// A server with its looks.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ServerLooks {
+    /// The server.
+    #[serde(flatten)]
+    pub server: ServerStatus,
+    /// Connections to it, where it is known.
+    pub connections: Option<Connections>,
+    /// The budget for the advisor's own cost.
+    pub budget_ratio: f64,
+    /// The last look of each family.
+    pub looks: Vec<Look>,
+}
+
+impl ServerLooks {
+    /// Own cost in per cent of the budget, at most 100, for the bar.
+    pub fn budget_used(&self) -> u8 {
+        match self.budget_ratio > 0.0 {
+            true => (self.server.own_cost_ratio / self.budget_ratio * 100.0).clamp(0.0, 100.0) as u8,
+            false => 0,
+        }
+    }
+
+    /// Whether it costs more than it may.
+    pub fn over_budget(&self) -> bool {
+        self.budget_ratio > 0.0 && self.server.own_cost_ratio > self.budget_ratio
+    }
+
+    /// `17.6`.
+    pub fn version(&self) -> Option<String> {
+        self.server
+            .version_num
+            .map(|number| format!("{}.{}", number / 10_000, number % 10_000))
+    }
+}
+
+/// The advisor's own state.
+#[derive(Clone, Debug, Template, Serialize, ToSchema)]
+#[template(path = "status.html")]
+pub struct StatusPage {
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) frame: Frame,
+    /// Whether it can be trusted, in a sentence.
+    pub sentence: String,
+    /// The advisor itself.
+    pub advisor: Advisor,
+    /// The servers with their looks.
+    pub servers: Vec<ServerLooks>,
+    /// What could not be read.
+    pub gaps: Vec<ServerGap>,
+    /// The bounds.
+    pub limits: Vec<Limit>,
+    /// What people did, newest first.
+    pub audit: Vec<EventLine>,
+}
+framed!(StatusPage);
+
+/// Whether every server was read, in a sentence.
+fn sentence(facts: &StatusFacts) -> String {
+    let lost = facts
+        .servers
+        .iter()
+        .filter(|server| server.unreachable.is_some())
+        .count();
+    let failed = facts.looks.iter().filter(|look| look.error.is_some()).count();
+    let over = facts
+        .servers
+        .iter()
+        .filter(|s| s.own_cost_ratio > facts.advisor.budget_ratio)
+        .count();
+    let mut parts = Vec::new();
+    if lost > 0 {
+        parts.push(format!(
+            "{} cannot be reached",
+            present::plural(lost, "server", "servers")
+        ));
+    }
+    if failed > 0 {
+        parts.push(present::plural(failed, "look failed", "looks failed"));
+    }
+    if !facts.gaps.is_empty() {
+        parts.push(present::plural(
+            facts.gaps.len(),
+            "fact could not be read",
+            "facts could not be read",
+        ));
+    }
+    if over > 0 && facts.advisor.budget_ratio > 0.0 {
+        parts.push(format!(
+            "the advisor is over its budget on {}",
+            present::plural(over, "server", "servers")
+        ));
+    }
+    match (facts.servers.is_empty(), parts.is_empty()) {
+        (true, _) => "No server is configured.".to_owned(),
+        (false, true) => "Everything that the rules need is read.".to_owned(),
+        (false, false) => present::capital(&parts.join("; ")) + ".",
+    }
+}
+
+impl StatusPage {
+    /// The page from what the store and the engine know of themselves.
+    pub fn build(now: DateTime<Utc>, facts: StatusFacts) -> Self {
+        let sentence = sentence(&facts);
+        let server = |server: ServerStatus| ServerLooks {
+            connections: facts
+                .connections
+                .iter()
+                .find(|c| c.server == server.name)
+                .cloned(),
+            looks: facts
+                .looks
+                .iter()
+                .filter(|look| look.server == server.name)
+                .cloned()
+                .collect(),
+            budget_ratio: facts.advisor.budget_ratio,
+            server,
+        };
+        Self {
+            frame: Frame::new(now, Section::Status, "Status"),
+            sentence,
+            servers: facts.servers.iter().cloned().map(server).collect(),
+            gaps: facts
+                .gaps
+                .into_iter()
+                .map(|(server, gap)| ServerGap { server, gap })
+                .collect(),
+            advisor: facts.advisor,
+            limits: facts.limits,
+            audit: facts.audit.into_iter().map(|event| EventLine { event }).collect(),
+        }
+    }
+
+    /// Whether a look is older than it should be.
+    pub fn late(&self, look: &Look) -> bool {
+        self.frame.now - look.at > LATE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::EventKind;
+    use crate::web::pages::{frame::Page, sample};
+
+    #[test]
+    fn empty_is_a_page() {
+        let html = StatusPage::build(sample::now(), StatusFacts::default())
+            .html("", "t")
+            .unwrap();
+        assert!(html.contains("No server is configured."));
+    }
+
+    #[test]
+    fn hostile_gaps_are_escaped() {
+        let gap = Gap {
+            fact: "pg_stat_statements".into(),
+            database: Some(sample::HOSTILE.into()),
+            why: sample::HOSTILE.into(),
+            remedy_sql: Some("CREATE EXTENSION pg_stat_statements".into()),
+            missing_privilege: None,
+            rules: vec!["query.slow_mean".into()],
+        };
+        let event = sample::event(
+            EventKind::Acknowledged,
+            sample::finding("a.b", sample::HOSTILE),
+            1,
+        );
+        let facts = StatusFacts {
+            servers: vec![sample::server("main")],
+            gaps: vec![("main".into(), gap)],
+            audit: vec![event],
+            ..StatusFacts::default()
+        };
+        let page = StatusPage::build(sample::now(), facts);
+        assert_eq!(page.sentence, "1 fact could not be read.");
+        let html = page.html("", "t").unwrap();
+        assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'));
+        assert!(html.contains("href=\"/rules/query.slow_mean\""));
+    }
+}
