@@ -1,4 +1,5 @@
 //! # pgadvisor
+pub mod cli;
 pub mod collect;
 pub mod configuration;
 pub mod engine;
@@ -7,6 +8,8 @@ pub mod limits;
 pub mod model;
 pub mod observe;
 pub mod postgres;
+pub mod report;
 pub mod rules;
 pub mod sql;
 pub mod store;
+pub mod web;

@@ -34,6 +34,8 @@ pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
 pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 /// A window of statements is judged only from this length on.
 pub const STATEMENT_WINDOW_MINIMUM: Duration = Duration::from_secs(5 * 60);
+/// Totals since a known reset are judged only from this length on: of a few seconds every share would be large.
+pub const STATEMENT_TOTALS_MINIMUM: Duration = Duration::from_secs(60);
 /// Bytes of a request's body.
 pub const REQUEST_BYTES: usize = 64 * 1024;
 /// Items in one page or one answer.
@@ -47,13 +49,45 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn table() -> Vec<(&'static str, String, &'static str)> {
     let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
     vec![
-        ("statement timeout", seconds(STATEMENT_TIMEOUT), "no statement of ours runs longer"),
-        ("lock timeout", seconds(LOCK_TIMEOUT), "nothing of yours waits behind us"),
-        ("look timeout", seconds(LOOK_TIMEOUT), "a frozen connection is dropped"),
-        ("statements per look", STATEMENTS_PER_SNAPSHOT.to_string(), "memory stays bounded"),
-        ("relations per database", RELATIONS_PER_DATABASE.to_string(), "memory stays bounded"),
-        ("databases per server", DATABASES_PER_SERVER.to_string(), "a look stays short"),
-        ("findings per rule and database", FINDINGS_PER_RULE.to_string(), "the worst are kept"),
-        ("longest wait between retries", seconds(BACK_OFF_MAXIMUM), "a server that comes back is seen soon"),
+        (
+            "statement timeout",
+            seconds(STATEMENT_TIMEOUT),
+            "no statement of ours runs longer",
+        ),
+        (
+            "lock timeout",
+            seconds(LOCK_TIMEOUT),
+            "nothing of yours waits behind us",
+        ),
+        (
+            "look timeout",
+            seconds(LOOK_TIMEOUT),
+            "a frozen connection is dropped",
+        ),
+        (
+            "statements per look",
+            STATEMENTS_PER_SNAPSHOT.to_string(),
+            "memory stays bounded",
+        ),
+        (
+            "relations per database",
+            RELATIONS_PER_DATABASE.to_string(),
+            "memory stays bounded",
+        ),
+        (
+            "databases per server",
+            DATABASES_PER_SERVER.to_string(),
+            "a look stays short",
+        ),
+        (
+            "findings per rule and database",
+            FINDINGS_PER_RULE.to_string(),
+            "the worst are kept",
+        ),
+        (
+            "longest wait between retries",
+            seconds(BACK_OFF_MAXIMUM),
+            "a server that comes back is seen soon",
+        ),
     ]
 }

@@ -37,14 +37,27 @@ impl CatalogCache {
 
     /// Names are read again after `every`, or after a fifth of it if there are relations without a name.
     pub fn is_due(&self, every: Duration, counters: &Counters) -> bool {
-        let Some(age) = self.read_at.map(|at| at.elapsed()) else { return true };
-        let build_ended = || self.building.iter().any(|oid| !counters.progress.building.contains(oid));
+        let Some(age) = self.read_at.map(|at| at.elapsed()) else {
+            return true;
+        };
+        let build_ended = || {
+            self.building
+                .iter()
+                .any(|oid| !counters.progress.building.contains(oid))
+        };
         if age >= every || build_ended() {
             return true;
         }
         let unknown = || {
-            let tables = counters.tables.iter().any(|table| !self.catalog.tables.contains_key(&table.oid));
-            tables || counters.indexes.iter().any(|index| !self.catalog.indexes.contains_key(&index.oid))
+            let tables = counters
+                .tables
+                .iter()
+                .any(|table| !self.catalog.tables.contains_key(&table.oid));
+            tables
+                || counters
+                    .indexes
+                    .iter()
+                    .any(|index| !self.catalog.indexes.contains_key(&index.oid))
         };
         let gone = || self.catalog.indexes.len() > counters.indexes.len() + self.partitioned();
         age >= every / 5 && (self.incomplete || unknown() || gone())
@@ -52,7 +65,11 @@ impl CatalogCache {
 
     /// Indexes that have no counters: those of partitioned tables.
     fn partitioned(&self) -> usize {
-        self.catalog.indexes.values().filter(|index| index.is_partitioned).count()
+        self.catalog
+            .indexes
+            .values()
+            .filter(|index| index.is_partitioned)
+            .count()
     }
 
     /// Reads names, and the definitions that are missing.
@@ -67,17 +84,30 @@ impl CatalogCache {
     ) -> Result<usize, PostgresError> {
         self.building = building.to_vec();
         let limit = limits::RELATIONS_PER_DATABASE as i64;
-        let tables = session.rows(queries::TABLE_CATALOG.on(version_num), &[(&limit, Type::INT8)]).await?;
-        let tables: HashMap<u32, TableFacts> =
-            tables.iter().map(table_facts).map(|table| (table.oid, table)).collect();
-        let rows = session.rows(queries::INDEX_CATALOG.on(version_num), &[(&limit, Type::INT8)]).await?;
-        if self.definitions_since.is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY) {
+        let tables = session
+            .rows(queries::TABLE_CATALOG.on(version_num), &[(&limit, Type::INT8)])
+            .await?;
+        let tables: HashMap<u32, TableFacts> = tables
+            .iter()
+            .map(table_facts)
+            .map(|table| (table.oid, table))
+            .collect();
+        let rows = session
+            .rows(queries::INDEX_CATALOG.on(version_num), &[(&limit, Type::INT8)])
+            .await?;
+        if self
+            .definitions_since
+            .is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY)
+        {
             self.definitions.clear();
             self.definitions_since = Some(Instant::now());
         }
         self.fetch_definitions(session, version_num, &rows).await?;
-        let indexes: HashMap<u32, IndexFacts> =
-            rows.iter().map(|row| self.index_facts(row)).map(|index| (index.oid, index)).collect();
+        let indexes: HashMap<u32, IndexFacts> = rows
+            .iter()
+            .map(|row| self.index_facts(row))
+            .map(|index| (index.oid, index))
+            .collect();
         self.incomplete = indexes.values().any(|index| index.definition.is_none());
         let count = tables.len() + indexes.len();
         self.catalog = Arc::new(Catalog { tables, indexes });
@@ -91,9 +121,12 @@ impl CatalogCache {
         version_num: i32,
         rows: &[Row],
     ) -> Result<(), PostgresError> {
-        let versions: HashMap<u32, String> =
-            rows.iter().filter_map(|row| Some((column(row, "oid")?, column(row, "row_version")?))).collect();
-        self.definitions.retain(|oid, (version, _)| versions.get(oid) == Some(version));
+        let versions: HashMap<u32, String> = rows
+            .iter()
+            .filter_map(|row| Some((column(row, "oid")?, column(row, "row_version")?)))
+            .collect();
+        self.definitions
+            .retain(|oid, (version, _)| versions.get(oid) == Some(version));
         let missing: Vec<u32> = versions
             .keys()
             .filter(|oid| !self.definitions.contains_key(oid))
@@ -104,7 +137,10 @@ impl CatalogCache {
             return Ok(());
         }
         let read = session
-            .rows(queries::INDEX_DEFINITIONS.on(version_num), &[(&missing, Type::OID_ARRAY)])
+            .rows(
+                queries::INDEX_DEFINITIONS.on(version_num),
+                &[(&missing, Type::OID_ARRAY)],
+            )
             .await;
         let read = match read {
             Ok(rows) => rows,
@@ -113,7 +149,8 @@ impl CatalogCache {
             Err(error) => return Err(error),
         };
         for row in &read {
-            let (Some(oid), Some(definition)) = (column::<u32>(row, "oid"), column::<String>(row, "definition"))
+            let (Some(oid), Some(definition)) =
+                (column::<u32>(row, "oid"), column::<String>(row, "definition"))
             else {
                 continue;
             };
@@ -127,7 +164,10 @@ impl CatalogCache {
     fn index_facts(&self, row: &Row) -> IndexFacts {
         let flag = |name: &str| column::<bool>(row, name).unwrap_or(false);
         let oid = column(row, "oid").unwrap_or(0);
-        let definition = self.definitions.get(&oid).map(|(_, definition)| definition.clone());
+        let definition = self
+            .definitions
+            .get(&oid)
+            .map(|(_, definition)| definition.clone());
         let mut shape: String = column(row, "shape").unwrap_or_default();
         let has_expressions = flag("has_expressions");
         if has_expressions || flag("has_predicate") {
@@ -167,7 +207,9 @@ fn table_facts(row: &Row) -> TableFacts {
         oid: column(row, "oid").unwrap_or(0),
         schema: column(row, "schema").unwrap_or_default(),
         name: column(row, "name").unwrap_or_default(),
-        kind: column::<String>(row, "kind").and_then(|kind| kind.chars().next()).unwrap_or('r'),
+        kind: column::<String>(row, "kind")
+            .and_then(|kind| kind.chars().next())
+            .unwrap_or('r'),
         rows: column(row, "rows").unwrap_or(0.0),
         size_bytes: column(row, "size_bytes").unwrap_or(0.0),
         options: column(row, "options").unwrap_or_default(),

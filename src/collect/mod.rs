@@ -50,7 +50,14 @@ struct Notes {
 }
 
 impl Notes {
-    fn look(&mut self, family: &str, database: Option<&str>, started: Instant, rows: usize, error: Option<String>) {
+    fn look(
+        &mut self,
+        family: &str,
+        database: Option<&str>,
+        started: Instant,
+        rows: usize,
+        error: Option<String>,
+    ) {
         self.looks.push(Look {
             server: self.server.clone(),
             family: family.to_owned(),
@@ -62,7 +69,13 @@ impl Notes {
         });
     }
 
-    fn gap(&mut self, fact: &str, database: Option<&str>, why: String, remedy_sql: Option<String>) -> &mut Gap {
+    fn gap(
+        &mut self,
+        fact: &str,
+        database: Option<&str>,
+        why: String,
+        remedy_sql: Option<String>,
+    ) -> &mut Gap {
         self.gaps.push(Gap {
             fact: fact.to_owned(),
             database: database.map(str::to_owned),
@@ -110,7 +123,11 @@ impl Collector {
     /// # Errors
     /// If the server cannot be reached, or its home session fails as a whole.
     pub async fn look(&mut self) -> Result<Seen, PostgresError> {
-        let mut notes = Notes { server: self.name.clone(), looks: Vec::new(), gaps: Vec::new() };
+        let mut notes = Notes {
+            server: self.name.clone(),
+            looks: Vec::new(),
+            gaps: Vec::new(),
+        };
         let home = self.server.observe_home().await?;
         let started = Instant::now();
         let (at, facts) = server::look(&home, &self.name, &mut self.roles, &mut notes).await?;
@@ -122,7 +139,9 @@ impl Collector {
         let watched: Vec<String> = facts
             .databases
             .iter()
-            .filter(|database| database.allows_connections && !database.is_template && (self.watches)(&database.name))
+            .filter(|database| {
+                database.allows_connections && !database.is_template && (self.watches)(&database.name)
+            })
             .map(|database| database.name.clone())
             .take(limits::DATABASES_PER_SERVER)
             .collect();
@@ -140,15 +159,32 @@ impl Collector {
                     let login = crate::model::remedy::quote_identifier(login);
                     let grant = format!("GRANT CONNECT ON DATABASE {remedy} TO {login}");
                     let refused = error.one_line().contains("permission denied");
-                    let gap = notes.gap("database", Some(&name), error.one_line(), refused.then_some(grant));
+                    let gap = notes.gap(
+                        "database",
+                        Some(&name),
+                        error.one_line(),
+                        refused.then_some(grant),
+                    );
                     gap.missing_privilege = refused.then(|| format!("CONNECT on database {name}"));
                     gap.rules = vec!["index.*".to_owned(), "vacuum.dead_tuples".to_owned()];
                     notes.look("relations", Some(&name), started, 0, Some(error.one_line()));
                 }
             }
         }
-        let snapshot = Snapshot { at, taken_at: Utc::now(), server: facts, watched, statements, databases, gaps: notes.gaps };
-        Ok(Seen { snapshot, looks: notes.looks, spent_seconds })
+        let snapshot = Snapshot {
+            at,
+            taken_at: Utc::now(),
+            server: facts,
+            watched,
+            statements,
+            databases,
+            gaps: notes.gaps,
+        };
+        Ok(Seen {
+            snapshot,
+            looks: notes.looks,
+            spent_seconds,
+        })
     }
 
     /// Counters of one database, and its names where they are due.
@@ -166,7 +202,10 @@ impl Collector {
         let cache = self.catalogs.entry(name.to_owned()).or_default();
         let started = Instant::now();
         if cache.is_due(self.catalog_every, &counters) {
-            match cache.refresh(&session, version_num, &counters.progress.building).await {
+            match cache
+                .refresh(&session, version_num, &counters.progress.building)
+                .await
+            {
                 Ok(rows) => notes.look("catalog", Some(name), started, rows, None),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {

@@ -20,7 +20,9 @@ pub struct Counters {
 /// If the server refuses or does not answer.
 pub async fn look(session: &Observe, version_num: i32) -> Result<Counters, PostgresError> {
     let limit = limits::RELATIONS_PER_DATABASE as i64;
-    let tables = session.rows(queries::TABLE_COUNTERS.on(version_num), &[(&limit, Type::INT8)]).await?;
+    let tables = session
+        .rows(queries::TABLE_COUNTERS.on(version_num), &[(&limit, Type::INT8)])
+        .await?;
     let tables = tables
         .iter()
         .map(|row| TableCounters {
@@ -31,18 +33,30 @@ pub async fn look(session: &Observe, version_num: i32) -> Result<Counters, Postg
             last_vacuum_at: row.get(4),
         })
         .collect();
-    let indexes = session.rows(queries::INDEX_COUNTERS.on(version_num), &[(&limit, Type::INT8)]).await?;
+    let indexes = session
+        .rows(queries::INDEX_COUNTERS.on(version_num), &[(&limit, Type::INT8)])
+        .await?;
     let indexes = indexes
         .iter()
-        .map(|row| IndexCounters { oid: row.get(0), scans: row.get(1), last_scan_at: row.get(2) })
+        .map(|row| IndexCounters {
+            oid: row.get(0),
+            scans: row.get(1),
+            last_scan_at: row.get(2),
+        })
         .collect();
     let mut progress = Progress::default();
     for row in session.rows(queries::PROGRESS.on(version_num), &[]).await? {
-        let Some(oid) = column::<u32>(&row, "oid") else { continue };
+        let Some(oid) = column::<u32>(&row, "oid") else {
+            continue;
+        };
         match column::<String>(&row, "kind").as_deref() {
             Some("vacuum") => progress.vacuuming.push(oid),
             _ => progress.building.push(oid),
         }
     }
-    Ok(Counters { tables, indexes, progress })
+    Ok(Counters {
+        tables,
+        indexes,
+        progress,
+    })
 }

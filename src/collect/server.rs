@@ -44,7 +44,9 @@ pub async fn look(
             unit: column(&row, "unit"),
             source: column(&row, "source").unwrap_or_default(),
         };
-        facts.settings.insert(column(&row, "name").unwrap_or_default(), setting);
+        facts
+            .settings
+            .insert(column(&row, "name").unwrap_or_default(), setting);
     }
     for row in home.rows(queries::DATABASES.on(version_num), &[]).await? {
         facts.databases.push(DatabaseFacts {
@@ -79,8 +81,10 @@ async fn role_names(
         return Ok(roles.clone());
     }
     let rows = home.rows(queries::ROLES.on(version_num), &[]).await?;
-    let roles: HashMap<u32, String> =
-        rows.iter().filter_map(|row| Some((column(row, "oid")?, column(row, "name")?))).collect();
+    let roles: HashMap<u32, String> = rows
+        .iter()
+        .filter_map(|row| Some((column(row, "oid")?, column(row, "name")?)))
+        .collect();
     *cache = Some((Instant::now(), roles.clone()));
     Ok(roles)
 }
@@ -91,14 +95,28 @@ async fn privileges(home: &Observe, facts: &mut ServerFacts, notes: &mut Notes) 
     let Some(row) = rows.first() else { return Ok(()) };
     facts.login_is_superuser = column(row, "is_superuser").unwrap_or(false);
     let wanted = [
-        ("may_read_all_stats", "pg_read_all_stats", "statements and sessions of other roles", vec!["query.*"]),
-        ("may_read_all_settings", "pg_read_all_settings", "settings that only superusers see", vec!["config.*"]),
+        (
+            "may_read_all_stats",
+            "pg_read_all_stats",
+            "statements and sessions of other roles",
+            vec!["query.*"],
+        ),
+        (
+            "may_read_all_settings",
+            "pg_read_all_settings",
+            "settings that only superusers see",
+            vec!["config.*"],
+        ),
     ];
     for (flag, role, fact, rules) in wanted {
         if column(row, flag).unwrap_or(true) {
             continue;
         }
-        let grant = Statement::GrantRole { role, to: facts.login.clone() }.sql();
+        let grant = Statement::GrantRole {
+            role,
+            to: facts.login.clone(),
+        }
+        .sql();
         let why = format!("the login {} is no member of {role}", facts.login);
         let gap = notes.gap(fact, None, why, Some(grant));
         gap.missing_privilege = Some(format!("membership in {role}"));

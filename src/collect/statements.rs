@@ -35,7 +35,9 @@ pub async fn look(
     notes: &mut Notes,
 ) -> Result<Option<Statements>, PostgresError> {
     let started = Instant::now();
-    let Some((schema, version_num)) = extension(home, facts, notes).await? else { return Ok(None) };
+    let Some((schema, version_num)) = extension(home, facts, notes).await? else {
+        return Ok(None);
+    };
     let read = counters(home, &schema, version_num, facts).await;
     let mut statements = match read {
         Ok(statements) => statements,
@@ -58,10 +60,16 @@ pub async fn look(
         }
     }
     if cache.failed_at.is_some() {
-        let why = "the texts of statements cannot be read; one of them holds bytes that its database's encoding \
+        let why =
+            "the texts of statements cannot be read; one of them holds bytes that its database's encoding \
                    does not know. Counters are read all the same"
-            .to_owned();
-        let gap = notes.gap("statement texts", None, why, Some("SELECT pg_stat_statements_reset()".to_owned()));
+                .to_owned();
+        let gap = notes.gap(
+            "statement texts",
+            None,
+            why,
+            Some("SELECT pg_stat_statements_reset()".to_owned()),
+        );
         gap.rules = vec!["query.*".to_owned()];
     }
     statements.texts = cache.texts.clone();
@@ -76,27 +84,43 @@ async fn extension(
 ) -> Result<Option<(Identifier, i32)>, PostgresError> {
     let rows = home.rows(queries::EXTENSION.on(facts.version_num), &[]).await?;
     let Some(row) = rows.first() else {
-        let create = Statement::CreateExtension { name: "pg_stat_statements" }.sql();
+        let create = Statement::CreateExtension {
+            name: "pg_stat_statements",
+        }
+        .sql();
         let why = "the extension pg_stat_statements is not installed in the database that the advisor connects to; it \
                    also needs shared_preload_libraries = 'pg_stat_statements' and a restart";
-        notes.gap("pg_stat_statements", None, why.to_owned(), Some(create)).rules = vec!["query.*".to_owned()];
+        notes
+            .gap("pg_stat_statements", None, why.to_owned(), Some(create))
+            .rules = vec!["query.*".to_owned()];
         return Ok(None);
     };
     let schema: String = column(row, "schema").unwrap_or_default();
     let version: String = column(row, "version").unwrap_or_default();
-    let minor = version.split('.').nth(1).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+    let minor = version
+        .split('.')
+        .nth(1)
+        .and_then(|part| part.parse::<u32>().ok())
+        .unwrap_or(0);
     if minor < 9 {
         let why = format!("pg_stat_statements {version} is older than 1.9, which PostgreSQL 14 brought");
         let update = "ALTER EXTENSION pg_stat_statements UPDATE".to_owned();
         notes.gap("pg_stat_statements", None, why, Some(update)).rules = vec!["query.*".to_owned()];
         return Ok(None);
     }
-    Ok(Some((Identifier::new(schema), if minor >= 11 { 170_000 } else { 140_000 })))
+    Ok(Some((
+        Identifier::new(schema),
+        if minor >= 11 { 170_000 } else { 140_000 },
+    )))
 }
 
 /// Why the counters could not be read, and what mends it.
 fn unreadable(error: &PostgresError, facts: &ServerFacts, schema: &Identifier) -> crate::model::status::Gap {
-    let grant = Statement::GrantRole { role: "pg_read_all_stats", to: facts.login.clone() }.sql();
+    let grant = Statement::GrantRole {
+        role: "pg_read_all_stats",
+        to: facts.login.clone(),
+    }
+    .sql();
     let privilege = error.is_privilege();
     let usage = schema.grant_usage_to(&facts.login);
     crate::model::status::Gap {
@@ -116,13 +140,24 @@ async fn counters(
     facts: &ServerFacts,
 ) -> Result<Statements, PostgresError> {
     let limit = limits::STATEMENTS_PER_SNAPSHOT as i64;
-    let info = home.rows_in_schema(queries::STATEMENTS_INFO.on(facts.version_num), schema, &[]).await?;
-    let rows =
-        home.rows_in_schema(queries::STATEMENTS.on(version_num), schema, &[(&limit, Type::INT8)]).await?;
+    let info = home
+        .rows_in_schema(queries::STATEMENTS_INFO.on(facts.version_num), schema, &[])
+        .await?;
+    let rows = home
+        .rows_in_schema(
+            queries::STATEMENTS.on(version_num),
+            schema,
+            &[(&limit, Type::INT8)],
+        )
+        .await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {
         entries.push(StatementCounters {
-            key: StatementKey { user_oid: row.get(0), database_oid: row.get(1), queryid: row.get(2) },
+            key: StatementKey {
+                user_oid: row.get(0),
+                database_oid: row.get(1),
+                queryid: row.get(2),
+            },
             calls: row.get(3),
             execution_ms: row.get(4),
             stddev_ms: row.get(5),
@@ -171,13 +206,19 @@ async fn texts(
     let limit = limits::STATEMENT_TEXTS_PER_LOOK as i64;
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
-    let rows = home.rows_in_schema(queries::STATEMENT_TEXTS.on(version_num), schema, &parameters).await?;
+    let rows = home
+        .rows_in_schema(queries::STATEMENT_TEXTS.on(version_num), schema, &parameters)
+        .await?;
     cache.failed_at = None;
     let count = rows.len();
     // parsing thousands of texts takes a moment: not on a thread that serves pages
     let identified = tokio::task::spawn_blocking(move || {
-        let text = |row: &tokio_postgres::Row| Some((column(row, "queryid")?, column::<String>(row, "text")?));
-        rows.iter().filter_map(text).map(|(id, text)| (id, Arc::new(sql::identify(&text)))).collect::<Vec<_>>()
+        let text =
+            |row: &tokio_postgres::Row| Some((column(row, "queryid")?, column::<String>(row, "text")?));
+        rows.iter()
+            .filter_map(text)
+            .map(|(id, text)| (id, Arc::new(sql::identify(&text))))
+            .collect::<Vec<_>>()
     })
     .await
     .unwrap_or_default();

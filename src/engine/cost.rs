@@ -14,7 +14,11 @@ impl OwnCost {
     /// Takes in one look: seconds that the server took for us, and seconds of database time since the look before.
     pub fn add(&mut self, at: DateTime<Utc>, own_seconds: f64, database_seconds: f64) {
         self.looks.push_back((at, own_seconds, database_seconds));
-        while self.looks.front().is_some_and(|(old, _, _)| at - *old > TimeDelta::hours(1)) {
+        while self
+            .looks
+            .front()
+            .is_some_and(|(old, _, _)| at - *old > TimeDelta::hours(1))
+        {
             self.looks.pop_front();
         }
     }
@@ -23,7 +27,9 @@ impl OwnCost {
     pub fn seconds_and_ratio(&self, at: DateTime<Utc>) -> (f64, f64) {
         let own: f64 = self.looks.iter().map(|(_, own, _)| own).sum();
         let database: f64 = self.looks.iter().map(|(_, _, database)| database).sum();
-        let elapsed = self.looks.front().map_or(0.0, |(first, _, _)| (at - *first).num_milliseconds() as f64 / 1000.0);
+        let elapsed = self.looks.front().map_or(0.0, |(first, _, _)| {
+            (at - *first).num_milliseconds() as f64 / 1000.0
+        });
         // the first looks fetch what later ones need not: over less than ten minutes a share would say nothing
         (own, own / database.max(elapsed).max(600.0))
     }

@@ -41,7 +41,12 @@ pub struct Signals {
 impl Default for Signals {
     fn default() -> Self {
         let (sender, revision) = channel::channel(0);
-        Self { revision, commands: Arc::default(), ready: Arc::default(), sender: Arc::new(sender) }
+        Self {
+            revision,
+            commands: Arc::default(),
+            ready: Arc::default(),
+            sender: Arc::new(sender),
+        }
     }
 }
 
@@ -49,7 +54,8 @@ impl Signals {
     /// Tells every listener that there is something new.
     pub fn changed(&self, store: &Store) {
         let revision = store.revision();
-        self.sender.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+        self.sender
+            .send_if_modified(|known| std::mem::replace(known, revision) != revision);
     }
 
     fn polled(&self) {
@@ -85,7 +91,11 @@ pub fn rule_settings(configuration: &Configuration) -> judge::Settings {
         clear: rule.clear,
         thresholds: rule.thresholds.clone(),
     };
-    configuration.rules.iter().map(|(id, rule)| (id.clone(), settings(rule))).collect()
+    configuration
+        .rules
+        .iter()
+        .map(|(id, rule)| (id.clone(), settings(rule)))
+        .collect()
 }
 
 /// What the rules tell the configuration about themselves.
@@ -112,9 +122,12 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
     let mut conninfo =
         ConnInfo::parse(&settings.dsn, &Environment::of_process()).map_err(|source| error(source.into()))?;
     if let Some(path) = &settings.password_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| error(format!("cannot read password_file {}: {source}", path.display()).into()))?;
-        conninfo.password = Some(crate::postgres::conninfo::Password::new(text.trim_end_matches(['\r', '\n'])));
+        let text = std::fs::read_to_string(path).map_err(|source| {
+            error(format!("cannot read password_file {}: {source}", path.display()).into())
+        })?;
+        conninfo.password = Some(crate::postgres::conninfo::Password::new(
+            text.trim_end_matches(['\r', '\n']),
+        ));
     }
     for warning in &conninfo.warnings {
         tracing::warn!(server = settings.name, "{warning}");
@@ -138,14 +151,22 @@ pub fn start(
     for settings in &configuration.servers {
         watches.push(Watch::new(settings, configuration, store.clone())?);
     }
-    let names: Vec<String> = configuration.servers.iter().map(|server| server.name.clone()).collect();
+    let names: Vec<String> = configuration
+        .servers
+        .iter()
+        .map(|server| server.name.clone())
+        .collect();
     store.forget_servers_but(&names)?;
     for watch in watches {
         let (signals, stop) = (signals.clone(), stop.clone());
         tasks.spawn(watch.run(signals, stop));
     }
     tasks.spawn(commands(store.clone(), signals.clone(), stop.clone()));
-    tasks.spawn(pruning(store.clone(), configuration.store.retention, stop.clone()));
+    tasks.spawn(pruning(
+        store.clone(),
+        configuration.store.retention,
+        stop.clone(),
+    ));
     Ok(())
 }
 

@@ -46,7 +46,10 @@ impl Watch {
         let server = server_of(settings)?;
         let mut observer = Observer::default();
         let known = store.index_usage(&settings.name)?;
-        let status = store.servers()?.into_iter().find(|status| status.name == settings.name);
+        let status = store
+            .servers()?
+            .into_iter()
+            .find(|status| status.name == settings.name);
         observer.usages.remember(
             known.into_iter().map(remembered),
             status.as_ref().and_then(|status| status.last_seen_at),
@@ -109,7 +112,11 @@ impl Watch {
 
     /// collect → observe → judge → record.
     async fn turn(&mut self) -> Result<Vec<Event>, String> {
-        let seen = self.collector.look().await.map_err(|error: PostgresError| error.one_line())?;
+        let seen = self
+            .collector
+            .look()
+            .await
+            .map_err(|error: PostgresError| error.one_line())?;
         let observation = self.observer.observe(&seen.snapshot, false);
         let judgement = judge::judge(&observation, &self.settings);
         self.status = self.status_after(&seen);
@@ -117,7 +124,10 @@ impl Watch {
             looks: seen.looks,
             judgement,
             status: self.status.clone(),
-            load: LoadPoint { at: Utc::now(), load_sessions: self.observer.load_sessions },
+            load: LoadPoint {
+                at: Utc::now(),
+                load_sessions: self.observer.load_sessions,
+            },
             usage: self.observer.usages.take_changed(),
             snapshot: seen.snapshot,
         };
@@ -131,7 +141,10 @@ impl Watch {
 
     fn status_after(&mut self, seen: &Seen) -> ServerStatus {
         let now = Utc::now();
-        let elapsed = self.status.last_seen_at.map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
+        let elapsed = self
+            .status
+            .last_seen_at
+            .map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
         let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
         self.cost.add(now, seen.spent_seconds, database_seconds);
         let (own_seconds_last_hour, own_cost_ratio) = self.cost.seconds_and_ratio(now);
@@ -169,7 +182,9 @@ impl Watch {
         };
         let (store, status) = (self.store.clone(), self.status.clone());
         let written = tokio::task::spawn_blocking(move || {
-            store.record_server(&status).and_then(|()| store.record_look(&look))
+            store
+                .record_server(&status)
+                .and_then(|()| store.record_look(&look))
         });
         if let Ok(Err(error)) = written.await {
             tracing::error!(%error, "the failed look cannot be recorded");
@@ -192,8 +207,11 @@ fn never_seen(name: &str) -> ServerStatus {
 }
 
 fn remembered(usage: IndexUsage) -> (IndexName, Usage) {
-    let name =
-        IndexName { database: usage.key.database, schema: usage.key.schema, name: usage.key.name };
+    let name = IndexName {
+        database: usage.key.database,
+        schema: usage.key.schema,
+        name: usage.key.name,
+    };
     let known = Usage {
         oid: usage.oid,
         scans: usage.scans,
@@ -221,7 +239,11 @@ impl Record {
             .usage
             .into_iter()
             .map(|(name, usage)| IndexUsage {
-                key: IndexKey { database: name.database, schema: name.schema, name: name.name },
+                key: IndexKey {
+                    database: name.database,
+                    schema: name.schema,
+                    name: name.name,
+                },
                 oid: usage.oid,
                 scans: usage.scans,
                 first_seen_at: usage.first_seen_at,

@@ -64,7 +64,13 @@ fn judge_place(
     database: Option<&DatabaseObservation>,
     judgement: &mut Judgement,
 ) {
-    let found = (rule.judge)(&settings.thresholds, &Place { observation, database });
+    let found = (rule.judge)(
+        &settings.thresholds,
+        &Place {
+            observation,
+            database,
+        },
+    );
     let name = database.map(|database| database.name.clone());
     let verdict = match found {
         Ok(found) => {
@@ -97,7 +103,9 @@ fn keep(
     undecided.extend(dropped.iter().map(Claim::fingerprint));
     for mut claim in claims {
         if observation.single_look && rule.hold > Period::seconds(0) {
-            claim.guards.push(format!("not checked: duration ({})", settings.hold));
+            claim
+                .guards
+                .push(format!("not checked: duration ({})", settings.hold));
             claim.confidence.level = ConfidenceLevel::Estimated;
             claim.confidence.reason = format!("{}; not checked: duration", claim.confidence.reason);
         }
@@ -106,7 +114,12 @@ fn keep(
     }
 }
 
-fn outcome(rule: &RuleKind, settings: &RuleSettings, database: Option<String>, verdict: Verdict) -> RuleOutcome {
+fn outcome(
+    rule: &RuleKind,
+    settings: &RuleSettings,
+    database: Option<String>,
+    verdict: Verdict,
+) -> RuleOutcome {
     RuleOutcome {
         rule: rule.id.to_owned(),
         database,
@@ -117,9 +130,19 @@ fn outcome(rule: &RuleKind, settings: &RuleSettings, database: Option<String>, v
 }
 
 /// Databases that are meant to be watched but could not be visited: their rules are skipped, never silently passed.
-fn skip_unseen(rule: &RuleKind, settings: &RuleSettings, observation: &Observation, judgement: &mut Judgement) {
+fn skip_unseen(
+    rule: &RuleKind,
+    settings: &RuleSettings,
+    observation: &Observation,
+    judgement: &mut Judgement,
+) {
     for gap in observation.gaps.iter().filter(|gap| gap.fact == "database") {
-        let verdict = Verdict::Skipped { reason: gap.why.clone(), remedy_sql: gap.remedy_sql.clone() };
-        judgement.outcomes.push(outcome(rule, settings, gap.database.clone(), verdict));
+        let verdict = Verdict::Skipped {
+            reason: gap.why.clone(),
+            remedy_sql: gap.remedy_sql.clone(),
+        };
+        judgement
+            .outcomes
+            .push(outcome(rule, settings, gap.database.clone(), verdict));
     }
 }

@@ -37,7 +37,10 @@ pub struct Unknown {
 impl Unknown {
     /// An unknown that only time mends.
     pub fn because(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy_sql: None }
+        Self {
+            reason: reason.into(),
+            remedy_sql: None,
+        }
     }
 }
 

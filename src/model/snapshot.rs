@@ -244,7 +244,9 @@ pub struct TableFacts {
 impl TableFacts {
     /// A storage parameter, as `autovacuum_enabled`.
     pub fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+        self.options
+            .iter()
+            .find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 }
 

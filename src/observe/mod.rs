@@ -67,13 +67,21 @@ impl Observer {
     /// Takes one look in, and tells what is known with it. `single_look` is `check`: nothing can have lasted.
     pub fn observe(&mut self, snapshot: &Snapshot, single_look: bool) -> Observation {
         let clocks = Clocks::of(snapshot);
-        if self.clocks.as_ref().is_some_and(|before| !before.leads_to(&clocks)) {
+        if self
+            .clocks
+            .as_ref()
+            .is_some_and(|before| !before.leads_to(&clocks))
+        {
             (self.older, self.newer, self.last) = (None, None, None);
             self.usages.distrust_clock();
         }
         self.clocks = Some(clocks);
         let statements = self.observe_statements(snapshot);
-        let databases = snapshot.databases.iter().map(|database| self.database(snapshot, database)).collect();
+        let databases = snapshot
+            .databases
+            .iter()
+            .map(|database| self.database(snapshot, database))
+            .collect();
         self.usages.looked_at(snapshot.at);
         Observation {
             now: snapshot.at,
@@ -107,7 +115,9 @@ impl Observer {
             .iter()
             .filter_map(|index| {
                 let facts = database.catalog.indexes.get(&index.oid)?;
-                let idle_since = self.usages.observe(&database.name, facts, index, counters_since, snapshot.at);
+                let idle_since =
+                    self.usages
+                        .observe(&database.name, facts, index, counters_since, snapshot.at);
                 Some(IndexObservation {
                     oid: index.oid,
                     scans: index.scans,
@@ -130,7 +140,11 @@ impl Observer {
 /// Since when the counters of a database's relations count, if that is known: the latest of its own reset and those that
 /// only a crash (or a reset of all) shows.
 fn counters_since(server: &ServerFacts, database: &str) -> Option<DateTime<Utc>> {
-    let own = server.databases.iter().find(|facts| facts.name == database)?.statistics_reset_at;
+    let own = server
+        .databases
+        .iter()
+        .find(|facts| facts.name == database)?
+        .statistics_reset_at;
     own.max(server.shared_statistics_reset_at)
 }
 
@@ -140,18 +154,44 @@ mod tests {
 
     fn clocks(at: i64, taken_at: i64) -> Clocks {
         let time = |seconds| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
-        Clocks { at: time(at), taken_at: time(taken_at), system_identifier: Some("1".into()), is_standby: false }
+        Clocks {
+            at: time(at),
+            taken_at: time(taken_at),
+            system_identifier: Some("1".into()),
+            is_standby: false,
+        }
     }
 
     #[test]
     fn only_even_clocks_are_comparable() {
         assert!(clocks(0, 0).leads_to(&clocks(60, 61)));
-        assert!(!clocks(0, 0).leads_to(&clocks(0, 60)), "the server's clock stood still");
-        assert!(!clocks(0, 0).leads_to(&clocks(3660, 60)), "the server's clock jumped forward");
-        assert!(!clocks(0, 0).leads_to(&clocks(60, 3660)), "our clock jumped forward");
+        assert!(
+            !clocks(0, 0).leads_to(&clocks(0, 60)),
+            "the server's clock stood still"
+        );
+        assert!(
+            !clocks(0, 0).leads_to(&clocks(3660, 60)),
+            "the server's clock jumped forward"
+        );
+        assert!(
+            !clocks(0, 0).leads_to(&clocks(60, 3660)),
+            "our clock jumped forward"
+        );
         assert!(!clocks(0, 0).leads_to(&clocks(60, -3)), "our clock jumped back");
-        let other = Clocks { system_identifier: Some("2".into()), ..clocks(60, 60) };
-        assert!(!clocks(0, 0).leads_to(&other), "another server answers at this address");
-        assert!(!clocks(0, 0).leads_to(&Clocks { is_standby: true, ..clocks(60, 60) }), "a failover");
+        let other = Clocks {
+            system_identifier: Some("2".into()),
+            ..clocks(60, 60)
+        };
+        assert!(
+            !clocks(0, 0).leads_to(&other),
+            "another server answers at this address"
+        );
+        assert!(
+            !clocks(0, 0).leads_to(&Clocks {
+                is_standby: true,
+                ..clocks(60, 60)
+            }),
+            "a failover"
+        );
     }
 }

@@ -28,15 +28,22 @@ impl StatementLook {
             at,
             reset_at: statements.reset_at,
             evictions: statements.evictions,
-            entries: statements.entries.iter().map(|entry| (entry.key, *entry)).collect(),
+            entries: statements
+                .entries
+                .iter()
+                .map(|entry| (entry.key, *entry))
+                .collect(),
         }
     }
 
     /// What an entry did since this look.
     fn until(&self, now: &StatementCounters) -> StatementCounters {
-        let Some(before) = self.entries.get(&now.key) else { return *now };
+        let Some(before) = self.entries.get(&now.key) else {
+            return *now;
+        };
         let began_again = now.since != before.since;
-        let backwards = now.calls < before.calls || now.execution_ms < before.execution_ms || now.rows < before.rows;
+        let backwards =
+            now.calls < before.calls || now.execution_ms < before.execution_ms || now.rows < before.rows;
         if began_again || backwards {
             return *now;
         }
@@ -60,7 +67,9 @@ impl Observer {
             (self.older, self.newer, self.last) = (None, None, None);
             let gap = snapshot.gaps.iter().find(|gap| gap.fact == "pg_stat_statements");
             return Err(Unknown {
-                reason: gap.map_or("pg_stat_statements could not be read".to_owned(), |gap| gap.why.clone()),
+                reason: gap.map_or("pg_stat_statements could not be read".to_owned(), |gap| {
+                    gap.why.clone()
+                }),
                 remedy_sql: gap.and_then(|gap| gap.remedy_sql.clone()),
             });
         };
@@ -69,7 +78,10 @@ impl Observer {
         if self.last.as_ref().is_some_and(was_reset) {
             (self.older, self.newer, self.last) = (None, None, None);
         }
-        self.load_sessions = self.last.as_ref().and_then(|last| load(last, statements, snapshot.at));
+        self.load_sessions = self
+            .last
+            .as_ref()
+            .and_then(|last| load(last, statements, snapshot.at));
         self.last = Some(now.clone());
         let older = self.older.get_or_insert_with(|| now.clone()).clone();
         let newer = self.newer.get_or_insert_with(|| now.clone()).clone();
@@ -81,14 +93,36 @@ impl Observer {
         let shortest = TimeDelta::from_std(limits::STATEMENT_WINDOW_MINIMUM).unwrap_or(TimeDelta::MAX);
         if snapshot.at - older.at >= shortest {
             let deltas = statements.entries.iter().map(|entry| older.until(entry));
-            let window = Window { from: older.at, to: snapshot.at };
-            return Ok(activity(snapshot, statements, deltas, window, now.evictions - older.evictions));
+            let window = Window {
+                from: older.at,
+                to: snapshot.at,
+            };
+            return Ok(activity(
+                snapshot,
+                statements,
+                deltas,
+                window,
+                now.evictions - older.evictions,
+            ));
         }
-        match statements.reset_at.filter(|reset_at| *reset_at < snapshot.at) {
+        let known = TimeDelta::from_std(limits::STATEMENT_TOTALS_MINIMUM).unwrap_or(TimeDelta::MAX);
+        match statements
+            .reset_at
+            .filter(|reset_at| snapshot.at - *reset_at >= known)
+        {
             // totals since a known reset are a window like any other
             Some(reset_at) => {
-                let window = Window { from: reset_at, to: snapshot.at };
-                Ok(activity(snapshot, statements, statements.entries.iter().copied(), window, now.evictions))
+                let window = Window {
+                    from: reset_at,
+                    to: snapshot.at,
+                };
+                Ok(activity(
+                    snapshot,
+                    statements,
+                    statements.entries.iter().copied(),
+                    window,
+                    now.evictions,
+                ))
             }
             None => Err(Unknown::because(format!(
                 "needs two looks at pg_stat_statements that are {} min apart",
@@ -101,7 +135,11 @@ impl Observer {
 /// Average sessions executing since the last look.
 fn load(last: &StatementLook, statements: &Statements, at: DateTime<Utc>) -> Option<f64> {
     let seconds = (at - last.at).num_milliseconds() as f64 / 1000.0;
-    let busy: f64 = statements.entries.iter().map(|entry| last.until(entry).execution_ms / 1000.0).sum();
+    let busy: f64 = statements
+        .entries
+        .iter()
+        .map(|entry| last.until(entry).execution_ms / 1000.0)
+        .sum();
     (seconds > 0.0).then_some(busy / seconds)
 }
 
@@ -120,7 +158,11 @@ fn activity(
         .filter(|database| snapshot.watched.contains(&database.name))
         .map(|database| (database.oid, database.name.as_str()))
         .collect();
-    let mut activity = StatementActivity { window: Some(window), evictions, ..StatementActivity::default() };
+    let mut activity = StatementActivity {
+        window: Some(window),
+        evictions,
+        ..StatementActivity::default()
+    };
     let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
     for delta in deltas.filter(|delta| delta.calls > 0) {
         activity.total_seconds += delta.execution_ms / 1000.0;
@@ -128,7 +170,9 @@ fn activity(
             activity.without_text += 1;
             continue;
         };
-        let Some(database) = watched.get(&delta.key.database_oid) else { continue };
+        let Some(database) = watched.get(&delta.key.database_oid) else {
+            continue;
+        };
         if matches!(text.kind, StatementKind::Utility | StatementKind::Own) {
             continue;
         }
@@ -139,7 +183,9 @@ fn activity(
     }
     activity.statements = together.into_values().collect();
     activity.statements.sort_by(|a, b| {
-        b.seconds.total_cmp(&a.seconds).then_with(|| a.text.statement_id.cmp(&b.text.statement_id))
+        b.seconds
+            .total_cmp(&a.seconds)
+            .then_with(|| a.text.statement_id.cmp(&b.text.statement_id))
     });
     activity
 }
@@ -188,7 +234,11 @@ mod tests {
 
     fn snapshot(minute: i64, reset: Option<i64>, entries: &[(i64, i64)]) -> Snapshot {
         let counters = |(queryid, calls): &(i64, i64)| StatementCounters {
-            key: StatementKey { user_oid: 10, database_oid: 5, queryid: *queryid },
+            key: StatementKey {
+                user_oid: 10,
+                database_oid: 5,
+                queryid: *queryid,
+            },
             calls: *calls,
             execution_ms: *calls as f64 * 1000.0,
             stddev_ms: 0.0,
@@ -198,9 +248,18 @@ mod tests {
             temp_blocks_written: 0,
             since: None,
         };
-        let text = |id: i64| (id, Arc::new(crate::sql::identify(&format!("SELECT {id} FROM t{id}"))));
+        let text = |id: i64| {
+            (
+                id,
+                Arc::new(crate::sql::identify(&format!("SELECT {id} FROM t{id}"))),
+            )
+        };
         let server = ServerFacts {
-            databases: vec![DatabaseFacts { oid: 5, name: "d".into(), ..DatabaseFacts::default() }],
+            databases: vec![DatabaseFacts {
+                oid: 5,
+                name: "d".into(),
+                ..DatabaseFacts::default()
+            }],
             ..ServerFacts::default()
         };
         Snapshot {
@@ -227,8 +286,14 @@ mod tests {
 
     #[test]
     fn one_look_without_a_known_reset_tells_nothing() {
-        assert_eq!(calls(&mut Observer::default(), &snapshot(0, None, &[(1, 9)])), None);
-        assert_eq!(calls(&mut Observer::default(), &snapshot(0, Some(-10), &[(1, 9)])), Some((9, 600.0)));
+        assert_eq!(
+            calls(&mut Observer::default(), &snapshot(0, None, &[(1, 9)])),
+            None
+        );
+        assert_eq!(
+            calls(&mut Observer::default(), &snapshot(0, Some(-10), &[(1, 9)])),
+            Some((9, 600.0))
+        );
     }
 
     #[test]
@@ -237,7 +302,11 @@ mod tests {
         calls(&mut observer, &snapshot(0, Some(-1000), &[(1, 100), (2, 5)]));
         let (three, window) = calls(&mut observer, &snapshot(6, Some(-1000), &[(1, 103), (2, 5)])).unwrap();
         assert_eq!((three, window), (3, 360.0));
-        assert_eq!(calls(&mut observer, &snapshot(7, Some(6), &[(1, 2)])), Some((2, 60.0)), "after a reset");
+        assert_eq!(
+            calls(&mut observer, &snapshot(7, Some(6), &[(1, 2)])),
+            Some((2, 60.0)),
+            "after a reset"
+        );
     }
 
     proptest! {

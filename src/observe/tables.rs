@@ -14,7 +14,11 @@ pub fn vacuum_threshold_rows(server: &ServerFacts, table: &TableFacts) -> f64 {
     let threshold = base + scale * table.rows.max(0.0);
     // -1 switches the ceiling off; versions before 18 have none
     let ceiling = number("autovacuum_vacuum_max_threshold", -1.0);
-    if ceiling >= 0.0 { threshold.min(ceiling) } else { threshold }
+    if ceiling >= 0.0 {
+        threshold.min(ceiling)
+    } else {
+        threshold
+    }
 }
 
 #[cfg(test)]
@@ -25,14 +29,29 @@ mod tests {
     #[test]
     fn the_formula_of_every_version() {
         let mut server = ServerFacts::default();
-        let mut table = TableFacts { rows: 1e9, ..TableFacts::default() };
+        let mut table = TableFacts {
+            rows: 1e9,
+            ..TableFacts::default()
+        };
         assert_eq!(vacuum_threshold_rows(&server, &table), 50.0 + 2e8);
-        let ceiling = Setting { value: "100000000".into(), ..Setting::default() };
-        server.settings.insert("autovacuum_vacuum_max_threshold".into(), ceiling);
+        let ceiling = Setting {
+            value: "100000000".into(),
+            ..Setting::default()
+        };
+        server
+            .settings
+            .insert("autovacuum_vacuum_max_threshold".into(), ceiling);
         assert_eq!(vacuum_threshold_rows(&server, &table), 1e8);
-        table.options = vec!["autovacuum_vacuum_scale_factor=0.01".into(), "autovacuum_vacuum_threshold=0".into()];
+        table.options = vec![
+            "autovacuum_vacuum_scale_factor=0.01".into(),
+            "autovacuum_vacuum_threshold=0".into(),
+        ];
         assert_eq!(vacuum_threshold_rows(&server, &table), 1e7);
         table.rows = -1.0;
-        assert_eq!(vacuum_threshold_rows(&server, &table), 0.0, "a table that was never analyzed");
+        assert_eq!(
+            vacuum_threshold_rows(&server, &table),
+            0.0,
+            "a table that was never analyzed"
+        );
     }
 }

@@ -46,7 +46,11 @@ const UNSEEN_BEFORE_RESET: TimeDelta = TimeDelta::minutes(10);
 
 impl Usages {
     /// Takes in what was written down before, at the last look of that time.
-    pub fn remember(&mut self, known: impl IntoIterator<Item = (IndexName, Usage)>, last_look_at: Option<DateTime<Utc>>) {
+    pub fn remember(
+        &mut self,
+        known: impl IntoIterator<Item = (IndexName, Usage)>,
+        last_look_at: Option<DateTime<Utc>>,
+    ) {
         self.known.extend(known);
         self.last_look_at = last_look_at;
     }
@@ -75,14 +79,28 @@ impl Usages {
         counters_since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let key = IndexName { database: database.to_owned(), schema: facts.schema.clone(), name: facts.name.clone() };
-        let before = self.known.get(&key).copied().filter(|usage| usage.oid == counters.oid && usage.first_seen_at <= now);
+        let key = IndexName {
+            database: database.to_owned(),
+            schema: facts.schema.clone(),
+            name: facts.name.clone(),
+        };
+        let before = self
+            .known
+            .get(&key)
+            .copied()
+            .filter(|usage| usage.oid == counters.oid && usage.first_seen_at <= now);
         let usage = match before {
-            None => Usage { oid: counters.oid, scans: counters.scans, first_seen_at: now, last_moved_at: None },
+            None => Usage {
+                oid: counters.oid,
+                scans: counters.scans,
+                first_seen_at: now,
+                last_moved_at: None,
+            },
             Some(before) => self.follow(before, counters, counters_since, now),
         };
         let is_news = before.is_none_or(|before| {
-            let hours_later = |moved: DateTime<Utc>| before.last_moved_at.is_none_or(|at| moved - at >= WRITE_EVERY);
+            let hours_later =
+                |moved: DateTime<Utc>| before.last_moved_at.is_none_or(|at| moved - at >= WRITE_EVERY);
             usage.last_moved_at.is_some_and(hours_later) || (usage.scans == 0) != (before.scans == 0)
         });
         if is_news {
@@ -90,13 +108,18 @@ impl Usages {
         }
         // between two writes the memory keeps the time that is written down, so that the hour is counted from there
         let kept = match before {
-            Some(before) if !is_news => Usage { last_moved_at: before.last_moved_at, ..usage },
+            Some(before) if !is_news => Usage {
+                last_moved_at: before.last_moved_at,
+                ..usage
+            },
             _ => usage,
         };
         self.known.insert(key, kept);
         // from 16 the server itself knows when: the index existed then and was not scanned since
         let idle = usage.last_moved_at.unwrap_or(usage.first_seen_at);
-        Some(counters.last_scan_at.map_or(idle, |scanned| scanned.min(now).max(usage.last_moved_at.unwrap_or(scanned))))
+        Some(counters.last_scan_at.map_or(idle, |scanned| {
+            scanned.min(now).max(usage.last_moved_at.unwrap_or(scanned))
+        }))
     }
 
     /// The memory of an index after one more look.
@@ -110,8 +133,14 @@ impl Usages {
         let was_reset = counters.scans < before.scans
             || matches!((counters_since, self.last_look_at), (Some(since), Some(look)) if since > look);
         let unseen_before_reset = was_reset
-            && self.last_look_at.is_none_or(|look| counters_since.unwrap_or(now) - look > UNSEEN_BEFORE_RESET);
-        let moved = if was_reset { counters.scans > 0 } else { counters.scans > before.scans };
+            && self
+                .last_look_at
+                .is_none_or(|look| counters_since.unwrap_or(now) - look > UNSEEN_BEFORE_RESET);
+        let moved = if was_reset {
+            counters.scans > 0
+        } else {
+            counters.scans > before.scans
+        };
         let last_moved_at = if moved || self.clock_is_distrusted {
             Some(now)
         } else if unseen_before_reset {
@@ -119,7 +148,11 @@ impl Usages {
         } else {
             before.last_moved_at
         };
-        Usage { scans: counters.scans, last_moved_at, ..before }
+        Usage {
+            scans: counters.scans,
+            last_moved_at,
+            ..before
+        }
     }
 }
 
@@ -133,8 +166,16 @@ mod tests {
     }
 
     fn look(usages: &mut Usages, minute: i64, oid: u32, scans: i64, since: i64) -> DateTime<Utc> {
-        let facts = IndexFacts { schema: "s".into(), name: "i".into(), ..IndexFacts::default() };
-        let counters = IndexCounters { oid, scans, last_scan_at: None };
+        let facts = IndexFacts {
+            schema: "s".into(),
+            name: "i".into(),
+            ..IndexFacts::default()
+        };
+        let counters = IndexCounters {
+            oid,
+            scans,
+            last_scan_at: None,
+        };
         let idle = usages.observe("d", &facts, &counters, Some(time(since)), time(minute));
         usages.looked_at(time(minute));
         idle.unwrap()
@@ -145,7 +186,11 @@ mod tests {
         let mut usages = Usages::default();
         assert_eq!(look(&mut usages, 0, 1, 0, -9), time(0));
         assert_eq!(look(&mut usages, 5, 1, 0, -9), time(0));
-        assert_eq!(look(&mut usages, 6, 1, 0, 6), time(0), "reset between two looks that were close");
+        assert_eq!(
+            look(&mut usages, 6, 1, 0, 6),
+            time(0),
+            "reset between two looks that were close"
+        );
         assert_eq!(look(&mut usages, 7, 1, 3, 6), time(7), "a scan");
         assert_eq!(look(&mut usages, 8, 1, 3, 6), time(7).min(time(8)));
     }

@@ -13,7 +13,11 @@ pub struct Query {
 impl Query {
     /// The variant for a server of this `server_version_num`; a newer server than any that we know gets the newest.
     pub fn on(&self, version_num: i32) -> OurSql {
-        let fitting = self.variants.iter().rev().find(|(since, _)| version_num / 10_000 >= *since);
+        let fitting = self
+            .variants
+            .iter()
+            .rev()
+            .find(|(since, _)| version_num / 10_000 >= *since);
         fitting.unwrap_or(&self.variants[0]).1
     }
 
@@ -25,49 +29,102 @@ impl Query {
 
 macro_rules! file {
     ($name:literal) => {
-        OurSql { name: $name, text: include_str!(concat!("../../queries/", $name)) }
+        OurSql {
+            name: $name,
+            text: include_str!(concat!("../../queries/", $name)),
+        }
     };
 }
 
 /// Settings of newer versions for a guarded session.
 pub const GUARD: OurSql = file!("guard.sql");
 /// The server as a whole.
-pub const SERVER: Query = Query { variants: &[(14, file!("server.sql"))] };
+pub const SERVER: Query = Query {
+    variants: &[(14, file!("server.sql"))],
+};
 /// Settings that rules read.
-pub const SETTINGS: Query = Query { variants: &[(14, file!("settings.sql"))] };
+pub const SETTINGS: Query = Query {
+    variants: &[(14, file!("settings.sql"))],
+};
 /// All databases.
-pub const DATABASES: Query = Query { variants: &[(14, file!("databases.sql"))] };
+pub const DATABASES: Query = Query {
+    variants: &[(14, file!("databases.sql"))],
+};
 /// Role names.
-pub const ROLES: Query = Query { variants: &[(14, file!("roles.sql"))] };
+pub const ROLES: Query = Query {
+    variants: &[(14, file!("roles.sql"))],
+};
 /// Who keeps old row versions.
-pub const XMIN_HOLDERS: Query = Query { variants: &[(14, file!("xmin_holders.sql"))] };
+pub const XMIN_HOLDERS: Query = Query {
+    variants: &[(14, file!("xmin_holders.sql"))],
+};
 /// Where pg_stat_statements is installed.
-pub const EXTENSION: Query = Query { variants: &[(14, file!("extension.sql"))] };
+pub const EXTENSION: Query = Query {
+    variants: &[(14, file!("extension.sql"))],
+};
 /// Counters of pg_stat_statements; chosen by the extension's version (1.11 came with 17).
-pub const STATEMENTS: Query =
-    Query { variants: &[(14, file!("statements.sql")), (17, file!("statements.17.sql"))] };
+pub const STATEMENTS: Query = Query {
+    variants: &[(14, file!("statements.sql")), (17, file!("statements.17.sql"))],
+};
 /// Reset and evictions of pg_stat_statements.
-pub const STATEMENTS_INFO: Query = Query { variants: &[(14, file!("statements_info.sql"))] };
+pub const STATEMENTS_INFO: Query = Query {
+    variants: &[(14, file!("statements_info.sql"))],
+};
 /// Texts of statements not seen before.
-pub const STATEMENT_TEXTS: Query = Query { variants: &[(14, file!("statement_texts.sql"))] };
+pub const STATEMENT_TEXTS: Query = Query {
+    variants: &[(14, file!("statement_texts.sql"))],
+};
 /// Counters of tables.
-pub const TABLE_COUNTERS: Query = Query { variants: &[(14, file!("table_counters.sql"))] };
+pub const TABLE_COUNTERS: Query = Query {
+    variants: &[(14, file!("table_counters.sql"))],
+};
 /// Counters of indexes.
-pub const INDEX_COUNTERS: Query =
-    Query { variants: &[(14, file!("index_counters.sql")), (16, file!("index_counters.16.sql"))] };
+pub const INDEX_COUNTERS: Query = Query {
+    variants: &[
+        (14, file!("index_counters.sql")),
+        (16, file!("index_counters.16.sql")),
+    ],
+};
 /// Names and facts of tables.
-pub const TABLE_CATALOG: Query = Query { variants: &[(14, file!("table_catalog.sql"))] };
+pub const TABLE_CATALOG: Query = Query {
+    variants: &[(14, file!("table_catalog.sql"))],
+};
 /// Names and facts of indexes.
-pub const INDEX_CATALOG: Query = Query { variants: &[(14, file!("index_catalog.sql")), (15, file!("index_catalog.15.sql"))] };
+pub const INDEX_CATALOG: Query = Query {
+    variants: &[
+        (14, file!("index_catalog.sql")),
+        (15, file!("index_catalog.15.sql")),
+    ],
+};
 /// Definitions of indexes, by OID.
-pub const INDEX_DEFINITIONS: Query = Query { variants: &[(14, file!("index_definitions.sql"))] };
+pub const INDEX_DEFINITIONS: Query = Query {
+    variants: &[(14, file!("index_definitions.sql"))],
+};
 /// VACUUM and index builds that are running.
-pub const PROGRESS: Query = Query { variants: &[(14, file!("progress.sql"))] };
+pub const PROGRESS: Query = Query {
+    variants: &[(14, file!("progress.sql"))],
+};
 /// Rights of the login.
-pub const PRIVILEGES: Query = Query { variants: &[(14, file!("privileges.sql"))] };
+pub const PRIVILEGES: Query = Query {
+    variants: &[(14, file!("privileges.sql"))],
+};
 
 /// All queries, for the tests.
 pub const ALL: &[Query] = &[
-    SERVER, SETTINGS, DATABASES, ROLES, XMIN_HOLDERS, EXTENSION, STATEMENTS, STATEMENTS_INFO, STATEMENT_TEXTS,
-    TABLE_COUNTERS, INDEX_COUNTERS, TABLE_CATALOG, INDEX_CATALOG, INDEX_DEFINITIONS, PROGRESS, PRIVILEGES,
+    SERVER,
+    SETTINGS,
+    DATABASES,
+    ROLES,
+    XMIN_HOLDERS,
+    EXTENSION,
+    STATEMENTS,
+    STATEMENTS_INFO,
+    STATEMENT_TEXTS,
+    TABLE_COUNTERS,
+    INDEX_COUNTERS,
+    TABLE_CATALOG,
+    INDEX_CATALOG,
+    INDEX_DEFINITIONS,
+    PROGRESS,
+    PRIVILEGES,
 ];

@@ -83,7 +83,9 @@ impl PostgresError {
             line = format!("{line}: {error}");
             source = error.source();
         }
-        line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        line.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     }
 }
 
@@ -180,9 +182,15 @@ fn driver_config(conninfo: &ConnInfo) -> Config {
 
 /// What to do about a refused connection, by what the server said.
 fn advice(error: &tokio_postgres::Error) -> String {
-    let message = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
+    let message = error
+        .as_db_error()
+        .map(|db| db.message().to_owned())
+        .unwrap_or_default();
     let advice = match error.code() {
-        Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+        Some(code)
+            if *code == SqlState::INVALID_PASSWORD
+                || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+        {
             "the server refused the log-in; check user, password file and pg_hba.conf"
         }
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
@@ -209,7 +217,9 @@ impl Server {
         let manager = Manager::from_config(
             driver_config(&conninfo),
             tls::connector(&conninfo)?,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
         );
         let home = Pool::builder(manager)
             .max_size(1)
@@ -233,15 +243,27 @@ impl Server {
         let client = match got {
             Ok(Ok(client)) => client,
             Ok(Err(deadpool_postgres::PoolError::Backend(source))) => {
-                return Err(PostgresError::Connect { target, advice: advice(&source), source: source.into() });
+                return Err(PostgresError::Connect {
+                    target,
+                    advice: advice(&source),
+                    source: source.into(),
+                });
             }
             Ok(Err(source)) => {
                 let advice = "the pool is closed".to_owned();
-                return Err(PostgresError::Connect { target, advice, source: source.into() });
+                return Err(PostgresError::Connect {
+                    target,
+                    advice,
+                    source: source.into(),
+                });
             }
             Err(source) => {
                 let advice = "no answer in time; check address, port and firewall".to_owned();
-                return Err(PostgresError::Connect { target, advice, source: source.into() });
+                return Err(PostgresError::Connect {
+                    target,
+                    advice,
+                    source: source.into(),
+                });
             }
         };
         Observe::guarded(Handle::Pooled(client), target).await
@@ -263,11 +285,19 @@ impl Server {
         let (client, connection) = match connected {
             Ok(Ok(pair)) => pair,
             Ok(Err(source)) => {
-                return Err(PostgresError::Connect { target, advice: advice(&source), source: source.into() });
+                return Err(PostgresError::Connect {
+                    target,
+                    advice: advice(&source),
+                    source: source.into(),
+                });
             }
             Err(source) => {
                 let advice = "no answer in time; check address, port and firewall".to_owned();
-                return Err(PostgresError::Connect { target, advice, source: source.into() });
+                return Err(PostgresError::Connect {
+                    target,
+                    advice,
+                    source: source.into(),
+                });
             }
         };
         tokio::spawn(async move {
@@ -281,7 +311,11 @@ impl Server {
 
 impl Observe {
     async fn guarded(client: Handle, target: String) -> Result<Self, PostgresError> {
-        let session = Self { client, target, spent: std::sync::Mutex::default() };
+        let session = Self {
+            client,
+            target,
+            spent: std::sync::Mutex::default(),
+        };
         // options that only newer versions know would end the log-in if they were given at the start
         session.rows(super::queries::GUARD, &[]).await?;
         Ok(session)
@@ -316,7 +350,12 @@ impl Observe {
         schema: &Identifier,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, PostgresError> {
-        self.run(sql.name, &sql.text.replace("{schema}", &quote_identifier(&schema.0)), parameters).await
+        self.run(
+            sql.name,
+            &sql.text.replace("{schema}", &quote_identifier(&schema.0)),
+            parameters,
+        )
+        .await
     }
 
     async fn run(
@@ -356,13 +395,20 @@ impl Observe {
 
     /// Seconds that the server took for this session's statements, as seen from here.
     pub fn spent_seconds(&self) -> f64 {
-        self.spent.lock().map(|spent| spent.as_secs_f64()).unwrap_or_default()
+        self.spent
+            .lock()
+            .map(|spent| spent.as_secs_f64())
+            .unwrap_or_default()
     }
 }
 
 impl Identifier {
     /// The GRANT that lets a login use the schema of this name.
     pub fn grant_usage_to(&self, login: &str) -> String {
-        format!("GRANT USAGE ON SCHEMA {} TO {}", quote_identifier(&self.0), quote_identifier(login))
+        format!(
+            "GRANT USAGE ON SCHEMA {} TO {}",
+            quote_identifier(&self.0),
+            quote_identifier(login)
+        )
     }
 }

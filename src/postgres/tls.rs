@@ -28,11 +28,13 @@ pub fn connector(conninfo: &ConnInfo) -> Result<MakeRustlsConnect, PostgresError
         .map_err(|error| PostgresError::Tls(error.to_string()))?;
     let verifier: Arc<dyn ServerCertVerifier> = match conninfo.sslmode {
         SslMode::VerifyFull => chain_verifier(conninfo, &provider)?,
-        SslMode::VerifyCa => Arc::new(AnyName { inner: chain_verifier(conninfo, &provider)? }),
+        SslMode::VerifyCa => Arc::new(AnyName {
+            inner: chain_verifier(conninfo, &provider)?,
+        }),
         // as libpq: with a root certificate given, `require` verifies the chain
-        SslMode::Require if conninfo.sslrootcert.is_some() => {
-            Arc::new(AnyName { inner: chain_verifier(conninfo, &provider)? })
-        }
+        SslMode::Require if conninfo.sslrootcert.is_some() => Arc::new(AnyName {
+            inner: chain_verifier(conninfo, &provider)?,
+        }),
         _ => Arc::new(AnyCertificate { provider }),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
@@ -109,7 +111,8 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            self.inner
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -168,6 +171,8 @@ impl ServerCertVerifier for AnyCertificate {
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -74,11 +74,18 @@ impl<'a> Place<'a> {
     /// # Errors
     /// If the rule is of server scope: a mistake in the rule, shown as a skipped rule.
     pub fn database(&self) -> Result<&'a DatabaseObservation, Unknown> {
-        self.database.ok_or_else(|| Unknown::because("no database was given to this rule"))
+        self.database
+            .ok_or_else(|| Unknown::because("no database was given to this rule"))
     }
 
     /// A claim with its identity and nothing else yet.
-    pub fn claim(&self, rule: &str, severity: Severity, subject: Vec<String>, object: Option<Object>) -> Claim {
+    pub fn claim(
+        &self,
+        rule: &str,
+        severity: Severity,
+        subject: Vec<String>,
+        object: Option<Object>,
+    ) -> Claim {
         Claim {
             rule: rule.to_owned(),
             severity,
@@ -104,7 +111,9 @@ impl<'a> Place<'a> {
     /// On a standby.
     pub fn on_primary(&self) -> Result<(), Unknown> {
         match self.observation.server.is_standby {
-            true => Err(Unknown::because("this is a standby; its use of indexes is evidence for its primary")),
+            true => Err(Unknown::because(
+                "this is a standby; its use of indexes is evidence for its primary",
+            )),
             false => Ok(()),
         }
     }
@@ -112,7 +121,11 @@ impl<'a> Place<'a> {
 
 /// Named numbers in the order in which they are told.
 pub fn evidence<const N: usize>(values: [(&str, Value); N]) -> Evidence {
-    values.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+    values
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// A number with at most four decimals, so that JSON stays readable.
@@ -122,12 +135,18 @@ pub fn number(value: f64) -> Value {
 
 /// Known from the server's own counters.
 pub fn measured(reason: &str) -> Confidence {
-    Confidence { level: ConfidenceLevel::Measured, reason: reason.to_owned() }
+    Confidence {
+        level: ConfidenceLevel::Measured,
+        reason: reason.to_owned(),
+    }
 }
 
 /// Known only nearly, and why.
 pub fn estimated(reason: &str) -> Confidence {
-    Confidence { level: ConfidenceLevel::Estimated, reason: reason.to_owned() }
+    Confidence {
+        level: ConfidenceLevel::Estimated,
+        reason: reason.to_owned(),
+    }
 }
 
 /// The object of an index.
@@ -171,10 +190,16 @@ impl RuleKind {
             clear: R::CLEAR,
             defaults: || serde_json::to_value(R::default()).unwrap_or_default(),
             schema: || serde_json::to_value(schemars::schema_for!(R)).unwrap_or_default(),
-            check: |thresholds| R::deserialize(thresholds).map(drop).map_err(|error| error.to_string()),
+            check: |thresholds| {
+                R::deserialize(thresholds)
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            },
             judge: |thresholds, place| match R::deserialize(thresholds) {
                 Ok(rule) => rule.judge(place),
-                Err(error) => Err(Unknown::because(format!("its thresholds cannot be used: {error}"))),
+                Err(error) => Err(Unknown::because(format!(
+                    "its thresholds cannot be used: {error}"
+                ))),
             },
         }
     }
@@ -182,18 +207,29 @@ impl RuleKind {
     /// The manual: the doc comment of the rule.
     pub fn manual(&self) -> String {
         let schema = (self.schema)();
-        schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
+        schema
+            .get("description")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Each threshold: its name, what it means, and its default.
     pub fn thresholds(&self) -> Vec<(String, String, Value)> {
         let schema = (self.schema)();
-        let Value::Object(defaults) = (self.defaults)() else { return Vec::new() };
+        let Value::Object(defaults) = (self.defaults)() else {
+            return Vec::new();
+        };
         let describe = |name: &str| {
-            let text = schema["properties"][name]["description"].as_str().unwrap_or_default();
+            let text = schema["properties"][name]["description"]
+                .as_str()
+                .unwrap_or_default();
             text.replace('\n', " ")
         };
-        defaults.into_iter().map(|(name, default)| (name.clone(), describe(&name), default)).collect()
+        defaults
+            .into_iter()
+            .map(|(name, default)| (name.clone(), describe(&name), default))
+            .collect()
     }
 }
 
@@ -206,9 +242,9 @@ pub fn find(id: &str) -> Option<RuleKind> {
 pub fn matches(pattern: &str, id: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == id,
-        Some((before, after)) => {
-            id.strip_prefix(before).is_some_and(|rest| (0..=rest.len()).any(|at| rest.is_char_boundary(at) && matches(after, &rest[at..])))
-        }
+        Some((before, after)) => id.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.is_char_boundary(at) && matches(after, &rest[at..]))
+        }),
     }
 }
 
@@ -229,7 +265,9 @@ mod tests {
 
     #[test]
     fn patterns() {
-        assert!(matches("index.*", "index.unused") && matches("*", "a.b") && matches("*.unused", "index.unused"));
+        assert!(
+            matches("index.*", "index.unused") && matches("*", "a.b") && matches("*.unused", "index.unused")
+        );
         assert!(!matches("index.*", "query.slow_mean") && !matches("index", "index.unused"));
     }
 }

@@ -20,14 +20,21 @@ pub fn now() -> DateTime<Utc> {
 pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Observation {
     let own: f64 = statements.iter().map(|statement| statement.seconds).sum();
     let activity = StatementActivity {
-        window: Some(Window { from: now() - TimeDelta::minutes(10), to: now() }),
+        window: Some(Window {
+            from: now() - TimeDelta::minutes(10),
+            to: now(),
+        }),
         total_seconds: own + others_seconds,
         statements,
         ..StatementActivity::default()
     };
     Observation {
         now: now(),
-        server: ServerFacts { name: "main".into(), version_num: 170_000, ..ServerFacts::default() },
+        server: ServerFacts {
+            name: "main".into(),
+            version_num: 170_000,
+            ..ServerFacts::default()
+        },
         statements: Ok(activity),
         databases: vec![],
         gaps: vec![],
@@ -56,7 +63,13 @@ pub fn statement(text: &str, calls: i64, mean_ms: f64) -> StatementDelta {
 pub fn database(indexes: Vec<IndexFacts>) -> Observation {
     let mut observed = observation(vec![], 0.0);
     observed.statements = Err(Unknown::because("not recorded"));
-    let table = TableFacts { oid: 1, schema: "public".into(), name: "t".into(), kind: 'r', ..TableFacts::default() };
+    let table = TableFacts {
+        oid: 1,
+        schema: "public".into(),
+        name: "t".into(),
+        kind: 'r',
+        ..TableFacts::default()
+    };
     let observations = indexes.iter().map(|index| IndexObservation {
         oid: index.oid,
         scans: 0,
@@ -94,17 +107,34 @@ pub fn index(oid: u32, name: &str) -> IndexFacts {
 
 /// A setting.
 pub fn set(observed: &mut Observation, name: &str, value: &str) {
-    observed.server.settings.insert(name.into(), Setting { value: value.into(), ..Setting::default() });
+    observed.server.settings.insert(
+        name.into(),
+        Setting {
+            value: value.into(),
+            ..Setting::default()
+        },
+    );
 }
 
 /// What a rule with its default thresholds claims.
 pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
     let kind = RuleKind::of::<R>();
     let database = (R::SCOPE == Scope::Database).then(|| &observed.databases[0]);
-    (kind.judge)(&(kind.defaults)(), &Place { observation: observed, database }).map(|found| found.claims)
+    (kind.judge)(
+        &(kind.defaults)(),
+        &Place {
+            observation: observed,
+            database,
+        },
+    )
+    .map(|found| found.claims)
 }
 
 /// How severe it is.
 pub fn severities<R: Rule>(observed: &Observation) -> Vec<Severity> {
-    claims::<R>(observed).unwrap().iter().map(|claim| claim.severity).collect()
+    claims::<R>(observed)
+        .unwrap()
+        .iter()
+        .map(|claim| claim.severity)
+        .collect()
 }

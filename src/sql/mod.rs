@@ -35,13 +35,19 @@ pub fn is_keyword(word: &str) -> bool {
 pub fn identify(text: &str) -> StatementText {
     let own = text.contains(OWN_MARK);
     let short = cut(text, limits::STATEMENT_TEXT_BYTES).to_owned();
-    let parsed = (text.len() <= limits::STATEMENT_PARSE_BYTES).then(|| pg_query::fingerprint(text, 0, identity_options()).ok()).flatten();
+    let parsed = (text.len() <= limits::STATEMENT_PARSE_BYTES)
+        .then(|| pg_query::fingerprint(text, 0, identity_options()).ok())
+        .flatten();
     let (identity, kind) = match parsed {
         Some(fingerprint) => (fingerprint.hex, kind_of(text)),
         None => (text.to_owned(), StatementKind::Unparsable),
     };
     let statement_id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
-    StatementText { statement_id, text: short, kind: if own { StatementKind::Own } else { kind } }
+    StatementText {
+        statement_id,
+        text: short,
+        kind: if own { StatementKind::Own } else { kind },
+    }
 }
 
 /// Query or utility, by the statement's first token: no parse tree is needed for that.
@@ -49,7 +55,12 @@ fn kind_of(text: &str) -> StatementKind {
     use pg_query::protobuf::Token;
     let first = pg_query::scan(text).ok().and_then(|scan| {
         scan.tokens.iter().map(|token| token.token).find(|token| {
-            ![Token::SqlComment as i32, Token::CComment as i32, Token::Ascii40 as i32].contains(token)
+            ![
+                Token::SqlComment as i32,
+                Token::CComment as i32,
+                Token::Ascii40 as i32,
+            ]
+            .contains(token)
         })
     });
     let queries = [
@@ -74,13 +85,19 @@ pub fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;
     }
-    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=bytes)
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
     &text[..end]
 }
 
 /// The beginning of a statement in one line, for titles: `SELECT … FROM shop.items`.
 pub fn outline(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().filter(|word| !word.starts_with("/*")).collect();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .filter(|word| !word.starts_with("/*"))
+        .collect();
     let from = words.iter().position(|word| word.eq_ignore_ascii_case("from"));
     let line = match (words.first(), from) {
         (Some(first), Some(from)) if from > 2 => {
@@ -100,7 +117,11 @@ pub fn outline(text: &str) -> String {
 /// # Errors
 /// If the text does not parse.
 pub fn statement_count(text: &str) -> Result<usize, ParseError> {
-    Ok(pg_query::parse(text, 0).map_err(|error| ParseError(error.to_string()))?.protobuf.stmts.len())
+    Ok(pg_query::parse(text, 0)
+        .map_err(|error| ParseError(error.to_string()))?
+        .protobuf
+        .stmts
+        .len())
 }
 
 /// The names that a DROP statement drops, each as its parts.
@@ -109,10 +130,18 @@ pub fn statement_count(text: &str) -> Result<usize, ParseError> {
 /// If the text does not parse.
 pub fn dropped_names(text: &str) -> Result<Vec<Vec<String>>, ParseError> {
     use pg_query::NodeEnum;
-    let tree = pg_query::parse(text, 0).map_err(|error| ParseError(error.to_string()))?.protobuf;
+    let tree = pg_query::parse(text, 0)
+        .map_err(|error| ParseError(error.to_string()))?
+        .protobuf;
     let mut names = Vec::new();
-    for statement in tree.stmts.iter().filter_map(|raw| raw.stmt.as_ref()?.node.as_ref()) {
-        let NodeEnum::DropStmt(drop) = statement else { continue };
+    for statement in tree
+        .stmts
+        .iter()
+        .filter_map(|raw| raw.stmt.as_ref()?.node.as_ref())
+    {
+        let NodeEnum::DropStmt(drop) = statement else {
+            continue;
+        };
         for object in drop.objects.iter().filter_map(|object| object.node.as_ref()) {
             let NodeEnum::List(list) = object else { continue };
             let part = |item: &pg_query::protobuf::Node| match item.node.as_ref() {
@@ -133,24 +162,46 @@ mod tests {
     fn identity_ignores_constants_and_case() {
         let one = identify("SELECT a FROM t WHERE b = $1");
         assert_eq!(one.kind, StatementKind::Query);
-        assert_eq!(one.statement_id, identify("select  a from t where b = 7").statement_id);
-        assert_ne!(identify("SELECT 1 FROM a.t_01").statement_id, identify("SELECT 1 FROM a.t_02").statement_id);
-        assert_ne!(identify("SELECT 1 FROM a.t").statement_id, identify("SELECT 1 FROM b.t").statement_id);
-        assert_ne!(one.statement_id, identify("SELECT a FROM u WHERE b = $1").statement_id);
+        assert_eq!(
+            one.statement_id,
+            identify("select  a from t where b = 7").statement_id
+        );
+        assert_ne!(
+            identify("SELECT 1 FROM a.t_01").statement_id,
+            identify("SELECT 1 FROM a.t_02").statement_id
+        );
+        assert_ne!(
+            identify("SELECT 1 FROM a.t").statement_id,
+            identify("SELECT 1 FROM b.t").statement_id
+        );
+        assert_ne!(
+            one.statement_id,
+            identify("SELECT a FROM u WHERE b = $1").statement_id
+        );
     }
 
     #[test]
     fn kinds() {
         assert_eq!(identify("VACUUM t").kind, StatementKind::Utility);
         assert_eq!(identify("/* app */ (SELECT 1)").kind, StatementKind::Query);
-        assert_eq!(identify("WITH a AS (SELECT 1) DELETE FROM t").kind, StatementKind::Query);
-        assert_eq!(identify("select interval $1 month").kind, StatementKind::Unparsable);
+        assert_eq!(
+            identify("WITH a AS (SELECT 1) DELETE FROM t").kind,
+            StatementKind::Query
+        );
+        assert_eq!(identify("SELECT FROM WHERE (").kind, StatementKind::Unparsable);
         assert_eq!(identify("SELECT /* pgadvisor */ 1").kind, StatementKind::Own);
     }
 
     #[test]
     fn hostile_texts_do_no_harm() {
-        for text in ["", "\u{0}", "(((((", &"(".repeat(5000), &"SELECT 1 OR ".repeat(3000), "🦀'"] {
+        for text in [
+            "",
+            "\u{0}",
+            "(((((",
+            &"(".repeat(5000),
+            &"SELECT 1 OR ".repeat(3000),
+            "🦀'",
+        ] {
             assert_eq!(identify(text).statement_id.len(), 16);
         }
     }

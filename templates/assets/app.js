@@ -148,15 +148,24 @@
   function follow() {
     if (!("live" in root.dataset) || !window.EventSource) return;
     const state = $("[data-live-state]");
-    const events = new EventSource(base + "/events");
     const nudge = () => { clearTimeout(due); due = setTimeout(refresh, 400); };
     const say = (text) => { if (state.textContent !== text) state.textContent = text; };
-    let lost = false;
-    events.onopen = () => { say("live"); if (lost) nudge(); lost = false; };
-    events.onmessage = nudge;
-    for (const name of ["revision", "change", "nudge"]) events.addEventListener(name, nudge);
-    events.onerror = () => { lost = true; say("not live: the advisor does not answer"); };
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) nudge(); });
+    let events = null;
+    // a browser has few connections to one host: a tab that nobody sees gives its own back
+    const listen = () => {
+      if (document.hidden) { events?.close(); events = null; return; }
+      if (events) return;
+      events = new EventSource(base + "/events");
+      let lost = false;
+      events.onopen = () => { say("live"); if (lost) nudge(); lost = false; };
+      events.onmessage = nudge;
+      for (const name of ["revision", "change", "nudge"]) events.addEventListener(name, nudge);
+      events.onerror = () => { lost = true; say("not live: the advisor does not answer"); };
+    };
+    listen();
+    document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) nudge(); });
+    addEventListener("pagehide", () => { events?.close(); events = null; });
+    addEventListener("pageshow", (event) => { if (event.persisted) { listen(); nudge(); } });
     // "3 min ago" grows old by itself
     setInterval(nudge, 60_000);
   }

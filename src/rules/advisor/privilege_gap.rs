@@ -33,8 +33,15 @@ impl Rule for PrivilegeGap {
         let login = &place.observation.server.login;
         let mut claims = Vec::new();
         for gap in &place.observation.gaps {
-            let Some(privilege) = &gap.missing_privilege else { continue };
-            let object = Object { kind: ObjectKind::Role, schema: None, name: login.clone(), table: None };
+            let Some(privilege) = &gap.missing_privilege else {
+                continue;
+            };
+            let object = Object {
+                kind: ObjectKind::Role,
+                schema: None,
+                name: login.clone(),
+                table: None,
+            };
             claims.push(Claim {
                 database: gap.database.clone(),
                 title: format!("The advisor's login {login} lacks {privilege}"),
@@ -45,11 +52,17 @@ impl Rule for PrivilegeGap {
                     ("rules", json!(gap.rules)),
                 ]),
                 confidence: measured("the server said so"),
-                remedy: Remedy { apply_sql: gap.remedy_sql.iter().cloned().collect(), ..Remedy::default() },
+                remedy: Remedy {
+                    apply_sql: gap.remedy_sql.iter().cloned().collect(),
+                    ..Remedy::default()
+                },
                 ..place.claim(Self::ID, Severity::Info, vec![privilege.clone()], Some(object))
             });
         }
-        Ok(Found { claims, ..Found::default() })
+        Ok(Found {
+            claims,
+            ..Found::default()
+        })
     }
 }
 

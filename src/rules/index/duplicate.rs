@@ -40,10 +40,20 @@ impl Rule for Duplicate {
         let database = place.database()?;
         let mut groups: BTreeMap<(u32, &str), Vec<&IndexFacts>> = BTreeMap::new();
         let mut found = Found::default();
-        for facts in database.catalog.indexes.values().filter(|facts| comparable(facts)) {
+        for facts in database
+            .catalog
+            .indexes
+            .values()
+            .filter(|facts| comparable(facts))
+        {
             match facts.shape.is_empty() {
-                true => found.undecided.push(vec![facts.schema.clone(), facts.name.clone()]),
-                false => groups.entry((facts.table_oid, &facts.shape)).or_default().push(facts),
+                true => found
+                    .undecided
+                    .push(vec![facts.schema.clone(), facts.name.clone()]),
+                false => groups
+                    .entry((facts.table_oid, &facts.shape))
+                    .or_default()
+                    .push(facts),
             }
         }
         if !found.undecided.is_empty() {
@@ -52,10 +62,14 @@ impl Rule for Duplicate {
         for mut group in groups.into_values().filter(|group| group.len() > 1) {
             group.sort_by_key(|facts| (std::cmp::Reverse(worth_keeping(facts)), &facts.name));
             let kept = group[0];
-            let Some(table) = database.table_of(kept) else { continue };
+            let Some(table) = database.table_of(kept) else {
+                continue;
+            };
             // of two that enforce something neither can be dropped without thought about what names it
             let superfluous = group[1..].iter().filter(|facts| worth_keeping(facts) < 2);
-            found.claims.extend(superfluous.map(|facts| claim(place, facts, kept, table)));
+            found
+                .claims
+                .extend(superfluous.map(|facts| claim(place, facts, kept, table)));
         }
         Ok(found)
     }
@@ -77,12 +91,25 @@ fn worth_keeping(facts: &IndexFacts) -> u8 {
 
 fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Claim {
     let (schema, name) = (facts.schema.clone(), facts.name.clone());
-    let backs = kept.constraint.as_ref().map(|constraint| format!(", which backs the constraint {constraint}"));
+    let backs = kept
+        .constraint
+        .as_ref()
+        .map(|constraint| format!(", which backs the constraint {constraint}"));
     let drop = match facts.is_partitioned {
-        true => Statement::DropIndex { schema: schema.clone(), name: name.clone() },
-        false => Statement::DropIndexConcurrently { schema: schema.clone(), name: name.clone() },
+        true => Statement::DropIndex {
+            schema: schema.clone(),
+            name: name.clone(),
+        },
+        false => Statement::DropIndexConcurrently {
+            schema: schema.clone(),
+            name: name.clone(),
+        },
     };
-    let lock = if facts.is_partitioned { "ACCESS EXCLUSIVE" } else { "SHARE UPDATE EXCLUSIVE" };
+    let lock = if facts.is_partitioned {
+        "ACCESS EXCLUSIVE"
+    } else {
+        "SHARE UPDATE EXCLUSIVE"
+    };
     Claim {
         title: format!("{schema}.{name} is the same index as {}", kept.name),
         explanation: format!(
@@ -105,7 +132,10 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
             crate::model::remedy::quote_literal(&table.schema),
             crate::model::remedy::quote_literal(&table.name)
         )),
-        impact: Impact { bytes: Some(facts.size_bytes), ..Impact::default() },
+        impact: Impact {
+            bytes: Some(facts.size_bytes),
+            ..Impact::default()
+        },
         confidence: measured("both definitions are equal in the catalog"),
         remedy: Remedy {
             apply_sql: vec![drop.sql()],
@@ -114,21 +144,32 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
                 .iter()
                 .map(|definition| match facts.is_partitioned {
                     true => definition.clone(),
-                    false => Statement::CreateIndexConcurrently { definition: definition.clone() }.sql(),
+                    false => Statement::CreateIndexConcurrently {
+                        definition: definition.clone(),
+                    }
+                    .sql(),
                 })
                 .collect(),
             lock: Some(lock.to_owned()),
             rewrites_table: Some(false),
             extra_disk_bytes: Some(0.0),
             expected_seconds: None,
-            caveats: vec!["Hints or scripts that name the index must be changed to the other name.".to_owned()],
+            caveats: vec![
+                "Hints or scripts that name the index must be changed to the other name.".to_owned(),
+            ],
         },
         guards: vec![
-            "same method, columns, operator classes, collations, order, INCLUDE, predicate, NULLS DISTINCT".to_owned(),
+            "same method, columns, operator classes, collations, order, INCLUDE, predicate, NULLS DISTINCT"
+                .to_owned(),
             "the one that stays is valid".to_owned(),
             "the one to drop backs no constraint".to_owned(),
         ],
-        ..place.claim(Duplicate::ID, Severity::Warning, vec![schema, name], Some(index_object(facts, table)))
+        ..place.claim(
+            Duplicate::ID,
+            Severity::Warning,
+            vec![schema, name],
+            Some(index_object(facts, table)),
+        )
     }
 }
 
@@ -141,7 +182,11 @@ mod tests {
         let (mut a, mut b) = (index(8, "a"), index(9, "b"));
         b.shape = a.shape.clone();
         change(&mut a, &mut b);
-        claims::<Duplicate>(&database(vec![a, b])).unwrap().into_iter().map(|claim| claim.subject[1].clone()).collect()
+        claims::<Duplicate>(&database(vec![a, b]))
+            .unwrap()
+            .into_iter()
+            .map(|claim| claim.subject[1].clone())
+            .collect()
     }
 
     #[test]
@@ -150,7 +195,10 @@ mod tests {
         assert_eq!(named(|_, b| b.is_unique = true), ["a"]);
         assert_eq!(named(|_, b| b.constraint = Some("k".into())), ["a"]);
         assert_eq!(named(|_, b| b.is_replica_identity = true), ["a"]);
-        assert_eq!(named(|a, b| (a.is_primary, b.constraint) = (true, Some("k".into()))), [""; 0]);
+        assert_eq!(
+            named(|a, b| (a.is_primary, b.constraint) = (true, Some("k".into()))),
+            [""; 0]
+        );
         assert_eq!(named(|_, b| b.is_valid = false), [""; 0]);
         assert_eq!(named(|_, b| b.shape.push('x')), [""; 0]);
         assert_eq!(named(|_, b| b.table_oid = 2), [""; 0]);

@@ -39,13 +39,20 @@ impl Rule for Invalid {
         let database = place.database()?;
         let mut claims = Vec::new();
         for index in database.indexes.iter().filter(|index| !index.being_built) {
-            let Some(facts) = database.catalog.indexes.get(&index.oid) else { continue };
-            let Some(table) = database.table_of(facts) else { continue };
+            let Some(facts) = database.catalog.indexes.get(&index.oid) else {
+                continue;
+            };
+            let Some(table) = database.table_of(facts) else {
+                continue;
+            };
             if !facts.is_valid && !facts.is_partitioned && !facts.owned_by_extension {
                 claims.push(claim(place, facts, table));
             }
         }
-        Ok(Found { claims, ..Found::default() })
+        Ok(Found {
+            claims,
+            ..Found::default()
+        })
     }
 }
 
@@ -59,11 +66,23 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, table: &TableFacts) -> Claim {
     let (schema, name) = (facts.schema.clone(), facts.name.clone());
     let leftover = is_left_by_reindex(&name);
     let failed_unique = facts.is_unique && !leftover;
-    let drop = Statement::DropIndexConcurrently { schema: schema.clone(), name: name.clone() }.sql();
-    let rebuild = Statement::ReindexIndexConcurrently { schema: schema.clone(), name: name.clone() }.sql();
+    let drop = Statement::DropIndexConcurrently {
+        schema: schema.clone(),
+        name: name.clone(),
+    }
+    .sql();
+    let rebuild = Statement::ReindexIndexConcurrently {
+        schema: schema.clone(),
+        name: name.clone(),
+    }
+    .sql();
     let because = match (leftover, failed_unique) {
-        (true, _) => "A REINDEX CONCURRENTLY was interrupted and left it behind; the index it was made for is still there.",
-        (_, true) => "Its build failed, perhaps because rows are not unique. It enforces nothing for the rows that were there before.",
+        (true, _) => {
+            "A REINDEX CONCURRENTLY was interrupted and left it behind; the index it was made for is still there."
+        }
+        (_, true) => {
+            "Its build failed, perhaps because rows are not unique. It enforces nothing for the rows that were there before."
+        }
         _ => "Its build was interrupted.",
     };
     Claim {
@@ -81,7 +100,10 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, table: &TableFacts) -> Claim {
             ("size_bytes", json!(facts.size_bytes)),
         ]),
         evidence_sql: Some("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid".to_owned()),
-        impact: Impact { bytes: Some(facts.size_bytes), ..Impact::default() },
+        impact: Impact {
+            bytes: Some(facts.size_bytes),
+            ..Impact::default()
+        },
         confidence: measured("pg_index.indisvalid is false and nobody is building it"),
         remedy: Remedy {
             apply_sql: vec![if leftover { drop } else { rebuild }],
@@ -91,14 +113,20 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, table: &TableFacts) -> Claim {
             extra_disk_bytes: (!leftover).then_some(facts.size_bytes),
             expected_seconds: None,
             caveats: match failed_unique {
-                true => vec!["If rows are not unique the rebuild fails again: find and mend them first.".to_owned()],
+                true => vec![
+                    "If rows are not unique the rebuild fails again: find and mend them first.".to_owned(),
+                ],
                 false => Vec::new(),
             },
         },
         guards: vec!["no build of it is in progress".to_owned()],
         ..place.claim(
             Invalid::ID,
-            if failed_unique { Severity::Critical } else { Severity::Warning },
+            if failed_unique {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
             vec![schema, name],
             Some(index_object(facts, table)),
         )
@@ -113,13 +141,23 @@ mod tests {
     #[test]
     fn severity_and_remedy_by_what_it_was() {
         let broken = |name: &str, unique: bool| {
-            database(vec![IndexFacts { is_valid: false, is_unique: unique, ..index(9, name) }])
+            database(vec![IndexFacts {
+                is_valid: false,
+                is_unique: unique,
+                ..index(9, name)
+            }])
         };
         assert_eq!(severities::<Invalid>(&broken("i", false)), [Severity::Warning]);
         assert_eq!(severities::<Invalid>(&broken("i", true)), [Severity::Critical]);
-        assert_eq!(severities::<Invalid>(&broken("i_ccnew1", true)), [Severity::Warning]);
+        assert_eq!(
+            severities::<Invalid>(&broken("i_ccnew1", true)),
+            [Severity::Warning]
+        );
         let leftover = claims::<Invalid>(&broken("i_ccold", false)).unwrap();
-        assert_eq!(leftover[0].remedy.apply_sql, ["DROP INDEX CONCURRENTLY public.i_ccold"]);
+        assert_eq!(
+            leftover[0].remedy.apply_sql,
+            ["DROP INDEX CONCURRENTLY public.i_ccold"]
+        );
         assert_eq!(severities::<Invalid>(&database(vec![index(9, "i")])), []);
         let mut building = broken("i", false);
         building.databases[0].indexes[0].being_built = true;

@@ -40,7 +40,10 @@ pub struct Unused {
 
 impl Default for Unused {
     fn default() -> Self {
-        Self { min_age: Period::days(35), warning_size: Size::gigabytes(1) }
+        Self {
+            min_age: Period::days(35),
+            warning_size: Size::gigabytes(1),
+        }
     }
 }
 
@@ -61,7 +64,9 @@ impl Rule for Unused {
         let mut found = Found::default();
         let mut waits: Option<DateTime<Utc>> = None;
         for index in &database.indexes {
-            let Some((facts, table)) = droppable(database, index) else { continue };
+            let Some((facts, table)) = droppable(database, index) else {
+                continue;
+            };
             match idle(index, oldest_allowed) {
                 Ok(idle) => found.claims.push(self.claim(place, facts, table, index, &idle)),
                 Err(Some(since)) => {
@@ -73,7 +78,10 @@ impl Rule for Unused {
         }
         if let Some(since) = waits {
             let days = (since - oldest_allowed).num_hours() as f64 / 24.0;
-            let reason = format!("immature: needs {} more days without a reset of statistics", days.ceil().max(1.0));
+            let reason = format!(
+                "immature: needs {} more days without a reset of statistics",
+                days.ceil().max(1.0)
+            );
             if found.claims.is_empty() && found.undecided.len() == candidates(database) {
                 return Err(Unknown::because(reason));
             }
@@ -85,7 +93,11 @@ impl Rule for Unused {
 
 /// Indexes that could be named at all.
 fn candidates(database: &DatabaseObservation) -> usize {
-    database.indexes.iter().filter(|index| droppable(database, index).is_some()).count()
+    database
+        .indexes
+        .iter()
+        .filter(|index| droppable(database, index).is_some())
+        .count()
 }
 
 fn subject(facts: &IndexFacts) -> Vec<String> {
@@ -118,13 +130,29 @@ fn droppable<'a>(
 /// Idle for long enough, or since when it is idle without that being enough, or used.
 fn idle(index: &IndexObservation, oldest_allowed: DateTime<Utc>) -> Result<Idle, Option<DateTime<Utc>>> {
     if let Some(since) = index.idle_since.filter(|since| *since <= oldest_allowed) {
-        return Ok(Idle { since, index_existed: true });
+        return Ok(Idle {
+            since,
+            index_existed: true,
+        });
     }
-    if let Some(since) = index.no_scan_counted_since.filter(|since| *since <= oldest_allowed) {
-        return Ok(Idle { since, index_existed: false });
+    if let Some(since) = index
+        .no_scan_counted_since
+        .filter(|since| *since <= oldest_allowed)
+    {
+        return Ok(Idle {
+            since,
+            index_existed: false,
+        });
     }
     // one that was scanned a moment ago is no candidate that waits for its time
-    Err(if index.scans == 0 { index.no_scan_counted_since.min(index.idle_since).or(index.idle_since) } else { None })
+    Err(if index.scans == 0 {
+        index
+            .no_scan_counted_since
+            .min(index.idle_since)
+            .or(index.idle_since)
+    } else {
+        None
+    })
 }
 
 impl Unused {
@@ -157,13 +185,19 @@ impl Unused {
                 ("size_bytes", json!(facts.size_bytes)),
                 ("definition", json!(facts.definition)),
             ]),
-            evidence_window: Some(Window { from: idle.since, to: now }),
+            evidence_window: Some(Window {
+                from: idle.since,
+                to: now,
+            }),
             evidence_sql: Some(format!(
                 "SELECT idx_scan, pg_size_pretty(pg_relation_size(indexrelid)) FROM pg_stat_user_indexes\n  \
                  WHERE indexrelid = {}::regclass",
                 crate::model::remedy::quote_literal(&qualified(&schema, &name))
             )),
-            impact: Impact { bytes: Some(facts.size_bytes), ..Impact::default() },
+            impact: Impact {
+                bytes: Some(facts.size_bytes),
+                ..Impact::default()
+            },
             confidence: if unchecked.is_empty() {
                 measured("idle in every look of the window")
             } else {
@@ -171,7 +205,16 @@ impl Unused {
             },
             remedy: Remedy {
                 apply_sql: vec![Statement::DropIndexConcurrently { schema, name }.sql()],
-                undo_sql: facts.definition.iter().map(|definition| Statement::CreateIndexConcurrently { definition: definition.clone() }.sql()).collect(),
+                undo_sql: facts
+                    .definition
+                    .iter()
+                    .map(|definition| {
+                        Statement::CreateIndexConcurrently {
+                            definition: definition.clone(),
+                        }
+                        .sql()
+                    })
+                    .collect(),
                 lock: Some("SHARE UPDATE EXCLUSIVE".to_owned()),
                 rewrites_table: Some(false),
                 extra_disk_bytes: Some(0.0),
@@ -181,7 +224,11 @@ impl Unused {
             guards,
             ..place.claim(
                 Self::ID,
-                if warning { Severity::Warning } else { Severity::Info },
+                if warning {
+                    Severity::Warning
+                } else {
+                    Severity::Info
+                },
                 subject(facts),
                 Some(index_object(facts, table)),
             )
@@ -212,7 +259,11 @@ mod tests {
     use crate::rules::testing::{claims, database, index, now};
     use chrono::TimeDelta;
 
-    fn judged(change: impl Fn(&mut IndexFacts), idle_days: i64, totals_days: Option<i64>) -> Result<Vec<Claim>, Unknown> {
+    fn judged(
+        change: impl Fn(&mut IndexFacts),
+        idle_days: i64,
+        totals_days: Option<i64>,
+    ) -> Result<Vec<Claim>, Unknown> {
         let mut facts = index(9, "i");
         change(&mut facts);
         let mut observed = database(vec![facts]);
@@ -246,7 +297,13 @@ mod tests {
         assert!(reason.starts_with("immature: needs 5 more days"), "{reason}");
         let estimated = judged(|_| (), 1, Some(36)).unwrap().remove(0);
         assert!(estimated.confidence.reason.contains("existed all that time"));
-        assert_eq!(judged(|facts| facts.size_bytes = 1e9, 36, None).unwrap()[0].severity, Severity::Warning);
-        assert_eq!(judged(|facts| facts.size_bytes = 9e8, 36, None).unwrap()[0].severity, Severity::Info);
+        assert_eq!(
+            judged(|facts| facts.size_bytes = 1e9, 36, None).unwrap()[0].severity,
+            Severity::Warning
+        );
+        assert_eq!(
+            judged(|facts| facts.size_bytes = 9e8, 36, None).unwrap()[0].severity,
+            Severity::Info
+        );
     }
 }

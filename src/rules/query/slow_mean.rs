@@ -66,7 +66,10 @@ impl Rule for SlowMean {
             let severity = self.severity(statement, activity)?;
             Some(claim(place, activity, statement, severity))
         });
-        Ok(Found { claims: claims.collect(), ..Found::default() })
+        Ok(Found {
+            claims: claims.collect(),
+            ..Found::default()
+        })
     }
 }
 
@@ -99,10 +102,19 @@ fn claim(
     let days = window.map_or(1.0, |window| window.seconds().max(1.0) / 86_400.0);
     let share = statement.seconds / activity.total_seconds.max(f64::MIN_POSITIVE);
     let id = statement.text.statement_id.clone();
-    let object = Object { kind: ObjectKind::Statement, schema: None, name: id.clone(), table: None };
+    let object = Object {
+        kind: ObjectKind::Statement,
+        schema: None,
+        name: id.clone(),
+        table: None,
+    };
     Claim {
         database: Some(statement.database.clone()),
-        title: format!("{} takes {} a call", crate::sql::outline(&statement.text.text), seconds_for_people(mean)),
+        title: format!(
+            "{} takes {} a call",
+            crate::sql::outline(&statement.text.text),
+            seconds_for_people(mean)
+        ),
         explanation: format!(
             "It was called {calls} times and took {} in all, {:.1} % of the database time of the window. Each call \
              returned {:.0} rows and touched {:.0} blocks.",
@@ -119,8 +131,14 @@ fn claim(
             ("total_seconds", number(statement.seconds)),
             ("share_ratio", number(share)),
             ("rows_per_call", number(statement.rows as f64 / calls)),
-            ("shared_blocks_hit_per_call", number(statement.shared_blocks_hit as f64 / calls)),
-            ("shared_blocks_read_per_call", number(statement.shared_blocks_read as f64 / calls)),
+            (
+                "shared_blocks_hit_per_call",
+                number(statement.shared_blocks_hit as f64 / calls),
+            ),
+            (
+                "shared_blocks_read_per_call",
+                number(statement.shared_blocks_read as f64 / calls),
+            ),
             ("roles", json!(statement.roles)),
             ("queryid", json!(statement.queryid.to_string())),
         ]),
@@ -130,7 +148,10 @@ fn claim(
              FROM pg_stat_statements WHERE queryid = {}",
             statement.queryid
         )),
-        impact: Impact { db_seconds_per_day: Some(statement.seconds / days), ..Impact::default() },
+        impact: Impact {
+            db_seconds_per_day: Some(statement.seconds / days),
+            ..Impact::default()
+        },
         confidence: if activity.evictions > 0 {
             estimated("pg_stat_statements evicted entries in the window, so that shares are not exact")
         } else {
@@ -138,12 +159,16 @@ fn claim(
         },
         remedy: Remedy {
             caveats: vec![
-                "Look at its plan first: EXPLAIN (ANALYZE, BUFFERS) with the parameters of a slow call.".to_owned(),
+                "Look at its plan first: EXPLAIN (ANALYZE, BUFFERS) with the parameters of a slow call."
+                    .to_owned(),
                 "A report that runs at a quiet hour may be left as it is.".to_owned(),
             ],
             ..Remedy::default()
         },
-        guards: vec!["called by clients, not from inside functions".to_owned(), "no utility statement".to_owned()],
+        guards: vec![
+            "called by clients, not from inside functions".to_owned(),
+            "no utility statement".to_owned(),
+        ],
         ..place.claim(SlowMean::ID, severity, vec![id], Some(object))
     }
 }
@@ -165,6 +190,10 @@ mod tests {
         assert_eq!(severity(500.0, 20, 0.0), vec![Severity::Warning]);
         assert_eq!(severity(500.0, 19, 0.0), vec![]);
         assert_eq!(severity(5000.0, 2, 0.0), vec![Severity::Critical]);
-        assert_eq!(severity(5000.0, 2, 1000.0), vec![], "slow but rare, and little of the whole");
+        assert_eq!(
+            severity(5000.0, 2, 1000.0),
+            vec![],
+            "slow but rare, and little of the whole"
+        );
     }
 }

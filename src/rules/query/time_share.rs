@@ -38,7 +38,11 @@ pub struct TimeShare {
 
 impl Default for TimeShare {
     fn default() -> Self {
-        Self { warning_share: 0.25, critical_share: 0.5, minimum_load: 0.05 }
+        Self {
+            warning_share: 0.25,
+            critical_share: 0.5,
+            minimum_load: 0.05,
+        }
     }
 }
 
@@ -48,7 +52,9 @@ impl Rule for TimeShare {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = place.observation.statements.as_ref().map_err(Clone::clone)?;
-        let Some(window) = activity.window else { return Ok(Found::default()) };
+        let Some(window) = activity.window else {
+            return Ok(Found::default());
+        };
         let load = activity.total_seconds / window.seconds().max(1.0);
         if load < self.minimum_load {
             return Ok(Found::default());
@@ -59,9 +65,18 @@ impl Rule for TimeShare {
             if share < self.warning_share {
                 break;
             }
-            let severity = if share >= self.critical_share { Severity::Critical } else { Severity::Warning };
+            let severity = if share >= self.critical_share {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            };
             let id = statement.text.statement_id.clone();
-            let object = Object { kind: ObjectKind::Statement, schema: None, name: id.clone(), table: None };
+            let object = Object {
+                kind: ObjectKind::Statement,
+                schema: None,
+                name: id.clone(),
+                table: None,
+            };
             claims.push(Claim {
                 database: Some(statement.database.clone()),
                 title: format!("{} takes {:.0} % of database time", crate::sql::outline(&statement.text.text), share * 100.0),
@@ -111,7 +126,10 @@ impl Rule for TimeShare {
                 ..place.claim(Self::ID, severity, vec![id], Some(object))
             });
         }
-        Ok(Found { claims, ..Found::default() })
+        Ok(Found {
+            claims,
+            ..Found::default()
+        })
     }
 }
 
@@ -124,11 +142,18 @@ mod tests {
     fn the_edges_of_its_thresholds() {
         // others: seconds of other statements; the window of a recorded observation is ten minutes
         let severity = |seconds: f64, others: f64| {
-            severities::<TimeShare>(&observation(vec![statement("SELECT 1 FROM a", 1, seconds * 1000.0)], others))
+            severities::<TimeShare>(&observation(
+                vec![statement("SELECT 1 FROM a", 1, seconds * 1000.0)],
+                others,
+            ))
         };
         assert_eq!(severity(24.9, 75.1), vec![]);
         assert_eq!(severity(25.0, 75.0), vec![Severity::Warning]);
         assert_eq!(severity(50.0, 50.0), vec![Severity::Critical]);
-        assert_eq!(severity(20.0, 0.0), vec![], "29.9 seconds in ten minutes is an idle server");
+        assert_eq!(
+            severity(20.0, 0.0),
+            vec![],
+            "29.9 seconds in ten minutes is an idle server"
+        );
     }
 }

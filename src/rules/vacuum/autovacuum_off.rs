@@ -34,11 +34,18 @@ impl Rule for AutovacuumOff {
         let settings = &place.observation.server.settings;
         let mut claims = Vec::new();
         for name in ["autovacuum", "track_counts"] {
-            let setting = settings.get(name).ok_or_else(|| Unknown::because(format!("{name} could not be read")))?;
+            let setting = settings
+                .get(name)
+                .ok_or_else(|| Unknown::because(format!("{name} could not be read")))?;
             if setting.value != "off" {
                 continue;
             }
-            let object = Object { kind: ObjectKind::Setting, schema: None, name: name.to_owned(), table: None };
+            let object = Object {
+                kind: ObjectKind::Setting,
+                schema: None,
+                name: name.to_owned(),
+                table: None,
+            };
             claims.push(Claim {
                 title: format!("{name} is off: autovacuum does not run"),
                 explanation: "Dead row versions pile up and the planner's statistics grow old in every table; in the end \
@@ -65,7 +72,10 @@ impl Rule for AutovacuumOff {
                 ..place.claim(Self::ID, Severity::Critical, vec![name.to_owned()], Some(object))
             });
         }
-        Ok(Found { claims, ..Found::default() })
+        Ok(Found {
+            claims,
+            ..Found::default()
+        })
     }
 }
 

@@ -65,10 +65,16 @@ impl Rule for DeadTuples {
         let database = place.database()?;
         let mut found = Found::default();
         for table in &database.tables {
-            let Some(facts) = database.catalog.tables.get(&table.oid) else { continue };
-            let Some(severity) = self.severity(table, facts) else { continue };
+            let Some(facts) = database.catalog.tables.get(&table.oid) else {
+                continue;
+            };
+            let Some(severity) = self.severity(table, facts) else {
+                continue;
+            };
             match table.being_vacuumed {
-                true => found.undecided.push(vec![facts.schema.clone(), facts.name.clone()]),
+                true => found
+                    .undecided
+                    .push(vec![facts.schema.clone(), facts.name.clone()]),
                 false => found.claims.push(claim(place, table, facts, severity)),
             }
         }
@@ -92,7 +98,11 @@ impl DeadTuples {
             return None;
         }
         let critical = share >= self.critical_share && facts.size_bytes >= self.critical_size.bytes as f64;
-        Some(if critical { Severity::Critical } else { Severity::Warning })
+        Some(if critical {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        })
     }
 }
 
@@ -123,9 +133,23 @@ fn claim(place: &Place<'_>, table: &TableObservation, facts: &TableFacts, severi
         table: name.clone(),
         name: "autovacuum_vacuum_scale_factor",
     };
-    let vacuum = Statement::Vacuum { schema: schema.clone(), table: name.clone(), analyze: true, freeze: false };
-    let kind = if facts.kind == 'm' { ObjectKind::MaterializedView } else { ObjectKind::Table };
-    let object = Object { kind, schema: Some(schema.clone()), name: name.clone(), table: None };
+    let vacuum = Statement::Vacuum {
+        schema: schema.clone(),
+        table: name.clone(),
+        analyze: true,
+        freeze: false,
+    };
+    let kind = if facts.kind == 'm' {
+        ObjectKind::MaterializedView
+    } else {
+        ObjectKind::Table
+    };
+    let object = Object {
+        kind,
+        schema: Some(schema.clone()),
+        name: name.clone(),
+        table: None,
+    };
     Claim {
         title: format!("{schema}.{name}: {:.0} % of its rows are dead", share * 100.0),
         explanation: format!(
@@ -148,7 +172,10 @@ fn claim(place: &Place<'_>, table: &TableObservation, facts: &TableFacts, severi
              WHERE relid = {}::regclass",
             quote_literal(&qualified(&schema, &name))
         )),
-        impact: Impact { bytes: Some(facts.size_bytes * share), ..Impact::default() },
+        impact: Impact {
+            bytes: Some(facts.size_bytes * share),
+            ..Impact::default()
+        },
         confidence: measured("the server's own counters, which are estimates after a crash or a reset"),
         remedy: Remedy {
             apply_sql: vec![vacuum.sql(), smaller.sql()],
@@ -180,12 +207,22 @@ mod tests {
                 last_vacuum_at: None,
                 being_vacuumed: false,
             };
-            rule.severity(&table, &TableFacts { size_bytes: size, ..TableFacts::default() })
+            rule.severity(
+                &table,
+                &TableFacts {
+                    size_bytes: size,
+                    ..TableFacts::default()
+                },
+            )
         };
         assert_eq!(severity(9000, 1000, 100.0, 0.0), Some(Severity::Warning));
         assert_eq!(severity(8999, 1000, 100.0, 0.0), None, "a small table");
         assert_eq!(severity(90_100, 9_900, 100.0, 0.0), None, "below a tenth");
-        assert_eq!(severity(9000, 1000, 500.0, 0.0), None, "not above twice the threshold");
+        assert_eq!(
+            severity(9000, 1000, 500.0, 0.0),
+            None,
+            "not above twice the threshold"
+        );
         assert_eq!(severity(6000, 4000, 100.0, 1e9), Some(Severity::Critical));
         assert_eq!(severity(6000, 4000, 100.0, 9e8), Some(Severity::Warning));
     }

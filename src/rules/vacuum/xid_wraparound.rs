@@ -39,7 +39,11 @@ pub struct XidWraparound {
 
 impl Default for XidWraparound {
     fn default() -> Self {
-        Self { info_excess_share: 0.1, warning_share: 0.5, critical_share: 0.8 }
+        Self {
+            info_excess_share: 0.1,
+            warning_share: 0.5,
+            critical_share: 0.8,
+        }
     }
 }
 
@@ -57,7 +61,10 @@ impl Rule for XidWraparound {
         let freeze_max_age = server
             .setting_number("autovacuum_freeze_max_age")
             .ok_or_else(|| Unknown::because("autovacuum_freeze_max_age could not be read"))?;
-        let failsafe_age = server.setting_number("vacuum_failsafe_age").filter(|age| *age > 0.0).unwrap_or(IDS);
+        let failsafe_age = server
+            .setting_number("vacuum_failsafe_age")
+            .filter(|age| *age > 0.0)
+            .unwrap_or(IDS);
         let claims = server.databases.iter().filter_map(|database| {
             let age = database.frozen_xid_age as f64;
             let severity = if age >= (self.critical_share * IDS).min(failsafe_age) {
@@ -71,13 +78,18 @@ impl Rule for XidWraparound {
             };
             Some(claim(place, database, severity))
         });
-        Ok(Found { claims: claims.collect(), ..Found::default() })
+        Ok(Found {
+            claims: claims.collect(),
+            ..Found::default()
+        })
     }
 }
 
 /// The oldest tables of a database, a TOAST table by the table that it belongs to.
 fn oldest(observed: Option<&DatabaseObservation>) -> Vec<(String, String, i64)> {
-    let Some(observed) = observed else { return Vec::new() };
+    let Some(observed) = observed else {
+        return Vec::new();
+    };
     let tables = &observed.catalog.tables;
     let mut ages: Vec<(String, String, i64)> = tables
         .values()
@@ -95,9 +107,16 @@ fn oldest(observed: Option<&DatabaseObservation>) -> Vec<(String, String, i64)> 
 
 fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Claim {
     let server = &place.observation.server;
-    let oldest = oldest(place.observation.databases.iter().find(|observed| observed.name == database.name));
+    let oldest = oldest(
+        place
+            .observation
+            .databases
+            .iter()
+            .find(|observed| observed.name == database.name),
+    );
     let age = database.frozen_xid_age as f64;
-    let mut caveats = vec!["Never VACUUM FULL here: it needs a transaction id and locks the table.".to_owned()];
+    let mut caveats =
+        vec!["Never VACUUM FULL here: it needs a transaction id and locks the table.".to_owned()];
     if let Some(holder) = server.xmin_holders.first() {
         caveats.insert(
             0,
@@ -110,15 +129,31 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
         );
     }
     if oldest.is_empty() {
-        caveats.push("Its tables could not be looked at: run VACUUM in that database as its owner.".to_owned());
+        caveats
+            .push("Its tables could not be looked at: run VACUUM in that database as its owner.".to_owned());
     }
     let vacuum = |(schema, table, _): &(String, String, i64)| {
-        Statement::Vacuum { schema: schema.clone(), table: table.clone(), analyze: false, freeze: true }.sql()
+        Statement::Vacuum {
+            schema: schema.clone(),
+            table: table.clone(),
+            analyze: false,
+            freeze: true,
+        }
+        .sql()
     };
-    let object = Object { kind: ObjectKind::Database, schema: None, name: database.name.clone(), table: None };
+    let object = Object {
+        kind: ObjectKind::Database,
+        schema: None,
+        name: database.name.clone(),
+        table: None,
+    };
     Claim {
         database: Some(database.name.clone()),
-        title: format!("{}: {:.0} % of all transaction ids are used up", database.name, age / IDS * 100.0),
+        title: format!(
+            "{}: {:.0} % of all transaction ids are used up",
+            database.name,
+            age / IDS * 100.0
+        ),
         explanation: format!(
             "The oldest row that is not frozen is {} transactions old, of {} that there are. Writes stop when they run out.",
             count_for_people(age),
@@ -130,9 +165,17 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
             ("transactions_left", json!((IDS - age).max(0.0))),
             (
                 "oldest_tables",
-                json!(oldest.iter().map(|(schema, table, age)| format!("{schema}.{table}: {age}")).collect::<Vec<_>>()),
+                json!(
+                    oldest
+                        .iter()
+                        .map(|(schema, table, age)| format!("{schema}.{table}: {age}"))
+                        .collect::<Vec<_>>()
+                ),
             ),
-            ("autovacuum_freeze_max_age", json!(server.setting_number("autovacuum_freeze_max_age"))),
+            (
+                "autovacuum_freeze_max_age",
+                json!(server.setting_number("autovacuum_freeze_max_age")),
+            ),
         ]),
         evidence_sql: Some(
             "SELECT oid::regclass, age(relfrozenxid) FROM pg_class WHERE relkind IN ('r', 'm', 't')\n  \
@@ -150,7 +193,10 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
             expected_seconds: None,
             caveats,
         },
-        guards: vec!["template databases are included".to_owned(), "not checked: how fast ids are used".to_owned()],
+        guards: vec![
+            "template databases are included".to_owned(),
+            "not checked: how fast ids are used".to_owned(),
+        ],
         ..place.claim(XidWraparound::ID, severity, Vec::new(), Some(object))
     }
 }
@@ -166,14 +212,25 @@ mod tests {
             let mut observed = observation(vec![], 0.0);
             set(&mut observed, "autovacuum_freeze_max_age", "200000000");
             set(&mut observed, "vacuum_failsafe_age", failsafe);
-            observed.server.databases =
-                vec![DatabaseFacts { name: "template0".into(), frozen_xid_age: age, ..DatabaseFacts::default() }];
+            observed.server.databases = vec![DatabaseFacts {
+                name: "template0".into(),
+                frozen_xid_age: age,
+                ..DatabaseFacts::default()
+            }];
             severities::<XidWraparound>(&observed)
         };
         assert_eq!(severity(220_000_000, "1600000000"), []);
         assert_eq!(severity(220_000_001, "1600000000"), [Severity::Info]);
         assert_eq!(severity(1_073_741_824, "1600000000"), [Severity::Warning]);
-        assert_eq!(severity(1_600_000_000, "1600000000"), [Severity::Critical], "the failsafe comes first");
-        assert_eq!(severity(1_717_986_919, "2100000000"), [Severity::Critical], "four fifths");
+        assert_eq!(
+            severity(1_600_000_000, "1600000000"),
+            [Severity::Critical],
+            "the failsafe comes first"
+        );
+        assert_eq!(
+            severity(1_717_986_919, "2100000000"),
+            [Severity::Critical],
+            "four fifths"
+        );
     }
 }

@@ -137,7 +137,7 @@ const STATES: [State; 5] = [
 /// The orders that the API knows, the default first.
 const SORTS: [(&str, &str); 3] = [
     ("impact", "Impact"),
-    ("first_seen", "Newest"),
+    ("newest", "Newest"),
     ("last_seen", "Last seen"),
 ];
 
@@ -198,10 +198,8 @@ impl FindingsPage {
         facets: &Facets,
     ) -> Self {
         let states = STATES.map(|state| (state.word(), present::capital(present::state_word(state))));
-        let states: Vec<(&'static str, &str)> = states
-            .iter()
-            .map(|(word, label)| (*word, label.as_str()))
-            .collect();
+        let known = states.iter().map(|(word, label)| (*word, label.as_str()));
+        let states: Vec<(&'static str, &str)> = known.chain([("all", "All")]).collect();
         let mut frame = Frame::new(now, Section::Findings, "Findings");
         frame.query = filter.q.clone().unwrap_or_default();
         Self {

@@ -105,6 +105,33 @@ pub fn read(text: &str) -> Vec<Block> {
     reader.blocks
 }
 
+/// Takes the first sentence off a manual that begins with a paragraph; empty where it does not.
+pub fn take_title(blocks: &mut Vec<Block>) -> String {
+    let Some(Block::Paragraph(pieces)) = blocks.first_mut() else {
+        return String::new();
+    };
+    let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+    let title = super::present::first_sentence(&whole, usize::MAX);
+    let mut taken = title.len();
+    while let Some(piece) = pieces.first_mut() {
+        if taken < piece.text.len() {
+            piece.text = piece
+                .text
+                .get(taken..)
+                .unwrap_or_default()
+                .trim_start()
+                .to_owned();
+            break;
+        }
+        taken -= piece.text.len();
+        pieces.remove(0);
+    }
+    if pieces.is_empty() {
+        blocks.remove(0);
+    }
+    title
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +149,22 @@ mod tests {
         );
         assert_eq!(blocks[3], Block::Code("SELECT 1".into()));
         assert!(read("").is_empty());
+    }
+
+    #[test]
+    fn the_first_sentence_is_taken_off() {
+        let mut blocks = read("Finds `idx_scan = 0` for weeks. It costs.\n\nMore.");
+        assert_eq!(take_title(&mut blocks), "Finds idx_scan = 0 for weeks.");
+        assert_eq!(
+            blocks[0],
+            Block::Paragraph(vec![Piece {
+                text: "It costs.".into(),
+                code: false
+            }])
+        );
+        let mut only = read("One sentence.");
+        assert_eq!(take_title(&mut only), "One sentence.");
+        assert!(only.is_empty());
+        assert_eq!(take_title(&mut read("## Heading")), "");
     }
 }

@@ -13,11 +13,13 @@ fn hidden(c: char) -> bool {
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The sign that stands for a hidden character; `None` where the character can be seen.
+/// The sign that stands for a hidden character; `None` where the character can be seen. Escapes rather than the
+/// symbols of Unicode's control pictures, which most fonts lack.
 pub fn sign(c: char) -> Option<String> {
     match c {
-        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).map(String::from),
-        '\u{7f}' => Some('\u{2421}'.to_string()),
+        '\n' => Some("\\n".to_owned()),
+        '\r' => Some("\\r".to_owned()),
+        '\t' => Some("\\t".to_owned()),
         c if hidden(c) => Some(format!("\\u{{{:x}}}", u32::from(c))),
         _ => None,
     }
@@ -75,7 +77,7 @@ pub fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
 pub fn percent(ratio: f64) -> String {
     let value = ratio * 100.0;
     match value.abs() {
-        v if v == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         v if v < 0.01 => "< 0.01 %".to_owned(),
         v if v < 1.0 => format!("{value:.2} %"),
         v if v < 10.0 => format!("{value:.1} %"),
@@ -299,7 +301,7 @@ mod tests {
     fn hidden_characters_are_seen() {
         assert_eq!(
             visible("a\u{202e}b\0\n\u{200b}\u{7f}\u{85}"),
-            "a\\u{202e}b␀␊\\u{200b}␡\\u{85}"
+            "a\\u{202e}b\\u{0}\\n\\u{200b}\\u{7f}\\u{85}"
         );
         assert_eq!(visible("Größe 表 \u{1f600} שלום"), "Größe 表 \u{1f600} שלום");
     }

@@ -79,14 +79,7 @@ impl RuleView {
     /// The rule from the text of its manual: the first sentence is the title.
     pub fn new(id: &str, manual_text: &str, thresholds: Vec<Threshold>) -> Self {
         let mut manual = manual::read(manual_text);
-        let first = match manual.first() {
-            Some(Block::Paragraph(pieces)) => pieces.iter().map(|piece| piece.text.as_str()).collect(),
-            _ => String::new(),
-        };
-        let title = present::first_sentence(&first, 200);
-        if title == first && !manual.is_empty() {
-            manual.remove(0);
-        }
+        let title = manual::take_title(&mut manual);
         Self {
             id: id.to_owned(),
             title,

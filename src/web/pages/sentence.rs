@@ -193,7 +193,11 @@ impl Headline {
         let limit = exhaustion(&open);
         let urgent = limit.as_ref().is_some_and(|(_, days)| *days < URGENT_DAYS);
         let limit = limit.map(|(text, _)| text);
-        let order = if urgent { [limit, time, disk] } else { [time, limit, disk] };
+        let order = if urgent {
+            [limit, time, disk]
+        } else {
+            [time, limit, disk]
+        };
         let mut parts: Vec<String> = order.into_iter().flatten().take(2).collect();
         if parts.is_empty() {
             parts.push(plain(&open, findings.len() - open.len()));

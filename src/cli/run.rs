@@ -1,0 +1,96 @@
+//! `pgadvisor run`: the daemon.
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{ConfigOption, Failure, configuration};
+use crate::configuration::{Configuration, Server};
+use crate::engine::{self, Signals};
+use crate::store::Store;
+use crate::web;
+
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    config: ConfigOption,
+    /// How the log is written
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+pub async fn run(options: Options) -> Result<u8, Failure> {
+    start_log(matches!(options.log_format, LogFormat::Json));
+    let mut configuration = configuration(options.config.config.as_deref())?;
+    if configuration.servers.is_empty() {
+        // without a file: the server that the libpq environment names
+        configuration.servers.push(Server {
+            name: "main".to_owned(),
+            ..Server::default()
+        });
+    }
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        tracing::info!("told to stop");
+        stopping.cancel();
+    });
+    serve(configuration, stop).await?;
+    Ok(0)
+}
+
+/// The daemon until it is told to stop. Everything that can be wrong is found before anything starts.
+pub async fn serve(configuration: Configuration, stop: CancellationToken) -> Result<(), Failure> {
+    for warning in &configuration.warnings {
+        tracing::warn!("{warning}");
+    }
+    let listen = configuration.web.listen.clone();
+    let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
+        Failure::Usage(format!(
+            "cannot listen on {listen} ([web] listen): {error}; is another pgadvisor running?"
+        ))
+    })?;
+    let store = Store::open(&configuration.store.path)?;
+    let signals = Signals::default();
+    let tasks = TaskTracker::new();
+    engine::start(&configuration, &store, &signals, &tasks, &stop)?;
+    let address = listener.local_addr().map_err(anyhow::Error::from)?;
+    tracing::info!("the dashboard is at http://{address}/");
+    web::serve(listener, configuration, store, signals, stop.clone())
+        .await
+        .map_err(anyhow::Error::from)?;
+    stop.cancel();
+    tasks.close();
+    // every task ends at its next wait; a look under way is dropped with its connection
+    let grace = std::time::Duration::from_secs(5);
+    if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not end within {} s", grace.as_secs());
+    }
+    Ok(())
+}
+
+/// Logs to standard error; RUST_LOG chooses what.
+pub fn start_log(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,pgadvisor=info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // a second start in one process (tests) keeps the first
+    let _ = if json {
+        log.json().try_init()
+    } else {
+        log.try_init()
+    };
+}

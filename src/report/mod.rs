@@ -1,0 +1,199 @@
+//! Findings for standard output: text for people, JSON and NDJSON for programs, Markdown for tickets. Everything that
+//! came from a server is made harmless for the reader that it is meant for.
+
+mod markdown;
+mod text;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::model::finding::{Finding, Links, Severity, State, Window};
+use crate::model::judgement::{Judgement, Verdict};
+use crate::model::snapshot::Snapshot;
+
+pub use markdown::markdown;
+pub use text::{Style, finding_text, text};
+
+/// What `pgadvisor check` answers: `check.schema.json`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct CheckReport {
+    pub schema_version: u32,
+    pub generated_at: DateTime<Utc>,
+    pub advisor_version: &'static str,
+    pub server: CheckedServer,
+    pub window: Option<Window>,
+    pub findings: Vec<Finding>,
+    pub skipped: Vec<SkippedRule>,
+    pub summary: Summary,
+}
+
+/// The server that was looked at.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct CheckedServer {
+    pub name: String,
+    pub version_num: i32,
+    pub system_identifier: Option<String>,
+    pub is_standby: bool,
+    pub databases: Vec<String>,
+}
+
+/// A rule that could not be judged somewhere, or could not tell of everything.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct SkippedRule {
+    pub rule: String,
+    pub database: Option<String>,
+    pub reason: String,
+    pub remedy_sql: Option<String>,
+}
+
+/// How many of each.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Summary {
+    pub critical: usize,
+    pub warning: usize,
+    pub info: usize,
+    pub skipped: usize,
+    pub rules_run: usize,
+}
+
+impl CheckReport {
+    /// The report of one judged look. Nothing is stored, so every finding is open and new.
+    pub fn new(snapshot: &Snapshot, judgement: Judgement, generated_at: DateTime<Utc>) -> Self {
+        let skipped = skipped(&judgement);
+        let evaluated = |outcome: &&crate::model::judgement::RuleOutcome| {
+            matches!(outcome.verdict, Verdict::Evaluated { .. })
+        };
+        let mut rules: Vec<&str> = judgement
+            .outcomes
+            .iter()
+            .filter(evaluated)
+            .map(|outcome| outcome.rule.as_str())
+            .collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let rules_run = rules.len();
+        let finding = |claim: crate::model::finding::Claim| Finding {
+            fingerprint: claim.fingerprint(),
+            claim,
+            state: State::Open,
+            first_seen_at: generated_at,
+            last_seen_at: generated_at,
+            acknowledged_by: None,
+            snoozed_until: None,
+            links: Links::default(),
+        };
+        let findings: Vec<Finding> = judgement.claims.into_iter().map(finding).collect();
+        let count = |severity| {
+            findings
+                .iter()
+                .filter(|finding| finding.claim.severity == severity)
+                .count()
+        };
+        let windows = findings
+            .iter()
+            .filter_map(|finding| finding.claim.evidence_window);
+        let window = windows.reduce(|a, b| Window {
+            from: a.from.min(b.from),
+            to: a.to.max(b.to),
+        });
+        let server = &snapshot.server;
+        Self {
+            schema_version: 1,
+            generated_at,
+            advisor_version: env!("CARGO_PKG_VERSION"),
+            server: CheckedServer {
+                name: server.name.clone(),
+                version_num: server.version_num,
+                system_identifier: server.system_identifier.clone(),
+                is_standby: server.is_standby,
+                databases: snapshot
+                    .databases
+                    .iter()
+                    .map(|database| database.name.clone())
+                    .collect(),
+            },
+            window,
+            summary: Summary {
+                critical: count(Severity::Critical),
+                warning: count(Severity::Warning),
+                info: count(Severity::Info),
+                skipped: skipped.len(),
+                rules_run,
+            },
+            findings,
+            skipped,
+        }
+    }
+
+    /// Whether not one rule could be judged.
+    pub fn everything_was_skipped(&self) -> bool {
+        self.summary.rules_run == 0
+    }
+
+    /// The first line of every format for people.
+    pub fn headline(&self) -> String {
+        let server = visible(&self.server.name);
+        if self.everything_was_skipped() {
+            return format!("{server}: every rule was skipped; nothing is known of this server");
+        }
+        let summary = &self.summary;
+        format!(
+            "{server}: {} critical, {} warning, {} info; {} skipped, {} rules judged",
+            summary.critical, summary.warning, summary.info, summary.skipped, summary.rules_run
+        )
+    }
+}
+
+fn skipped(judgement: &Judgement) -> Vec<SkippedRule> {
+    let told = |outcome: &crate::model::judgement::RuleOutcome| {
+        let (reason, remedy_sql) = match &outcome.verdict {
+            Verdict::Skipped { reason, remedy_sql } => (reason.clone(), remedy_sql.clone()),
+            Verdict::Evaluated {
+                untold: Some(untold), ..
+            } => (untold.clone(), None),
+            Verdict::Evaluated { .. } => return None,
+        };
+        Some(SkippedRule {
+            rule: outcome.rule.clone(),
+            database: outcome.database.clone(),
+            reason,
+            remedy_sql,
+        })
+    };
+    judgement.outcomes.iter().filter_map(told).collect()
+}
+
+/// A text from a server with control, bidirectional and invisible characters made visible, in one line.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}' | '\u{61c}');
+        match hidden {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// The same for a text of several lines, as SQL is.
+pub fn visible_lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_see_what_is_hidden() {
+        assert_eq!(visible("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
+        assert_eq!(visible_lines("a\nb\r"), "a\nb\\u{d}");
+        assert_eq!(visible("Å🦀"), "Å🦀");
+    }
+}

@@ -1,0 +1,314 @@
+//! What pages and the API both ask of the store.
+
+use std::collections::HashMap;
+
+use chrono::{TimeDelta, Utc};
+use serde::Deserialize;
+
+use super::Context;
+use super::pages::findings::{Facets, FilterView};
+use super::pages::overview::OverviewPage;
+use super::pages::rules::{RuleView, Skip, Threshold};
+use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
+use super::problem::Problem;
+use crate::judge;
+use crate::limits;
+use crate::model::finding::{Severity, State};
+use crate::model::judgement::Verdict;
+use crate::rules::{self, RuleKind};
+use crate::store::{FindingFilter, Sort, Store};
+
+/// The words of a list's address.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// info, warning or critical; several with commas
+    pub severity: Option<String>,
+    /// a rule, or a pattern as index.*
+    pub rule: Option<String>,
+    /// the server's configured name
+    pub server: Option<String>,
+    /// the database
+    pub database: Option<String>,
+    /// open, acknowledged, snoozed, resolved, false_positive, or all; several with commas
+    pub state: Option<String>,
+    /// text in title, object, rule or database
+    pub q: Option<String>,
+    /// impact, newest or last_seen
+    pub sort: Option<String>,
+    /// at most so many, up to 1000
+    pub limit: Option<String>,
+    /// where the page before ended
+    pub cursor: Option<String>,
+}
+
+const EVERY_STATE: [State; 5] = [
+    State::Open,
+    State::Acknowledged,
+    State::Snoozed,
+    State::Resolved,
+    State::FalsePositive,
+];
+
+impl ListQuery {
+    /// The filter, or what is wrong with the address.
+    pub fn filter(&self) -> Result<FindingFilter, Problem> {
+        let words = |text: &Option<String>| -> Vec<String> {
+            text.iter()
+                .flat_map(|text| text.split(','))
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let mut severities = Vec::new();
+        for word in words(&self.severity) {
+            let known = [Severity::Info, Severity::Warning, Severity::Critical];
+            let found = known.into_iter().find(|severity| severity.word() == word);
+            severities.push(
+                found.ok_or_else(|| {
+                    Problem::new(400, format!("severity={word}: info, warning or critical"))
+                })?,
+            );
+        }
+        let mut states = Vec::new();
+        for word in words(&self.state) {
+            match (
+                word.as_str(),
+                EVERY_STATE.into_iter().find(|state| state.word() == word),
+            ) {
+                ("all", _) => states.extend(EVERY_STATE),
+                (_, Some(state)) => states.push(state),
+                _ => {
+                    return Err(Problem::new(
+                        400,
+                        format!("state={word}: open, acknowledged, snoozed, resolved, false_positive or all"),
+                    ));
+                }
+            }
+        }
+        let sort = match self.sort.as_deref().unwrap_or("") {
+            "" | "impact" => Sort::Impact,
+            "newest" => Sort::Newest,
+            "last_seen" => Sort::LastSeen,
+            word => {
+                return Err(Problem::new(
+                    400,
+                    format!("sort={word}: impact, newest or last_seen"),
+                ));
+            }
+        };
+        let limit = match self.limit.as_deref().filter(|text| !text.is_empty()) {
+            None => limits::PAGE_ITEMS,
+            Some(text) => match text.parse() {
+                Ok(limit) if (1..=limits::PAGE_ITEMS_MAXIMUM).contains(&limit) => limit,
+                _ => {
+                    return Err(Problem::new(
+                        400,
+                        format!("limit={text}: 1 to {}", limits::PAGE_ITEMS_MAXIMUM),
+                    ));
+                }
+            },
+        };
+        Ok(FindingFilter {
+            severities,
+            states,
+            sort,
+            limit,
+            rule: some(&self.rule),
+            server: some(&self.server),
+            database: some(&self.database),
+            text: some(&self.q),
+            cursor: some(&self.cursor),
+        })
+    }
+
+    /// The same for the page.
+    pub fn view(&self) -> FilterView {
+        FilterView {
+            severity: self.severity.clone(),
+            rule: self.rule.clone(),
+            server: self.server.clone(),
+            database: self.database.clone(),
+            state: self.state.clone(),
+            q: self.q.clone(),
+            sort: self.sort.clone(),
+        }
+    }
+}
+
+/// Asks the store on a thread that may wait.
+pub async fn ask<T: Send + 'static>(
+    store: &Store,
+    question: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let store = store.clone();
+    match tokio::task::spawn_blocking(move || question(&store)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "a question to the store failed");
+            Err(Problem::new(
+                500,
+                "the advisor could not answer; the cause is in the log",
+            ))
+        }
+    }
+}
+
+/// The front page.
+pub fn overview(store: &Store) -> Result<OverviewPage, Problem> {
+    let now = Utc::now();
+    let findings = store.findings(&FindingFilter {
+        limit: limits::PAGE_ITEMS_MAXIMUM,
+        ..FindingFilter::default()
+    })?;
+    let servers = store.servers()?;
+    let day = now - TimeDelta::hours(24);
+    let mut loads = Vec::new();
+    for server in &servers {
+        loads.push((server.name.clone(), store.load(&server.name, day)?));
+    }
+    let events = store.events_since(day, limits::PAGE_ITEMS)?;
+    Ok(OverviewPage::build(
+        now,
+        &findings.items,
+        &servers,
+        &loads,
+        &events,
+        &store.gaps()?,
+    ))
+}
+
+/// What the list of findings can be narrowed to.
+pub fn facets(store: &Store) -> Result<Facets, Problem> {
+    let mut facets = Facets::default();
+    let mut add = |list: fn(&mut Facets) -> &mut Vec<(String, usize)>, name: &str, count: u64| {
+        let list = list(&mut facets);
+        match list.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += count as usize,
+            None => list.push((name.to_owned(), count as usize)),
+        }
+    };
+    for row in store
+        .counts()?
+        .iter()
+        .filter(|row| matches!(row.state, State::Open | State::Acknowledged))
+    {
+        add(|facets| &mut facets.rules, &row.rule, row.count);
+        add(|facets| &mut facets.servers, &row.server, row.count);
+    }
+    for server in store.servers()? {
+        for database in server.databases {
+            add(|facets| &mut facets.databases, &database, 0);
+        }
+    }
+    Ok(facets)
+}
+
+/// All rules, with what became of them.
+pub fn rule_views(context: &Context, store: &Store) -> Result<Vec<RuleView>, Problem> {
+    let mut open: HashMap<String, usize> = HashMap::new();
+    for row in store
+        .counts()?
+        .iter()
+        .filter(|row| matches!(row.state, State::Open | State::Acknowledged))
+    {
+        *open.entry(row.rule.clone()).or_default() += row.count as usize;
+    }
+    let outcomes = store.rule_outcomes()?;
+    let settings = crate::engine::rule_settings(&context.configuration);
+    let view = |rule: &RuleKind| {
+        let mut view = RuleView::new(rule.id, &rule.manual(), thresholds(context, rule, &settings));
+        view.fired = open.get(rule.id).copied().unwrap_or(0);
+        for (server, outcome) in outcomes.iter().filter(|(_, outcome)| outcome.rule == rule.id) {
+            match &outcome.verdict {
+                Verdict::Evaluated { .. } => view.evaluated += 1,
+                Verdict::Skipped { reason, remedy_sql } => view.skipped.push(Skip {
+                    server: server.clone(),
+                    database: outcome.database.clone(),
+                    reason: reason.clone(),
+                    remedy_sql: remedy_sql.clone(),
+                }),
+            }
+        }
+        view
+    };
+    Ok(rules::all().iter().map(view).collect())
+}
+
+fn thresholds(context: &Context, rule: &RuleKind, settings: &judge::Settings) -> Vec<Threshold> {
+    let chosen = judge::settings_of(settings, rule);
+    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let from = |name: &str| {
+        let key = format!("rules.{}.{name}", rule.id);
+        context
+            .configuration
+            .origins
+            .get(&key)
+            .map_or("default".to_owned(), |line| format!("configuration, line {line}"))
+    };
+    let own = rule
+        .thresholds()
+        .into_iter()
+        .map(|(name, description, default)| Threshold {
+            in_force: plain(&chosen.thresholds[&name]),
+            default: plain(&default),
+            from: from(&name),
+            description,
+            name,
+        });
+    let common = [
+        (
+            "hold",
+            "How long the evidence must last before a finding opens.",
+            rule.hold,
+            chosen.hold,
+        ),
+        (
+            "clear",
+            "How long it must be gone before a finding resolves.",
+            rule.clear,
+            chosen.clear,
+        ),
+    ];
+    let common = common.map(|(name, description, default, in_force)| Threshold {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        default: default.to_string(),
+        in_force: in_force.to_string(),
+        from: from(name),
+    });
+    own.chain(common).collect()
+}
+
+/// The advisor's own state.
+pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
+    let findings = store.counts()?.iter().map(|row| row.count).sum();
+    let limits = limits::table().into_iter().map(|(name, value, why)| Limit {
+        name: name.to_owned(),
+        value,
+        why: why.to_owned(),
+    });
+    let now = Utc::now();
+    let mut audit = store.events_since(now - TimeDelta::days(30), limits::PAGE_ITEMS_MAXIMUM)?;
+    audit.retain(|event| event.actor.is_some());
+    audit.truncate(50);
+    let facts = StatusFacts {
+        advisor: Advisor {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: Some(context.started_at),
+            store_path: context.configuration.store.path.display().to_string(),
+            store_bytes: store.size_bytes()? as f64,
+            findings,
+            budget_ratio: context.configuration.budget.own_cost_ratio,
+        },
+        servers: store.servers()?,
+        looks: store.looks()?,
+        gaps: store.gaps()?,
+        connections: Vec::new(),
+        limits: limits.collect(),
+        audit,
+    };
+    Ok(StatusPage::build(now, facts))
+}

@@ -1,0 +1,166 @@
+//! The dashboard and the API, on loopback. It only reads the store, but for the commands that people hand in.
+
+mod access;
+mod api;
+mod ask;
+mod assets;
+mod dashboard;
+mod metrics;
+pub mod pages;
+mod problem;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt};
+use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::configuration::Configuration;
+use crate::engine::Signals;
+use crate::limits;
+use crate::store::Store;
+
+/// A page as it was made: at which revision, when, and its text.
+type MadePage = (u64, Instant, axum::body::Bytes);
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct Context {
+    store: Store,
+    configuration: Arc<Configuration>,
+    signals: Signals,
+    /// The token of this process's forms.
+    csrf: Arc<str>,
+    /// The path under which a reverse proxy serves us, without a slash at its end.
+    base: Arc<str>,
+    started_at: DateTime<Utc>,
+    /// Pages as they were made a moment ago, by address: many readers of one page cost as much as one.
+    made: Arc<Mutex<HashMap<String, MadePage>>>,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    configuration: Configuration,
+    store: Store,
+    signals: Signals,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let app = router(configuration, store, signals, stop.clone());
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
+}
+
+/// Every route with what guards it.
+pub fn router(
+    configuration: Configuration,
+    store: Store,
+    signals: Signals,
+    stop: CancellationToken,
+) -> Router {
+    let seed = format!("{:?} {} {:?}", Instant::now(), std::process::id(), Utc::now());
+    let base = configuration
+        .web
+        .public_url
+        .as_deref()
+        .map(access::path_of)
+        .unwrap_or_default();
+    let context = Context {
+        store,
+        csrf: blake3::hash(seed.as_bytes()).to_hex()[..32].into(),
+        base: base.into(),
+        configuration: Arc::new(configuration),
+        signals,
+        started_at: Utc::now(),
+        made: Arc::default(),
+    };
+    let (api, description) = api::routes();
+    let fixed = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let pages = Router::new()
+        .route("/", get(dashboard::overview))
+        .route("/findings", get(dashboard::findings))
+        .route("/findings/acknowledge", post(dashboard::acknowledge_many))
+        .route("/findings/{fingerprint}", get(dashboard::finding))
+        .route("/findings/{fingerprint}/{action}", post(dashboard::act))
+        .route("/rules", get(dashboard::rules))
+        .route("/rules/{id}", get(dashboard::rule))
+        .route("/status", get(dashboard::status))
+        .route("/assets/{name}", get(assets::asset))
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route(
+            "/api/v1/openapi.json",
+            get(move || async move { axum::Json(description) }),
+        )
+        .fallback(dashboard::not_found);
+    let bounded = pages
+        .merge(api)
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            limits::REQUEST_TIMEOUT,
+        ))
+        .layer(CompressionLayer::new());
+    bounded
+        // events are neither compressed nor timed: they last as long as the page
+        .route("/events", get(move |state| events(state, stop)))
+        .layer(RequestBodyLimitLayer::new(limits::REQUEST_BYTES))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), access::guard))
+        .layer(fixed(
+            "content-security-policy",
+            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
+        ))
+        .layer(fixed("x-content-type-options", "nosniff"))
+        .layer(fixed("referrer-policy", "same-origin"))
+        .layer(fixed("cache-control", "no-store"))
+        .layer(CatchPanicLayer::new())
+        .with_state(context)
+}
+
+/// Whether at least one server is polled.
+async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
+    match context.signals.ready.load(std::sync::atomic::Ordering::Relaxed) {
+        true => (StatusCode::OK, "ready\n"),
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no server has been looked at yet\n",
+        ),
+    }
+}
+
+/// A nudge whenever there is something new; the page fetches itself again.
+async fn events(
+    State(context): State<Context>,
+    stop: CancellationToken,
+) -> (
+    [(HeaderName, &'static str); 1],
+    Sse<impl Stream<Item = Result<Event, Infallible>>>,
+) {
+    let changes = WatchStream::from_changes(context.signals.revision.clone())
+        .map(|revision| Ok(Event::default().data(revision.to_string())))
+        .take_until(async move { stop.cancelled().await });
+    (
+        [(header::HeaderName::from_static("x-accel-buffering"), "no")],
+        Sse::new(changes).keep_alive(KeepAlive::default()),
+    )
+}
