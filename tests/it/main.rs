@@ -1,2 +1,9 @@
-#[test]
-fn a() {}
+//! Tests on real servers. Everything is one binary, so that it links once.
+
+mod command_line;
+mod daemon;
+mod dashboard;
+mod harness;
+mod invariants;
+mod queries;
+mod scenarios;

@@ -1,0 +1,274 @@
+//! Disposable PostgreSQL servers: initdb once per version into a template, a copy for each test, a unix socket, no fsync.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Client, NoTls};
+
+/// Every version that the advisor knows.
+pub const ALL: [u32; 5] = [14, 15, 16, 17, 18];
+
+/// Where the servers are; `./setup.sh test` puts them there.
+pub fn servers() -> PathBuf {
+    std::env::var_os("PGADVISOR_SERVERS")
+        .map_or_else(|| PathBuf::from("/var/cache/pgadvisor/servers"), PathBuf::from)
+}
+
+/// The oldest, Debian's and the newest; with PGADVISOR_ALL_VERSIONS every one. A version that is missing is told.
+pub fn some_versions() -> Vec<u32> {
+    let all = std::env::var_os("PGADVISOR_ALL_VERSIONS").is_some();
+    present(if all { &ALL } else { &[14, 15, 18] })
+}
+
+/// Those of a list that are there. More missing than CI expects is a failure, not a silent pass.
+pub fn present(wanted: &[u32]) -> Vec<u32> {
+    let there: Vec<u32> = wanted
+        .iter()
+        .copied()
+        .filter(|version| servers().join(version.to_string()).join("bin/postgres").exists())
+        .collect();
+    let missing = wanted.len() - there.len();
+    let expected: usize = std::env::var("PGADVISOR_EXPECTED_MISSING")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    assert!(
+        missing <= expected,
+        "{missing} server versions of {wanted:?} are missing in {}: run ./setup.sh test",
+        servers().display()
+    );
+    there
+}
+
+/// The user and group that run the servers: PostgreSQL refuses root.
+fn runner() -> Option<(u32, u32)> {
+    // the owner of a file of ours is our own user
+    let probe = tempfile::tempfile().unwrap();
+    let uid = std::os::unix::fs::MetadataExt::uid(&probe.metadata().unwrap());
+    if uid != 0 {
+        return None;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let line = |name: &str| {
+        passwd
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")))
+            .map(str::to_owned)
+    };
+    let line = line("postgres")
+        .or_else(|| line("nobody"))
+        .expect("a user to run PostgreSQL as");
+    let field = |at: usize| line.split(':').nth(at).unwrap().parse().unwrap();
+    Some((field(2), field(3)))
+}
+
+fn as_runner(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if let Some((uid, gid)) = runner() {
+        command.uid(uid).gid(gid);
+    }
+    command.current_dir("/").env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// An initialised data directory of a version, made once for all test processes.
+fn template(version: u32) -> PathBuf {
+    let root = std::env::temp_dir().join("pgadvisor-test-templates");
+    fs::create_dir_all(&root).unwrap();
+    let _ = fs::set_permissions(&root, fs::Permissions::from_mode(0o777));
+    let lock = File::create(root.join(format!("{version}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let data = root.join(version.to_string());
+    if !data.join("ready").exists() {
+        let _ = fs::remove_dir_all(&data);
+        let output = as_runner(&servers().join(format!("{version}/bin/initdb")))
+            .args([
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+                "--locale=C.UTF-8",
+                "-D",
+            ])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        fs::write(data.join("ready"), "").unwrap();
+    }
+    data
+}
+
+/// One running server, ended and removed when it is dropped.
+pub struct Cluster {
+    pub version: u32,
+    folder: tempfile::TempDir,
+    process: Option<Child>,
+}
+
+impl Cluster {
+    /// A fresh server with pg_stat_statements.
+    pub async fn start(version: u32) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("pgadvisor-it-")
+            .tempdir()
+            .unwrap();
+        let data = folder.path().join("data");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(template(version))
+            .arg(&data)
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        if let Some((uid, gid)) = runner() {
+            chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut cluster = Self {
+            version,
+            folder,
+            process: None,
+        };
+        cluster.run();
+        cluster.ready().await;
+        cluster
+            .sql("postgres", "CREATE EXTENSION pg_stat_statements")
+            .await;
+        cluster
+    }
+
+    /// Starts the server process.
+    pub fn run(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .unwrap();
+        let settings = [
+            "listen_addresses=",
+            "fsync=off",
+            "shared_buffers=16MB",
+            "shared_preload_libraries=pg_stat_statements",
+            "max_connections=50",
+            "autovacuum_naptime=1d",
+            "max_prepared_transactions=5",
+            "wal_level=logical",
+        ];
+        let mut command = as_runner(&servers().join(format!("{}/bin/postgres", self.version)));
+        command
+            .arg("-D")
+            .arg(self.folder.path().join("data"))
+            .arg("-k")
+            .arg(self.folder.path());
+        settings.iter().for_each(|setting| {
+            command.args(["-c", setting]);
+        });
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.process = Some(command.spawn().unwrap());
+    }
+
+    /// Waits until it takes connections.
+    pub async fn ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.try_connect("postgres", "postgres").await.is_err() {
+            assert!(
+                Instant::now() < deadline,
+                "the server did not start:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What the server logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Sends a signal to the postmaster and waits for its end: INT stops fast, QUIT crashes.
+    pub fn stop(&mut self, signal: &str) {
+        if let Some(mut process) = self.process.take() {
+            let _ = Command::new("kill")
+                .args([&format!("-{signal}"), &process.id().to_string()])
+                .status();
+            let _ = process.wait();
+        }
+    }
+
+    /// key=value connection settings.
+    pub fn dsn(&self, user: &str, database: &str) -> String {
+        format!(
+            "host={} port=5432 user={user} dbname={database}",
+            self.folder.path().display()
+        )
+    }
+
+    pub async fn try_connect(&self, user: &str, database: &str) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = tokio_postgres::connect(&self.dsn(user, database), NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    pub async fn connect(&self, database: &str) -> Client {
+        self.try_connect("postgres", database).await.unwrap()
+    }
+
+    /// Runs SQL as the superuser.
+    pub async fn sql(&self, database: &str, sql: &str) {
+        self.connect(database)
+            .await
+            .batch_execute(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// One number.
+    pub async fn number(&self, database: &str, sql: &str) -> i64 {
+        self.connect(database)
+            .await
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get(0)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop("QUIT");
+    }
+}
+
+/// Waits for a condition, and says what it waited for when it does not come.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The program as it was built.
+pub fn pgadvisor() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgadvisor"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name);
+    }
+    command.current_dir(std::env::temp_dir()).env("NO_COLOR", "1");
+    command
+}

@@ -1,0 +1,162 @@
+//! What must be true of the source itself.
+
+use std::path::{Path, PathBuf};
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => open.push(path),
+                false if path.extension().is_some_and(|end| end == extension) => found.push(path),
+                false => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn source() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let name = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+    files("src", "rs")
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// The part of a file before its tests.
+fn body(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+#[test]
+fn arrows_run_one_way() {
+    // room → what it may not know
+    let forbidden = [
+        (
+            "model",
+            vec![
+                "postgres", "collect", "observe", "rules", "judge", "store", "engine", "web", "cli", "report",
+            ],
+        ),
+        (
+            "sql",
+            vec![
+                "postgres", "collect", "observe", "rules", "judge", "store", "engine", "web", "cli",
+            ],
+        ),
+        (
+            "observe",
+            vec![
+                "postgres", "collect", "rules", "judge", "store", "engine", "web", "cli",
+            ],
+        ),
+        (
+            "rules",
+            vec!["postgres", "collect", "judge", "store", "engine", "web", "cli"],
+        ),
+        (
+            "judge",
+            vec!["postgres", "collect", "store", "engine", "web", "cli"],
+        ),
+        (
+            "postgres",
+            vec![
+                "collect", "observe", "rules", "judge", "store", "engine", "web", "cli",
+            ],
+        ),
+        (
+            "collect",
+            vec!["observe", "rules", "judge", "store", "engine", "web", "cli"],
+        ),
+        (
+            "store",
+            vec![
+                "postgres", "collect", "observe", "rules", "judge", "engine", "web", "cli",
+            ],
+        ),
+        (
+            "report",
+            vec![
+                "postgres", "collect", "observe", "rules", "judge", "store", "engine", "web", "cli",
+            ],
+        ),
+        ("engine", vec!["web", "cli"]),
+        ("web", vec!["cli", "collect", "observe"]),
+    ];
+    for (name, text) in source() {
+        for (room, others) in &forbidden {
+            if name.starts_with(&format!("{room}/")) || name == format!("{room}.rs") {
+                for other in others {
+                    assert!(
+                        !body(&text).contains(&format!("crate::{other}::")),
+                        "{name} knows {other}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_clock_is_read_only_at_the_edges() {
+    for (name, text) in source() {
+        let pure = ["model/", "sql/", "observe/", "rules/", "judge/", "store/"];
+        if pure.iter().any(|room| name.starts_with(room)) {
+            for clock in ["Utc::now(", "SystemTime::now(", "tokio::"] {
+                assert!(!body(&text).contains(clock), "{name} uses {clock}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_query_says_what_it_is_and_is_used() {
+    let queries = source().into_iter().map(|(_, text)| text).collect::<String>();
+    for path in files("queries", "sql") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(queries.contains(&name), "{name} is used nowhere");
+        if !path.to_string_lossy().contains("/store/") {
+            assert!(
+                text.starts_with("-- ") && text.contains("privilege:") && text.contains("cost:"),
+                "{name} has no header"
+            );
+            assert!(
+                text.contains("/* pgadvisor */") && !text.contains("SELECT *"),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_are_about_one_thing() {
+    for (name, text) in source() {
+        let lines = body(&text).lines().count();
+        // the one file that is longer: libpq's connection settings, without a library to build on
+        assert!(
+            lines <= 600 || name == "postgres/conninfo.rs",
+            "{name} has {lines} lines"
+        );
+        for word in ["util", "common", "helpers", "manager"] {
+            assert!(!name.split(['/', '.']).any(|part| part == word), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_registry_holds_every_rule_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rules");
+    for path in files("src/rules", "rs") {
+        let inside = path.strip_prefix(&root).unwrap();
+        if inside.components().count() == 2 {
+            let id = inside.with_extension("").to_string_lossy().replace('/', ".");
+            assert!(pgadvisor::rules::find(&id).is_some(), "{id}: run ./generate.sh");
+        }
+    }
+}

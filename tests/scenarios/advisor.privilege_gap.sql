@@ -1,0 +1,5 @@
+-- the superuser lacks nothing
+-- expect nothing
+-- the same server through a login that is a member of nothing
+-- login stranger
+-- expect advisor.privilege_gap on stranger

@@ -1,0 +1,5 @@
+-- a young server is far from it
+-- expect nothing
+-- set info_excess_share = -1.0
+-- every database is older than nothing at all, template0 among them
+-- expect vacuum.xid_wraparound on template0
