@@ -2,6 +2,7 @@
 pub mod cli;
 pub mod collect;
 pub mod configuration;
+pub mod demo;
 pub mod engine;
 pub mod judge;
 pub mod limits;
