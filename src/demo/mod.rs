@@ -97,7 +97,7 @@ pub async fn load(server: &Disposable) -> Result<(), DemoError> {
         let _ = session.batch_execute(&flaw).await;
     }
     session
-        .batch_execute("SELECT pg_stat_reset(), pg_stat_statements_reset()")
+        .batch_execute("SELECT pg_stat_statements_reset()")
         .await
         .map_err(sql("resetting statistics"))?;
     Ok(())

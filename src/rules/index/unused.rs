@@ -166,14 +166,15 @@ impl Unused {
     ) -> Claim {
         let now = place.observation.now;
         let days = (now - idle.since).num_days();
+        let idle_for = crate::model::unit::seconds_for_people((now - idle.since).num_seconds() as f64);
         let warning = facts.size_bytes >= self.warning_size.bytes as f64;
         let (mut guards, unchecked) = guards(place, idle, now);
         guards.extend(unchecked.iter().map(|what| format!("not checked: {what}")));
         let (schema, name) = (facts.schema.clone(), facts.name.clone());
         Claim {
-            title: format!("{schema}.{name} has not been used for {days} days"),
+            title: format!("{schema}.{name} has not been used for {idle_for}"),
             explanation: format!(
-                "No query has scanned this index of {}.{} for {days} days. It takes {} and is written to by every \
+                "No query has scanned this index of {}.{} for {idle_for}. It takes {} and is written to by every \
                  insert. It enforces nothing and supports no foreign key alone.",
                 table.schema,
                 table.name,
