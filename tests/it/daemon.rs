@@ -1,1 +1,265 @@
+//! The daemon as a process: what it lives through, and what it remembers.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::dashboard::get;
+use crate::harness::{Cluster, eventually, pgadvisor};
+
+/// A running daemon with a store of its own.
+pub struct Daemon {
+    pub address: String,
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Daemon {
+    /// Starts it on a server, with further configuration.
+    pub fn start(dsn: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[web]\nlisten = \"127.0.0.1:0\"\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
+             catalog_every = \"1 s\"\n{more}\n"
+        );
+        std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        let (process, address) = Self::launch(folder.path());
+        Self {
+            address,
+            folder,
+            process,
+        }
+    }
+
+    fn launch(folder: &std::path::Path) -> (Child, String) {
+        let config = folder.join("config.toml");
+        let mut process = pgadvisor()
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| Some(line.split_once("http://")?.1.trim_end_matches('/').to_owned()))
+            .expect("the address in the log");
+        // somebody has to read the log, or the daemon would wait for a place to write
+        std::thread::spawn(move || lines.for_each(drop));
+        (process, address)
+    }
+
+    /// Sends a signal and waits for the end; gives the exit code.
+    pub fn stop(&mut self, signal: &str) -> Option<i32> {
+        let _ = Command::new("kill")
+            .args([&format!("-{signal}"), &self.process.id().to_string()])
+            .status();
+        self.process.wait().unwrap().code()
+    }
+
+    /// Starts it again on the same store.
+    pub fn again(&mut self) {
+        (self.process, self.address) = Self::launch(self.folder.path());
+    }
+
+    fn findings(&self, query: &str) -> Vec<serde_json::Value> {
+        get(&self.address, &format!("/api/v1/findings{query}")).json()["items"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// Whether there is an open finding of that rule.
+    fn has(&self, rule: &str) -> bool {
+        self.findings("").iter().any(|finding| finding["rule"] == rule)
+    }
+
+    fn unreachable(&self) -> bool {
+        get(&self.address, "/api/v1/status").json()["servers"][0]["unreachable"].is_string()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const DUPLICATE: &str =
+    "CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX i1 ON t (b); CREATE INDEX i2 ON t (b)";
+
+#[tokio::test]
+async fn findings_outlive_kill_and_stop_and_resolve_by_themselves() {
+    let cluster = Cluster::start(15).await;
+    cluster.sql("postgres", DUPLICATE).await;
+    let clear = "[rules.index.duplicate]\nclear = \"1 s\"";
+    let mut daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), clear);
+    eventually("the finding", || async { daemon.has("index.duplicate") }).await;
+    let before = daemon.findings("")[0].clone();
+    daemon.stop("KILL");
+    daemon.again();
+    let after = daemon.findings("");
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0]["fingerprint"], before["fingerprint"]);
+    assert_eq!(after[0]["first_seen_at"], before["first_seen_at"]);
+    let second = pgadvisor()
+        .arg("run")
+        .arg("--config")
+        .arg(daemon.folder.path().join("config.toml"))
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(2), "two advisors on one store");
+    cluster.sql("postgres", "DROP INDEX i2").await;
+    eventually("resolved by itself", || async { !daemon.has("index.duplicate") }).await;
+    cluster.sql("postgres", "CREATE INDEX i2 ON t (b)").await;
+    eventually("reopened", || async { daemon.has("index.duplicate") }).await;
+    assert_eq!(daemon.findings("")[0]["fingerprint"], before["fingerprint"]);
+    let feed = get(&daemon.address, "/api/v1/events").json();
+    let kinds: Vec<&str> = feed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["finding.opened", "finding.resolved", "finding.reopened"],
+        "nothing twice"
+    );
+    assert_eq!(daemon.stop("TERM"), Some(0));
+}
+
+#[tokio::test]
+async fn the_server_restarts_crashes_and_goes_away() {
+    let mut cluster = Cluster::start(18).await;
+    cluster.sql("postgres", DUPLICATE).await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    eventually("the finding", || async { daemon.has("index.duplicate") }).await;
+    for signal in ["INT", "QUIT"] {
+        cluster.stop(signal);
+        eventually("it is seen to be away", || async { daemon.unreachable() }).await;
+        assert!(
+            daemon.has("index.duplicate"),
+            "what cannot be seen is not resolved"
+        );
+        assert_eq!(get(&daemon.address, "/healthz").status, 200);
+        cluster.run();
+        cluster.ready().await;
+        eventually("it is seen again", || async { !daemon.unreachable() }).await;
+    }
+    cluster
+        .sql("postgres", "SELECT pg_stat_reset(), pg_stat_statements_reset()")
+        .await;
+    let seen = || get(&daemon.address, "/api/v1/status").json()["servers"][0]["last_seen_at"].to_string();
+    let before = seen();
+    eventually("the next look", || async { seen() != before }).await;
+    assert!(daemon.has("index.duplicate") && !daemon.unreachable());
+}
+
+#[tokio::test]
+async fn a_locked_table_dropped_tables_and_refused_logins_lose_no_look() {
+    let cluster = Cluster::start(15).await;
+    cluster.sql("postgres", DUPLICATE).await;
+    cluster
+        .sql(
+            "postgres",
+            "CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher",
+        )
+        .await;
+    let holder = cluster.connect("postgres").await;
+    holder
+        .batch_execute("BEGIN; CREATE TABLE u (a int); LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    cluster
+        .sql(
+            "postgres",
+            "CREATE TABLE v (a int); CREATE INDEX v1 ON v (a); CREATE INDEX v2 ON v (a)",
+        )
+        .await;
+    let daemon = Daemon::start(&cluster.dsn("watcher", "postgres"), "");
+    let open = || {
+        daemon
+            .findings("")
+            .iter()
+            .map(|finding| finding["object"]["name"].to_string())
+            .collect::<Vec<_>>()
+    };
+    eventually("the table that is not locked", || async {
+        open().contains(&"\"v2\"".to_owned())
+    })
+    .await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    eventually("the table that was locked", || async {
+        open().contains(&"\"i2\"".to_owned())
+    })
+    .await;
+    let dropping = cluster.connect("postgres").await;
+    for number in 0..30 {
+        let sql = format!("CREATE TABLE d{number} (a int PRIMARY KEY); DROP TABLE d{number}");
+        dropping.batch_execute(&sql).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!daemon.unreachable());
+    cluster
+        .sql(
+            "postgres",
+            "ALTER ROLE watcher NOLOGIN;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'",
+        )
+        .await;
+    eventually("the refusal is told", || async {
+        let why = get(&daemon.address, "/api/v1/status").json()["servers"][0]["unreachable"].to_string();
+        why.contains("not permitted to log in")
+    })
+    .await;
+    cluster.sql("postgres", "ALTER ROLE watcher LOGIN").await;
+    eventually("it is seen again", || async { !daemon.unreachable() }).await;
+}
+
+#[tokio::test]
+async fn a_statement_with_invalid_bytes_costs_its_text_and_nothing_else() {
+    let cluster = Cluster::start(15).await;
+    cluster
+        .sql(
+            "postgres",
+            "CREATE DATABASE latin TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+        )
+        .await;
+    // the driver only speaks UTF-8: the bytes are made inside the server
+    cluster
+        .sql(
+            "latin",
+            "DO $$ BEGIN EXECUTE convert_from('\\x53454c4543542027e527', 'SQL_ASCII'); END $$",
+        )
+        .await;
+    cluster.sql("postgres", DUPLICATE).await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    eventually("the finding", || async { daemon.has("index.duplicate") }).await;
+    assert!(!daemon.unreachable());
+}
+
+#[tokio::test]
+async fn without_pg_stat_statements_the_rest_is_judged() {
+    let cluster = Cluster::start(14).await;
+    cluster.sql("postgres", "DROP EXTENSION pg_stat_statements").await;
+    cluster.sql("postgres", DUPLICATE).await;
+    let output = pgadvisor()
+        .args(["check", &cluster.dsn("postgres", "postgres"), "--format", "json"])
+        .output()
+        .unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["findings"][0]["rule"], "index.duplicate");
+    let skipped = answer["skipped"].as_array().unwrap();
+    let query = skipped
+        .iter()
+        .find(|skipped| skipped["rule"] == "query.slow_mean")
+        .unwrap();
+    assert_eq!(
+        query["remedy_sql"],
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
+    );
+}
