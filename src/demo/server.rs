@@ -62,6 +62,14 @@ impl Disposable {
     /// # Errors
     /// If no PostgreSQL is installed, or it does not start.
     pub async fn start() -> Result<Self, DemoError> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further settings, as `name=value`.
+    ///
+    /// # Errors
+    /// If no PostgreSQL is installed, or it does not start.
+    pub async fn start_with(more: &[&str]) -> Result<Self, DemoError> {
         let programs = server_folder()?;
         let folder = std::env::temp_dir().join(format!("pgadvisor-demo-{}", std::process::id()));
         fs::create_dir(&folder).map_err(system(format!("creating {}", folder.display())))?;
@@ -115,6 +123,9 @@ impl Disposable {
             "track_io_timing=on",
             "unix_socket_permissions=0700",
         ] {
+            process.args(["-c", setting]);
+        }
+        for setting in more {
             process.args(["-c", setting]);
         }
         if runner.is_none() {

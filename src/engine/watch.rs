@@ -129,6 +129,7 @@ impl Watch {
                 load_sessions: self.observer.load_sessions,
             },
             usage: self.observer.usages.take_changed(),
+            gone: self.observer.usages.take_gone(),
             snapshot: seen.snapshot,
         };
         let store = self.store.clone();
@@ -221,6 +222,14 @@ fn remembered(usage: IndexUsage) -> (IndexName, Usage) {
     (name, known)
 }
 
+fn key(name: IndexName) -> IndexKey {
+    IndexKey {
+        database: name.database,
+        schema: name.schema,
+        name: name.name,
+    }
+}
+
 /// What one turn leaves behind.
 struct Record {
     looks: Vec<Look>,
@@ -228,6 +237,7 @@ struct Record {
     status: ServerStatus,
     load: LoadPoint,
     usage: Vec<(IndexName, Usage)>,
+    gone: Vec<IndexName>,
     snapshot: Snapshot,
 }
 
@@ -239,11 +249,7 @@ impl Record {
             .usage
             .into_iter()
             .map(|(name, usage)| IndexUsage {
-                key: IndexKey {
-                    database: name.database,
-                    schema: name.schema,
-                    name: name.name,
-                },
+                key: key(name),
                 oid: usage.oid,
                 scans: usage.scans,
                 first_seen_at: usage.first_seen_at,
@@ -252,7 +258,8 @@ impl Record {
             })
             .collect();
         // what was seen of indexes goes first: a finding never rests on what a crash could lose
-        store.save_index_usage(server, &usage, &[])?;
+        let gone: Vec<IndexKey> = self.gone.into_iter().map(key).collect();
+        store.save_index_usage(server, &usage, &gone)?;
         let events = store.record(server, now, &self.judgement)?;
         store.record_gaps(server, &self.snapshot.gaps)?;
         for look in &self.looks {

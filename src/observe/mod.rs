@@ -95,6 +95,7 @@ impl Observer {
 
     fn database(&mut self, snapshot: &Snapshot, database: &DatabaseSnapshot) -> DatabaseObservation {
         let counters_since = counters_since(&snapshot.server, &database.name);
+        self.usages.forget_gone(&database.name, &database.catalog);
         let tables = database
             .tables
             .iter()

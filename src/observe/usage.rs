@@ -1,11 +1,12 @@
 //! Since when an index is idle, over resets, restarts and crashes of either side: a few bytes an index, kept in the store
 //! by whoever runs the observer. Names are the key; an OID that changes under a name means another index.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::snapshot::{IndexCounters, IndexFacts};
+use crate::model::snapshot::{Catalog, IndexCounters, IndexFacts};
 
 /// An index by its names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +36,10 @@ pub struct Usages {
     known: HashMap<IndexName, Usage>,
     /// Names whose memory changed enough to be written down.
     changed: HashMap<IndexName, Usage>,
+    /// Names that are gone since this was last asked.
+    gone: Vec<IndexName>,
+    /// The names of each database as they were last compared with what is known.
+    compared: HashMap<String, Arc<Catalog>>,
     last_look_at: Option<DateTime<Utc>>,
     clock_is_distrusted: bool,
 }
@@ -68,6 +73,37 @@ impl Usages {
     /// What must be written down since this was last asked.
     pub fn take_changed(&mut self) -> Vec<(IndexName, Usage)> {
         std::mem::take(&mut self.changed).into_iter().collect()
+    }
+
+    /// Forgets the indexes of a database that its catalog no longer has. Costs nothing while the catalog is the same.
+    pub(super) fn forget_gone(&mut self, database: &str, catalog: &Arc<Catalog>) {
+        if self
+            .compared
+            .get(database)
+            .is_some_and(|compared| Arc::ptr_eq(compared, catalog))
+        {
+            return;
+        }
+        self.compared.insert(database.to_owned(), catalog.clone());
+        let there: HashSet<(&str, &str)> = catalog
+            .indexes
+            .values()
+            .map(|facts| (facts.schema.as_str(), facts.name.as_str()))
+            .collect();
+        let is_gone = |name: &IndexName| {
+            name.database == database && !there.contains(&(name.schema.as_str(), name.name.as_str()))
+        };
+        let gone: Vec<IndexName> = self.known.keys().filter(|name| is_gone(name)).cloned().collect();
+        for name in gone {
+            self.known.remove(&name);
+            self.changed.remove(&name);
+            self.gone.push(name);
+        }
+    }
+
+    /// What is no longer to be remembered since this was last asked.
+    pub fn take_gone(&mut self) -> Vec<IndexName> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Takes in one counter, and tells since when the index is known to be idle.
@@ -207,6 +243,20 @@ mod tests {
         let mut usages = Usages::default();
         look(&mut usages, 0, 1, 0, -9);
         assert_eq!(look(&mut usages, 50, 2, 0, -9), time(50));
+    }
+
+    #[test]
+    fn dropped_indexes_are_forgotten_once() {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 0, -9);
+        usages.forget_gone("other", &Arc::default());
+        assert_eq!(usages.take_gone(), []);
+        usages.forget_gone("d", &Arc::default());
+        let gone: Vec<String> = usages.take_gone().into_iter().map(|name| name.name).collect();
+        assert_eq!(
+            (gone, usages.take_gone(), usages.take_changed()),
+            (vec!["i".to_owned()], vec![], vec![])
+        );
     }
 
     proptest! {

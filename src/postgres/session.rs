@@ -1,6 +1,9 @@
 //! Guarded sessions. An [`Observe`] session reads statistics and catalogs and can do nothing else: start-up options that
 //! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
@@ -9,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 
-use super::conninfo::{ConnInfo, Host, SslMode};
+use super::conninfo::{ConnInfo, Endpoint, Host, Password, SslMode};
 use super::tls;
 use crate::limits;
 use crate::model::remedy::quote_identifier;
@@ -112,6 +115,9 @@ impl Identifier {
 pub struct Server {
     conninfo: ConnInfo,
     home: Pool,
+    /// Set while a statement of the session at home is under way: if it is still set when the session is asked for
+    /// again, the look before was given up, and the session is not used again.
+    home_awaits_answer: Arc<AtomicBool>,
 }
 
 /// A guarded read-only session for statistics and catalogs.
@@ -120,6 +126,8 @@ pub struct Observe {
     target: String,
     /// Seconds that the server spent for us, as we saw it.
     spent: std::sync::Mutex<Duration>,
+    /// A statement was sent and its answer has not come: what is in the pipe belongs to nobody else.
+    awaits_answer: Arc<AtomicBool>,
 }
 
 /// A pooled client, or one of its own for a visit to another database.
@@ -144,18 +152,26 @@ fn start_up_options() -> String {
 
 fn driver_config(conninfo: &ConnInfo) -> Config {
     let mut config = Config::new();
-    for endpoint in &conninfo.endpoints {
+    // a password of the password file belongs to one host, and is not shown to another
+    let same_password = |endpoint: &&Endpoint| {
+        let password = conninfo.password_for(endpoint);
+        password.as_ref().map(Password::expose) == conninfo.password.as_ref().map(Password::expose)
+    };
+    let endpoints: Vec<&Endpoint> = conninfo.endpoints.iter().filter(same_password).collect();
+    let address = |endpoint: &&Endpoint| match &endpoint.host {
+        Host::Tcp { hostaddr, .. } => hostaddr.as_ref()?.parse().ok(),
+        Host::Unix(_) => None,
+    };
+    // the driver takes addresses for all hosts or for none
+    let addresses: Option<Vec<IpAddr>> = endpoints.iter().map(address).collect();
+    addresses.unwrap_or_default().into_iter().for_each(|address| {
+        config.hostaddr(address);
+    });
+    for endpoint in endpoints {
         match &endpoint.host {
-            Host::Tcp { host, hostaddr } => {
-                config.host(host);
-                if let Some(address) = hostaddr.as_ref().and_then(|text| text.parse().ok()) {
-                    config.hostaddr(address);
-                }
-            }
-            Host::Unix(path) => {
-                config.host_path(path);
-            }
-        }
+            Host::Tcp { host, .. } => config.host(host),
+            Host::Unix(path) => config.host_path(path),
+        };
         config.port(endpoint.port);
     }
     config
@@ -225,7 +241,11 @@ impl Server {
             .max_size(1)
             .build()
             .map_err(|error| PostgresError::Tls(format!("the pool cannot be built: {error}")))?;
-        Ok(Self { conninfo, home })
+        Ok(Self {
+            conninfo,
+            home,
+            home_awaits_answer: Arc::default(),
+        })
     }
 
     /// How to reach it, without secrets.
@@ -239,6 +259,9 @@ impl Server {
     /// If no session can be had within the time that the configuration gives.
     pub async fn observe_home(&self) -> Result<Observe, PostgresError> {
         let target = self.conninfo.to_string();
+        if self.home_awaits_answer.swap(false, Ordering::Relaxed) {
+            self.home.retain(|_, _| false);
+        }
         let got = tokio::time::timeout(self.conninfo.connect_timeout * 2, self.home.get()).await;
         let client = match got {
             Ok(Ok(client)) => client,
@@ -266,7 +289,7 @@ impl Server {
                 });
             }
         };
-        Observe::guarded(Handle::Pooled(client), target).await
+        Observe::guarded(Handle::Pooled(client), target, self.home_awaits_answer.clone()).await
     }
 
     /// A session in another database of the server, closed when it is dropped.
@@ -305,16 +328,21 @@ impl Server {
                 tracing::debug!(%error, "a visiting session ended");
             }
         });
-        Observe::guarded(Handle::Visiting(client), target).await
+        Observe::guarded(Handle::Visiting(client), target, Arc::default()).await
     }
 }
 
 impl Observe {
-    async fn guarded(client: Handle, target: String) -> Result<Self, PostgresError> {
+    async fn guarded(
+        client: Handle,
+        target: String,
+        awaits_answer: Arc<AtomicBool>,
+    ) -> Result<Self, PostgresError> {
         let session = Self {
             client,
             target,
             spent: std::sync::Mutex::default(),
+            awaits_answer,
         };
         // options that only newer versions know would end the log-in if they were given at the start
         session.rows(super::queries::GUARD, &[]).await?;
@@ -373,9 +401,13 @@ impl Observe {
             client.batch_execute("ROLLBACK").await?;
             rows
         };
+        self.awaits_answer.store(true, Ordering::Relaxed);
         let answer = tokio::time::timeout(limits::STATEMENT_TIMEOUT + Duration::from_secs(5), asking).await;
         if let Ok(mut spent) = self.spent.lock() {
             *spent += started.elapsed();
+        }
+        if answer.is_ok() {
+            self.awaits_answer.store(false, Ordering::Relaxed);
         }
         match answer {
             Ok(Ok(rows)) => Ok(rows),

@@ -1,0 +1,270 @@
+//! What watching costs, as ratios in one run: `cargo bench --bench poll` (on Debian's PostgreSQL; minutes).
+//!
+//! For 100, 1 000 and 10 000 tables with three indexes each and 10 000 statements: CPU of the backend for one poll of the
+//! advisor against the floor (the fewest columns by the cheapest functions, asked by a plain session), CPU and memory of
+//! the advisor, the slowest of a hundred answers of page and API with 50 clients, and `check`.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pgadvisor::demo::Disposable;
+use tokio_postgres::Client;
+
+const STATEMENTS: usize = 10_000;
+const POLLS: u32 = 10;
+
+/// The floor of a poll: only what the rules need, by the cheapest functions.
+const FLOOR: [&str; 3] = [
+    "SELECT userid, dbid, queryid, calls, total_exec_time, stddev_exec_time, rows, shared_blks_hit, shared_blks_read, \
+     temp_blks_written FROM pg_stat_statements(false) WHERE toplevel",
+    "SELECT oid, pg_stat_get_numscans(oid), pg_stat_get_live_tuples(oid), pg_stat_get_dead_tuples(oid), \
+     greatest(pg_stat_get_last_autovacuum_time(oid), pg_stat_get_last_vacuum_time(oid)) \
+     FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384",
+    "SELECT oid, pg_stat_get_numscans(oid) FROM pg_class WHERE relkind = 'i' AND oid >= 16384",
+];
+
+/// Nanoseconds of CPU that a process had, all of its threads.
+fn cpu_nanoseconds(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .map(|tasks| tasks.flatten().collect())
+        .unwrap_or(Vec::new());
+    let of = |task: &fs::DirEntry| -> Option<u64> {
+        fs::read_to_string(task.path().join("schedstat"))
+            .ok()?
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+    };
+    tasks.iter().filter_map(of).sum()
+}
+
+fn resident_megabytes(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
+        .unwrap_or(0.0)
+        / 1000.0
+}
+
+/// Tables with three indexes each, of which two are the same in every fifth.
+async fn create_tables(session: &Client, from: usize, to: usize) {
+    for number in from..to {
+        let third = if number % 5 == 0 { "b" } else { "a, b" };
+        let sql = format!(
+            "CREATE TABLE t{number} (id int PRIMARY KEY, a int, b int); \
+             CREATE INDEX t{number}_b ON t{number} (b); CREATE INDEX t{number}_c ON t{number} ({third})"
+        );
+        session.batch_execute(&sql).await.expect("a table");
+    }
+}
+
+/// Statements that differ, with texts of 0.3 to 5 kB.
+async fn call_statements(session: &Client) {
+    let functions = ["abs(1)", "sign(1)"];
+    for number in 0..STATEMENTS {
+        let columns: Vec<&str> = (0..14).map(|bit| functions[number >> bit & 1]).collect();
+        let padding = "x".repeat(300 + number % 48 * 100);
+        session
+            .batch_execute(&format!("SELECT {} /* {padding} */", columns.join(", ")))
+            .await
+            .expect("a statement");
+    }
+}
+
+struct Daemon {
+    process: Child,
+    address: String,
+}
+
+impl Daemon {
+    fn start(server: &Disposable) -> Self {
+        let folder = server
+            .folder()
+            .join(format!("bench-{}", Instant::now().elapsed().as_nanos()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("a folder");
+        let listen = "127.0.0.1:18432";
+        let text = format!(
+            "[web]\nlisten = \"{listen}\"\n[budget]\nown_cost_ratio = 1.0\n[[servers]]\nname = \"bench\"\ndsn = \"{}\"\n\
+             poll_every = \"1 s\"\ncatalog_every = \"1 h\"\n",
+            server.dsn("postgres", "postgres")
+        );
+        let config = folder.join("config.toml");
+        fs::write(&config, text).expect("a configuration");
+        let process = Command::new(env!("CARGO_BIN_EXE_pgadvisor"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the daemon");
+        Self {
+            process,
+            address: listen.to_owned(),
+        }
+    }
+
+    fn get(&self, path: &str) -> Option<usize> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+        .ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        bytes.starts_with(b"HTTP/1.1 200").then_some(bytes.len())
+    }
+
+    /// The 99th percentile in milliseconds, with 50 clients at once, each asking again when it was answered.
+    fn p99_milliseconds(&self, path: &str) -> (f64, usize) {
+        let mut times: Vec<(f64, usize)> = std::thread::scope(|scope| {
+            let client = || {
+                (0..40)
+                    .filter_map(|_| {
+                        let started = Instant::now();
+                        let size = self.get(path)?;
+                        // people think between two pages
+                        let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+                        std::thread::sleep(Duration::from_millis(50));
+                        Some((elapsed, size))
+                    })
+                    .collect::<Vec<_>>()
+            };
+            let clients: Vec<_> = (0..50).map(|_| scope.spawn(client)).collect();
+            clients
+                .into_iter()
+                .flat_map(|client| client.join().unwrap_or_default())
+                .collect()
+        });
+        assert!(
+            times.len() >= 1900,
+            "{path}: only {} of 2000 were answered",
+            times.len()
+        );
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        times[times.len() * 99 / 100]
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
+
+/// CPU of one floor poll, in milliseconds: the least of several, as nothing makes it cheaper than it is.
+async fn floor_milliseconds(session: &Client) -> f64 {
+    let pid: i32 = session
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .expect("a pid")
+        .get(0);
+    let before = cpu_nanoseconds(pid as u32);
+    for _ in 0..POLLS {
+        for sql in FLOOR {
+            session.query_typed(sql, &[]).await.expect("the floor");
+        }
+    }
+    (cpu_nanoseconds(pid as u32) - before) as f64 / 1e6 / f64::from(POLLS)
+}
+
+async fn polls(session: &Client) -> i64 {
+    // what only a poll asks, once
+    let sql = "SELECT coalesce(sum(calls), 0)::int8 FROM pg_stat_statements WHERE query LIKE '%pgadvisor%pg_postmaster_start_time%'";
+    session.query_one(sql, &[]).await.expect("polls").get(0)
+}
+
+/// CPU of one poll of the daemon, of the backend and of itself, in milliseconds.
+async fn poll_milliseconds(session: &Client, daemon: &Daemon) -> (f64, f64) {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgadvisor'";
+    let pid: i32 = session
+        .query_one(sql, &[])
+        .await
+        .expect("the session of the daemon")
+        .get(0);
+    let read = || (cpu_nanoseconds(pid as u32), cpu_nanoseconds(daemon.process.id()));
+    let (from, before) = (polls(session).await, read());
+    let mut done = 0;
+    while done < i64::from(POLLS) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        done = polls(session).await - from;
+    }
+    let after = read();
+    let each = |before: u64, after: u64| (after - before) as f64 / 1e6 / done as f64;
+    (each(before.0, after.0), each(before.1, after.1))
+}
+
+async fn measure(server: &Disposable, tables: usize) {
+    let session = server.connect("postgres").await.expect("a session");
+    let daemon = Daemon::start(server);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while daemon.get("/readyz").is_none() {
+        assert!(Instant::now() < deadline, "the daemon did not look");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // floor and poll by turns, so that both meet the same machine
+    let (mut floor, mut backend, mut own) = (f64::MAX, f64::MAX, f64::MAX);
+    for _ in 0..3 {
+        floor = floor.min(floor_milliseconds(&session).await);
+        let (one, other) = poll_milliseconds(&session, &daemon).await;
+        (backend, own) = (backend.min(one), own.min(other));
+    }
+    let (page, page_size) = daemon.p99_milliseconds("/findings");
+    let (api, _) = daemon.p99_milliseconds("/api/v1/findings");
+    let memory = resident_megabytes(daemon.process.id());
+    drop(daemon);
+    let started = Instant::now();
+    let checked = Command::new(env!("CARGO_BIN_EXE_pgadvisor"))
+        .args(["check", &server.dsn("postgres", "postgres"), "--fail-on", "never"])
+        .output()
+        .expect("check");
+    assert!(checked.status.success());
+    println!(
+        "| {tables} | {floor:.0} ms | {backend:.0} ms | {:.2} | {own:.0} ms | {memory:.0} MB | {page:.1} ms, {} kB | {api:.1} ms | {:.2} s |",
+        backend / floor,
+        page_size / 1000,
+        started.elapsed().as_secs_f64(),
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let settings = [
+        "pg_stat_statements.max=12000",
+        "autovacuum=off",
+        "max_locks_per_transaction=1024",
+    ];
+    let server = Disposable::start_with(&settings).await.expect("a server");
+    let session = server.connect("postgres").await.expect("a session");
+    session
+        .batch_execute("CREATE EXTENSION pg_stat_statements")
+        .await
+        .expect("pg_stat_statements");
+    eprintln!("calling {STATEMENTS} statements");
+    call_statements(&session).await;
+    println!(
+        "| tables | floor, backend CPU | poll, backend CPU | ratio | advisor CPU | memory | page p99 | API p99 | check |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let mut there = 0;
+    for tables in [100, 1000, 10_000] {
+        eprintln!("creating {} tables", tables - there);
+        session
+            .batch_execute("SET pg_stat_statements.track = none")
+            .await
+            .expect("a setting");
+        create_tables(&session, there, tables).await;
+        there = tables;
+        session.batch_execute("ANALYZE").await.expect("ANALYZE");
+        measure(&server, tables).await;
+    }
+}
