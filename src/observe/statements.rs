@@ -73,6 +73,13 @@ impl Observer {
                 remedy_sql: gap.and_then(|gap| gap.remedy_sql.clone()),
             });
         };
+        if let Some(gap) = snapshot.gaps.iter().find(|gap| gap.fact == "statement texts") {
+            // what has no text cannot be named, and what is not named must not count as gone
+            return Err(Unknown {
+                reason: gap.why.clone(),
+                remedy_sql: gap.remedy_sql.clone(),
+            });
+        }
         let now = Arc::new(StatementLook::of(snapshot.at, statements));
         let was_reset = |look: &Arc<StatementLook>| look.reset_at != now.reset_at;
         if self.last.as_ref().is_some_and(was_reset) {

@@ -229,17 +229,39 @@ async fn a_statement_with_invalid_bytes_costs_its_text_and_nothing_else() {
             "CREATE DATABASE latin TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
         )
         .await;
-    // the driver only speaks UTF-8: the bytes are made inside the server
-    cluster
-        .sql(
-            "latin",
-            "DO $$ BEGIN EXECUTE convert_from('\\x53454c4543542027e527', 'SQL_ASCII'); END $$",
-        )
-        .await;
+    // the driver only speaks UTF-8: the bytes are made inside the server, SELECT 1 AS "\xe5"
+    let invalid = "SET pg_stat_statements.track = 'all';
+        DO $$ BEGIN EXECUTE convert_from('\\x53454c45435420312041532022e522', 'SQL_ASCII'); END $$";
+    cluster.sql("latin", invalid).await;
+    let reader = cluster.connect("postgres").await;
+    let refused = reader
+        .batch_execute("SELECT query FROM pg_stat_statements")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.code().unwrap().code(),
+        "22021",
+        "the text breaks the view"
+    );
     cluster.sql("postgres", DUPLICATE).await;
     let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
     eventually("the finding", || async { daemon.has("index.duplicate") }).await;
     assert!(!daemon.unreachable());
+    let status = get(&daemon.address, "/api/v1/status").json();
+    let gaps = status["gaps"].as_array().unwrap();
+    assert!(
+        gaps.iter().any(|gap| gap["fact"] == "statement texts"),
+        "{gaps:?}"
+    );
+    let counters = status["servers"][0]["looks"].as_array().unwrap();
+    let statements = counters
+        .iter()
+        .find(|look| look["family"] == "statements")
+        .unwrap();
+    assert!(
+        statements["rows"].as_u64().unwrap() > 0 && statements["error"].is_null(),
+        "counters are read"
+    );
 }
 
 #[tokio::test]
@@ -262,4 +284,37 @@ async fn without_pg_stat_statements_the_rest_is_judged() {
         query["remedy_sql"],
         "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
     );
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_found_before_anything_starts() {
+    let cluster = Cluster::start(15).await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    let folder = tempfile::tempdir().unwrap();
+    let run = |text: &str| {
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let output = pgadvisor()
+            .arg("run")
+            .arg("--config")
+            .arg(&path)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = run(&format!("[web]\nlisten = \"{}\"", daemon.address));
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains(&daemon.address) && error.contains("[web] listen"),
+        "{error}"
+    );
+    let foreign = folder.path().join("pgadvisor.db");
+    std::fs::write(&foreign, "a diary").unwrap();
+    let (code, error) = run("[web]\nlisten = \"127.0.0.1:0\"");
+    assert_eq!(code, Some(2));
+    assert!(error.contains("left as it is"), "{error}");
+    assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "a diary");
+    let (code, error) = run("[web]\nlisten = \"0.0.0.0:0\"");
+    assert_eq!(code, Some(2));
+    assert!(error.contains("loopback"), "{error}");
 }

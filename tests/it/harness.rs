@@ -115,11 +115,18 @@ pub struct Cluster {
     pub version: u32,
     folder: tempfile::TempDir,
     process: Option<Child>,
+    settings: Vec<String>,
+    pub port: u16,
 }
 
 impl Cluster {
     /// A fresh server with pg_stat_statements.
     pub async fn start(version: u32) -> Self {
+        Self::start_with(version, 5432, &[]).await
+    }
+
+    /// The same with further settings, on a port.
+    pub async fn start_with(version: u32, port: u16, settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("pgadvisor-it-")
             .tempdir()
@@ -140,6 +147,8 @@ impl Cluster {
             version,
             folder,
             process: None,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            port,
         };
         cluster.run();
         cluster.ready().await;
@@ -172,9 +181,11 @@ impl Cluster {
             .arg(self.folder.path().join("data"))
             .arg("-k")
             .arg(self.folder.path());
-        settings.iter().for_each(|setting| {
+        let port = format!("port={}", self.port);
+        let own = self.settings.iter().map(String::as_str);
+        for setting in settings.into_iter().chain([port.as_str()]).chain(own) {
             command.args(["-c", setting]);
-        });
+        }
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -213,8 +224,9 @@ impl Cluster {
     /// key=value connection settings.
     pub fn dsn(&self, user: &str, database: &str) -> String {
         format!(
-            "host={} port=5432 user={user} dbname={database}",
-            self.folder.path().display()
+            "host={} port={} user={user} dbname={database}",
+            self.folder.path().display(),
+            self.port
         )
     }
 
@@ -271,4 +283,13 @@ pub fn pgadvisor() -> Command {
     }
     command.current_dir(std::env::temp_dir()).env("NO_COLOR", "1");
     command
+}
+
+/// A TCP port that is free just now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

@@ -1,6 +1,7 @@
 //! Tests on real servers. Everything is one binary, so that it links once.
 
 mod command_line;
+mod connecting;
 mod daemon;
 mod dashboard;
 mod harness;
