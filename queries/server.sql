@@ -9,4 +9,6 @@ SELECT /* pgadvisor */
     -- a crash empties all statistics and shows only here
     greatest((SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter AS b), (SELECT w.stats_reset FROM pg_catalog.pg_stat_wal AS w)) AS shared_statistics_reset_at,
     (SELECT count(*) FROM pg_catalog.pg_stat_replication AS r) AS standbys,
+    -- 64 bits wide, so that it only grows; a standby knows it, too
+    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::int8 AS next_transaction_id,
     current_user::text AS login

@@ -16,6 +16,8 @@ pub const RELATIONS_PER_DATABASE: usize = 200_000;
 pub const DATABASES_PER_SERVER: usize = 200;
 /// Definitions of indexes fetched in one look; the others follow at the next.
 pub const INDEX_DEFINITIONS_PER_LOOK: usize = 50_000;
+/// Relations without a size in the catalog whose files are looked at in one look: the fullest.
+pub const RELATION_SIZES_PER_LOOK: usize = 500;
 /// Findings that one rule may hold in one database; the worst are kept.
 pub const FINDINGS_PER_RULE: usize = 500;
 /// A statement of ours that runs longer is cancelled by the server.
@@ -34,6 +36,8 @@ pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
 pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 /// A window of statements is judged only from this length on.
 pub const STATEMENT_WINDOW_MINIMUM: Duration = Duration::from_secs(5 * 60);
+/// How fast transaction ids are used is a mean over this to twice this.
+pub const TRANSACTION_ID_WINDOW: Duration = Duration::from_secs(6 * 3600);
 /// Totals since a known reset are judged only from this length on: of a few seconds every share would be large.
 pub const STATEMENT_TOTALS_MINIMUM: Duration = Duration::from_secs(60);
 /// Bytes of a request's body.

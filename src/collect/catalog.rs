@@ -80,14 +80,14 @@ impl CatalogCache {
         &mut self,
         session: &Observe,
         version_num: i32,
-        building: &[u32],
+        counters: &Counters,
     ) -> Result<usize, PostgresError> {
-        self.building = building.to_vec();
+        self.building = counters.progress.building.clone();
         let limit = limits::RELATIONS_PER_DATABASE as i64;
         let tables = session
             .rows(queries::TABLE_CATALOG.on(version_num), &[(&limit, Type::INT8)])
             .await?;
-        let tables: HashMap<u32, TableFacts> = tables
+        let mut tables: HashMap<u32, TableFacts> = tables
             .iter()
             .map(table_facts)
             .map(|table| (table.oid, table))
@@ -103,12 +103,13 @@ impl CatalogCache {
             self.definitions_since = Some(Instant::now());
         }
         self.fetch_definitions(session, version_num, &rows).await?;
-        let indexes: HashMap<u32, IndexFacts> = rows
+        let mut indexes: HashMap<u32, IndexFacts> = rows
             .iter()
             .map(|row| self.index_facts(row))
             .map(|index| (index.oid, index))
             .collect();
         self.incomplete = indexes.values().any(|index| index.definition.is_none());
+        fetch_missing_sizes(session, version_num, counters, &mut tables, &mut indexes).await?;
         let count = tables.len() + indexes.len();
         self.catalog = Arc::new(Catalog { tables, indexes });
         self.read_at = Some(Instant::now());
@@ -200,6 +201,61 @@ impl CatalogCache {
             definition,
         }
     }
+}
+
+/// Before the first VACUUM or ANALYZE the catalog says that a relation has no pages, whatever it holds.
+async fn fetch_missing_sizes(
+    session: &Observe,
+    version_num: i32,
+    counters: &Counters,
+    tables: &mut HashMap<u32, TableFacts>,
+    indexes: &mut HashMap<u32, IndexFacts>,
+) -> Result<(), PostgresError> {
+    let rows: HashMap<u32, i64> = counters
+        .tables
+        .iter()
+        .map(|table| (table.oid, table.live_rows + table.dead_rows))
+        .filter(|(_, rows)| *rows > 0)
+        .collect();
+    let without = |size_bytes: f64, oid: u32, table_oid: u32| {
+        (size_bytes == 0.0).then_some(())?;
+        Some((*rows.get(&table_oid)?, oid))
+    };
+    let of_tables = tables
+        .values()
+        .filter_map(|table| without(table.size_bytes, table.oid, table.oid));
+    let of_indexes = indexes
+        .values()
+        .filter_map(|index| without(index.size_bytes, index.oid, index.table_oid));
+    let mut missing: Vec<(i64, u32)> = of_tables.chain(of_indexes).collect();
+    missing.sort_unstable_by(|a, b| b.cmp(a));
+    let missing: Vec<u32> = missing
+        .into_iter()
+        .map(|(_, oid)| oid)
+        .take(limits::RELATION_SIZES_PER_LOOK)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let query = queries::RELATION_SIZES.on(version_num);
+    let sizes = match session.rows(query, &[(&missing, Type::OID_ARRAY)]).await {
+        Ok(sizes) => sizes,
+        // one table that was locked just now must not lose the look
+        Err(error) if !error.is_fatal() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for row in &sizes {
+        let (Some(oid), Some(size_bytes)) = (column::<u32>(row, "oid"), column::<f64>(row, "size_bytes"))
+        else {
+            continue;
+        };
+        if let Some(table) = tables.get_mut(&oid) {
+            table.size_bytes = size_bytes;
+        } else if let Some(index) = indexes.get_mut(&oid) {
+            index.size_bytes = size_bytes;
+        }
+    }
+    Ok(())
 }
 
 fn table_facts(row: &Row) -> TableFacts {

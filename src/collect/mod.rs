@@ -202,10 +202,7 @@ impl Collector {
         let cache = self.catalogs.entry(name.to_owned()).or_default();
         let started = Instant::now();
         if cache.is_due(self.catalog_every, &counters) {
-            match cache
-                .refresh(&session, version_num, &counters.progress.building)
-                .await
-            {
+            match cache.refresh(&session, version_num, &counters).await {
                 Ok(rows) => notes.look("catalog", Some(name), started, rows, None),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {

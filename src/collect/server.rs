@@ -35,6 +35,7 @@ pub async fn look(
         is_standby: row.and_then(|row| column(row, "is_standby")).unwrap_or(false),
         standbys: row.and_then(|row| column(row, "standbys")).unwrap_or(0),
         shared_statistics_reset_at: row.and_then(|row| column(row, "shared_statistics_reset_at")),
+        next_transaction_id: row.and_then(|row| column(row, "next_transaction_id")),
         login: row.and_then(|row| column(row, "login")).unwrap_or_default(),
         ..ServerFacts::default()
     };

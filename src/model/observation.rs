@@ -15,6 +15,8 @@ pub struct Observation {
     pub now: DateTime<Utc>,
     /// The server as a whole.
     pub server: ServerFacts,
+    /// How fast transaction ids are used, if two looks are far enough apart to tell.
+    pub transaction_ids_per_second: Option<f64>,
     /// What statements did over a window, or why that is not known.
     pub statements: Result<StatementActivity, Unknown>,
     /// Each database that could be visited.

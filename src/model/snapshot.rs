@@ -47,6 +47,8 @@ pub struct ServerFacts {
     pub standbys: i64,
     /// Resets that concern all relations: pg_stat_bgwriter's and pg_stat_wal's, which a crash sets.
     pub shared_statistics_reset_at: Option<DateTime<Utc>>,
+    /// The next transaction id, 64 bits wide.
+    pub next_transaction_id: Option<i64>,
     /// Settings that rules read, by name.
     pub settings: BTreeMap<String, Setting>,
     /// All databases, watched or not.

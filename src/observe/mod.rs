@@ -3,6 +3,7 @@
 
 mod statements;
 mod tables;
+mod transaction_ids;
 pub mod usage;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::model::observation::{DatabaseObservation, IndexObservation, Observation, TableObservation};
 use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot};
 use statements::StatementLook;
+use transaction_ids::TransactionIds;
 use usage::Usages;
 
 /// What is remembered of one server between looks.
@@ -22,6 +24,7 @@ pub struct Observer {
     older: Option<Arc<StatementLook>>,
     newer: Option<Arc<StatementLook>>,
     last: Option<Arc<StatementLook>>,
+    transaction_ids: TransactionIds,
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
     /// Average sessions executing between the last two looks, where they are comparable.
@@ -73,6 +76,7 @@ impl Observer {
             .is_some_and(|before| !before.leads_to(&clocks))
         {
             (self.older, self.newer, self.last) = (None, None, None);
+            self.transaction_ids = TransactionIds::default();
             self.usages.distrust_clock();
         }
         self.clocks = Some(clocks);
@@ -86,6 +90,9 @@ impl Observer {
         Observation {
             now: snapshot.at,
             server: snapshot.server.clone(),
+            transaction_ids_per_second: self
+                .transaction_ids
+                .per_second(snapshot.at, snapshot.server.next_transaction_id),
             statements,
             databases,
             gaps: snapshot.gaps.clone(),

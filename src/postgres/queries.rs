@@ -100,6 +100,10 @@ pub const INDEX_CATALOG: Query = Query {
 pub const INDEX_DEFINITIONS: Query = Query {
     variants: &[(14, file!("index_definitions.sql"))],
 };
+/// Real sizes of relations, by OID.
+pub const RELATION_SIZES: Query = Query {
+    variants: &[(14, file!("relation_sizes.sql"))],
+};
 /// VACUUM and index builds that are running.
 pub const PROGRESS: Query = Query {
     variants: &[(14, file!("progress.sql"))],
@@ -125,6 +129,7 @@ pub const ALL: &[Query] = &[
     TABLE_CATALOG,
     INDEX_CATALOG,
     INDEX_DEFINITIONS,
+    RELATION_SIZES,
     PROGRESS,
     PRIVILEGES,
 ];

@@ -35,6 +35,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
             version_num: 170_000,
             ..ServerFacts::default()
         },
+        transaction_ids_per_second: None,
         statements: Ok(activity),
         databases: vec![],
         gaps: vec![],

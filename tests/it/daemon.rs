@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::dashboard::get;
-use crate::harness::{Cluster, eventually, pgadvisor};
+use crate::harness::{Cluster, eventually, eventually_within, pgadvisor};
 
 /// A running daemon with a store of its own.
 pub struct Daemon {
@@ -317,4 +317,43 @@ async fn what_is_wrong_is_found_before_anything_starts() {
     let (code, error) = run("[web]\nlisten = \"0.0.0.0:0\"");
     assert_eq!(code, Some(2));
     assert!(error.contains("loopback"), "{error}");
+}
+
+#[tokio::test]
+async fn a_frozen_session_is_given_up_for_a_new_one() {
+    let cluster = Cluster::start(15).await;
+    cluster.sql("postgres", DUPLICATE).await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    eventually("the finding", || async { daemon.has("index.duplicate") }).await;
+    let ours = "SELECT pid::int8 FROM pg_stat_activity WHERE application_name = 'pgadvisor' LIMIT 1";
+    let frozen = cluster.number("postgres", ours).await.to_string();
+    let send = |signal: &str| {
+        assert!(
+            Command::new("kill")
+                .args([signal, &frozen])
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    send("-STOP");
+    let patience = Duration::from_secs(90);
+    eventually_within(patience, "said to be unreachable", || async {
+        daemon.unreachable()
+    })
+    .await;
+    assert!(
+        daemon.has("index.duplicate"),
+        "nothing was evaluated, so nothing is resolved"
+    );
+    eventually_within(patience, "seen again by a new session", || async {
+        !daemon.unreachable()
+    })
+    .await;
+    send("-CONT");
+    let old = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {frozen}");
+    eventually("the old session ended", || async {
+        cluster.number("postgres", &old).await == 0
+    })
+    .await;
 }

@@ -267,8 +267,17 @@ impl Drop for Cluster {
 }
 
 /// Waits for a condition, and says what it waited for when it does not come.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(40);
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    eventually_within(Duration::from_secs(40), what, condition).await;
+}
+
+/// The same with more patience.
+pub async fn eventually_within<F: Future<Output = bool>>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
+    let deadline = Instant::now() + patience;
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;

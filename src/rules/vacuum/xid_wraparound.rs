@@ -115,6 +115,14 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
             .find(|observed| observed.name == database.name),
     );
     let age = database.frozen_xid_age as f64;
+    let per_day = place
+        .observation
+        .transaction_ids_per_second
+        .map(|rate| rate * 86_400.0);
+    // at less than one a day there is no day to name
+    let left_days = per_day
+        .filter(|rate| *rate >= 1.0)
+        .map(|rate| (IDS - age).max(0.0) / rate);
     let mut caveats =
         vec!["Never VACUUM FULL here: it needs a transaction id and locks the table.".to_owned()];
     if let Some(holder) = server.xmin_holders.first() {
@@ -155,14 +163,20 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
             age / IDS * 100.0
         ),
         explanation: format!(
-            "The oldest row that is not frozen is {} transactions old, of {} that there are. Writes stop when they run out.",
+            "The oldest row that is not frozen is {} transactions old, of {} that there are. Writes stop when they run out{}.",
             count_for_people(age),
-            count_for_people(IDS)
+            count_for_people(IDS),
+            left_days.map_or(String::new(), |days| format!(
+                ": at today's pace in {} days",
+                count_for_people(days)
+            ))
         ),
         evidence: evidence([
             ("frozen_xid_age", json!(database.frozen_xid_age)),
             ("used_ratio", number(age / IDS)),
             ("transactions_left", json!((IDS - age).max(0.0))),
+            ("transactions_per_day", json!(per_day.map(f64::round))),
+            ("left_days", json!(left_days.map(f64::round))),
             (
                 "oldest_tables",
                 json!(
@@ -195,7 +209,12 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
         },
         guards: vec![
             "template databases are included".to_owned(),
-            "not checked: how fast ids are used".to_owned(),
+            match per_day {
+                Some(_) => "how fast ids are used was measured over some hours".to_owned(),
+                None => {
+                    "not checked: how fast ids are used, which needs looks that are 5 min apart".to_owned()
+                }
+            },
         ],
         ..place.claim(XidWraparound::ID, severity, Vec::new(), Some(object))
     }
@@ -204,7 +223,7 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity) -> Cla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{observation, set, severities};
+    use crate::rules::testing::{claims, observation, set, severities};
 
     #[test]
     fn the_edges_of_its_thresholds() {
@@ -232,5 +251,20 @@ mod tests {
             [Severity::Critical],
             "four fifths"
         );
+    }
+
+    #[test]
+    fn the_day_is_named_when_the_pace_is_known() {
+        let mut observed = observation(vec![], 0.0);
+        set(&mut observed, "autovacuum_freeze_max_age", "200000000");
+        observed.server.databases = vec![DatabaseFacts {
+            name: "app".into(),
+            frozen_xid_age: 1_147_483_648,
+            ..DatabaseFacts::default()
+        }];
+        observed.transaction_ids_per_second = Some(1_000_000_000.0 / 86_400.0 / 20.0);
+        let claim = &claims::<XidWraparound>(&observed).unwrap()[0];
+        assert_eq!(claim.evidence["left_days"], json!(20.0));
+        assert!(claim.explanation.contains("in 20 days"), "{}", claim.explanation);
     }
 }
