@@ -22,6 +22,10 @@ pub const RELATION_SIZES_PER_LOOK: usize = 500;
 pub const FINDINGS_PER_RULE: usize = 500;
 /// A statement of ours that runs longer is cancelled by the server.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long we wait for an answer beyond the server's own timeout.
+pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// Planning one statement may take this long.
+pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement of ours waits for a lock.
 pub const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// A session of ours that idles in a transaction longer is ended by the server.

@@ -4,6 +4,7 @@ pub mod finding;
 pub mod id;
 pub mod judgement;
 pub mod observation;
+pub mod plan;
 pub mod remedy;
 pub mod snapshot;
 pub mod status;

@@ -1,9 +1,12 @@
 //! The only door to watched servers. What may be run is decided by types: [`OurSql`] is a text of ours from `queries/`,
-//! [`Identifier`] a name that is always quoted; text from a server has no way into a statement but as a parameter.
+//! [`Identifier`] a name that is always quoted, [`ServerText`] one whole query of somebody else, which is planned and never
+//! run; other text from a server has no way into a statement but as a parameter.
 
 pub mod conninfo;
+mod plan;
 pub mod queries;
 mod session;
 mod tls;
 
+pub use plan::{Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
 pub use session::{Identifier, Observe, OurSql, PostgresError, Server};

@@ -38,6 +38,28 @@ macro_rules! file {
 
 /// Settings of newer versions for a guarded session.
 pub const GUARD: OurSql = file!("guard.sql");
+/// Planning probes the ends of indexes, which would count as their use.
+pub const LEAVE_COUNTERS: OurSql = file!("leave_counters.sql");
+/// What is planned would become an entry of pg_stat_statements.
+pub const LEAVE_STATEMENTS: OurSql = file!("leave_statements.sql");
+/// What this planning session leaves alone, and where HypoPG is.
+pub const PLANNER: OurSql = file!("planner.sql");
+/// A hypothetical index of this session, and how large it would be.
+pub const HYPOPG_CREATE: OurSql = file!("hypopg_create.sql");
+/// Hypothetical indexes that are no longer wanted.
+pub const HYPOPG_DROP: OurSql = file!("hypopg_drop.sql");
+/// Forgets all hypothetical indexes of this session.
+pub const HYPOPG_RESET: OurSql = file!("hypopg_reset.sql");
+/// Hides real indexes from this session's planner (HypoPG 1.4).
+pub const HYPOPG_HIDE: OurSql = file!("hypopg_hide.sql");
+/// Shows all real indexes to this session's planner again (HypoPG 1.4).
+pub const HYPOPG_UNHIDE: OurSql = file!("hypopg_unhide.sql");
+/// What planning one statement needs, for one transaction.
+pub const PLANNING_SETTINGS: OurSql = file!("planning_settings.sql");
+/// How many parameters the statement has that is being planned.
+pub const PREPARED_PARAMETERS: OurSql = file!("prepared_parameters.sql");
+/// Ends a session of our own login that does not answer any more.
+pub const TERMINATE: OurSql = file!("terminate.sql");
 /// The server as a whole.
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],

@@ -54,6 +54,14 @@ pub enum PostgresError {
         /// How long we waited.
         seconds: Duration,
     },
+    /// The server lacks something, or answered with what we cannot read.
+    #[error("{what} cannot be used in {target}")]
+    Unusable {
+        /// host:port/database.
+        target: String,
+        /// What.
+        what: &'static str,
+    },
     /// TLS could not be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -75,6 +83,7 @@ impl PostgresError {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Query { source, .. } => source.is_closed() || source.as_db_error().is_none(),
+            Self::Unusable { .. } => false,
             _ => true,
         }
     }
@@ -224,6 +233,38 @@ fn advice(error: &tokio_postgres::Error) -> String {
     advice.to_owned()
 }
 
+/// A connection of its own; a task of the runtime drives it until it is dropped.
+pub(super) async fn connect(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
+    let target = conninfo.to_string();
+    let config = driver_config(conninfo);
+    let connecting = config.connect(tls::connector(conninfo)?);
+    let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
+    let (client, connection) = match connected {
+        Ok(Ok(pair)) => pair,
+        Ok(Err(source)) => {
+            return Err(PostgresError::Connect {
+                target,
+                advice: advice(&source),
+                source: source.into(),
+            });
+        }
+        Err(source) => {
+            let advice = "no answer in time; check address, port and firewall".to_owned();
+            return Err(PostgresError::Connect {
+                target,
+                advice,
+                source: source.into(),
+            });
+        }
+    };
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a visiting session ended");
+        }
+    });
+    Ok(client)
+}
+
 impl Server {
     /// Prepares a server; connects when it is first needed.
     ///
@@ -300,36 +341,27 @@ impl Server {
         if database == self.conninfo.dbname {
             return self.observe_home().await;
         }
-        let conninfo = self.conninfo.with_database(database);
-        let target = conninfo.to_string();
-        let config = driver_config(&conninfo);
-        let connecting = config.connect(tls::connector(&conninfo)?);
-        let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
-        let (client, connection) = match connected {
-            Ok(Ok(pair)) => pair,
-            Ok(Err(source)) => {
-                return Err(PostgresError::Connect {
-                    target,
-                    advice: advice(&source),
-                    source: source.into(),
-                });
-            }
-            Err(source) => {
-                let advice = "no answer in time; check address, port and firewall".to_owned();
-                return Err(PostgresError::Connect {
-                    target,
-                    advice,
-                    source: source.into(),
-                });
-            }
-        };
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a visiting session ended");
-            }
-        });
-        Observe::guarded(Handle::Visiting(client), target, Arc::default()).await
+        self.visit(database).await
     }
+
+    /// A session of its own, whatever the database.
+    pub(super) async fn visit(&self, database: &str) -> Result<Observe, PostgresError> {
+        let conninfo = self.conninfo.with_database(database);
+        let client = connect(&conninfo).await?;
+        Observe::guarded(Handle::Visiting(client), conninfo.to_string(), Arc::default()).await
+    }
+}
+
+/// The search_path of the statement's user, and a time for planning, both for one transaction.
+async fn take_settings(
+    client: &Client,
+    search_path: &str,
+    timeout: Duration,
+) -> Result<(), tokio_postgres::Error> {
+    let timeout = timeout.as_millis().to_string();
+    let sql = super::queries::PLANNING_SETTINGS.text;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&search_path, Type::TEXT), (&timeout, Type::TEXT)];
+    client.query_typed(sql, &parameters).await.map(drop)
 }
 
 impl Observe {
@@ -345,8 +377,16 @@ impl Observe {
             awaits_answer,
         };
         // options that only newer versions know would end the log-in if they were given at the start
-        session.rows(super::queries::GUARD, &[]).await?;
+        session.settle(super::queries::GUARD).await?;
         Ok(session)
+    }
+
+    /// Settings for the whole session: outside of a transaction, since a ROLLBACK would take them back.
+    pub(super) async fn settle(&self, sql: OurSql) -> Result<(), PostgresError> {
+        let asking = self.client().query_typed(sql.text, &[]);
+        self.answer_within(sql.name, limits::STATEMENT_TIMEOUT, asking)
+            .await
+            .map(drop)
     }
 
     fn client(&self) -> &Client {
@@ -392,7 +432,6 @@ impl Observe {
         text: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, PostgresError> {
-        let started = Instant::now();
         let client = self.client();
         let parameters: Vec<(&(dyn ToSql + Sync), Type)> = parameters.to_vec();
         let asking = async {
@@ -401,27 +440,103 @@ impl Observe {
             client.batch_execute("ROLLBACK").await?;
             rows
         };
+        self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await
+    }
+
+    /// EXPLAIN of a statement by the extended protocol, with its search_path for this one time.
+    pub(super) async fn planned(
+        &self,
+        sql: &str,
+        search_path: &str,
+        values: &[&(dyn ToSql + Sync)],
+        timeout: Duration,
+    ) -> Result<serde_json::Value, PostgresError> {
+        let client = self.client();
+        let asking = async {
+            client.batch_execute("BEGIN TRANSACTION READ ONLY").await?;
+            let explained = async {
+                take_settings(client, search_path, timeout).await?;
+                let statement = client.prepare(sql).await?;
+                client.query_one(&statement, values).await?.try_get(0)
+            };
+            let explained = explained.await;
+            client.batch_execute("ROLLBACK").await?;
+            explained
+        };
+        self.answer_within("EXPLAIN", timeout, asking).await
+    }
+
+    /// The same for the generic plan of a statement with parameters: what its values are does not matter.
+    pub(super) async fn planned_generic(
+        &self,
+        text: &str,
+        search_path: &str,
+        timeout: Duration,
+    ) -> Result<serde_json::Value, PostgresError> {
+        let client = self.client();
+        let prepare = format!("PREPARE pgadvisor_planned AS {text}");
+        let asking = async {
+            client.batch_execute("BEGIN TRANSACTION READ ONLY").await?;
+            let explained = async {
+                take_settings(client, search_path, timeout).await?;
+                client.query_typed(&prepare, &[]).await?;
+                let count = super::queries::PREPARED_PARAMETERS.text;
+                let count: i32 = client.query_typed_one(count, &[]).await?.try_get(0)?;
+                let arguments = match count {
+                    0 => String::new(),
+                    count => format!("({})", vec!["NULL"; count as usize].join(", ")),
+                };
+                let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE pgadvisor_planned{arguments}");
+                client.query_typed_one(&explain, &[]).await?.try_get(0)
+            };
+            let explained = explained.await;
+            client.batch_execute("ROLLBACK").await?;
+            // a prepared statement outlives the transaction, and a plan that was kept does not see new indexes
+            client.batch_execute("DEALLOCATE ALL").await?;
+            explained
+        };
+        self.answer_within("EXPLAIN", timeout, asking).await
+    }
+
+    /// Waits for an answer a little longer than the server's own timeout.
+    async fn answer_within<T>(
+        &self,
+        query: &'static str,
+        timeout: Duration,
+        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, PostgresError> {
+        let started = Instant::now();
         self.awaits_answer.store(true, Ordering::Relaxed);
-        let answer = tokio::time::timeout(limits::STATEMENT_TIMEOUT + Duration::from_secs(5), asking).await;
+        let seconds = timeout + limits::ANSWER_GRACE;
+        let answer = tokio::time::timeout(seconds, asking).await;
         if let Ok(mut spent) = self.spent.lock() {
             *spent += started.elapsed();
         }
         if answer.is_ok() {
             self.awaits_answer.store(false, Ordering::Relaxed);
         }
+        let target = || self.target.clone();
         match answer {
-            Ok(Ok(rows)) => Ok(rows),
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(source)) => Err(PostgresError::Query {
-                target: self.target.clone(),
+                target: target(),
                 query,
                 code: source.code().map(|code| code.code().to_owned()),
                 source,
             }),
             Err(_) => Err(PostgresError::Frozen {
-                target: self.target.clone(),
+                target: target(),
                 query,
-                seconds: limits::STATEMENT_TIMEOUT + Duration::from_secs(5),
+                seconds,
             }),
+        }
+    }
+
+    /// The error of something that is not there, or not as we know it.
+    pub(super) fn unusable(&self, what: &'static str) -> PostgresError {
+        PostgresError::Unusable {
+            target: self.target.clone(),
+            what,
         }
     }
 

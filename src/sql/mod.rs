@@ -124,6 +124,42 @@ pub fn statement_count(text: &str) -> Result<usize, ParseError> {
         .len())
 }
 
+/// Whether a text is exactly one query: SELECT, INSERT, UPDATE, DELETE or MERGE.
+///
+/// # Errors
+/// If it is not, in words that tell what it is instead.
+pub fn one_query(text: &str) -> Result<(), ParseError> {
+    use pg_query::NodeEnum;
+    if text.len() > limits::STATEMENT_PARSE_BYTES {
+        return Err(ParseError(format!(
+            "it is longer than {} bytes",
+            limits::STATEMENT_PARSE_BYTES
+        )));
+    }
+    let tree = pg_query::parse(text, 0)
+        .map_err(|error| ParseError(error.to_string()))?
+        .protobuf;
+    let [statement] = &tree.stmts[..] else {
+        return Err(ParseError(format!(
+            "it holds {} statements, not one",
+            tree.stmts.len()
+        )));
+    };
+    match statement.stmt.as_ref().and_then(|node| node.node.as_ref()) {
+        Some(NodeEnum::SelectStmt(select)) if select.into_clause.is_some() => {
+            Err(ParseError("SELECT INTO makes a table".to_owned()))
+        }
+        Some(
+            NodeEnum::SelectStmt(_)
+            | NodeEnum::InsertStmt(_)
+            | NodeEnum::UpdateStmt(_)
+            | NodeEnum::DeleteStmt(_)
+            | NodeEnum::MergeStmt(_),
+        ) => Ok(()),
+        _ => Err(ParseError("it is no query".to_owned())),
+    }
+}
+
 /// The names that a DROP statement drops, each as its parts.
 ///
 /// # Errors

@@ -6,5 +6,6 @@ mod daemon;
 mod dashboard;
 mod harness;
 mod invariants;
+mod planning;
 mod queries;
 mod scenarios;

@@ -1,0 +1,80 @@
+//! A plan as EXPLAIN (FORMAT JSON) tells it; only what is judged.
+
+use serde_json::Value;
+
+/// The plan of one statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanTree {
+    /// The root.
+    pub root: PlanNode,
+}
+
+/// One node of a plan. Costs are the planner's own units.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct PlanNode {
+    /// As `Index Scan`.
+    pub kind: String,
+    pub schema: Option<String>,
+    pub relation: Option<String>,
+    pub alias: Option<String>,
+    pub index: Option<String>,
+    pub startup_cost: f64,
+    pub total_cost: f64,
+    pub rows: f64,
+    pub children: Vec<PlanNode>,
+}
+
+/// Deeper trees are cut: no plan of a statement that may be planned is that deep.
+const DEPTH: usize = 200;
+
+impl PlanTree {
+    /// Reads what EXPLAIN answered; `None` if it is not that.
+    pub fn read(explained: &Value) -> Option<Self> {
+        let root = explained.as_array()?.first()?.get("Plan")?;
+        Some(Self {
+            root: PlanNode::read(root, 0)?,
+        })
+    }
+
+    /// The cost of the whole plan.
+    pub fn total_cost(&self) -> f64 {
+        self.root.total_cost
+    }
+
+    /// All nodes, parents first.
+    pub fn nodes(&self) -> Vec<&PlanNode> {
+        let mut nodes = vec![&self.root];
+        let mut next = 0;
+        while let Some(node) = nodes.get(next).copied() {
+            nodes.extend(&node.children);
+            next += 1;
+        }
+        nodes
+    }
+}
+
+impl PlanNode {
+    fn read(node: &Value, depth: usize) -> Option<Self> {
+        let text = |key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
+        let number = |key: &str| node.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+        let children = node.get("Plans").and_then(Value::as_array);
+        let children = children.filter(|_| depth < DEPTH).map_or(Vec::new(), |plans| {
+            plans
+                .iter()
+                .filter_map(|plan| Self::read(plan, depth + 1))
+                .collect()
+        });
+        Some(Self {
+            kind: text("Node Type")?,
+            schema: text("Schema"),
+            relation: text("Relation Name"),
+            alias: text("Alias"),
+            index: text("Index Name"),
+            startup_cost: number("Startup Cost"),
+            total_cost: number("Total Cost"),
+            rows: number("Plan Rows"),
+            children,
+        })
+    }
+}

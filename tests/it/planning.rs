@@ -1,0 +1,150 @@
+//! The planning session: what it plans, what it sees of hypothetical indexes, and what it leaves alone.
+
+use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
+use pgadvisor::postgres::{Parameters, Plan, Server, ServerText};
+
+use crate::harness::{Cluster, present};
+
+async fn plan(cluster: &Cluster, user: &str) -> Plan {
+    let environment = Environment {
+        variables: Default::default(),
+        home: None,
+        login: None,
+    };
+    let conninfo = ConnInfo::parse(&cluster.dsn(user, "postgres"), &environment).unwrap();
+    Server::new(conninfo).unwrap().plan("postgres").await.unwrap()
+}
+
+const TABLE: &str = "CREATE TABLE t (a int, b text); INSERT INTO t SELECT g, g::text FROM generate_series(1, 20000) g; \
+                     CREATE INDEX t_b ON t (b); ANALYZE t";
+
+#[tokio::test]
+async fn statements_are_planned_and_nothing_else_is_touched() {
+    for version in present(&[14, 15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TABLE).await;
+        let before = "SELECT (SELECT sum(idx_scan) FROM pg_stat_user_indexes)::int8 * 1000 + \
+                      (SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%FROM t %')";
+        let untouched = cluster.number("postgres", before).await;
+        let session = plan(&cluster, "postgres").await;
+        assert!(session.leaves_counters && session.leaves_statements);
+        let text = ServerText::one_query("SELECT * FROM t WHERE b = $1").unwrap();
+        let value = [Some("7".to_owned())];
+        for parameters in [Parameters::Unknown, Parameters::Values(&value)] {
+            let tree = session.explain(&text, "public", parameters).await.unwrap();
+            assert!(
+                tree.nodes()
+                    .iter()
+                    .any(|node| node.index.as_deref() == Some("t_b")),
+                "{version}: {tree:?}"
+            );
+        }
+        let extremes = ServerText::one_query("SELECT max(b) FROM t WHERE b > 'x'").unwrap();
+        session
+            .explain(&extremes, "public", Parameters::Values(&[]))
+            .await
+            .unwrap();
+        let delete = ServerText::one_query("DELETE FROM t WHERE a = $1").unwrap();
+        session
+            .explain(&delete, "public", Parameters::Unknown)
+            .await
+            .unwrap();
+        assert!(
+            session
+                .explain(&text, "pg_catalog", Parameters::Unknown)
+                .await
+                .is_err(),
+            "the search_path is that of one statement alone"
+        );
+        drop(session);
+        assert_eq!(
+            cluster.number("postgres", before).await,
+            untouched,
+            "on {version}"
+        );
+        assert_eq!(cluster.number("postgres", "SELECT count(*) FROM t").await, 20_000);
+    }
+}
+
+#[tokio::test]
+async fn hypothetical_indexes_are_seen_by_the_next_plan() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", TABLE).await;
+    cluster
+        .sql(
+            "postgres",
+            "CREATE SCHEMA \"Odd\"; CREATE EXTENSION hypopg SCHEMA \"Odd\"",
+        )
+        .await;
+    let session = plan(&cluster, "postgres").await;
+    assert!(session.hypothetical().unwrap().can_hide);
+    let text = ServerText::one_query("SELECT b FROM t WHERE a = $1").unwrap();
+    let before = session
+        .explain(&text, "public", Parameters::Unknown)
+        .await
+        .unwrap();
+    let definitions = [
+        "CREATE INDEX ON public.t USING btree (a)".to_owned(),
+        "CREATE INDEX ON public.t USING btree (no_such_column)".to_owned(),
+    ];
+    let made = session.create_hypothetical(&definitions).await.unwrap();
+    assert!(made[1].is_none());
+    let index = made[0].clone().unwrap();
+    assert!(index.size_bytes > 100_000.0);
+    let after = session
+        .explain(&text, "public", Parameters::Unknown)
+        .await
+        .unwrap();
+    assert!(after.total_cost() < before.total_cost() / 10.0);
+    assert!(
+        after
+            .nodes()
+            .iter()
+            .any(|node| node.index.as_ref() == Some(&index.name))
+    );
+    session.drop_hypothetical(&[index.oid]).await.unwrap();
+    assert_eq!(
+        session
+            .explain(&text, "public", Parameters::Unknown)
+            .await
+            .unwrap(),
+        before
+    );
+    let oid = cluster
+        .number("postgres", "SELECT 't_b'::regclass::oid::int8")
+        .await as u32;
+    let by_b = ServerText::one_query("SELECT a FROM t WHERE b = $1").unwrap();
+    let indexed = session
+        .explain(&by_b, "public", Parameters::Unknown)
+        .await
+        .unwrap();
+    session.hide_indexes(&[oid]).await.unwrap();
+    let hidden = session
+        .explain(&by_b, "public", Parameters::Unknown)
+        .await
+        .unwrap();
+    assert!(hidden.total_cost() > 10.0 * indexed.total_cost());
+    session.reset_hypothetical().await.unwrap();
+    assert_eq!(
+        session
+            .explain(&by_b, "public", Parameters::Unknown)
+            .await
+            .unwrap(),
+        indexed
+    );
+}
+
+#[test]
+fn only_one_query_may_be_planned() {
+    for text in [
+        "SELECT 1; DROP TABLE t",
+        "ANALYZE DELETE FROM t",
+        "DROP TABLE t",
+        "SELECT * INTO u FROM t",
+        "ANALYZE) DELETE FROM t",
+        "",
+        "EXECUTE p(1)",
+    ] {
+        assert!(ServerText::one_query(text).is_err(), "{text}");
+    }
+}
