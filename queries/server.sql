@@ -3,7 +3,6 @@
 SELECT /* pgadvisor */
     pg_catalog.clock_timestamp() AS at,
     pg_catalog.current_setting('server_version_num')::int4 AS version_num,
-    (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) AS system_identifier,
     pg_catalog.pg_postmaster_start_time() AS started_at,
     pg_catalog.pg_is_in_recovery() AS is_standby,
     -- a crash empties all statistics and shows only here

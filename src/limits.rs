@@ -6,8 +6,10 @@ use std::time::Duration;
 pub const STATEMENT_TEXT_BYTES: usize = 20_000;
 /// Longer texts are known by their raw text alone: parsing them could take seconds.
 pub const STATEMENT_PARSE_BYTES: usize = 100_000;
-/// Texts fetched in one look; the others follow at the next.
-pub const STATEMENT_TEXTS_PER_LOOK: usize = 20_000;
+/// Characters of texts fetched in one answer.
+pub const STATEMENT_TEXT_CHARACTERS_PER_ANSWER: usize = 8_000_000;
+/// Answers with texts in one look; the others follow at the next.
+pub const STATEMENT_TEXT_ANSWERS_PER_LOOK: usize = 16;
 /// Entries of pg_stat_statements read in one look.
 pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
 /// Relations of one database read in one look.
@@ -32,12 +34,16 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// A look that outlives every timeout of the server is given up.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
+/// A problem lasts if it is seen at least this often, or at every third look where those are further apart.
+pub const UNBROKEN_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// The first wait after a failed look; it doubles up to `BACK_OFF_MAXIMUM`.
 pub const BACK_OFF_MINIMUM: Duration = Duration::from_secs(1);
 /// The longest wait after failed looks.
 pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
-/// A window of statements is never longer than twice this.
+/// A window of statements is this long, once it is full.
 pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
+/// So many looks are kept as starts of later windows.
+pub const STATEMENT_LOOKS_IN_WINDOW: i32 = 6;
 /// A window of statements is judged only from this length on.
 pub const STATEMENT_WINDOW_MINIMUM: Duration = Duration::from_secs(5 * 60);
 /// How fast transaction ids are used is a mean over this to twice this.

@@ -30,6 +30,11 @@ pub struct CatalogCache {
 }
 
 impl CatalogCache {
+    /// Whether names were ever read.
+    pub fn was_read(&self) -> bool {
+        self.read_at.is_some()
+    }
+
     /// What was read last.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalog.clone()
@@ -83,7 +88,8 @@ impl CatalogCache {
         counters: &Counters,
     ) -> Result<usize, PostgresError> {
         self.building = counters.progress.building.clone();
-        let limit = limits::RELATIONS_PER_DATABASE as i64;
+        // TOAST tables and partitioned tables have names and no counters of their own
+        let limit = 3 * limits::RELATIONS_PER_DATABASE as i64;
         let tables = session
             .rows(queries::TABLE_CATALOG.on(version_num), &[(&limit, Type::INT8)])
             .await?;

@@ -9,12 +9,13 @@ mod statements;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 
 use crate::limits;
-use crate::model::snapshot::{DatabaseSnapshot, Snapshot};
+use crate::model::remedy::Statement;
+use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot};
 use crate::model::status::{Gap, Look};
 use crate::postgres::{Observe, PostgresError, Server};
 
@@ -30,6 +31,8 @@ pub struct Collector {
     texts: TextCache,
     catalogs: HashMap<String, CatalogCache>,
     roles: Option<(Instant, HashMap<u32, String>)>,
+    /// Our own clock, which nobody can set.
+    clock: (DateTime<Utc>, Instant),
 }
 
 /// What one look came to: what was seen, and what each part of it cost.
@@ -110,6 +113,7 @@ impl Collector {
             texts: TextCache::default(),
             catalogs: HashMap::new(),
             roles: None,
+            clock: (Utc::now(), Instant::now()),
         }
     }
 
@@ -130,50 +134,31 @@ impl Collector {
         };
         let home = self.server.observe_home().await?;
         let started = Instant::now();
+        let taken_at = self.clock.0 + TimeDelta::from_std(self.clock.1.elapsed()).unwrap_or_default();
         let (at, facts) = server::look(&home, &self.name, &mut self.roles, &mut notes).await?;
         notes.look("server", None, started, facts.databases.len(), None);
         let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
         let mut spent_seconds = home.spent_seconds();
         drop(home);
 
-        let watched: Vec<String> = facts
-            .databases
-            .iter()
-            .filter(|database| {
-                database.allows_connections && !database.is_template && (self.watches)(&database.name)
-            })
-            .map(|database| database.name.clone())
-            .take(limits::DATABASES_PER_SERVER)
-            .collect();
+        let watched = self.watched(&facts, &mut notes);
         self.catalogs.retain(|name, _| watched.contains(name));
         let mut databases = Vec::new();
-        for name in watched.clone() {
-            match self.visit(&name, facts.version_num, &mut notes).await {
+        for name in &watched {
+            match self.visit(name, facts.version_num, &mut notes).await {
                 Ok((database, seconds)) => {
                     spent_seconds += seconds;
                     databases.push(database);
                 }
                 Err(error) => {
-                    let login = &facts.login;
-                    let remedy = crate::model::remedy::quote_identifier(&name);
-                    let login = crate::model::remedy::quote_identifier(login);
-                    let grant = format!("GRANT CONNECT ON DATABASE {remedy} TO {login}");
-                    let refused = error.one_line().contains("permission denied");
-                    let gap = notes.gap(
-                        "database",
-                        Some(&name),
-                        error.one_line(),
-                        refused.then_some(grant),
-                    );
-                    gap.missing_privilege = refused.then(|| format!("CONNECT on database {name}"));
-                    gap.rules = vec!["index.*".to_owned(), "vacuum.dead_tuples".to_owned()];
-                    notes.look("relations", Some(&name), started, 0, Some(error.one_line()));
+                    notes.look("relations", Some(name), started, 0, Some(error.one_line()));
+                    unvisited(&facts, name, &error, &mut notes);
                 }
             }
         }
         let snapshot = Snapshot {
             at,
-            taken_at: Utc::now(),
+            taken_at,
             server: facts,
             watched,
             statements,
@@ -185,6 +170,22 @@ impl Collector {
             looks: notes.looks,
             spent_seconds,
         })
+    }
+
+    /// The databases that are meant; what is beyond the bound is told.
+    fn watched(&self, facts: &ServerFacts, notes: &mut Notes) -> Vec<String> {
+        let meant = facts.databases.iter().filter(|database| {
+            database.allows_connections && !database.is_template && (self.watches)(&database.name)
+        });
+        let mut watched: Vec<String> = meant.map(|database| database.name.clone()).collect();
+        for beyond in watched.split_off(watched.len().min(limits::DATABASES_PER_SERVER)) {
+            let why = format!(
+                "only {} databases of a server are visited",
+                limits::DATABASES_PER_SERVER
+            );
+            notes.gap("database", Some(&beyond), why, None).rules = rules_of_a_database();
+        }
+        watched
     }
 
     /// Counters of one database, and its names where they are due.
@@ -204,12 +205,16 @@ impl Collector {
         if cache.is_due(self.catalog_every, &counters) {
             match cache.refresh(&session, version_num, &counters).await {
                 Ok(rows) => notes.look("catalog", Some(name), started, rows, None),
-                Err(error) if error.is_fatal() => return Err(error),
+                // without names nothing can be said; with those of some minutes ago it can
+                Err(error) if error.is_fatal() || !cache.was_read() => return Err(error),
                 Err(error) => {
                     notes.look("catalog", Some(name), started, 0, Some(error.one_line()));
                     notes.gap("catalog", Some(name), error.one_line(), None);
                 }
             }
+        }
+        if counters.tables.len().max(counters.indexes.len()) >= limits::RELATIONS_PER_DATABASE {
+            return Err(session.too_many(limits::RELATIONS_PER_DATABASE));
         }
         let database = DatabaseSnapshot {
             name: name.to_owned(),
@@ -220,4 +225,25 @@ impl Collector {
         };
         Ok((database, session.spent_seconds()))
     }
+}
+
+/// Rules that need a visit to the database.
+fn rules_of_a_database() -> Vec<String> {
+    vec!["index.*".to_owned(), "vacuum.dead_tuples".to_owned()]
+}
+
+/// A database that could not be visited, and the GRANT where a right is what it takes.
+fn unvisited(facts: &ServerFacts, name: &str, error: &PostgresError, notes: &mut Notes) {
+    let refused = facts
+        .databases
+        .iter()
+        .any(|database| database.name == name && !database.may_connect);
+    let grant = Statement::GrantConnect {
+        database: name.to_owned(),
+        to: facts.login.clone(),
+    }
+    .sql();
+    let gap = notes.gap("database", Some(name), error.one_line(), refused.then_some(grant));
+    gap.missing_privilege = refused.then(|| format!("CONNECT on database {name}"));
+    gap.rules = rules_of_a_database();
 }

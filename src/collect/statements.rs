@@ -49,6 +49,13 @@ pub async fn look(
         }
     };
     notes.look("statements", None, started, statements.entries.len(), None);
+    if statements.entries.len() >= limits::STATEMENTS_PER_SNAPSHOT {
+        let limit = limits::STATEMENTS_PER_SNAPSHOT;
+        let why = format!(
+            "pg_stat_statements holds more than the {limit} entries that are read; lower pg_stat_statements.max"
+        );
+        notes.gap("pg_stat_statements", None, why, None).rules = vec!["query.*".to_owned()];
+    }
     let started = Instant::now();
     match texts(home, &schema, version_num, &statements, cache).await {
         Ok(0) => {}
@@ -200,28 +207,36 @@ async fn texts(
             statements.entries.iter().map(|entry| entry.key.queryid).collect();
         cache.texts.retain(|queryid, _| used.contains(queryid));
     }
-    if missing.is_empty() {
-        return Ok(0);
+    let limit = limits::STATEMENT_TEXT_CHARACTERS_PER_ANSWER as i64;
+    let mut count = 0;
+    for _ in 0..limits::STATEMENT_TEXT_ANSWERS_PER_LOOK {
+        if missing.is_empty() {
+            break;
+        }
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
+        let rows = home
+            .rows_in_schema(queries::STATEMENT_TEXTS.on(version_num), schema, &parameters)
+            .await?;
+        cache.failed_at = None;
+        if rows.is_empty() {
+            break; // what is left was evicted just now
+        }
+        let identified = identify(rows).await;
+        count += identified.len();
+        cache.texts.extend(identified);
+        missing.retain(|queryid| !cache.texts.contains_key(queryid));
     }
-    let limit = limits::STATEMENT_TEXTS_PER_LOOK as i64;
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
-    let rows = home
-        .rows_in_schema(queries::STATEMENT_TEXTS.on(version_num), schema, &parameters)
-        .await?;
-    cache.failed_at = None;
-    let count = rows.len();
-    // parsing thousands of texts takes a moment: not on a thread that serves pages
-    let identified = tokio::task::spawn_blocking(move || {
-        let text =
-            |row: &tokio_postgres::Row| Some((column(row, "queryid")?, column::<String>(row, "text")?));
-        rows.iter()
-            .filter_map(text)
-            .map(|(id, text)| (id, Arc::new(sql::identify(&text))))
-            .collect::<Vec<_>>()
-    })
-    .await
-    .unwrap_or_default();
-    cache.texts.extend(identified);
     Ok(count)
+}
+
+/// Parsing thousands of texts takes a moment: not on a thread that serves pages.
+async fn identify(rows: Vec<tokio_postgres::Row>) -> Vec<(i64, Arc<StatementText>)> {
+    let text = |row: tokio_postgres::Row| {
+        let text: String = column(&row, "text")?;
+        Some((column(&row, "queryid")?, Arc::new(sql::identify(&text))))
+    };
+    tokio::task::spawn_blocking(move || rows.into_iter().filter_map(text).collect())
+        .await
+        .unwrap_or_default()
 }

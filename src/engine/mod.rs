@@ -213,7 +213,7 @@ fn log_events(events: &[crate::model::finding::Event]) {
             fingerprint = finding.fingerprint.as_str(),
             "{}: {}",
             event.kind.word(),
-            finding.claim.title
+            crate::report::visible(&finding.claim.title)
         );
     }
 }

@@ -15,6 +15,7 @@ use crate::model::finding::Event;
 use crate::model::judgement::Judgement;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ServerStatus};
+use crate::model::unit::Period;
 use crate::observe::Observer;
 use crate::observe::usage::{IndexName, Usage};
 use crate::postgres::PostgresError;
@@ -80,7 +81,7 @@ impl Watch {
         let mut wait_after_failure = limits::BACK_OFF_MINIMUM;
         loop {
             let turned = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.write_unwritten().await,
                 turned = tokio::time::timeout(limits::LOOK_TIMEOUT, self.turn()) => turned,
             };
             let wait = match turned {
@@ -104,9 +105,26 @@ impl Watch {
             };
             signals.changed(&self.store);
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.write_unwritten().await,
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+
+    /// What is written down only now and then while the advisor runs.
+    async fn write_unwritten(mut self) {
+        let (unwritten, gone) = (
+            self.observer.usages.take_unwritten(),
+            self.observer.usages.take_gone(),
+        );
+        let (store, name) = (self.store.clone(), self.name.clone());
+        let writing = move || save_usage(&store, &name, &unwritten, &gone);
+        match tokio::task::spawn_blocking(writing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the use of indexes since the last hour cannot be written down")
+            }
+            Err(error) => tracing::error!(%error, "writing down the use of indexes failed"),
         }
     }
 
@@ -118,7 +136,9 @@ impl Watch {
             .await
             .map_err(|error: PostgresError| error.one_line())?;
         let observation = self.observer.observe(&seen.snapshot, false);
-        let judgement = judge::judge(&observation, &self.settings);
+        let mut judgement = judge::judge(&observation, &self.settings);
+        let three_looks = Period::seconds(3 * self.pause().as_secs());
+        judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
         self.status = self.status_after(&seen);
         let record = Record {
             looks: seen.looks,
@@ -133,9 +153,16 @@ impl Watch {
             snapshot: seen.snapshot,
         };
         let store = self.store.clone();
-        let recorded = tokio::task::spawn_blocking(move || record.write(&store)).await;
-        match recorded {
-            Ok(result) => result.map_err(|error| format!("the store failed: {error}")),
+        let recorded = tokio::task::spawn_blocking(move || {
+            let written = record.write(&store);
+            (written, record.usage, record.gone)
+        });
+        match recorded.await {
+            Ok((Ok(events), _, _)) => Ok(events),
+            Ok((Err(error), usage, gone)) => {
+                self.observer.usages.give_back(usage, gone);
+                Err(format!("the store failed: {error}"))
+            }
             Err(error) => Err(format!("recording failed: {error}")),
         }
     }
@@ -222,11 +249,11 @@ fn remembered(usage: IndexUsage) -> (IndexName, Usage) {
     (name, known)
 }
 
-fn key(name: IndexName) -> IndexKey {
+fn key(name: &IndexName) -> IndexKey {
     IndexKey {
-        database: name.database,
-        schema: name.schema,
-        name: name.name,
+        database: name.database.clone(),
+        schema: name.schema.clone(),
+        name: name.name.clone(),
     }
 }
 
@@ -242,24 +269,11 @@ struct Record {
 }
 
 impl Record {
-    fn write(self, store: &Store) -> Result<Vec<Event>, StoreError> {
+    fn write(&self, store: &Store) -> Result<Vec<Event>, StoreError> {
         let server = &self.status.name;
         let now = Utc::now();
-        let usage: Vec<IndexUsage> = self
-            .usage
-            .into_iter()
-            .map(|(name, usage)| IndexUsage {
-                key: key(name),
-                oid: usage.oid,
-                scans: usage.scans,
-                first_seen_at: usage.first_seen_at,
-                last_moved_at: usage.last_moved_at,
-                checked_at: now,
-            })
-            .collect();
         // what was seen of indexes goes first: a finding never rests on what a crash could lose
-        let gone: Vec<IndexKey> = self.gone.into_iter().map(key).collect();
-        store.save_index_usage(server, &usage, &gone)?;
+        save_usage(store, server, &self.usage, &self.gone)?;
         let events = store.record(server, now, &self.judgement)?;
         store.record_gaps(server, &self.snapshot.gaps)?;
         for look in &self.looks {
@@ -269,4 +283,24 @@ impl Record {
         store.record_server(&self.status)?;
         Ok(events)
     }
+}
+
+fn save_usage(
+    store: &Store,
+    server: &str,
+    changed: &[(IndexName, Usage)],
+    gone: &[IndexName],
+) -> Result<(), StoreError> {
+    let now = Utc::now();
+    let row = |(name, usage): &(IndexName, Usage)| IndexUsage {
+        key: key(name),
+        oid: usage.oid,
+        scans: usage.scans,
+        first_seen_at: usage.first_seen_at,
+        last_moved_at: usage.last_moved_at,
+        checked_at: now,
+    };
+    let changed: Vec<IndexUsage> = changed.iter().map(row).collect();
+    let gone: Vec<IndexKey> = gone.iter().map(key).collect();
+    store.save_index_usage(server, &changed, &gone)
 }

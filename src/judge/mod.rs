@@ -54,6 +54,9 @@ pub fn judge(observation: &Observation, settings: &Settings) -> Judgement {
         }
     }
     judgement.claims.sort_by(by_impact);
+    judgement.unbroken_within = Period::seconds(limits::UNBROKEN_WITHIN.as_secs());
+    let databases = &observation.server.databases;
+    judgement.databases = Some(databases.iter().map(|database| database.name.clone()).collect());
     judgement
 }
 
@@ -78,9 +81,14 @@ fn judge_place(
                 Fingerprint::of(rule.id, &observation.server.name, name.as_deref(), subject)
             };
             let mut undecided: Vec<Fingerprint> = found.undecided.iter().map(fingerprint).collect();
-            let untold = found.untold.clone();
+            let absence_counts = found.absence_is_no_proof.is_none();
+            let untold = found.untold.clone().or(found.absence_is_no_proof.clone());
             keep(rule, settings, observation, found, &mut undecided, judgement);
-            Verdict::Evaluated { undecided, untold }
+            Verdict::Evaluated {
+                undecided,
+                absence_counts,
+                untold,
+            }
         }
         Err(Unknown { reason, remedy_sql }) => Verdict::Skipped { reason, remedy_sql },
     };

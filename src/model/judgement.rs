@@ -15,6 +15,10 @@ pub struct Judgement {
     pub outcomes: Vec<RuleOutcome>,
     /// Claims left out because a rule made more than it may.
     pub dropped_claims: usize,
+    /// Two sights of a problem that are further apart than this are not one that lasted.
+    pub unbroken_within: Period,
+    /// Every database that the server has, watched or not, where that is known: what was found in another one is gone.
+    pub databases: Option<Vec<String>>,
 }
 
 /// What became of one rule in one place.
@@ -39,6 +43,8 @@ pub enum Verdict {
     Evaluated {
         /// Problems about which nothing can be said now.
         undecided: Vec<Fingerprint>,
+        /// Whether it counts that a problem was not seen: not while a window is still filling.
+        absence_counts: bool,
         /// Why it could not tell, where it could not.
         untold: Option<String>,
     },

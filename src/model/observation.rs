@@ -57,6 +57,8 @@ pub struct StatementActivity {
     pub total_seconds: f64,
     /// Queries, costliest first; each statement_id once in each database.
     pub statements: Vec<StatementDelta>,
+    /// Why it does not count that a statement is not among them, where that is so.
+    pub still_filling: Option<String>,
     /// Entries whose text could not be read; they count in the total only.
     pub without_text: usize,
 }

@@ -107,6 +107,10 @@ pub enum Statement {
         role: &'static str,
         to: String,
     },
+    GrantConnect {
+        database: String,
+        to: String,
+    },
     CreateExtension {
         name: &'static str,
     },
@@ -170,6 +174,11 @@ impl Statement {
             Self::AlterSystemReset { name } => format!("ALTER SYSTEM RESET {}", quote_identifier(name)),
             Self::ReloadConfiguration => "SELECT pg_catalog.pg_reload_conf()".to_owned(),
             Self::GrantRole { role, to } => format!("GRANT {role} TO {}", quote_identifier(to)),
+            Self::GrantConnect { database, to } => format!(
+                "GRANT CONNECT ON DATABASE {} TO {}",
+                quote_identifier(database),
+                quote_identifier(to)
+            ),
             Self::CreateExtension { name } => {
                 format!("CREATE EXTENSION IF NOT EXISTS {}", quote_identifier(name))
             }

@@ -89,6 +89,8 @@ pub struct DatabaseFacts {
     pub name: String,
     pub allows_connections: bool,
     pub is_template: bool,
+    /// Whether our login may.
+    pub may_connect: bool,
     /// age(datfrozenxid), in transactions.
     pub frozen_xid_age: i64,
     /// When its statistics were reset, if that is known.

@@ -6,6 +6,7 @@ mod tables;
 mod transaction_ids;
 pub mod usage;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,10 +21,8 @@ use usage::Usages;
 #[derive(Default)]
 pub struct Observer {
     clocks: Option<Clocks>,
-    /// The start of the window that is judged, and of the one that follows it.
-    older: Option<Arc<StatementLook>>,
-    newer: Option<Arc<StatementLook>>,
-    last: Option<Arc<StatementLook>>,
+    /// The start of the window that is judged, the starts of those that follow it, and the last look.
+    looks: VecDeque<Arc<StatementLook>>,
     transaction_ids: TransactionIds,
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
@@ -75,12 +74,19 @@ impl Observer {
             .as_ref()
             .is_some_and(|before| !before.leads_to(&clocks))
         {
-            (self.older, self.newer, self.last) = (None, None, None);
+            self.looks.clear();
             self.transaction_ids = TransactionIds::default();
             self.usages.distrust_clock();
         }
         self.clocks = Some(clocks);
-        let statements = self.observe_statements(snapshot);
+        let there: Vec<&str> = snapshot
+            .server
+            .databases
+            .iter()
+            .map(|database| database.name.as_str())
+            .collect();
+        self.usages.forget_databases_but(&there);
+        let statements = self.observe_statements(snapshot, single_look);
         let databases = snapshot
             .databases
             .iter()

@@ -39,7 +39,15 @@ impl StatementLook {
     /// What an entry did since this look.
     fn until(&self, now: &StatementCounters) -> StatementCounters {
         let Some(before) = self.entries.get(&now.key) else {
-            return *now;
+            // where the entry tells that it began before this look, it was there and could not be seen
+            return match now.since.is_some_and(|since| since <= self.at) {
+                true => StatementCounters {
+                    calls: 0,
+                    execution_ms: 0.0,
+                    ..*now
+                },
+                false => *now,
+            };
         };
         let began_again = now.since != before.since;
         let backwards =
@@ -61,75 +69,88 @@ impl StatementLook {
 
 impl Observer {
     /// The activity over the best window that there is, or why there is none.
-    pub(super) fn observe_statements(&mut self, snapshot: &Snapshot) -> Result<StatementActivity, Unknown> {
+    pub(super) fn observe_statements(
+        &mut self,
+        snapshot: &Snapshot,
+        single_look: bool,
+    ) -> Result<StatementActivity, Unknown> {
         self.load_sessions = None;
-        let Some(statements) = &snapshot.statements else {
-            (self.older, self.newer, self.last) = (None, None, None);
-            let gap = snapshot.gaps.iter().find(|gap| gap.fact == "pg_stat_statements");
-            return Err(Unknown {
-                reason: gap.map_or("pg_stat_statements could not be read".to_owned(), |gap| {
-                    gap.why.clone()
-                }),
-                remedy_sql: gap.and_then(|gap| gap.remedy_sql.clone()),
-            });
+        let cannot_tell = snapshot
+            .gaps
+            .iter()
+            .find(|gap| gap.rules.iter().any(|rule| rule == "query.*"));
+        let statements = match (&snapshot.statements, cannot_tell) {
+            (Some(statements), None) => statements,
+            // what was not seen before would look as if it were new when it comes back
+            (_, gap) => {
+                self.looks.clear();
+                return Err(Unknown {
+                    reason: gap.map_or("pg_stat_statements could not be read".to_owned(), |gap| {
+                        gap.why.clone()
+                    }),
+                    remedy_sql: gap.and_then(|gap| gap.remedy_sql.clone()),
+                });
+            }
         };
-        if let Some(gap) = snapshot.gaps.iter().find(|gap| gap.fact == "statement texts") {
-            // what has no text cannot be named, and what is not named must not count as gone
-            return Err(Unknown {
-                reason: gap.why.clone(),
-                remedy_sql: gap.remedy_sql.clone(),
-            });
-        }
         let now = Arc::new(StatementLook::of(snapshot.at, statements));
-        let was_reset = |look: &Arc<StatementLook>| look.reset_at != now.reset_at;
-        if self.last.as_ref().is_some_and(was_reset) {
-            (self.older, self.newer, self.last) = (None, None, None);
+        if self
+            .looks
+            .back()
+            .is_some_and(|look| look.reset_at != now.reset_at)
+        {
+            self.looks.clear();
         }
         self.load_sessions = self
-            .last
-            .as_ref()
+            .looks
+            .back()
             .and_then(|last| load(last, statements, snapshot.at));
-        self.last = Some(now.clone());
-        let older = self.older.get_or_insert_with(|| now.clone()).clone();
-        let newer = self.newer.get_or_insert_with(|| now.clone()).clone();
-        let longest = TimeDelta::from_std(limits::STATEMENT_WINDOW).unwrap_or(TimeDelta::MAX);
-        if snapshot.at - newer.at >= longest {
-            self.older = Some(newer);
-            self.newer = Some(now.clone());
-        }
-        let shortest = TimeDelta::from_std(limits::STATEMENT_WINDOW_MINIMUM).unwrap_or(TimeDelta::MAX);
-        if snapshot.at - older.at >= shortest {
+        self.keep_look(now.clone());
+        let older = self.looks[0].clone();
+        let length = snapshot.at - older.at;
+        let shortest = delta(limits::STATEMENT_WINDOW_MINIMUM);
+        let full = delta(limits::STATEMENT_WINDOW);
+        if length >= shortest {
             let deltas = statements.entries.iter().map(|entry| older.until(entry));
             let window = Window {
                 from: older.at,
                 to: snapshot.at,
             };
-            return Ok(activity(
+            let mut activity = activity(
                 snapshot,
                 statements,
                 deltas,
                 window,
                 now.evictions - older.evictions,
-            ));
+            );
+            if length < full {
+                activity.still_filling = Some(format!(
+                    "the window is {} min of {} min long",
+                    length.num_minutes(),
+                    full.num_minutes()
+                ));
+            }
+            return Ok(activity);
         }
-        let known = TimeDelta::from_std(limits::STATEMENT_TOTALS_MINIMUM).unwrap_or(TimeDelta::MAX);
+        // totals since a known reset are a window like any other; a daemon soon has a better one than a long one
+        let lengths = delta(limits::STATEMENT_TOTALS_MINIMUM)..=match single_look {
+            true => TimeDelta::MAX,
+            false => full * 2,
+        };
         match statements
             .reset_at
-            .filter(|reset_at| snapshot.at - *reset_at >= known)
+            .filter(|reset_at| lengths.contains(&(snapshot.at - *reset_at)))
         {
-            // totals since a known reset are a window like any other
             Some(reset_at) => {
                 let window = Window {
                     from: reset_at,
                     to: snapshot.at,
                 };
-                Ok(activity(
-                    snapshot,
-                    statements,
-                    statements.entries.iter().copied(),
-                    window,
-                    now.evictions,
-                ))
+                let totals = statements.entries.iter().copied();
+                let mut activity = activity(snapshot, statements, totals, window, now.evictions);
+                if !single_look {
+                    activity.still_filling = Some("the first window is still filling".to_owned());
+                }
+                Ok(activity)
             }
             None => Err(Unknown::because(format!(
                 "needs two looks at pg_stat_statements that are {} min apart",
@@ -137,6 +158,27 @@ impl Observer {
             ))),
         }
     }
+
+    /// Keeps the last look, and of the older ones a few that are far enough apart, so that the window has nearly the same
+    /// length at every look.
+    fn keep_look(&mut self, now: Arc<StatementLook>) {
+        let full = delta(limits::STATEMENT_WINDOW);
+        while self.looks.get(1).is_some_and(|second| now.at - second.at >= full) {
+            self.looks.pop_front();
+        }
+        // the last one was only kept for the load until now
+        let count = self.looks.len();
+        let too_close = count >= 2
+            && self.looks[count - 1].at - self.looks[count - 2].at < full / limits::STATEMENT_LOOKS_IN_WINDOW;
+        if too_close {
+            self.looks.pop_back();
+        }
+        self.looks.push_back(now);
+    }
+}
+
+fn delta(duration: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 /// Average sessions executing since the last look.
@@ -187,6 +229,12 @@ fn activity(
             .entry((delta.key.database_oid, text.statement_id.as_str()))
             .or_insert_with(|| empty(database, text, delta.key.queryid));
         add(entry, &delta, &snapshot.server.roles);
+    }
+    if activity.without_text > 0 {
+        activity.still_filling = Some(format!(
+            "the texts of {} statements are still to come",
+            activity.without_text
+        ));
     }
     activity.statements = together.into_values().collect();
     activity.statements.sort_by(|a, b| {
@@ -314,6 +362,57 @@ mod tests {
             Some((2, 60.0)),
             "after a reset"
         );
+    }
+
+    #[test]
+    fn the_window_keeps_its_length_and_says_while_it_fills() {
+        let mut observer = Observer::default();
+        for minute in 0..200 {
+            let activity = observer
+                .observe(&snapshot(minute, None, &[(1, 10 * minute)]), false)
+                .statements;
+            let Ok(activity) = activity else {
+                assert!(minute < 5);
+                continue;
+            };
+            let length = activity.window.unwrap().seconds() as i64 / 60;
+            assert_eq!(activity.still_filling.is_some(), minute < 30, "{minute}");
+            assert!(minute < 30 || (30..=35).contains(&length), "{minute}: {length}");
+            assert_eq!(activity.statements[0].calls, 10 * length);
+        }
+        assert!(observer.looks.len() <= 9, "{}", observer.looks.len());
+    }
+
+    #[test]
+    fn what_could_not_be_seen_is_not_new_when_it_can() {
+        let mut observer = Observer::default();
+        calls(&mut observer, &snapshot(0, None, &[(1, 9)]));
+        let mut blind = snapshot(6, None, &[(1, 9)]);
+        blind.gaps.push(crate::model::status::Gap {
+            fact: "statements of other roles".into(),
+            database: None,
+            why: "no member of pg_read_all_stats".into(),
+            remedy_sql: None,
+            missing_privilege: None,
+            rules: vec!["query.*".into()],
+        });
+        assert_eq!(calls(&mut observer, &blind), None);
+        assert_eq!(
+            calls(&mut observer, &snapshot(12, None, &[(1, 9), (2, 5000)])),
+            None
+        );
+        let (delta, _) = calls(&mut observer, &snapshot(18, None, &[(1, 9), (2, 5001)])).unwrap();
+        assert_eq!(delta, 1, "only what happened since it could be seen");
+    }
+
+    #[test]
+    fn an_entry_that_began_before_the_window_is_not_new_in_it() {
+        let mut observer = Observer::default();
+        calls(&mut observer, &snapshot(0, None, &[]));
+        let mut later = snapshot(6, None, &[(1, 50), (2, 7)]);
+        let entries = &mut later.statements.as_mut().unwrap().entries;
+        (entries[0].since, entries[1].since) = (Some(time(-60)), Some(time(3)));
+        assert_eq!(calls(&mut observer, &later).unwrap().0, 7);
     }
 
     proptest! {

@@ -36,15 +36,19 @@ pub struct Usages {
     known: HashMap<IndexName, Usage>,
     /// Names whose memory changed enough to be written down.
     changed: HashMap<IndexName, Usage>,
+    /// The last use of each as it was written down.
+    written: HashMap<IndexName, Option<DateTime<Utc>>>,
     /// Names that are gone since this was last asked.
     gone: Vec<IndexName>,
     /// The names of each database as they were last compared with what is known.
     compared: HashMap<String, Arc<Catalog>>,
+    /// The server's databases at the last look.
+    databases: Vec<String>,
     last_look_at: Option<DateTime<Utc>>,
     clock_is_distrusted: bool,
 }
 
-/// An index in use moves at every look; it is written down at most this often.
+/// An index in use moves at every look; it is written down at most this often, and when it comes to rest.
 const WRITE_EVERY: TimeDelta = TimeDelta::hours(1);
 /// With a longer pause before a reset, scans may have been counted and lost unseen.
 const UNSEEN_BEFORE_RESET: TimeDelta = TimeDelta::minutes(10);
@@ -57,6 +61,11 @@ impl Usages {
         last_look_at: Option<DateTime<Utc>>,
     ) {
         self.known.extend(known);
+        self.written = self
+            .known
+            .iter()
+            .map(|(name, usage)| (name.clone(), usage.last_moved_at))
+            .collect();
         self.last_look_at = last_look_at;
     }
 
@@ -75,6 +84,55 @@ impl Usages {
         std::mem::take(&mut self.changed).into_iter().collect()
     }
 
+    /// Gives back what could not be written down, so that it is not lost; what changed meanwhile is newer.
+    pub fn give_back(&mut self, changed: Vec<(IndexName, Usage)>, gone: Vec<IndexName>) {
+        for (name, usage) in changed {
+            self.changed.entry(name).or_insert(usage);
+        }
+        self.gone.extend(gone);
+    }
+
+    /// Everything of which the newest state is not written down, for when the advisor ends.
+    pub fn take_unwritten(&mut self) -> Vec<(IndexName, Usage)> {
+        let mut unwritten = self.take_changed();
+        let moved = |(name, usage): &(&IndexName, &Usage)| {
+            self.written.get(*name).copied().flatten() != usage.last_moved_at
+        };
+        unwritten.extend(
+            self.known
+                .iter()
+                .filter(moved)
+                .map(|(name, usage)| (name.clone(), *usage)),
+        );
+        unwritten
+    }
+
+    /// Forgets the indexes of databases that are gone.
+    pub(super) fn forget_databases_but(&mut self, there: &[&str]) {
+        if self
+            .databases
+            .iter()
+            .map(String::as_str)
+            .eq(there.iter().copied())
+        {
+            return;
+        }
+        self.databases = there.iter().map(|name| (*name).to_owned()).collect();
+        self.compared
+            .retain(|database, _| there.contains(&database.as_str()));
+        self.forget(|name| !there.contains(&name.database.as_str()));
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&IndexName) -> bool) {
+        let gone: Vec<IndexName> = self.known.keys().filter(|name| is_gone(name)).cloned().collect();
+        for name in gone {
+            self.known.remove(&name);
+            self.changed.remove(&name);
+            self.written.remove(&name);
+            self.gone.push(name);
+        }
+    }
+
     /// Forgets the indexes of a database that its catalog no longer has. Costs nothing while the catalog is the same.
     pub(super) fn forget_gone(&mut self, database: &str, catalog: &Arc<Catalog>) {
         if self
@@ -90,15 +148,9 @@ impl Usages {
             .values()
             .map(|facts| (facts.schema.as_str(), facts.name.as_str()))
             .collect();
-        let is_gone = |name: &IndexName| {
+        self.forget(|name| {
             name.database == database && !there.contains(&(name.schema.as_str(), name.name.as_str()))
-        };
-        let gone: Vec<IndexName> = self.known.keys().filter(|name| is_gone(name)).cloned().collect();
-        for name in gone {
-            self.known.remove(&name);
-            self.changed.remove(&name);
-            self.gone.push(name);
-        }
+        });
     }
 
     /// What is no longer to be remembered since this was last asked.
@@ -134,23 +186,17 @@ impl Usages {
             },
             Some(before) => self.follow(before, counters, counters_since, now),
         };
+        let written = self.written.get(&key).copied().flatten();
         let is_news = before.is_none_or(|before| {
-            let hours_later =
-                |moved: DateTime<Utc>| before.last_moved_at.is_none_or(|at| moved - at >= WRITE_EVERY);
-            usage.last_moved_at.is_some_and(hours_later) || (usage.scans == 0) != (before.scans == 0)
+            let quiet_again = usage.last_moved_at == before.last_moved_at && written != usage.last_moved_at;
+            let hours_later = |moved: DateTime<Utc>| written.is_none_or(|at| moved - at >= WRITE_EVERY);
+            quiet_again || usage.last_moved_at.is_some_and(hours_later)
         });
         if is_news {
+            self.written.insert(key.clone(), usage.last_moved_at);
             self.changed.insert(key.clone(), usage);
         }
-        // between two writes the memory keeps the time that is written down, so that the hour is counted from there
-        let kept = match before {
-            Some(before) if !is_news => Usage {
-                last_moved_at: before.last_moved_at,
-                ..usage
-            },
-            _ => usage,
-        };
-        self.known.insert(key, kept);
+        self.known.insert(key, usage);
         // from 16 the server itself knows when: the index existed then and was not scanned since
         let idle = usage.last_moved_at.unwrap_or(usage.first_seen_at);
         Some(counters.last_scan_at.map_or(idle, |scanned| {
@@ -259,6 +305,50 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_last_use_is_written_down_when_the_index_comes_to_rest() {
+        let mut usages = Usages::default();
+        let mut written = Vec::new();
+        for minute in 0..100 {
+            // used all the time for twenty minutes, then never again
+            look(&mut usages, minute, 1, minute.min(20), -9);
+            written.extend(
+                usages
+                    .take_changed()
+                    .into_iter()
+                    .map(|(_, usage)| (minute, usage)),
+            );
+        }
+        let minutes: Vec<i64> = written.iter().map(|(minute, _)| *minute).collect();
+        assert_eq!(minutes, [0, 1, 21], "seldom, but not lost");
+        assert_eq!(written[2].1.last_moved_at, Some(time(20)));
+        let mut after = Usages::default();
+        let name = IndexName {
+            database: "d".into(),
+            schema: "s".into(),
+            name: "i".into(),
+        };
+        after.remember([(name, written[2].1)], Some(time(99)));
+        assert_eq!(look(&mut after, 110, 1, 20, -9), time(20), "a restart is no use");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_offered_again() {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 0, -9);
+        let (changed, gone) = (usages.take_changed(), usages.take_gone());
+        assert_eq!(changed.len(), 1);
+        usages.give_back(changed.clone(), gone);
+        assert_eq!(usages.take_changed(), changed);
+        look(&mut usages, 1, 1, 5, -9);
+        usages.take_changed();
+        look(&mut usages, 2, 1, 9, -9);
+        assert!(usages.take_changed().is_empty());
+        assert_eq!(usages.take_unwritten()[0].1.last_moved_at, Some(time(2)));
+        usages.forget_databases_but(&["other"]);
+        assert_eq!(usages.take_gone().len(), 1);
+    }
+
     proptest! {
         /// Whatever scans, resets and recreations happen, an index that was used in a look is not idle before that look.
         #[test]
@@ -276,7 +366,7 @@ mod tests {
                 if more > 0 { used = Some(minute); }
                 let idle = look(&mut usages, minute, oid, scans, since);
                 if let Some(used) = used {
-                    prop_assert!(idle >= time(used - 60), "{idle} {used}");
+                    prop_assert!(idle >= time(used), "{idle} {used}");
                 }
                 prop_assert!(idle <= time(minute));
             }

@@ -64,6 +64,10 @@ pub const TERMINATE: OurSql = file!("terminate.sql");
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],
 };
+/// What a server shares with its standbys.
+pub const SYSTEM_IDENTIFIER: Query = Query {
+    variants: &[(14, file!("system_identifier.sql"))],
+};
 /// Settings that rules read.
 pub const SETTINGS: Query = Query {
     variants: &[(14, file!("settings.sql"))],
@@ -138,6 +142,7 @@ pub const PRIVILEGES: Query = Query {
 /// All queries, for the tests.
 pub const ALL: &[Query] = &[
     SERVER,
+    SYSTEM_IDENTIFIER,
     SETTINGS,
     DATABASES,
     ROLES,

@@ -62,6 +62,14 @@ pub enum PostgresError {
         /// What.
         what: &'static str,
     },
+    /// There is more than the advisor reads.
+    #[error("{target} holds more than the {limit} relations that are read of one database")]
+    TooMany {
+        /// host:port/database.
+        target: String,
+        /// The bound.
+        limit: usize,
+    },
     /// TLS could not be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -83,7 +91,7 @@ impl PostgresError {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Query { source, .. } => source.is_closed() || source.as_db_error().is_none(),
-            Self::Unusable { .. } => false,
+            Self::Unusable { .. } | Self::TooMany { .. } => false,
             _ => true,
         }
     }
@@ -529,6 +537,14 @@ impl Observe {
                 query,
                 seconds,
             }),
+        }
+    }
+
+    /// The error of a database that holds more than is read of one: what is cut off must not count as gone.
+    pub fn too_many(&self, limit: usize) -> PostgresError {
+        PostgresError::TooMany {
+            target: self.target.clone(),
+            limit,
         }
     }
 

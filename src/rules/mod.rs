@@ -38,6 +38,8 @@ pub struct Found {
     pub claims: Vec<Claim>,
     /// Subjects of which it cannot tell now; their findings keep their state.
     pub undecided: Vec<Vec<String>>,
+    /// Why it does not count that a problem was not seen, where that is so.
+    pub absence_is_no_proof: Option<String>,
     /// Why it cannot tell of those.
     pub untold: Option<String>,
 }

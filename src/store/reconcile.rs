@@ -19,6 +19,8 @@ pub(super) struct Known {
     pub(super) state: Option<State>,
     /// Since when the evidence is there, where that still decides something: before opening and before reopening.
     pub(super) evidence_since: Option<DateTime<Utc>>,
+    /// When it was last seen.
+    pub(super) last_seen_at: DateTime<Utc>,
     /// Since when the evidence of a living finding is gone.
     pub(super) evidence_gone_since: Option<DateTime<Utc>>,
 }
@@ -35,6 +37,8 @@ pub(super) struct Change<'a> {
 pub(super) enum Step<'a> {
     /// Seen for the first time, and its rule wants to see it for longer: remember since when.
     Await(&'a Claim),
+    /// Seen again and not yet for long enough, since then.
+    KeepWaiting(DateTime<Utc>),
     /// Seen for long enough: it becomes a finding.
     Open {
         /// What is claimed.
@@ -51,8 +55,6 @@ pub(super) enum Step<'a> {
         /// Whether people are to be told that the severity is another one.
         tell_severity: bool,
     },
-    /// A resolved finding is seen again, not yet for long enough.
-    AwaitReopening,
     /// A resolved finding is back.
     Reopen(&'a Claim),
     /// The evidence of a finding is gone, not yet for long enough.
@@ -83,14 +85,22 @@ pub(super) fn reconcile<'a>(
             continue;
         }
         let row = by_fingerprint.get(&fingerprint).copied();
-        if let Some(step) = of_seen(row, claim, outcomes.hold(claim), now) {
+        if let Some(step) = of_seen(
+            row,
+            claim,
+            outcomes.hold(claim),
+            judgement.unbroken_within.as_delta(),
+            now,
+        ) {
             changes.push(Change { fingerprint, step });
         }
     }
     for row in known.iter().filter(|row| !seen.contains(&row.fingerprint)) {
-        let Some(clear) = outcomes.clear_if_gone(row) else {
-            continue;
+        let clear = match was_dropped(row, judgement) {
+            true => Some(TimeDelta::zero()),
+            false => outcomes.clear_if_gone(row),
         };
+        let Some(clear) = clear else { continue };
         if let Some(step) = of_gone(row, clear, now) {
             changes.push(Change {
                 fingerprint: row.fingerprint.clone(),
@@ -101,15 +111,25 @@ pub(super) fn reconcile<'a>(
     changes
 }
 
+/// With its database a problem is gone, though no rule speaks for that place any more.
+fn was_dropped(row: &Known, judgement: &Judgement) -> bool {
+    match (&row.database, &judgement.databases) {
+        (Some(database), Some(there)) => !there.contains(database),
+        _ => false,
+    }
+}
+
 /// What the sight of a problem changes.
 fn of_seen<'a>(
     row: Option<&Known>,
     claim: &'a Claim,
     hold: TimeDelta,
+    unbroken_within: TimeDelta,
     now: DateTime<Utc>,
 ) -> Option<Step<'a>> {
-    let first_sight = row.is_none_or(|row| row.evidence_since.is_none());
-    let since = row.and_then(|row| row.evidence_since).unwrap_or(now);
+    // what nobody saw for a while has not lasted over that while
+    let unbroken = row.filter(|row| now - row.last_seen_at <= unbroken_within);
+    let since = unbroken.and_then(|row| row.evidence_since).unwrap_or(now);
     // A hold of nothing opens at once, even if the clock was set back meanwhile.
     let lasted = hold.is_zero() || now - since >= hold;
     match row.and_then(|row| row.state.map(|state| (row, state))) {
@@ -118,9 +138,10 @@ fn of_seen<'a>(
             since,
             awaited: row.is_some(),
         }),
-        None => row.is_none().then_some(Step::Await(claim)),
+        None if row.is_none() => Some(Step::Await(claim)),
+        None => Some(Step::KeepWaiting(since)),
         Some((_, State::Resolved)) if lasted => Some(Step::Reopen(claim)),
-        Some((_, State::Resolved)) => first_sight.then_some(Step::AwaitReopening),
+        Some((_, State::Resolved)) => Some(Step::KeepWaiting(since)),
         Some((row, state)) => {
             let told = matches!(state, State::Open | State::Acknowledged);
             Some(Step::Refresh {
@@ -193,8 +214,16 @@ impl<'a> Outcomes<'a> {
             return None;
         }
         let outcomes: Vec<_> = self.speaking_for(&row.rule, row.database.as_deref()).collect();
-        let evaluated = |outcome: &&RuleOutcome| matches!(outcome.verdict, Verdict::Evaluated { .. });
-        let judged = !outcomes.is_empty() && outcomes.iter().all(evaluated);
+        let counts = |outcome: &&RuleOutcome| {
+            matches!(
+                outcome.verdict,
+                Verdict::Evaluated {
+                    absence_counts: true,
+                    ..
+                }
+            )
+        };
+        let judged = !outcomes.is_empty() && outcomes.iter().all(counts);
         judged.then(|| {
             outcomes
                 .iter()
@@ -219,6 +248,7 @@ mod tests {
             severity: claim.severity,
             state,
             evidence_since: since.map(at),
+            last_seen_at: at(since.unwrap_or(0)),
             evidence_gone_since: gone.map(at),
         }
     }
@@ -233,7 +263,7 @@ mod tests {
             Step::Refresh {
                 tell_severity: true, ..
             } => "refresh and tell",
-            Step::AwaitReopening => "await reopening",
+            Step::KeepWaiting(_) => "keep waiting",
             Step::Reopen(_) => "reopen",
             Step::AwaitClear => "await clear",
             Step::Resolve => "resolve",
@@ -255,7 +285,7 @@ mod tests {
         let open = Some(State::Open);
         let cases: &[Case] = &[
             (None, true, 0, "await"),
-            (Some((None, Some(0), None)), true, 59, ""),
+            (Some((None, Some(0), None)), true, 59, "keep waiting"),
             (Some((None, Some(0), None)), true, 60, "open"),
             (Some((None, Some(0), None)), false, 10, "forget"),
             (Some((open, None, None)), true, 10, "refresh"),
@@ -291,9 +321,14 @@ mod tests {
                 Some((Some(State::Resolved), None, None)),
                 true,
                 10,
-                "await reopening",
+                "keep waiting",
             ),
-            (Some((Some(State::Resolved), Some(10), None)), true, 69, ""),
+            (
+                Some((Some(State::Resolved), Some(10), None)),
+                true,
+                69,
+                "keep waiting",
+            ),
             (Some((Some(State::Resolved), Some(10), None)), true, 70, "reopen"),
         ];
         for case in cases {
@@ -330,7 +365,14 @@ mod tests {
         let mut undecided = evaluated("a.rule", Some("db"));
         undecided.verdict = Verdict::Evaluated {
             undecided: vec![claim.fingerprint()],
+            absence_counts: true,
             untold: None,
+        };
+        let mut filling = evaluated("a.rule", Some("db"));
+        filling.verdict = Verdict::Evaluated {
+            undecided: vec![],
+            absence_counts: false,
+            untold: Some("the window is still filling".into()),
         };
         let cases = [
             (vec![evaluated("a.rule", Some("db"))], true),
@@ -344,6 +386,7 @@ mod tests {
                 false,
             ),
             (vec![undecided], false),
+            (vec![filling], false),
             (vec![], false),
         ];
         for state in [None, Some(State::Open)] {
@@ -356,6 +399,42 @@ mod tests {
                     "{state:?} {outcomes:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_nobody_saw_for_a_while_has_not_lasted() {
+        let claim = claim("a.rule", None, "t");
+        let mut outcome = evaluated("a.rule", None);
+        outcome.hold = Period::minutes(60);
+        let seen = judgement([claim.clone()], [outcome]);
+        let mut row = known(&claim, None, Some(0), None);
+        let step = |row: &Known, minute: i64| {
+            reconcile(std::slice::from_ref(row), &seen, at(60 * minute))[0]
+                .step
+                .clone()
+        };
+        assert_eq!(
+            step(&row, 61),
+            Step::KeepWaiting(at(60 * 61)),
+            "seen once, an hour ago"
+        );
+        row.last_seen_at = at(60 * 55);
+        assert_eq!(name(&step(&row, 61)), "open", "seen all the time");
+    }
+
+    #[test]
+    fn what_was_found_in_a_dropped_database_is_gone() {
+        let claim = claim("a.rule", Some("db"), "t");
+        let row = known(&claim, Some(State::Open), None, None);
+        for (there, gone) in [
+            (None, false),
+            (Some(vec!["db".to_owned()]), false),
+            (Some(vec![]), true),
+        ] {
+            let mut judgement = judgement([], [skipped("b.rule", None)]);
+            judgement.databases = there;
+            assert_eq!(!reconcile(&[row.clone()], &judgement, at(0)).is_empty(), gone);
         }
     }
 

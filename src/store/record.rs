@@ -41,7 +41,7 @@ impl Store {
 /// What is stored of the problems of a server.
 fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT fingerprint, rule, database, severity, state, evidence_since, evidence_gone_since
+        "SELECT fingerprint, rule, database, severity, state, evidence_since, evidence_gone_since, last_seen_at
          FROM finding WHERE server = ?1",
     )?;
     let mut rows = statement.query([server])?;
@@ -56,6 +56,7 @@ fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
             state: state.map(|state| word("state", &state)).transpose()?,
             evidence_since: row.get::<_, Option<i64>>(5)?.map(time),
             evidence_gone_since: row.get::<_, Option<i64>>(6)?.map(time),
+            last_seen_at: time(row.get(7)?),
         });
     }
     Ok(known)
@@ -76,6 +77,7 @@ fn apply(
         Ok(None)
     };
     const SINCE: &str = "UPDATE finding SET evidence_since = ?2 WHERE fingerprint = ?1";
+    const SEEN: &str = "UPDATE finding SET last_seen_at = ?2 WHERE fingerprint = ?1";
     match step {
         Step::Await(claim) => {
             insert(tx, server, at, fingerprint, claim)?;
@@ -115,7 +117,10 @@ fn apply(
                 .execute([fingerprint.as_str()])?;
             Ok(None)
         }
-        Step::AwaitReopening => mark(SINCE, Some(at)),
+        Step::KeepWaiting(since) => {
+            mark(SINCE, Some(micros(*since)))?;
+            mark(SEEN, Some(at))
+        }
         Step::ForgetReopening => mark(SINCE, None),
         Step::AwaitClear => mark(
             "UPDATE finding SET evidence_gone_since = ?2 WHERE fingerprint = ?1",

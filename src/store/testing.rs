@@ -50,6 +50,7 @@ pub(super) fn evaluated(rule: &str, database: Option<&str>) -> RuleOutcome {
         database: database.map(str::to_owned),
         verdict: Verdict::Evaluated {
             undecided: Vec::new(),
+            absence_counts: true,
             untold: None,
         },
         hold: Period::default(),
@@ -77,5 +78,7 @@ pub(super) fn judgement(
         claims,
         outcomes: outcomes.into_iter().collect(),
         dropped_claims: 0,
+        unbroken_within: Period::minutes(10),
+        databases: None,
     }
 }

@@ -221,7 +221,7 @@ async fn a_locked_table_dropped_tables_and_refused_logins_lose_no_look() {
 }
 
 #[tokio::test]
-async fn a_statement_with_invalid_bytes_costs_its_text_and_nothing_else() {
+async fn a_statement_with_invalid_bytes_costs_the_rules_about_statements_and_nothing_else() {
     let cluster = Cluster::start(15).await;
     cluster
         .sql(
@@ -247,6 +247,23 @@ async fn a_statement_with_invalid_bytes_costs_its_text_and_nothing_else() {
     let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
     eventually("the finding", || async { daemon.has("index.duplicate") }).await;
     assert!(!daemon.unreachable());
+    let check = pgadvisor()
+        .args(["check", &cluster.dsn("postgres", "postgres"), "--format", "json"])
+        .output()
+        .unwrap();
+    let check: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    let skipped = |rule: &str| {
+        check["skipped"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|skipped| skipped["rule"] == rule)
+    };
+    assert!(
+        skipped("query.slow_mean") && skipped("query.time_share"),
+        "what has no text is not said to be gone"
+    );
+    assert!(!skipped("index.duplicate"));
     let status = get(&daemon.address, "/api/v1/status").json();
     let gaps = status["gaps"].as_array().unwrap();
     assert!(

@@ -249,6 +249,27 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
+    /// Ends a session and waits until everybody can see what it counted.
+    pub async fn end(&self, session: Client) {
+        let pid = session.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
+        let pid: i32 = pid.get(0);
+        drop(session);
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+        eventually("the session has ended", || async {
+            self.number("postgres", &sql).await == 0
+        })
+        .await;
+        if self.version < 15 {
+            // until 14 counters are read from a file that may be half a second old
+            let clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
+            let ended = self.number("postgres", clock).await;
+            eventually("a statistics file younger than the session", || async {
+                self.number("postgres", clock).await > ended + 600
+            })
+            .await;
+        }
+    }
+
     /// One number.
     pub async fn number(&self, database: &str, sql: &str) -> i64 {
         self.connect(database)

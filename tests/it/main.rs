@@ -9,3 +9,4 @@ mod invariants;
 mod planning;
 mod queries;
 mod scenarios;
+mod windows;

@@ -17,7 +17,7 @@ use pgadvisor::rules;
 use pgadvisor::store::{FindingFilter, Store};
 use tokio_postgres::Client;
 
-use crate::harness::{Cluster, eventually, some_versions};
+use crate::harness::{Cluster, some_versions};
 
 /// One scenario while it runs.
 struct Scenario<'a> {
@@ -37,7 +37,7 @@ struct Scenario<'a> {
 }
 
 /// A collector that reads names at every look.
-fn collector(cluster: &Cluster, login: &str) -> Collector {
+pub fn collector(cluster: &Cluster, login: &str) -> Collector {
     let environment = Environment {
         variables: Default::default(),
         home: None,
@@ -101,35 +101,16 @@ impl<'a> Scenario<'a> {
 
     /// Looks, judges and records as the daemon does, at the scenario's time.
     async fn look(&mut self) {
-        // a session that ends has told all its counters
         if let Some(session) = self.sessions.remove("main") {
-            let pid: i32 = session
-                .query_one("SELECT pg_backend_pid()", &[])
-                .await
-                .unwrap()
-                .get(0);
-            drop(session);
-            let cluster = self.cluster;
-            let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
-            eventually("the session has ended", || async {
-                cluster.number("postgres", &sql).await == 0
-            })
-            .await;
-            if cluster.version < 15 {
-                // until 14 counters are read from a file that may be half a second old
-                let clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
-                let ended = cluster.number("postgres", clock).await;
-                eventually("a statistics file younger than the session", || async {
-                    cluster.number("postgres", clock).await > ended + 600
-                })
-                .await;
-            }
+            self.cluster.end(session).await;
         }
         let mut seen = self.collector.look().await.unwrap();
         seen.snapshot.at += self.shift;
         seen.snapshot.taken_at += self.shift;
         let observation = self.observer.observe(&seen.snapshot, false);
-        let judgement = judge::judge(&observation, &self.settings);
+        let mut judgement = judge::judge(&observation, &self.settings);
+        // a scenario looks seldom
+        judgement.unbroken_within = Period::days(400);
         self.skipped = judgement
             .outcomes
             .iter()

@@ -10,4 +10,9 @@ SELECT pg_sleep(0.06);
 -- set info_mean = "2 s"
 -- look
 -- at +20 min
+-- the first window is still filling: that a statement is not seen in it says nothing
+-- expect query.slow_mean
+-- at +33 min
+-- look
+-- at +45 min
 -- expect nothing

@@ -6,3 +6,6 @@ SELECT count(*) FROM pg_class;
 -- expect nothing
 -- set minimum_load = 0.001
 -- expect query.time_share
+-- a login that sees only its own statements cannot tell a share of all
+-- login stranger
+-- expect skipped because pg_read_all_stats

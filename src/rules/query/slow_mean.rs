@@ -68,6 +68,7 @@ impl Rule for SlowMean {
         });
         Ok(Found {
             claims: claims.collect(),
+            absence_is_no_proof: activity.still_filling.clone(),
             ..Found::default()
         })
     }

@@ -128,6 +128,7 @@ impl Rule for TimeShare {
         }
         Ok(Found {
             claims,
+            absence_is_no_proof: activity.still_filling.clone(),
             ..Found::default()
         })
     }
