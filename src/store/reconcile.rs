@@ -434,7 +434,10 @@ mod tests {
         ] {
             let mut judgement = judgement([], [skipped("b.rule", None)]);
             judgement.databases = there;
-            assert_eq!(!reconcile(&[row.clone()], &judgement, at(0)).is_empty(), gone);
+            assert_eq!(
+                !reconcile(std::slice::from_ref(&row), &judgement, at(0)).is_empty(),
+                gone
+            );
         }
     }
 
