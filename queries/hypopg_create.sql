@@ -1,4 +1,6 @@
--- A hypothetical index of this session, and how large it would be.
--- privilege: none · cost: about 0.1 ms · since: 14
+-- Hypothetical indexes of this session in the order of their definitions, and how large they would be.
+-- privilege: none · cost: about 0.1 ms each · since: 14
 SELECT /* pgadvisor */ h.indexrelid AS oid, h.indexname::text AS name, {schema}.hypopg_relation_size(h.indexrelid)::float8 AS size_bytes
-FROM {schema}.hypopg_create_index($1) AS h
+FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS d(definition, number)
+CROSS JOIN LATERAL {schema}.hypopg_create_index(d.definition) AS h
+ORDER BY d.number

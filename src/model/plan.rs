@@ -22,8 +22,24 @@ pub struct PlanNode {
     pub startup_cost: f64,
     pub total_cost: f64,
     pub rows: f64,
+    /// Filters, index, hash, merge and join conditions; with VERBOSE every column has its relation's alias.
+    pub conditions: Vec<String>,
+    pub sort_key: Vec<String>,
+    pub group_key: Vec<String>,
+    pub output: Vec<String>,
     pub children: Vec<PlanNode>,
 }
+
+/// The properties of a node that hold conditions.
+const CONDITIONS: [&str; 7] = [
+    "Filter",
+    "Index Cond",
+    "Recheck Cond",
+    "Hash Cond",
+    "Merge Cond",
+    "Join Filter",
+    "Order By",
+];
 
 /// Deeper trees are cut: no plan of a statement that may be planned is that deep.
 const DEPTH: usize = 200;
@@ -58,6 +74,15 @@ impl PlanNode {
     fn read(node: &Value, depth: usize) -> Option<Self> {
         let text = |key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
         let number = |key: &str| node.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+        let texts = |key: &str| match node.get(key) {
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(Value::Array(texts)) => texts
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            _ => Vec::new(),
+        };
         let children = node.get("Plans").and_then(Value::as_array);
         let children = children.filter(|_| depth < DEPTH).map_or(Vec::new(), |plans| {
             plans
@@ -74,6 +99,10 @@ impl PlanNode {
             startup_cost: number("Startup Cost"),
             total_cost: number("Total Cost"),
             rows: number("Plan Rows"),
+            conditions: CONDITIONS.iter().flat_map(|key| texts(key)).collect(),
+            sort_key: texts("Sort Key"),
+            group_key: texts("Group Key"),
+            output: texts("Output"),
             children,
         })
     }

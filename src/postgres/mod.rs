@@ -8,5 +8,5 @@ pub mod queries;
 mod session;
 mod tls;
 
-pub use plan::{Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
+pub use plan::{Detail, Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
 pub use session::{Identifier, Observe, OurSql, PostgresError, Server};

@@ -4,6 +4,8 @@
 //! Text from outside enters whole, after `EXPLAIN (FORMAT JSON) ` or `PREPARE … AS `, by the extended protocol, which takes
 //! one statement alone; and only as a [`ServerText`], in which our parser found exactly one query.
 
+use std::sync::Mutex;
+
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 
 use super::conninfo::ConnInfo;
@@ -40,6 +42,24 @@ pub enum Parameters<'a> {
     Unknown,
     /// Values as text, `None` for NULL; none at all for a text without parameters.
     Values(&'a [Option<String>]),
+}
+
+/// How much EXPLAIN tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nodes and costs.
+    Costs,
+    /// Also what each node puts out, with every column qualified.
+    Expressions,
+}
+
+impl Detail {
+    pub(super) fn options(self) -> &'static str {
+        match self {
+            Self::Costs => "(FORMAT JSON)",
+            Self::Expressions => "(VERBOSE, FORMAT JSON)",
+        }
+    }
 }
 
 /// A value as the server reads it from text, whatever its type is.
@@ -96,6 +116,8 @@ pub struct Plan {
     conninfo: ConnInfo,
     pid: i32,
     hypothetical: Option<Hypothetical>,
+    /// The OIDs of the hypothetical indexes that there are.
+    made: Mutex<Vec<u32>>,
     /// Whether planning leaves the counters of indexes alone (`track_counts = off`).
     pub leaves_counters: bool,
     /// Whether planning leaves pg_stat_statements alone (`pg_stat_statements.track = none`).
@@ -143,6 +165,7 @@ impl Server {
             conninfo: self.conninfo().with_database(database),
             pid: row.try_get("pid").unwrap_or(0),
             hypothetical,
+            made: Mutex::default(),
             leaves_counters: flag("leaves_counters"),
             leaves_statements: flag("leaves_statements"),
         })
@@ -169,16 +192,17 @@ impl Plan {
         statement: &ServerText,
         search_path: &str,
         parameters: Parameters<'_>,
+        detail: Detail,
     ) -> Result<PlanTree, PostgresError> {
         let planned = match parameters {
             Parameters::Unknown => {
                 let text = statement.as_str();
                 self.session
-                    .planned_generic(text, search_path, limits::PLAN_TIMEOUT)
+                    .planned_generic(text, search_path, detail, limits::PLAN_TIMEOUT)
                     .await
             }
             Parameters::Values(values) => {
-                let sql = format!("EXPLAIN (FORMAT JSON) {}", statement.as_str());
+                let sql = format!("EXPLAIN {} {}", detail.options(), statement.as_str());
                 let values: Vec<TextValue<'_>> =
                     values.iter().map(|value| TextValue(value.as_deref())).collect();
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
@@ -223,27 +247,66 @@ impl Plan {
         &self,
         definitions: &[String],
     ) -> Result<Vec<Option<HypotheticalIndex>>, PostgresError> {
-        let schema = self.hypopg()?;
+        if definitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.create_together(definitions).await {
+            Ok(made) => return Ok(made),
+            Err(error) if error.is_fatal() => return Err(error),
+            // one that HypoPG does not take loses all of an answer
+            Err(_) => self.drop_unknown().await?,
+        }
         let mut made = Vec::with_capacity(definitions.len());
         for definition in definitions {
-            let one = self
-                .session
-                .rows_in_schema(queries::HYPOPG_CREATE, schema, &[(definition, Type::TEXT)])
-                .await;
-            made.push(match one {
-                Ok(rows) => rows.first().map(|row| HypotheticalIndex {
-                    oid: row.get("oid"),
-                    name: row.get("name"),
-                    size_bytes: row.get("size_bytes"),
-                }),
+            match self.create_together(std::slice::from_ref(definition)).await {
+                Ok(one) => made.extend(one),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
                     tracing::debug!("HypoPG does not take {definition}: {}", error.one_line());
-                    None
+                    made.push(None);
                 }
-            });
+            }
         }
         Ok(made)
+    }
+
+    async fn create_together(
+        &self,
+        definitions: &[String],
+    ) -> Result<Vec<Option<HypotheticalIndex>>, PostgresError> {
+        let schema = self.hypopg()?;
+        let definitions = definitions.to_vec();
+        let rows = self
+            .session
+            .rows_in_schema(
+                queries::HYPOPG_CREATE,
+                schema,
+                &[(&definitions, Type::TEXT_ARRAY)],
+            )
+            .await?;
+        let index = |row: &tokio_postgres::Row| HypotheticalIndex {
+            oid: row.get("oid"),
+            name: row.get("name"),
+            size_bytes: row.get("size_bytes"),
+        };
+        let indexes: Vec<HypotheticalIndex> = rows.iter().map(index).collect();
+        self.made().extend(indexes.iter().map(|index| index.oid));
+        Ok(indexes.into_iter().map(Some).collect())
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+        self.made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn drop_unknown(&self) -> Result<(), PostgresError> {
+        let known = self.made().clone();
+        let schema = self.hypopg()?;
+        self.session
+            .rows_in_schema(queries::HYPOPG_DROP_OTHERS, schema, &[(&known, Type::OID_ARRAY)])
+            .await
+            .map(drop)
     }
 
     /// Drops some of the hypothetical indexes.
@@ -256,6 +319,7 @@ impl Plan {
         self.session
             .rows_in_schema(queries::HYPOPG_DROP, schema, &[(&oids, Type::OID_ARRAY)])
             .await?;
+        self.made().retain(|oid| !oids.contains(oid));
         Ok(())
     }
 
@@ -268,6 +332,7 @@ impl Plan {
         self.session
             .rows_in_schema(queries::HYPOPG_RESET, schema, &[])
             .await?;
+        self.made().clear();
         if self.hypothetical.as_ref().is_some_and(|hypopg| hypopg.can_hide) {
             self.session
                 .rows_in_schema(queries::HYPOPG_UNHIDE, schema, &[])

@@ -48,6 +48,8 @@ pub const PLANNER: OurSql = file!("planner.sql");
 pub const HYPOPG_CREATE: OurSql = file!("hypopg_create.sql");
 /// Hypothetical indexes that are no longer wanted.
 pub const HYPOPG_DROP: OurSql = file!("hypopg_drop.sql");
+/// Drops the hypothetical indexes that a failed statement left behind.
+pub const HYPOPG_DROP_OTHERS: OurSql = file!("hypopg_drop_others.sql");
 /// Forgets all hypothetical indexes of this session.
 pub const HYPOPG_RESET: OurSql = file!("hypopg_reset.sql");
 /// Hides real indexes from this session's planner (HypoPG 1.4).

@@ -13,6 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 
 use super::conninfo::{ConnInfo, Endpoint, Host, Password, SslMode};
+use super::plan::Detail;
 use super::tls;
 use crate::limits;
 use crate::model::remedy::quote_identifier;
@@ -479,6 +480,7 @@ impl Observe {
         &self,
         text: &str,
         search_path: &str,
+        detail: Detail,
         timeout: Duration,
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
@@ -494,7 +496,10 @@ impl Observe {
                     0 => String::new(),
                     count => format!("({})", vec!["NULL"; count as usize].join(", ")),
                 };
-                let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE pgadvisor_planned{arguments}");
+                let explain = format!(
+                    "EXPLAIN {} EXECUTE pgadvisor_planned{arguments}",
+                    detail.options()
+                );
                 client.query_typed_one(&explain, &[]).await?.try_get(0)
             };
             let explained = explained.await;

@@ -2,6 +2,8 @@
 //!
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
+pub mod expression;
+
 use crate::limits;
 use crate::model::snapshot::{StatementKind, StatementText};
 

@@ -1,7 +1,7 @@
 //! The planning session: what it plans, what it sees of hypothetical indexes, and what it leaves alone.
 
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
-use pgadvisor::postgres::{Parameters, Plan, Server, ServerText};
+use pgadvisor::postgres::{Detail, Parameters, Plan, Server, ServerText};
 
 use crate::harness::{Cluster, present};
 
@@ -31,7 +31,10 @@ async fn statements_are_planned_and_nothing_else_is_touched() {
         let text = ServerText::one_query("SELECT * FROM t WHERE b = $1").unwrap();
         let value = [Some("7".to_owned())];
         for parameters in [Parameters::Unknown, Parameters::Values(&value)] {
-            let tree = session.explain(&text, "public", parameters).await.unwrap();
+            let tree = session
+                .explain(&text, "public", parameters, Detail::Expressions)
+                .await
+                .unwrap();
             assert!(
                 tree.nodes()
                     .iter()
@@ -41,17 +44,17 @@ async fn statements_are_planned_and_nothing_else_is_touched() {
         }
         let extremes = ServerText::one_query("SELECT max(b) FROM t WHERE b > 'x'").unwrap();
         session
-            .explain(&extremes, "public", Parameters::Values(&[]))
+            .explain(&extremes, "public", Parameters::Values(&[]), Detail::Costs)
             .await
             .unwrap();
         let delete = ServerText::one_query("DELETE FROM t WHERE a = $1").unwrap();
         session
-            .explain(&delete, "public", Parameters::Unknown)
+            .explain(&delete, "public", Parameters::Unknown, Detail::Costs)
             .await
             .unwrap();
         assert!(
             session
-                .explain(&text, "pg_catalog", Parameters::Unknown)
+                .explain(&text, "pg_catalog", Parameters::Unknown, Detail::Costs)
                 .await
                 .is_err(),
             "the search_path is that of one statement alone"
@@ -80,7 +83,7 @@ async fn hypothetical_indexes_are_seen_by_the_next_plan() {
     assert!(session.hypothetical().unwrap().can_hide);
     let text = ServerText::one_query("SELECT b FROM t WHERE a = $1").unwrap();
     let before = session
-        .explain(&text, "public", Parameters::Unknown)
+        .explain(&text, "public", Parameters::Unknown, Detail::Costs)
         .await
         .unwrap();
     let definitions = [
@@ -92,7 +95,7 @@ async fn hypothetical_indexes_are_seen_by_the_next_plan() {
     let index = made[0].clone().unwrap();
     assert!(index.size_bytes > 100_000.0);
     let after = session
-        .explain(&text, "public", Parameters::Unknown)
+        .explain(&text, "public", Parameters::Unknown, Detail::Costs)
         .await
         .unwrap();
     assert!(after.total_cost() < before.total_cost() / 10.0);
@@ -105,7 +108,7 @@ async fn hypothetical_indexes_are_seen_by_the_next_plan() {
     session.drop_hypothetical(&[index.oid]).await.unwrap();
     assert_eq!(
         session
-            .explain(&text, "public", Parameters::Unknown)
+            .explain(&text, "public", Parameters::Unknown, Detail::Costs)
             .await
             .unwrap(),
         before
@@ -115,19 +118,19 @@ async fn hypothetical_indexes_are_seen_by_the_next_plan() {
         .await as u32;
     let by_b = ServerText::one_query("SELECT a FROM t WHERE b = $1").unwrap();
     let indexed = session
-        .explain(&by_b, "public", Parameters::Unknown)
+        .explain(&by_b, "public", Parameters::Unknown, Detail::Costs)
         .await
         .unwrap();
     session.hide_indexes(&[oid]).await.unwrap();
     let hidden = session
-        .explain(&by_b, "public", Parameters::Unknown)
+        .explain(&by_b, "public", Parameters::Unknown, Detail::Costs)
         .await
         .unwrap();
     assert!(hidden.total_cost() > 10.0 * indexed.total_cost());
     session.reset_hypothetical().await.unwrap();
     assert_eq!(
         session
-            .explain(&by_b, "public", Parameters::Unknown)
+            .explain(&by_b, "public", Parameters::Unknown, Detail::Costs)
             .await
             .unwrap(),
         indexed

@@ -1,0 +1,5 @@
+-- Drops the hypothetical indexes that a failed statement left behind: they do not go away with its transaction.
+-- privilege: none · cost: little · since: 14
+SELECT /* pgadvisor */ {schema}.hypopg_drop_index(i.indexrelid) AS dropped
+FROM {schema}.hypopg_list_indexes AS i
+WHERE i.indexrelid <> ALL ($1)
