@@ -44,6 +44,7 @@ pub mod collect;
 pub mod configuration;
 pub mod demo;
 pub mod engine;
+pub mod index_advisor;
 pub mod judge;
 pub mod limits;
 pub mod model;

@@ -143,6 +143,24 @@ pub fn columns(text: &str) -> Vec<ColumnName> {
     found
 }
 
+/// Whether an expression begins with one of PostgreSQL's common aggregates.
+pub fn is_aggregate(text: &str) -> bool {
+    let name = text.split('(').next().unwrap_or_default();
+    let known = [
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "array_agg",
+        "string_agg",
+        "bool_and",
+        "bool_or",
+        "jsonb_agg",
+    ];
+    known.contains(&name)
+}
+
 fn unquoted(name: &str) -> String {
     match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
         Some(inner) => inner.replace("\"\"", "\""),
