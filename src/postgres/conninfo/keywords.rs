@@ -2,28 +2,38 @@
 
 use super::Result;
 
-/// The key words which have an effect here (`options` warns), with their environment variables.
+/// The key words which are honoured, or refused where nobody would keep what they promise (`options` only warns), with
+/// their environment variables where they have one.
 #[rustfmt::skip] // one pair a line would be longer than it is clear
 pub(super) const USED: &[(&str, &str)] = &[
     ("service", "PGSERVICE"), ("servicefile", "PGSERVICEFILE"), ("host", "PGHOST"), ("port", "PGPORT"),
     ("hostaddr", "PGHOSTADDR"), ("dbname", "PGDATABASE"), ("user", "PGUSER"), ("password", "PGPASSWORD"),
     ("passfile", "PGPASSFILE"), ("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT"),
     ("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY"), ("sslnegotiation", "PGSSLNEGOTIATION"),
-    ("connect_timeout", "PGCONNECT_TIMEOUT"), ("options", "PGOPTIONS"),
+    ("sslcrl", "PGSSLCRL"), ("sslcrldir", "PGSSLCRLDIR"), ("sslcertmode", "PGSSLCERTMODE"), ("sslsni", "PGSSLSNI"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"), ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("channel_binding", "PGCHANNELBINDING"), ("require_auth", "PGREQUIREAUTH"), ("requirepeer", "PGREQUIREPEER"),
+    ("gssencmode", "PGGSSENCMODE"), ("min_protocol_version", "PGMINPROTOCOLVERSION"),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS"), ("connect_timeout", "PGCONNECT_TIMEOUT"),
+    ("options", "PGOPTIONS"), ("scram_client_key", ""), ("scram_server_key", ""),
 ];
 
-/// The key words which libpq knows and which are accepted without effect.
+/// The key words which libpq knows and which only tune: without effect here, and told so.
 #[rustfmt::skip]
-const IGNORED: &[&str] = &[
-    "application_name", "channel_binding", "client_encoding", "fallback_application_name",
-    "gssdelegation", "gssencmode", "gsslib", "keepalives", "keepalives_count", "keepalives_idle",
-    "keepalives_interval", "krbsrvname", "load_balance_hosts", "max_protocol_version",
-    "min_protocol_version", "oauth_client_id", "oauth_client_secret", "oauth_issuer",
-    "oauth_scope", "replication", "require_auth", "requirepeer", "scram_client_key",
-    "scram_server_key", "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcertmode",
-    "sslcompression", "sslcrl", "sslcrldir", "sslkeylogfile", "sslpassword", "sslsni",
-    "target_session_attrs", "tcp_user_timeout",
+pub(super) const IGNORED: &[&str] = &[
+    "application_name", "client_encoding", "fallback_application_name", "gssdelegation", "gsslib", "keepalives",
+    "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname", "load_balance_hosts",
+    "max_protocol_version", "oauth_client_id", "oauth_client_secret", "oauth_issuer", "oauth_scope", "replication",
+    "sslcompression", "sslkeylogfile", "sslpassword", "tcp_user_timeout",
 ];
+
+/// The key word with its environment variable, for messages: whoever set it there does not find it in the text.
+pub(super) fn with_variable(keyword: &str) -> String {
+    match USED.iter().find(|(used, _)| *used == keyword) {
+        Some((_, variable)) if !variable.is_empty() => format!("{keyword} (or {variable})"),
+        _ => keyword.to_string(),
+    }
+}
 
 /// The key word itself, or an error which names the nearest one.
 pub(super) fn known_keyword(word: &str, place: &str) -> Result<&'static str> {

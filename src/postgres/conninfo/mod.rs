@@ -8,8 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tokio_postgres::config::{ChannelBinding, TargetSessionAttrs};
 
 /// Leaves the function (or closure) with an error.
 macro_rules! fail {
@@ -21,6 +24,7 @@ mod environment;
 mod keywords;
 mod parse;
 mod passfile;
+mod protection;
 mod service;
 mod settings;
 #[cfg(test)]
@@ -28,11 +32,12 @@ mod testing;
 
 use endpoints::{default_socket_directory, resolve_endpoints};
 pub use environment::Environment;
-use keywords::USED;
+use keywords::{IGNORED, USED, with_variable};
 use parse::parse_text;
 use passfile::{password_in_line, read_password_file};
+use protection::{refuse_what_cannot_be_kept, resolve_channel_binding, resolve_tls, resolve_tls_versions};
 use service::add_service;
-use settings::{resolve_timeout, resolve_tls};
+use settings::{resolve_target, resolve_timeout};
 
 type Parameters = BTreeMap<&'static str, String>;
 type Result<T> = std::result::Result<T, ConnInfoError>;
@@ -75,6 +80,14 @@ pub enum SslMode {
     VerifyCa,
     /// Only with TLS, a trusted issuer and a matching host name.
     VerifyFull,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
 }
 
 /// Where a server listens.
@@ -129,8 +142,18 @@ pub struct ConnInfo {
     pub sslrootcert: Option<PathBuf>,
     pub sslcert: Option<PathBuf>,
     pub sslkey: Option<PathBuf>,
+    /// Certificates that were taken back; looked at where the server's certificate is verified.
+    pub sslcrl: Option<PathBuf>,
+    /// `sslsni`: whether the server is told by which name it was asked for.
+    pub sslsni: bool,
+    /// `ssl_min_protocol_version` to `ssl_max_protocol_version`.
+    pub tls_versions: RangeInclusive<TlsVersion>,
     /// `sslnegotiation=direct`: TLS starts without PostgreSQL's request for it.
     pub ssl_direct: bool,
+    /// Whether the log-in must be bound to the TLS connection.
+    pub channel_binding: ChannelBinding,
+    /// Which of several servers is wanted.
+    pub target_session_attrs: TargetSessionAttrs,
     /// 10 s unless given; a given 0 ("wait indefinitely") is a day.
     pub connect_timeout: Duration,
     /// What the user should know and what is no error.
@@ -153,6 +176,10 @@ impl ConnInfo {
             .map(|(keyword, name)| Some((*keyword, variable(*name)?)));
         let mut outer: Parameters = variables.flatten().collect();
         outer.retain(|_, value| !value.is_empty());
+        // an old way to say it, which libpq still honours
+        if variable("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
+            outer.entry("sslmode").or_insert_with(|| "require".to_string());
+        }
         let mut parameters = parse_text(text)?;
         add_service(&mut parameters, &outer, environment)?;
         for (keyword, value) in outer {
@@ -187,6 +214,16 @@ impl ConnInfo {
         found.next().filter(|password| !password.0.is_empty())
     }
 
+    /// Whether the server's certificate must come from an issuer that is trusted.
+    pub fn verifies_issuer(&self) -> bool {
+        match self.sslmode {
+            SslMode::VerifyFull | SslMode::VerifyCa => true,
+            // as libpq: with a root certificate given, `require` verifies the chain
+            SslMode::Require => self.sslrootcert.is_some(),
+            _ => false,
+        }
+    }
+
     /// `host:port` of the first endpoint (`directory:port` for a socket), as the server's name.
     pub fn name(&self) -> String {
         self.endpoints[0].to_string()
@@ -207,6 +244,20 @@ fn given<'a>(parameters: &'a Parameters, keyword: &str) -> Option<&'a str> {
     parameters.get(keyword).map(String::as_str)
 }
 
+/// The choice among a key word's few words.
+fn one_of<T: Copy>(parameters: &Parameters, keyword: &str, choices: &[(&str, T)], default: T) -> Result<T> {
+    let Some(word) = given(parameters, keyword) else {
+        return Ok(default);
+    };
+    match choices.iter().find(|(name, _)| *name == word) {
+        Some((_, choice)) => Ok(*choice),
+        None => {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            fail!("{keyword} is none of {}", names.join(", "))
+        }
+    }
+}
+
 fn resolve(parameters: &Parameters, environment: &Environment) -> Result<ConnInfo> {
     if let Some((keyword, _)) = parameters.iter().find(|(_, value)| value.contains('\0')) {
         fail!("{keyword} contains a zero byte, which PostgreSQL cannot take");
@@ -222,25 +273,30 @@ fn resolve(parameters: &Parameters, environment: &Environment) -> Result<ConnInf
         let named = given(parameters, keyword).map(PathBuf::from);
         named.or_else(|| environment.home_file(default))
     };
+    let endpoints = resolve_endpoints(parameters)?;
+    refuse_what_cannot_be_kept(parameters, &endpoints)?;
     let (sslmode, ssl_direct) = resolve_tls(parameters)?;
+    let shows_certificate = |_: &PathBuf| given(parameters, "sslcertmode") != Some("disable");
     let mut info = ConnInfo {
-        endpoints: resolve_endpoints(parameters)?,
+        endpoints,
         user: user.to_string(),
         dbname: dbname.to_string(),
         password: given(parameters, "password").map(Password::new),
         sslmode,
         sslrootcert: file("sslrootcert", ".postgresql/root.crt"),
-        sslcert: file("sslcert", ".postgresql/postgresql.crt"),
-        sslkey: file("sslkey", ".postgresql/postgresql.key"),
+        sslcert: file("sslcert", ".postgresql/postgresql.crt").filter(shows_certificate),
+        sslkey: file("sslkey", ".postgresql/postgresql.key").filter(shows_certificate),
+        sslcrl: file("sslcrl", ".postgresql/root.crl"),
+        sslsni: one_of(parameters, "sslsni", &[("0", false), ("1", true)], true)?,
+        tls_versions: resolve_tls_versions(parameters)?,
         ssl_direct,
+        channel_binding: resolve_channel_binding(parameters, sslmode)?,
+        target_session_attrs: resolve_target(parameters)?,
         connect_timeout: resolve_timeout(parameters)?,
         warnings: Vec::new(),
         password_lines: Vec::new(),
     };
-    if given(parameters, "options").is_some() {
-        let warning = "the connection parameter options (or PGOPTIONS) is ignored";
-        info.warnings.push(warning.to_string());
-    }
+    info.warnings = warnings(parameters, info.verifies_issuer());
     let password_file = file("passfile", ".pgpass").filter(|_| info.password.is_none());
     match password_file.map(|path| read_password_file(&path)) {
         Some(Ok(lines)) => info.password_lines = lines,
@@ -249,4 +305,21 @@ fn resolve(parameters: &Parameters, environment: &Environment) -> Result<ConnInf
     }
     info.password = info.password_for(&info.endpoints[0]);
     Ok(info)
+}
+
+/// What has no effect and takes no protection away: no reason to refuse, but to tell.
+fn warnings(parameters: &Parameters, verifies_issuer: bool) -> Vec<String> {
+    let ignored = parameters
+        .keys()
+        .filter(|keyword| **keyword == "options" || IGNORED.contains(*keyword));
+    let mut warnings: Vec<String> = ignored
+        .map(|keyword| format!("the connection parameter {} is ignored", with_variable(keyword)))
+        .collect();
+    if parameters.contains_key("sslcrl") && !verifies_issuer {
+        let keyword = with_variable("sslcrl");
+        warnings.push(format!(
+            "{keyword} has no effect where the server's certificate is not verified; give sslmode=verify-full"
+        ));
+    }
+    warnings
 }

@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(info.connect_timeout, LONGEST_CONNECT_TIMEOUT);
         assert_eq!(parsed("my db").dbname, "my db");
         assert_eq!(parsed("host=a,b port=9").endpoints[1].port, 9);
-        assert_eq!(parsed("keepalives=1 options=-cx=y").warnings.len(), 1);
+        assert_eq!(parsed("keepalives=1 options=-cx=y").warnings.len(), 2);
         assert!(parsed("sslnegotiation=direct sslmode=require").ssl_direct);
         assert_eq!(parsed("sslrootcert=system").sslmode, SslMode::VerifyFull);
     }
