@@ -133,6 +133,18 @@ ALTER ROLE watcher SET DateStyle = 'German';
 ALTER ROLE watcher SET TimeZone = 'Asia/Kathmandu';
 "#;
 
+/// A role that undoes the guards of newer versions too, and what runs before our first statement.
+const TRAP_SINCE_17: &str = "
+ALTER ROLE watcher SET transaction_timeout = 0;
+ALTER ROLE watcher SET restrict_nonsystem_relation_kind = '';
+CREATE FUNCTION evil.log_in() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF session_user = 'watcher' THEN INSERT INTO evil.written VALUES ('log-in'); END IF;
+EXCEPTION WHEN read_only_sql_transaction THEN NULL;
+END $$;
+CREATE EVENT TRIGGER log_in ON login EXECUTE FUNCTION evil.log_in();
+";
+
 /// What holds in a guarded session, whatever the role is set to.
 const IN_FORCE: [&str; 12] = [
     "search_path = pg_catalog,pg_temp",
@@ -176,11 +188,6 @@ async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start_with(version, 5432, &["log_statement=all"]).await;
         cluster.sql("postgres", TRAP).await;
-        if version >= 17 {
-            let newer = "ALTER ROLE watcher SET transaction_timeout = 0; \
-                         ALTER ROLE watcher SET restrict_nonsystem_relation_kind = ''";
-            cluster.sql("postgres", newer).await;
-        }
         // the same query in a session without guards falls into the trap
         let unguarded = cluster.try_connect("watcher", "postgres").await.unwrap();
         let query = include_str!("../../queries/settings.sql");
@@ -189,6 +196,9 @@ async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
         assert!(traces(&cluster).await > 1, "on {version}");
         let reset = "ALTER SEQUENCE evil.calls RESTART; TRUNCATE evil.written";
         cluster.sql("postgres", reset).await;
+        if version >= 17 {
+            cluster.sql("postgres", TRAP_SINCE_17).await;
+        }
         for attrs in ["any", "read-write"] {
             let dsn = format!(
                 "{} target_session_attrs={attrs}",
@@ -220,6 +230,9 @@ async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
                         AND query = 'ROLLBACK' AND backend_xid IS NULL AND usename = 'watcher'";
             assert_eq!(cluster.number("postgres", idle).await, 1, "on {version}");
             assert_eq!(traces(&cluster).await, 0, "on {version}");
+            // whoever wants a server that can be written gets the guard only after the log-in
+            let drop = "DROP EVENT TRIGGER IF EXISTS log_in";
+            cluster.sql("postgres", drop).await;
         }
         let log = cluster.log();
         let count = |statement: &str| log.matches(&format!("statement: {statement}\n")).count();
