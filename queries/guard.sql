@@ -1,6 +1,8 @@
--- Settings that only newer versions know: given as start-up options they would end the log-in of an older server.
+-- Settings that only newer versions know, which as start-up options would end the log-in of an older server; and read-only
+-- transactions, for sessions of which the driver first asks whether they could write.
 -- privilege: none · cost: none · since: 14
 SELECT /* pgadvisor */ pg_catalog.set_config(s.name, w.value, false) AS value
 FROM pg_catalog.pg_settings AS s
-JOIN (VALUES ('transaction_timeout', '40000'), ('restrict_nonsystem_relation_kind', 'foreign-table')) AS w (name, value)
+JOIN (VALUES ('transaction_timeout', '40000'), ('restrict_nonsystem_relation_kind', 'foreign-table'),
+             ('default_transaction_read_only', 'on')) AS w (name, value)
     ON w.name = s.name

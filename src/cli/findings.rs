@@ -1,6 +1,7 @@
 //! `pgadvisor findings`: what the store knows, and what a person says of it. With a daemon running the command is handed
 //! to it; without one the writer's lock is taken and the same is done here.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -234,16 +235,25 @@ fn open(option: &ConfigOption) -> Result<Store, Failure> {
     Ok(Store::open_shared(&configuration.store.path)?)
 }
 
+/// The store with the writer's lock, if nobody else has it.
+fn writer_of(path: &Path) -> Result<Option<Store>, StoreError> {
+    match Store::open(path) {
+        Ok(store) => Ok(Some(store)),
+        Err(StoreError::InUse { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Hands the answer in, and waits until it was carried out, by the daemon or here.
 async fn answer(action: finding::Action, options: AnswerOptions) -> Result<(), Failure> {
     let configuration = configuration(options.config.config.as_deref())?;
     let path = &configuration.store.path;
     let fingerprint = fingerprint(&options.fingerprint)?;
-    let (store, is_writer) = match path.exists().then(|| Store::open(path)) {
-        Some(Ok(store)) => (store, true),
-        Some(Err(StoreError::InUse { .. })) => (Store::open_shared(path)?, false),
-        Some(Err(error)) => return Err(error.into()),
-        None => (Store::open_shared(path)?, false),
+    // what is not there is not made
+    let mut writer = if path.exists() { writer_of(path)? } else { None };
+    let store = match &writer {
+        Some(writer) => writer.clone(),
+        None => Store::open_shared(path)?,
     };
     let now = Utc::now();
     let actor = std::env::var("USER")
@@ -259,8 +269,12 @@ async fn answer(action: finding::Action, options: AnswerOptions) -> Result<(), F
     })?;
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     loop {
-        if is_writer {
-            store.apply_commands(Utc::now())?;
+        if writer.is_none() {
+            // whoever had the lock may have been a command like this one, and have left
+            writer = writer_of(path)?;
+        }
+        if let Some(writer) = &writer {
+            writer.apply_commands(Utc::now())?;
         }
         match store.command_outcome(id)? {
             Some(CommandOutcome::Applied) => return print(&format!("{}: done\n", action.word())),

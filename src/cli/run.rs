@@ -1,5 +1,8 @@
 //! `pgadvisor run`: the daemon.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -8,8 +11,11 @@ use tokio_util::task::TaskTracker;
 use super::{ConfigOption, Failure, configuration};
 use crate::configuration::{Configuration, Server};
 use crate::engine::{self, Signals};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::web;
+
+/// How long a starting daemon waits for the store's lock before it says that another one runs.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub struct Options {
@@ -60,7 +66,7 @@ pub async fn serve(configuration: Configuration, stop: CancellationToken) -> Res
             "cannot listen on {listen} ([web] listen): {error}; is another pgadvisor running?"
         ))
     })?;
-    let store = Store::open(&configuration.store.path)?;
+    let store = open(&configuration.store.path).await?;
     let signals = Signals::default();
     let tasks = TaskTracker::new();
     engine::start(&configuration, &store, &signals, &tasks, &stop)?;
@@ -72,11 +78,24 @@ pub async fn serve(configuration: Configuration, stop: CancellationToken) -> Res
     stop.cancel();
     tasks.close();
     // every task ends at its next wait; a look under way is dropped with its connection
-    let grace = std::time::Duration::from_secs(5);
+    let grace = Duration::from_secs(5);
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end within {} s", grace.as_secs());
     }
     Ok(())
+}
+
+/// The store with the writer's lock: a command has it for a moment, another daemon for good.
+async fn open(path: &Path) -> Result<Store, StoreError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match Store::open(path) {
+            Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Logs to standard error; RUST_LOG chooses what.

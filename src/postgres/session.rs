@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation};
+use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
@@ -155,11 +155,17 @@ enum Handle {
 }
 
 /// Options that every supported version knows, given at the start so that they win over ALTER ROLE and ALTER DATABASE.
-fn start_up_options() -> String {
+fn start_up_options(target: TargetSessionAttrs) -> String {
     let milliseconds = |duration: Duration| duration.as_millis();
+    // whoever wants a server that can be written has the driver ask a new session, and ours would always say no: there
+    // the guard after the log-in makes it read-only
+    let read_only = match target {
+        TargetSessionAttrs::Any => "-c default_transaction_read_only=on ",
+        _ => "",
+    };
     format!(
         "-c search_path=pg_catalog,pg_temp -c statement_timeout={} -c lock_timeout={} \
-         -c idle_in_transaction_session_timeout={} -c default_transaction_read_only=on \
+         -c idle_in_transaction_session_timeout={} {read_only}\
          -c client_connection_check_interval=5000 -c jit=off -c row_security=on -c standard_conforming_strings=on \
          -c DateStyle=ISO -c TimeZone=UTC",
         milliseconds(limits::STATEMENT_TIMEOUT),
@@ -196,7 +202,9 @@ fn driver_config(conninfo: &ConnInfo) -> Config {
         .user(&conninfo.user)
         .dbname(&conninfo.dbname)
         .application_name("pgadvisor")
-        .options(start_up_options())
+        .options(start_up_options(conninfo.target_session_attrs))
+        .target_session_attrs(conninfo.target_session_attrs)
+        .channel_binding(conninfo.channel_binding)
         .connect_timeout(conninfo.connect_timeout)
         .keepalives_idle(Duration::from_secs(30))
         .tcp_user_timeout(Duration::from_secs(30))

@@ -10,12 +10,15 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PostgresError;
-use super::conninfo::{ConnInfo, SslMode};
+use super::conninfo::{ConnInfo, SslMode, TlsVersion};
+
+/// Lists of revoked certificates can be long; a file of this size is none.
+const FILE_BYTES: u64 = 64 << 20;
 
 /// The connector for these settings.
 ///
@@ -23,16 +26,20 @@ use super::conninfo::{ConnInfo, SslMode};
 /// If a certificate or key file cannot be read or used.
 pub fn connector(conninfo: &ConnInfo) -> Result<MakeRustlsConnect, PostgresError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = [
+        (TlsVersion::V1_2, &rustls::version::TLS12),
+        (TlsVersion::V1_3, &rustls::version::TLS13),
+    ];
+    let versions = versions
+        .iter()
+        .filter(|(version, _)| conninfo.tls_versions.contains(version));
+    let versions: Vec<_> = versions.map(|(_, spoken)| *spoken).collect();
     let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions)
         .map_err(|error| PostgresError::Tls(error.to_string()))?;
     let verifier: Arc<dyn ServerCertVerifier> = match conninfo.sslmode {
         SslMode::VerifyFull => chain_verifier(conninfo, &provider)?,
-        SslMode::VerifyCa => Arc::new(AnyName {
-            inner: chain_verifier(conninfo, &provider)?,
-        }),
-        // as libpq: with a root certificate given, `require` verifies the chain
-        SslMode::Require if conninfo.sslrootcert.is_some() => Arc::new(AnyName {
+        _ if conninfo.verifies_issuer() => Arc::new(AnyName {
             inner: chain_verifier(conninfo, &provider)?,
         }),
         _ => Arc::new(AnyCertificate { provider }),
@@ -44,16 +51,35 @@ pub fn connector(conninfo: &ConnInfo) -> Result<MakeRustlsConnect, PostgresError
             .map_err(|error| PostgresError::Tls(error.to_string()))?,
         _ => builder.with_no_client_auth(),
     };
+    config.enable_sni = conninfo.sslsni;
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(MakeRustlsConnect::new(config))
 }
 
+/// A file whole, or not at all: a part of a list of revoked certificates would let the others in.
 fn read(path: &Path) -> Result<Vec<u8>, PostgresError> {
+    let unreadable = |why: String| PostgresError::Tls(format!("cannot read {}: {why}", path.display()));
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(1 << 20).read_to_end(&mut bytes))
-        .map_err(|error| PostgresError::Tls(format!("cannot read {}: {error}", path.display())))?;
+    let length = File::open(path)
+        .and_then(|file| file.take(FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(error.to_string()))?;
+    if length as u64 > FILE_BYTES {
+        return Err(unreadable(format!("it is larger than {} MB", FILE_BYTES >> 20)));
+    }
     Ok(bytes)
+}
+
+fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PostgresError> {
+    let unusable = |why: String| PostgresError::Tls(format!("{} (sslcrl): {why}", path.display()));
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(error.to_string()))?;
+    if lists.is_empty() {
+        return Err(unusable(
+            "it holds no PEM list of revoked certificates".to_owned(),
+        ));
+    }
+    Ok(lists)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PostgresError> {
@@ -84,9 +110,14 @@ fn chain_verifier(
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+    let mut verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    if let Some(path) = &conninfo.sslcrl {
+        // as OpenSSL: a list that is out of date is no answer
+        verifier = verifier.with_crls(revoked(path)?).enforce_revocation_expiration();
+    }
+    verifier
         .build()
-        .map_err(|error| PostgresError::Tls(format!("no usable root certificate (sslrootcert): {error}")))
+        .map_err(|error| PostgresError::Tls(format!("sslrootcert or sslcrl cannot be used: {error}")))
 }
 
 /// `verify-ca`: the chain must be right, the name need not be.

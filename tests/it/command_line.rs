@@ -1,8 +1,16 @@
 //! The program from outside: what it prints, and how it ends.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
-use crate::harness::{Cluster, pgadvisor};
+use pgadvisor::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Remedy, Severity, State};
+use pgadvisor::model::judgement::{Judgement, RuleOutcome, Verdict};
+use pgadvisor::model::unit::Period;
+use pgadvisor::store::{FindingFilter, Store};
+
+use crate::harness::{Cluster, eventually, pgadvisor};
 
 fn contract(name: &str) -> jsonschema::Validator {
     let read = |name: &str| -> serde_json::Value {
@@ -164,4 +172,156 @@ async fn setup_prints_a_login_that_suffices_and_says_what_lacks() {
         .unwrap();
     assert_eq!(code(&bad), 1);
     assert!(String::from_utf8_lossy(&bad.stdout).contains("GRANT pg_read_all_stats TO stranger;"));
+}
+
+#[test]
+fn a_protection_that_nobody_would_keep_is_refused() {
+    let socket = std::env::temp_dir();
+    let socket = format!("host={} requirepeer=root", socket.display());
+    let cases: [(&str, &str, &[&str]); 3] = [
+        (
+            &socket,
+            "",
+            &["requirepeer", "would be ignored", "sslmode=verify-full"],
+        ),
+        (
+            "host=127.0.0.1 port=1 sslcrldir=/etc/crl",
+            "",
+            &["sslcrldir", "sslcrl"],
+        ),
+        (
+            "host=127.0.0.1 port=1",
+            "scram-sha-256",
+            &["PGREQUIREAUTH", "channel_binding=require"],
+        ),
+    ];
+    for (dsn, require_auth, words) in cases {
+        let output = pgadvisor()
+            .args(["check", dsn])
+            .env("PGREQUIREAUTH", require_auth)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(code(&output), 2, "{dsn}: {error}");
+        for word in words {
+            assert!(error.contains(word), "{dsn}: {word:?} is not in {error}");
+        }
+    }
+    let tuned = pgadvisor()
+        .args(["check", "host=127.0.0.1 port=1 application_name=x"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&tuned.stderr);
+    assert_eq!(code(&tuned), 3, "{error}");
+    assert!(error.contains("application_name is ignored"), "{error}");
+}
+
+fn finding(number: usize) -> Claim {
+    Claim {
+        rule: "index.unused".to_owned(),
+        severity: Severity::Warning,
+        server: "main".to_owned(),
+        database: None,
+        object: None,
+        subject: vec![number.to_string()],
+        title: format!("Finding {number}"),
+        explanation: "Because.".to_owned(),
+        evidence: Default::default(),
+        evidence_window: None,
+        evidence_sql: None,
+        impact: Impact::default(),
+        confidence: Confidence {
+            level: ConfidenceLevel::Measured,
+            reason: "it was measured".to_owned(),
+        },
+        remedy: Remedy::default(),
+        guards: vec!["a guard".to_owned()],
+    }
+}
+
+/// A configuration whose store has so many open findings.
+fn store_with(findings: usize, folder: &Path) -> Store {
+    let text = "[web]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"pgadvisor.db\"\n[[servers]]\nname = \"main\"\n\
+                dsn = \"host=127.0.0.1 port=1 user=nobody\"\n";
+    std::fs::write(folder.join("config.toml"), text).unwrap();
+    let store = Store::open(&folder.join("pgadvisor.db")).unwrap();
+    let outcome = RuleOutcome {
+        rule: "index.unused".to_owned(),
+        database: None,
+        verdict: Verdict::Evaluated {
+            undecided: vec![],
+            untold: None,
+        },
+        hold: Period::default(),
+        clear: Period::default(),
+    };
+    let seen = Judgement {
+        claims: (0..findings).map(finding).collect(),
+        outcomes: vec![outcome],
+        dropped_claims: 0,
+    };
+    store.record("main", chrono::Utc::now(), &seen).unwrap();
+    store
+}
+
+fn acknowledge(number: usize, folder: &Path) -> Child {
+    pgadvisor()
+        .args([
+            "findings",
+            "acknowledge",
+            finding(number).fingerprint().as_str(),
+            "--config",
+        ])
+        .arg(folder.join("config.toml"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn answers_given_at_once_are_all_carried_out_without_a_daemon() {
+    const FINDINGS: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let held = store_with(FINDINGS, folder.path());
+    let children: Vec<Child> = (0..FINDINGS)
+        .map(|number| acknowledge(number, folder.path()))
+        .collect();
+    // the one with the lock leaves when all have handed in their answer, and has carried out none
+    eventually("all were handed in", || async {
+        held.audit(FINDINGS).unwrap().len() == FINDINGS
+    })
+    .await;
+    drop(held);
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "acknowledge: done\n");
+    }
+    let store = Store::open_shared(&folder.path().join("pgadvisor.db")).unwrap();
+    let acknowledged = FindingFilter {
+        states: vec![State::Acknowledged],
+        ..FindingFilter::default()
+    };
+    assert_eq!(store.findings(&acknowledged).unwrap().items.len(), FINDINGS);
+}
+
+#[test]
+fn a_starting_daemon_waits_for_a_command_that_has_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = store_with(1, folder.path());
+    let mut daemon = pgadvisor()
+        .arg("run")
+        .arg("--config")
+        .arg(folder.path().join("config.toml"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    drop(held);
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let serves = log.any(|line| line.unwrap().contains("the dashboard is at"));
+    let _ = Command::new("kill").arg(daemon.id().to_string()).status();
+    let ended = daemon.wait().unwrap();
+    assert_eq!((serves, ended.code()), (true, Some(0)));
 }

@@ -1,11 +1,11 @@
 //! Every variant of every query on every version that it claims, as the least-privileged login.
 
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
-use pgadvisor::postgres::queries::{ALL as QUERIES, Query};
-use pgadvisor::postgres::{Identifier, OurSql, PostgresError, Server};
+use pgadvisor::postgres::queries::{ALL as QUERIES, Query, SETTINGS, STATEMENT_TEXTS};
+use pgadvisor::postgres::{Identifier, Observe, OurSql, PostgresError, Server};
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::harness::{ALL, Cluster, present};
+use crate::harness::{ALL, Cluster, eventually, present};
 
 /// The parameters that a file takes.
 fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
@@ -81,31 +81,190 @@ async fn every_variant_runs_on_every_version_as_the_least_privileged_login() {
     }
 }
 
+/// A superuser whose role is set to undo every guard, operators and functions that hide PostgreSQL's own in its search_path
+/// and leave a trace, and in the place of pg_stat_statements a function that reports what is in force and tries to write.
+const TRAP: &str = r#"
+CREATE SCHEMA evil; CREATE SEQUENCE evil.calls; CREATE TABLE evil.written (by text);
+CREATE FUNCTION evil.trace(by text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.nextval('evil.calls'); INSERT INTO evil.written VALUES (by); RETURN true;
+END $$;
+CREATE FUNCTION evil.name_is(name, name) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.trace('=') $$;
+CREATE FUNCTION evil.text_is(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.trace('=') $$;
+CREATE FUNCTION evil.text_like(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.trace('~~') $$;
+CREATE FUNCTION evil.left(text, int) RETURNS text LANGUAGE sql AS $$ SELECT evil.trace('left')::text $$;
+CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT evil.trace('set_config')::text $$;
+CREATE OPERATOR evil.= (LEFTARG = name, RIGHTARG = name, FUNCTION = evil.name_is);
+CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.text_is);
+CREATE OPERATOR evil.~~ (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.text_like);
+
+CREATE SCHEMA spy;
+CREATE FUNCTION spy.pg_stat_statements(showtext boolean) RETURNS TABLE (queryid bigint, query text) LANGUAGE plpgsql AS $$
+DECLARE attempt text;
+BEGIN
+    queryid := 0;
+    FOR query IN SELECT name || ' = ' || setting FROM pg_catalog.pg_settings ORDER BY name LOOP
+        queryid := queryid + 1; RETURN NEXT;
+    END LOOP;
+    FOREACH attempt IN ARRAY ARRAY['INSERT INTO evil.written VALUES (1)', 'SELECT nextval(''evil.calls'')',
+        'SELECT setval(''evil.calls'', 7)', 'CREATE TABLE evil.new ()', 'DROP TABLE evil.written',
+        'SET TRANSACTION READ WRITE', 'SET default_transaction_read_only = off',
+        'SET search_path = evil', 'SET statement_timeout = 0'] LOOP
+        BEGIN
+            EXECUTE attempt; query := 'done: ' || attempt;
+        EXCEPTION WHEN OTHERS THEN
+            query := 'refused: ' || attempt;
+        END;
+        queryid := queryid + 1; RETURN NEXT;
+    END LOOP;
+END $$;
+
+CREATE ROLE watcher SUPERUSER LOGIN;
+ALTER ROLE watcher SET search_path = evil, pg_catalog;
+ALTER ROLE watcher SET default_transaction_read_only = off;
+ALTER ROLE watcher SET statement_timeout = 0;
+ALTER ROLE watcher SET lock_timeout = 0;
+ALTER ROLE watcher SET idle_in_transaction_session_timeout = 0;
+ALTER ROLE watcher SET client_connection_check_interval = 0;
+ALTER ROLE watcher SET jit = on;
+ALTER ROLE watcher SET row_security = off;
+ALTER ROLE watcher SET standard_conforming_strings = off;
+ALTER ROLE watcher SET DateStyle = 'German';
+ALTER ROLE watcher SET TimeZone = 'Asia/Kathmandu';
+"#;
+
+/// A role that undoes the guards of newer versions too, and what runs before our first statement.
+const TRAP_SINCE_17: &str = "
+ALTER ROLE watcher SET transaction_timeout = 0;
+ALTER ROLE watcher SET restrict_nonsystem_relation_kind = '';
+CREATE FUNCTION evil.log_in() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF session_user = 'watcher' THEN INSERT INTO evil.written VALUES ('log-in'); END IF;
+EXCEPTION WHEN read_only_sql_transaction THEN NULL;
+END $$;
+CREATE EVENT TRIGGER log_in ON login EXECUTE FUNCTION evil.log_in();
+";
+
+/// What holds in a guarded session, whatever the role is set to.
+const IN_FORCE: [&str; 12] = [
+    "search_path = pg_catalog,pg_temp",
+    "default_transaction_read_only = on",
+    "transaction_read_only = on",
+    "statement_timeout = 30000",
+    "lock_timeout = 200",
+    "idle_in_transaction_session_timeout = 60000",
+    "client_connection_check_interval = 5000",
+    "jit = off",
+    "row_security = on",
+    "standard_conforming_strings = on",
+    "DateStyle = ISO, MDY",
+    "TimeZone = UTC",
+];
+const IN_FORCE_SINCE_17: [&str; 2] = [
+    "transaction_timeout = 40000",
+    "restrict_nonsystem_relation_kind = foreign-table",
+];
+
+/// How often the trap was sprung and how much was written. The role that asks is not the one that was set up.
+async fn traces(cluster: &Cluster) -> i64 {
+    let sql = "SELECT (SELECT count(*) FROM evil.calls WHERE is_called) + (SELECT count(*) FROM evil.written) + \
+               (SELECT count(*) FROM pg_class WHERE relname = 'new')";
+    cluster.number("postgres", sql).await
+}
+
+/// What the function in the place of pg_stat_statements saw and tried.
+async fn spied(session: &Observe) -> Vec<String> {
+    let (ids, limit): (Vec<i64>, i64) = ((0..1000).collect(), 1000);
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&limit, Type::INT8)];
+    let sql = STATEMENT_TEXTS.on(180_000);
+    let rows = session
+        .rows_in_schema(sql, &Identifier::new("spy"), &parameters)
+        .await;
+    rows.unwrap().iter().map(|row| row.get("text")).collect()
+}
+
 #[tokio::test]
 async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
-    let cluster = Cluster::start(15).await;
-    cluster
-        .sql(
-            "postgres",
-            "CREATE SCHEMA evil; CREATE FUNCTION evil.left(text, int) RETURNS text LANGUAGE sql AS $$ SELECT 'hijacked' $$;
-             ALTER ROLE postgres SET search_path = evil, pg_catalog; ALTER ROLE postgres SET default_transaction_read_only = off",
-        )
-        .await;
-    let environment = Environment {
-        variables: Default::default(),
-        home: None,
-        login: None,
-    };
-    let server =
-        Server::new(ConnInfo::parse(&cluster.dsn("postgres", "postgres"), &environment).unwrap()).unwrap();
-    let session = server.observe_home().await.unwrap();
-    let rows = session
-        .rows(pgadvisor::postgres::queries::SETTINGS.on(150_000), &[])
-        .await
-        .unwrap();
-    assert!(rows.len() > 20);
-    let settings = cluster.connect("postgres").await;
-    let read = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgadvisor'";
-    let sessions: i64 = settings.query_one(read, &[]).await.unwrap().get(0);
-    assert_eq!(sessions, 1);
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start_with(version, 5432, &["log_statement=all"]).await;
+        cluster.sql("postgres", TRAP).await;
+        // the same query in a session without guards falls into the trap
+        let unguarded = cluster.try_connect("watcher", "postgres").await.unwrap();
+        let query = include_str!("../../queries/settings.sql");
+        unguarded.batch_execute(query).await.unwrap();
+        drop(unguarded);
+        assert!(traces(&cluster).await > 1, "on {version}");
+        let reset = "ALTER SEQUENCE evil.calls RESTART; TRUNCATE evil.written";
+        cluster.sql("postgres", reset).await;
+        if version >= 17 {
+            cluster.sql("postgres", TRAP_SINCE_17).await;
+        }
+        for attrs in ["any", "read-write"] {
+            let dsn = format!(
+                "{} target_session_attrs={attrs}",
+                cluster.dsn("watcher", "postgres")
+            );
+            let server = Server::new(ConnInfo::parse(&dsn, &Environment::default()).unwrap()).unwrap();
+            let session = server.observe_home().await.unwrap();
+            let settings = session.rows(SETTINGS.on(150_000), &[]).await.unwrap();
+            assert!((20..200).contains(&settings.len()), "{}", settings.len());
+            // twice, since what the first changed must not outlive its transaction
+            for _ in 0..2 {
+                let seen = spied(&session).await;
+                let newer = IN_FORCE_SINCE_17.iter().filter(|_| version >= 17);
+                for expected in IN_FORCE.iter().chain(newer) {
+                    assert!(
+                        seen.iter().any(|line| line == expected),
+                        "{expected} is not in force on {version}"
+                    );
+                }
+                let refused = seen.iter().filter(|line| line.starts_with("refused: ")).count();
+                let done: Vec<&String> = seen
+                    .iter()
+                    .filter(|line| line.starts_with("done: SET "))
+                    .collect();
+                assert_eq!((refused, done.len()), (6, 3), "on {version}: {seen:?}");
+            }
+            drop(session);
+            let idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgadvisor' AND state = 'idle' \
+                        AND query = 'ROLLBACK' AND backend_xid IS NULL AND usename = 'watcher'";
+            // the session before may be about to end
+            eventually("one session is left, idle and without a transaction", || async {
+                cluster.number("postgres", idle).await == 1
+            })
+            .await;
+            assert_eq!(traces(&cluster).await, 0, "on {version}");
+            // whoever wants a server that can be written gets the guard only after the log-in
+            let drop = "DROP EVENT TRIGGER IF EXISTS log_in";
+            cluster.sql("postgres", drop).await;
+        }
+        let log = cluster.log();
+        let count = |statement: &str| log.matches(&format!("statement: {statement}\n")).count();
+        assert_eq!(
+            count("BEGIN TRANSACTION READ ONLY"),
+            count("ROLLBACK"),
+            "on {version}"
+        );
+        assert_eq!(
+            count("ROLLBACK"),
+            6,
+            "on {version}: three queries in each of two sessions"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_query_of_ours_calls_what_hides_postgresqls_own() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", TRAP).await;
+    let conninfo = ConnInfo::parse(&cluster.dsn("watcher", "postgres"), &Environment::default()).unwrap();
+    let session = Server::new(conninfo).unwrap();
+    let session = session.observe_home().await.unwrap();
+    for query in QUERIES {
+        let sql = query.on(180_000);
+        let schema = Identifier::new("public");
+        let rows = session.rows_in_schema(sql, &schema, &parameters(sql)).await;
+        rows.unwrap_or_else(|error| panic!("{}", error.one_line()));
+    }
+    assert_eq!(traces(&cluster).await, 0);
 }
