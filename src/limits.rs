@@ -26,6 +26,10 @@ pub const FINDINGS_PER_RULE: usize = 500;
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long we wait for an answer beyond the server's own timeout.
 pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// Candidates that are tried for one statement.
+pub const CANDIDATES_PER_STATEMENT: usize = 400;
+/// Columns in the INCLUDE of one candidate.
+pub const INCLUDED_COLUMNS: usize = 8;
 /// Planning one statement may take this long.
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement of ours waits for a lock.

@@ -69,6 +69,18 @@ pub enum Statement {
     CreateIndexConcurrently {
         definition: String,
     },
+    /// An index of ours; keys and predicate are SQL that was made from quoted names or by PostgreSQL itself.
+    CreateIndex {
+        concurrently: bool,
+        /// Without a name PostgreSQL gives one.
+        name: Option<String>,
+        schema: String,
+        table: String,
+        method: &'static str,
+        keys: Vec<String>,
+        include: Vec<String>,
+        predicate: Option<String>,
+    },
     ReindexIndexConcurrently {
         schema: String,
         name: String,
@@ -126,6 +138,34 @@ impl Statement {
             Self::DropIndex { schema, name } => format!("DROP INDEX {}", qualified(schema, name)),
             Self::CreateIndexConcurrently { definition } => {
                 definition.replacen("INDEX ", "INDEX CONCURRENTLY ", 1)
+            }
+            Self::CreateIndex {
+                concurrently,
+                name,
+                schema,
+                table,
+                method,
+                keys,
+                include,
+                predicate,
+            } => {
+                let concurrently = if *concurrently { "CONCURRENTLY " } else { "" };
+                let name = name
+                    .as_ref()
+                    .map_or(String::new(), |name| quote_identifier(name) + " ");
+                let include: Vec<String> = include.iter().map(|column| quote_identifier(column)).collect();
+                let include = match include.is_empty() {
+                    true => String::new(),
+                    false => format!(" INCLUDE ({})", include.join(", ")),
+                };
+                let predicate = predicate
+                    .as_ref()
+                    .map_or(String::new(), |predicate| format!(" WHERE {predicate}"));
+                format!(
+                    "CREATE INDEX {concurrently}{name}ON {} USING {method} ({}){include}{predicate}",
+                    qualified(schema, table),
+                    keys.join(", ")
+                )
             }
             Self::ReindexIndexConcurrently { schema, name } => {
                 format!("REINDEX INDEX CONCURRENTLY {}", qualified(schema, name))

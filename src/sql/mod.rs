@@ -3,6 +3,7 @@
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
 pub mod expression;
+pub mod workload;
 
 use crate::limits;
 use crate::model::snapshot::{StatementKind, StatementText};
@@ -160,6 +161,12 @@ pub fn one_query(text: &str) -> Result<(), ParseError> {
         ) => Ok(()),
         _ => Err(ParseError("it is no query".to_owned())),
     }
+}
+
+/// Whether a text has parameters, as `$1`.
+pub fn has_parameters(text: &str) -> bool {
+    use pg_query::protobuf::Token;
+    pg_query::scan(text).is_ok_and(|scan| scan.tokens.iter().any(|token| token.token == Token::Param as i32))
 }
 
 /// The names that a DROP statement drops, each as its parts.

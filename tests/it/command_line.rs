@@ -249,6 +249,7 @@ fn store_with(findings: usize, folder: &Path) -> Store {
         rule: "index.unused".to_owned(),
         database: None,
         verdict: Verdict::Evaluated {
+            absence_counts: true,
             undecided: vec![],
             untold: None,
         },
@@ -259,6 +260,7 @@ fn store_with(findings: usize, folder: &Path) -> Store {
         claims: (0..findings).map(finding).collect(),
         outcomes: vec![outcome],
         dropped_claims: 0,
+        ..Judgement::default()
     };
     store.record("main", chrono::Utc::now(), &seen).unwrap();
     store
