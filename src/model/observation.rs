@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::finding::Window;
+use super::remedy::qualified;
 use super::snapshot::{Catalog, IndexFacts, ServerFacts, StatementText, TableFacts};
 use super::status::Gap;
 
@@ -49,6 +50,8 @@ impl Unknown {
 /// What all statements did over one window.
 #[derive(Clone, Debug, Default)]
 pub struct StatementActivity {
+    /// The schema of pg_stat_statements.
+    pub schema: String,
     /// The window.
     pub window: Option<Window>,
     /// Entries evicted in the window: if any, shares are not exact.
@@ -79,6 +82,13 @@ pub struct StatementDelta {
     pub shared_blocks_hit: i64,
     pub shared_blocks_read: i64,
     pub temp_blocks_written: i64,
+}
+
+impl StatementActivity {
+    /// The view's name as a statement for psql needs it, whatever the search_path there.
+    pub fn view(&self) -> String {
+        qualified(&self.schema, "pg_stat_statements")
+    }
 }
 
 impl StatementDelta {

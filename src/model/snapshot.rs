@@ -109,6 +109,8 @@ pub struct XminHolder {
 /// pg_stat_statements at one moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Statements {
+    /// The schema in which the extension is installed.
+    pub schema: String,
     /// When it was reset: pg_stat_statements_info.stats_reset (extension 1.9 and later).
     pub reset_at: Option<DateTime<Utc>>,
     /// How often entries were evicted since then.

@@ -20,6 +20,7 @@ pub fn now() -> DateTime<Utc> {
 pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Observation {
     let own: f64 = statements.iter().map(|statement| statement.seconds).sum();
     let activity = StatementActivity {
+        schema: "public".into(),
         window: Some(Window {
             from: now() - TimeDelta::minutes(10),
             to: now(),
