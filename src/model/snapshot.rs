@@ -64,9 +64,10 @@ pub struct ServerFacts {
 }
 
 impl ServerFacts {
-    /// A setting's value as a number, in the setting's own unit.
+    /// A setting's value as a number, in the setting's own unit, if it is the server's.
     pub fn setting_number(&self, name: &str) -> Option<f64> {
-        self.settings.get(name)?.value.parse().ok()
+        let setting = self.settings.get(name)?;
+        setting.is_servers().then(|| setting.value.parse().ok())?
     }
 }
 
@@ -79,6 +80,22 @@ pub struct Setting {
     pub unit: Option<String>,
     /// Where the value came from.
     pub source: String,
+}
+
+impl Setting {
+    /// Whether it is the server's. What was set for our login, database or session says nothing of others.
+    pub fn is_servers(&self) -> bool {
+        let ours = [
+            "database",
+            "user",
+            "database user",
+            "client",
+            "interactive",
+            "session",
+            "test",
+        ];
+        !ours.contains(&self.source.as_str())
+    }
 }
 
 /// One row of pg_database and pg_stat_database.

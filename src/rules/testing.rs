@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Place, Rule, RuleKind, Scope};
+use super::{Found, Place, Rule, RuleKind, Scope};
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, Observation, StatementActivity, StatementDelta, Unknown,
@@ -118,8 +118,8 @@ pub fn set(observed: &mut Observation, name: &str, value: &str) {
     );
 }
 
-/// What a rule with its default thresholds claims.
-pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
+/// What a rule with its default thresholds finds.
+pub fn found<R: Rule>(observed: &Observation) -> Result<Found, Unknown> {
     let kind = RuleKind::of::<R>();
     let database = (R::SCOPE == Scope::Database).then(|| &observed.databases[0]);
     (kind.judge)(
@@ -129,7 +129,11 @@ pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
             database,
         },
     )
-    .map(|found| found.claims)
+}
+
+/// What it claims.
+pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
+    found::<R>(observed).map(|found| found.claims)
 }
 
 /// How severe it is.
