@@ -130,7 +130,10 @@ pub struct TableObservation {
     /// Dead row versions at which autovacuum would come: the formula of PostgreSQL's chapter "Routine Vacuuming".
     pub vacuum_threshold_rows: f64,
     pub last_vacuum_at: Option<DateTime<Utc>>,
-    pub being_vacuumed: bool,
+    /// See [`TableCounters::rows_were_counted`](super::snapshot::TableCounters::rows_were_counted).
+    pub rows_were_counted: bool,
+    /// `None` where it cannot be seen on which table VACUUM works.
+    pub being_vacuumed: Option<bool>,
 }
 
 /// How an index was used.
@@ -144,6 +147,6 @@ pub struct IndexObservation {
     pub idle_since: Option<DateTime<Utc>>,
     /// Since when its total says that no scan happened; the index may be younger than that.
     pub no_scan_counted_since: Option<DateTime<Utc>>,
-    /// Whether it is being built.
-    pub being_built: bool,
+    /// Whether an index of its table is being built; `None` where it cannot be seen on which table a build works.
+    pub table_is_being_indexed: Option<bool>,
 }

@@ -34,6 +34,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         server: ServerFacts {
             name: "main".into(),
             version_num: 170_000,
+            sees_all_sessions: true,
             ..ServerFacts::default()
         },
         transaction_ids_per_second: None,
@@ -77,7 +78,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         scans: 0,
         idle_since: None,
         no_scan_counted_since: None,
-        being_built: false,
+        table_is_being_indexed: Some(false),
     });
     observed.databases = vec![DatabaseObservation {
         name: "app".into(),
@@ -101,6 +102,7 @@ pub fn index(oid: u32, name: &str) -> IndexFacts {
         name: name.into(),
         is_valid: true,
         is_ready: true,
+        is_immediate: true,
         shape: format!("shape {name}"),
         definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)")),
         ..IndexFacts::default()
