@@ -5,7 +5,7 @@ use pgadvisor::postgres::queries::{ALL as QUERIES, Query};
 use pgadvisor::postgres::{Identifier, OurSql, PostgresError, Server};
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::harness::{ALL, Cluster, present};
+use crate::harness::{ALL, Cluster, present, some_versions};
 
 /// The parameters that a file takes.
 fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
@@ -108,4 +108,70 @@ async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
     let read = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgadvisor'";
     let sessions: i64 = settings.query_one(read, &[]).await.unwrap().get(0);
     assert_eq!(sessions, 1);
+}
+
+#[tokio::test]
+async fn whatever_holds_old_row_versions_back_is_seen() {
+    for version in some_versions() {
+        let cluster = Cluster::start(version).await;
+        // it waits for transactions that are open, so it comes first
+        cluster
+            .sql(
+                "postgres",
+                "SELECT pg_create_logical_replication_slot('slot', 'pgoutput')",
+            )
+            .await;
+        let writer = cluster.connect("postgres").await;
+        writer
+            .batch_execute("BEGIN; SELECT pg_current_xact_id()")
+            .await
+            .unwrap();
+        let reader = cluster.connect("template1").await;
+        reader
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+            .await
+            .unwrap();
+        // one that is only connected holds nothing
+        let idle = cluster.connect("postgres").await;
+        idle.batch_execute("SELECT 1").await.unwrap();
+        cluster
+            .sql(
+                "postgres",
+                "BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'gid'",
+            )
+            .await;
+        let environment = Environment {
+            variables: Default::default(),
+            home: None,
+            login: None,
+        };
+        let dsn = cluster.dsn("postgres", "postgres");
+        let server = Server::new(ConnInfo::parse(&dsn, &environment).unwrap()).unwrap();
+        let session = server.observe_home().await.unwrap();
+        let query = pgadvisor::postgres::queries::XMIN_HOLDERS.on(version as i32 * 10_000);
+        let rows = session.rows(query, &[]).await.unwrap();
+        let mut seen: Vec<(String, Option<String>, i64, bool)> = rows
+            .iter()
+            .map(|row| {
+                (
+                    row.get("kind"),
+                    row.get("database"),
+                    row.get("age"),
+                    row.get("catalogs_only"),
+                )
+            })
+            .collect();
+        seen.sort();
+        let postgres = || Some("postgres".to_owned());
+        assert_eq!(
+            seen,
+            [
+                ("prepared transaction".to_owned(), postgres(), 1, false),
+                ("replication slot".to_owned(), None, 2, true),
+                ("session".to_owned(), postgres(), 2, false),
+                ("session".to_owned(), Some("template1".to_owned()), 2, false),
+            ],
+            "on {version}"
+        );
+    }
 }
