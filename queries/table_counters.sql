@@ -1,11 +1,20 @@
 -- Counters of tables and materialized views, straight from the statistics functions: the view costs several times that.
 -- privilege: none · cost: one pass over pg_class · since: 14
 SELECT /* pgadvisor */
-    c.oid,
-    pg_catalog.pg_stat_get_numscans(c.oid) AS scans,
-    pg_catalog.pg_stat_get_live_tuples(c.oid) AS live_rows,
-    pg_catalog.pg_stat_get_dead_tuples(c.oid) AS dead_rows,
-    greatest(pg_catalog.pg_stat_get_last_autovacuum_time(c.oid), pg_catalog.pg_stat_get_last_vacuum_time(c.oid)) AS last_vacuum_at
-FROM pg_catalog.pg_class AS c
-WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.relpersistence <> 't'
+    t.oid, t.scans, t.live_rows, t.dead_rows, t.last_vacuum_at,
+    -- VACUUM counts the rows, and so does ANALYZE, which is asked for only where there was no VACUUM
+    coalesce(t.last_vacuum_at, pg_catalog.pg_stat_get_last_autoanalyze_time(t.oid), pg_catalog.pg_stat_get_last_analyze_time(t.oid))
+        IS NOT NULL AS rows_were_counted
+FROM (
+    SELECT
+        c.oid,
+        pg_catalog.pg_stat_get_numscans(c.oid) AS scans,
+        pg_catalog.pg_stat_get_live_tuples(c.oid) AS live_rows,
+        pg_catalog.pg_stat_get_dead_tuples(c.oid) AS dead_rows,
+        greatest(pg_catalog.pg_stat_get_last_autovacuum_time(c.oid), pg_catalog.pg_stat_get_last_vacuum_time(c.oid)) AS last_vacuum_at
+    FROM pg_catalog.pg_class AS c
+    WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.relpersistence <> 't'
+    -- so that each function is asked once
+    OFFSET 0
+) AS t
 LIMIT $1

@@ -1,15 +1,31 @@
--- Who keeps old row versions from being removed, oldest first.
--- privilege: pg_read_all_stats for other roles' sessions · cost: one row a session · since: 14
-SELECT /* pgadvisor */ h.kind, h.name, h.age
+-- Who keeps old row versions from being removed, oldest first; where it is known, in which database and since when.
+-- privilege: pg_read_all_stats for other roles' sessions and for standbys · cost: one row a session · since: 14
+SELECT /* pgadvisor */ h.kind, h.name, h.database, h.age, h.since, h.catalogs_only
 FROM (
-    SELECT 'session' AS kind, coalesce(nullif(a.application_name, ''), a.backend_type) || ' as ' || coalesce(a.usename::text, 'system') AS name,
-           pg_catalog.age(a.backend_xmin)::int8 AS age
-    FROM pg_catalog.pg_stat_activity AS a WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid()
+    -- its own id counts like its snapshot: at READ COMMITTED a writer between two statements has no snapshot
+    SELECT 'session' AS kind,
+           pg_catalog.concat(coalesce(nullif(a.application_name, ''), a.backend_type), ' as ', coalesce(a.usename::text, 'system'), ', pid ', a.pid) AS name,
+           a.datname::text AS database,
+           greatest(pg_catalog.age(a.backend_xid), pg_catalog.age(a.backend_xmin))::int8 AS age,
+           a.xact_start AS since, false AS catalogs_only
+    FROM pg_catalog.pg_stat_activity AS a
+    -- VACUUM holds back no other VACUUM; walsenders are the standbys below
+    WHERE coalesce(a.backend_xid, a.backend_xmin) IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type <> 'walsender'
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_vacuum AS v WHERE v.pid = a.pid)
     UNION ALL
-    SELECT 'prepared transaction', p.gid, pg_catalog.age(p.transaction)::int8 FROM pg_catalog.pg_prepared_xacts AS p
+    SELECT 'prepared transaction', p.gid, p.database::text, pg_catalog.age(p.transaction)::int8, p.prepared, false
+    FROM pg_catalog.pg_prepared_xacts AS p
     UNION ALL
-    SELECT 'replication slot', s.slot_name::text, greatest(pg_catalog.age(s.xmin), pg_catalog.age(s.catalog_xmin))::int8
-    FROM pg_catalog.pg_replication_slots AS s WHERE s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL
+    SELECT 'replication slot', s.slot_name::text, NULL, pg_catalog.age(s.xmin)::int8, NULL, false
+    FROM pg_catalog.pg_replication_slots AS s WHERE s.xmin IS NOT NULL
+    UNION ALL
+    SELECT 'replication slot', s.slot_name::text, NULL, pg_catalog.age(s.catalog_xmin)::int8, NULL, true
+    FROM pg_catalog.pg_replication_slots AS s WHERE s.catalog_xmin IS NOT NULL
+    UNION ALL
+    -- feedback of a standby that has no slot; with one it is the slot that holds
+    SELECT 'standby', coalesce(nullif(r.application_name, ''), 'unnamed') || coalesce(' at ' || pg_catalog.host(r.client_addr), ''), NULL,
+           pg_catalog.age(r.backend_xmin)::int8, NULL, false
+    FROM pg_catalog.pg_stat_replication AS r WHERE r.backend_xmin IS NOT NULL
 ) AS h
 ORDER BY h.age DESC
-LIMIT 10
+LIMIT 100

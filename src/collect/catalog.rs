@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::column;
 use super::relations::Counters;
 use crate::limits;
-use crate::model::snapshot::{Catalog, IndexFacts, TableFacts};
+use crate::model::snapshot::{Catalog, IndexFacts, TableFacts, Work};
 use crate::postgres::{Observe, PostgresError, queries};
 
 /// All definitions are read anew after this long: renaming a column changes one without changing its catalog rows.
@@ -23,9 +23,9 @@ pub struct CatalogCache {
     read_at: Option<Instant>,
     definitions: HashMap<u32, (String, String)>,
     definitions_since: Option<Instant>,
-    /// Indexes that were being built at the last read: once a build ends, what is known of it is out of date.
-    building: Vec<u32>,
-    /// Some definitions could not be read, because somebody held a lock.
+    /// Builds that ran at the last read: once one ends, what is known of its table's indexes is out of date.
+    building: Vec<Work>,
+    /// Some definitions could not be read, because somebody held a lock, or some indexes were perhaps being built.
     incomplete: bool,
 }
 
@@ -48,7 +48,7 @@ impl CatalogCache {
         let build_ended = || {
             self.building
                 .iter()
-                .any(|oid| !counters.progress.building.contains(oid))
+                .any(|build| !counters.progress.building.contains(build))
         };
         if age >= every || build_ended() {
             return true;
@@ -114,7 +114,9 @@ impl CatalogCache {
             .map(|row| self.index_facts(row))
             .map(|index| (index.oid, index))
             .collect();
-        self.incomplete = indexes.values().any(|index| index.definition.is_none());
+        self.incomplete = indexes
+            .values()
+            .any(|index| index.definition.is_none() || index.may_be_in_progress);
         fetch_missing_sizes(session, version_num, counters, &mut tables, &mut indexes).await?;
         let count = tables.len() + indexes.len();
         self.catalog = Arc::new(Catalog { tables, indexes });
@@ -193,13 +195,17 @@ impl CatalogCache {
             is_valid: flag("is_valid"),
             is_ready: flag("is_ready"),
             is_unique: flag("is_unique"),
+            is_immediate: flag("is_immediate"),
             is_primary: flag("is_primary"),
             is_exclusion: flag("is_exclusion"),
             is_clustered: flag("is_clustered"),
             is_replica_identity: flag("is_replica_identity"),
             has_expressions,
             constraint: column(row, "constraint_name"),
-            supports_foreign_key: flag("supports_foreign_key"),
+            is_referenced: flag("is_referenced"),
+            foreign_keys: column(row, "foreign_keys").unwrap_or_default(),
+            foreign_keys_in_part: column(row, "foreign_keys_in_part").unwrap_or_default(),
+            may_be_in_progress: flag("may_be_in_progress"),
             is_partition: flag("is_partition"),
             is_partitioned: flag("is_partitioned"),
             owned_by_extension: flag("owned_by_extension"),

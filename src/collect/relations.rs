@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::column;
 use crate::limits;
-use crate::model::snapshot::{IndexCounters, Progress, TableCounters};
+use crate::model::snapshot::{IndexCounters, Progress, TableCounters, Work};
 use crate::postgres::{Observe, PostgresError, queries};
 
 /// Counters of one database.
@@ -31,6 +31,7 @@ pub async fn look(session: &Observe, version_num: i32) -> Result<Counters, Postg
             live_rows: row.get(2),
             dead_rows: row.get(3),
             last_vacuum_at: row.get(4),
+            rows_were_counted: row.get(5),
         })
         .collect();
     let indexes = session
@@ -46,12 +47,13 @@ pub async fn look(session: &Observe, version_num: i32) -> Result<Counters, Postg
         .collect();
     let mut progress = Progress::default();
     for row in session.rows(queries::PROGRESS.on(version_num), &[]).await? {
-        let Some(oid) = column::<u32>(&row, "oid") else {
-            continue;
+        let work = Work {
+            pid: column(&row, "pid").unwrap_or(0),
+            table_oid: column(&row, "table_oid"),
         };
         match column::<String>(&row, "kind").as_deref() {
-            Some("vacuum") => progress.vacuuming.push(oid),
-            _ => progress.building.push(oid),
+            Some("vacuum") => progress.vacuuming.push(work),
+            _ => progress.building.push(work),
         }
     }
     Ok(Counters {

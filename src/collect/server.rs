@@ -74,7 +74,10 @@ pub async fn look(
         facts.xmin_holders.push(XminHolder {
             kind: column(&row, "kind").unwrap_or_default(),
             name: column(&row, "name").unwrap_or_default(),
+            database: column(&row, "database"),
             age: column(&row, "age").unwrap_or(0),
+            since: column(&row, "since"),
+            catalogs_only: column(&row, "catalogs_only").unwrap_or(false),
         });
     }
     facts.roles = role_names(home, version_num, roles, notes).await?;
@@ -129,6 +132,7 @@ async fn privileges(home: &Observe, facts: &mut ServerFacts, notes: &mut Notes) 
     .await?;
     let Some(row) = rows.first() else { return Ok(()) };
     facts.login_is_superuser = column(row, "is_superuser").unwrap_or(false);
+    facts.sees_all_sessions = column(row, "may_read_all_stats").unwrap_or(false);
     let wanted = [
         (
             "may_read_all_stats",

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::{Notes, column};
 use crate::limits;
-use crate::model::remedy::Statement;
+use crate::model::remedy::{Statement, qualified};
 use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, StatementText, Statements};
 use crate::postgres::{Identifier, Observe, PostgresError, queries};
 use crate::sql;
@@ -35,9 +35,10 @@ pub async fn look(
     notes: &mut Notes,
 ) -> Result<Option<Statements>, PostgresError> {
     let started = Instant::now();
-    let Some((schema, version_num)) = extension(home, facts, notes).await? else {
+    let Some((name, version_num)) = extension(home, facts, notes).await? else {
         return Ok(None);
     };
+    let schema = Identifier::new(name.as_str());
     let read = counters(home, &schema, version_num, facts).await;
     let mut statements = match read {
         Ok(statements) => statements,
@@ -75,10 +76,14 @@ pub async fn look(
             "statement texts",
             None,
             why,
-            Some("SELECT pg_stat_statements_reset()".to_owned()),
+            Some(format!(
+                "SELECT {}()",
+                qualified(&name, "pg_stat_statements_reset")
+            )),
         );
         gap.rules = vec!["query.*".to_owned()];
     }
+    statements.schema = name;
     statements.texts = cache.texts.clone();
     Ok(Some(statements))
 }
@@ -88,7 +93,7 @@ async fn extension(
     home: &Observe,
     facts: &ServerFacts,
     notes: &mut Notes,
-) -> Result<Option<(Identifier, i32)>, PostgresError> {
+) -> Result<Option<(String, i32)>, PostgresError> {
     let rows = home.rows(queries::EXTENSION.on(facts.version_num), &[]).await?;
     let Some(row) = rows.first() else {
         let create = Statement::CreateExtension {
@@ -115,10 +120,7 @@ async fn extension(
         notes.gap("pg_stat_statements", None, why, Some(update)).rules = vec!["query.*".to_owned()];
         return Ok(None);
     }
-    Ok(Some((
-        Identifier::new(schema),
-        if minor >= 11 { 170_000 } else { 140_000 },
-    )))
+    Ok(Some((schema, if minor >= 11 { 170_000 } else { 140_000 })))
 }
 
 /// Why the counters could not be read, and what mends it.
@@ -179,7 +181,7 @@ async fn counters(
         reset_at: info.first().and_then(|row| column(row, "reset_at")),
         evictions: info.first().and_then(|row| column(row, "evictions")).unwrap_or(0),
         entries,
-        texts: HashMap::new(),
+        ..Statements::default()
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::finding::Window;
+use super::remedy::qualified;
 use super::snapshot::{Catalog, IndexFacts, ServerFacts, StatementText, TableFacts};
 use super::status::Gap;
 
@@ -49,6 +50,8 @@ impl Unknown {
 /// What all statements did over one window.
 #[derive(Clone, Debug, Default)]
 pub struct StatementActivity {
+    /// The schema of pg_stat_statements.
+    pub schema: String,
     /// The window.
     pub window: Option<Window>,
     /// Entries evicted in the window: if any, shares are not exact.
@@ -81,6 +84,13 @@ pub struct StatementDelta {
     pub shared_blocks_hit: i64,
     pub shared_blocks_read: i64,
     pub temp_blocks_written: i64,
+}
+
+impl StatementActivity {
+    /// The view's name as a statement for psql needs it, whatever the search_path there.
+    pub fn view(&self) -> String {
+        qualified(&self.schema, "pg_stat_statements")
+    }
 }
 
 impl StatementDelta {
@@ -122,7 +132,10 @@ pub struct TableObservation {
     /// Dead row versions at which autovacuum would come: the formula of PostgreSQL's chapter "Routine Vacuuming".
     pub vacuum_threshold_rows: f64,
     pub last_vacuum_at: Option<DateTime<Utc>>,
-    pub being_vacuumed: bool,
+    /// See [`TableCounters::rows_were_counted`](super::snapshot::TableCounters::rows_were_counted).
+    pub rows_were_counted: bool,
+    /// `None` where it cannot be seen on which table VACUUM works.
+    pub being_vacuumed: Option<bool>,
 }
 
 /// How an index was used.
@@ -136,6 +149,6 @@ pub struct IndexObservation {
     pub idle_since: Option<DateTime<Utc>>,
     /// Since when its total says that no scan happened; the index may be younger than that.
     pub no_scan_counted_since: Option<DateTime<Utc>>,
-    /// Whether it is being built.
-    pub being_built: bool,
+    /// Whether an index of its table is being built; `None` where it cannot be seen on which table a build works.
+    pub table_is_being_indexed: Option<bool>,
 }

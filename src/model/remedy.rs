@@ -52,6 +52,26 @@ pub fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", quote_identifier(schema), quote_identifier(name))
 }
 
+/// A value of a storage parameter: a number stands bare, everything else is a constant.
+fn plain_or_quoted(value: &str) -> String {
+    match value.parse::<f64>().is_ok_and(f64::is_finite) {
+        true => value.to_owned(),
+        false => quote_literal(value),
+    }
+}
+
+fn alter_table(schema: &str, table: &str, what: &str) -> String {
+    format!("ALTER TABLE {} {what}", qualified(schema, table))
+}
+
+fn named(what: &str, name: &str) -> String {
+    format!("{what} {}", quote_identifier(name))
+}
+
+fn set(name: &str, value: &str) -> String {
+    format!("{} = {}", named("SET", name), quote_literal(value))
+}
+
 /// The statements that remedies are made of.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -107,11 +127,29 @@ pub enum Statement {
         table: String,
         name: &'static str,
     },
+    /// Marks an index for CLUSTER, and takes the mark from the one that had it.
+    ClusterOn {
+        schema: String,
+        table: String,
+        index: String,
+    },
+    AllowConnections {
+        database: String,
+        allow: bool,
+    },
     AlterSystemSet {
         name: String,
         value: String,
     },
     AlterSystemReset {
+        name: String,
+    },
+    /// For the default of all roles that `ALTER ROLE ALL` gave.
+    AlterAllRolesSet {
+        name: String,
+        value: String,
+    },
+    AlterAllRolesReset {
         name: String,
     },
     ReloadConfiguration,
@@ -171,11 +209,7 @@ impl Statement {
                 format!("REINDEX INDEX CONCURRENTLY {}", qualified(schema, name))
             }
             Self::DropConstraint { schema, table, name } => {
-                format!(
-                    "ALTER TABLE {} DROP CONSTRAINT {}",
-                    qualified(schema, table),
-                    quote_identifier(name)
-                )
+                alter_table(schema, table, &named("DROP CONSTRAINT", name))
             }
             Self::Vacuum {
                 schema,
@@ -183,35 +217,37 @@ impl Statement {
                 analyze,
                 freeze,
             } => {
-                let options: Vec<&str> = [(*freeze, "FREEZE"), (*analyze, "ANALYZE")]
-                    .iter()
-                    .filter(|o| o.0)
-                    .map(|o| o.1)
-                    .collect();
-                match options.is_empty() {
-                    true => format!("VACUUM {}", qualified(schema, table)),
-                    false => format!("VACUUM ({}) {}", options.join(", "), qualified(schema, table)),
-                }
+                let options = match (freeze, analyze) {
+                    (false, false) => "",
+                    (true, false) => "(FREEZE) ",
+                    (false, true) => "(ANALYZE) ",
+                    (true, true) => "(FREEZE, ANALYZE) ",
+                };
+                format!("VACUUM {options}{}", qualified(schema, table))
             }
             Self::SetStorageParameter {
                 schema,
                 table,
                 name,
                 value,
-            } => {
-                format!("ALTER TABLE {} SET ({name} = {value})", qualified(schema, table))
-            }
+            } => alter_table(
+                schema,
+                table,
+                &format!("SET ({name} = {})", plain_or_quoted(value)),
+            ),
             Self::ResetStorageParameter { schema, table, name } => {
-                format!("ALTER TABLE {} RESET ({name})", qualified(schema, table))
+                alter_table(schema, table, &format!("RESET ({name})"))
             }
-            Self::AlterSystemSet { name, value } => {
-                format!(
-                    "ALTER SYSTEM SET {} = {}",
-                    quote_identifier(name),
-                    quote_literal(value)
-                )
+            Self::ClusterOn { schema, table, index } => {
+                alter_table(schema, table, &named("CLUSTER ON", index))
             }
-            Self::AlterSystemReset { name } => format!("ALTER SYSTEM RESET {}", quote_identifier(name)),
+            Self::AllowConnections { database, allow } => {
+                format!("{} ALLOW_CONNECTIONS {allow}", named("ALTER DATABASE", database))
+            }
+            Self::AlterSystemSet { name, value } => format!("ALTER SYSTEM {}", set(name, value)),
+            Self::AlterSystemReset { name } => named("ALTER SYSTEM RESET", name),
+            Self::AlterAllRolesSet { name, value } => format!("ALTER ROLE ALL {}", set(name, value)),
+            Self::AlterAllRolesReset { name } => named("ALTER ROLE ALL RESET", name),
             Self::ReloadConfiguration => "SELECT pg_catalog.pg_reload_conf()".to_owned(),
             Self::GrantRole { role, to } => format!("GRANT {role} TO {}", quote_identifier(to)),
             Self::GrantConnect { database, to } => format!(
@@ -219,9 +255,7 @@ impl Statement {
                 quote_identifier(database),
                 quote_identifier(to)
             ),
-            Self::CreateExtension { name } => {
-                format!("CREATE EXTENSION IF NOT EXISTS {}", quote_identifier(name))
-            }
+            Self::CreateExtension { name } => named("CREATE EXTENSION IF NOT EXISTS", name),
         }
     }
 }
@@ -239,6 +273,52 @@ mod tests {
         assert_eq!(
             quote_identifier("a\"; DROP TABLE x; --"),
             "\"a\"\"; DROP TABLE x; --\""
+        );
+    }
+
+    #[test]
+    fn every_statement_is_one_that_the_parser_takes() {
+        let text = || "a 'b' \"c\"".to_owned();
+        let parameter = |value: &str| Statement::SetStorageParameter {
+            schema: text(),
+            table: text(),
+            name: "autovacuum_enabled",
+            value: value.into(),
+        };
+        let statements = [
+            parameter("0.01"),
+            parameter("-1e-3"),
+            parameter("off"),
+            parameter("0); DROP TABLE x; --"),
+            Statement::ClusterOn {
+                schema: text(),
+                table: text(),
+                index: text(),
+            },
+            Statement::AllowConnections {
+                database: text(),
+                allow: true,
+            },
+            Statement::AlterAllRolesSet {
+                name: "track_counts".into(),
+                value: text(),
+            },
+            Statement::AlterAllRolesReset {
+                name: "track_counts".into(),
+            },
+            Statement::AlterSystemSet {
+                name: "autovacuum".into(),
+                value: text(),
+            },
+        ];
+        for statement in statements {
+            let sql = statement.sql();
+            assert_eq!(crate::sql::statement_count(&sql).unwrap(), 1, "{sql}");
+        }
+        assert!(
+            parameter("0.01")
+                .sql()
+                .ends_with("SET (autovacuum_enabled = 0.01)")
         );
     }
 

@@ -55,6 +55,8 @@ pub struct ServerFacts {
     pub databases: Vec<DatabaseFacts>,
     /// Who keeps old row versions alive, oldest first.
     pub xmin_holders: Vec<XminHolder>,
+    /// Whether the login sees what sessions of other roles and standbys do.
+    pub sees_all_sessions: bool,
     /// Role names by OID, for statements.
     pub roles: HashMap<u32, String>,
     /// The login that looks.
@@ -64,9 +66,10 @@ pub struct ServerFacts {
 }
 
 impl ServerFacts {
-    /// A setting's value as a number, in the setting's own unit.
+    /// A setting's value as a number, in the setting's own unit, if it is the server's.
     pub fn setting_number(&self, name: &str) -> Option<f64> {
-        self.settings.get(name)?.value.parse().ok()
+        let setting = self.settings.get(name)?;
+        setting.is_servers().then(|| setting.value.parse().ok())?
     }
 }
 
@@ -79,6 +82,22 @@ pub struct Setting {
     pub unit: Option<String>,
     /// Where the value came from.
     pub source: String,
+}
+
+impl Setting {
+    /// Whether it is the server's. What was set for our login, database or session says nothing of others.
+    pub fn is_servers(&self) -> bool {
+        let ours = [
+            "database",
+            "user",
+            "database user",
+            "client",
+            "interactive",
+            "session",
+            "test",
+        ];
+        !ours.contains(&self.source.as_str())
+    }
 }
 
 /// One row of pg_database and pg_stat_database.
@@ -102,15 +121,23 @@ pub struct DatabaseFacts {
 pub struct XminHolder {
     /// `session`, `prepared transaction`, `replication slot` or `standby`.
     pub kind: String,
-    /// Its name: application and role of a session, gid, slot name.
+    /// Its name: application, role and process of a session, gid, slot name.
     pub name: String,
+    /// The database in which it holds tables back; `None` where it is all of them.
+    pub database: Option<String>,
     /// The age of what it holds, in transactions.
     pub age: i64,
+    /// Since when at most; `None` where the server does not tell: slots and standbys.
+    pub since: Option<DateTime<Utc>>,
+    /// It holds the rows of catalogs back, and no others.
+    pub catalogs_only: bool,
 }
 
 /// pg_stat_statements at one moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Statements {
+    /// The schema in which the extension is installed.
+    pub schema: String,
     /// When it was reset: pg_stat_statements_info.stats_reset (extension 1.9 and later).
     pub reset_at: Option<DateTime<Utc>>,
     /// How often entries were evicted since then.
@@ -196,6 +223,9 @@ pub struct TableCounters {
     pub live_rows: i64,
     pub dead_rows: i64,
     pub last_vacuum_at: Option<DateTime<Utc>>,
+    /// VACUUM or ANALYZE has counted its rows since the counters began. Before that the estimates are what was added since
+    /// then, and a reset or a crash makes them 0.
+    pub rows_were_counted: bool,
 }
 
 /// Cumulative counters of one index.
@@ -217,13 +247,37 @@ pub struct Catalog {
     pub indexes: HashMap<u32, IndexFacts>,
 }
 
-/// VACUUM and index builds that were running, by OID.
+/// VACUUM and index builds that were running.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// Tables that VACUUM was working on.
-    pub vacuuming: Vec<u32>,
-    /// Indexes that were being built.
-    pub building: Vec<u32>,
+    /// VACUUM, VACUUM FULL and CLUSTER.
+    pub vacuuming: Vec<Work>,
+    /// CREATE INDEX and REINDEX.
+    pub building: Vec<Work>,
+}
+
+/// Work on a table that one session was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The process of the session.
+    pub pid: i32,
+    /// The table; `None` where the login may not see that.
+    pub table_oid: Option<u32>,
+}
+
+impl Work {
+    /// Whether one of these is about a table or its TOAST table; `None` if that cannot be seen.
+    pub fn is_on(works: &[Self], table_oid: u32, catalog: &Catalog) -> Option<bool> {
+        let owner = |oid: u32| catalog.tables.get(&oid).and_then(|table| table.toast_of);
+        let about = |work: &Self| {
+            work.table_oid
+                .is_some_and(|oid| oid == table_oid || owner(oid) == Some(table_oid))
+        };
+        if works.iter().any(about) {
+            return Some(true);
+        }
+        works.iter().all(|work| work.table_oid.is_some()).then_some(false)
+    }
 }
 
 /// One row of pg_class, for a table.
@@ -252,6 +306,21 @@ impl TableFacts {
             .iter()
             .find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
+
+    /// A storage parameter that is on or off, in any of the words that PostgreSQL takes for it.
+    pub fn option_is_on(&self, name: &str) -> Option<bool> {
+        let word = self.option(name)?.to_ascii_lowercase();
+        // every word may be cut short, as long as it is clear which one is meant
+        let begins = |whole: &[&str]| whole.iter().any(|whole| whole.starts_with(&word)) && word != "o";
+        match word.as_str() {
+            "" => None,
+            "1" => Some(true),
+            "0" => Some(false),
+            _ if begins(&["true", "yes", "on"]) => Some(true),
+            _ if begins(&["false", "no", "off"]) => Some(false),
+            _ => None,
+        }
+    }
 }
 
 /// One row of pg_index, with what decides whether the index may go.
@@ -266,6 +335,8 @@ pub struct IndexFacts {
     pub is_valid: bool,
     pub is_ready: bool,
     pub is_unique: bool,
+    /// Checked row by row, as ON CONFLICT and foreign keys need it; not so for a DEFERRABLE constraint.
+    pub is_immediate: bool,
     pub is_primary: bool,
     pub is_exclusion: bool,
     pub is_clustered: bool,
@@ -273,15 +344,83 @@ pub struct IndexFacts {
     pub has_expressions: bool,
     /// The constraint that it backs.
     pub constraint: Option<String>,
-    /// It is the only index that begins with the columns of a foreign key of its table.
-    pub supports_foreign_key: bool,
+    /// A foreign key points at it.
+    pub is_referenced: bool,
+    /// Foreign keys of its table, by OID, whose columns it begins with.
+    pub foreign_keys: Vec<u32>,
+    /// Foreign keys of its table, by OID, of which it has at least one column in front, or those of some rows.
+    pub foreign_keys_in_part: Vec<u32>,
+    /// It was not valid when this was read, and its table was locked as a build locks it.
+    pub may_be_in_progress: bool,
     /// It is attached to an index of a partitioned table.
     pub is_partition: bool,
     pub is_partitioned: bool,
     pub owned_by_extension: bool,
-    /// What it indexes and how, without its name: method, columns, operator classes, collations, order, INCLUDE,
-    /// expressions, predicate, NULLS DISTINCT. Equal for duplicates.
+    /// What it indexes and how, without its name: method, columns, operator classes and their options, collations, order,
+    /// INCLUDE, expressions, predicate, NULLS DISTINCT, storage parameters that decide what it answers. Equal for
+    /// duplicates, empty where it could not be read in this look.
     pub shape: String,
     /// `pg_get_indexdef`; `None` where it could not be read in this look.
     pub definition: Option<String>,
+}
+
+impl IndexFacts {
+    /// Whether it can have duplicates: what is not valid, or a partition of another index, cannot stand in for others.
+    pub fn is_comparable(&self) -> bool {
+        self.is_valid && self.is_ready && !self.is_partition && !self.owned_by_extension
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_and_off_in_all_of_their_words() {
+        let is_on = |value: &str| {
+            let table = TableFacts {
+                options: vec![format!("autovacuum_enabled={value}"), "fillfactor=90".into()],
+                ..TableFacts::default()
+            };
+            table.option_is_on("autovacuum_enabled")
+        };
+        for word in ["on", "true", "TRUE", "t", "y", "yes", "1"] {
+            assert_eq!(is_on(word), Some(true), "{word}");
+        }
+        for word in ["off", "OF", "false", "f", "n", "no", "0"] {
+            assert_eq!(is_on(word), Some(false), "{word}");
+        }
+        for word in ["", "o", "maybe", "offs", "10"] {
+            assert_eq!(is_on(word), None, "{word}");
+        }
+        assert_eq!(TableFacts::default().option_is_on("autovacuum_enabled"), None);
+    }
+
+    #[test]
+    fn work_on_a_toast_table_is_work_on_its_table_and_unseen_work_may_be_anywhere() {
+        let toast = TableFacts {
+            oid: 7,
+            toast_of: Some(1),
+            ..TableFacts::default()
+        };
+        let catalog = Catalog {
+            tables: [(7, toast)].into(),
+            ..Catalog::default()
+        };
+        let on = |tables: &[Option<u32>]| {
+            let works: Vec<Work> = tables
+                .iter()
+                .map(|table_oid| Work {
+                    pid: 1,
+                    table_oid: *table_oid,
+                })
+                .collect();
+            Work::is_on(&works, 1, &catalog)
+        };
+        assert_eq!(on(&[]), Some(false));
+        assert_eq!(on(&[Some(2)]), Some(false));
+        assert_eq!(on(&[Some(2), Some(7)]), Some(true));
+        assert_eq!(on(&[None, Some(1)]), Some(true));
+        assert_eq!(on(&[None, Some(2)]), None);
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::observation::{DatabaseObservation, IndexObservation, Observation, TableObservation};
-use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot};
+use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot, Work};
 use statements::StatementLook;
 use transaction_ids::TransactionIds;
 use usage::Usages;
@@ -120,7 +120,8 @@ impl Observer {
                     dead_rows: table.dead_rows,
                     vacuum_threshold_rows: tables::vacuum_threshold_rows(&snapshot.server, facts),
                     last_vacuum_at: table.last_vacuum_at,
-                    being_vacuumed: database.progress.vacuuming.contains(&table.oid),
+                    rows_were_counted: table.rows_were_counted,
+                    being_vacuumed: Work::is_on(&database.progress.vacuuming, table.oid, &database.catalog),
                 })
             })
             .collect();
@@ -137,7 +138,11 @@ impl Observer {
                     scans: index.scans,
                     idle_since,
                     no_scan_counted_since: counters_since.filter(|_| index.scans == 0),
-                    being_built: database.progress.building.contains(&index.oid),
+                    table_is_being_indexed: Work::is_on(
+                        &database.progress.building,
+                        facts.table_oid,
+                        &database.catalog,
+                    ),
                 })
             })
             .collect();

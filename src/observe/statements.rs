@@ -208,6 +208,7 @@ fn activity(
         .map(|database| (database.oid, database.name.as_str()))
         .collect();
     let mut activity = StatementActivity {
+        schema: statements.schema.clone(),
         window: Some(window),
         evictions,
         ..StatementActivity::default()
@@ -323,6 +324,7 @@ mod tests {
             server,
             watched: vec!["d".into()],
             statements: Some(Statements {
+                schema: "public".into(),
                 reset_at: reset.map(time),
                 evictions: 0,
                 entries: entries.iter().map(counters).collect(),

@@ -107,16 +107,49 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Advice to change tables and indexes is for the primary.
+    /// Advice to change tables, indexes and settings of autovacuum is for the primary.
     ///
     /// # Errors
     /// On a standby.
     pub fn on_primary(&self) -> Result<(), Unknown> {
         match self.observation.server.is_standby {
             true => Err(Unknown::because(
-                "this is a standby; its use of indexes is evidence for its primary",
+                "this is a standby; what is to be changed is judged and changed on its primary",
             )),
             false => Ok(()),
+        }
+    }
+}
+
+/// What was checked before something was said, and what could not be.
+#[derive(Default)]
+pub struct Guards {
+    checked: Vec<String>,
+    unchecked: Vec<String>,
+}
+
+impl Guards {
+    /// This was checked.
+    pub fn checked(&mut self, what: impl Into<String>) {
+        self.checked.push(what.into());
+    }
+
+    /// This would have had to be checked, and could not be.
+    pub fn not_checked(&mut self, what: impl Into<String>) {
+        self.unchecked.push(what.into());
+    }
+
+    /// As they are told.
+    pub fn told(&self) -> Vec<String> {
+        let unchecked = self.unchecked.iter().map(|what| format!("not checked: {what}"));
+        self.checked.iter().cloned().chain(unchecked).collect()
+    }
+
+    /// Measured, if everything was checked.
+    pub fn confidence(&self, reason: &str) -> Confidence {
+        match self.unchecked.is_empty() {
+            true => measured(reason),
+            false => estimated(&format!("not checked: {}", self.unchecked.join("; "))),
         }
     }
 }
@@ -240,14 +273,20 @@ pub fn find(id: &str) -> Option<RuleKind> {
     all().iter().find(|rule| rule.id == id).copied()
 }
 
-/// Whether an id fits a pattern in which `*` stands for anything.
-pub fn matches(pattern: &str, id: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == id,
-        Some((before, after)) => id.strip_prefix(before).is_some_and(|rest| {
-            (0..=rest.len()).any(|at| rest.is_char_boundary(at) && matches(after, &rest[at..]))
-        }),
-    }
+/// Whether a text fits a pattern in which `*` stands for anything.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let inside = text.strip_prefix(first).and_then(|text| text.strip_suffix(last));
+    // each part at its first place leaves most for those that follow
+    let found = inside.and_then(|inside| {
+        middle
+            .split('*')
+            .try_fold(inside, |text, part| Some(&text[text.find(part)? + part.len()..]))
+    });
+    found.is_some()
 }
 
 #[cfg(test)]
@@ -266,7 +305,41 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_checked_is_told_and_lowers_the_confidence() {
+        let mut guards = Guards::default();
+        guards.checked("a");
+        assert_eq!(guards.confidence("r"), measured("r"));
+        guards.not_checked("b");
+        assert_eq!(guards.told(), ["a", "not checked: b"]);
+        assert_eq!(guards.confidence("r"), estimated("not checked: b"));
+    }
+
+    #[test]
     fn patterns() {
+        let long = "a".repeat(20_000);
+        assert!(
+            !matches("*a*a*a*a*a*a*b", &long),
+            "a long text takes no longer than it is"
+        );
+        for (pattern, text) in [
+            ("a*", "a"),
+            ("*", ""),
+            ("**", "x"),
+            ("a*b*c", "a-b-b-c"),
+            ("*ä*", "xäx"),
+            ("*ab*ab*", "abab"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("a*a", "a"),
+            ("a*b*c", "a-c-b"),
+            ("*ab*ab*", "ab"),
+            ("", "x"),
+            ("a*b", "a-b-c"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
         assert!(
             matches("index.*", "index.unused") && matches("*", "a.b") && matches("*.unused", "index.unused")
         );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Place, Rule, RuleKind, Scope};
+use super::{Found, Place, Rule, RuleKind, Scope};
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, Observation, StatementActivity, StatementDelta, Unknown,
@@ -20,6 +20,7 @@ pub fn now() -> DateTime<Utc> {
 pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Observation {
     let own: f64 = statements.iter().map(|statement| statement.seconds).sum();
     let activity = StatementActivity {
+        schema: "public".into(),
         window: Some(Window {
             from: now() - TimeDelta::minutes(10),
             to: now(),
@@ -33,6 +34,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         server: ServerFacts {
             name: "main".into(),
             version_num: 170_000,
+            sees_all_sessions: true,
             ..ServerFacts::default()
         },
         transaction_ids_per_second: None,
@@ -76,7 +78,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         scans: 0,
         idle_since: None,
         no_scan_counted_since: None,
-        being_built: false,
+        table_is_being_indexed: Some(false),
     });
     observed.databases = vec![DatabaseObservation {
         name: "app".into(),
@@ -100,6 +102,7 @@ pub fn index(oid: u32, name: &str) -> IndexFacts {
         name: name.into(),
         is_valid: true,
         is_ready: true,
+        is_immediate: true,
         shape: format!("shape {name}"),
         definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)")),
         ..IndexFacts::default()
@@ -117,8 +120,8 @@ pub fn set(observed: &mut Observation, name: &str, value: &str) {
     );
 }
 
-/// What a rule with its default thresholds claims.
-pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
+/// What a rule with its default thresholds finds.
+pub fn found<R: Rule>(observed: &Observation) -> Result<Found, Unknown> {
     let kind = RuleKind::of::<R>();
     let database = (R::SCOPE == Scope::Database).then(|| &observed.databases[0]);
     (kind.judge)(
@@ -128,7 +131,11 @@ pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
             database,
         },
     )
-    .map(|found| found.claims)
+}
+
+/// What it claims.
+pub fn claims<R: Rule>(observed: &Observation) -> Result<Vec<Claim>, Unknown> {
+    found::<R>(observed).map(|found| found.claims)
 }
 
 /// How severe it is.

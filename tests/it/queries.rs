@@ -5,7 +5,7 @@ use pgadvisor::postgres::queries::{ALL as QUERIES, Query, SETTINGS, STATEMENT_TE
 use pgadvisor::postgres::{Identifier, Observe, OurSql, PostgresError, Server};
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::harness::{ALL, Cluster, eventually, present};
+use crate::harness::{ALL, Cluster, eventually, present, some_versions};
 
 /// The parameters that a file takes.
 fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
@@ -174,8 +174,8 @@ async fn traces(cluster: &Cluster) -> i64 {
 
 /// What the function in the place of pg_stat_statements saw and tried.
 async fn spied(session: &Observe) -> Vec<String> {
-    let (ids, limit): (Vec<i64>, i64) = ((0..1000).collect(), 1000);
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&limit, Type::INT8)];
+    let (ids, characters): (Vec<i64>, i64) = ((0..1000).collect(), 1_000_000);
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&characters, Type::INT8)];
     let sql = STATEMENT_TEXTS.on(180_000);
     let rows = session
         .rows_in_schema(sql, &Identifier::new("spy"), &parameters)
@@ -267,4 +267,70 @@ async fn no_query_of_ours_calls_what_hides_postgresqls_own() {
         rows.unwrap_or_else(|error| panic!("{}", error.one_line()));
     }
     assert_eq!(traces(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn whatever_holds_old_row_versions_back_is_seen() {
+    for version in some_versions() {
+        let cluster = Cluster::start(version).await;
+        // it waits for transactions that are open, so it comes first
+        cluster
+            .sql(
+                "postgres",
+                "SELECT pg_create_logical_replication_slot('slot', 'pgoutput')",
+            )
+            .await;
+        let writer = cluster.connect("postgres").await;
+        writer
+            .batch_execute("BEGIN; SELECT pg_current_xact_id()")
+            .await
+            .unwrap();
+        let reader = cluster.connect("template1").await;
+        reader
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+            .await
+            .unwrap();
+        // one that is only connected holds nothing
+        let idle = cluster.connect("postgres").await;
+        idle.batch_execute("SELECT 1").await.unwrap();
+        cluster
+            .sql(
+                "postgres",
+                "BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'gid'",
+            )
+            .await;
+        let environment = Environment {
+            variables: Default::default(),
+            home: None,
+            login: None,
+        };
+        let dsn = cluster.dsn("postgres", "postgres");
+        let server = Server::new(ConnInfo::parse(&dsn, &environment).unwrap()).unwrap();
+        let session = server.observe_home().await.unwrap();
+        let query = pgadvisor::postgres::queries::XMIN_HOLDERS.on(version as i32 * 10_000);
+        let rows = session.rows(query, &[]).await.unwrap();
+        let mut seen: Vec<(String, Option<String>, i64, bool)> = rows
+            .iter()
+            .map(|row| {
+                (
+                    row.get("kind"),
+                    row.get("database"),
+                    row.get("age"),
+                    row.get("catalogs_only"),
+                )
+            })
+            .collect();
+        seen.sort();
+        let postgres = || Some("postgres".to_owned());
+        assert_eq!(
+            seen,
+            [
+                ("prepared transaction".to_owned(), postgres(), 1, false),
+                ("replication slot".to_owned(), None, 2, true),
+                ("session".to_owned(), postgres(), 2, false),
+                ("session".to_owned(), Some("template1".to_owned()), 2, false),
+            ],
+            "on {version}"
+        );
+    }
 }

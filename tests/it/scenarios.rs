@@ -1,6 +1,9 @@
 //! Runs `tests/scenarios/<rule>.sql` on real servers. The language:
 //! `-- since 16` · `-- session A:` · `-- look` · `-- at +36 days` · `-- set min_age = "1 day"` · `-- login stranger` ·
-//! `-- expect index.unused on public.orders_note_idx` · `-- expect nothing` · `-- expect skipped because …`
+//! `-- expect index.unused on public.orders_note_idx` · `-- expect … saying …` · `-- expect no … on …` ·
+//! `-- expect nothing` · `-- expect skipped because …` · `-- expect undecided because …`. A statement with `-- fails` may
+//! fail; one with `-- waits` goes on in the background once it waits for a lock, until its session is spoken to again.
+//! The statement for psql that each claim carries is run, too.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,9 +18,10 @@ use pgadvisor::postgres::Server;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::rules;
 use pgadvisor::store::{FindingFilter, Store};
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::harness::{Cluster, some_versions};
+use crate::harness::{Cluster, eventually, some_versions};
 
 /// One scenario while it runs.
 struct Scenario<'a> {
@@ -29,11 +33,14 @@ struct Scenario<'a> {
     store: Store,
     shift: TimeDelta,
     sessions: HashMap<String, Client>,
+    waiting: HashMap<String, JoinHandle<Client>>,
     current: String,
     sql: String,
     looked: bool,
     skipped: Option<String>,
-    found: Vec<String>,
+    untold: Option<String>,
+    /// The open findings: the object and all of the finding as JSON.
+    found: Vec<(String, String)>,
 }
 
 /// A collector that reads names at every look.
@@ -74,10 +81,12 @@ impl<'a> Scenario<'a> {
             store: Store::in_memory().unwrap(),
             shift: TimeDelta::zero(),
             sessions: HashMap::new(),
+            waiting: HashMap::new(),
             current: "main".into(),
             sql: String::new(),
             looked: false,
             skipped: None,
+            untold: None,
             found: Vec::new(),
         }
     }
@@ -88,15 +97,45 @@ impl<'a> Scenario<'a> {
             .split(";\n")
             .filter(|part| !part.trim().is_empty())
         {
+            if let Some(waiting) = self.waiting.remove(&self.current) {
+                self.sessions.insert(self.current.clone(), waiting.await.unwrap());
+            }
             if !self.sessions.contains_key(&self.current) {
                 let session = self.cluster.connect("postgres").await;
                 self.sessions.insert(self.current.clone(), session);
             }
+            self.looked = false;
+            if statement.contains("-- waits") {
+                self.wait_in_background(statement).await;
+                continue;
+            }
             let may_fail = statement.contains("-- fails");
             let result = self.sessions[&self.current].batch_execute(statement).await;
             assert!(result.is_ok() || may_fail, "{statement}: {result:?}");
-            self.looked = false;
         }
+    }
+
+    /// Leaves the current session with a statement that waits for a lock.
+    async fn wait_in_background(&mut self, statement: &str) {
+        let session = self.sessions.remove(&self.current).unwrap();
+        let pid: i32 = session
+            .query_one("SELECT pg_backend_pid()", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let statement = statement.to_owned();
+        let waiting = tokio::spawn(async move {
+            session.batch_execute(&statement).await.unwrap();
+            session
+        });
+        self.waiting.insert(self.current.clone(), waiting);
+        let sql =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event_type = 'Lock'");
+        let cluster = self.cluster;
+        eventually("the statement waits", || async {
+            cluster.number("postgres", &sql).await == 1
+        })
+        .await;
     }
 
     /// Looks, judges and records as the daemon does, at the scenario's time.
@@ -111,26 +150,32 @@ impl<'a> Scenario<'a> {
         let mut judgement = judge::judge(&observation, &self.settings);
         // a scenario looks seldom
         judgement.unbroken_within = Period::days(400);
-        self.skipped = judgement
-            .outcomes
+        (self.skipped, self.untold) = (None, None);
+        for outcome in &judgement.outcomes {
+            match &outcome.verdict {
+                Verdict::Skipped { reason, .. } => self.skipped = Some(reason.clone()),
+                Verdict::Evaluated { untold, .. } => self.untold.clone_from(untold),
+            }
+        }
+        for sql in judgement
+            .claims
             .iter()
-            .find_map(|outcome| match &outcome.verdict {
-                Verdict::Skipped { reason, .. } => Some(reason.clone()),
-                Verdict::Evaluated { .. } => None,
-            });
+            .filter_map(|claim| claim.evidence_sql.as_ref())
+        {
+            self.cluster.sql("postgres", sql).await;
+        }
         self.store
             .record("s", Utc::now() + self.shift, &judgement)
             .unwrap();
         let open = self.store.findings(&FindingFilter::default()).unwrap().items;
-        let name = |finding: &pgadvisor::model::finding::Finding| {
-            finding
-                .claim
-                .object
-                .as_ref()
-                .map(|object| object.qualified())
-                .unwrap_or_default()
+        let told = |finding: &pgadvisor::model::finding::Finding| {
+            let object = finding.claim.object.as_ref();
+            (
+                object.map(|object| object.qualified()).unwrap_or_default(),
+                serde_json::to_string(finding).unwrap(),
+            )
         };
-        self.found = open.iter().map(name).collect();
+        self.found = open.iter().map(told).collect();
         self.looked = true;
     }
 
@@ -139,22 +184,33 @@ impl<'a> Scenario<'a> {
         if !self.looked {
             self.look().await;
         }
+        let names: Vec<&String> = self.found.iter().map(|(name, _)| name).collect();
         if what == "nothing" {
-            assert!(self.found.is_empty(), "{place}: found {:?}", self.found);
+            assert!(names.is_empty(), "{place}: found {names:?}");
         } else if let Some(reason) = what.strip_prefix("skipped because ") {
             let told = self.skipped.clone().unwrap_or_default();
             assert!(told.contains(reason), "{place}: skipped because {told:?}");
+        } else if let Some(reason) = what.strip_prefix("undecided because ") {
+            let told = self.untold.clone().unwrap_or_default();
+            assert!(told.contains(reason), "{place}: undecided because {told:?}");
         } else {
+            let (what, is_wanted) = what
+                .strip_prefix("no ")
+                .map_or((what, true), |what| (what, false));
+            let (what, saying) = what.split_once(" saying ").unwrap_or((what, ""));
             let (rule, object) = what
                 .split_once(" on ")
                 .map_or((what, None), |(rule, object)| (rule, Some(object)));
             assert_eq!(rule, self.rule, "{place}");
-            let fits = |name: &String| object.is_none_or(|object| name == object);
-            assert!(
+            let fits = |(name, all): &(String, String)| {
+                object.is_none_or(|object| name == object) && all.contains(saying)
+            };
+            assert_eq!(
                 self.found.iter().any(fits),
-                "{place}: found {:?}, skipped {:?}",
-                self.found,
-                self.skipped
+                is_wanted,
+                "{place}: found {names:?}, skipped {:?}, undecided {:?}",
+                self.skipped,
+                self.untold
             );
         }
     }

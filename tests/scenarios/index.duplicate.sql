@@ -7,6 +7,20 @@ CREATE INDEX t_b ON t (b);
 CREATE INDEX t_b_pattern ON t (b text_pattern_ops);
 CREATE INDEX t_lower ON t (lower(b));
 CREATE INDEX t_a_b ON t (a) INCLUDE (b);
+-- options of the index and of an operator class that decide what it answers
+CREATE TABLE d (v tsvector, n int);
+CREATE INDEX d_n ON d USING brin (n);
+CREATE INDEX d_n_fine ON d USING brin (n) WITH (pages_per_range = 4);
+CREATE INDEX d_v ON d USING gist (v);
+CREATE INDEX d_v_long ON d USING gist (v tsvector_ops (siglen = 500));
+-- ON CONFLICT needs the immediate one, the constraint the other
+CREATE TABLE k (b int NOT NULL, c int NOT NULL);
+CREATE UNIQUE INDEX k_b_now ON k (b);
+ALTER TABLE k ADD CONSTRAINT k_b_later UNIQUE (b) DEFERRABLE;
+-- a foreign key points at one, a constraint is backed by the other
+CREATE UNIQUE INDEX k_c ON k (c);
+CREATE TABLE r (c int REFERENCES k (c));
+ALTER TABLE k ADD CONSTRAINT k_c_too UNIQUE (c);
 -- expect nothing
 CREATE INDEX "T ""again""" ON t (a);
 -- expect index.duplicate on public.t_a
@@ -16,3 +30,13 @@ CREATE INDEX t_lower_too ON t (lower(b));
 CREATE INDEX t_id ON t (id);
 -- look
 -- expect index.duplicate on public.t_id
+-- how full its pages are changes no answer
+CREATE INDEX t_b_loose ON t (b) WITH (fillfactor = 50);
+-- expect index.duplicate on public.t_b_loose
+-- marked for CLUSTER, and still the other is the one that keeps rows unique
+CREATE TABLE u (a int NOT NULL);
+CREATE INDEX u_a ON u (a);
+CLUSTER u USING u_a;
+CREATE UNIQUE INDEX u_a_unique ON u (a);
+-- expect index.duplicate on public.u_a saying ALTER TABLE public.u CLUSTER ON u_a_unique
+-- expect no index.duplicate on public.u_a_unique

@@ -2,4 +2,5 @@
 -- expect nothing
 -- set info_excess_share = -1.0
 -- every database is older than nothing at all, template0 among them
--- expect vacuum.xid_wraparound on template0
+-- expect vacuum.xid_wraparound on template0 saying ALTER DATABASE template0 ALLOW_CONNECTIONS true
+-- expect vacuum.xid_wraparound on postgres saying nothing holds back transaction ids

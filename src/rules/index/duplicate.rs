@@ -11,7 +11,7 @@ use crate::model::observation::Unknown;
 use crate::model::remedy::{Remedy, Statement};
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::bytes_for_people;
-use crate::rules::{Found, Place, Rule, Scope, evidence, index_object, measured};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object};
 
 /// Two indexes of one table that are the same in everything but their name.
 ///
@@ -19,14 +19,18 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, index_object, measured};
 /// Both are written to, vacuumed and cached; the planner can use only one.
 ///
 /// ## What to do
-/// Drop the one that backs nothing. Which one that is has been worked out: an index that backs a constraint, is unique,
-/// or is named by replication or CLUSTER stays.
+/// Drop the one that the other can stand in for; which one that is has been worked out. An index that backs a constraint,
+/// to which a foreign key points or that replication names stays; a unique one goes only if the other is unique, too, and
+/// checks as early. If the one to drop is marked for CLUSTER, the mark is moved first.
 ///
 /// ## When it is wrong to obey
 /// In the minutes in which a bloated index is replaced by a new one under another name, by hand or by a tool.
 ///
-/// Same means: method, columns, operator classes, collations, order, INCLUDE, expressions, predicate and NULLS DISTINCT.
-/// Indexes that are invalid, or partitions of another index, are not compared. Source: PostgreSQL's catalog pg_index.
+/// Same means: method, columns, operator classes and their options, collations, order, INCLUDE, expressions, predicate,
+/// NULLS DISTINCT, and storage parameters that decide what an index can answer, as `pages_per_range`. Those that only tune
+/// how its pages are filled and written may differ: `fillfactor`, `deduplicate_items`, `buffering`, `fastupdate`,
+/// `gin_pending_list_limit` (in an index with expressions or a predicate they may not). Indexes that are invalid, or
+/// partitions of another index, are not compared. Source: PostgreSQL's catalogs pg_index and pg_constraint.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Duplicate {}
@@ -44,7 +48,7 @@ impl Rule for Duplicate {
             .catalog
             .indexes
             .values()
-            .filter(|facts| comparable(facts))
+            .filter(|facts| facts.is_comparable())
         {
             match facts.shape.is_empty() {
                 true => found
@@ -60,33 +64,41 @@ impl Rule for Duplicate {
             found.untold = Some("the definitions of some indexes could not be read".to_owned());
         }
         for mut group in groups.into_values().filter(|group| group.len() > 1) {
-            group.sort_by_key(|facts| (std::cmp::Reverse(worth_keeping(facts)), &facts.name));
-            let kept = group[0];
-            let Some(table) = database.table_of(kept) else {
+            let Some(table) = database.table_of(group[0]) else {
                 continue;
             };
-            // of two that enforce something neither can be dropped without thought about what names it
-            let superfluous = group[1..].iter().filter(|facts| worth_keeping(facts) < 2);
-            found
-                .claims
-                .extend(superfluous.map(|facts| claim(place, facts, kept, table)));
+            group.sort_by_key(|facts| (std::cmp::Reverse(worth_keeping(facts)), &facts.name));
+            // from the last on: what is left stays, or goes only for one that can stand in for both
+            while let Some(facts) = group.pop() {
+                let kept = group.iter().find(|kept| stands_in(kept, facts));
+                found
+                    .claims
+                    .extend(kept.map(|kept| claim(place, facts, kept, table)));
+            }
         }
         Ok(found)
     }
 }
 
-fn comparable(facts: &IndexFacts) -> bool {
-    facts.is_valid && facts.is_ready && !facts.is_partition && !facts.owned_by_extension
+/// Whether something names an index, so that it cannot be dropped without thought about that.
+fn is_named(facts: &IndexFacts) -> bool {
+    facts.is_primary
+        || facts.is_exclusion
+        || facts.constraint.is_some()
+        || facts.is_replica_identity
+        || facts.is_referenced
 }
 
-/// 3: a primary key or what replication names; 2: another constraint; 1: unique; 0: nothing.
-fn worth_keeping(facts: &IndexFacts) -> u8 {
-    match facts {
-        _ if facts.is_primary || facts.is_replica_identity || facts.is_clustered => 3,
-        _ if facts.constraint.is_some() || facts.is_exclusion => 2,
-        _ if facts.is_unique => 1,
-        _ => 0,
-    }
+/// Whether one index does all that another of the same shape does.
+fn stands_in(kept: &IndexFacts, dropped: &IndexFacts) -> bool {
+    let enforces = !dropped.is_unique || kept.is_unique && (kept.is_immediate || !dropped.is_immediate);
+    enforces && !is_named(dropped)
+}
+
+/// The order in which indexes stay: no index stands in for one that is greater.
+fn worth_keeping(facts: &IndexFacts) -> impl Ord + use<> {
+    let is_immediate = facts.is_unique && facts.is_immediate;
+    (is_named(facts), is_immediate, facts.is_unique, facts.is_clustered)
 }
 
 fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Claim {
@@ -95,21 +107,15 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
         .constraint
         .as_ref()
         .map(|constraint| format!(", which backs the constraint {constraint}"));
-    let drop = match facts.is_partitioned {
-        true => Statement::DropIndex {
-            schema: schema.clone(),
-            name: name.clone(),
-        },
-        false => Statement::DropIndexConcurrently {
-            schema: schema.clone(),
-            name: name.clone(),
-        },
-    };
-    let lock = if facts.is_partitioned {
-        "ACCESS EXCLUSIVE"
-    } else {
-        "SHARE UPDATE EXCLUSIVE"
-    };
+    let mut guards = Guards::default();
+    guards.checked(
+        "same method, columns, operator classes, collations, order, INCLUDE, predicate, NULLS DISTINCT",
+    );
+    guards.checked("the one that stays is valid");
+    guards.checked("the one to drop backs no constraint, and no foreign key points at it");
+    if facts.is_unique {
+        guards.checked("the one that stays is unique, too");
+    }
     Claim {
         title: format!("{schema}.{name} is the same index as {}", kept.name),
         explanation: format!(
@@ -136,40 +142,49 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
             bytes: Some(facts.size_bytes),
             ..Impact::default()
         },
-        confidence: measured("both definitions are equal in the catalog"),
-        remedy: Remedy {
-            apply_sql: vec![drop.sql()],
-            undo_sql: facts
-                .definition
-                .iter()
-                .map(|definition| match facts.is_partitioned {
-                    true => definition.clone(),
-                    false => Statement::CreateIndexConcurrently {
-                        definition: definition.clone(),
-                    }
-                    .sql(),
-                })
-                .collect(),
-            lock: Some(lock.to_owned()),
-            rewrites_table: Some(false),
-            extra_disk_bytes: Some(0.0),
-            expected_seconds: None,
-            caveats: vec![
-                "Hints or scripts that name the index must be changed to the other name.".to_owned(),
-            ],
-        },
-        guards: vec![
-            "same method, columns, operator classes, collations, order, INCLUDE, predicate, NULLS DISTINCT"
-                .to_owned(),
-            "the one that stays is valid".to_owned(),
-            "the one to drop backs no constraint".to_owned(),
-        ],
+        confidence: guards.confidence("both definitions are equal in the catalog"),
+        remedy: remedy(facts, kept, table),
+        guards: guards.told(),
         ..place.claim(
             Duplicate::ID,
             Severity::Warning,
             vec![schema, name],
             Some(index_object(facts, table)),
         )
+    }
+}
+
+fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
+    let (schema, name) = (facts.schema.clone(), facts.name.clone());
+    let definition = facts.definition.clone();
+    let (drop, build, lock) = match facts.is_partitioned {
+        true => (
+            Statement::DropIndex { schema, name }.sql(),
+            definition,
+            "ACCESS EXCLUSIVE",
+        ),
+        false => (
+            Statement::DropIndexConcurrently { schema, name }.sql(),
+            definition.map(|definition| Statement::CreateIndexConcurrently { definition }.sql()),
+            "SHARE UPDATE EXCLUSIVE",
+        ),
+    };
+    let mark = |index: &IndexFacts| {
+        let statement = Statement::ClusterOn {
+            schema: table.schema.clone(),
+            table: table.name.clone(),
+            index: index.name.clone(),
+        };
+        facts.is_clustered.then(|| statement.sql())
+    };
+    Remedy {
+        apply_sql: mark(kept).into_iter().chain([drop]).collect(),
+        undo_sql: build.into_iter().chain(mark(facts)).collect(),
+        lock: Some(lock.to_owned()),
+        rewrites_table: Some(false),
+        extra_disk_bytes: Some(0.0),
+        expected_seconds: None,
+        caveats: vec!["Hints or scripts that name the index must be changed to the other name.".to_owned()],
     }
 }
 
@@ -193,6 +208,7 @@ mod tests {
     fn the_one_that_backs_nothing_goes() {
         assert_eq!(named(|_, _| ()), ["b"]);
         assert_eq!(named(|_, b| b.is_unique = true), ["a"]);
+        assert_eq!(named(|_, b| b.is_referenced = true), ["a"]);
         assert_eq!(named(|_, b| b.constraint = Some("k".into())), ["a"]);
         assert_eq!(named(|_, b| b.is_replica_identity = true), ["a"]);
         assert_eq!(
@@ -202,5 +218,116 @@ mod tests {
         assert_eq!(named(|_, b| b.is_valid = false), [""; 0]);
         assert_eq!(named(|_, b| b.shape.push('x')), [""; 0]);
         assert_eq!(named(|_, b| b.table_oid = 2), [""; 0]);
+    }
+
+    fn unique(facts: &mut IndexFacts, is_immediate: bool) {
+        (facts.is_unique, facts.is_immediate) = (true, is_immediate);
+    }
+
+    #[test]
+    fn uniqueness_is_never_lost() {
+        let plain_clustered = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            a.is_clustered = true;
+            unique(b, true);
+        };
+        assert_eq!(
+            named(plain_clustered),
+            ["a"],
+            "the mark moves, the unique one stays"
+        );
+        let deferrable_constraint = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            unique(a, false);
+            a.constraint = Some("k".into());
+            unique(b, true);
+        };
+        assert_eq!(
+            named(deferrable_constraint),
+            [""; 0],
+            "ON CONFLICT needs the immediate one"
+        );
+        let both_unique = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            unique(a, true);
+            unique(b, true);
+        };
+        assert_eq!(named(both_unique), ["b"]);
+        let referenced = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            both_unique(a, b);
+            b.is_referenced = true;
+        };
+        assert_eq!(named(referenced), ["a"], "a foreign key points at the other");
+        let both_referenced = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            referenced(a, b);
+            a.is_referenced = true;
+        };
+        assert_eq!(named(both_referenced), [""; 0]);
+        let excluding = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            a.constraint = Some("k".into());
+            a.is_exclusion = true;
+            unique(b, true);
+        };
+        assert_eq!(
+            named(excluding),
+            [""; 0],
+            "an exclusion constraint is no uniqueness"
+        );
+    }
+
+    #[test]
+    fn the_mark_for_cluster_moves_before_the_index_goes() {
+        let (mut a, mut b) = (index(8, "a"), index(9, "b"));
+        b.shape = a.shape.clone();
+        a.is_clustered = true;
+        unique(&mut b, true);
+        let remedy = claims::<Duplicate>(&database(vec![a, b]))
+            .unwrap()
+            .remove(0)
+            .remedy;
+        assert_eq!(
+            remedy.apply_sql,
+            [
+                "ALTER TABLE public.t CLUSTER ON b",
+                "DROP INDEX CONCURRENTLY public.a"
+            ]
+        );
+        assert_eq!(remedy.undo_sql[1..], ["ALTER TABLE public.t CLUSTER ON a"]);
+    }
+
+    #[test]
+    fn of_many_every_one_that_goes_names_one_that_stays() {
+        let names = ["a", "b", "c", "d", "e"];
+        // every index is plain, unique, unique and deferrable, or named by a constraint
+        let kinds: [fn(&mut IndexFacts); 4] = [
+            |_| (),
+            |facts| unique(facts, true),
+            |facts| {
+                unique(facts, false);
+                facts.constraint = Some("k".into());
+            },
+            |facts| facts.is_replica_identity = true,
+        ];
+        for mix in 0..kinds.len().pow(names.len() as u32) {
+            let indexes: Vec<IndexFacts> = (0..names.len())
+                .map(|at| {
+                    let mut facts = index(at as u32, names[at]);
+                    facts.shape = "same".into();
+                    kinds[mix / kinds.len().pow(at as u32) % kinds.len()](&mut facts);
+                    facts
+                })
+                .collect();
+            let unique_before = indexes.iter().any(|facts| facts.is_unique && facts.is_immediate);
+            let found = claims::<Duplicate>(&database(indexes.clone())).unwrap();
+            let gone: Vec<&str> = found.iter().map(|claim| claim.subject[1].as_str()).collect();
+            let stays = |name: &str| !gone.contains(&name);
+            let left = indexes.iter().filter(|facts| stays(&facts.name));
+            assert_eq!(
+                left.filter(|facts| facts.is_unique && facts.is_immediate).count() > 0,
+                unique_before,
+                "{gone:?}"
+            );
+            for claim in &found {
+                let other = claim.evidence["same_as"].as_str().unwrap();
+                assert!(stays(other.trim_start_matches("public.")), "{other} goes, too");
+            }
+        }
     }
 }

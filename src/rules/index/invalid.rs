@@ -22,8 +22,9 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, index_object, measured};
 /// dropped: the index that it was made for is still there.
 ///
 /// ## When it is wrong to obey
-/// While a build is running, also in another session: it is looked for and left out. An index of a partitioned table that
-/// is waiting for its partitions to be attached is left out, too.
+/// While a build is running, also in another session: as long as one works on the table, or on a table that the login may
+/// not see, nothing is said. An index of a partitioned table that is waiting for its partitions to be attached is left
+/// out, too.
 ///
 /// Source: PostgreSQL's pages of CREATE INDEX ("Building Indexes Concurrently") and REINDEX.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -37,22 +38,34 @@ impl Rule for Invalid {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
         let database = place.database()?;
-        let mut claims = Vec::new();
-        for index in database.indexes.iter().filter(|index| !index.being_built) {
+        let mut found = Found::default();
+        for index in &database.indexes {
             let Some(facts) = database.catalog.indexes.get(&index.oid) else {
                 continue;
             };
             let Some(table) = database.table_of(facts) else {
                 continue;
             };
-            if !facts.is_valid && !facts.is_partitioned && !facts.owned_by_extension {
-                claims.push(claim(place, facts, table));
+            if facts.is_valid || facts.is_partitioned || facts.owned_by_extension {
+                continue;
             }
+            let untold = match index.table_is_being_indexed {
+                Some(false) if !facts.may_be_in_progress => {
+                    found.claims.push(claim(place, facts, table));
+                    continue;
+                }
+                None => {
+                    "not checked: whether invalid indexes are being built just now: a build is running, and without \
+                     pg_read_all_stats its table cannot be seen"
+                }
+                _ => "an index is being built on the tables of some invalid indexes just now",
+            };
+            found
+                .undecided
+                .push(vec![facts.schema.clone(), facts.name.clone()]);
+            found.untold = Some(untold.to_owned());
         }
-        Ok(Found {
-            claims,
-            ..Found::default()
-        })
+        Ok(found)
     }
 }
 
@@ -104,7 +117,7 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, table: &TableFacts) -> Claim {
             bytes: Some(facts.size_bytes),
             ..Impact::default()
         },
-        confidence: measured("pg_index.indisvalid is false and nobody is building it"),
+        confidence: measured("pg_index.indisvalid is false and no index of its table is being built"),
         remedy: Remedy {
             apply_sql: vec![if leftover { drop } else { rebuild }],
             undo_sql: Vec::new(),
@@ -119,7 +132,7 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, table: &TableFacts) -> Claim {
                 false => Vec::new(),
             },
         },
-        guards: vec!["no build of it is in progress".to_owned()],
+        guards: vec!["no build is in progress on its table".to_owned()],
         ..place.claim(
             Invalid::ID,
             if failed_unique {
@@ -136,7 +149,7 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, table: &TableFacts) -> Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{claims, database, index, severities};
+    use crate::rules::testing::{claims, database, found, index, severities};
 
     #[test]
     fn severity_and_remedy_by_what_it_was() {
@@ -159,8 +172,30 @@ mod tests {
             ["DROP INDEX CONCURRENTLY public.i_ccold"]
         );
         assert_eq!(severities::<Invalid>(&database(vec![index(9, "i")])), []);
-        let mut building = broken("i", false);
-        building.databases[0].indexes[0].being_built = true;
-        assert_eq!(severities::<Invalid>(&building), []);
+    }
+
+    #[test]
+    fn what_may_be_under_way_is_neither_named_nor_gone() {
+        let judged = |being_indexed: Option<bool>, may_be_in_progress: bool| {
+            let mut observed = database(vec![IndexFacts {
+                is_valid: false,
+                may_be_in_progress,
+                ..index(9, "t_a_ccnew")
+            }]);
+            observed.databases[0].indexes[0].table_is_being_indexed = being_indexed;
+            let found = found::<Invalid>(&observed).unwrap();
+            (found.claims.len(), found.undecided, found.untold)
+        };
+        assert_eq!(judged(Some(false), false), (1, vec![], None));
+        let subject = vec!["public".to_owned(), "t_a_ccnew".to_owned()];
+        for (being_indexed, may_be_in_progress, told) in [
+            (Some(true), false, "being built on the tables"),
+            (Some(false), true, "being built on the tables"),
+            (None, false, "not checked: "),
+        ] {
+            let (claims, undecided, untold) = judged(being_indexed, may_be_in_progress);
+            assert_eq!((claims, undecided), (0, vec![subject.clone()]));
+            assert!(untold.unwrap().contains(told), "{told}");
+        }
     }
 }

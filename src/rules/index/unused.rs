@@ -1,5 +1,7 @@
 //! index.unused
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Datelike, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified};
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Period, Size, bytes_for_people};
-use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, index_object, measured};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object};
 
 /// An index that no query has used for longer than a month.
 ///
@@ -23,8 +25,13 @@ use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, index_object,
 ///
 /// ## When it is wrong to obey
 /// When it serves something rarer than the window: a yearly report, an emergency. An index that enforces something
-/// (primary key, unique, exclusion), that replication or CLUSTER names, that alone supports a foreign key, or whose
-/// expression feeds the planner's statistics is never named here.
+/// (primary key, unique, exclusion), that replication or CLUSTER names, or whose expression feeds the planner's statistics
+/// is never named here.
+///
+/// A foreign key needs an index for every row that is deleted from the table that it points at. Of the indexes that begin
+/// with its columns one is never named: one that is used, else the smallest; one that has only some of its columns stays
+/// if there is no other. Of two indexes that are the same, index.duplicate tells which one may go; neither is named here,
+/// since the planner uses the one or the other.
 ///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
 /// (16 and later), or from totals since a known reset; then the index may be younger than that. Source: PostgreSQL's
@@ -63,17 +70,32 @@ impl Rule for Unused {
         let oldest_allowed = place.observation.now - self.min_age.as_delta();
         let mut found = Found::default();
         let mut waits: Option<DateTime<Utc>> = None;
-        for index in &database.indexes {
-            let Some((facts, table)) = droppable(database, index) else {
+        let mut unused = Vec::new();
+        let droppable = droppable(database);
+        for (index, facts, table) in &droppable {
+            if facts.shape.is_empty() {
+                found.undecided.push(subject(facts));
+                found.untold = Some("the definitions of some indexes could not be read".to_owned());
                 continue;
-            };
+            }
             match idle(index, oldest_allowed) {
-                Ok(idle) => found.claims.push(self.claim(place, facts, table, index, &idle)),
+                Ok(idle) => unused.push((*facts, *table, *index, idle)),
                 Err(Some(since)) => {
                     waits = waits.max(Some(since));
                     found.undecided.push(subject(facts));
                 }
                 Err(None) => {}
+            }
+        }
+        // the smallest of those that support a foreign key stays
+        unused.sort_by(|(a, ..), (b, ..)| {
+            let by_size = b.size_bytes.total_cmp(&a.size_bytes);
+            by_size.then_with(|| (&b.schema, &b.name).cmp(&(&a.schema, &a.name)))
+        });
+        let mut support = Support::of(database);
+        for (facts, table, index, idle) in &unused {
+            if support.spares(facts) {
+                found.claims.push(self.claim(place, facts, table, index, idle));
             }
         }
         if let Some(since) = waits {
@@ -82,7 +104,7 @@ impl Rule for Unused {
                 "immature: needs {} more days without a reset of statistics",
                 days.ceil().max(1.0)
             );
-            if found.claims.is_empty() && found.undecided.len() == candidates(database) {
+            if found.undecided.len() == droppable.len() {
                 return Err(Unknown::because(reason));
             }
             found.untold = Some(reason);
@@ -91,40 +113,88 @@ impl Rule for Unused {
     }
 }
 
-/// Indexes that could be named at all.
-fn candidates(database: &DatabaseObservation) -> usize {
-    database
-        .indexes
-        .iter()
-        .filter(|index| droppable(database, index).is_some())
-        .count()
-}
-
 fn subject(facts: &IndexFacts) -> Vec<String> {
     vec![facts.schema.clone(), facts.name.clone()]
 }
 
-/// An index that enforces and supports nothing.
+/// How many indexes each foreign key of a database has, by the OID of its constraint.
+struct Support {
+    whole: HashMap<u32, usize>,
+    in_part: HashMap<u32, usize>,
+}
+
+impl Support {
+    fn of(database: &DatabaseObservation) -> Self {
+        let count = |keys: fn(&IndexFacts) -> &Vec<u32>| {
+            let mut counts = HashMap::new();
+            for key in database.catalog.indexes.values().flat_map(keys) {
+                *counts.entry(*key).or_default() += 1;
+            }
+            counts
+        };
+        Self {
+            whole: count(|facts| &facts.foreign_keys),
+            in_part: count(|facts| &facts.foreign_keys_in_part),
+        }
+    }
+
+    /// Whether every foreign key that an index supports has another one that does it as well; then this one is gone.
+    fn spares(&mut self, facts: &IndexFacts) -> bool {
+        let others =
+            |counts: &HashMap<u32, usize>, keys: &[u32]| keys.iter().all(|key| counts.get(key) > Some(&1));
+        let is_spared =
+            others(&self.whole, &facts.foreign_keys) && others(&self.in_part, &facts.foreign_keys_in_part);
+        if is_spared {
+            for (counts, keys) in [
+                (&mut self.whole, &facts.foreign_keys),
+                (&mut self.in_part, &facts.foreign_keys_in_part),
+            ] {
+                for key in keys {
+                    counts.entry(*key).and_modify(|count| *count -= 1);
+                }
+            }
+        }
+        is_spared
+    }
+}
+
+/// Indexes that enforce nothing, whose like there is no second of.
 fn droppable<'a>(
     database: &'a DatabaseObservation,
-    index: &IndexObservation,
-) -> Option<(&'a IndexFacts, &'a TableFacts)> {
-    let facts = database.catalog.indexes.get(&index.oid)?;
-    let table = database.table_of(facts)?;
-    let needed = facts.is_primary
+) -> Vec<(&'a IndexObservation, &'a IndexFacts, &'a TableFacts)> {
+    let mut alike: HashMap<(u32, &str), usize> = HashMap::new();
+    for facts in database.catalog.indexes.values() {
+        if facts.is_comparable() && !facts.shape.is_empty() {
+            *alike.entry((facts.table_oid, &facts.shape)).or_default() += 1;
+        }
+    }
+    let is_single = |facts: &IndexFacts| alike.get(&(facts.table_oid, facts.shape.as_str())) <= Some(&1);
+    let with_facts = |index: &'a IndexObservation| {
+        let facts = database.catalog.indexes.get(&index.oid)?;
+        let table = database.table_of(facts)?;
+        Some((index, facts, table))
+    };
+    database
+        .indexes
+        .iter()
+        .filter_map(with_facts)
+        .filter(|(_, facts, _)| !is_needed(facts) && is_single(facts))
+        .collect()
+}
+
+fn is_needed(facts: &IndexFacts) -> bool {
+    facts.is_primary
         || facts.is_unique
         || facts.is_exclusion
         || facts.constraint.is_some()
         || facts.is_replica_identity
         || facts.is_clustered
-        || facts.supports_foreign_key
+        || facts.is_referenced
         || facts.has_expressions
         || facts.is_partition
         || facts.is_partitioned
         || facts.owned_by_extension
         || !facts.is_valid
-        || index.being_built;
-    (!needed).then_some((facts, table))
 }
 
 /// Idle for long enough, or since when it is idle without that being enough, or used.
@@ -168,8 +238,7 @@ impl Unused {
         let days = (now - idle.since).num_days();
         let idle_for = crate::model::unit::seconds_for_people((now - idle.since).num_seconds() as f64);
         let warning = facts.size_bytes >= self.warning_size.bytes as f64;
-        let (mut guards, unchecked) = guards(place, idle, now);
-        guards.extend(unchecked.iter().map(|what| format!("not checked: {what}")));
+        let guards = guards(place, idle, now);
         let (schema, name) = (facts.schema.clone(), facts.name.clone());
         Claim {
             title: format!("{schema}.{name} has not been used for {idle_for}"),
@@ -199,11 +268,7 @@ impl Unused {
                 bytes: Some(facts.size_bytes),
                 ..Impact::default()
             },
-            confidence: if unchecked.is_empty() {
-                measured("idle in every look of the window")
-            } else {
-                estimated(&format!("not checked: {}", unchecked.join("; ")))
-            },
+            confidence: guards.confidence("idle in every look of the window"),
             remedy: Remedy {
                 apply_sql: vec![Statement::DropIndexConcurrently { schema, name }.sql()],
                 undo_sql: facts
@@ -222,7 +287,7 @@ impl Unused {
                 expected_seconds: None,
                 caveats: vec!["Keep the definition; ask whether a yearly job needs it.".to_owned()],
             },
-            guards,
+            guards: guards.told(),
             ..place.claim(
                 Self::ID,
                 if warning {
@@ -238,20 +303,22 @@ impl Unused {
 }
 
 /// What was checked, and what could not be.
-fn guards(place: &Place<'_>, idle: &Idle, now: DateTime<Utc>) -> (Vec<String>, Vec<&'static str>) {
-    let mut checked = vec!["enforces no constraint and supports no foreign key alone".to_owned()];
-    let mut unchecked = Vec::new();
+fn guards(place: &Place<'_>, idle: &Idle, now: DateTime<Utc>) -> Guards {
+    let mut guards = Guards::default();
+    guards.checked("enforces no constraint and supports no foreign key alone");
+    guards.checked("no other index is the same");
     match place.observation.server.standbys {
-        0 => checked.push("no standby streams from this server".to_owned()),
-        _ => unchecked.push("use on its standbys"),
+        0 => guards.checked("no standby streams from this server"),
+        _ => guards.not_checked("use on its standbys"),
     }
     if !idle.index_existed {
-        unchecked.push("whether the index existed all that time");
+        guards.not_checked("whether the index existed all that time");
     }
-    if (now.year(), now.month()) == (idle.since.year(), idle.since.month()) {
-        unchecked.push("a month's end");
+    match (now.year(), now.month()) == (idle.since.year(), idle.since.month()) {
+        true => guards.not_checked("a month's end"),
+        false => guards.checked("a month's end lies in that time"),
     }
-    (checked, unchecked)
+    guards
 }
 
 #[cfg(test)]
@@ -283,7 +350,7 @@ mod tests {
             |facts| facts.constraint = Some("c".into()),
             |facts| facts.is_replica_identity = true,
             |facts| facts.is_clustered = true,
-            |facts| facts.supports_foreign_key = true,
+            |facts| facts.is_referenced = true,
             |facts| facts.has_expressions = true,
             |facts| facts.is_valid = false,
         ];
@@ -306,5 +373,81 @@ mod tests {
             judged(|facts| facts.size_bytes = 9e8, 36, None).unwrap()[0].severity,
             Severity::Info
         );
+    }
+
+    /// The names of those that are claimed among idle indexes of public.t.
+    fn unused(indexes: Vec<IndexFacts>) -> Vec<String> {
+        let mut observed = database(indexes);
+        for seen in &mut observed.databases[0].indexes {
+            seen.idle_since = Some(now() - TimeDelta::days(40));
+        }
+        let claims = claims::<Unused>(&observed).unwrap();
+        claims.into_iter().map(|claim| claim.subject[1].clone()).collect()
+    }
+
+    /// An index of so many bytes that supports foreign keys wholly, and others in part.
+    fn supporting(oid: u32, name: &str, size_bytes: f64, whole: &[u32], in_part: &[u32]) -> IndexFacts {
+        IndexFacts {
+            size_bytes,
+            foreign_keys: whole.to_vec(),
+            foreign_keys_in_part: [whole, in_part].concat(),
+            ..index(oid, name)
+        }
+    }
+
+    #[test]
+    fn one_index_of_every_foreign_key_stays() {
+        let (small, large) = (
+            supporting(8, "small", 1.0, &[70], &[]),
+            supporting(9, "large", 2.0, &[70], &[]),
+        );
+        assert_eq!(unused(vec![small.clone()]), [""; 0]);
+        assert_eq!(unused(vec![small.clone(), large.clone()]), ["large"]);
+        let primary = IndexFacts {
+            is_primary: true,
+            ..supporting(7, "t_pkey", 9.0, &[70], &[])
+        };
+        assert_eq!(
+            unused(vec![primary, small.clone(), large.clone()]),
+            ["large", "small"]
+        );
+        let other = supporting(10, "other", 3.0, &[71], &[70]);
+        assert_eq!(
+            unused(vec![small.clone(), large, other]),
+            ["large"],
+            "each of two keys keeps one"
+        );
+        let in_part = supporting(11, "in_part", 3.0, &[], &[70]);
+        assert_eq!(unused(vec![in_part.clone()]), [""; 0], "better than none");
+        assert_eq!(unused(vec![in_part.clone(), small.clone()]), ["in_part"]);
+        let tiny = IndexFacts {
+            size_bytes: 0.5,
+            ..in_part
+        };
+        assert_eq!(
+            unused(vec![tiny, small]),
+            ["in_part"],
+            "the whole key stays, though it is larger"
+        );
+    }
+
+    #[test]
+    fn the_used_one_stays_and_equal_ones_are_not_its_business() {
+        let (a, b) = (
+            supporting(8, "a", 1.0, &[70], &[]),
+            supporting(9, "b", 2.0, &[70], &[]),
+        );
+        let mut observed = database(vec![a, b]);
+        for seen in &mut observed.databases[0].indexes {
+            let days = if seen.oid == 9 { 0 } else { 40 };
+            seen.scans = 1;
+            seen.idle_since = Some(now() - TimeDelta::days(days));
+        }
+        let named = claims::<Unused>(&observed).unwrap();
+        assert_eq!(named.len(), 1);
+        assert_eq!(named[0].subject[1], "a", "the smaller one, for the other is used");
+        let mut twins = vec![index(8, "a"), index(9, "b")];
+        twins[1].shape = twins[0].shape.clone();
+        assert_eq!(unused(twins), [""; 0]);
     }
 }

@@ -8,7 +8,7 @@ use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, seconds_for_people};
-use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, measured, number};
+use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, matches, measured, number};
 
 /// A statement that takes long each time it is called.
 ///
@@ -22,7 +22,9 @@ use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, measured, num
 ///
 /// ## When it is wrong to obey
 /// Reports and exports are slow by nature; what matters for them is their hour, not their mean. A mean also hides two
-/// kinds of calls, fast and slow: compare the standard deviation.
+/// kinds of calls, fast and slow: compare the standard deviation. What is meant to be slow is left out by
+/// `ignore_statements` and `ignore_roles`. Applications are not known to pg_stat_statements; one that marks its statements
+/// with a comment is known by that.
 ///
 /// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. DDL, COPY and
 /// other utility statements are left out. Source: PostgreSQL's chapter "pg_stat_statements".
@@ -41,6 +43,11 @@ pub struct SlowMean {
     critical_mean: Period,
     /// Share of all database time, 0 to 1, that this needs.
     critical_share: f64,
+    /// Statements that are left out: patterns in which "*" stands for anything, as "*/* nightly report */*". Upper and lower
+    /// case are the same, and so is all white space.
+    ignore_statements: Vec<String>,
+    /// Roles whose statements are left out, as "report_*". What other roles ran, too, is not.
+    ignore_roles: Vec<String>,
 }
 
 impl Default for SlowMean {
@@ -52,6 +59,8 @@ impl Default for SlowMean {
             warning_calls: 20,
             critical_mean: Period::seconds(5),
             critical_share: 0.1,
+            ignore_statements: Vec::new(),
+            ignore_roles: Vec::new(),
         }
     }
 }
@@ -64,7 +73,7 @@ impl Rule for SlowMean {
         let activity = place.observation.statements.as_ref().map_err(Clone::clone)?;
         let claims = activity.statements.iter().filter_map(|statement| {
             let severity = self.severity(statement, activity)?;
-            Some(claim(place, activity, statement, severity))
+            (!self.ignores(statement)).then(|| claim(place, activity, statement, severity))
         });
         Ok(Found {
             claims: claims.collect(),
@@ -74,7 +83,21 @@ impl Rule for SlowMean {
     }
 }
 
+/// A text in which upper and lower case and all white space are the same.
+fn plain(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase()
+}
+
 impl SlowMean {
+    fn ignores(&self, statement: &StatementDelta) -> bool {
+        let is_report = |role: &String| self.ignore_roles.iter().any(|pattern| matches(pattern, role));
+        let by_role = !statement.roles.is_empty() && statement.roles.iter().all(is_report);
+        let text = plain(&statement.text.text);
+        let by_text = |pattern: &String| matches(&plain(pattern), &text);
+        by_role || self.ignore_statements.iter().any(by_text)
+    }
+
     fn severity(&self, statement: &StatementDelta, activity: &StatementActivity) -> Option<Severity> {
         let mean = statement.mean_seconds();
         let share = statement.seconds / activity.total_seconds.max(f64::MIN_POSITIVE);
@@ -146,7 +169,8 @@ fn claim(
         evidence_window: window,
         evidence_sql: Some(format!(
             "SELECT calls, mean_exec_time, stddev_exec_time, rows, shared_blks_hit, shared_blks_read\n  \
-             FROM pg_stat_statements WHERE queryid = {}",
+             FROM {} WHERE queryid = {}",
+            activity.view(),
             statement.queryid
         )),
         impact: Impact {
@@ -169,6 +193,7 @@ fn claim(
         guards: vec![
             "called by clients, not from inside functions".to_owned(),
             "no utility statement".to_owned(),
+            "neither its text nor its roles are on the list of those to ignore".to_owned(),
         ],
         ..place.claim(SlowMean::ID, severity, vec![id], Some(object))
     }
@@ -177,7 +202,7 @@ fn claim(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{observation, statement};
+    use crate::rules::testing::{claims, observation, statement};
 
     #[test]
     fn the_edges_of_its_thresholds() {
@@ -195,6 +220,49 @@ mod tests {
             severity(5000.0, 2, 1000.0),
             vec![],
             "slow but rare, and little of the whole"
+        );
+    }
+
+    #[test]
+    fn what_is_meant_to_be_slow_is_ignored() {
+        let ignored = |statements: &[&str], roles: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let rule = SlowMean {
+                ignore_statements: owned(statements),
+                ignore_roles: owned(roles),
+                ..SlowMean::default()
+            };
+            let mut slow = statement("/* Nightly  Report */ SELECT *\n FROM sales", 50, 100.0);
+            slow.roles = vec!["report_eu".into(), "report_us".into()];
+            rule.ignores(&slow)
+        };
+        assert!(!ignored(&[], &[]));
+        assert!(ignored(&["*nightly report*"], &[]));
+        assert!(ignored(&["*select * from SALES"], &[]));
+        assert!(!ignored(&["sales"], &[]), "the whole text must fit");
+        assert!(ignored(&[], &["report_*"]));
+        assert!(!ignored(&[], &["report_eu"]), "another role runs it, too");
+        let mut of_nobody = statement("SELECT 1", 50, 100.0);
+        of_nobody.roles.clear();
+        let any_role = SlowMean {
+            ignore_roles: vec!["*".into()],
+            ..SlowMean::default()
+        };
+        assert!(!any_role.ignores(&of_nobody), "roles that are not known");
+    }
+
+    #[test]
+    fn the_statement_for_psql_names_the_view_where_it_lies() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 50, 100.0)], 0.0);
+        observed.statements.as_mut().unwrap().schema = "Odd \"schema".into();
+        let sql = claims::<SlowMean>(&observed)
+            .unwrap()
+            .remove(0)
+            .evidence_sql
+            .unwrap();
+        assert!(
+            sql.contains("FROM \"Odd \"\"schema\".pg_stat_statements WHERE"),
+            "{sql}"
         );
     }
 }

@@ -101,11 +101,11 @@ impl Rule for TimeShare {
                     ("queryid", json!(statement.queryid.to_string())),
                 ]),
                 evidence_window: Some(window),
-                evidence_sql: Some(
+                evidence_sql: Some(format!(
                     "SELECT queryid, calls, total_exec_time / sum(total_exec_time) OVER () AS share\n  \
-                     FROM pg_stat_statements WHERE toplevel ORDER BY share DESC LIMIT 10"
-                        .to_owned(),
-                ),
+                     FROM {} WHERE toplevel ORDER BY share DESC LIMIT 10",
+                    activity.view()
+                )),
                 impact: Impact {
                     db_seconds_per_day: Some(statement.seconds / window.seconds().max(1.0) * 86_400.0),
                     ..Impact::default()
