@@ -11,5 +11,5 @@ FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_class AS p ON c.relkind = 't' AND p.reltoastrelid = c.oid
 WHERE c.relkind IN ('r', 'm', 't', 'p') AND c.relpersistence <> 't'
-  AND (c.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema') OR pg_catalog.age(c.relfrozenxid) > 200000000)
+  AND (c.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema') OR pg_catalog.age(c.relfrozenxid) > pg_catalog.current_setting('autovacuum_freeze_max_age')::int4)
 LIMIT $1

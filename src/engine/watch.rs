@@ -96,7 +96,10 @@ impl Watch {
                         Ok(Err(error)) => error,
                         _ => format!("the look did not end within {} s", limits::LOOK_TIMEOUT.as_secs()),
                     };
-                    tracing::warn!(server = self.name, "cannot look at the server: {why}");
+                    // said once, until something else is wrong
+                    if self.status.unreachable.as_ref() != Some(&why) {
+                        tracing::warn!(server = self.name, "cannot look at the server: {why}");
+                    }
                     self.unreachable(why).await;
                     let wait = wait_after_failure;
                     wait_after_failure = (wait * 2).min(limits::BACK_OFF_MAXIMUM);

@@ -89,6 +89,10 @@ pub enum Statement {
     CreateIndexConcurrently {
         definition: String,
     },
+    /// The same for an index of a partitioned table, with its parts on all partitions.
+    CreateIndexOnPartitions {
+        definition: String,
+    },
     /// An index of ours; keys and predicate are SQL that was made from quoted names or by PostgreSQL itself.
     CreateIndex {
         concurrently: bool,
@@ -176,6 +180,10 @@ impl Statement {
             Self::DropIndex { schema, name } => format!("DROP INDEX {}", qualified(schema, name)),
             Self::CreateIndexConcurrently { definition } => {
                 definition.replacen("INDEX ", "INDEX CONCURRENTLY ", 1)
+            }
+            // PostgreSQL prints it with ONLY, which would leave the partitions without
+            Self::CreateIndexOnPartitions { definition } => {
+                crate::sql::index_with_partitions(definition).unwrap_or_else(|| definition.clone())
             }
             Self::CreateIndex {
                 concurrently,

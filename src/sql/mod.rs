@@ -163,6 +163,17 @@ pub fn one_query(text: &str) -> Result<(), ParseError> {
     }
 }
 
+/// The definition of an index on a partitioned table without its ONLY.
+pub fn index_with_partitions(definition: &str) -> Option<String> {
+    use pg_query::NodeEnum;
+    let mut tree = pg_query::parse(definition, 0).ok()?.protobuf;
+    match tree.stmts.first_mut()?.stmt.as_mut()?.node.as_mut()? {
+        NodeEnum::IndexStmt(index) => index.relation.as_mut()?.inh = true,
+        _ => return None,
+    }
+    pg_query::deparse(&tree, pg_query::DeparseOptions::default()).ok()
+}
+
 /// Whether a text has parameters, as `$1`.
 pub fn has_parameters(text: &str) -> bool {
     use pg_query::protobuf::Token;
@@ -235,6 +246,18 @@ mod tests {
         );
         assert_eq!(identify("SELECT FROM WHERE (").kind, StatementKind::Unparsable);
         assert_eq!(identify("SELECT /* pgadvisor */ 1").kind, StatementKind::Own);
+    }
+
+    #[test]
+    fn an_index_on_a_partitioned_table_reaches_its_partitions() {
+        let printed =
+            "CREATE UNIQUE INDEX \"a ON ONLY b\" ON ONLY s.p USING btree (x DESC) INCLUDE (y) WHERE (z > 1)";
+        let whole = index_with_partitions(printed).unwrap();
+        assert!(
+            whole.starts_with("CREATE UNIQUE INDEX \"a ON ONLY b\" ON s.p "),
+            "{whole}"
+        );
+        assert_eq!(index_with_partitions("DROP TABLE t"), None);
     }
 
     #[test]

@@ -76,6 +76,10 @@ fn parse_url(text: &str) -> Result<Parameters> {
                 fail!("the URL has an @ after its ?; write %40 for an @, %3F for a ? in user");
             }
             store_decoded(&mut parameters, "user", user)?;
+            if authority[at + 1..].contains('@') {
+                // libpq takes what follows the first @ for a host, which logs would then show.
+                fail!("the URL has two @ before its first /; write %40 for an @ in user or password");
+            }
             store_decoded(&mut parameters, "password", password)?;
             &text[at + 1..]
         }
@@ -211,7 +215,9 @@ mod tests {
             ("password=a hunter2X", "single quotes"),
             ("password='hunter2X", "no closing quote"),
             ("postgres://u:hunter2X/@h/d", "%2F"),
-            ("postgres://u:p@hunter2X@h:hunter2X/d", "port number 1"),
+            ("postgres://u:hunter2@X@h/d", "%40"),
+            ("postgres://u:p@hunter2X@h:hunter2X/d", "%40"),
+            ("postgres://u@h:hunter2X/d", "port number 1"),
             ("postgres://h?password=hunter2X@", "%40"),
             ("postgres://u:hunter2X%zz@h", "password has a %"),
             ("mysql://u:hunter2X@h", "postgres://"),

@@ -160,7 +160,7 @@ fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
     let (drop, build, lock) = match facts.is_partitioned {
         true => (
             Statement::DropIndex { schema, name }.sql(),
-            definition,
+            definition.map(|definition| Statement::CreateIndexOnPartitions { definition }.sql()),
             "ACCESS EXCLUSIVE",
         ),
         false => (

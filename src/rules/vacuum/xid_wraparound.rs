@@ -200,7 +200,10 @@ fn claim(place: &Place<'_>, database: &DatabaseFacts, severity: Severity, freeze
              ORDER BY 2 DESC LIMIT 10"
                 .to_owned(),
         ),
-        impact: Impact::default(),
+        impact: Impact {
+            days_left: left_days,
+            ..Impact::default()
+        },
         confidence: guards.confidence("read from pg_database"),
         remedy: remedy(server, database, &oldest, holder),
         guards: guards.told(),
@@ -320,6 +323,7 @@ mod tests {
         observed.transaction_ids_per_second = Some(1_000_000_000.0 / 86_400.0 / 20.0);
         let claim = &claims::<XidWraparound>(&observed).unwrap()[0];
         assert_eq!(claim.evidence["left_days"], json!(20.0));
+        assert_eq!(claim.impact.days_left.map(f64::round), Some(20.0));
         assert!(claim.explanation.contains("in 20 days"), "{}", claim.explanation);
     }
 
