@@ -20,12 +20,12 @@ UPDATE t SET a = 3 WHERE id > 10000 AND id <= 17000;
 -- session A:
 COMMIT;
 -- numbers that were lost are not dead rows that are gone
+-- session main:
 SELECT pg_stat_reset();
 -- look
 -- at +150 min
 -- expect undecided because neither VACUUM nor ANALYZE has counted them
 -- expect vacuum.dead_tuples on public.t
--- session main:
 VACUUM t;
 -- look
 -- at +170 min
