@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::{Failure, run};
 use crate::configuration::Configuration;
 use crate::demo::{self, Clients, Disposable};
-use crate::engine::rule_schemas;
+use crate::engine::{rule_schemas, server_problems};
 
 #[derive(Args)]
 pub struct Options {
@@ -48,7 +48,7 @@ async fn live(server: Disposable, listen: &str, stop: CancellationToken) -> Resu
     let path = folder.join("config.toml");
     let text = demo::configuration(&server, listen, &folder);
     std::fs::write(&path, &text).map_err(anyhow::Error::from)?;
-    let configuration = Configuration::load(&path, &rule_schemas())?;
+    let configuration = Configuration::load(&path, &rule_schemas(), server_problems)?;
     let (tasks, clients_stop) = (TaskTracker::new(), stop.child_token());
     Clients::start(&server, &tasks, &clients_stop);
     eprintln!("demo: configuration {}:\n\n{text}", path.display());
