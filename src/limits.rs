@@ -56,6 +56,8 @@ pub const TRANSACTION_ID_WINDOW: Duration = Duration::from_secs(6 * 3600);
 pub const STATEMENT_TOTALS_MINIMUM: Duration = Duration::from_secs(60);
 /// Bytes of a request's body.
 pub const REQUEST_BYTES: usize = 64 * 1024;
+/// Characters of what a person says about a finding.
+pub const COMMENT_CHARACTERS: usize = 1000;
 /// Items in one page or one answer.
 pub const PAGE_ITEMS: usize = 100;
 /// Items that a caller may ask for at once.

@@ -1,16 +1,19 @@
 //! `pgadvisor check [URL]`: one look, judged, told.
 
-use std::time::Duration;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 
 use super::{ConfigOption, Failure, Format, configuration, json, print, style};
 use crate::collect::Collector;
-use crate::configuration::Server as ServerSettings;
-use crate::engine::{rule_settings, server_of};
+use crate::configuration::{Configuration, Server as ServerSettings, USUAL_PLACES};
+use crate::engine::{rule_schemas, rule_settings, server_of};
 use crate::judge;
 use crate::model::finding::Severity;
+use crate::model::observation::{Observation, Unknown};
+use crate::model::unit::{Period, UnitError, seconds_for_people};
 use crate::observe::Observer;
 use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
@@ -38,6 +41,9 @@ pub struct Options {
     /// All databases of the server, not only the one of the URL
     #[arg(long)]
     all_databases: bool,
+    /// Look twice, that far apart (as 60s), and judge statements by what happened in between
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    wait: Option<Period>,
     #[command(flatten)]
     config: ConfigOption,
 }
@@ -50,13 +56,41 @@ enum FailOn {
     Never,
 }
 
+/// How long `--wait` may be.
+fn wait(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
+    let (least, most) = (Period::seconds(1), Period::days(1));
+    match (least..=most).contains(&period) {
+        true => Ok(period),
+        false => Err(format!("it must be from {least} to {most}")),
+    }
+}
+
+/// The configuration. Who names a server may stand in a folder where another program keeps a file of that name.
+fn configuration_of(options: &Options) -> Result<Configuration, Failure> {
+    let file = options.config.config.as_deref();
+    match configuration(file) {
+        Err(Failure::Configuration(errors)) if options.url.is_some() && file.is_none() => {
+            let name = errors.file.unwrap_or_default();
+            let name = report::visible(&name.display().to_string());
+            eprintln!(
+                "pgadvisor: {name} is not used, the defaults hold: it is no configuration that pgadvisor can read; \
+                 `pgadvisor config check` says why"
+            );
+            Ok(Configuration::defaults(&rule_schemas()))
+        }
+        read => read,
+    }
+}
+
 pub async fn run(options: Options) -> Result<u8, Failure> {
-    let configuration = configuration(options.config.config.as_deref())?;
+    let configuration = configuration_of(&options)?;
     let mut settings = rule_settings(&configuration);
     for pattern in &options.rule {
         if !rules::all().iter().any(|rule| rules::matches(pattern, rule.id)) {
             return Err(Failure::Usage(format!(
-                "no rule fits \"{pattern}\"; `pgadvisor explain` lists them"
+                "no rule fits \"{}\"; `pgadvisor explain` lists them",
+                report::visible(pattern)
             )));
         }
     }
@@ -70,11 +104,63 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         settings.insert(rule.id.to_owned(), chosen);
     }
     let mut collector = collector(&options, &configuration.servers)?;
-    let seen = collector.look().await?;
-    let observation = Observer::default().observe(&seen.snapshot, true);
-    let report = CheckReport::new(&seen.snapshot, judge::judge(&observation, &settings), Utc::now());
+    let mut observer = Observer::default();
+    observer.any_window = options.wait.is_some();
+    let mut seen = collector.look().await?;
+    if let Some(wait) = options.wait {
+        observer.observe(&seen.snapshot, true);
+        pause(wait.as_duration()).await;
+        seen = collector.look().await?;
+    }
+    let mut observation = observer.observe(&seen.snapshot, true);
+    if options.wait.is_none() {
+        name_wait(&mut observation);
+    }
+    let judgement = judge::judge(&observation, &settings);
+    let mut report = CheckReport::new(&seen.snapshot, judgement, Utc::now());
+    if options.wait.is_some() {
+        report.window = observation.statements.ok().and_then(|activity| activity.window);
+    }
     print(&render(&report, options.format)?)?;
     Ok(exit_code(&report, &options))
+}
+
+/// Where only a second look is missing, says how to have one.
+fn name_wait(observation: &mut Observation) {
+    let gaps = &observation.gaps;
+    let cannot_be_read = gaps
+        .iter()
+        .any(|gap| gap.rules.iter().any(|rule| rule == "query.*"));
+    if let Err(unknown) = &mut observation.statements
+        && unknown.remedy_sql.is_none()
+        && !cannot_be_read
+    {
+        *unknown = Unknown::because(
+            "needs two looks at pg_stat_statements, or totals since a known reset: --wait 60s takes two looks that far \
+             apart, and judges what happened between them",
+        );
+    }
+}
+
+/// Waits for the second look; on a terminal it is seen how long that still takes.
+async fn pause(wait: Duration) {
+    let started = Instant::now();
+    let mut terminal = Some(std::io::stderr()).filter(IsTerminal::is_terminal);
+    // a terminal that went away is no reason not to look again
+    let mut show = |text: &str| {
+        if let Some(terminal) = &mut terminal {
+            let _ = write!(terminal, "\r{text}\u{1b}[K");
+            let _ = terminal.flush();
+        }
+    };
+    while let Some(left) = wait.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+        show(&format!(
+            "the second look is in {}",
+            seconds_for_people(left.as_secs_f64().ceil())
+        ));
+        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+    }
+    show("");
 }
 
 /// Looks at the server that is meant.
@@ -82,15 +168,7 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<Collector,
     let every = Duration::from_secs(600);
     let configured = match (&options.url, &options.server, servers) {
         (Some(_), _, _) => None,
-        (None, Some(name), _) => Some(servers.iter().find(|server| &server.name == name).ok_or_else(
-            || {
-                let known: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-                Failure::Usage(format!(
-                    "no server is named \"{name}\"; the configuration has: {}",
-                    known.join(", ")
-                ))
-            },
-        )?),
+        (None, Some(name), _) => Some(named(name, servers)?),
         (None, None, []) => None,
         (None, None, [only]) => Some(only),
         (None, None, several) => {
@@ -120,6 +198,20 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<Collector,
     let (name, home, all) = (conninfo.name(), conninfo.dbname.clone(), options.all_databases);
     let watches = Box::new(move |database: &str| all || database == home);
     Ok(Collector::new(name, Server::new(conninfo)?, watches, every))
+}
+
+/// The configured server of that name.
+fn named<'a>(name: &str, servers: &'a [ServerSettings]) -> Result<&'a ServerSettings, Failure> {
+    let known: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    let names = match known[..] {
+        [] => format!(
+            "no server is configured: give a URL, or write {}",
+            USUAL_PLACES.join(" or ")
+        ),
+        _ => format!("the configuration has: {}", known.join(", ")),
+    };
+    let found = servers.iter().find(|server| server.name == name);
+    found.ok_or_else(|| Failure::Usage(format!("no server is named \"{name}\"; {names}")))
 }
 
 fn render(report: &CheckReport, format: Format) -> Result<String, Failure> {

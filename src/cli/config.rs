@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
-use super::{ConfigOption, Failure, configuration, json, print};
-use crate::configuration::{Source, json_schema};
+use super::{ConfigOption, Failure, PlainFormat, configuration, json, print};
+use crate::configuration::{Configuration, Source, json_schema};
 use crate::engine::rule_schemas;
 use crate::report::visible;
 use crate::rules;
@@ -13,46 +14,93 @@ use crate::rules;
 #[derive(Subcommand)]
 pub enum Action {
     /// Read the file and tell every mistake in it
-    Check(ConfigOption),
+    Check(Options),
     /// The values in force, and where each came from
-    Show(ConfigOption),
+    Show(Options),
     /// The JSON Schema of the file
     Schema,
 }
 
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    config: ConfigOption,
+    #[arg(long, value_enum, default_value = "text")]
+    format: PlainFormat,
+}
+
 pub fn run(action: Action) -> Result<u8, Failure> {
     match action {
-        Action::Check(option) => {
-            let configuration = configuration(option.config.as_deref())?;
-            let what = match &configuration.source {
-                Source::File(path) => format!("{} is right", path.display()),
-                _ => "there is no configuration file; the defaults hold".to_owned(),
-            };
-            for warning in &configuration.warnings {
-                eprintln!("pgadvisor: {}", visible(warning));
-            }
-            print(&format!(
-                "{what}: {} servers, {} rules\n",
-                configuration.servers.len(),
-                configuration.rules.len()
-            ))?;
-        }
-        Action::Show(option) => {
-            let configuration = configuration(option.config.as_deref())?;
-            let lines: String = configuration
-                .effective()
-                .into_iter()
-                .map(|(key, value, from)| format!("{key} = {}  # {from}\n", visible(&value)))
-                .collect();
-            print(&lines)?;
-        }
+        Action::Check(options) => check(&options),
+        Action::Show(options) => show(&options),
         Action::Schema => {
-            let schemas: BTreeMap<String, serde_json::Value> = rules::all()
+            let schemas: BTreeMap<String, Value> = rules::all()
                 .iter()
                 .map(|rule| (rule.id.to_owned(), (rule.schema)()))
                 .collect();
             print(&json(&json_schema(&rule_schemas(), &schemas))?)?;
+            Ok(0)
         }
     }
+}
+
+/// The file's name, where there is one.
+fn file(configuration: &Configuration) -> Option<String> {
+    match &configuration.source {
+        Source::File(path) => Some(path.display().to_string()),
+        Source::Defaults | Source::Text => None,
+    }
+}
+
+fn check(options: &Options) -> Result<u8, Failure> {
+    let read = configuration(options.config.config.as_deref());
+    if options.format == PlainFormat::Json {
+        let (answer, code) = match read {
+            Ok(right) => (
+                json!({
+                    "file": file(&right), "valid": true, "errors": [], "unshown": 0, "warnings": right.warnings,
+                    "servers": right.servers.len(), "rules": right.rules.len(),
+                }),
+                0,
+            ),
+            Err(Failure::Configuration(wrong)) => (
+                json!({
+                    "file": wrong.file, "valid": false, "errors": wrong.errors, "unshown": wrong.unshown, "warnings": [],
+                }),
+                2,
+            ),
+            Err(other) => return Err(other),
+        };
+        print(&json(&answer)?)?;
+        return Ok(code);
+    }
+    let configuration = read?;
+    let what = match file(&configuration) {
+        Some(file) => format!("{} is right", visible(&file)),
+        None => "there is no configuration file; the defaults hold".to_owned(),
+    };
+    for warning in &configuration.warnings {
+        eprintln!("pgadvisor: {}", visible(warning));
+    }
+    print(&format!(
+        "{what}: {} servers, {} rules\n",
+        configuration.servers.len(),
+        configuration.rules.len()
+    ))?;
+    Ok(0)
+}
+
+fn show(options: &Options) -> Result<u8, Failure> {
+    let configuration = configuration(options.config.config.as_deref())?;
+    let values = configuration.effective();
+    if options.format == PlainFormat::Json {
+        print(&json(&json!({ "file": file(&configuration), "values": values }))?)?;
+        return Ok(0);
+    }
+    let lines: String = values
+        .iter()
+        .map(|one| format!("{} = {}  # {}\n", one.key, one.shown(), one.from))
+        .collect();
+    print(&lines)?;
     Ok(0)
 }

@@ -1,8 +1,10 @@
 //! `pgadvisor explain RULE`: the manual of a rule, from its own file.
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::{Failure, print};
+use super::{Failure, PlainFormat, json, print};
+use crate::report::visible;
 use crate::rules::{self, RuleKind};
 
 #[derive(Args)]
@@ -12,25 +14,50 @@ pub struct Options {
     /// All rules as a Markdown table
     #[arg(long, conflicts_with = "rule")]
     table: bool,
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "table")]
+    format: PlainFormat,
 }
 
 pub fn run(options: &Options) -> Result<u8, Failure> {
-    let text = match &options.rule {
-        None if options.table => table(),
-        None => rules::all()
+    let rule = options.rule.as_deref().map(find).transpose()?;
+    let text = match (rule, options.format) {
+        (None, _) if options.table => table(),
+        (None, PlainFormat::Text) => rules::all()
             .iter()
             .map(|rule| format!("{:28} {}\n", rule.id, summary(rule)))
             .collect(),
-        Some(id) => manual(&rules::find(id).ok_or_else(|| {
-            let near: Vec<&str> = rules::all().iter().map(|rule| rule.id).collect();
-            Failure::Usage(format!(
-                "there is no rule \"{id}\"; there are: {}",
-                near.join(", ")
-            ))
-        })?),
+        (None, PlainFormat::Json) => json(&rules::all().iter().map(described).collect::<Vec<_>>())?,
+        (Some(rule), PlainFormat::Text) => manual(&rule),
+        (Some(rule), PlainFormat::Json) => json(&described(&rule))?,
     };
     print(&text)?;
     Ok(0)
+}
+
+fn find(id: &str) -> Result<RuleKind, Failure> {
+    rules::find(id).ok_or_else(|| {
+        let known: Vec<&str> = rules::all().iter().map(|rule| rule.id).collect();
+        let id = visible(id);
+        Failure::Usage(format!(
+            "there is no rule \"{id}\"; there are: {}",
+            known.join(", ")
+        ))
+    })
+}
+
+/// All that is known of a rule, for programs.
+fn described(rule: &RuleKind) -> Value {
+    let thresholds: Vec<Value> = rule
+        .thresholds()
+        .into_iter()
+        .map(|(name, description, default)| {
+            json!({ "name": name, "description": description, "default": default })
+        })
+        .collect();
+    json!({
+        "rule": rule.id, "summary": summary(rule), "manual": rule.manual(), "thresholds": thresholds,
+        "hold": rule.hold, "clear": rule.clear,
+    })
 }
 
 /// The first sentence of a manual.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::configuration::{Configuration, ConfigurationErrors};
-use crate::engine::{EngineError, rule_schemas};
+use crate::engine::{EngineError, rule_schemas, server_problems};
 use crate::postgres::PostgresError;
 use crate::report::visible;
 use crate::store::StoreError;
@@ -62,6 +62,13 @@ enum Format {
     Json,
     Ndjson,
     Markdown,
+}
+
+/// How a result is written that is one thing and no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PlainFormat {
+    Text,
+    Json,
 }
 
 /// Why a command ended badly, by its exit code: 2 usage, configuration, files, port, store; 3 the server; 4 ours.
@@ -165,7 +172,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
 fn configuration(explicit: Option<&Path>) -> Result<Configuration, Failure> {
     let schemas = rule_schemas();
     match Configuration::find(explicit) {
-        Some(path) => Ok(Configuration::load(&path, &schemas)?),
+        Some(path) => Ok(Configuration::load(&path, &schemas, server_problems)?),
         None => Ok(Configuration::defaults(&schemas)),
     }
 }

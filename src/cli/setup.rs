@@ -1,13 +1,14 @@
 //! `pgadvisor setup`: the least that the advisor's login needs, as SQL to read and run; `--check` tells what is missing.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Failure, print};
 use crate::collect::Collector;
 use crate::model::remedy::quote_identifier;
+use crate::model::status::Gap;
 use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
-use crate::report::visible;
+use crate::report::{runnable, visible};
 
 #[derive(Args)]
 pub struct Options {
@@ -17,13 +18,48 @@ pub struct Options {
     #[arg(long)]
     check: bool,
     /// The name of the login
-    #[arg(long, default_value = "pgadvisor")]
+    #[arg(long, default_value = "pgadvisor", value_parser = login)]
     login: String,
+    /// sql: to be run as it is, what is to be read stands in comments; text: to be read
+    #[arg(long, value_enum, default_value = "sql")]
+    format: SetupFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SetupFormat {
+    Sql,
+    Text,
+}
+
+/// A name that stands in comments and statements of one line.
+fn login(name: &str) -> Result<String, String> {
+    match name.is_empty() || name.contains(crate::report::is_hidden) {
+        true => Err("a login needs a name, without control characters".to_owned()),
+        false => Ok(name.to_owned()),
+    }
+}
+
+impl SetupFormat {
+    /// A line to be read.
+    fn line(self, text: &str) -> String {
+        match self {
+            Self::Sql => format!("-- {text}\n"),
+            Self::Text => format!("{text}\n"),
+        }
+    }
+
+    /// A statement to be run.
+    fn statement(self, sql: &str) -> String {
+        match self {
+            Self::Sql => format!("{sql};\n"),
+            Self::Text => format!("    {};\n", sql.replace('\n', "\n    ")),
+        }
+    }
 }
 
 pub async fn run(options: Options) -> Result<u8, Failure> {
     if !options.check {
-        print(&sql(&options.login))?;
+        print(&steps(&options.login, options.format))?;
         return Ok(0);
     }
     let conninfo = ConnInfo::parse(options.url.as_deref().unwrap_or(""), &Environment::of_process())
@@ -40,36 +76,82 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         return Ok(0);
     }
     for gap in &seen.snapshot.gaps {
-        let database = gap
-            .database
-            .as_ref()
-            .map(|name| format!(" in {name}"))
-            .unwrap_or_default();
-        let line = format!(
-            "{}{database}: {}; not judged without it: {}",
-            gap.fact,
-            gap.why,
-            gap.rules.join(", ")
-        );
-        print(&format!("-- {}\n", visible(&line)))?;
-        if let Some(sql) = &gap.remedy_sql {
-            print(&format!("{};\n", visible(sql)))?;
-        }
+        print(&lacking(gap, options.format))?;
     }
     Ok(1)
 }
 
-fn sql(login: &str) -> String {
+/// One fact that cannot be read, and what mends it.
+fn lacking(gap: &Gap, format: SetupFormat) -> String {
+    let database = gap
+        .database
+        .as_ref()
+        .map(|name| format!(" in {name}"))
+        .unwrap_or_default();
+    let cost = gap.rules.join(", ");
+    let line = format!(
+        "{}{database}: {}; not judged without it: {cost}",
+        gap.fact, gap.why
+    );
+    let remedy = gap.remedy_sql.iter().map(|sql| format.statement(&runnable(sql)));
+    format.line(&visible(&line)) + &remedy.collect::<String>()
+}
+
+/// What to run, in order, each with why.
+fn steps(login: &str, format: SetupFormat) -> String {
     let login = quote_identifier(login);
-    format!(
-        "-- Run as a superuser, or as the administrator that your provider gives you.\n\
-         -- The login that looks: statistics and catalogs, no table data. It gets its password here: \\password {login}\n\
-         CREATE ROLE {login} LOGIN CONNECTION LIMIT 5;\n\
-         GRANT pg_monitor TO {login};\n\
-         -- In the database that the advisor connects to. The server also needs\n\
-         -- shared_preload_libraries = 'pg_stat_statements' and a restart (on a managed service: its parameter group).\n\
-         CREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n\
-         -- What the advisor asks is not to fill the statistics that it reads.\n\
-         ALTER ROLE {login} SET pg_stat_statements.track = 'none';\n"
-    )
+    let create = [
+        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 5"),
+        format!("GRANT pg_monitor TO {login}"),
+    ];
+    let password = format!(
+        "The login that looks: statistics and catalogs, no table data. It gets its password here: \\password {login}"
+    );
+    let statements = |sql: &[String]| sql.iter().map(|sql| format.statement(sql)).collect::<String>();
+    [
+        format.line("Run as a superuser, or as the administrator that your provider gives you."),
+        format.line(&password),
+        statements(&create),
+        format.line("In the database that the advisor connects to. The server also needs"),
+        format.line(
+            "shared_preload_libraries = 'pg_stat_statements' and a restart (on a managed service: its parameter group).",
+        ),
+        statements(&["CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()]),
+        format.line("What the advisor asks is not to fill the statistics that it reads."),
+        statements(&[format!("ALTER ROLE {login} SET pg_stat_statements.track = 'none'")]),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_line() {
+        for wrong in ["", "a\nb", "a\u{202e}", "\u{1b}"] {
+            assert!(login(wrong).is_err(), "{wrong:?}");
+        }
+        let sql = steps("a; DROP \"x", SetupFormat::Sql);
+        let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
+        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 4);
+        assert!(steps("x", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
+    }
+
+    #[test]
+    fn what_is_lacking_can_be_run() {
+        let gap = Gap {
+            fact: "database".into(),
+            database: Some("a\nb".into()),
+            why: "refused".into(),
+            remedy_sql: Some("GRANT CONNECT ON DATABASE \"a\nb\" TO x".into()),
+            missing_privilege: None,
+            rules: vec!["index.*".into()],
+        };
+        assert_eq!(
+            lacking(&gap, SetupFormat::Sql),
+            "-- database in a\\u{a}b: refused; not judged without it: index.*\n\
+             GRANT CONNECT ON DATABASE U&\"a\\000Ab\" TO x;\n"
+        );
+    }
 }

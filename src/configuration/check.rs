@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::read::Section;
 use super::{Budget, Server, StoreSettings, Web};
 use crate::model::unit::Period;
@@ -15,16 +17,9 @@ impl Section for Web {
         if let Err(message) = listen(&self.listen) {
             problems.push(("listen", message));
         }
-        if let Some(url) = &self.public_url {
-            let host = url
-                .strip_prefix("https://")
-                .or_else(|| url.strip_prefix("http://"));
-            let has_host =
-                host.is_some_and(|host| host.starts_with(|c: char| c.is_alphanumeric() || c == '['));
-            if !has_host || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                let message = "must be the full address, such as \"https://db.example.org/advisor\"";
-                problems.push(("public_url", message.to_owned()));
-            }
+        if self.public_url.as_deref().is_some_and(|url| !is_address(url)) {
+            let message = "must be the full address, such as \"https://db.example.org/advisor\", and no more";
+            problems.push(("public_url", message.to_owned()));
         }
         problems
     }
@@ -110,6 +105,38 @@ impl Section for Server {
         problems.extend(within("catalog_every", self.catalog_every, Period::days(1)));
         problems
     }
+}
+
+/// Whether a text is `http[s]://host[:port][/path]`, without a log-in, a query or a fragment.
+fn is_address(url: &str) -> bool {
+    let rest = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let authority = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let begins = authority.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "[].-_:".contains(c);
+    begins
+        && authority.chars().all(is_plain)
+        && !url.contains(|c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c))
+}
+
+/// What no threshold may be, whichever its rule: a share is a part of one, and nothing is counted below zero.
+pub(super) fn threshold(name: &str, value: &Value) -> Result<(), String> {
+    let Some(number) = value.as_f64() else {
+        return Ok(());
+    };
+    match (is_share(name), number) {
+        (true, 0.0..=1.0) => Ok(()),
+        (true, _) => Err(format!("must be a share from 0 to 1, not {value}")),
+        (false, 0.0..) => Ok(()),
+        (false, _) => Err(format!("must be 0 or more, not {value}")),
+    }
+}
+
+/// Whether a threshold of that name is a part of a whole.
+pub(super) fn is_share(name: &str) -> bool {
+    let last = name.rsplit('_').next().unwrap_or_default();
+    last == "share" || last == "ratio"
 }
 
 fn within(key: &'static str, period: Period, most: Period) -> Option<(&'static str, String)> {

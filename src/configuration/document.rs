@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
@@ -10,7 +10,9 @@ use toml::de::{DeTable, DeValue};
 use super::error::placed;
 use super::name::{join, nearest, shortened};
 use super::read::{Reader, Section};
-use super::{Configuration, ConfigurationErrors, RuleSchema, RuleSettings, Server, Source, secret};
+use super::{
+    Configuration, ConfigurationErrors, RuleSchema, RuleSettings, Server, ServerCheck, Source, check, secret,
+};
 
 /// The tables that a file may have.
 const TABLES: [&str; 5] = ["web", "store", "servers", "rules", "budget"];
@@ -27,11 +29,12 @@ pub(super) fn parse(
     text: &str,
     path: Option<&Path>,
     rules: &[RuleSchema<'_>],
+    check_server: ServerCheck,
 ) -> Result<Configuration, ConfigurationErrors> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let thread = builder
-            .spawn_scoped(scope, || parse_here(text, path, rules))
+            .spawn_scoped(scope, || parse_here(text, path, rules, check_server))
             .map_err(|error| {
                 let path = path.unwrap_or(Path::new("configuration"));
                 ConfigurationErrors::of_file(
@@ -49,7 +52,9 @@ fn parse_here(
     text: &str,
     path: Option<&Path>,
     rules: &[RuleSchema<'_>],
+    check_server: ServerCheck,
 ) -> Result<Configuration, ConfigurationErrors> {
+    let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (document, syntax) = DeTable::parse_recoverable(text);
     let document = document.get_ref();
@@ -59,7 +64,7 @@ fn parse_here(
         web: reader.section(document, "web"),
         store: reader.section(document, "store"),
         budget: reader.section(document, "budget"),
-        servers: reader.servers(document),
+        servers: reader.servers(document, folder, check_server),
         rules: reader.rules(document, rules),
         source: path.map_or(Source::Text, |path| Source::File(path.to_owned())),
         origins: BTreeMap::new(),
@@ -76,15 +81,7 @@ fn parse_here(
     }
     configuration.origins = origins;
     configuration.warnings = warnings(&configuration);
-    if let Some(folder) = path.and_then(Path::parent) {
-        let relative: &mut dyn FnMut(&mut PathBuf) = &mut |path| *path = folder.join(&*path);
-        relative(&mut configuration.store.path);
-        configuration
-            .servers
-            .iter_mut()
-            .filter_map(|server| server.password_file.as_mut())
-            .for_each(relative);
-    }
+    configuration.store.path = folder.join(&configuration.store.path);
     Ok(configuration)
 }
 
@@ -118,7 +115,7 @@ impl Reader<'_> {
         self.read_section(table, key.span(), name)
     }
 
-    fn servers(&mut self, document: &DeTable<'_>) -> Vec<Server> {
+    fn servers(&mut self, document: &DeTable<'_>, folder: &Path, check: ServerCheck) -> Vec<Server> {
         let Some((key, value)) = document.get_key_value("servers") else {
             return Vec::new();
         };
@@ -145,7 +142,9 @@ impl Reader<'_> {
                 );
                 continue;
             };
-            let server: Server = self.read_section(table, element.span(), &path);
+            let mut server: Server = self.read_section(table, element.span(), &path);
+            server.password_file = server.password_file.map(|file| folder.join(file));
+            self.check_server(table, &path, check(&server));
             if let Some(name) = table.get("name").filter(|_| !server.name.is_empty()) {
                 let line = self.text.line(name.span().start);
                 if let Some(first) = lines.insert(server.name.clone(), line) {
@@ -156,6 +155,20 @@ impl Reader<'_> {
             servers.push(server);
         }
         servers
+    }
+
+    /// What cannot be used to connect, where nothing else is wrong with the value already.
+    fn check_server(&mut self, table: &DeTable<'_>, path: &str, problems: Vec<(&'static str, String)>) {
+        for (name, message) in problems {
+            let key = join(path, name);
+            let Some((name, value)) = table.get_key_value(name) else {
+                continue;
+            };
+            let is_told = self.errors.iter().any(|error| error.key == key);
+            if !is_told && !self.is_broken(&name.span(), &value.span()) {
+                self.error(value.span(), &key, message);
+            }
+        }
     }
 
     /// The settings of every rule, whether the file names it or not.
@@ -245,7 +258,12 @@ impl Reader<'_> {
             ours["thresholds"] = Value::Object(thresholds);
             serde_json::from_value::<RuleSettings>(ours).map_err(|error| error.to_string())
         };
-        let check = |object: &Map<String, Value>| (rule.check)(&made(object)?.thresholds);
+        let check = |object: &Map<String, Value>| {
+            object
+                .iter()
+                .try_for_each(|(name, value)| check::threshold(name, value))?;
+            (rule.check)(&made(object)?.thresholds)
+        };
         let object = self.read_object(table, &format!("rules.{}", rule.id), defaults, &check);
         made(&object).unwrap_or(default)
     }

@@ -20,8 +20,11 @@ use serde_json::Value;
 
 use crate::model::unit::Period;
 
+pub(crate) use name::{is_like, nearest};
+
 pub use error::{ConfigurationError, ConfigurationErrors, Place};
 pub use schema::json_schema;
+pub use show::Effective;
 
 /// Where a file is looked for when none is named, in this order.
 pub const USUAL_PLACES: [&str; 2] = ["./config.toml", "/etc/pgadvisor/config.toml"];
@@ -98,7 +101,7 @@ pub struct Server {
     pub name: String,
     /// How to connect: a libpq URL or a key=value string, best without a password.
     pub dsn: String,
-    /// A file with the password, relative to the folder of the configuration file.
+    /// A file with the password that nobody else may read, relative to the folder of the configuration file.
     pub password_file: Option<PathBuf>,
     /// The log-in that runs EXPLAIN; the default is `dsn`.
     pub planner_dsn: Option<String>,
@@ -139,6 +142,10 @@ pub struct RuleSchema<'a> {
     /// Whether an object like `defaults` is acceptable, and if not, why.
     pub check: fn(&Value) -> Result<(), String>,
 }
+
+/// Tells what of a server's settings cannot be used to connect: the key, and why. The caller gives it: the configuration
+/// knows no server.
+pub type ServerCheck = fn(&Server) -> Vec<(&'static str, String)>;
 
 impl Default for Web {
     fn default() -> Self {
@@ -233,12 +240,17 @@ impl Configuration {
         text: &str,
         path: Option<&Path>,
         rules: &[RuleSchema<'_>],
+        check_server: ServerCheck,
     ) -> Result<Self, ConfigurationErrors> {
-        document::parse(text, path, rules)
+        document::parse(text, path, rules, check_server)
     }
 
     /// Reads and checks a file.
-    pub fn load(path: &Path, rules: &[RuleSchema<'_>]) -> Result<Self, ConfigurationErrors> {
+    pub fn load(
+        path: &Path,
+        rules: &[RuleSchema<'_>],
+        check_server: ServerCheck,
+    ) -> Result<Self, ConfigurationErrors> {
         let wrong = |message: String| ConfigurationErrors::of_file(path, message);
         let bytes = read_file(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         if bytes.len() as u64 > LARGEST_FILE {
@@ -256,7 +268,7 @@ impl Configuration {
                 "is not UTF-8 text: the first byte that is not is in line {line}"
             ))
         })?;
-        Self::parse(text, Some(path), rules)
+        Self::parse(text, Some(path), rules, check_server)
     }
 
     /// The file to read: the one that was named, or the first of the usual places where something is.
@@ -272,8 +284,8 @@ impl Configuration {
         }
     }
 
-    /// Every key with its value as TOML and `default` or `line 12`, for people to see; without passwords.
-    pub fn effective(&self) -> Vec<(String, String, String)> {
+    /// Every key with its value and where that came from; without passwords.
+    pub fn effective(&self) -> Vec<Effective> {
         show::effective(self)
     }
 }

@@ -27,12 +27,12 @@ pub(super) fn shortened(name: &str) -> String {
 }
 
 /// The known name that is most like the given one.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known.min_by_key(|candidate| unlikeness(name, candidate))
 }
 
 /// Whether one was probably written for the other.
-pub(super) fn is_like(name: &str, candidate: &str) -> bool {
+pub(crate) fn is_like(name: &str, candidate: &str) -> bool {
     unlikeness(name, candidate) * 2 <= candidate.chars().count().max(4)
 }
 

@@ -242,6 +242,9 @@ fn with_key(object: &mut Map<String, Value>, given: &Given, check: Check<'_>) ->
 fn wrong_kind(default: &Value, value: &Value) -> Option<String> {
     let expected = match default {
         Value::Null => return None,
+        Value::Number(whole) if !whole.is_f64() && value.is_f64() => {
+            return Some(format!("must be a whole number, such as {default}, not {value}"));
+        }
         Value::Bool(_) => "true or false".to_owned(),
         Value::Number(_) => format!("a number, such as {default}"),
         Value::String(text) if text.is_empty() => "a text in quotes".to_owned(),

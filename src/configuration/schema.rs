@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::check::is_share;
 use super::{Budget, RuleSchema, Server, StoreSettings, Web};
 
 /// What pgadvisor watches, and how.
@@ -68,6 +69,12 @@ fn of_rule(rule: &RuleSchema<'_>, own: Option<&Value>, definitions: &mut Map<Str
         let own = schema.get("properties").and_then(|all| all.get(name)).cloned();
         let mut property = own.filter(Value::is_object).unwrap_or_else(|| json!({}));
         property["default"] = default.clone();
+        if default.is_number() {
+            property["minimum"] = json!(0);
+        }
+        if default.is_number() && is_share(name) {
+            property["maximum"] = json!(1);
+        }
         properties[name] = property;
     }
     schema.insert("type".to_owned(), json!("object"));

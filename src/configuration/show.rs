@@ -7,7 +7,28 @@ use super::error::visible;
 use super::name::join;
 use super::{Configuration, secret};
 
-pub(super) fn effective(configuration: &Configuration) -> Vec<(String, String, String)> {
+/// A key of the configuration as it is in force.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Effective {
+    /// Its path, as `servers[0].dsn`.
+    pub key: String,
+    /// Its value, a password in it replaced by stars.
+    pub value: Value,
+    /// `default`, or `line 12`.
+    pub from: String,
+}
+
+impl Effective {
+    /// The value as TOML writes it, for people to see.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Null => "(none)".to_owned(),
+            value => visible(&value.to_string()),
+        }
+    }
+}
+
+pub(super) fn effective(configuration: &Configuration) -> Vec<Effective> {
     let mut list = List {
         configuration,
         rows: Vec::new(),
@@ -26,7 +47,7 @@ pub(super) fn effective(configuration: &Configuration) -> Vec<(String, String, S
 
 struct List<'a> {
     configuration: &'a Configuration,
-    rows: Vec<(String, String, String)>,
+    rows: Vec<Effective>,
 }
 
 impl List<'_> {
@@ -54,10 +75,9 @@ impl List<'_> {
             None => "default".to_owned(),
         };
         let value = match value {
-            Value::Null => "(none)".to_owned(),
-            Value::String(text) if name.ends_with("dsn") => Value::from(secret::hidden(&text)).to_string(),
-            value => value.to_string(),
+            Value::String(text) if name.ends_with("dsn") => Value::from(secret::hidden(&text)),
+            value => value,
         };
-        self.rows.push((key, visible(&value), from));
+        self.rows.push(Effective { key, value, from });
     }
 }

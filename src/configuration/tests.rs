@@ -9,6 +9,10 @@ struct Unused {
     min_age: Period,
     /// Smaller ones do not matter.
     min_pages: u32,
+    /// A part of a whole.
+    min_share: f64,
+    /// Another one.
+    other_ratio: f64,
 }
 
 impl Default for Unused {
@@ -16,6 +20,8 @@ impl Default for Unused {
         Self {
             min_age: Period::days(35),
             min_pages: 8,
+            min_share: 0.5,
+            other_ratio: 0.5,
         }
     }
 }
@@ -65,7 +71,7 @@ dead_tuples = { min_pages = 100 }
 
 /// The errors as `line:column key message`.
 fn errors(text: &str) -> Vec<String> {
-    let Err(errors) = Configuration::parse(text, None, &rules()) else {
+    let Err(errors) = Configuration::parse(text, None, &rules(), |_| Vec::new()) else {
         return Vec::new();
     };
     let place = |error: &ConfigurationError| {
@@ -96,7 +102,10 @@ fn assert_errors(text: &str, expected: &[&str]) {
 
 #[test]
 fn a_valid_file_says_what_holds() {
-    let read = Configuration::parse(VALID, Some(Path::new("/etc/a/config.toml")), &rules()).unwrap();
+    let read = Configuration::parse(VALID, Some(Path::new("/etc/a/config.toml")), &rules(), |_| {
+        Vec::new()
+    })
+    .unwrap();
     assert_eq!(read.web.listen, "127.0.0.1:9000");
     assert_eq!(read.store.path, Path::new("/etc/a/data/x.db"));
     assert_eq!(read.budget.own_cost_ratio, 1.0);
@@ -111,7 +120,10 @@ fn a_valid_file_says_what_holds() {
         (unused.enabled, unused.hold, unused.clear),
         (false, Period::minutes(3), Period::minutes(10))
     );
-    assert_eq!(unused.thresholds, json!({ "min_age": "60 days", "min_pages": 8 }));
+    assert_eq!(
+        unused.thresholds,
+        json!({ "min_age": "60 days", "min_pages": 8, "min_share": 0.5, "other_ratio": 0.5 })
+    );
     assert_eq!(read.rules["vacuum.dead_tuples"].thresholds["min_pages"], 100);
     assert_eq!(read.origins["servers[1].dsn"], 18);
     assert_eq!(read.warnings.len(), 2);
@@ -165,7 +177,7 @@ minage = 1
         "18:14 servers[2].poll_every must be a text in quotes, such as \"1 min\", not a number",
         "19:13 servers[2].databases names no database",
         "21:11 rules.index.unused.min_age duration",
-        "22:13 rules.index.unused.min_pages invalid value",
+        "22:13 rules.index.unused.min_pages must be 0 or more, not -1",
         "23:11 rules.index.unused.enabled must be true or false, not a text",
         "24:1 rules.index.unused.minage unknown key \"minage\": did you mean \"min_age\"?",
         "25:14 rules.index.unsed there is no rule \"index.unsed\": did you mean [rules.index.unused]?",
@@ -174,6 +186,73 @@ minage = 1
         "28:3 ignore [[ignore]] is not in this version yet",
     ];
     assert_errors(text, &expected);
+}
+
+#[test]
+fn thresholds_are_in_their_range() {
+    let text =
+        "[rules.index.unused]\nmin_share = 50\nother_ratio = -0.1\nmin_pages = 1.5\nmin_age = \"-1 s\"\n";
+    assert_errors(
+        text,
+        &[
+            "2:13 rules.index.unused.min_share must be a share from 0 to 1, not 50",
+            "3:15 rules.index.unused.other_ratio must be a share from 0 to 1, not -0.1",
+            "4:13 rules.index.unused.min_pages must be a whole number, such as 8, not 1.5",
+            "5:11 rules.index.unused.min_age duration \"-1 s\" is out of range: it must be from 0 to 36500 days",
+        ],
+    );
+    assert_errors(
+        "[rules.index.unused]\nmin_share = 1\nother_ratio = 0.0\nmin_pages = 0",
+        &[],
+    );
+    for (wrong, is_right) in [
+        ("https://db.example.org:8443/a/b/", true),
+        ("http://[::1]:80", true),
+        ("https://user@db.example.org", false),
+        ("https://db.example.org/?a", false),
+        ("https://db.example.org/#a", false),
+        ("ftp://db.example.org", false),
+        ("https:///advisor", false),
+    ] {
+        let text = format!("[web]\npublic_url = \"{wrong}\"");
+        assert_eq!(errors(&text).is_empty(), is_right, "{wrong}");
+    }
+}
+
+#[test]
+fn how_to_connect_is_checked_at_its_place() {
+    let check: ServerCheck = |server| {
+        let file = server
+            .password_file
+            .as_ref()
+            .map(|file| file.display().to_string());
+        vec![
+            ("dsn", "cannot be used".to_owned()),
+            ("password_file", format!("cannot read {file:?}")),
+            ("refresh_dsn", "is not even there".to_owned()),
+        ]
+    };
+    let text =
+        "[[servers]]\nname = \"a\"\ndsn = \"x\"\npassword_file = \"p\"\n[[servers]]\nname = \"b\"\ndsn = 5\n";
+    let errors = Configuration::parse(text, Some(Path::new("/etc/a/c.toml")), &rules(), check).unwrap_err();
+    let shown: Vec<String> = errors
+        .errors
+        .iter()
+        .map(|error| format!("{} {}", error.key, error.message))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "servers[0].dsn cannot be used",
+            "servers[0].password_file cannot read Some(\"/etc/a/p\")",
+            "servers[1].dsn must be a text in quotes, not a number",
+        ]
+    );
+    let line = errors.errors[0]
+        .place
+        .as_ref()
+        .map(|place| (place.line, place.column));
+    assert_eq!(line, Some((3, 7)));
 }
 
 #[test]
@@ -246,27 +325,28 @@ fn tables_of_the_wrong_shape_are_explained() {
 
 #[test]
 fn no_output_holds_a_password() {
-    let read = Configuration::parse(VALID, None, &rules()).unwrap();
+    let read = Configuration::parse(VALID, None, &rules(), |_| Vec::new()).unwrap();
     let rows = read.effective();
     assert!(!format!("{rows:?}{:?}", read.warnings).contains("hunter2"));
+    let told = |value: &str, from: &str| (value.to_owned(), from.to_owned());
     let row = |key: &str| {
         rows.iter()
-            .find(|row| row.0 == key)
-            .map(|row| (row.1.as_str(), row.2.as_str()))
+            .find(|row| row.key == key)
+            .map(|row| (row.shown(), row.from.clone()))
     };
     assert_eq!(
         row("servers[0].dsn"),
-        Some(("\"postgres://observer:***@db1/postgres\"", "line 12"))
+        Some(told("\"postgres://observer:***@db1/postgres\"", "line 12"))
     );
-    assert_eq!(row("servers[1].poll_every"), Some(("\"1 min\"", "default")));
+    assert_eq!(row("servers[1].poll_every"), Some(told("\"1 min\"", "default")));
     assert_eq!(
         row("rules.index.unused.min_age"),
-        Some(("\"60 days\"", "line 22"))
+        Some(told("\"60 days\"", "line 22"))
     );
-    assert_eq!(row("rules.index.unused.min_pages"), Some(("8", "default")));
+    assert_eq!(row("rules.index.unused.min_pages"), Some(told("8", "default")));
     for wrong in ["dns", "databases", "password"] {
         let text = format!("[[servers]]\n{wrong} = \"postgres://u:hunter2@h?password=hunter2\"");
-        let shown = Configuration::parse(&text, None, &rules())
+        let shown = Configuration::parse(&text, None, &rules(), |_| Vec::new())
             .unwrap_err()
             .to_string();
         assert!(shown.contains("2 | ") && !shown.contains("hunter2"), "{shown}");
@@ -279,7 +359,7 @@ fn a_file_that_cannot_be_read_is_explained() {
     let load = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        Configuration::load(&path, &rules())
+        Configuration::load(&path, &rules(), |_| Vec::new())
             .map(drop)
             .map_err(|errors| errors.to_string())
             .unwrap_err()
@@ -289,7 +369,11 @@ fn a_file_that_cannot_be_read_is_explained() {
             .contains("is not UTF-8 text: the first byte that is not is in line 2")
     );
     assert!(load("large.toml", &vec![b'\n'; 1 + (1 << 20)]).contains("larger than 1 MiB"));
-    let of = |path: &Path| Configuration::load(path, &rules()).unwrap_err().to_string();
+    let of = |path: &Path| {
+        Configuration::load(path, &rules(), |_| Vec::new())
+            .unwrap_err()
+            .to_string()
+    };
     assert!(of(folder.path()).contains("it is a directory"));
     assert!(of(&folder.path().join("none.toml")).contains("cannot be read: No such file"));
     let named = folder.path().join("none.toml");
@@ -300,11 +384,11 @@ fn a_file_that_cannot_be_read_is_explained() {
 fn the_example_is_valid_and_its_comments_are_the_defaults() {
     let example = include_str!("../../config.toml");
     let values = |text: &str| {
-        let read = Configuration::parse(text, None, &rules()).unwrap();
+        let read = Configuration::parse(text, None, &rules(), |_| Vec::new()).unwrap();
         assert_eq!(read.warnings, Vec::<String>::new());
         read.effective()
             .into_iter()
-            .map(|row| (row.0, row.1))
+            .map(|row| (row.key.clone(), row.shown()))
             .collect::<Vec<_>>()
     };
     let commented =
@@ -325,6 +409,17 @@ fn the_schema_has_every_key() {
     assert_eq!(unused["min_age"]["default"], "35 days");
     assert_eq!(unused["min_age"]["description"], "How long without a scan.");
     assert_eq!(unused["clear"]["default"], "10 min");
+    assert_eq!(
+        (&unused["min_share"]["minimum"], &unused["min_share"]["maximum"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(
+        (
+            &unused["min_pages"]["minimum"],
+            &unused["min_pages"].get("maximum")
+        ),
+        (&json!(0), &None)
+    );
     let server = &schema["$defs"]["Server"];
     assert_eq!(server["required"], json!(["name", "dsn"]));
     assert_eq!(server["properties"]["poll_every"]["default"], "1 min");
@@ -349,14 +444,14 @@ fn hostile_texts_are_answered() {
     ] {
         assert!(!errors(&text).is_empty());
     }
-    let many = Configuration::parse(&"[x]\n".repeat(100_000), None, &rules()).unwrap_err();
+    let many = Configuration::parse(&"[x]\n".repeat(100_000), None, &rules(), |_| Vec::new()).unwrap_err();
     assert_eq!((many.errors.len(), many.unshown), (500, 99_499));
 }
 
 proptest! {
     #[test]
     fn no_text_is_too_strange(text in r#"[\[\]={}"'.,#a-c\n\\ é0-9:-]{0,60}|.{0,60}"#) {
-        if let Err(errors) = Configuration::parse(&text, None, &rules()) {
+        if let Err(errors) = Configuration::parse(&text, None, &rules(), |_| Vec::new()) {
             let expected = if errors.errors.len() == 1 { "1 error" } else { " errors" };
             prop_assert!(errors.to_string().ends_with(expected));
         }
@@ -366,7 +461,7 @@ proptest! {
     fn no_mutation_is_too_strange(from in 0..VALID.len(), length in 0usize..30, with in r#"[\[\]={}"'.#\n é0-9]{0,4}|\PC{0,3}"#) {
         let mut text = VALID.to_owned();
         text.replace_range(from..(from + length).min(VALID.len()), &with);
-        if let Err(errors) = Configuration::parse(&text, None, &rules()) {
+        if let Err(errors) = Configuration::parse(&text, None, &rules(), |_| Vec::new()) {
             prop_assert!(!errors.errors.is_empty());
             errors.to_string();
         }

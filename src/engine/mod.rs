@@ -3,6 +3,8 @@
 mod cost;
 mod watch;
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::configuration::Configuration;
 use crate::judge;
-use crate::postgres::conninfo::{ConnInfo, Environment};
+use crate::postgres::conninfo::{ConnInfo, Environment, Password};
 use crate::postgres::{PostgresError, Server};
 use crate::rules;
 use crate::store::{Store, StoreError};
@@ -23,6 +25,8 @@ pub use watch::Watch;
 
 /// How often commands of other processes are looked for; those of the dashboard wake the engine at once.
 const COMMANDS_EVERY: Duration = Duration::from_millis(500);
+/// A file with a password is no larger.
+const PASSWORD_FILE_BYTES: u64 = 64 * 1024;
 /// How often what is too old is deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -110,6 +114,42 @@ pub fn rule_schemas() -> Vec<crate::configuration::RuleSchema<'static>> {
     rules::all().iter().map(schema).collect()
 }
 
+/// A file with a password is for its owner alone, as libpq wants it of a password file, and small.
+fn password_in(path: &Path) -> Result<Password, String> {
+    let wrong = |why: String| format!("cannot use password_file {}: {why}", path.display());
+    let metadata = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > PASSWORD_FILE_BYTES {
+        return Err(wrong("it is not a small plain file".to_owned()));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let remedy = format!("group or others may access it; run chmod 0600 {}", path.display());
+        return Err(wrong(remedy));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    Ok(Password::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// What of a server's settings cannot be used to connect: the key, and why. Nothing is connected.
+pub fn server_problems(settings: &crate::configuration::Server) -> Vec<(&'static str, String)> {
+    let environment = Environment::of_process();
+    let usable = |dsn: &str| -> Result<(), String> {
+        let conninfo = ConnInfo::parse(dsn, &environment).map_err(|error| error.to_string())?;
+        Server::new(conninfo).map(drop).map_err(|error| error.one_line())
+    };
+    let dsns = [
+        ("dsn", Some(&settings.dsn)),
+        ("planner_dsn", settings.planner_dsn.as_ref()),
+        ("refresh_dsn", settings.refresh_dsn.as_ref()),
+    ];
+    let mut problems: Vec<(&'static str, String)> = dsns
+        .into_iter()
+        .filter_map(|(key, dsn)| Some((key, usable(dsn?).err()?)))
+        .collect();
+    let password = settings.password_file.as_deref().map(password_in);
+    problems.extend(password.and_then(Result::err).map(|why| ("password_file", why)));
+    problems
+}
+
 /// The way to a configured server.
 ///
 /// # Errors
@@ -122,12 +162,7 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
     let mut conninfo =
         ConnInfo::parse(&settings.dsn, &Environment::of_process()).map_err(|source| error(source.into()))?;
     if let Some(path) = &settings.password_file {
-        let text = std::fs::read_to_string(path).map_err(|source| {
-            error(format!("cannot read password_file {}: {source}", path.display()).into())
-        })?;
-        conninfo.password = Some(crate::postgres::conninfo::Password::new(
-            text.trim_end_matches(['\r', '\n']),
-        ));
+        conninfo.password = Some(password_in(path).map_err(|why| error(why.into()))?);
     }
     for warning in &conninfo.warnings {
         tracing::warn!(server = settings.name, "{warning}");
@@ -214,6 +249,34 @@ fn log_events(events: &[crate::model::finding::Event]) {
             "{}: {}",
             event.kind.word(),
             crate::report::visible(&finding.claim.title)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_file_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "secret\n").unwrap();
+        let with_mode = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            password_in(&path)
+        };
+        assert_eq!(with_mode(0o600).unwrap().expose(), "secret");
+        let why = with_mode(0o640).unwrap_err();
+        assert!(
+            why.contains("group or others may access it; run chmod 0600") && !why.contains("secret"),
+            "{why}"
+        );
+        assert!(password_in(folder.path()).unwrap_err().contains("plain file"));
+        assert!(
+            password_in(&folder.path().join("none"))
+                .unwrap_err()
+                .contains("No such file")
         );
     }
 }

@@ -22,12 +22,27 @@ pub struct Size {
 
 /// Why a duration or a size could not be read.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("{what} \"{text}\" cannot be read: write a number and a unit, one of {units}, as in \"{example}\"")]
+#[error("{what} \"{text}\" {why}")]
 pub struct UnitError {
     what: &'static str,
     text: String,
-    units: &'static str,
-    example: &'static str,
+    why: String,
+}
+
+impl UnitError {
+    fn unreadable(what: &'static str, text: &str, units: &str, example: &str) -> Self {
+        let why = format!("cannot be read: write a number and a unit, one of {units}, as in \"{example}\"");
+        let text = text.to_owned();
+        Self { what, text, why }
+    }
+
+    fn out_of_range(what: &'static str, text: &str, most: impl fmt::Display) -> Self {
+        let (text, why) = (
+            text.to_owned(),
+            format!("is out of range: it must be from 0 to {most}"),
+        );
+        Self { what, text, why }
+    }
 }
 
 const MINUTE: u64 = 60_000;
@@ -66,9 +81,10 @@ impl Period {
 /// The number and the unit's word of a text like `1.5 GB`.
 fn number_and_word(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
-    let end = text
+    let sign = usize::from(text.starts_with('-'));
+    let end = text[sign..]
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
+        .map_or(text.len(), |end| sign + end);
     let number: f64 = text[..end].parse().ok()?;
     Some((number, text[end..].trim()))
 }
@@ -77,12 +93,7 @@ impl FromStr for Period {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let error = || UnitError {
-            what: "duration",
-            text: text.to_owned(),
-            units: "ms, s, min, h, days, weeks",
-            example: "15 min",
-        };
+        let error = || UnitError::unreadable("duration", text, "ms, s, min, h, days, weeks", "15 min");
         let (number, word) = number_and_word(text).ok_or_else(error)?;
         let unit = match word {
             "ms" => 1,
@@ -95,8 +106,9 @@ impl FromStr for Period {
         };
         let milliseconds = number * unit as f64;
         // a century is longer than any server will be watched, and keeps all later arithmetic in range
-        if !milliseconds.is_finite() || milliseconds > (36_500 * DAY) as f64 {
-            return Err(error());
+        let longest = Self::days(36_500);
+        if !(0.0..=longest.milliseconds as f64).contains(&milliseconds) {
+            return Err(UnitError::out_of_range("duration", text, longest));
         }
         Ok(Self {
             milliseconds: milliseconds.round() as u64,
@@ -148,12 +160,8 @@ impl FromStr for Size {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let error = || UnitError {
-            what: "size",
-            text: text.to_owned(),
-            units: "B, kB, KiB, MB, MiB, GB, GiB, TB, TiB",
-            example: "1 GB",
-        };
+        let units = "B, kB, KiB, MB, MiB, GB, GiB, TB, TiB";
+        let error = || UnitError::unreadable("size", text, units, "1 GB");
         let (number, word) = number_and_word(text).ok_or_else(error)?;
         let unit = SIZE_UNITS
             .iter()
@@ -161,8 +169,9 @@ impl FromStr for Size {
             .ok_or_else(error)?
             .1;
         let bytes = number * unit as f64;
-        if !bytes.is_finite() || bytes > 1e18 {
-            return Err(error());
+        let largest = Self::gigabytes(1_000_000_000);
+        if !(0.0..=largest.bytes as f64).contains(&bytes) {
+            return Err(UnitError::out_of_range("size", text, largest));
         }
         Ok(Self {
             bytes: bytes.round() as u64,
@@ -272,6 +281,20 @@ mod tests {
         assert_eq!("1 GB".parse(), Ok(Size::gigabytes(1)));
         assert_eq!("1 GiB".parse(), Ok(Size::mebibytes(1024)));
         assert!("1 gb".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_told_its_range() {
+        for text in ["99999999 days", "-1 s"] {
+            let expected = format!("duration \"{text}\" is out of range: it must be from 0 to 36500 days");
+            assert_eq!(text.parse::<Period>().unwrap_err().to_string(), expected);
+        }
+        let error = "9999999999 TB".parse::<Size>().unwrap_err().to_string();
+        assert!(error.ends_with("it must be from 0 to 1000000 TB"), "{error}");
+        for unreadable in ["-", "--1 s", "- 1 s", "1e400 s", "5 parsecs"] {
+            let error = unreadable.parse::<Period>().unwrap_err().to_string();
+            assert!(error.contains("cannot be read"), "{error}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Observer {
     transaction_ids: TransactionIds,
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
+    /// Every window of statements is a whole one, however short: somebody asked for the second look.
+    pub any_window: bool,
     /// Average sessions executing between the last two looks, where they are comparable.
     pub load_sessions: Option<f64>,
 }

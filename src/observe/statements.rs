@@ -109,7 +109,7 @@ impl Observer {
         let length = snapshot.at - older.at;
         let shortest = delta(limits::STATEMENT_WINDOW_MINIMUM);
         let full = delta(limits::STATEMENT_WINDOW);
-        if length >= shortest {
+        if length >= shortest || self.any_window && length > TimeDelta::zero() {
             let deltas = statements.entries.iter().map(|entry| older.until(entry));
             let window = Window {
                 from: older.at,
@@ -122,7 +122,7 @@ impl Observer {
                 window,
                 now.evictions - older.evictions,
             );
-            if length < full {
+            if length < full && !self.any_window {
                 activity.still_filling = Some(format!(
                     "the window is {} min of {} min long",
                     length.num_minutes(),
@@ -364,6 +364,20 @@ mod tests {
             Some((2, 60.0)),
             "after a reset"
         );
+    }
+
+    #[test]
+    fn a_second_look_that_was_asked_for_ends_a_whole_window() {
+        let mut observer = Observer {
+            any_window: true,
+            ..Observer::default()
+        };
+        let first = observer.observe(&snapshot(0, None, &[(1, 100)]), true).statements;
+        assert!(first.unwrap_err().reason.starts_with("needs two looks"));
+        let second = observer.observe(&snapshot(1, None, &[(1, 103)]), true).statements;
+        let activity = second.unwrap();
+        assert_eq!((activity.statements[0].calls, activity.still_filling), (3, None));
+        assert_eq!(activity.window.unwrap().seconds(), 60.0);
     }
 
     #[test]

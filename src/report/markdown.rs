@@ -1,6 +1,7 @@
 //! The report for a ticket.
 
-use super::{CheckReport, visible, visible_lines};
+use super::{CheckReport, SkippedRule, price, runnable, statement, visible};
+use crate::model::finding::Finding;
 
 /// A text from a server between Markdown's own characters.
 fn escaped(text: &str) -> String {
@@ -18,53 +19,80 @@ fn escaped(text: &str) -> String {
 fn block(sql: &str) -> String {
     let longest = sql.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}sql\n{};\n{fence}\n", visible_lines(sql))
+    format!("{fence}sql\n{sql}\n{fence}\n")
+}
+
+/// Statements to run as one block under a word that says what they are for; nothing where there are none.
+fn statements(what: &str, sql: &[String]) -> String {
+    let lines: Vec<String> = sql.iter().map(|sql| format!("{};", runnable(sql))).collect();
+    match sql {
+        [] => String::new(),
+        _ => format!("{what}:\n\n{}\n", block(&lines.join("\n"))),
+    }
+}
+
+fn place(database: Option<&String>) -> String {
+    database
+        .map(|name| format!(" in {}", escaped(name)))
+        .unwrap_or_default()
 }
 
 /// The whole report.
 pub fn markdown(report: &CheckReport) -> String {
     let mut out = format!("# {}\n", escaped(&report.headline()));
-    for finding in &report.findings {
-        let claim = &finding.claim;
-        let database = claim
-            .database
-            .as_ref()
-            .map(|name| format!(" in {}", escaped(name)))
-            .unwrap_or_default();
-        out.push_str(&format!(
-            "\n## {}: {}\n\n",
-            claim.severity.word(),
-            escaped(&claim.title)
-        ));
-        out.push_str(&format!(
-            "`{}`{database}, {}\n\n",
-            claim.rule,
-            claim.confidence.level.word()
-        ));
-        out.push_str(&format!("{}\n\n", escaped(&claim.explanation)));
-        claim
-            .remedy
-            .apply_sql
-            .iter()
-            .for_each(|sql| out.push_str(&block(sql)));
-        for caveat in &claim.remedy.caveats {
-            out.push_str(&format!("- {}\n", escaped(caveat)));
-        }
-    }
+    report.findings.iter().for_each(|one| out.push_str(&finding(one)));
     if !report.skipped.is_empty() {
         out.push_str("\n## Cannot tell\n\n");
-        for skipped in &report.skipped {
-            let database = skipped
-                .database
-                .as_ref()
-                .map(|name| format!(" in {}", escaped(name)))
-                .unwrap_or_default();
-            out.push_str(&format!(
-                "- `{}`{database}: {}\n",
-                skipped.rule,
-                escaped(&skipped.reason)
-            ));
-        }
+        report.skipped.iter().for_each(|one| out.push_str(&skipped(one)));
+    }
+    out
+}
+
+fn finding(finding: &Finding) -> String {
+    let claim = &finding.claim;
+    let mut out = format!(
+        "\n## {}: {}\n\n`{}`{}, {}, fingerprint `{}`\n\n{}\n\n",
+        claim.severity.word(),
+        escaped(&claim.title),
+        claim.rule,
+        place(claim.database.as_ref()),
+        claim.confidence.level.word(),
+        finding.fingerprint,
+        escaped(&claim.explanation),
+    );
+    if let Some((id, text)) = statement(finding) {
+        out.push_str(&format!("The statement {}:\n\n{}\n", escaped(id), block(&text)));
+    }
+    let evidence: Vec<String> = claim.evidence_sql.iter().cloned().collect();
+    out.push_str(&statements("See it yourself", &evidence));
+    out.push_str(&statements("Run", &claim.remedy.apply_sql));
+    if let Some(price) = price(&claim.remedy) {
+        out.push_str(&format!("It costs: {}\n\n", escaped(&price)));
+    }
+    out.push_str(&statements("Undo", &claim.remedy.undo_sql));
+    if !claim.guards.is_empty() {
+        let guards = escaped(&claim.guards.join("; "));
+        out.push_str(&format!("Checked: {guards}\n\n"));
+    }
+    for caveat in &claim.remedy.caveats {
+        out.push_str(&format!("- {}\n", escaped(caveat)));
+    }
+    out
+}
+
+fn skipped(skipped: &SkippedRule) -> String {
+    let mut out = format!(
+        "- `{}`{}: {}\n",
+        skipped.rule,
+        place(skipped.database.as_ref()),
+        escaped(&skipped.reason)
+    );
+    if let Some(sql) = &skipped.remedy_sql {
+        let block = block(&format!("{};", runnable(sql)));
+        // indented, it belongs to the item
+        block
+            .lines()
+            .for_each(|line| out.push_str(&format!("  {line}\n")));
     }
     out
 }
@@ -72,10 +100,44 @@ pub fn markdown(report: &CheckReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::testing;
 
     #[test]
     fn no_name_leaves_its_place() {
         assert_eq!(escaped("<a>|[x](y)"), "\\<a\\>\\|\\[x\\]\\(y\\)");
         assert!(block("a ````` b").starts_with("``````sql\n"));
+    }
+
+    #[test]
+    fn a_finding_says_what_to_run_and_what_that_costs() {
+        let about = testing::about_an_index();
+        let text = finding(&about);
+        for part in [
+            format!("fingerprint `{}`", about.fingerprint),
+            "See it yourself:\n\n```sql\nSELECT 1\n  FROM pg_catalog.pg_index;\n```\n".to_owned(),
+            "Run:\n\n```sql\nDROP INDEX CONCURRENTLY shop.U&\"a\\202E\";\n```\n".to_owned(),
+            "It costs: lock SHARE UPDATE EXCLUSIVE, no rewrite, 20\\.0 MiB of disk, about 6\\.0 s\n"
+                .to_owned(),
+            "Undo:\n\n```sql\nCREATE INDEX".to_owned(),
+            "Checked: supports no constraint; not checked: duration\n".to_owned(),
+            "- Not during a bulk load".to_owned(),
+        ] {
+            assert!(text.contains(&part), "{part:?} is not in\n{text}");
+        }
+        let text = finding(&testing::about_a_statement());
+        let shown = "The statement 0123456789abcdef:\n\n```sql\nSELECT a\nFROM t\\u{202e}\n```\n";
+        assert!(text.contains(shown), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_comes_with_its_grant() {
+        let text = skipped(&SkippedRule {
+            rule: "query.slow_mean".to_owned(),
+            database: Some("a_b".to_owned()),
+            reason: "no right".to_owned(),
+            remedy_sql: Some("GRANT pg_monitor TO x".to_owned()),
+        });
+        let expected = "- `query.slow_mean` in a\\_b: no right\n  ```sql\n  GRANT pg_monitor TO x;\n  ```\n";
+        assert_eq!(text, expected);
     }
 }

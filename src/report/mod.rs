@@ -2,16 +2,21 @@
 //! came from a server is made harmless for the reader that it is meant for.
 
 mod markdown;
+mod sql;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::model::finding::{Finding, Links, Severity, State, Window};
+use crate::model::finding::{Finding, Links, ObjectKind, Remedy, Severity, State, Window};
 use crate::model::judgement::{Judgement, Verdict};
 use crate::model::snapshot::Snapshot;
+use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 pub use markdown::markdown;
+pub use sql::runnable;
 pub use text::{Style, finding_text, text};
 
 /// What `pgadvisor check` answers: `check.schema.json`.
@@ -167,13 +172,50 @@ fn skipped(judgement: &Judgement) -> Vec<SkippedRule> {
     judgement.outcomes.iter().filter_map(told).collect()
 }
 
+/// Bytes of a statement's text that a report shows.
+const STATEMENT_BYTES: usize = 2000;
+
+/// The statement that a finding is about, where it is about one: its statement_id and its text.
+fn statement(finding: &Finding) -> Option<(&str, String)> {
+    let object = finding.claim.object.as_ref()?;
+    let text = finding.claim.evidence.get("statement")?.as_str()?;
+    let shown = crate::sql::cut(text, STATEMENT_BYTES);
+    let rest = if shown.len() < text.len() { " …" } else { "" };
+    let of_statement = object.kind == ObjectKind::Statement;
+    of_statement.then(|| (object.name.as_str(), visible_lines(shown) + rest))
+}
+
+/// What a remedy costs while it runs: lock, rewrite, disk and time, as far as they are known.
+fn price(remedy: &Remedy) -> Option<String> {
+    let rewrite = |yes| if yes { "rewrites the table" } else { "no rewrite" }.to_owned();
+    let parts = [
+        remedy.lock.as_ref().map(|lock| format!("lock {lock}")),
+        remedy.rewrites_table.map(rewrite),
+        remedy
+            .extra_disk_bytes
+            .map(|bytes| format!("{} of disk", bytes_for_people(bytes))),
+        remedy
+            .expected_seconds
+            .map(|seconds| format!("about {}", seconds_for_people(seconds))),
+    ];
+    let known: Vec<String> = parts.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
+}
+
+/// Characters that a reader would not see, or that turn the order of what he sees.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// A text from a server with control, bidirectional and invisible characters made visible, in one line.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let hidden = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}' | '\u{61c}');
-        match hidden {
+        match is_hidden(c) {
             true => out.extend(c.escape_unicode()),
             false => out.push(c),
         }

@@ -9,6 +9,7 @@ use super::events::append_event;
 use super::findings::count;
 use super::record::{read_finding, set_state};
 use super::row::{fingerprint, micros, stored, time, word};
+use crate::limits;
 use crate::model::finding::{Action, Event, EventKind, Finding, State};
 use crate::model::id::Fingerprint;
 
@@ -37,6 +38,13 @@ pub struct NewCommand {
 impl Store {
     /// Hands in a command; gives the number under which its outcome can be asked. Any process may do this.
     pub fn submit_command(&self, command: &NewCommand) -> Result<i64, StoreError> {
+        let characters = command
+            .comment
+            .as_ref()
+            .map_or(0, |comment| comment.chars().count());
+        if characters > limits::COMMENT_CHARACTERS {
+            return Err(StoreError::LongComment { characters });
+        }
         self.write_shared(|tx| {
             tx.prepare_cached(
                 "INSERT INTO command (fingerprint, action, actor, comment, until, submitted_at)
@@ -317,6 +325,23 @@ mod tests {
         assert!(look(&store, 4).is_empty());
         let gone = judgement([], [evaluated("a.rule", None)]);
         assert!(store.record("main", at(5), &gone).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_comment_has_an_end() {
+        let store = with_one_finding();
+        let mut command = NewCommand {
+            fingerprint: claim("a.rule", None, "t").fingerprint(),
+            action: Action::Acknowledge,
+            actor: "ann".to_owned(),
+            comment: Some("é".repeat(1001)),
+            until: None,
+            submitted_at: at(0),
+        };
+        let why = store.submit_command(&command).unwrap_err().to_string();
+        assert_eq!(why, "the comment has 1001 characters: at most 1000 are kept");
+        command.comment = Some("é".repeat(1000));
+        assert!(store.submit_command(&command).is_ok());
     }
 
     #[test]

@@ -17,6 +17,12 @@ pub enum StoreError {
         /// The store's file.
         path: PathBuf,
     },
+    /// Somebody wrote more than a comment may hold.
+    #[error("the comment has {characters} characters: at most {most} are kept", most = crate::limits::COMMENT_CHARACTERS)]
+    LongComment {
+        /// How many there are.
+        characters: usize,
+    },
     /// There is no file, and this command creates none.
     #[error("there is no store at {}: check [store] path, or start `pgadvisor run`, which creates it", path.display())]
     Missing {

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +18,7 @@ use super::pages::overview::OverviewPage;
 use super::pages::rules::RuleView;
 use super::pages::status::StatusPage;
 use super::problem::Problem;
-use crate::limits;
+use super::query::{Parameters, limit, unknown};
 use crate::model::finding::{Action, Event, Finding};
 use crate::model::id::Fingerprint;
 use crate::store::{CommandOutcome, NewCommand};
@@ -60,13 +60,46 @@ pub struct EventItems {
 }
 
 /// What a person says with an action.
-#[derive(Deserialize, Default, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default, PartialEq, ToSchema)]
 pub struct ActionBody {
     /// Why; kept in the history.
     comment: Option<String>,
     /// Of a snooze: until when.
     until: Option<DateTime<Utc>>,
+}
+
+impl ActionBody {
+    /// Reads a body, which may be empty; what is wrong is said in words for people.
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        let wrong = |why: &str| Problem::new(400, format!("the body cannot be read: {why}"));
+        let mut said = Self::default();
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(said);
+        }
+        let value = serde_json::from_slice::<Value>(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            wrong(&format!("it is no JSON (line {line}, column {column})"))
+        })?;
+        let Value::Object(object) = value else {
+            return Err(wrong("it must be an object, such as {\"comment\": \"a reason\"}"));
+        };
+        for (name, value) in object {
+            match (name.as_str(), value) {
+                ("comment" | "until", Value::Null) => {}
+                ("comment", Value::String(text)) => said.comment = Some(text),
+                ("comment", _) => return Err(wrong("comment must be a text")),
+                ("until", value) => {
+                    let at = value
+                        .as_str()
+                        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+                    let wrong = || wrong("until must be a time, such as \"2027-01-31T08:00:00Z\"");
+                    said.until = Some(at.ok_or_else(wrong)?.with_timezone(&Utc));
+                }
+                (name, _) => return Err(unknown("key of the body", name, &["comment", "until"])),
+            }
+        }
+        Ok(said)
+    }
 }
 
 /// The command was taken; the engine carries it out.
@@ -114,20 +147,11 @@ fn answer<T: Serialize, I: Serialize>(headers: &HeaderMap, whole: &T, items: Opt
         .into_response()
 }
 
-fn unreadable(rejection: &QueryRejection) -> Problem {
-    Problem::new(400, rejection.body_text())
-}
-
 /// Findings, worst first.
 #[utoipa::path(get, path = "/api/v1/findings", params(ListQuery), responses(
     (status = 200, body = FindingItems), (status = 400, body = Problem)))]
-async fn findings(
-    State(context): State<Context>,
-    headers: HeaderMap,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| unreadable(&rejection))?;
-    let filter = query.filter()?;
+async fn findings(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    let filter = ListQuery::read(&uri)?.filter()?;
     let list = ask(&context.store, move |store| Ok(store.findings(&filter)?)).await?;
     let page = FindingItems {
         items: list.items,
@@ -142,8 +166,10 @@ async fn findings(
 async fn finding(
     State(context): State<Context>,
     headers: HeaderMap,
+    uri: Uri,
     Path(fingerprint): Path<String>,
 ) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
     let finding = known(&context, &fingerprint).await?;
     Ok(answer::<_, ()>(&headers, &finding, None))
 }
@@ -169,9 +195,11 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
     (status = 409, body = Problem)))]
 async fn act(
     State(context): State<Context>,
+    uri: Uri,
     Path((fingerprint, action)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    Parameters::read(&uri, &[])?;
     let action = Action::parse(&action).ok_or_else(|| {
         let words: Vec<&str> = Action::ALL.iter().map(|action| action.word()).collect();
         Problem::new(
@@ -179,11 +207,17 @@ async fn act(
             format!("there is no such action; there are: {}", words.join(", ")),
         )
     })?;
-    let said: ActionBody = match body.iter().all(u8::is_ascii_whitespace) {
-        true => ActionBody::default(),
-        false => serde_json::from_slice(&body)
-            .map_err(|error| Problem::new(400, format!("the body cannot be read: {error}")))?,
-    };
+    let (said, now) = (ActionBody::read(&body)?, Utc::now());
+    if let Some(until) = said
+        .until
+        .filter(|until| action == Action::Snooze && *until <= now)
+    {
+        let why = format!(
+            "until: a snooze must end in the future, and {} is over",
+            until.to_rfc3339()
+        );
+        return Err(Problem::new(400, why));
+    }
     let fingerprint = known(&context, &fingerprint).await?.fingerprint;
     let command = NewCommand {
         fingerprint: fingerprint.clone(),
@@ -191,7 +225,7 @@ async fn act(
         actor: "local".to_owned(),
         comment: said.comment,
         until: said.until,
-        submitted_at: Utc::now(),
+        submitted_at: now,
     };
     submit(&context, vec![command]).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { fingerprint, action })))
@@ -232,33 +266,40 @@ pub async fn submit(context: &Context, commands: Vec<NewCommand>) -> Result<(), 
 }
 
 /// The words of the change feed's address.
-#[derive(Deserialize, utoipa::IntoParams)]
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FeedQuery {
     /// only events after this sequence
-    #[serde(default)]
+    #[param(value_type = Option<i64>)]
     after: i64,
     /// at most so many, up to 1000
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: usize,
+}
+
+impl FeedQuery {
+    fn read(uri: &Uri) -> Result<Self, Problem> {
+        let given = Parameters::read(uri, &["after", "limit"])?;
+        let after = given.get("after").unwrap_or("0".to_owned());
+        let wrong = || {
+            Problem::new(
+                400,
+                format!("after={after}: the sequence of an event, a whole number"),
+            )
+        };
+        Ok(Self {
+            after: after.parse().map_err(|_| wrong())?,
+            limit: limit(given.get("limit").as_deref())?,
+        })
+    }
 }
 
 /// What happened to findings, in order.
 #[utoipa::path(get, path = "/api/v1/events", params(FeedQuery), responses(
     (status = 200, body = EventItems), (status = 400, body = Problem)))]
-async fn events(
-    State(context): State<Context>,
-    headers: HeaderMap,
-    query: Result<Query<FeedQuery>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| unreadable(&rejection))?;
-    let limit = query
-        .limit
-        .unwrap_or(limits::PAGE_ITEMS)
-        .clamp(1, limits::PAGE_ITEMS_MAXIMUM);
-    let items = ask(&context.store, move |store| {
-        Ok(store.events_after(query.after, limit)?)
-    })
-    .await?;
+async fn events(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    let FeedQuery { after, limit } = FeedQuery::read(&uri)?;
+    let items = ask(&context.store, move |store| Ok(store.events_after(after, limit)?)).await?;
     let page = EventItems {
         next_after: items.last().map(|event| event.sequence),
         items,
@@ -268,14 +309,17 @@ async fn events(
 
 /// What the front page shows.
 #[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewPage)))]
-async fn overview(State(context): State<Context>, headers: HeaderMap) -> Result<Response, Problem> {
-    let page = ask(&context.store, ask::overview).await?;
+async fn overview(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let asking = context.clone();
+    let page = ask(&context.store, move |store| ask::overview(&asking, store)).await?;
     Ok(answer::<_, ()>(&headers, &page, None))
 }
 
 /// Every rule with its manual and thresholds.
 #[utoipa::path(get, path = "/api/v1/rules", responses((status = 200, body = Vec<RuleView>)))]
-async fn rules(State(context): State<Context>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn rules(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
     let asking = context.clone();
     let views = ask(&context.store, move |store| ask::rule_views(&asking, store)).await?;
     Ok(answer(&headers, &views, Some(&views)))
@@ -283,8 +327,44 @@ async fn rules(State(context): State<Context>, headers: HeaderMap) -> Result<Res
 
 /// The advisor's own state.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = StatusPage)))]
-async fn status(State(context): State<Context>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn status(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
     let asking = context.clone();
     let page = ask(&context.store, move |store| ask::status(&asking, store)).await?;
     Ok(answer::<_, ()>(&headers, &page, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_refused_in_plain_words() {
+        let said = ActionBody::read(b"{\"comment\": \"known\", \"until\": null}").unwrap();
+        assert_eq!((said.comment.as_deref(), said.until), (Some("known"), None));
+        assert_eq!(ActionBody::read(b" \n").unwrap(), ActionBody::default());
+        for (body, why) in [
+            ("{", "it is no JSON (line 1, column 1)"),
+            ("[1]", "it must be an object, such as"),
+            ("{\"comment\": 1}", "comment must be a text"),
+            ("{\"until\": \"tomorrow\"}", "until must be a time, such as"),
+            (
+                "{\"commend\": \"\"}",
+                "unknown key of the body \"commend\": did you mean \"comment\"?",
+            ),
+        ] {
+            let problem = ActionBody::read(body.as_bytes()).unwrap_err();
+            assert!(problem.detail().contains(why), "{}", problem.detail());
+        }
+    }
+
+    #[test]
+    fn the_description_knows_every_parameter() {
+        use utoipa::IntoParams;
+        let described: Vec<String> = ListQuery::into_params(|| None)
+            .into_iter()
+            .map(|one| one.name)
+            .collect();
+        assert_eq!(described, ListQuery::NAMES);
+    }
 }

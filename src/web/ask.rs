@@ -2,25 +2,27 @@
 
 use std::collections::HashMap;
 
+use axum::http::Uri;
 use chrono::{TimeDelta, Utc};
-use serde::Deserialize;
 
 use super::Context;
+use super::pages::coverage::Coverage;
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
 use super::pages::rules::{RuleView, Skip, Threshold};
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
 use super::problem::Problem;
+use super::query::{self, Parameters};
 use crate::judge;
 use crate::limits;
 use crate::model::finding::{Severity, State};
 use crate::model::judgement::Verdict;
+use crate::model::status::ServerStatus;
 use crate::rules::{self, RuleKind};
 use crate::store::{FindingFilter, Sort, Store};
 
 /// The words of a list's address.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// info, warning or critical; several with commas
@@ -52,6 +54,27 @@ const EVERY_STATE: [State; 5] = [
 ];
 
 impl ListQuery {
+    /// The names of the parameters above.
+    pub const NAMES: [&'static str; 9] = [
+        "severity", "rule", "server", "database", "state", "q", "sort", "limit", "cursor",
+    ];
+
+    /// Reads the address of a list.
+    pub fn read(uri: &Uri) -> Result<Self, Problem> {
+        let given = Parameters::read(uri, &Self::NAMES)?;
+        Ok(Self {
+            severity: given.get("severity"),
+            rule: given.get("rule"),
+            server: given.get("server"),
+            database: given.get("database"),
+            state: given.get("state"),
+            q: given.get("q"),
+            sort: given.get("sort"),
+            limit: given.get("limit"),
+            cursor: given.get("cursor"),
+        })
+    }
+
     /// The filter, or what is wrong with the address.
     pub fn filter(&self) -> Result<FindingFilter, Problem> {
         let words = |text: &Option<String>| -> Vec<String> {
@@ -61,7 +84,6 @@ impl ListQuery {
                 .map(str::to_owned)
                 .collect()
         };
-        let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let mut severities = Vec::new();
         for word in words(&self.severity) {
             let known = [Severity::Info, Severity::Warning, Severity::Critical];
@@ -99,28 +121,17 @@ impl ListQuery {
                 ));
             }
         };
-        let limit = match self.limit.as_deref().filter(|text| !text.is_empty()) {
-            None => limits::PAGE_ITEMS,
-            Some(text) => match text.parse() {
-                Ok(limit) if (1..=limits::PAGE_ITEMS_MAXIMUM).contains(&limit) => limit,
-                _ => {
-                    return Err(Problem::new(
-                        400,
-                        format!("limit={text}: 1 to {}", limits::PAGE_ITEMS_MAXIMUM),
-                    ));
-                }
-            },
-        };
+        let limit = query::limit(self.limit.as_deref())?;
         Ok(FindingFilter {
             severities,
             states,
             sort,
             limit,
-            rule: some(&self.rule),
-            server: some(&self.server),
-            database: some(&self.database),
-            text: some(&self.q),
-            cursor: some(&self.cursor),
+            rule: self.rule.clone(),
+            server: self.server.clone(),
+            database: self.database.clone(),
+            text: self.q.clone(),
+            cursor: self.cursor.clone(),
         })
     }
 
@@ -156,14 +167,40 @@ pub async fn ask<T: Send + 'static>(
     }
 }
 
+/// The servers that are watched, also those that no look has come back from.
+fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Problem> {
+    let mut servers = store.servers()?;
+    for configured in &context.configuration.servers {
+        if !servers.iter().any(|known| known.name == configured.name) {
+            servers.push(ServerStatus {
+                name: configured.name.clone(),
+                version_num: None,
+                system_identifier: None,
+                is_standby: None,
+                databases: Vec::new(),
+                last_seen_at: None,
+                unreachable: None,
+                own_seconds_last_hour: 0.0,
+                own_cost_ratio: 0.0,
+            });
+        }
+    }
+    Ok(servers)
+}
+
+/// What could not be seen or judged.
+pub fn coverage(context: &Context, store: &Store) -> Result<Coverage, Problem> {
+    Ok(Coverage::of(&servers(context, store)?, &store.rule_outcomes()?))
+}
+
 /// The front page.
-pub fn overview(store: &Store) -> Result<OverviewPage, Problem> {
+pub fn overview(context: &Context, store: &Store) -> Result<OverviewPage, Problem> {
     let now = Utc::now();
     let findings = store.findings(&FindingFilter {
         limit: limits::PAGE_ITEMS_MAXIMUM,
         ..FindingFilter::default()
     })?;
-    let servers = store.servers()?;
+    let servers = servers(context, store)?;
     let day = now - TimeDelta::hours(24);
     let mut loads = Vec::new();
     for server in &servers {
@@ -177,6 +214,7 @@ pub fn overview(store: &Store) -> Result<OverviewPage, Problem> {
         &loads,
         &events,
         &store.gaps()?,
+        Coverage::of(&servers, &store.rule_outcomes()?),
     ))
 }
 
@@ -303,7 +341,7 @@ pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
             findings,
             budget_ratio: context.configuration.budget.own_cost_ratio,
         },
-        servers: store.servers()?,
+        servers: servers(context, store)?,
         looks: store.looks()?,
         gaps: store.gaps()?,
         connections: Vec::new(),

@@ -1,20 +1,20 @@
 //! The pages' handlers: they ask, build and render.
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{OriginalUri, Path, Query, RawForm, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, RawForm, State};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{TimeDelta, Utc};
 
 use super::Context;
+use super::access::way_up;
 use super::ask::{self, ListQuery, ask};
 use super::pages::error::ErrorPage;
 use super::pages::finding::FindingPage;
 use super::pages::findings::FindingsPage;
 use super::pages::frame::Page;
 use super::pages::rules::{RulePage, RulesPage};
-use super::problem::Problem;
+use super::problem::{HTML, Problem};
 use crate::model::finding::Action;
 use crate::model::id::Fingerprint;
 use crate::store::{NewCommand, Store};
@@ -27,10 +27,11 @@ const KEPT: usize = 256;
 /// Serves a page, made now or a moment ago.
 async fn page<P: Page + Send + 'static>(
     context: &Context,
-    uri: &axum::http::Uri,
+    uri: &Uri,
     make: impl FnOnce(&Context, &Store) -> Result<P, Problem> + Send + 'static,
 ) -> Response {
     let (key, revision) = (uri.to_string(), context.store.revision());
+    let base = way_up(uri.path());
     let kept = context.made.lock().ok().and_then(|made| made.get(&key).cloned());
     if let Some((at_revision, made_at, body)) = kept
         && at_revision == revision
@@ -38,7 +39,7 @@ async fn page<P: Page + Send + 'static>(
     {
         return html(StatusCode::OK, body);
     }
-    let (asking, base, csrf) = (context.clone(), context.base.clone(), context.csrf.clone());
+    let (asking, csrf) = (context.clone(), context.csrf.clone());
     let made = ask(&context.store, move |store| {
         let page = make(&asking, store)?;
         page.html(&base, &csrf).map_err(|error| {
@@ -57,20 +58,16 @@ async fn page<P: Page + Send + 'static>(
             }
             html(StatusCode::OK, body)
         }
-        Err(problem) => failed(context, &problem),
+        Err(problem) => failed(context, uri.path(), &problem),
     }
 }
 
 fn html(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
-        body.into(),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, HTML)], body.into()).into_response()
 }
 
-fn failed(context: &Context, problem: &Problem) -> Response {
+/// The page for what went wrong at that address.
+pub fn failed(context: &Context, path: &str, problem: &Problem) -> Response {
     let now = Utc::now();
     let page = match problem.status() {
         404 => ErrorPage::not_found(now, problem.detail()),
@@ -78,34 +75,29 @@ fn failed(context: &Context, problem: &Problem) -> Response {
         _ => ErrorPage::internal(now),
     };
     let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match page.html(&context.base, &context.csrf) {
+    match page.html(&way_up(path), &context.csrf) {
         Ok(text) => html(status, text),
         Err(_) => status.into_response(),
     }
 }
 
-pub async fn not_found(State(context): State<Context>, OriginalUri(uri): OriginalUri) -> Response {
+pub async fn not_found(State(context): State<Context>, uri: Uri) -> Response {
     match uri.path().starts_with("/api/") {
         true => {
             Problem::new(404, "there is no such resource; /api/v1/openapi.json lists them").into_response()
         }
-        false => failed(&context, &Problem::new(404, "such page")),
+        false => failed(&context, uri.path(), &Problem::new(404, "such page")),
     }
 }
 
-pub async fn overview(State(context): State<Context>, OriginalUri(uri): OriginalUri) -> Response {
-    page(&context, &uri, |_, store| ask::overview(store)).await
+pub async fn overview(State(context): State<Context>, uri: Uri) -> Response {
+    page(&context, &uri, ask::overview).await
 }
 
-pub async fn findings(
-    State(context): State<Context>,
-    OriginalUri(uri): OriginalUri,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Response {
-    let Ok(Query(query)) = query else {
-        return failed(&context, &Problem::new(400, "The address cannot be read."));
-    };
-    page(&context, &uri, move |_, store| {
+pub async fn findings(State(context): State<Context>, uri: Uri) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |context, store| {
+        let query = ListQuery::read(&asked)?;
         let list = store.findings(&query.filter()?)?;
         let facets = ask::facets(store)?;
         Ok(FindingsPage::build(
@@ -115,16 +107,13 @@ pub async fn findings(
             list.next_cursor,
             query.view(),
             &facets,
+            ask::coverage(context, store)?,
         ))
     })
     .await
 }
 
-pub async fn finding(
-    State(context): State<Context>,
-    OriginalUri(uri): OriginalUri,
-    Path(fingerprint): Path<String>,
-) -> Response {
+pub async fn finding(State(context): State<Context>, uri: Uri, Path(fingerprint): Path<String>) -> Response {
     page(&context, &uri, move |context, store| {
         let missing = || Problem::new(404, "such finding");
         let fingerprint = Fingerprint::parse(&fingerprint).ok_or_else(missing)?;
@@ -140,18 +129,14 @@ pub async fn finding(
     .await
 }
 
-pub async fn rules(State(context): State<Context>, OriginalUri(uri): OriginalUri) -> Response {
+pub async fn rules(State(context): State<Context>, uri: Uri) -> Response {
     page(&context, &uri, |context, store| {
         Ok(RulesPage::build(Utc::now(), ask::rule_views(context, store)?))
     })
     .await
 }
 
-pub async fn rule(
-    State(context): State<Context>,
-    OriginalUri(uri): OriginalUri,
-    Path(id): Path<String>,
-) -> Response {
+pub async fn rule(State(context): State<Context>, uri: Uri, Path(id): Path<String>) -> Response {
     page(&context, &uri, move |context, store| {
         let rule = ask::rule_views(context, store)?
             .into_iter()
@@ -164,7 +149,7 @@ pub async fn rule(
     .await
 }
 
-pub async fn status(State(context): State<Context>, OriginalUri(uri): OriginalUri) -> Response {
+pub async fn status(State(context): State<Context>, uri: Uri) -> Response {
     page(&context, &uri, ask::status).await
 }
 
@@ -193,12 +178,15 @@ async fn hand_in(
         ));
     }
     let now = Utc::now();
-    let days = field("until_days")
-        .and_then(|days| days.parse::<i64>().ok())
-        .filter(|days| (1..=3650).contains(days));
+    let days = match field("until_days").map(str::parse::<i64>) {
+        None => None,
+        Some(Ok(days)) if (1..=3650).contains(&days) => Some(days),
+        Some(_) => return Err(Problem::new(400, "A snooze lasts from 1 to 3650 days.")),
+    };
+    // a browser sends each line with two characters at its end, and counts them as one
     let comment = field("comment")
         .filter(|comment| !comment.is_empty())
-        .map(str::to_owned);
+        .map(|comment| comment.replace("\r\n", "\n"));
     let commands: Vec<NewCommand> = fingerprints
         .into_iter()
         .map(|fingerprint| NewCommand {
@@ -215,20 +203,22 @@ async fn hand_in(
 
 pub async fn act(
     State(context): State<Context>,
+    uri: Uri,
     Path((fingerprint, action)): Path<(String, String)>,
     RawForm(form): RawForm,
 ) -> Response {
+    let path = uri.path();
     let (Some(fingerprint), Some(action)) = (Fingerprint::parse(&fingerprint), Action::parse(&action)) else {
-        return failed(&context, &Problem::new(404, "such finding or action"));
+        return failed(&context, path, &Problem::new(404, "such finding or action"));
     };
-    let back = format!("{}/findings/{fingerprint}", context.base);
+    let back = format!("{}/findings/{fingerprint}", way_up(path));
     match hand_in(&context, vec![fingerprint], action, &fields(&form)).await {
         Ok(()) => Redirect::to(&back).into_response(),
-        Err(problem) => failed(&context, &problem),
+        Err(problem) => failed(&context, path, &problem),
     }
 }
 
-pub async fn acknowledge_many(State(context): State<Context>, RawForm(form): RawForm) -> Response {
+pub async fn acknowledge_many(State(context): State<Context>, uri: Uri, RawForm(form): RawForm) -> Response {
     let fields = fields(&form);
     let fingerprints: Vec<Fingerprint> = fields
         .iter()
@@ -236,7 +226,7 @@ pub async fn acknowledge_many(State(context): State<Context>, RawForm(form): Raw
         .filter_map(|(_, value)| Fingerprint::parse(value))
         .collect();
     match hand_in(&context, fingerprints, Action::Acknowledge, &fields).await {
-        Ok(()) => Redirect::to(&format!("{}/findings", context.base)).into_response(),
-        Err(problem) => failed(&context, &problem),
+        Ok(()) => Redirect::to(&format!("{}/findings", way_up(uri.path()))).into_response(),
+        Err(problem) => failed(&context, uri.path(), &problem),
     }
 }

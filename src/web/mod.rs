@@ -8,6 +8,7 @@ mod dashboard;
 mod metrics;
 pub mod pages;
 mod problem;
+mod query;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -45,8 +46,8 @@ pub(crate) struct Context {
     signals: Signals,
     /// The token of this process's forms.
     csrf: Arc<str>,
-    /// The path under which a reverse proxy serves us, without a slash at its end.
-    base: Arc<str>,
+    /// Where people reach us through a proxy.
+    public: Option<Arc<access::Public>>,
     started_at: DateTime<Utc>,
     /// Pages as they were made a moment ago, by address: many readers of one page cost as much as one.
     made: Arc<Mutex<HashMap<String, MadePage>>>,
@@ -69,34 +70,10 @@ pub async fn serve(
         .await
 }
 
-/// Every route with what guards it.
-pub fn router(
-    configuration: Configuration,
-    store: Store,
-    signals: Signals,
-    stop: CancellationToken,
-) -> Router {
-    let seed = format!("{:?} {} {:?}", Instant::now(), std::process::id(), Utc::now());
-    let base = configuration
-        .web
-        .public_url
-        .as_deref()
-        .map(access::path_of)
-        .unwrap_or_default();
-    let context = Context {
-        store,
-        csrf: blake3::hash(seed.as_bytes()).to_hex()[..32].into(),
-        base: base.into(),
-        configuration: Arc::new(configuration),
-        signals,
-        started_at: Utc::now(),
-        made: Arc::default(),
-    };
+/// Pages, API and what machines ask, without what guards them.
+fn routes() -> Router<Context> {
     let (api, description) = api::routes();
-    let fixed = |name: &'static str, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
-    let pages = Router::new()
+    Router::new()
         .route("/", get(dashboard::overview))
         .route("/findings", get(dashboard::findings))
         .route("/findings/acknowledge", post(dashboard::acknowledge_many))
@@ -113,15 +90,38 @@ pub fn router(
             "/api/v1/openapi.json",
             get(move || async move { axum::Json(description) }),
         )
-        .fallback(dashboard::not_found);
-    let bounded = pages
+        .fallback(dashboard::not_found)
         .merge(api)
+}
+
+/// Every route with what guards it.
+pub fn router(
+    configuration: Configuration,
+    store: Store,
+    signals: Signals,
+    stop: CancellationToken,
+) -> Router {
+    let seed = format!("{:?} {} {:?}", Instant::now(), std::process::id(), Utc::now());
+    let public_url = configuration.web.public_url.as_deref();
+    let context = Context {
+        store,
+        csrf: blake3::hash(seed.as_bytes()).to_hex()[..32].into(),
+        public: public_url.and_then(access::Public::read).map(Arc::new),
+        configuration: Arc::new(configuration),
+        signals,
+        started_at: Utc::now(),
+        made: Arc::default(),
+    };
+    let fixed = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let bounded = routes()
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             limits::REQUEST_TIMEOUT,
         ))
         .layer(CompressionLayer::new());
-    bounded
+    let guarded = bounded
         // events are neither compressed nor timed: they last as long as the page
         .route("/events", get(move |state| events(state, stop)))
         .layer(RequestBodyLimitLayer::new(limits::REQUEST_BYTES))
@@ -134,7 +134,15 @@ pub fn router(
         .layer(fixed("referrer-policy", "same-origin"))
         .layer(fixed("cache-control", "no-store"))
         .layer(CatchPanicLayer::new())
-        .with_state(context)
+        .with_state(context.clone());
+    // around the routes, for what changes the address has to come before them
+    Router::new()
+        .fallback_service(guarded)
+        .layer(axum::middleware::from_fn_with_state(
+            context.clone(),
+            problem::in_our_words,
+        ))
+        .layer(axum::middleware::from_fn_with_state(context, access::mount))
 }
 
 /// Whether at least one server is polled.

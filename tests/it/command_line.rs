@@ -133,6 +133,169 @@ fn wrong_usage_is_one_clear_line_and_the_right_code() {
 }
 
 #[test]
+fn a_file_that_cannot_connect_is_told_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let open_file = folder.path().join("open.password");
+    std::fs::write(&open_file, "hunter2").unwrap();
+    let dsns = [
+        "mysql://u@x",
+        "postgres://%zz@h/d",
+        "host=h port=x",
+        "host=h sslmode=verify-full sslrootcert=/nope.crt",
+    ];
+    let mut text = "[web]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    for (number, dsn) in dsns.iter().enumerate() {
+        text += &format!("[[servers]]\nname = \"s{number}\"\ndsn = \"{dsn}\"\n");
+    }
+    text += "[[servers]]\nname = \"f\"\ndsn = \"host=h user=u\"\nplanner_dsn = \"port=0\"\npassword_file = \"/nope\"\n";
+    text += "[[servers]]\nname = \"o\"\ndsn = \"host=h user=u\"\npassword_file = \"open.password\"\n";
+    text += "[rules.query.slow_mean]\ncritical_share = 50\ninfo_calls = -5\nhold = \"99999999 days\"\n";
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&open_file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let config = path.to_str().unwrap();
+    for arguments in [&["config", "check"][..], &["run"]] {
+        let output = pgadvisor()
+            .args(arguments)
+            .args(["--config", config])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(code(&output), 2, "{error}");
+        for word in [
+            "config.toml:5:7: servers[0].dsn: ",
+            "config.toml:8:7: servers[1].dsn: ",
+            "config.toml:11:7: servers[2].dsn: ",
+            "config.toml:14:7: servers[3].dsn: ",
+            "cannot read /nope.crt",
+            "config.toml:18:15: servers[4].planner_dsn: ",
+            "config.toml:19:17: servers[4].password_file: ",
+            "config.toml:23:17: servers[5].password_file: ",
+            "run chmod 0600",
+            "critical_share: must be a share from 0 to 1, not 50",
+            "info_calls: must be 0 or more, not -5",
+            "it must be from 0 to 36500 days",
+            "10 errors",
+        ] {
+            assert!(error.contains(word), "{word:?} is not in\n{error}");
+        }
+        assert!(!error.contains("hunter2"));
+    }
+    assert!(!folder.path().join("pgadvisor.db").exists());
+    let json = pgadvisor()
+        .args(["config", "check", "--format", "json", "--config", config])
+        .output()
+        .unwrap();
+    assert_eq!((code(&json), json.stderr.len()), (2, 0));
+    let answer: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&answer["valid"], answer["errors"].as_array().unwrap().len()),
+        (&false.into(), 10)
+    );
+    assert_eq!(answer["errors"][0]["place"]["line"], 5);
+}
+
+#[test]
+fn programs_get_json_where_people_get_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(
+        &path,
+        "[[servers]]\nname = \"a\"\ndsn = \"postgres://u:hunter2@h/d\"\n",
+    )
+    .unwrap();
+    let config = path.to_str().unwrap();
+    let answer = |arguments: &[&str]| -> serde_json::Value {
+        let output = pgadvisor()
+            .args(arguments)
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        assert_eq!(
+            code(&output),
+            0,
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("hunter2"));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let checked = answer(&["config", "check", "--config", config]);
+    assert_eq!(
+        (&checked["valid"], &checked["servers"]),
+        (&true.into(), &1.into())
+    );
+    assert_eq!(checked["warnings"].as_array().unwrap().len(), 1);
+    let shown = answer(&["config", "show", "--config", config]);
+    let value = |key: &str| {
+        let values = shown["values"].as_array().unwrap();
+        values.iter().find(|value| value["key"] == key).unwrap().clone()
+    };
+    assert_eq!(value("servers[0].dsn")["from"], "line 3");
+    assert_eq!(value("servers[0].databases")["value"], serde_json::json!(["*"]));
+    assert_eq!(value("rules.index.unused.enabled")["value"], true);
+    assert_eq!(
+        answer(&["explain"]).as_array().unwrap().len(),
+        pgadvisor::rules::all().len()
+    );
+    let unused = answer(&["explain", "index.unused"]);
+    assert_eq!(
+        (&unused["rule"], &unused["clear"]),
+        (&"index.unused".into(), &"10 min".into())
+    );
+    assert!(
+        unused["thresholds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["name"] == "min_age")
+    );
+    let steps = pgadvisor().args(["setup", "--format", "text"]).output().unwrap();
+    let steps = String::from_utf8(steps.stdout).unwrap();
+    assert!(
+        !steps.contains("--") && steps.contains("    GRANT pg_monitor TO pgadvisor;"),
+        "{steps}"
+    );
+}
+
+#[test]
+fn small_wrong_uses_are_told_plainly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, "[store]\npath = \"x.db\"\n").unwrap();
+    drop(pgadvisor::store::Store::open(&folder.path().join("x.db")).unwrap());
+    let comment = "x".repeat(1001);
+    let long = [
+        "findings",
+        "acknowledge",
+        "0123456789abcdef",
+        "--comment",
+        &comment,
+        "--config",
+        path.to_str().unwrap(),
+    ];
+    let cases: [(&[&str], &str); 4] = [
+        (&["check", "--server", "a"], "no server is configured: give a URL"),
+        (
+            &["setup", "--login", "a\nDROP ROLE b; --"],
+            "without control characters",
+        ),
+        (&["setup", "--login", ""], "a login needs a name"),
+        (&long, "the comment has 1001 characters: at most 1000 are kept"),
+    ];
+    for (arguments, words) in cases {
+        let output = pgadvisor()
+            .current_dir(folder.path().join(".."))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((code(&output), output.stdout.len()), (2, 0), "{error}");
+        assert!(error.contains(words), "{words:?} is not in\n{error}");
+    }
+}
+
+#[test]
 fn every_rule_explains_itself() {
     let list = String::from_utf8(pgadvisor().arg("explain").output().unwrap().stdout).unwrap();
     assert_eq!(list.lines().count(), pgadvisor::rules::all().len());

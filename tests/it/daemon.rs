@@ -17,9 +17,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it on a server, with further configuration.
     pub fn start(dsn: &str, more: &str) -> Self {
+        Self::start_at("", dsn, more)
+    }
+
+    /// The same with a line of its own for `[web]`.
+    pub fn start_at(web: &str, dsn: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "[web]\nlisten = \"127.0.0.1:0\"\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
+            "[web]\nlisten = \"127.0.0.1:0\"\n{web}\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
              catalog_every = \"1 s\"\n{more}\n"
         );
         std::fs::write(folder.path().join("config.toml"), text).unwrap();

@@ -118,7 +118,9 @@ async fn pages_and_api_of_one_daemon() {
     assert!(description["paths"]["/api/v1/findings/{fingerprint}/{action}"]["post"].is_object());
     caching_and_lines(&address);
     strangers_are_refused(&address, fingerprint);
+    refusals_are_told_in_plain_words(&address, fingerprint);
     actions(&address, fingerprint).await;
+    forms_are_read_strictly(&address, fingerprint);
 }
 
 fn caching_and_lines(address: &str) {
@@ -154,11 +156,33 @@ fn caching_and_lines(address: &str) {
 }
 
 fn strangers_are_refused(address: &str, fingerprint: &str) {
-    let rebound = request(address, "GET", "/api/v1/findings", "Host: evil.example\r\n", "");
-    assert_eq!(rebound.status, 421);
+    for host in [
+        "evil.example",
+        "127.0.0.1:8532@evil",
+        "127.0.0.1\r\nHost: evil.example",
+    ] {
+        let rebound = request(
+            address,
+            "GET",
+            "/api/v1/findings",
+            &format!("Host: {host}\r\n"),
+            "",
+        );
+        assert_eq!(rebound.status, 421, "{host}");
+    }
     let path = format!("/api/v1/findings/{fingerprint}/acknowledge");
-    let foreign = request(address, "POST", &path, "Origin: https://evil.example\r\n", "");
-    assert_eq!(foreign.status, 403);
+    for origin in [
+        "https://evil.example",
+        "http://127.0.0.1:9999",
+        "http://localhost",
+        "null",
+    ] {
+        let foreign = request(address, "POST", &path, &format!("Origin: {origin}\r\n"), "");
+        assert_eq!(foreign.status, 403, "{origin}");
+    }
+    let own = format!("Origin: http://{address}\r\n");
+    let own = request(address, "POST", &path.replace("acknowledge", "reopen"), &own, "");
+    assert_eq!(own.status, 409, "let in, and open already");
     let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
     let form = request(
         address,
@@ -176,6 +200,329 @@ fn strangers_are_refused(address: &str, fingerprint: &str) {
     );
 }
 
+fn refusals_are_told_in_plain_words(address: &str, fingerprint: &str) {
+    let one = format!("/api/v1/findings/{fingerprint}");
+    let long = format!("{{\"comment\": \"{}\"}}", "x".repeat(1001));
+    let cases = [
+        (
+            "POST",
+            format!("{one}/acknowledge"),
+            "x".repeat(100_000),
+            413,
+            "larger than 64 KiB",
+        ),
+        (
+            "DELETE",
+            one.clone(),
+            String::new(),
+            405,
+            "does not take DELETE, but: GET",
+        ),
+        (
+            "GET",
+            "/api/v1/findings?severty=critical".into(),
+            String::new(),
+            400,
+            "did you mean \\\"severity\\\"?",
+        ),
+        (
+            "GET",
+            "/api/v1/findings?limit=0".into(),
+            String::new(),
+            400,
+            "limit=0: 1 to 1000",
+        ),
+        (
+            "GET",
+            "/api/v1/events?limit=0".into(),
+            String::new(),
+            400,
+            "limit=0: 1 to 1000",
+        ),
+        (
+            "GET",
+            "/api/v1/events?limit=1001".into(),
+            String::new(),
+            400,
+            "limit=1001: 1 to 1000",
+        ),
+        (
+            "GET",
+            "/api/v1/events?after=x".into(),
+            String::new(),
+            400,
+            "after=x: the sequence of an event",
+        ),
+        (
+            "GET",
+            "/api/v1/rules?x=1".into(),
+            String::new(),
+            400,
+            "unknown query parameter",
+        ),
+        (
+            "GET",
+            format!("{one}%ff"),
+            String::new(),
+            400,
+            "the address cannot be read",
+        ),
+        (
+            "POST",
+            format!("{one}/snooze"),
+            "{\"until\": \"2001-01-01T00:00:00Z\"}".into(),
+            400,
+            "in the future",
+        ),
+        (
+            "POST",
+            format!("{one}/snooze"),
+            "{\"until\": 5}".into(),
+            400,
+            "until must be a time",
+        ),
+        (
+            "POST",
+            format!("{one}/snooze"),
+            "[]".into(),
+            400,
+            "it must be an object",
+        ),
+        (
+            "POST",
+            format!("{one}/snooze"),
+            long,
+            400,
+            "1001 characters: at most 1000",
+        ),
+        (
+            "GET",
+            "/assets/nothing".into(),
+            String::new(),
+            404,
+            "no such file",
+        ),
+    ];
+    for (method, path, body, status, words) in cases {
+        let answer = request(address, method, &path, "", &body);
+        let whole = format!("{method} {path}: {} {}", answer.head, answer.body);
+        assert_eq!(answer.status, status, "{whole}");
+        assert!(answer.head.contains("application/problem+json"), "{whole}");
+        assert_eq!(answer.json()["status"], status, "{whole}");
+        assert!(answer.body.contains(words), "{whole}");
+        for word in ["i64", "struct", "eserialize"] {
+            assert!(!answer.body.contains(word), "{whole}");
+        }
+    }
+    let allowed = request(address, "DELETE", &one, "", "");
+    assert!(allowed.head.contains("allow: GET"), "{}", allowed.head);
+    let page = request(address, "DELETE", "/findings", "Accept: text/html\r\n", "");
+    assert!(page.status == 405 && page.body.contains("<h1>This address does not take DELETE"));
+    assert_eq!(get(address, "/findings?severty=critical").status, 400);
+    assert_eq!(get(address, &one).json()["state"], "open");
+}
+
+fn forms_are_read_strictly(address: &str, fingerprint: &str) {
+    let page = format!("/findings/{fingerprint}");
+    let body = get(address, &page).body;
+    let token = body
+        .split("name=\"csrf\" value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let send = |action: &str, fields: &str| {
+        request(
+            address,
+            "POST",
+            &format!("{page}/{action}"),
+            form,
+            &format!("csrf={token}&{fields}"),
+        )
+    };
+    for days in ["abc", "0", "-1", "3651", "1.5", ""] {
+        let answer = send("snooze", &format!("until_days={days}"));
+        assert!(
+            answer.status == 400 && answer.body.contains("1 to 3650 days"),
+            "{days}: {}",
+            answer.body
+        );
+    }
+    let long = send("acknowledge", &format!("comment={}", "x".repeat(1001)));
+    assert!(long.status == 400 && long.body.contains("at most 1000"));
+    assert_eq!(get(address, &format!("/api/v1{page}")).json()["state"], "open");
+    // as a browser sends what it let a person type
+    let full = format!("comment={}%0D%0A", "x".repeat(999));
+    assert!(get(address, &format!("/api/v1{page}")).json()["state"] == "open");
+    let taken = send("snooze", &format!("{full}&until_days=1"));
+    assert_eq!(taken.status, 303, "{}", taken.body);
+    assert!(
+        taken
+            .head
+            .contains(&format!("location: ../../findings/{fingerprint}")),
+        "{}",
+        taken.head
+    );
+    assert_eq!(send("reopen", "").status, 303);
+}
+
+/// The addresses that a page names in `href`, `src` and `action`, as a browser resolves them at that path.
+fn links(page: &str, path: &str) -> Vec<String> {
+    let folder = &path[..=path.rfind('/').unwrap()];
+    let mut found = Vec::new();
+    for attribute in ["href=\"", "src=\"", "action=\""] {
+        for link in page.split(attribute).skip(1) {
+            let link = link.split('"').next().unwrap().split(['?', '#']).next().unwrap();
+            assert!(
+                !link.starts_with('/') && !link.contains("://"),
+                "{link} at {path}"
+            );
+            let mut parts: Vec<&str> = folder
+                .trim_matches('/')
+                .split('/')
+                .filter(|part| !part.is_empty())
+                .collect();
+            let is_folder = link.ends_with('/') || link.ends_with('.');
+            for part in link.split('/').filter(|part| !part.is_empty()) {
+                match part {
+                    "." => {}
+                    ".." => drop(parts.pop()),
+                    part => parts.push(part),
+                }
+            }
+            let end = if is_folder && !parts.is_empty() { "/" } else { "" };
+            if !link.is_empty() {
+                found.push(format!("/{}{end}", parts.join("/")));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_dashboard_is_whole_under_its_public_path_and_at_its_own_address() {
+    let cluster = Cluster::start(15).await;
+    let public = "public_url = \"https://db.example.org/advisor\"";
+    let daemon = Daemon::start_at(public, &cluster.dsn("postgres", "postgres"), "");
+    let address = daemon.address.clone();
+    // nobody takes the path away; the proxy does; and somebody on the machine itself
+    for (host, mount) in [
+        ("Host: db.example.org\r\n", "/advisor"),
+        ("Host: db.example.org\r\n", ""),
+        ("", ""),
+    ] {
+        for page in [
+            "/",
+            "/findings",
+            "/rules/index.unused",
+            "/status",
+            "/nothing/at/all",
+        ] {
+            let path = format!("{mount}{page}");
+            let answer = request(&address, "GET", &path, host, "");
+            let status = if page.starts_with("/nothing") { 404 } else { 200 };
+            assert_eq!(answer.status, status, "{path}");
+            let links = links(&answer.body, &path);
+            assert!(
+                links.contains(&format!("{mount}/assets/style.css")),
+                "{path}: {links:?}"
+            );
+            for link in links {
+                let status = request(&address, "GET", &link, host, "").status;
+                assert!(status == 200 || status == 405, "{link} on {path}: {status}");
+            }
+        }
+        let script = request(&address, "GET", &format!("{mount}/api/v1/findings"), host, "");
+        assert!(script.json()["items"].is_array());
+    }
+    let bare = request(&address, "GET", "/advisor?a=1", "", "");
+    assert!(
+        bare.status == 308 && bare.head.contains("location: /advisor/?a=1"),
+        "{}",
+        bare.head
+    );
+    let post = |host: &str, origin: &str| {
+        let headers = format!("Host: {host}\r\nOrigin: {origin}\r\n");
+        request(
+            &address,
+            "POST",
+            "/advisor/api/v1/findings/0000000000000000/reopen",
+            &headers,
+            "",
+        )
+        .status
+    };
+    assert_eq!(post("db.example.org", "https://db.example.org"), 404, "let in");
+    assert_eq!(
+        post(&address, "https://db.example.org"),
+        404,
+        "a proxy that names us by our own address"
+    );
+    assert_eq!(post("db.example.org", "http://db.example.org"), 403);
+    assert_eq!(post("db.example.org", "https://db.example.org:8443"), 403);
+}
+
+#[tokio::test]
+async fn silence_is_well_only_where_everything_was_seen() {
+    let cluster = Cluster::start(15).await;
+    let dsn = cluster.dsn("postgres", "postgres");
+    let has_tick = |page: &Answer| page.body.contains("class=\"seal\"");
+    let seen = |daemon: &Daemon| {
+        let address = daemon.address.clone();
+        async move { eventually("a look", || async { get(&address, "/readyz").status == 200 }).await }
+    };
+    let young = Daemon::start(&dsn, "");
+    seen(&young).await;
+    eventually("all is well but for what waits", || async {
+        let page = get(&young.address, "/");
+        has_tick(&page)
+            && page.body.contains("Nothing needs you.")
+            && page.body.contains("wait</a> for more time")
+    })
+    .await;
+    assert!(has_tick(&get(&young.address, "/findings")));
+    drop(young);
+    cluster.sql("postgres", "DROP EXTENSION pg_stat_statements").await;
+    let blind = Daemon::start(&dsn, "");
+    seen(&blind).await;
+    for (path, words) in [
+        (
+            "/",
+            "Nothing was found in what could be judged; 2 rules could not be.",
+        ),
+        ("/", "the extension pg_stat_statements is not installed"),
+        ("/findings", "Nothing was found in what could be judged."),
+        ("/findings", "query.slow_mean, query.time_share"),
+    ] {
+        let page = get(&blind.address, path);
+        assert!(
+            !has_tick(&page) && page.body.contains(words),
+            "{path}: {}",
+            page.body
+        );
+    }
+    let lost = Daemon::start("host=127.0.0.1 port=1 user=u", "");
+    eventually("it was tried", || async {
+        get(&lost.address, "/").body.contains("was never reached")
+    })
+    .await;
+    for (path, words) in [
+        ("/", "Nothing is known yet: main was never reached."),
+        ("/findings", "Nothing is known yet."),
+        ("/findings", "Never seen: main."),
+    ] {
+        let page = get(&lost.address, path);
+        assert!(
+            !has_tick(&page) && page.body.contains(words),
+            "{path}: {}",
+            page.body
+        );
+    }
+}
+
 async fn actions(address: &str, fingerprint: &str) {
     let one = format!("/api/v1/findings/{fingerprint}");
     let state = || get(address, &one).json()["state"].as_str().unwrap().to_owned();
@@ -187,9 +534,10 @@ async fn actions(address: &str, fingerprint: &str) {
     assert_eq!(act("explode", ""), 404);
     assert_eq!(
         act("snooze", "{\"until\": \"2001-01-01T00:00:00Z\"}"),
-        409,
+        400,
         "the past"
     );
+    assert_eq!(act("acknowledge", ""), 409, "it does not fit the state");
     assert_eq!(act("false-positive", ""), 202);
     eventually("false positive", || async { state() == "false_positive" }).await;
     assert_eq!(act("reopen", ""), 202);

@@ -8,5 +8,6 @@ mod harness;
 mod invariants;
 mod planning;
 mod queries;
+mod reports;
 mod scenarios;
 mod windows;

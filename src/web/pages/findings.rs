@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::coverage::Coverage;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::present::{self, url_part};
@@ -123,6 +124,9 @@ pub struct FindingsPage {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) menus: Vec<Filter>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) coverage: Coverage,
 }
 framed!(FindingsPage);
 
@@ -196,6 +200,7 @@ impl FindingsPage {
         next_cursor: Option<String>,
         filter: FilterView,
         facets: &Facets,
+        coverage: Coverage,
     ) -> Self {
         let states = STATES.map(|state| (state.word(), present::capital(present::state_word(state))));
         let known = states.iter().map(|(word, label)| (*word, label.as_str()));
@@ -217,6 +222,7 @@ impl FindingsPage {
                 menu(&filter, "database", "Database", &facets.databases),
             ],
             filter,
+            coverage,
         }
     }
 
@@ -305,7 +311,7 @@ mod tests {
             q: Some(sample::HOSTILE.into()),
             ..FilterView::default()
         };
-        let html = FindingsPage::build(sample::now(), list, 1, None, filter, &facets)
+        let html = FindingsPage::build(sample::now(), list, 1, None, filter, &facets, Coverage::default())
             .html("/pg", "t\"")
             .unwrap();
         assert!(!html.contains("<script>alert") && !html.contains("value=\"t\"\""));
@@ -315,12 +321,27 @@ mod tests {
 
     #[test]
     fn nothing_found_says_what_to_do() {
-        let none = |filter| {
-            FindingsPage::build(sample::now(), vec![], 0, None, filter, &Facets::default())
-                .html("", "t")
-                .unwrap()
+        let list = |filter, coverage| {
+            FindingsPage::build(
+                sample::now(),
+                vec![],
+                0,
+                None,
+                filter,
+                &Facets::default(),
+                coverage,
+            )
+            .html("", "t")
+            .unwrap()
         };
-        assert!(none(FilterView::default()).contains("Nothing is open"));
+        let none = |filter| list(filter, Coverage::default());
+        let calm = none(FilterView::default());
+        assert!(calm.contains("Nothing is open") && calm.contains("class=\"seal\""));
+        let mut never = sample::server("main");
+        never.last_seen_at = None;
+        let blind = list(FilterView::default(), Coverage::of(&[never], &[]));
+        assert!(blind.contains("Nothing is known yet.") && blind.contains("Never seen: main."));
+        assert!(!blind.contains("class=\"seal\""));
         let searched = none(FilterView {
             q: Some("zz".into()),
             ..FilterView::default()
@@ -338,6 +359,7 @@ mod tests {
             None,
             FilterView::default(),
             &Facets::default(),
+            Coverage::default(),
         );
         let json = serde_json::to_value(&page).unwrap();
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();

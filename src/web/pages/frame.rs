@@ -31,7 +31,7 @@ impl Section {
 /// What every page shows around its content; no part of the API's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
-    /// The path under which the dashboard is served, without a slash at the end; empty by default.
+    /// The way up to the dashboard's root, as `..`, without a slash at the end: what every link begins with.
     pub base: String,
     /// The token that every form sends back.
     pub csrf: String,
@@ -68,7 +68,7 @@ pub trait Page: askama::Template + Sized {
     /// The page's frame.
     fn frame_mut(&mut self) -> &mut Frame;
 
-    /// The page as HTML, under `base` (without a slash at the end) and with the token of its forms.
+    /// The page as HTML, with what its links begin with (without a slash at the end) and the token of its forms.
     fn html(mut self, base: &str, csrf: &str) -> Result<String, askama::Error> {
         let frame = self.frame_mut();
         base.trim_end_matches('/').clone_into(&mut frame.base);

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::coverage::Coverage;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::present;
@@ -139,6 +140,8 @@ pub struct OverviewPage {
     pub more_events: usize,
     /// Facts that could not be read, on all servers.
     pub gaps: usize,
+    /// What could not be seen or judged.
+    pub coverage: Coverage,
 }
 framed!(OverviewPage);
 
@@ -202,8 +205,9 @@ impl OverviewPage {
         loads: &[(String, Vec<LoadPoint>)],
         events_24h: &[Event],
         gaps: &[(String, Gap)],
+        coverage: Coverage,
     ) -> Self {
-        let headline = Headline::of(now, findings, servers, loads);
+        let headline = Headline::of(now, findings, servers, loads, &coverage);
         let open: Vec<&Finding> = findings.iter().filter(|f| f.state == State::Open).collect();
         let line = |server: &ServerStatus| {
             let number = |severity: Severity| {
@@ -242,6 +246,7 @@ impl OverviewPage {
                 .map(|event| EventLine { event: event.clone() })
                 .collect(),
             gaps: gaps.len(),
+            coverage,
         }
     }
 
@@ -276,11 +281,42 @@ mod tests {
 
     #[test]
     fn nothing_needs_you() {
-        let page = OverviewPage::build(sample::now(), &[], &[sample::server("main")], &[], &[], &[]);
+        let page = OverviewPage::build(
+            sample::now(),
+            &[],
+            &[sample::server("main")],
+            &[],
+            &[],
+            &[],
+            Coverage::default(),
+        );
         assert!(page.calm);
         let html = page.html("", "t").unwrap();
-        assert!(html.contains("Nothing needs you."));
+        assert!(html.contains("Nothing needs you.") && html.contains("class=\"seal\""));
         assert!(html.contains("not known"));
+    }
+
+    #[test]
+    fn the_tick_is_for_what_was_judged() {
+        let servers = [sample::server("main")];
+        let outcomes = [sample::skipped(
+            "main",
+            "query.slow_mean",
+            "no <extension>",
+            Some("CREATE EXTENSION x"),
+        )];
+        let coverage = Coverage::of(&servers, &outcomes);
+        let page = OverviewPage::build(sample::now(), &[], &servers, &[], &[], &[], coverage);
+        let html = page.html("", "t").unwrap();
+        assert!(
+            !html.contains("class=\"seal\"") && !html.contains("Nothing needs you"),
+            "{html}"
+        );
+        assert!(html.contains("Nothing was found in what could be judged; 1 rule could not be."));
+        assert!(
+            html.contains("query.slow_mean") && html.contains("no &#60;extension&#62;"),
+            "{html}"
+        );
     }
 
     #[test]
@@ -288,9 +324,17 @@ mod tests {
         let findings = [sample::finding("index.missing", sample::HOSTILE)];
         let events = [sample::event(EventKind::Opened, findings[0].clone(), 2)];
         let servers = [sample::server(sample::HOSTILE)];
-        let html = OverviewPage::build(sample::now(), &findings, &servers, &[], &events, &[])
-            .html("", "t")
-            .unwrap();
+        let html = OverviewPage::build(
+            sample::now(),
+            &findings,
+            &servers,
+            &[],
+            &events,
+            &[],
+            Coverage::default(),
+        )
+        .html("", "t")
+        .unwrap();
         assert!(!html.contains("<script>alert") && !html.contains('\u{202e}') && !html.contains('\u{200b}'));
         assert!(html.contains("\\u{202e}"));
     }
@@ -300,7 +344,15 @@ mod tests {
         let findings: Vec<Finding> = (0..30)
             .map(|i| sample::finding("index.unused", &format!("t{i}")))
             .collect();
-        let page = OverviewPage::build(sample::now(), &findings, &[sample::server("main")], &[], &[], &[]);
+        let page = OverviewPage::build(
+            sample::now(),
+            &findings,
+            &[sample::server("main")],
+            &[],
+            &[],
+            &[],
+            Coverage::default(),
+        );
         assert_eq!(
             (page.more, page.groups.iter().map(|g| g.rows.len()).sum::<usize>()),
             (22, FEW)

@@ -4,14 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::finding::{Impact, ObjectKind, Severity, State};
 use crate::model::unit::{bytes_for_people, count_for_people, seconds_for_people};
-
-/// Characters that a reader would not see, or that turn the order of what he sees.
-fn hidden(c: char) -> bool {
-    matches!(c,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+use crate::report::is_hidden;
 
 /// The sign that stands for a hidden character; `None` where the character can be seen. Escapes rather than the
 /// symbols of Unicode's control pictures, which most fonts lack.
@@ -20,7 +13,7 @@ pub fn sign(c: char) -> Option<String> {
         '\n' => Some("\\n".to_owned()),
         '\r' => Some("\\r".to_owned()),
         '\t' => Some("\\t".to_owned()),
-        c if hidden(c) => Some(format!("\\u{{{:x}}}", u32::from(c))),
+        c if is_hidden(c) => Some(format!("\\u{{{:x}}}", u32::from(c))),
         _ => None,
     }
 }

@@ -224,6 +224,8 @@ mod tests {
             .html("", "t")
             .unwrap();
         assert!(html.contains("index.unused") && html.contains("2 rules"));
+        // an id of three letters a line cannot be read
+        assert!(html.contains("<a class=\"title mono nowrap\""));
         let html = RulePage::build(sample::now(), rule()).html("", "t").unwrap();
         assert!(html.contains("40 days") && html.contains("pg_monitor") && !html.contains("<script>alert"));
         assert!(

@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::model::finding::*;
 use crate::model::id::Fingerprint;
+use crate::model::judgement::{RuleOutcome, Verdict};
 use crate::model::status::{LoadPoint, ServerStatus};
+use crate::model::unit::Period;
 
 pub(crate) const HOSTILE: &str = "x\"'><script>alert(1)</script>\u{202e}gnp\u{2066}\n\u{200b}שלום";
 
@@ -102,4 +104,20 @@ pub(crate) fn event(kind: EventKind, finding: Finding, hours_ago: i64) -> Event 
         comment: None,
         finding,
     }
+}
+
+/// A rule that could not be judged.
+pub(crate) fn skipped(server: &str, rule: &str, reason: &str, sql: Option<&str>) -> (String, RuleOutcome) {
+    let verdict = Verdict::Skipped {
+        reason: reason.to_owned(),
+        remedy_sql: sql.map(str::to_owned),
+    };
+    let outcome = RuleOutcome {
+        rule: rule.to_owned(),
+        database: None,
+        verdict,
+        hold: Period::default(),
+        clear: Period::default(),
+    };
+    (server.to_owned(), outcome)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::coverage::Coverage;
 use super::present::{capital, number_word, per_day, percent, plural};
 use super::spark;
 use crate::model::finding::{Finding, Severity, State};
@@ -140,7 +141,7 @@ fn disk(open: &[&Finding], noun: bool) -> Option<String> {
 }
 
 /// What can be said when nothing costs time or disk and nothing runs out.
-fn plain(open: &[&Finding], acknowledged: usize) -> String {
+fn plain(open: &[&Finding], acknowledged: usize, coverage: &Coverage) -> String {
     let critical = open
         .iter()
         .filter(|f| f.claim.severity == Severity::Critical)
@@ -150,7 +151,8 @@ fn plain(open: &[&Finding], acknowledged: usize) -> String {
         .filter(|f| f.claim.severity == Severity::Warning)
         .count();
     match (critical, warning, open.len(), acknowledged) {
-        (0, 0, 0, 0) => "nothing needs you".to_owned(),
+        (0, 0, 0, 0) if coverage.is_whole() => "nothing needs you".to_owned(),
+        (0, 0, 0, 0) => "nothing was found in what could be judged".to_owned(),
         (0, 0, 0, n) => format!(
             "nothing new needs you; {} acknowledged",
             counted(n, ("finding", "findings"), ("is", "are"))
@@ -175,16 +177,12 @@ impl Headline {
         findings: &[Finding],
         servers: &[ServerStatus],
         loads: &[(String, Vec<LoadPoint>)],
+        coverage: &Coverage,
     ) -> Self {
         let open: Vec<&Finding> = findings.iter().filter(|f| f.state == State::Open).collect();
-        let lost: Vec<&ServerStatus> = servers.iter().filter(|s| s.unreachable.is_some()).collect();
-        if open.is_empty() && servers.iter().all(|s| s.last_seen_at.is_none()) && lost.is_empty() {
-            let sentence = match servers.is_empty() {
-                true => "No server is configured.",
-                false => "The first look has not come back yet.",
-            };
+        if open.is_empty() && servers.iter().all(|s| s.last_seen_at.is_none()) {
             return Self {
-                sentence: sentence.to_owned(),
+                sentence: nothing_is_known(servers),
                 calm: false,
             };
         }
@@ -200,22 +198,48 @@ impl Headline {
         };
         let mut parts: Vec<String> = order.into_iter().flatten().take(2).collect();
         if parts.is_empty() {
-            parts.push(plain(&open, findings.len() - open.len()));
+            parts.push(plain(&open, findings.len() - open.len(), coverage));
         }
-        match lost[..] {
-            [] => {}
-            [one] => parts.push(format!(
-                "{} cannot be reached",
-                super::present::visible(&one.name)
-            )),
-            ref many => parts.push(format!(
-                "{} cannot be reached",
-                plural(many.len(), "server", "servers")
-            )),
+        if open.is_empty() {
+            parts.extend(coverage.unjudged_rules());
         }
+        parts.extend(of_servers(&coverage.unreachable, "cannot be reached"));
+        let waiting: Vec<String> = coverage
+            .never_seen
+            .iter()
+            .filter(|name| !coverage.unreachable.contains(name))
+            .cloned()
+            .collect();
+        parts.extend(of_servers(&waiting, "has not been seen yet"));
         Self {
             sentence: capital(&parts.join("; ")) + ".",
-            calm: open.is_empty() && lost.is_empty(),
+            calm: open.is_empty() && coverage.is_whole(),
+        }
+    }
+}
+
+/// Before the first look, or where none was ever possible.
+fn nothing_is_known(servers: &[ServerStatus]) -> String {
+    let lost: Vec<String> = servers
+        .iter()
+        .filter(|s| s.unreachable.is_some())
+        .map(|s| s.name.clone())
+        .collect();
+    match of_servers(&lost, "was never reached") {
+        _ if servers.is_empty() => "No server is configured.".to_owned(),
+        Some(lost) => format!("Nothing is known yet: {lost}."),
+        None => "The first look has not come back yet.".to_owned(),
+    }
+}
+
+/// "main cannot be reached", "2 servers cannot be reached"; nothing where there is none.
+fn of_servers(names: &[String], what: &str) -> Option<String> {
+    match names {
+        [] => None,
+        [one] => Some(format!("{} {what}", super::present::visible(one))),
+        many => {
+            let what = what.replace("was ", "were ").replace("has ", "have ");
+            Some(format!("{} {what}", plural(many.len(), "server", "servers")))
         }
     }
 }
@@ -226,7 +250,14 @@ mod tests {
     use crate::web::pages::sample;
 
     fn says(findings: &[Finding], servers: &[ServerStatus], loads: &[(String, Vec<LoadPoint>)]) -> String {
-        Headline::of(sample::now(), findings, servers, loads).sentence
+        Headline::of(
+            sample::now(),
+            findings,
+            servers,
+            loads,
+            &Coverage::of(servers, &[]),
+        )
+        .sentence
     }
 
     fn finding(rule: &str, seconds: Option<f64>, bytes: Option<f64>, days: Option<f64>) -> Finding {
@@ -240,7 +271,8 @@ mod tests {
     fn none_is_calm() {
         assert_eq!(says(&[], &[], &[]), "No server is configured.");
         assert_eq!(says(&[], &[sample::server("main")], &[]), "Nothing needs you.");
-        assert!(Headline::of(sample::now(), &[], &[sample::server("main")], &[]).calm);
+        let servers = [sample::server("main")];
+        assert!(Headline::of(sample::now(), &[], &servers, &[], &Coverage::of(&servers, &[])).calm);
         let mut known = finding("index.unused", None, None, None);
         known.state = State::Acknowledged;
         assert_eq!(
@@ -254,8 +286,45 @@ mod tests {
         let mut server = sample::server("main");
         server.unreachable = Some("refused".into());
         assert_eq!(
-            says(&[], &[server], &[]),
-            "Nothing needs you; main cannot be reached."
+            says(&[], std::slice::from_ref(&server), &[]),
+            "Nothing was found in what could be judged; main cannot be reached."
+        );
+        let mut second = sample::server("second");
+        (second.last_seen_at, second.unreachable) = (None, server.unreachable.clone());
+        assert_eq!(
+            says(&[], std::slice::from_ref(&second), &[]),
+            "Nothing is known yet: second was never reached."
+        );
+        second.unreachable = None;
+        assert_eq!(
+            says(&[], &[sample::server("main"), second], &[]),
+            "Nothing was found in what could be judged; second has not been seen yet."
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_judged_is_never_well() {
+        let servers = [sample::server("main")];
+        let outcomes = [
+            sample::skipped(
+                "main",
+                "query.slow_mean",
+                "no extension",
+                Some("CREATE EXTENSION x"),
+            ),
+            sample::skipped(
+                "main",
+                "query.time_share",
+                "no extension",
+                Some("CREATE EXTENSION x"),
+            ),
+        ];
+        let coverage = Coverage::of(&servers, &outcomes);
+        let headline = Headline::of(sample::now(), &[], &servers, &[], &coverage);
+        assert!(!headline.calm);
+        assert_eq!(
+            headline.sentence,
+            "Nothing was found in what could be judged; 2 rules could not be."
         );
     }
 

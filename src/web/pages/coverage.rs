@@ -1,0 +1,194 @@
+//! Whether silence means that all is well: which servers were seen, and which rules could not be judged there.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::present::{self, plural};
+use crate::model::judgement::{RuleOutcome, Verdict};
+use crate::model::status::ServerStatus;
+
+/// Reasons that a page names; the rest are counted.
+const FEW: usize = 5;
+
+/// Rules that could not be judged for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Unjudged {
+    /// Why.
+    pub reason: String,
+    /// The rules.
+    pub rules: Vec<String>,
+}
+
+impl Unjudged {
+    /// The rules in one line.
+    pub fn names(&self) -> String {
+        self.rules.join(", ")
+    }
+}
+
+/// What the advisor could not see or judge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Coverage {
+    /// Servers that were never seen.
+    pub never_seen: Vec<String>,
+    /// Servers that cannot be reached now.
+    pub unreachable: Vec<String>,
+    /// Rules that could not be judged somewhere, and do not merely wait.
+    pub unjudged: Vec<Unjudged>,
+    /// Rules for which time alone is lacking.
+    pub waiting: Vec<Unjudged>,
+    /// Whether not one server was ever seen.
+    pub knows_nothing: bool,
+}
+
+/// Whether a rule only waits: such reasons begin with what it needs, and no statement mends them.
+fn waits(reason: &str, remedy_sql: Option<&String>) -> bool {
+    remedy_sql.is_none() && (reason.starts_with("needs ") || reason.starts_with("immature"))
+}
+
+impl Coverage {
+    /// What is missing on these servers.
+    pub fn of(servers: &[ServerStatus], outcomes: &[(String, RuleOutcome)]) -> Self {
+        let names = |which: fn(&&ServerStatus) -> bool| -> Vec<String> {
+            let servers = servers.iter().filter(which);
+            servers.map(|server| server.name.clone()).collect()
+        };
+        let mut coverage = Self {
+            never_seen: names(|server| server.last_seen_at.is_none()),
+            unreachable: names(|server| server.unreachable.is_some()),
+            knows_nothing: servers.iter().all(|server| server.last_seen_at.is_none()),
+            ..Self::default()
+        };
+        for (server, outcome) in outcomes {
+            let Verdict::Skipped { reason, remedy_sql } = &outcome.verdict else {
+                continue;
+            };
+            // of a server that was taken out of the configuration only findings are kept
+            if !servers.iter().any(|known| known.name == *server) {
+                continue;
+            }
+            match waits(reason, remedy_sql.as_ref()) {
+                true => add(&mut coverage.waiting, outcome, reason),
+                false => add(&mut coverage.unjudged, outcome, reason),
+            }
+        }
+        coverage
+    }
+
+    /// Whether everything was seen and judged, but for what waits.
+    pub fn is_whole(&self) -> bool {
+        self.never_seen.is_empty() && self.unreachable.is_empty() && self.unjudged.is_empty()
+    }
+
+    /// "two rules could not be", or nothing.
+    pub fn unjudged_rules(&self) -> Option<String> {
+        let rules = count(&self.unjudged);
+        (rules > 0).then(|| format!("{} could not be", plural(rules, "rule", "rules")))
+    }
+
+    /// "2 rules wait", or nothing.
+    pub fn waiting_rules(&self) -> Option<String> {
+        let rules = count(&self.waiting);
+        let verb = if rules == 1 { "waits" } else { "wait" };
+        (rules > 0).then(|| format!("{} {verb}", plural(rules, "rule", "rules")))
+    }
+
+    /// The first reasons why rules could not be judged, for a list.
+    pub fn reasons(&self) -> &[Unjudged] {
+        &self.unjudged[..self.unjudged.len().min(FEW)]
+    }
+
+    /// How many reasons are not among them.
+    pub fn more_reasons(&self) -> usize {
+        self.unjudged.len().saturating_sub(FEW)
+    }
+
+    /// Servers of which nothing is known now, in a sentence; empty where there is none.
+    pub fn unseen(&self) -> String {
+        let mut parts = Vec::new();
+        let all = |names: &[String]| {
+            names
+                .iter()
+                .map(|name| present::visible(name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        if !self.never_seen.is_empty() {
+            parts.push(format!("Never seen: {}.", all(&self.never_seen)));
+        }
+        let lost: Vec<String> = self
+            .unreachable
+            .iter()
+            .filter(|name| !self.never_seen.contains(name))
+            .cloned()
+            .collect();
+        if !lost.is_empty() {
+            parts.push(format!("Not to be reached now: {}.", all(&lost)));
+        }
+        parts.join(" ")
+    }
+}
+
+fn add(list: &mut Vec<Unjudged>, outcome: &RuleOutcome, reason: &str) {
+    match list.iter_mut().find(|one| one.reason == reason) {
+        Some(one) if one.rules.contains(&outcome.rule) => {}
+        Some(one) => one.rules.push(outcome.rule.clone()),
+        None => list.push(Unjudged {
+            reason: reason.to_owned(),
+            rules: vec![outcome.rule.clone()],
+        }),
+    }
+}
+
+fn count(list: &[Unjudged]) -> usize {
+    let mut rules: Vec<&String> = list.iter().flat_map(|one| &one.rules).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::pages::sample;
+
+    fn of(reasons: &[(&str, &str, Option<&str>)]) -> Coverage {
+        let outcomes: Vec<(String, RuleOutcome)> = reasons
+            .iter()
+            .map(|(rule, reason, sql)| sample::skipped("main", rule, reason, *sql))
+            .collect();
+        Coverage::of(&[sample::server("main")], &outcomes)
+    }
+
+    #[test]
+    fn waiting_is_no_hole() {
+        let waits = of(&[
+            ("query.slow_mean", "needs two looks that are 5 min apart", None),
+            ("index.unused", "immature: needs 34 more days", None),
+        ]);
+        assert!(waits.is_whole());
+        assert_eq!(waits.waiting_rules().as_deref(), Some("2 rules wait"));
+        let holes = of(&[
+            ("query.slow_mean", "no extension", Some("CREATE EXTENSION x")),
+            ("query.time_share", "no extension", Some("CREATE EXTENSION x")),
+            ("query.time_share", "needs a restart", Some("SELECT 1")),
+        ]);
+        assert!(!holes.is_whole());
+        assert_eq!(holes.unjudged_rules().as_deref(), Some("2 rules could not be"));
+        assert_eq!(holes.reasons()[0].names(), "query.slow_mean, query.time_share");
+        assert_eq!(holes.waiting_rules(), None);
+    }
+
+    #[test]
+    fn what_was_never_seen_is_named() {
+        let mut never = sample::server("new");
+        (never.last_seen_at, never.unreachable) = (None, Some("refused".into()));
+        let mut lost = sample::server("old");
+        lost.unreachable = Some("refused".into());
+        let coverage = Coverage::of(&[never, lost, sample::server("main")], &[]);
+        assert!(!coverage.is_whole());
+        assert_eq!(coverage.unseen(), "Never seen: new. Not to be reached now: old.");
+        let gone = [sample::skipped("gone", "a.b", "no right", None)];
+        assert!(Coverage::of(&[sample::server("main")], &gone).is_whole());
+    }
+}
