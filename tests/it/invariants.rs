@@ -74,6 +74,12 @@ fn arrows_run_one_way() {
             vec!["observe", "rules", "judge", "store", "engine", "web", "cli"],
         ),
         (
+            "index_advisor",
+            vec![
+                "collect", "observe", "rules", "judge", "store", "engine", "web", "cli", "report",
+            ],
+        ),
+        (
             "store",
             vec![
                 "postgres", "collect", "observe", "rules", "judge", "engine", "web", "cli",

@@ -141,6 +141,7 @@ fn only_one_query_may_be_planned() {
         "ANALYZE DELETE FROM t",
         "DROP TABLE t",
         "SELECT * INTO u FROM t",
+        "SELECT 1 INTO u UNION SELECT 2 UNION SELECT 3",
         "ANALYZE) DELETE FROM t",
         "",
         "EXECUTE p(1)",
