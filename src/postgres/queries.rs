@@ -27,11 +27,25 @@ impl Query {
     }
 }
 
+/// A text without its first lines of comment. They are for people, and have characters that a server whose encoding lacks
+/// them (LATIN2, say) refuses, even in a comment.
+const fn without_header(text: &'static str) -> &'static str {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at + 1 < bytes.len() && bytes[at] == b'-' && bytes[at + 1] == b'-' {
+        while at < bytes.len() && bytes[at] != b'\n' {
+            at += 1;
+        }
+        at += 1;
+    }
+    text.split_at(at).1
+}
+
 macro_rules! file {
     ($name:literal) => {
         OurSql {
             name: $name,
-            text: include_str!(concat!("../../queries/", $name)),
+            text: without_header(include_str!(concat!("../../queries/", $name))),
         }
     };
 }
