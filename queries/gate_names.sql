@@ -61,4 +61,4 @@ FROM ROWS FROM (pg_catalog.unnest($9::pg_catalog.text[]), pg_catalog.unnest($10:
 JOIN pg_catalog.pg_type AS t ON t.typname = w.name AND t.oid >= 16384
 JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
 WHERE n.nspname = w.schema OR w.schema IS NULL AND n.oid IN (SELECT h.oid FROM path AS h)
-LIMIT 20000
+LIMIT $11

@@ -201,4 +201,4 @@ FROM verdict AS v
 LEFT JOIN pg_catalog.pg_roles AS w ON w.oid = v.owner
 LEFT JOIN LATERAL pg_catalog.pg_identify_object(v.class, v.oid, 0) AS i ON v.what NOT IN ('relation', 'type')
 LEFT JOIN LATERAL pg_catalog.pg_identify_object(v.via_class, v.via_oid, 0) AS a ON v.via_oid IS NOT NULL
-LIMIT 100000
+LIMIT $5

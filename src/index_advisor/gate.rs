@@ -57,7 +57,8 @@ pub struct Gate {
     trusted_owners: Vec<String>,
     asked: Instant,
     owners: Owners,
-    strangers: Vec<Stranger>,
+    /// `None` if there are too many to look through.
+    strangers: Option<Vec<Stranger>>,
     walked: HashMap<(Vec<Address>, Option<String>), Walk>,
 }
 
@@ -75,8 +76,28 @@ struct Stranger {
     object: Object,
     /// Whether a statement could run it while it is planned.
     could_run: bool,
+    /// A table is no code, but may bring some along.
+    is_code: bool,
     /// For a cast or a member of an operator class: the types that call for it.
     types: Vec<u32>,
+}
+
+impl Stranger {
+    /// Whether it is a cast, or a member of an operator class, that one of these types or any statement at all calls for.
+    fn is_called_for(&self, types: &[u32]) -> bool {
+        let mut own = self
+            .types
+            .iter()
+            .filter(|kind| **kind >= FIRST_NORMAL_OID)
+            .peekable();
+        !self.types.is_empty() && (own.peek().is_none() || own.any(|kind| types.contains(kind)))
+    }
+
+    fn is_in(&self, schemas: &[&str]) -> bool {
+        self.schema
+            .as_deref()
+            .is_some_and(|schema| schemas.contains(&schema))
+    }
 }
 
 /// What the names of a statement may mean.
@@ -96,6 +117,14 @@ struct Walk {
     types: Vec<u32>,
     /// Trusted functions that look names up when they run, each with the search_path that it sets.
     looking_up: Vec<(Object, Option<String>)>,
+}
+
+/// What an answer is cut at.
+const ROWS: i64 = limits::GATE_ROWS as i64;
+
+/// Whether an answer may lack rows, and so proves nothing.
+fn is_cut(rows: &[Row]) -> bool {
+    rows.len() >= limits::GATE_ROWS
 }
 
 /// A column of an answer; what cannot be read (a name that is not UTF-8) is absent, and the caller refuses.
@@ -163,50 +192,47 @@ impl Gate {
             Ok(meaning) => meaning,
             Err(reason) => return Ok(Err(reason)),
         };
-        if meaning.is_plain && !self.strangers.iter().any(|stranger| stranger.could_run) {
+        let Some(strangers) = &self.strangers else {
+            return Ok(Err(Reason::TooMuch));
+        };
+        if meaning.is_plain && !strangers.iter().any(|stranger| stranger.could_run) {
             return Ok(Ok(meaning.relations));
         }
         let walk = self.walk(plan, meaning.roots, role).await?;
+        Ok(self.weigh(walk, path))
+    }
+
+    /// Whether what the walk found may run.
+    fn weigh(&self, walk: Walk, path: &SearchPath) -> Result<Vec<u32>, Reason> {
         if let Some(reason) = walk.refused {
-            return Ok(Err(reason));
+            return Err(reason);
         }
-        if let Some(stranger) = self.called_for(&walk.types) {
-            return Ok(Err(Reason::Stranger {
+        let strangers = self.strangers.as_deref().unwrap_or_default();
+        if let Some(stranger) = strangers
+            .iter()
+            .find(|stranger| stranger.is_called_for(&walk.types))
+        {
+            return Err(Reason::Stranger {
                 object: stranger.object.clone(),
                 by: None,
-            }));
+            });
         }
+        let could_run = strangers.iter().any(|stranger| stranger.could_run);
         for (object, setting) in walk.looking_up {
-            if let Some(stranger) = self.in_the_way(path, setting.as_deref()) {
-                let stranger = stranger.clone();
-                return Ok(Err(Reason::LooksUp { object, stranger }));
+            let own = setting
+                .map(|setting| SearchPath::parse(&setting, Some(&self.owners.planner)).unwrap_or_default());
+            let schemas = own.as_ref().unwrap_or(path).lookup();
+            if let Some(stranger) = strangers
+                .iter()
+                .find(|stranger| stranger.is_in(&schemas) && (stranger.is_code || could_run))
+            {
+                return Err(Reason::LooksUp {
+                    object,
+                    stranger: Box::new(stranger.object.clone()),
+                });
             }
         }
-        Ok(Ok(walk.relations))
-    }
-
-    /// A cast or a member of an operator class that one of these types, or any statement at all, could call for.
-    fn called_for(&self, types: &[u32]) -> Option<&Stranger> {
-        self.strangers.iter().find(|stranger| {
-            let own = stranger.types.iter().filter(|kind| **kind >= FIRST_NORMAL_OID);
-            !stranger.types.is_empty()
-                && (own.clone().count() == 0 || own.clone().any(|kind| types.contains(kind)))
-        })
-    }
-
-    /// Code of others in a schema in which a function would look.
-    fn in_the_way(&self, path: &SearchPath, setting: Option<&str>) -> Option<&Object> {
-        let own =
-            setting.map(|setting| SearchPath::parse(setting, Some(&self.owners.planner)).unwrap_or_default());
-        let path = own.as_ref().unwrap_or(path);
-        let looked_in = |stranger: &&Stranger| {
-            let schema = stranger.schema.as_deref();
-            schema.is_some_and(|schema| path.lookup().contains(&schema))
-        };
-        self.strangers
-            .iter()
-            .find(looked_in)
-            .map(|stranger| &stranger.object)
+        Ok(walk.relations)
     }
 
     /// Walks over all that planning can touch, unless that was done a moment ago.
@@ -230,6 +256,7 @@ impl Gate {
                     (&oids, Type::OID_ARRAY),
                     (&self.owners.trusted, Type::OID_ARRAY),
                     (&role, Type::TEXT),
+                    (&ROWS, Type::INT8),
                 ],
             )
             .await?;
@@ -240,7 +267,10 @@ impl Gate {
 }
 
 /// The questions that are asked once a database.
-async fn ask(plan: &Plan, trusted_owners: &[String]) -> Result<(Owners, Vec<Stranger>), PostgresError> {
+async fn ask(
+    plan: &Plan,
+    trusted_owners: &[String],
+) -> Result<(Owners, Option<Vec<Stranger>>), PostgresError> {
     let session = plan.session();
     let trusted_owners = trusted_owners.to_vec();
     let rows = session
@@ -255,15 +285,20 @@ async fn ask(plan: &Plan, trusted_owners: &[String]) -> Result<(Owners, Vec<Stra
         is_utf8: row.and_then(|row| column(row, "is_utf8")).unwrap_or(false),
     };
     let rows = session
-        .rows(queries::GATE_CODE, &[(&owners.trusted, Type::OID_ARRAY)])
+        .rows(
+            queries::GATE_CODE,
+            &[(&owners.trusted, Type::OID_ARRAY), (&ROWS, Type::INT8)],
+        )
         .await?;
     let stranger = |row: &Row| Stranger {
         schema: column(row, "schema"),
         object: object(row, "kind", "identity", "owner"),
         could_run: column(row, "could_run").unwrap_or(true),
+        is_code: column(row, "is_code").unwrap_or(true),
         types: column(row, "types").unwrap_or_default(),
     };
-    Ok((owners, rows.iter().map(stranger).collect()))
+    let strangers = (!is_cut(&rows)).then(|| rows.iter().map(stranger).collect());
+    Ok((owners, strangers))
 }
 
 fn object(row: &Row, kind: &str, identity: &str, owner: &str) -> Object {
@@ -320,14 +355,21 @@ async fn resolve(
                 (&operators, Type::TEXT_ARRAY),
                 (&type_schemas, Type::TEXT_ARRAY),
                 (&types, Type::TEXT_ARRAY),
+                (&ROWS, Type::INT8),
             ],
         )
         .await?;
+    if is_cut(&rows) {
+        return Ok(Err(Reason::TooMuch));
+    }
     let mut meaning = Meaning {
         is_plain: true,
         ..Meaning::default()
     };
     let added = rows.iter().try_for_each(|row| meaning.add(row, role.is_some()));
+    // one relation may have several names
+    meaning.relations.sort_unstable();
+    meaning.relations.dedup();
     Ok(added.map(|()| meaning))
 }
 
@@ -397,7 +439,7 @@ impl Meaning {
 impl Walk {
     fn read(rows: &[Row]) -> Self {
         let mut walk = Self {
-            refused: None,
+            refused: is_cut(rows).then_some(Reason::TooMuch),
             relations: Vec::new(),
             types: Vec::new(),
             looking_up: Vec::new(),
@@ -421,10 +463,12 @@ impl Walk {
             "type" => self.types.extend(oid),
             "text" => self.looking_up.push((object, detail)),
             "stranger" => {
-                let by = column::<String>(row, "via").map(|identity| Object {
-                    kind: column(row, "via_kind").unwrap_or_default(),
-                    identity,
-                    owner: None,
+                let by = column::<String>(row, "via").map(|identity| {
+                    Box::new(Object {
+                        kind: column(row, "via_kind").unwrap_or_default(),
+                        identity,
+                        owner: None,
+                    })
                 });
                 return Err(Reason::Stranger { object, by });
             }
@@ -435,7 +479,7 @@ impl Walk {
                     _ => builtin::refused(&name),
                 };
                 if let Some(why) = refused {
-                    let by = Some(object);
+                    let by = Some(Box::new(object));
                     return Err(Reason::Builtin { name, why, by });
                 }
             }

@@ -21,7 +21,7 @@ pub enum Reason {
         /// The code.
         object: Object,
         /// What of the statement's tables brings it along; `None` if the statement itself names it.
-        by: Option<Object>,
+        by: Option<Box<Object>>,
     },
     /// A function of PostgreSQL itself that runs queries, or looks into the server.
     Builtin {
@@ -30,14 +30,14 @@ pub enum Reason {
         /// What it would do.
         why: &'static str,
         /// What of the statement's tables calls it.
-        by: Option<Object>,
+        by: Option<Box<Object>>,
     },
-    /// A trusted function looks names up when it runs, in a schema where others have code.
+    /// A trusted function looks names up when it runs, in a schema where others have code, or tables that may bring some along.
     LooksUp {
         /// The function.
         object: Object,
-        /// Such code.
-        stranger: Object,
+        /// Such an object.
+        stranger: Box<Object>,
     },
     /// A foreign table: planning can connect to another server.
     Foreign(String),
@@ -70,6 +70,8 @@ pub enum Reason {
     Encoding,
     /// Our parser does not take it.
     Unparsable(String),
+    /// It reaches more objects than are looked through.
+    TooMuch,
     /// The server answered what we cannot read.
     Unreadable,
 }
@@ -87,7 +89,7 @@ impl fmt::Display for Object {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not planned: ")?;
-        let by = |by: &Option<Object>| {
+        let by = |by: &Option<Box<Object>>| {
             by.as_ref()
                 .map(|by| format!(" ({} {})", by.kind, by.identity))
                 .unwrap_or_default()
@@ -105,7 +107,7 @@ impl fmt::Display for Reason {
             }
             Self::LooksUp { object, stranger } => write!(
                 f,
-                "{object} looks names up in a search_path with code of others: {stranger} could run while planning"
+                "{object} looks names up where others have objects: {stranger} could be found instead of what is meant"
             ),
             Self::Foreign(name) => write!(
                 f,
@@ -135,6 +137,7 @@ impl fmt::Display for Reason {
                 f.write_str("it has characters beyond ASCII, and the database's encoding is not UTF-8")
             }
             Self::Unparsable(why) => f.write_str(why),
+            Self::TooMuch => f.write_str("it reaches more objects than the gate looks through"),
             Self::Unreadable => f.write_str("the server's answer about it cannot be read"),
         }
     }
