@@ -828,3 +828,48 @@ async fn what_was_found_is_not_asked_again_and_not_believed_for_long() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_may_not_be_written_is_planned_as_its_twin() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", LAB).await;
+        let tables =
+            "CREATE TABLE shop.items (order_id int, n int); CREATE TABLE shop.copies (id int, total int);
+                      GRANT SELECT ON shop.items, shop.copies TO public";
+        cluster.sql("postgres", tables).await;
+        let session = plan(&cluster, "planner", "postgres").await;
+        let mut gate = Gate::open(&session, &[]).await.unwrap();
+        for text in [
+            "UPDATE orders SET total = total + $1, note = DEFAULT WHERE id = $2 RETURNING id",
+            "UPDATE shop.orders SET (total, note) = (SELECT n, 'x' FROM items WHERE order_id = shop.orders.id) WHERE id = $1",
+            "UPDATE orders AS o SET total = i.n FROM items AS i WHERE i.order_id = o.id AND o.id = $1",
+            "DELETE FROM orders USING items AS i WHERE i.order_id = orders.id AND orders.id = $1",
+            "MERGE INTO orders AS o USING (SELECT $3::int AS id) AS s ON s.id = o.id AND o.id = 7
+             WHEN MATCHED AND o.total > $1 THEN UPDATE SET total = $2 WHEN NOT MATCHED THEN DO NOTHING",
+            "INSERT INTO copies SELECT id, total FROM orders WHERE id = $1 ON CONFLICT DO NOTHING",
+            "WITH gone AS (DELETE FROM orders WHERE id = $1 RETURNING orders.id, total) INSERT INTO copies SELECT * FROM gone",
+            "SELECT * FROM orders WHERE id IN (SELECT id FROM orders WHERE id = $1 FOR UPDATE SKIP LOCKED) FOR NO KEY UPDATE",
+        ] {
+            let statement = ServerText::one_query(text).unwrap();
+            let refused = session
+                .explain(&statement, "shop", Parameters::Unknown)
+                .await
+                .unwrap_err();
+            assert!(refused.is_privilege(), "{version} {text}: {}", refused.one_line());
+            let twin = pgadvisor::sql::select_twin(text).unwrap();
+            assert_eq!(refusal(&session, &mut gate, &twin, "shop").await, "", "{twin}");
+            let tree = session
+                .explain(
+                    &ServerText::one_query(&twin).unwrap(),
+                    "shop",
+                    Parameters::Unknown,
+                )
+                .await
+                .unwrap_or_else(|error| panic!("{version} {twin}: {}", error.one_line()));
+            let reads =
+                |node: &&pgadvisor::model::plan::PlanNode| node.index.as_deref() == Some("orders_pkey");
+            assert!(tree.nodes().iter().any(reads), "{version} {twin}: {tree:?}");
+        }
+    }
+}
