@@ -25,6 +25,7 @@
 //! | [`observe`] | windows: comparable looks and what ends them |
 //! | [`rules`] | one file a rule: its thresholds are its fields, its manual is its doc comment |
 //! | [`judge`] | runs the rules, bounds and orders what comes out |
+//! | [`index_advisor`] | plans captured statements; its gate decides which may be planned at all |
 //! | [`store`] | SQLite in one file; the questions it answers are its methods |
 //! | [`engine`] | one task a server: the turn, back-off, the cost budget |
 //! | [`configuration`] | what users write; every error at once, with line and column |

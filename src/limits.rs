@@ -32,6 +32,10 @@ pub const CANDIDATES_PER_STATEMENT: usize = 400;
 pub const INCLUDED_COLUMNS: usize = 8;
 /// Planning one statement may take this long.
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the gate found out about a database is believed this long.
+pub const GATE_MEMORY: Duration = Duration::from_secs(10);
+/// Rows of an answer to the gate; where there is more, nothing is planned.
+pub const GATE_ROWS: usize = 100_000;
 /// How long a statement of ours waits for a lock.
 pub const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// A session of ours that idles in a transaction longer is ended by the server.

@@ -27,11 +27,25 @@ impl Query {
     }
 }
 
+/// A text without its first lines of comment. They are for people, and have characters that a server whose encoding lacks
+/// them (LATIN2, say) refuses, even in a comment.
+const fn without_header(text: &'static str) -> &'static str {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at + 1 < bytes.len() && bytes[at] == b'-' && bytes[at + 1] == b'-' {
+        while at < bytes.len() && bytes[at] != b'\n' {
+            at += 1;
+        }
+        at += 1;
+    }
+    text.split_at(at).1
+}
+
 macro_rules! file {
     ($name:literal) => {
         OurSql {
             name: $name,
-            text: include_str!(concat!("../../queries/", $name)),
+            text: without_header(include_str!(concat!("../../queries/", $name))),
         }
     };
 }
@@ -62,6 +76,20 @@ pub const PLANNING_SETTINGS: OurSql = file!("planning_settings.sql");
 pub const PREPARED_PARAMETERS: OurSql = file!("prepared_parameters.sql");
 /// Ends a session of our own login that does not answer any more.
 pub const TERMINATE: OurSql = file!("terminate.sql");
+/// Whose code may run while a statement is planned.
+pub const GATE_OWNERS: OurSql = file!("gate_owners.sql");
+/// Where roles that are not trusted have code.
+pub const GATE_CODE: OurSql = file!("gate_code.sql");
+/// What the names of a statement may mean.
+pub const GATE_NAMES: OurSql = file!("gate_names.sql");
+/// What planning can touch.
+pub const GATE_WALK: OurSql = file!("gate_walk.sql");
+/// The search_path that a role was given.
+pub const GATE_SEARCH_PATH: OurSql = file!("gate_search_path.sql");
+/// The search_path of the configuration file.
+pub const GATE_FILE_SETTINGS: OurSql = file!("gate_file_settings.sql");
+/// Which schemas exist and may be used.
+pub const GATE_SCHEMAS: OurSql = file!("gate_schemas.sql");
 /// The server as a whole.
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],

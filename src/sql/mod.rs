@@ -3,7 +3,12 @@
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
 pub mod expression;
+mod names;
+mod twin;
 pub mod workload;
+
+pub use names::{Command, Name, Names, names};
+pub use twin::select_twin;
 
 use crate::limits;
 use crate::model::snapshot::{StatementKind, StatementText};
@@ -132,6 +137,12 @@ pub fn statement_count(text: &str) -> Result<usize, ParseError> {
 /// # Errors
 /// If it is not, in words that tell what it is instead.
 pub fn one_query(text: &str) -> Result<(), ParseError> {
+    parse_one(text).map(drop)
+}
+
+/// The parse tree of a text that is exactly one query. Long texts are refused unread, so that no text takes seconds; the
+/// parser itself refuses what is nested deeply.
+fn parse_one(text: &str) -> Result<pg_query::protobuf::RawStmt, ParseError> {
     use pg_query::NodeEnum;
     if text.len() > limits::STATEMENT_PARSE_BYTES {
         return Err(ParseError(format!(
@@ -139,17 +150,16 @@ pub fn one_query(text: &str) -> Result<(), ParseError> {
             limits::STATEMENT_PARSE_BYTES
         )));
     }
-    let tree = pg_query::parse(text, 0)
+    let mut statements = pg_query::parse(text, 0)
         .map_err(|error| ParseError(error.to_string()))?
-        .protobuf;
-    let [statement] = &tree.stmts[..] else {
-        return Err(ParseError(format!(
-            "it holds {} statements, not one",
-            tree.stmts.len()
-        )));
+        .protobuf
+        .stmts;
+    let count = statements.len();
+    let (Some(statement), true) = (statements.pop(), count == 1) else {
+        return Err(ParseError(format!("it holds {count} statements, not one")));
     };
     match statement.stmt.as_ref().and_then(|node| node.node.as_ref()) {
-        Some(NodeEnum::SelectStmt(select)) if select.into_clause.is_some() => {
+        Some(NodeEnum::SelectStmt(select)) if makes_a_table(select) => {
             Err(ParseError("SELECT INTO makes a table".to_owned()))
         }
         Some(
@@ -158,7 +168,7 @@ pub fn one_query(text: &str) -> Result<(), ParseError> {
             | NodeEnum::UpdateStmt(_)
             | NodeEnum::DeleteStmt(_)
             | NodeEnum::MergeStmt(_),
-        ) => Ok(()),
+        ) => Ok(statement),
         _ => Err(ParseError("it is no query".to_owned())),
     }
 }
@@ -178,6 +188,11 @@ pub fn index_with_partitions(definition: &str) -> Option<String> {
 pub fn has_parameters(text: &str) -> bool {
     use pg_query::protobuf::Token;
     pg_query::scan(text).is_ok_and(|scan| scan.tokens.iter().any(|token| token.token == Token::Param as i32))
+}
+
+/// Whether it is SELECT INTO; of a UNION the first SELECT says so.
+fn makes_a_table(select: &pg_query::protobuf::SelectStmt) -> bool {
+    select.into_clause.is_some() || select.larg.as_deref().is_some_and(makes_a_table)
 }
 
 /// The names that a DROP statement drops, each as its parts.

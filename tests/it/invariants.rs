@@ -40,43 +40,118 @@ fn arrows_run_one_way() {
         (
             "model",
             vec![
-                "postgres", "collect", "observe", "rules", "judge", "store", "engine", "web", "cli", "report",
+                "index_advisor",
+                "postgres",
+                "collect",
+                "observe",
+                "rules",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
+                "report",
             ],
         ),
         (
             "sql",
             vec![
-                "postgres", "collect", "observe", "rules", "judge", "store", "engine", "web", "cli",
+                "index_advisor",
+                "postgres",
+                "collect",
+                "observe",
+                "rules",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
             ],
         ),
         (
             "observe",
             vec![
-                "postgres", "collect", "rules", "judge", "store", "engine", "web", "cli",
+                "index_advisor",
+                "postgres",
+                "collect",
+                "rules",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
             ],
         ),
         (
             "rules",
-            vec!["postgres", "collect", "judge", "store", "engine", "web", "cli"],
+            vec![
+                "index_advisor",
+                "postgres",
+                "collect",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
+            ],
         ),
         (
             "judge",
-            vec!["postgres", "collect", "store", "engine", "web", "cli"],
+            vec![
+                "index_advisor",
+                "postgres",
+                "collect",
+                "store",
+                "engine",
+                "web",
+                "cli",
+            ],
         ),
         (
             "postgres",
             vec![
-                "collect", "observe", "rules", "judge", "store", "engine", "web", "cli",
+                "index_advisor",
+                "collect",
+                "observe",
+                "rules",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
             ],
         ),
         (
             "collect",
-            vec!["observe", "rules", "judge", "store", "engine", "web", "cli"],
+            vec![
+                "index_advisor",
+                "observe",
+                "rules",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
+            ],
+        ),
+        (
+            "index_advisor",
+            vec![
+                "collect", "observe", "rules", "judge", "store", "engine", "web", "cli", "report",
+            ],
         ),
         (
             "store",
             vec![
-                "postgres", "collect", "observe", "rules", "judge", "engine", "web", "cli",
+                "index_advisor",
+                "postgres",
+                "collect",
+                "observe",
+                "rules",
+                "judge",
+                "engine",
+                "web",
+                "cli",
             ],
         ),
         (
@@ -125,6 +200,11 @@ fn every_query_says_what_it_is_and_is_used() {
             assert!(
                 text.starts_with("-- ") && text.contains("privilege:") && text.contains("cost:"),
                 "{name} has no header"
+            );
+            let sent = text.lines().skip_while(|line| line.starts_with("--"));
+            assert!(
+                sent.into_iter().all(str::is_ascii),
+                "{name}: not every encoding has these characters"
             );
             assert!(
                 text.contains("/* pgadvisor */") && !text.contains("SELECT *"),

@@ -4,6 +4,7 @@ mod command_line;
 mod connecting;
 mod daemon;
 mod dashboard;
+mod gate;
 mod harness;
 mod invariants;
 mod planning;

@@ -137,6 +137,25 @@ async fn hypothetical_indexes_are_seen_by_the_next_plan() {
     );
 }
 
+#[tokio::test]
+async fn statements_of_our_own_are_not_hijacked_by_the_search_path() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", TABLE).await;
+    let evil = "CREATE SCHEMA evil; CREATE FUNCTION evil.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
+                'BEGIN RAISE LOG ''CANARY''; RETURN true; END';
+                CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, PROCEDURE = evil.same)";
+    cluster.sql("postgres", evil).await;
+    let session = plan(&cluster, "postgres").await;
+    let text = ServerText::one_query("SELECT a FROM public.t WHERE a > $1").unwrap();
+    for parameters in [Parameters::Unknown, Parameters::Values(&[Some("7".to_owned())])] {
+        session
+            .explain(&text, "evil, pg_catalog", parameters)
+            .await
+            .unwrap();
+    }
+    assert!(!cluster.log().contains("CANARY"));
+}
+
 #[test]
 fn only_one_query_may_be_planned() {
     for text in [
@@ -144,6 +163,7 @@ fn only_one_query_may_be_planned() {
         "ANALYZE DELETE FROM t",
         "DROP TABLE t",
         "SELECT * INTO u FROM t",
+        "SELECT 1 INTO u UNION SELECT 2 UNION SELECT 3",
         "ANALYZE) DELETE FROM t",
         "",
         "EXECUTE p(1)",

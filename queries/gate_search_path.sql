@@ -1,0 +1,12 @@
+-- The search_path that ALTER ROLE and ALTER DATABASE give to a role ($1) in this database, the nearest first.
+-- privilege: none · cost: one pass over pg_db_role_setting · since: 14
+SELECT /* pgadvisor */
+    (SELECT pg_catalog.substr(c.setting, 13)
+     FROM pg_catalog.pg_db_role_setting AS s
+     CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS c (setting)
+     WHERE c.setting LIKE 'search\_path=%'
+       AND s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()))
+       AND (s.setrole = 0 OR s.setrole = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname::text = $1))
+     ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC
+     LIMIT 1) AS setting,
+    (SELECT g.boot_val FROM pg_catalog.pg_settings AS g WHERE g.name = 'search_path') AS boot_value

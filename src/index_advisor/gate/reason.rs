@@ -1,0 +1,144 @@
+//! Why a statement is not planned, in words for who can change it.
+
+use std::fmt;
+
+/// An object of the server as pg_identify_object names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// As `function` or `operator`.
+    pub kind: String,
+    /// As `app.total(integer)`.
+    pub identity: String,
+    /// Whose it is, if it is somebody's.
+    pub owner: Option<String>,
+}
+
+/// Why a statement is not planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Code of a role that is not trusted could run with the advisor's rights.
+    Stranger {
+        /// The code.
+        object: Object,
+        /// What of the statement's tables brings it along; `None` if the statement itself names it.
+        by: Option<Box<Object>>,
+    },
+    /// A function of PostgreSQL itself that runs queries, or looks into the server.
+    Builtin {
+        /// Its name.
+        name: String,
+        /// What it would do.
+        why: &'static str,
+        /// What of the statement's tables calls it.
+        by: Option<Box<Object>>,
+    },
+    /// A trusted function looks names up when it runs, in a schema where others have code, or tables that may bring some along.
+    LooksUp {
+        /// The function.
+        object: Object,
+        /// Such an object.
+        stranger: Box<Object>,
+    },
+    /// A foreign table: planning can connect to another server.
+    Foreign(String),
+    /// A table of the catalog, for which no advice is given.
+    Catalog(String),
+    /// Row-level security shows the planner other rows than the statement's user.
+    RowSecurity {
+        /// The table.
+        relation: String,
+        /// Whether it is known who ran the statement.
+        role_is_known: bool,
+    },
+    /// A name that could mean several relations.
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Where it is found.
+        schemas: Vec<String>,
+    },
+    /// A name that means no relation, as of a temporary table.
+    Unresolved(String),
+    /// The planner would not see the relation that the statement's user sees.
+    NoUsage {
+        /// The name.
+        name: String,
+        /// The schema it is in.
+        schema: String,
+    },
+    /// Names with other characters mean different things to us and to a server whose database is not UTF-8.
+    Encoding,
+    /// Our parser does not take it.
+    Unparsable(String),
+    /// It reaches more objects than are looked through.
+    TooMuch,
+    /// The server answered what we cannot read.
+    Unreadable,
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.identity)?;
+        match &self.owner {
+            Some(owner) => write!(f, ", owned by {owner},"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not planned: ")?;
+        let by = |by: &Option<Box<Object>>| {
+            by.as_ref()
+                .map(|by| format!(" ({} {})", by.kind, by.identity))
+                .unwrap_or_default()
+        };
+        match self {
+            Self::Stranger { object, by: place } => {
+                write!(f, "{object} could run while planning{}", by(place))
+            }
+            Self::Builtin { name, why, by: place } => {
+                write!(
+                    f,
+                    "function {name} could run while planning{}: it {why}",
+                    by(place)
+                )
+            }
+            Self::LooksUp { object, stranger } => write!(
+                f,
+                "{object} looks names up where others have objects: {stranger} could be found instead of what is meant"
+            ),
+            Self::Foreign(name) => write!(
+                f,
+                "{name} is a foreign table, and planning could connect to its server"
+            ),
+            Self::Catalog(name) => write!(f, "{name} is a table of PostgreSQL itself"),
+            Self::RowSecurity {
+                relation,
+                role_is_known: true,
+            } => write!(
+                f,
+                "row-level security of {relation} applies to the planner otherwise than to the statement's user"
+            ),
+            Self::RowSecurity { relation, .. } => write!(
+                f,
+                "{relation} has row-level security, and it is not known who ran the statement"
+            ),
+            Self::Ambiguous { name, schemas } => {
+                write!(f, "ambiguous: {name} is found in {}", schemas.join(", "))
+            }
+            Self::Unresolved(name) => write!(f, "{name} is no table or view in the search_path"),
+            Self::NoUsage { name, schema } => write!(
+                f,
+                "{name} is found in schema {schema}, which the planner may not use: GRANT USAGE ON SCHEMA to it"
+            ),
+            Self::Encoding => {
+                f.write_str("it has characters beyond ASCII, and the database's encoding is not UTF-8")
+            }
+            Self::Unparsable(why) => f.write_str(why),
+            Self::TooMuch => f.write_str("it reaches more objects than the gate looks through"),
+            Self::Unreadable => f.write_str("the server's answer about it cannot be read"),
+        }
+    }
+}
