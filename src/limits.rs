@@ -7,7 +7,7 @@ pub const STATEMENT_TEXT_BYTES: usize = 20_000;
 /// Longer texts are known by their raw text alone: parsing them could take seconds.
 pub const STATEMENT_PARSE_BYTES: usize = 100_000;
 /// Characters of texts fetched in one answer.
-pub const STATEMENT_TEXT_CHARACTERS_PER_ANSWER: usize = 8_000_000;
+pub const STATEMENT_TEXT_CHARACTERS_PER_ANSWER: usize = 2_000_000;
 /// Answers with texts in one look; the others follow at the next.
 pub const STATEMENT_TEXT_ANSWERS_PER_LOOK: usize = 16;
 /// Entries of pg_stat_statements read in one look.
@@ -51,7 +51,7 @@ pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
 /// A window of statements is this long, once it is full.
 pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 /// So many looks are kept as starts of later windows.
-pub const STATEMENT_LOOKS_IN_WINDOW: i32 = 6;
+pub const STATEMENT_LOOKS_IN_WINDOW: i32 = 3;
 /// A window of statements is judged only from this length on.
 pub const STATEMENT_WINDOW_MINIMUM: Duration = Duration::from_secs(5 * 60);
 /// How fast transaction ids are used is a mean over this to twice this.

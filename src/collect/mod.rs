@@ -30,7 +30,7 @@ pub struct Collector {
     catalog_every: std::time::Duration,
     texts: TextCache,
     catalogs: HashMap<String, CatalogCache>,
-    roles: Option<(Instant, HashMap<u32, String>)>,
+    remembered: server::Remembered,
     /// Our own clock, which nobody can set.
     clock: (DateTime<Utc>, Instant),
 }
@@ -112,7 +112,7 @@ impl Collector {
             catalog_every,
             texts: TextCache::default(),
             catalogs: HashMap::new(),
-            roles: None,
+            remembered: server::Remembered::default(),
             clock: (Utc::now(), Instant::now()),
         }
     }
@@ -135,7 +135,14 @@ impl Collector {
         let home = self.server.observe_home().await?;
         let started = Instant::now();
         let taken_at = self.clock.0 + TimeDelta::from_std(self.clock.1.elapsed()).unwrap_or_default();
-        let (at, facts) = server::look(&home, &self.name, &mut self.roles, &mut notes).await?;
+        let (at, facts) = server::look(
+            &home,
+            &self.name,
+            &mut self.remembered,
+            self.catalog_every,
+            &mut notes,
+        )
+        .await?;
         notes.look("server", None, started, facts.databases.len(), None);
         let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
         let mut spent_seconds = home.spent_seconds();

@@ -1,6 +1,6 @@
 //! The server as a whole: version, clock, resets, settings, databases, who holds old row versions, our own rights.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,8 +11,13 @@ use crate::model::remedy::Statement;
 use crate::model::snapshot::{DatabaseFacts, ServerFacts, Setting, XminHolder};
 use crate::postgres::{Observe, OurSql, PostgresError, queries};
 
-/// Names of roles change seldom.
-const ROLES_EVERY: Duration = Duration::from_secs(600);
+/// What changes seldom: names of roles, settings.
+#[derive(Default)]
+pub struct Remembered {
+    read_at: Option<(Instant, DateTime<Utc>)>,
+    roles: HashMap<u32, String>,
+    settings: BTreeMap<String, Setting>,
+}
 
 /// Reads all of it. The time is the server's own.
 ///
@@ -21,7 +26,8 @@ const ROLES_EVERY: Duration = Duration::from_secs(600);
 pub async fn look(
     home: &Observe,
     name: &str,
-    roles: &mut Option<(Instant, HashMap<u32, String>)>,
+    remembered: &mut Remembered,
+    every: Duration,
     notes: &mut Notes,
 ) -> Result<(DateTime<Utc>, ServerFacts), PostgresError> {
     let rows = home.rows(queries::SERVER.on(0), &[]).await?;
@@ -48,16 +54,6 @@ pub async fn look(
         login: row.and_then(|row| column(row, "login")).unwrap_or_default(),
         ..ServerFacts::default()
     };
-    for row in optional(home, queries::SETTINGS.on(version_num), "settings", notes).await? {
-        let setting = Setting {
-            value: column(&row, "setting").unwrap_or_default(),
-            unit: column(&row, "unit"),
-            source: column(&row, "source").unwrap_or_default(),
-        };
-        facts
-            .settings
-            .insert(column(&row, "name").unwrap_or_default(), setting);
-    }
     for row in home.rows(queries::DATABASES.on(version_num), &[]).await? {
         facts.databases.push(DatabaseFacts {
             oid: column(&row, "oid").unwrap_or(0),
@@ -80,7 +76,9 @@ pub async fn look(
             catalogs_only: column(&row, "catalogs_only").unwrap_or(false),
         });
     }
-    facts.roles = role_names(home, version_num, roles, notes).await?;
+    remembered.refresh(home, &facts, every, notes).await?;
+    facts.roles.clone_from(&remembered.roles);
+    facts.settings.clone_from(&remembered.settings);
     privileges(home, &mut facts, notes).await?;
     Ok((at, facts))
 }
@@ -101,24 +99,38 @@ async fn optional(
     }
 }
 
-async fn role_names(
-    home: &Observe,
-    version_num: i32,
-    cache: &mut Option<(Instant, HashMap<u32, String>)>,
-    notes: &mut Notes,
-) -> Result<HashMap<u32, String>, PostgresError> {
-    if let Some((read_at, roles)) = cache
-        && read_at.elapsed() < ROLES_EVERY
-    {
-        return Ok(roles.clone());
+impl Remembered {
+    /// Reads again what is old, or was read before the server started anew. What was refused is asked for each time.
+    async fn refresh(
+        &mut self,
+        home: &Observe,
+        facts: &ServerFacts,
+        every: Duration,
+        notes: &mut Notes,
+    ) -> Result<(), PostgresError> {
+        let is_young = |(at, started_at): (Instant, DateTime<Utc>)| {
+            at.elapsed() < every && started_at == facts.started_at
+        };
+        let is_whole = !self.roles.is_empty() && !self.settings.is_empty();
+        if is_whole && self.read_at.is_some_and(is_young) {
+            return Ok(());
+        }
+        let rows = optional(home, queries::ROLES.on(facts.version_num), "role names", notes).await?;
+        let name = |row: &Row| Some((column(row, "oid")?, column(row, "name")?));
+        self.roles = rows.iter().filter_map(name).collect();
+        let rows = optional(home, queries::SETTINGS.on(facts.version_num), "settings", notes).await?;
+        let setting = |row: &Row| {
+            let setting = Setting {
+                value: column(row, "setting").unwrap_or_default(),
+                unit: column(row, "unit"),
+                source: column(row, "source").unwrap_or_default(),
+            };
+            Some((column(row, "name")?, setting))
+        };
+        self.settings = rows.iter().filter_map(setting).collect();
+        self.read_at = Some((Instant::now(), facts.started_at));
+        Ok(())
     }
-    let rows = optional(home, queries::ROLES.on(version_num), "role names", notes).await?;
-    let roles: HashMap<u32, String> = rows
-        .iter()
-        .filter_map(|row| Some((column(row, "oid")?, column(row, "name")?)))
-        .collect();
-    *cache = Some((Instant::now(), roles.clone()));
-    Ok(roles)
 }
 
 /// Each right that the observer should have and has not is a gap with its GRANT.

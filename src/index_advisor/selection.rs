@@ -456,12 +456,24 @@ mod tests {
         async fn ask(&mut self, statement: usize, available: &FixedBitSet) -> Result<Answer, PostgresError> {
             self.calls += 1;
             let fits = |plan: &&(Vec<usize>, f64)| plan.0.iter().all(|one| available.contains(*one));
-            let best = self.plans[statement].iter().filter(fits).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-            Ok(Answer { cost: best.1, used: set(self.count, &best.0) })
+            let best = self.plans[statement]
+                .iter()
+                .filter(fits)
+                .min_by(|a, b| a.1.total_cmp(&b.1))
+                .unwrap();
+            Ok(Answer {
+                cost: best.1,
+                used: set(self.count, &best.0),
+            })
         }
     }
 
-    fn solved(plans: Vec<Vec<(Vec<usize>, f64)>>, sizes: &[f64], budget_bytes: f64, upkeep: f64) -> (Vec<usize>, f64, usize) {
+    fn solved(
+        plans: Vec<Vec<(Vec<usize>, f64)>>,
+        sizes: &[f64],
+        budget_bytes: f64,
+        upkeep: f64,
+    ) -> (Vec<usize>, f64, usize) {
         let count = sizes.len();
         let relevant = plans.iter().map(|plans| {
             let members: Vec<usize> = plans.iter().flat_map(|plan| plan.0.clone()).collect();
@@ -478,14 +490,20 @@ mod tests {
             budget_bytes,
             calls: 20 * plans.len(),
         };
-        let mut given = Given { plans: plans.clone(), count, calls: 0 };
+        let mut given = Given {
+            plans: plans.clone(),
+            count,
+            calls: 0,
+        };
         let chosen = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap()
             .block_on(Selection::new(&problem, &mut given, &|| false, &|_| {}).run())
             .unwrap();
         let cost = |plans: &Vec<(Vec<usize>, f64)>| {
-            let fits = plans.iter().filter(|plan| plan.0.iter().all(|one| chosen.contains(*one)));
+            let fits = plans
+                .iter()
+                .filter(|plan| plan.0.iter().all(|one| chosen.contains(*one)));
             fits.map(|plan| plan.1).fold(f64::INFINITY, f64::min)
         };
         (chosen.ones().collect(), plans.iter().map(cost).sum(), given.calls)
@@ -510,7 +528,10 @@ mod tests {
     #[test]
     fn what_costs_more_to_keep_than_it_saves_is_left_out() {
         let plans = vec![vec![(vec![], 100.0), (vec![0], 95.0)]];
-        assert_eq!(solved(plans.clone(), &[1.0], f64::INFINITY, 6.0).0, Vec::<usize>::new());
+        assert_eq!(
+            solved(plans.clone(), &[1.0], f64::INFINITY, 6.0).0,
+            Vec::<usize>::new()
+        );
         assert_eq!(solved(plans, &[1.0], f64::INFINITY, 4.0).0, [0]);
     }
 

@@ -1,6 +1,5 @@
 //! The pages' handlers: they ask, build and render.
 
-use axum::body::Bytes;
 use axum::extract::{Path, RawForm, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -19,26 +18,13 @@ use crate::model::finding::Action;
 use crate::model::id::Fingerprint;
 use crate::store::{NewCommand, Store};
 
-/// A page made within the last two seconds is served again, unless something is new.
-const FRESH: std::time::Duration = std::time::Duration::from_secs(2);
-/// Pages kept at once.
-const KEPT: usize = 256;
-
-/// Serves a page, made now or a moment ago.
+/// Serves a page.
 async fn page<P: Page + Send + 'static>(
     context: &Context,
     uri: &Uri,
     make: impl FnOnce(&Context, &Store) -> Result<P, Problem> + Send + 'static,
 ) -> Response {
-    let (key, revision) = (uri.to_string(), context.store.revision());
     let base = way_up(uri.path());
-    let kept = context.made.lock().ok().and_then(|made| made.get(&key).cloned());
-    if let Some((at_revision, made_at, body)) = kept
-        && at_revision == revision
-        && made_at.elapsed() < FRESH
-    {
-        return html(StatusCode::OK, body);
-    }
     let (asking, csrf) = (context.clone(), context.csrf.clone());
     let made = ask(&context.store, move |store| {
         let page = make(&asking, store)?;
@@ -48,16 +34,7 @@ async fn page<P: Page + Send + 'static>(
         })
     });
     match made.await {
-        Ok(text) => {
-            let body = Bytes::from(text);
-            if let Ok(mut kept) = context.made.lock() {
-                if kept.len() >= KEPT {
-                    kept.clear();
-                }
-                kept.insert(key, (revision, std::time::Instant::now(), body.clone()));
-            }
-            html(StatusCode::OK, body)
-        }
+        Ok(text) => html(StatusCode::OK, text),
         Err(problem) => failed(context, uri.path(), &problem),
     }
 }

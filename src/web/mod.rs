@@ -5,14 +5,14 @@ mod api;
 mod ask;
 mod assets;
 mod dashboard;
+mod kept;
 mod metrics;
 pub mod pages;
 mod problem;
 mod query;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -35,9 +35,6 @@ use crate::engine::Signals;
 use crate::limits;
 use crate::store::Store;
 
-/// A page as it was made: at which revision, when, and its text.
-type MadePage = (u64, Instant, axum::body::Bytes);
-
 /// What every request needs.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -49,8 +46,7 @@ pub(crate) struct Context {
     /// Where people reach us through a proxy.
     public: Option<Arc<access::Public>>,
     started_at: DateTime<Utc>,
-    /// Pages as they were made a moment ago, by address: many readers of one page cost as much as one.
-    made: Arc<Mutex<HashMap<String, MadePage>>>,
+    kept: kept::Kept,
 }
 
 /// Serves until it is told to stop.
@@ -110,7 +106,7 @@ pub fn router(
         configuration: Arc::new(configuration),
         signals,
         started_at: Utc::now(),
-        made: Arc::default(),
+        kept: kept::Kept::default(),
     };
     let fixed = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
@@ -120,7 +116,8 @@ pub fn router(
             StatusCode::SERVICE_UNAVAILABLE,
             limits::REQUEST_TIMEOUT,
         ))
-        .layer(CompressionLayer::new());
+        .layer(CompressionLayer::new())
+        .layer(axum::middleware::from_fn_with_state(context.clone(), kept::kept));
     let guarded = bounded
         // events are neither compressed nor timed: they last as long as the page
         .route("/events", get(move |state| events(state, stop)))

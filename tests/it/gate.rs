@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pgadvisor::index_advisor::gate::{Gate, Passage, Reason};
 use pgadvisor::index_advisor::search_path::{SearchPath, search_path_of};
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
-use pgadvisor::postgres::{Parameters, Plan, Server, ServerText};
+use pgadvisor::postgres::{Detail, Parameters, Plan, Server, ServerText};
 
 use crate::harness::{ALL, Cluster, present};
 
@@ -299,7 +299,7 @@ impl Attack {
             wrong.push(format!("a harmless statement: {passed:?}"));
         }
         session
-            .explain(&harmless, "shop, pg_temp", Parameters::Unknown)
+            .explain(&harmless, "shop, pg_temp", Parameters::Unknown, Detail::Costs)
             .await
             .unwrap();
         if self.ran(cluster, user) {
@@ -312,6 +312,7 @@ impl Attack {
                 &statement,
                 &path(self.search_path).to_string(),
                 Parameters::Unknown,
+                Detail::Costs,
             )
             .await;
         if !self.ran(cluster, user) && !exempt {
@@ -401,7 +402,7 @@ async fn what_cannot_run_while_planning_passes() {
                 );
                 let statement = ServerText::one_query(text).unwrap();
                 session
-                    .explain(&statement, "shop, pg_temp", Parameters::Unknown)
+                    .explain(&statement, "shop, pg_temp", Parameters::Unknown, Detail::Costs)
                     .await
                     .unwrap_or_else(|error| panic!("{version} {text}: {}", error.one_line()));
             }
@@ -779,7 +780,9 @@ async fn what_traps_the_timeout_never_runs() {
     let canary = "CANARY outlived the timeout as planner";
     assert!(!cluster.log().contains(canary));
     let statement = ServerText::one_query(text).unwrap();
-    let _ = session.explain(&statement, "shop", Parameters::Unknown).await;
+    let _ = session
+        .explain(&statement, "shop", Parameters::Unknown, Detail::Costs)
+        .await;
     assert!(cluster.log().contains(canary), "{}", cluster.log());
 }
 
@@ -853,7 +856,7 @@ async fn what_may_not_be_written_is_planned_as_its_twin() {
         ] {
             let statement = ServerText::one_query(text).unwrap();
             let refused = session
-                .explain(&statement, "shop", Parameters::Unknown)
+                .explain(&statement, "shop", Parameters::Unknown, Detail::Costs)
                 .await
                 .unwrap_err();
             assert!(refused.is_privilege(), "{version} {text}: {}", refused.one_line());
@@ -864,6 +867,7 @@ async fn what_may_not_be_written_is_planned_as_its_twin() {
                     &ServerText::one_query(&twin).unwrap(),
                     "shop",
                     Parameters::Unknown,
+                    Detail::Costs,
                 )
                 .await
                 .unwrap_or_else(|error| panic!("{version} {twin}: {}", error.one_line()));

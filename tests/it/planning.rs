@@ -149,7 +149,7 @@ async fn statements_of_our_own_are_not_hijacked_by_the_search_path() {
     let text = ServerText::one_query("SELECT a FROM public.t WHERE a > $1").unwrap();
     for parameters in [Parameters::Unknown, Parameters::Values(&[Some("7".to_owned())])] {
         session
-            .explain(&text, "evil, pg_catalog", parameters)
+            .explain(&text, "evil, pg_catalog", parameters, Detail::Costs)
             .await
             .unwrap();
     }
