@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Texts of statements are cut here, for storing and showing.
 pub const STATEMENT_TEXT_BYTES: usize = 20_000;
+/// Of statements that take little time only so much is kept.
+pub const STATEMENT_BEGINNING_BYTES: usize = 500;
+/// Statements of which the whole text is kept: those that take most time.
+pub const WHOLE_STATEMENTS: usize = 1_000;
 /// Longer texts are known by their raw text alone: parsing them could take seconds.
 pub const STATEMENT_PARSE_BYTES: usize = 100_000;
 /// Characters of texts fetched in one answer.

@@ -21,7 +21,8 @@ const DEFINITIONS_EVERY: Duration = Duration::from_secs(3600);
 pub struct CatalogCache {
     catalog: Arc<Catalog>,
     read_at: Option<Instant>,
-    definitions: HashMap<u32, (String, String)>,
+    /// The row versions for which the catalog holds definitions.
+    row_versions: HashMap<u32, String>,
     definitions_since: Option<Instant>,
     /// Builds that ran at the last read: once one ends, what is known of its table's indexes is out of date.
     building: Vec<Work>,
@@ -105,13 +106,13 @@ impl CatalogCache {
             .definitions_since
             .is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY)
         {
-            self.definitions.clear();
+            self.row_versions.clear();
             self.definitions_since = Some(Instant::now());
         }
-        self.fetch_definitions(session, version_num, &rows).await?;
+        let mut fresh = self.fetch_definitions(session, version_num, &rows).await?;
         let mut indexes: HashMap<u32, IndexFacts> = rows
             .iter()
-            .map(|row| self.index_facts(row))
+            .map(|row| self.index_facts(row, &mut fresh))
             .map(|index| (index.oid, index))
             .collect();
         self.incomplete = indexes
@@ -119,7 +120,7 @@ impl CatalogCache {
             .any(|index| index.definition.is_none() || index.may_be_in_progress);
         fetch_missing_sizes(session, version_num, counters, &mut tables, &mut indexes).await?;
         let count = tables.len() + indexes.len();
-        self.catalog = Arc::new(Catalog { tables, indexes });
+        self.catalog = Arc::new(Catalog::new(tables, indexes));
         self.read_at = Some(Instant::now());
         Ok(count)
     }
@@ -129,21 +130,24 @@ impl CatalogCache {
         session: &Observe,
         version_num: i32,
         rows: &[Row],
-    ) -> Result<(), PostgresError> {
+    ) -> Result<HashMap<u32, String>, PostgresError> {
         let versions: HashMap<u32, String> = rows
             .iter()
             .filter_map(|row| Some((column(row, "oid")?, column(row, "row_version")?)))
             .collect();
-        self.definitions
-            .retain(|oid, (version, _)| versions.get(oid) == Some(version));
+        let known = &self.catalog.indexes;
+        let is_defined = |oid: &u32| known.get(oid).is_some_and(|facts| facts.definition.is_some());
+        self.row_versions
+            .retain(|oid, version| versions.get(oid) == Some(version) && is_defined(oid));
         let missing: Vec<u32> = versions
             .keys()
-            .filter(|oid| !self.definitions.contains_key(oid))
+            .filter(|oid| !self.row_versions.contains_key(oid))
             .copied()
             .take(limits::INDEX_DEFINITIONS_PER_LOOK)
             .collect();
+        let mut fresh = HashMap::new();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(fresh);
         }
         let read = session
             .rows(
@@ -154,7 +158,7 @@ impl CatalogCache {
         let read = match read {
             Ok(rows) => rows,
             // one table that is locked, or dropped just now, must not lose the look
-            Err(error) if !error.is_fatal() => return Ok(()),
+            Err(error) if !error.is_fatal() => return Ok(fresh),
             Err(error) => return Err(error),
         };
         for row in &read {
@@ -164,19 +168,25 @@ impl CatalogCache {
                 continue;
             };
             if let Some(version) = versions.get(&oid) {
-                self.definitions.insert(oid, (version.clone(), definition));
+                self.row_versions.insert(oid, version.clone());
+                fresh.insert(oid, definition);
             }
         }
-        Ok(())
+        Ok(fresh)
     }
 
-    fn index_facts(&self, row: &Row) -> IndexFacts {
+    fn index_facts(&self, row: &Row, fresh: &mut HashMap<u32, String>) -> IndexFacts {
         let flag = |name: &str| column::<bool>(row, name).unwrap_or(false);
         let oid = column(row, "oid").unwrap_or(0);
-        let definition = self
-            .definitions
-            .get(&oid)
-            .map(|(_, definition)| definition.clone());
+        let known = || {
+            let known = self
+                .catalog
+                .indexes
+                .get(&oid)
+                .filter(|_| self.row_versions.contains_key(&oid));
+            known.and_then(|facts| facts.definition.clone())
+        };
+        let definition = fresh.remove(&oid).or_else(known);
         let mut shape: String = column(row, "shape").unwrap_or_default();
         let has_expressions = flag("has_expressions");
         if has_expressions || flag("has_predicate") {

@@ -1,6 +1,6 @@
 //! pg_stat_statements: counters every time, texts only of statements that were not seen before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +17,8 @@ use crate::sql;
 #[derive(Default)]
 pub struct TextCache {
     texts: HashMap<i64, Arc<StatementText>>,
+    /// Those of which only the beginning is kept.
+    cut: HashSet<i64>,
     /// Set when reading texts failed, so that it is tried again only after a while.
     failed_at: Option<Instant>,
 }
@@ -196,11 +198,15 @@ async fn texts(
     if cache.failed_at.is_some_and(|at| at.elapsed() < RETRY_TEXTS_AFTER) {
         return Ok(0);
     }
+    let costliest = costliest(statements);
+    let is_wanted = |queryid: &i64| {
+        !cache.texts.contains_key(queryid) || cache.cut.contains(queryid) && costliest.contains(queryid)
+    };
     let mut missing: Vec<i64> = statements
         .entries
         .iter()
         .map(|entry| entry.key.queryid)
-        .filter(|queryid| !cache.texts.contains_key(queryid))
+        .filter(is_wanted)
         .collect();
     missing.sort_unstable();
     missing.dedup();
@@ -208,6 +214,7 @@ async fn texts(
         let used: std::collections::HashSet<i64> =
             statements.entries.iter().map(|entry| entry.key.queryid).collect();
         cache.texts.retain(|queryid, _| used.contains(queryid));
+        cache.cut.retain(|queryid| used.contains(queryid));
     }
     let limit = limits::STATEMENT_TEXT_CHARACTERS_PER_ANSWER as i64;
     let mut count = 0;
@@ -226,17 +233,38 @@ async fn texts(
         }
         let identified = identify(rows).await;
         count += identified.len();
-        cache.texts.extend(identified);
-        missing.retain(|queryid| !cache.texts.contains_key(queryid));
+        let read: HashSet<i64> = identified.iter().map(|(queryid, _)| *queryid).collect();
+        missing.retain(|queryid| !read.contains(queryid));
+        for (queryid, mut text) in identified {
+            let is_long = text.text.len() > limits::STATEMENT_BEGINNING_BYTES;
+            match is_long && !costliest.contains(&queryid) {
+                true => {
+                    text.text = sql::cut(&text.text, limits::STATEMENT_BEGINNING_BYTES).to_owned() + "…";
+                    cache.cut.insert(queryid);
+                }
+                false => _ = cache.cut.remove(&queryid),
+            }
+            cache.texts.insert(queryid, Arc::new(text));
+        }
     }
     Ok(count)
 }
 
+/// The statements that took most time: only of these the whole text is kept, since only these are told of.
+fn costliest(statements: &Statements) -> HashSet<i64> {
+    let mut entries: Vec<&StatementCounters> = statements.entries.iter().collect();
+    let count = limits::WHOLE_STATEMENTS.min(entries.len());
+    if count < entries.len() {
+        entries.select_nth_unstable_by(count, |a, b| b.execution_ms.total_cmp(&a.execution_ms));
+    }
+    entries[..count].iter().map(|entry| entry.key.queryid).collect()
+}
+
 /// Parsing thousands of texts takes a moment: not on a thread that serves pages.
-async fn identify(rows: Vec<tokio_postgres::Row>) -> Vec<(i64, Arc<StatementText>)> {
+async fn identify(rows: Vec<tokio_postgres::Row>) -> Vec<(i64, StatementText)> {
     let text = |row: tokio_postgres::Row| {
         let text: String = column(&row, "text")?;
-        Some((column(&row, "queryid")?, Arc::new(sql::identify(&text))))
+        Some((column(&row, "queryid")?, sql::identify(&text)))
     };
     tokio::task::spawn_blocking(move || rows.into_iter().filter_map(text).collect())
         .await

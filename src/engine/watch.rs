@@ -163,7 +163,7 @@ impl Watch {
         match recorded.await {
             Ok((Ok(events), _, _)) => Ok(events),
             Ok((Err(error), usage, gone)) => {
-                self.observer.usages.give_back(usage, gone);
+                self.observer.usages.give_back(&usage, gone);
                 Err(format!("the store failed: {error}"))
             }
             Err(error) => Err(format!("recording failed: {error}")),

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::limits;
-use crate::model::finding::{Claim, ConfidenceLevel, by_impact};
-use crate::model::id::Fingerprint;
+use crate::model::finding::{ConfidenceLevel, by_impact};
 use crate::model::judgement::{Judgement, RuleOutcome, Verdict};
 use crate::model::observation::{DatabaseObservation, Observation, Unknown};
 use crate::model::unit::Period;
@@ -76,11 +75,8 @@ fn judge_place(
     );
     let name = database.map(|database| database.name.clone());
     let verdict = match found {
-        Ok(found) => {
-            let fingerprint = |subject: &Vec<String>| {
-                Fingerprint::of(rule.id, &observation.server.name, name.as_deref(), subject)
-            };
-            let mut undecided: Vec<Fingerprint> = found.undecided.iter().map(fingerprint).collect();
+        Ok(mut found) => {
+            let mut undecided = std::mem::take(&mut found.undecided);
             let absence_counts = found.absence_is_no_proof.is_none();
             let untold = found.untold.clone().or(found.absence_is_no_proof.clone());
             keep(rule, settings, observation, found, &mut undecided, judgement);
@@ -101,14 +97,14 @@ fn keep(
     settings: &RuleSettings,
     observation: &Observation,
     found: Found,
-    undecided: &mut Vec<Fingerprint>,
+    undecided: &mut Vec<Vec<String>>,
     judgement: &mut Judgement,
 ) {
     let mut claims = found.claims;
     claims.sort_by(by_impact);
     let dropped = claims.split_off(claims.len().min(limits::FINDINGS_PER_RULE));
     judgement.dropped_claims += dropped.len();
-    undecided.extend(dropped.iter().map(Claim::fingerprint));
+    undecided.extend(dropped.into_iter().map(|claim| claim.subject));
     for mut claim in claims {
         if observation.single_look && rule.hold > Period::seconds(0) {
             claim

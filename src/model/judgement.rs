@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Claim;
-use super::id::Fingerprint;
 use super::unit::Period;
 
 /// Everything that the rules said of one observation.
@@ -41,8 +40,9 @@ pub struct RuleOutcome {
 pub enum Verdict {
     /// The rule was judged; of the problems named here it could not tell, so they keep their state.
     Evaluated {
-        /// Problems about which nothing can be said now.
-        undecided: Vec<Fingerprint>,
+        /// Subjects of problems about which nothing can be said now. There can be many, and none of them may be a finding.
+        #[serde(skip)]
+        undecided: Vec<Vec<String>>,
         /// Whether it counts that a problem was not seen: not while a window is still filling.
         absence_counts: bool,
         /// Why it could not tell, where it could not.

@@ -245,6 +245,32 @@ pub struct Catalog {
     pub tables: HashMap<u32, TableFacts>,
     /// Indexes by OID.
     pub indexes: HashMap<u32, IndexFacts>,
+    /// Indexes of one table that are the same in everything but their name, in groups of two and more.
+    pub alike: Vec<Vec<u32>>,
+}
+
+impl Catalog {
+    /// Takes what was read, and works out what is alike: once, since it changes only with the names.
+    pub fn new(tables: HashMap<u32, TableFacts>, indexes: HashMap<u32, IndexFacts>) -> Self {
+        let mut groups: HashMap<(u32, &str), Vec<u32>> = HashMap::new();
+        for facts in indexes
+            .values()
+            .filter(|facts| facts.is_comparable() && !facts.shape.is_empty())
+        {
+            groups
+                .entry((facts.table_oid, &facts.shape))
+                .or_default()
+                .push(facts.oid);
+        }
+        let mut alike: Vec<Vec<u32>> = groups.into_values().filter(|group| group.len() > 1).collect();
+        alike.iter_mut().for_each(|group| group.sort_unstable());
+        alike.sort_unstable();
+        Self {
+            tables,
+            indexes,
+            alike,
+        }
+    }
 }
 
 /// VACUUM and index builds that were running.

@@ -30,14 +30,36 @@ pub struct Usage {
     pub last_moved_at: Option<DateTime<Utc>>,
 }
 
+/// One index of one database.
+struct Entry {
+    schema: Box<str>,
+    name: Box<str>,
+    usage: Usage,
+    /// The last use as it was written down.
+    written: Option<DateTime<Utc>>,
+    /// Whether this must be written down.
+    is_news: bool,
+}
+
+impl Entry {
+    fn is_named(&self, facts: &IndexFacts) -> bool {
+        *self.schema == *facts.schema && *self.name == *facts.name
+    }
+
+    fn key(&self, database: &str) -> IndexName {
+        IndexName {
+            database: database.to_owned(),
+            schema: self.schema.as_ref().to_owned(),
+            name: self.name.as_ref().to_owned(),
+        }
+    }
+}
+
 /// What is remembered of all indexes of a server.
 #[derive(Default)]
 pub struct Usages {
-    known: HashMap<IndexName, Usage>,
-    /// Names whose memory changed enough to be written down.
-    changed: HashMap<IndexName, Usage>,
-    /// The last use of each as it was written down.
-    written: HashMap<IndexName, Option<DateTime<Utc>>>,
+    /// By database and OID.
+    known: HashMap<String, HashMap<u32, Entry>>,
     /// Names that are gone since this was last asked.
     gone: Vec<IndexName>,
     /// The names of each database as they were last compared with what is known.
@@ -60,12 +82,19 @@ impl Usages {
         known: impl IntoIterator<Item = (IndexName, Usage)>,
         last_look_at: Option<DateTime<Utc>>,
     ) {
-        self.known.extend(known);
-        self.written = self
-            .known
-            .iter()
-            .map(|(name, usage)| (name.clone(), usage.last_moved_at))
-            .collect();
+        for (name, usage) in known {
+            let entry = Entry {
+                schema: name.schema.into(),
+                name: name.name.into(),
+                usage,
+                written: usage.last_moved_at,
+                is_news: false,
+            };
+            self.known
+                .entry(name.database)
+                .or_default()
+                .insert(usage.oid, entry);
+        }
         self.last_look_at = last_look_at;
     }
 
@@ -81,76 +110,84 @@ impl Usages {
 
     /// What must be written down since this was last asked.
     pub fn take_changed(&mut self) -> Vec<(IndexName, Usage)> {
-        std::mem::take(&mut self.changed).into_iter().collect()
-    }
-
-    /// Gives back what could not be written down, so that it is not lost; what changed meanwhile is newer.
-    pub fn give_back(&mut self, changed: Vec<(IndexName, Usage)>, gone: Vec<IndexName>) {
-        for (name, usage) in changed {
-            self.changed.entry(name).or_insert(usage);
-        }
-        self.gone.extend(gone);
+        self.take(|entry| entry.is_news)
     }
 
     /// Everything of which the newest state is not written down, for when the advisor ends.
     pub fn take_unwritten(&mut self) -> Vec<(IndexName, Usage)> {
-        let mut unwritten = self.take_changed();
-        let moved = |(name, usage): &(&IndexName, &Usage)| {
-            self.written.get(*name).copied().flatten() != usage.last_moved_at
-        };
-        unwritten.extend(
-            self.known
-                .iter()
-                .filter(moved)
-                .map(|(name, usage)| (name.clone(), *usage)),
-        );
-        unwritten
+        self.take(|entry| entry.is_news || entry.written != entry.usage.last_moved_at)
+    }
+
+    fn take(&mut self, wanted: impl Fn(&Entry) -> bool) -> Vec<(IndexName, Usage)> {
+        let mut taken = Vec::new();
+        for (database, entries) in &mut self.known {
+            for entry in entries.values_mut().filter(|entry| wanted(entry)) {
+                entry.is_news = false;
+                entry.written = entry.usage.last_moved_at;
+                taken.push((entry.key(database), entry.usage));
+            }
+        }
+        taken
+    }
+
+    /// Gives back what could not be written down, so that it is not lost; what changed meanwhile is newer.
+    pub fn give_back(&mut self, changed: &[(IndexName, Usage)], gone: Vec<IndexName>) {
+        for (name, usage) in changed {
+            let entries = self.known.get_mut(&name.database);
+            if let Some(entry) = entries.and_then(|entries| entries.get_mut(&usage.oid)) {
+                entry.is_news = true;
+            }
+        }
+        self.gone.extend(gone);
     }
 
     /// Forgets the indexes of databases that are gone.
     pub(super) fn forget_databases_but(&mut self, there: &[&str]) {
-        if self
-            .databases
-            .iter()
-            .map(String::as_str)
-            .eq(there.iter().copied())
-        {
+        let known = self.databases.iter().map(String::as_str);
+        if known.eq(there.iter().copied()) {
             return;
         }
         self.databases = there.iter().map(|name| (*name).to_owned()).collect();
         self.compared
             .retain(|database, _| there.contains(&database.as_str()));
-        self.forget(|name| !there.contains(&name.database.as_str()));
-    }
-
-    fn forget(&mut self, is_gone: impl Fn(&IndexName) -> bool) {
-        let gone: Vec<IndexName> = self.known.keys().filter(|name| is_gone(name)).cloned().collect();
-        for name in gone {
-            self.known.remove(&name);
-            self.changed.remove(&name);
-            self.written.remove(&name);
-            self.gone.push(name);
+        for (database, entries) in self
+            .known
+            .extract_if(|database, _| !there.contains(&database.as_str()))
+        {
+            self.gone
+                .extend(entries.values().map(|entry| entry.key(&database)));
         }
     }
 
     /// Forgets the indexes of a database that its catalog no longer has. Costs nothing while the catalog is the same.
     pub(super) fn forget_gone(&mut self, database: &str, catalog: &Arc<Catalog>) {
-        if self
-            .compared
-            .get(database)
-            .is_some_and(|compared| Arc::ptr_eq(compared, catalog))
-        {
+        let compared = self.compared.get(database);
+        if compared.is_some_and(|compared| Arc::ptr_eq(compared, catalog)) {
             return;
         }
         self.compared.insert(database.to_owned(), catalog.clone());
-        let there: HashSet<(&str, &str)> = catalog
+        let Some(entries) = self.known.get_mut(database) else {
+            return;
+        };
+        let gone: Vec<Entry> = entries
+            .extract_if(|oid, entry| {
+                !catalog
+                    .indexes
+                    .get(oid)
+                    .is_some_and(|facts| entry.is_named(facts))
+            })
+            .map(|(_, entry)| entry)
+            .collect();
+        // an index that was made anew under the name keeps the name's row
+        let names: HashSet<(&str, &str)> = catalog
             .indexes
             .values()
             .map(|facts| (facts.schema.as_str(), facts.name.as_str()))
             .collect();
-        self.forget(|name| {
-            name.database == database && !there.contains(&(name.schema.as_str(), name.name.as_str()))
-        });
+        let nameless = gone
+            .iter()
+            .filter(|entry| !names.contains(&(entry.schema.as_ref(), entry.name.as_ref())));
+        self.gone.extend(nameless.map(|entry| entry.key(database)));
     }
 
     /// What is no longer to be remembered since this was last asked.
@@ -167,16 +204,11 @@ impl Usages {
         counters_since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let key = IndexName {
-            database: database.to_owned(),
-            schema: facts.schema.clone(),
-            name: facts.name.clone(),
-        };
-        let before = self
+        let entry = self
             .known
-            .get(&key)
-            .copied()
-            .filter(|usage| usage.oid == counters.oid && usage.first_seen_at <= now);
+            .get(database)
+            .and_then(|entries| entries.get(&counters.oid));
+        let before = entry.filter(|entry| entry.is_named(facts) && entry.usage.first_seen_at <= now);
         let usage = match before {
             None => Usage {
                 oid: counters.oid,
@@ -184,24 +216,47 @@ impl Usages {
                 first_seen_at: now,
                 last_moved_at: None,
             },
-            Some(before) => self.follow(before, counters, counters_since, now),
+            Some(before) => self.follow(before.usage, counters, counters_since, now),
         };
-        let written = self.written.get(&key).copied().flatten();
         let is_news = before.is_none_or(|before| {
-            let quiet_again = usage.last_moved_at == before.last_moved_at && written != usage.last_moved_at;
+            let written = before.written;
+            let quiet_again =
+                usage.last_moved_at == before.usage.last_moved_at && written != usage.last_moved_at;
             let hours_later = |moved: DateTime<Utc>| written.is_none_or(|at| moved - at >= WRITE_EVERY);
             quiet_again || usage.last_moved_at.is_some_and(hours_later)
         });
-        if is_news {
-            self.written.insert(key.clone(), usage.last_moved_at);
-            self.changed.insert(key.clone(), usage);
-        }
-        self.known.insert(key, usage);
+        let is_known = before.is_some();
+        self.keep(database, facts, usage, is_known, is_news);
         // from 16 the server itself knows when: the index existed then and was not scanned since
         let idle = usage.last_moved_at.unwrap_or(usage.first_seen_at);
         Some(counters.last_scan_at.map_or(idle, |scanned| {
             scanned.min(now).max(usage.last_moved_at.unwrap_or(scanned))
         }))
+    }
+
+    fn keep(&mut self, database: &str, facts: &IndexFacts, usage: Usage, is_known: bool, is_news: bool) {
+        if !self.known.contains_key(database) {
+            self.known.insert(database.to_owned(), HashMap::new());
+        }
+        let Some(entries) = self.known.get_mut(database) else {
+            return;
+        };
+        match entries.get_mut(&usage.oid).filter(|_| is_known) {
+            Some(entry) => {
+                entry.usage = usage;
+                entry.is_news |= is_news;
+            }
+            None => {
+                let entry = Entry {
+                    schema: facts.schema.as_str().into(),
+                    name: facts.name.as_str().into(),
+                    usage,
+                    written: None,
+                    is_news,
+                };
+                entries.insert(usage.oid, entry);
+            }
+        }
     }
 
     /// The memory of an index after one more look.
@@ -338,7 +393,7 @@ mod tests {
         look(&mut usages, 0, 1, 0, -9);
         let (changed, gone) = (usages.take_changed(), usages.take_gone());
         assert_eq!(changed.len(), 1);
-        usages.give_back(changed.clone(), gone);
+        usages.give_back(&changed, gone);
         assert_eq!(usages.take_changed(), changed);
         look(&mut usages, 1, 1, 5, -9);
         usages.take_changed();

@@ -14,6 +14,7 @@ pub(super) struct Known {
     pub(super) fingerprint: Fingerprint,
     pub(super) rule: String,
     pub(super) database: Option<String>,
+    pub(super) subject: Vec<String>,
     pub(super) severity: Severity,
     /// None while the evidence has not lasted long enough to speak of a finding.
     pub(super) state: Option<State>,
@@ -173,17 +174,22 @@ fn of_gone<'a>(row: &Known, clear: TimeDelta, now: DateTime<Utc>) -> Option<Step
 /// The outcomes by rule, and all problems of which nothing can be said.
 struct Outcomes<'a> {
     by_rule: HashMap<&'a str, Vec<&'a RuleOutcome>>,
-    undecided: HashSet<&'a Fingerprint>,
+    /// By rule and database.
+    undecided: HashMap<(&'a str, Option<&'a str>), HashSet<&'a [String]>>,
 }
 
 impl<'a> Outcomes<'a> {
     fn of(outcomes: &'a [RuleOutcome]) -> Self {
         let mut by_rule: HashMap<&str, Vec<&RuleOutcome>> = HashMap::new();
-        let mut all_undecided = HashSet::new();
+        let mut all_undecided: HashMap<_, HashSet<&[String]>> = HashMap::new();
         for outcome in outcomes {
             by_rule.entry(&outcome.rule).or_default().push(outcome);
             if let Verdict::Evaluated { undecided, .. } = &outcome.verdict {
-                all_undecided.extend(undecided);
+                let place = (outcome.rule.as_str(), outcome.database.as_deref());
+                all_undecided
+                    .entry(place)
+                    .or_default()
+                    .extend(undecided.iter().map(Vec::as_slice));
             }
         }
         Self {
@@ -210,7 +216,13 @@ impl<'a> Outcomes<'a> {
 
     /// How long the evidence must be gone, if this judgement can tell that it is gone.
     fn clear_if_gone(&self, row: &Known) -> Option<TimeDelta> {
-        if self.undecided.contains(&row.fingerprint) {
+        let places = [row.database.as_deref(), None].map(|database| (row.rule.as_str(), database));
+        let is_undecided = |place| {
+            self.undecided
+                .get(&place)
+                .is_some_and(|subjects| subjects.contains(row.subject.as_slice()))
+        };
+        if places.into_iter().any(is_undecided) {
             return None;
         }
         let outcomes: Vec<_> = self.speaking_for(&row.rule, row.database.as_deref()).collect();
@@ -245,6 +257,7 @@ mod tests {
             fingerprint: claim.fingerprint(),
             rule: claim.rule.clone(),
             database: claim.database.clone(),
+            subject: claim.subject.clone(),
             severity: claim.severity,
             state,
             evidence_since: since.map(at),
@@ -364,7 +377,7 @@ mod tests {
         let claim = claim("a.rule", Some("db"), "t");
         let mut undecided = evaluated("a.rule", Some("db"));
         undecided.verdict = Verdict::Evaluated {
-            undecided: vec![claim.fingerprint()],
+            undecided: vec![claim.subject.clone()],
             absence_counts: true,
             untold: None,
         };

@@ -9,7 +9,7 @@ use super::Store;
 use super::error::StoreError;
 use super::events::append_event;
 use super::reconcile::{Known, Step, reconcile};
-use super::row::{FINDING_COLUMNS, finding, fingerprint, micros, stored, time, to_json, word};
+use super::row::{FINDING_COLUMNS, finding, fingerprint, from_json, micros, stored, time, to_json, word};
 use crate::model::finding::{Claim, Event, EventKind, Finding, State, order_key};
 use crate::model::id::Fingerprint;
 use crate::model::judgement::{Judgement, RuleOutcome};
@@ -41,7 +41,8 @@ impl Store {
 /// What is stored of the problems of a server.
 fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT fingerprint, rule, database, severity, state, evidence_since, evidence_gone_since, last_seen_at
+        "SELECT fingerprint, rule, database, severity, state, evidence_since, evidence_gone_since, last_seen_at,
+             subject
          FROM finding WHERE server = ?1",
     )?;
     let mut rows = statement.query([server])?;
@@ -57,6 +58,7 @@ fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
             evidence_since: row.get::<_, Option<i64>>(5)?.map(time),
             evidence_gone_since: row.get::<_, Option<i64>>(6)?.map(time),
             last_seen_at: time(row.get(7)?),
+            subject: from_json("subject", &row.get::<_, String>(8)?)?,
         });
     }
     Ok(known)

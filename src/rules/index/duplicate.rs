@@ -1,7 +1,5 @@
 //! index.duplicate
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -42,28 +40,21 @@ impl Rule for Duplicate {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
         let database = place.database()?;
-        let mut groups: BTreeMap<(u32, &str), Vec<&IndexFacts>> = BTreeMap::new();
-        let mut found = Found::default();
-        for facts in database
-            .catalog
-            .indexes
+        let indexes = &database.catalog.indexes;
+        let unread = indexes
             .values()
-            .filter(|facts| facts.is_comparable())
-        {
-            match facts.shape.is_empty() {
-                true => found
-                    .undecided
-                    .push(vec![facts.schema.clone(), facts.name.clone()]),
-                false => groups
-                    .entry((facts.table_oid, &facts.shape))
-                    .or_default()
-                    .push(facts),
-            }
-        }
+            .filter(|facts| facts.is_comparable() && facts.shape.is_empty());
+        let mut found = Found {
+            undecided: unread
+                .map(|facts| vec![facts.schema.clone(), facts.name.clone()])
+                .collect(),
+            ..Found::default()
+        };
         if !found.undecided.is_empty() {
             found.untold = Some("the definitions of some indexes could not be read".to_owned());
         }
-        for mut group in groups.into_values().filter(|group| group.len() > 1) {
+        for group in &database.catalog.alike {
+            let mut group: Vec<&IndexFacts> = group.iter().filter_map(|oid| indexes.get(oid)).collect();
             let Some(table) = database.table_of(group[0]) else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! index.unused
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, Utc};
 use schemars::JsonSchema;
@@ -92,7 +92,10 @@ impl Rule for Unused {
             let by_size = b.size_bytes.total_cmp(&a.size_bytes);
             by_size.then_with(|| (&b.schema, &b.name).cmp(&(&a.schema, &a.name)))
         });
-        let mut support = Support::of(database);
+        let mut support = match unused.is_empty() {
+            true => Support::default(),
+            false => Support::of(database),
+        };
         for (facts, table, index, idle) in &unused {
             if support.spares(facts) {
                 found.claims.push(self.claim(place, facts, table, index, idle));
@@ -118,6 +121,7 @@ fn subject(facts: &IndexFacts) -> Vec<String> {
 }
 
 /// How many indexes each foreign key of a database has, by the OID of its constraint.
+#[derive(Default)]
 struct Support {
     whole: HashMap<u32, usize>,
     in_part: HashMap<u32, usize>,
@@ -162,13 +166,8 @@ impl Support {
 fn droppable<'a>(
     database: &'a DatabaseObservation,
 ) -> Vec<(&'a IndexObservation, &'a IndexFacts, &'a TableFacts)> {
-    let mut alike: HashMap<(u32, &str), usize> = HashMap::new();
-    for facts in database.catalog.indexes.values() {
-        if facts.is_comparable() && !facts.shape.is_empty() {
-            *alike.entry((facts.table_oid, &facts.shape)).or_default() += 1;
-        }
-    }
-    let is_single = |facts: &IndexFacts| alike.get(&(facts.table_oid, facts.shape.as_str())) <= Some(&1);
+    let alike: HashSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
+    let is_single = |facts: &IndexFacts| !alike.contains(&facts.oid);
     let with_facts = |index: &'a IndexObservation| {
         let facts = database.catalog.indexes.get(&index.oid)?;
         let table = database.table_of(facts)?;
