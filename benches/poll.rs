@@ -50,10 +50,10 @@ fn resident_megabytes(pid: u32) -> f64 {
         / 1000.0
 }
 
-/// Tables with three indexes each, of which two are the same in every fifth.
+/// Tables with three indexes each, of which two are the same in every twentieth.
 async fn create_tables(session: &Client, from: usize, to: usize) {
     for number in from..to {
-        let third = if number % 5 == 0 { "b" } else { "a, b" };
+        let third = if number % 20 == 0 { "b" } else { "a, b" };
         let sql = format!(
             "CREATE TABLE t{number} (id int PRIMARY KEY, a int, b int); \
              CREATE INDEX t{number}_b ON t{number} (b); CREATE INDEX t{number}_c ON t{number} ({third})"
