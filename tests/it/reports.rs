@@ -59,7 +59,7 @@ async fn two_looks_judge_what_happened_between_them() {
         "statement ",
         "SELECT pg_sleep($1) AS \"a\\u{202e}\"",
         "see it yourself",
-        "FROM pg_stat_statements WHERE queryid = ",
+        "FROM public.pg_stat_statements WHERE queryid = ",
         "checked: called by clients",
     ] {
         assert!(report.contains(part), "{part:?} is not in\n{report}");
