@@ -6,6 +6,7 @@ FROM (
         -- in the order in which they come: sorting texts would cost more than all the rest
         pg_catalog.sum(pg_catalog.length(pg_catalog.left(s.query, 100001))) OVER (ROWS UNBOUNDED PRECEDING) AS characters
     FROM {schema}.pg_stat_statements(true) AS s
-    WHERE s.queryid = ANY ($1)
+    -- a text that the server has lost is NULL
+    WHERE s.queryid = ANY ($1) AND s.query IS NOT NULL
 ) AS t
 WHERE t.characters <= $2 OR pg_catalog.length(t.text) = t.characters

@@ -228,9 +228,13 @@ async fn texts(
             .rows_in_schema(queries::STATEMENT_TEXTS.on(version_num), schema, &parameters)
             .await?;
         cache.failed_at = None;
-        if rows.is_empty() {
-            break; // what is left was evicted just now
-        }
+        // an answer with room for one more text was not cut: what is left was evicted just now, or lost by the server
+        let read: usize = rows
+            .iter()
+            .filter_map(|row| row.try_get::<_, &str>("text").ok())
+            .map(str::len)
+            .sum();
+        let is_whole = read + limits::STATEMENT_PARSE_BYTES < limits::STATEMENT_TEXT_CHARACTERS_PER_ANSWER;
         let identified = identify(rows).await;
         count += identified.len();
         let read: HashSet<i64> = identified.iter().map(|(queryid, _)| *queryid).collect();
@@ -245,6 +249,9 @@ async fn texts(
                 false => _ = cache.cut.remove(&queryid),
             }
             cache.texts.insert(queryid, Arc::new(text));
+        }
+        if is_whole {
+            break;
         }
     }
     Ok(count)

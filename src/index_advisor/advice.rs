@@ -5,6 +5,8 @@ use fixedbitset::FixedBitSet;
 
 use super::candidate::{Candidate, Kinds, of_use};
 use super::clauses::of_plan;
+use super::gate::{Gate, Passage};
+use super::search_path::SearchPath;
 use super::selection::{Answer, Planner, Problem, Selection};
 use super::what_if::{Planned, WhatIf};
 use crate::limits;
@@ -71,7 +73,8 @@ pub struct Advice {
 /// If the session is lost. A statement that cannot be planned is told, and the others go on.
 pub async fn advise(
     plan: &Plan,
-    search_path: &str,
+    gate: &mut Gate,
+    search_path: &SearchPath,
     workload: Vec<WorkloadStatement>,
     wanted: Wanted,
     stop: &(dyn Fn() -> bool + Sync),
@@ -80,7 +83,11 @@ pub async fn advise(
     let mut statements = Vec::new();
     let mut ready = Ready::default();
     for statement in workload {
-        statements.push(ready.take(plan, search_path, statement, wanted.kinds).await?);
+        statements.push(
+            ready
+                .take(plan, gate, search_path, statement, wanted.kinds)
+                .await?,
+        );
     }
     let mut what_if = WhatIf::new(plan, &ready.planned, &ready.candidates);
     let sizes = what_if.sizes().await?;
@@ -109,7 +116,8 @@ impl Ready {
     async fn take(
         &mut self,
         plan: &Plan,
-        search_path: &str,
+        gate: &mut Gate,
+        search_path: &SearchPath,
         statement: WorkloadStatement,
         kinds: Kinds,
     ) -> Result<StatementAdvice, PostgresError> {
@@ -131,10 +139,14 @@ impl Ready {
                 return Ok(advice);
             }
         };
+        if let Passage::NotPlanned(reason) = gate.examine(plan, &text, search_path, None).await? {
+            advice.reason = Some(reason.to_string());
+            return Ok(advice);
+        }
         let planned = Planned {
             has_parameters: sql::has_parameters(text.as_str()),
             text,
-            search_path: search_path.to_owned(),
+            search_path: search_path.to_string(),
         };
         let explained = plan
             .explain(

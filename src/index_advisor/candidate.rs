@@ -109,6 +109,7 @@ pub struct Kinds {
     pub include: bool,
     pub partial: bool,
     pub expression: bool,
+    /// Never beside b-trees: a BRIN index on the same column was seen to keep the planner from a far better b-tree.
     pub brin: bool,
 }
 
@@ -119,7 +120,7 @@ impl Default for Kinds {
             include: true,
             partial: true,
             expression: true,
-            brin: true,
+            brin: false,
         }
     }
 }

@@ -3,10 +3,12 @@
 //! run; other text from a server has no way into a statement but as a parameter.
 
 pub mod conninfo;
+mod error;
 mod plan;
 pub mod queries;
 mod session;
 mod tls;
 
+pub use error::PostgresError;
 pub use plan::{Detail, Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
-pub use session::{Identifier, Observe, OurSql, PostgresError, Server};
+pub use session::{Identifier, Observe, OurSql, Server};

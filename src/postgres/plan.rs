@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 
 use super::conninfo::ConnInfo;
+use super::error::PostgresError;
 use super::queries;
-use super::session::{Identifier, Observe, PostgresError, Server, connect};
+use super::session::{Identifier, Observe, Server, connect};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::sql::{self, ParseError};

@@ -1,5 +1,6 @@
 //! Tests on real servers. Everything is one binary, so that it links once.
 
+mod advice;
 mod command_line;
 mod connecting;
 mod daemon;

@@ -1,0 +1,97 @@
+//! What can go wrong with a server, and what to do about it.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+/// What went wrong with a server, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// No session could be had.
+    #[error("cannot connect to {target}: {advice}")]
+    Connect {
+        /// host:port/database, never a secret.
+        target: String,
+        /// What to do.
+        advice: String,
+        /// What the server or the network said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A statement of ours failed.
+    #[error("{query} failed in {target}{}", code.as_ref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
+    Query {
+        /// host:port/database.
+        target: String,
+        /// The name of the file in `queries/`.
+        query: &'static str,
+        /// SQLSTATE.
+        code: Option<String>,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The server did not answer in time.
+    #[error("{query} in {target} did not answer within {} s; the connection was dropped", seconds.as_secs())]
+    Frozen {
+        /// host:port/database.
+        target: String,
+        /// The name of the file in `queries/`.
+        query: &'static str,
+        /// How long we waited.
+        seconds: Duration,
+    },
+    /// The server lacks something, or answered with what we cannot read.
+    #[error("{what} cannot be used in {target}")]
+    Unusable {
+        /// host:port/database.
+        target: String,
+        /// What.
+        what: &'static str,
+    },
+    /// There is more than the advisor reads.
+    #[error("{target} holds more than the {limit} relations that are read of one database")]
+    TooMany {
+        /// host:port/database.
+        target: String,
+        /// The bound.
+        limit: usize,
+    },
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+impl PostgresError {
+    /// The SQLSTATE, if the server gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Query { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+    /// Whether a right is missing.
+    pub fn is_privilege(&self) -> bool {
+        self.code() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
+    }
+    /// Whether the session is lost, so that nothing more can be asked of it.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Query { source, .. } => source.is_closed() || source.as_db_error().is_none(),
+            Self::Unusable { .. } | Self::TooMany { .. } => false,
+            _ => true,
+        }
+    }
+    /// The whole chain in one line, with control characters made visible.
+    pub fn one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            line = format!("{line}: {error}");
+            source = error.source();
+        }
+        line.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
+    }
+}

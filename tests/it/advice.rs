@@ -1,0 +1,72 @@
+//! Index advice on a real server: what the planner proves is advised, and what the gate refuses is not planned.
+
+use pgadvisor::index_advisor::advice::{Wanted, WorkloadStatement, advise};
+use pgadvisor::index_advisor::candidate::Kinds;
+use pgadvisor::index_advisor::gate::Gate;
+use pgadvisor::index_advisor::search_path::SearchPath;
+use pgadvisor::postgres::Server;
+use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
+
+use crate::harness::{Cluster, present};
+
+const SHOP: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE orders (id int PRIMARY KEY, customer int, status text, note text);
+INSERT INTO orders SELECT g, g % 5000, CASE WHEN g % 100 = 0 THEN 'open' ELSE 'done' END, repeat('x', 50)
+    FROM generate_series(1, 50000) g;
+ANALYZE orders;
+CREATE ROLE stranger; CREATE SCHEMA theirs AUTHORIZATION stranger; SET ROLE stranger;
+CREATE FUNCTION theirs.trap(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE LOG 'the trap ran'; RETURN $1; END $$;
+RESET ROLE";
+
+fn statement(name: &str, text: &str) -> WorkloadStatement {
+    WorkloadStatement {
+        name: Some(name.into()),
+        weight: 1.0,
+        text: text.into(),
+    }
+}
+
+#[tokio::test]
+async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        let conninfo =
+            ConnInfo::parse(&cluster.dsn("postgres", "postgres"), &Environment::default()).unwrap();
+        let plan = Server::new(conninfo).unwrap().plan("postgres").await.unwrap();
+        let mut gate = Gate::open(&plan, &[]).await.unwrap();
+        let workload = vec![
+            statement("of_customer", "SELECT id, note FROM orders WHERE customer = $1"),
+            statement("trap", "SELECT * FROM orders WHERE id = theirs.trap(1)"),
+            statement("two", "SELECT 1; DROP TABLE orders"),
+        ];
+        let wanted = Wanted {
+            kinds: Kinds::default(),
+            budget_bytes: Some(20e6),
+            calls_per_statement: 20,
+        };
+        let path = SearchPath::parse("public", None).unwrap();
+        let advice = advise(&plan, &mut gate, &path, workload, wanted, &|| false, &|_| {}).await;
+        let advice = advice.unwrap();
+        let [of_customer, trap, two] = &advice.statements[..] else {
+            panic!("{advice:?}")
+        };
+        assert!(
+            of_customer.cost_after.unwrap() < of_customer.cost_before.unwrap() / 10.0,
+            "on {version}: {of_customer:?}"
+        );
+        assert_eq!(of_customer.uses.len(), 1);
+        let definition = advice.indexes[of_customer.uses[0]].candidate.hypothetical();
+        assert!(definition.contains("(customer"), "{definition}");
+        assert!(trap.reason.as_ref().unwrap().contains("theirs.trap"), "{trap:?}");
+        assert!(two.reason.is_some());
+        assert!(!cluster.log().contains("the trap ran\n"), "on {version}");
+        assert!(advice.indexes.iter().map(|index| index.size_bytes).sum::<f64>() <= 20e6);
+        assert_eq!(
+            cluster.number("postgres", "SELECT count(*) FROM orders").await,
+            50_000
+        );
+        cluster.sql("postgres", &definition).await;
+    }
+}
