@@ -35,7 +35,7 @@ SELECT /* pgadvisor */
                NOT IN ('fillfactor', 'deduplicate_items', 'buffering', 'fastupdate', 'gin_pending_list_limit')),
         (SELECT pg_catalog.string_agg(a.attnum || a.attoptions::text, ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
          WHERE a.attrelid = i.indexrelid AND a.attoptions IS NOT NULL)) AS shape,
-    c.xmin::text || '/' || i.xmin::text AS row_version
+    c.xmin::text::int8 AS class_version, i.xmin::text::int8 AS index_version
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_am AS m ON m.oid = c.relam

@@ -10,10 +10,8 @@ pub const STATEMENT_BEGINNING_BYTES: usize = 500;
 pub const WHOLE_STATEMENTS: usize = 1_000;
 /// Longer texts are known by their raw text alone: parsing them could take seconds.
 pub const STATEMENT_PARSE_BYTES: usize = 100_000;
-/// Characters of texts fetched in one answer.
-pub const STATEMENT_TEXT_CHARACTERS_PER_ANSWER: usize = 8_000_000;
-/// Answers with texts in one look; the others follow at the next.
-pub const STATEMENT_TEXT_ANSWERS_PER_LOOK: usize = 16;
+/// Characters of texts fetched in one look; the others follow at the next.
+pub const STATEMENT_TEXT_CHARACTERS_PER_LOOK: usize = 100_000_000;
 /// Entries of pg_stat_statements read in one look.
 pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
 /// Relations of one database read in one look.

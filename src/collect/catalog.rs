@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use super::column;
 use super::relations::Counters;
 use crate::limits;
+use crate::model::by_oid::ByOid;
 use crate::model::snapshot::{Catalog, IndexFacts, TableFacts, Work};
 use crate::postgres::{Observe, PostgresError, queries};
 
@@ -22,7 +23,7 @@ pub struct CatalogCache {
     catalog: Arc<Catalog>,
     read_at: Option<Instant>,
     /// The row versions for which the catalog holds definitions.
-    row_versions: HashMap<u32, String>,
+    row_versions: HashMap<u32, (u32, u32)>,
     definitions_since: Option<Instant>,
     /// Builds that ran at the last read: once one ends, what is known of its table's indexes is out of date.
     building: Vec<Work>,
@@ -55,15 +56,17 @@ impl CatalogCache {
             return true;
         }
         let unknown = || {
+            let (mut named_tables, mut named_indexes) =
+                (self.catalog.tables.finder(), self.catalog.indexes.finder());
             let tables = counters
                 .tables
                 .iter()
-                .any(|table| !self.catalog.tables.contains_key(&table.oid));
+                .any(|table| named_tables.find(table.oid).is_none());
             tables
                 || counters
                     .indexes
                     .iter()
-                    .any(|index| !self.catalog.indexes.contains_key(&index.oid))
+                    .any(|index| named_indexes.find(index.oid).is_none())
         };
         let gone = || self.catalog.indexes.len() > counters.indexes.len() + self.partitioned();
         age >= every / 5 && (self.incomplete || unknown() || gone())
@@ -90,18 +93,14 @@ impl CatalogCache {
     ) -> Result<usize, PostgresError> {
         self.building = counters.progress.building.clone();
         // TOAST tables and partitioned tables have names and no counters of their own
-        let limit = 3 * limits::RELATIONS_PER_DATABASE as i64;
-        let tables = session
-            .rows(queries::TABLE_CATALOG.on(version_num), &[(&limit, Type::INT8)])
-            .await?;
-        let mut tables: HashMap<u32, TableFacts> = tables
-            .iter()
-            .map(table_facts)
-            .map(|table| (table.oid, table))
-            .collect();
-        let rows = session
-            .rows(queries::INDEX_CATALOG.on(version_num), &[(&limit, Type::INT8)])
-            .await?;
+        let limit = 3 * limits::RELATIONS_PER_DATABASE;
+        let query = queries::TABLE_CATALOG.on(version_num);
+        let expected = (limit, self.catalog.tables.len());
+        let tables = session.bounded(query, None, expected, table_facts).await?;
+        let mut tables = ByOid::from(tables);
+        let query = queries::INDEX_CATALOG.on(version_num);
+        let expected = (limit, self.catalog.indexes.len());
+        let mut read = session.bounded(query, None, expected, ReadIndex::of).await?;
         if self
             .definitions_since
             .is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY)
@@ -109,12 +108,9 @@ impl CatalogCache {
             self.row_versions.clear();
             self.definitions_since = Some(Instant::now());
         }
-        let mut fresh = self.fetch_definitions(session, version_num, &rows).await?;
-        let mut indexes: HashMap<u32, IndexFacts> = rows
-            .iter()
-            .map(|row| self.index_facts(row, &mut fresh))
-            .map(|index| (index.oid, index))
-            .collect();
+        self.keep_definitions(&mut read);
+        self.fetch_definitions(session, version_num, &mut read).await?;
+        let mut indexes: ByOid<IndexFacts> = read.into_iter().map(ReadIndex::with_whole_shape).collect();
         self.incomplete = indexes
             .values()
             .any(|index| index.definition.is_none() || index.may_be_in_progress);
@@ -125,103 +121,124 @@ impl CatalogCache {
         Ok(count)
     }
 
+    /// Definitions of indexes whose rows in the catalog are the same are the same.
+    fn keep_definitions(&mut self, read: &mut [ReadIndex]) {
+        let mut known = self.catalog.indexes.finder();
+        let mut unchanged = HashMap::with_capacity(read.len());
+        read.sort_unstable_by_key(|index| index.facts.oid);
+        for index in read {
+            let oid = index.facts.oid;
+            if self.row_versions.get(&oid) == Some(&index.row_version)
+                && let Some(definition) = known.find(oid).and_then(|facts| facts.definition.clone())
+            {
+                index.facts.definition = Some(definition);
+                unchanged.insert(oid, index.row_version);
+            }
+        }
+        self.row_versions = unchanged;
+    }
+
     async fn fetch_definitions(
         &mut self,
         session: &Observe,
         version_num: i32,
-        rows: &[Row],
-    ) -> Result<HashMap<u32, String>, PostgresError> {
-        let versions: HashMap<u32, String> = rows
+        read: &mut [ReadIndex],
+    ) -> Result<(), PostgresError> {
+        let missing: Vec<u32> = read
             .iter()
-            .filter_map(|row| Some((column(row, "oid")?, column(row, "row_version")?)))
-            .collect();
-        let known = &self.catalog.indexes;
-        let is_defined = |oid: &u32| known.get(oid).is_some_and(|facts| facts.definition.is_some());
-        self.row_versions
-            .retain(|oid, version| versions.get(oid) == Some(version) && is_defined(oid));
-        let missing: Vec<u32> = versions
-            .keys()
-            .filter(|oid| !self.row_versions.contains_key(oid))
-            .copied()
+            .filter(|index| index.facts.definition.is_none())
+            .map(|index| index.facts.oid)
             .take(limits::INDEX_DEFINITIONS_PER_LOOK)
             .collect();
-        let mut fresh = HashMap::new();
         if missing.is_empty() {
-            return Ok(fresh);
+            return Ok(());
         }
-        let read = session
-            .rows(
-                queries::INDEX_DEFINITIONS.on(version_num),
-                &[(&missing, Type::OID_ARRAY)],
-            )
-            .await;
-        let read = match read {
-            Ok(rows) => rows,
-            // one table that is locked, or dropped just now, must not lose the look
-            Err(error) if !error.is_fatal() => return Ok(fresh),
-            Err(error) => return Err(error),
+        let mut fresh: HashMap<u32, String> = HashMap::with_capacity(missing.len());
+        let definition = |row: &Row| {
+            let (oid, definition): (Option<u32>, Option<String>) =
+                (column(row, "oid"), column(row, "definition"));
+            fresh.extend(oid.zip(definition));
         };
-        for row in &read {
-            let (Some(oid), Some(definition)) =
-                (column::<u32>(row, "oid"), column::<String>(row, "definition"))
-            else {
-                continue;
-            };
-            if let Some(version) = versions.get(&oid) {
-                self.row_versions.insert(oid, version.clone());
-                fresh.insert(oid, definition);
+        let query = queries::INDEX_DEFINITIONS.on(version_num);
+        let asked = session
+            .each_row(query, &[(&missing, Type::OID_ARRAY)], definition)
+            .await;
+        match asked {
+            // one table that is locked, or dropped just now, must not lose the look
+            Err(error) if !error.is_fatal() => return Ok(()),
+            asked => asked?,
+        }
+        for index in read {
+            let oid = index.facts.oid;
+            if let Some(definition) = fresh.remove(&oid) {
+                index.facts.definition = Some(definition);
+                self.row_versions.insert(oid, index.row_version);
             }
         }
-        Ok(fresh)
+        Ok(())
+    }
+}
+
+/// An index as its row tells, without its definition.
+struct ReadIndex {
+    facts: IndexFacts,
+    /// Another one means that the definition may be another one.
+    row_version: (u32, u32),
+    /// Expressions and predicates have no shape but their text.
+    shape_needs_text: bool,
+}
+
+impl ReadIndex {
+    fn of(row: &Row) -> Self {
+        let flag = |name: &str| column::<bool>(row, name).unwrap_or(false);
+        let has_expressions = flag("has_expressions");
+        let text = |name: &str| column::<String>(row, name).unwrap_or_default();
+        let version = |name: &str| column::<i64>(row, name).unwrap_or_default() as u32;
+        Self {
+            facts: IndexFacts {
+                oid: column(row, "oid").unwrap_or(0),
+                table_oid: column(row, "table_oid").unwrap_or(0),
+                schema: text("schema"),
+                name: text("name"),
+                size_bytes: column(row, "size_bytes").unwrap_or(0.0),
+                is_valid: flag("is_valid"),
+                is_ready: flag("is_ready"),
+                is_unique: flag("is_unique"),
+                is_immediate: flag("is_immediate"),
+                is_primary: flag("is_primary"),
+                is_exclusion: flag("is_exclusion"),
+                is_clustered: flag("is_clustered"),
+                is_replica_identity: flag("is_replica_identity"),
+                has_expressions,
+                constraint: column(row, "constraint_name"),
+                is_referenced: flag("is_referenced"),
+                foreign_keys: column(row, "foreign_keys").unwrap_or_default(),
+                foreign_keys_in_part: column(row, "foreign_keys_in_part").unwrap_or_default(),
+                may_be_in_progress: flag("may_be_in_progress"),
+                is_partition: flag("is_partition"),
+                is_partitioned: flag("is_partitioned"),
+                owned_by_extension: flag("owned_by_extension"),
+                shape: text("shape"),
+                definition: None,
+            },
+            row_version: (version("class_version"), version("index_version")),
+            shape_needs_text: has_expressions || flag("has_predicate"),
+        }
     }
 
-    fn index_facts(&self, row: &Row, fresh: &mut HashMap<u32, String>) -> IndexFacts {
-        let flag = |name: &str| column::<bool>(row, name).unwrap_or(false);
-        let oid = column(row, "oid").unwrap_or(0);
-        let known = || {
-            let known = self
-                .catalog
-                .indexes
-                .get(&oid)
-                .filter(|_| self.row_versions.contains_key(&oid));
-            known.and_then(|facts| facts.definition.clone())
-        };
-        let definition = fresh.remove(&oid).or_else(known);
-        let mut shape: String = column(row, "shape").unwrap_or_default();
-        let has_expressions = flag("has_expressions");
-        if has_expressions || flag("has_predicate") {
-            // expressions and predicates have no shape but their text
-            match definition.as_deref().and_then(|text| text.split_once(" USING ")) {
-                Some((_, text)) => shape.push_str(text),
-                None => shape.clear(),
+    fn with_whole_shape(self) -> IndexFacts {
+        let mut facts = self.facts;
+        if self.shape_needs_text {
+            let text = facts
+                .definition
+                .as_deref()
+                .and_then(|text| text.split_once(" USING "));
+            match text {
+                Some((_, text)) => facts.shape.push_str(text),
+                None => facts.shape.clear(),
             }
         }
-        IndexFacts {
-            oid,
-            table_oid: column(row, "table_oid").unwrap_or(0),
-            schema: column(row, "schema").unwrap_or_default(),
-            name: column(row, "name").unwrap_or_default(),
-            size_bytes: column(row, "size_bytes").unwrap_or(0.0),
-            is_valid: flag("is_valid"),
-            is_ready: flag("is_ready"),
-            is_unique: flag("is_unique"),
-            is_immediate: flag("is_immediate"),
-            is_primary: flag("is_primary"),
-            is_exclusion: flag("is_exclusion"),
-            is_clustered: flag("is_clustered"),
-            is_replica_identity: flag("is_replica_identity"),
-            has_expressions,
-            constraint: column(row, "constraint_name"),
-            is_referenced: flag("is_referenced"),
-            foreign_keys: column(row, "foreign_keys").unwrap_or_default(),
-            foreign_keys_in_part: column(row, "foreign_keys_in_part").unwrap_or_default(),
-            may_be_in_progress: flag("may_be_in_progress"),
-            is_partition: flag("is_partition"),
-            is_partitioned: flag("is_partitioned"),
-            owned_by_extension: flag("owned_by_extension"),
-            shape,
-            definition,
-        }
+        facts
     }
 }
 
@@ -230,8 +247,8 @@ async fn fetch_missing_sizes(
     session: &Observe,
     version_num: i32,
     counters: &Counters,
-    tables: &mut HashMap<u32, TableFacts>,
-    indexes: &mut HashMap<u32, IndexFacts>,
+    tables: &mut ByOid<TableFacts>,
+    indexes: &mut ByOid<IndexFacts>,
 ) -> Result<(), PostgresError> {
     let rows: HashMap<u32, i64> = counters
         .tables
@@ -271,9 +288,9 @@ async fn fetch_missing_sizes(
         else {
             continue;
         };
-        if let Some(table) = tables.get_mut(&oid) {
+        if let Some(table) = tables.get_mut(oid) {
             table.size_bytes = size_bytes;
-        } else if let Some(index) = indexes.get_mut(&oid) {
+        } else if let Some(index) = indexes.get_mut(oid) {
             index.size_bytes = size_bytes;
         }
     }

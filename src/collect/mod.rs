@@ -204,10 +204,10 @@ impl Collector {
     ) -> Result<(DatabaseSnapshot, f64), PostgresError> {
         let session: Observe = self.server.observe(name).await?;
         let started = Instant::now();
-        let counters = relations::look(&session, version_num).await?;
+        let cache = self.catalogs.entry(name.to_owned()).or_default();
+        let counters = relations::look(&session, version_num, &cache.catalog()).await?;
         let rows = counters.tables.len() + counters.indexes.len();
         notes.look("relations", Some(name), started, rows, None);
-        let cache = self.catalogs.entry(name.to_owned()).or_default();
         let started = Instant::now();
         if cache.is_due(self.catalog_every, &counters) {
             match cache.refresh(&session, version_num, &counters).await {

@@ -1,10 +1,13 @@
 //! pg_stat_statements: counters every time, texts only of statements that were not seen before.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tokio_postgres::types::Type;
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::{Notes, column};
 use crate::limits;
@@ -16,9 +19,11 @@ use crate::sql;
 /// Texts by queryid, as far as they were ever read and are still in use.
 #[derive(Default)]
 pub struct TextCache {
-    texts: HashMap<i64, Arc<StatementText>>,
+    texts: Arc<HashMap<i64, Arc<StatementText>>>,
     /// Those of which only the beginning is kept.
     cut: HashSet<i64>,
+    /// Those that the server does not have, since when: to ask for them makes it read its whole text file.
+    lost: HashMap<i64, Instant>,
     /// Set when reading texts failed, so that it is tried again only after a while.
     failed_at: Option<Instant>,
 }
@@ -41,7 +46,7 @@ pub async fn look(
         return Ok(None);
     };
     let schema = Identifier::new(name.as_str());
-    let read = counters(home, &schema, version_num, facts).await;
+    let read = counters(home, &schema, version_num, facts, cache.texts.len()).await;
     let mut statements = match read {
         Ok(statements) => statements,
         Err(error) if error.is_fatal() => return Err(error),
@@ -149,36 +154,35 @@ async fn counters(
     schema: &Identifier,
     version_num: i32,
     facts: &ServerFacts,
+    expected: usize,
 ) -> Result<Statements, PostgresError> {
-    let limit = limits::STATEMENTS_PER_SNAPSHOT as i64;
     let info = home
         .rows_in_schema(queries::STATEMENTS_INFO.on(facts.version_num), schema, &[])
         .await?;
-    let rows = home
-        .rows_in_schema(
-            queries::STATEMENTS.on(version_num),
-            schema,
-            &[(&limit, Type::INT8)],
+    let query = queries::STATEMENTS.on(version_num);
+    let entry = |row: &Row| StatementCounters {
+        key: StatementKey {
+            user_oid: row.get(0),
+            database_oid: row.get(1),
+            queryid: row.get(2),
+        },
+        calls: row.get(3),
+        execution_ms: row.get(4),
+        stddev_ms: row.get(5),
+        rows: row.get(6),
+        shared_blocks_hit: row.get(7),
+        shared_blocks_read: row.get(8),
+        temp_blocks_written: row.get(9),
+        since: row.get(10),
+    };
+    let entries = home
+        .bounded(
+            query,
+            Some(schema),
+            (limits::STATEMENTS_PER_SNAPSHOT, expected),
+            entry,
         )
         .await?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for row in &rows {
-        entries.push(StatementCounters {
-            key: StatementKey {
-                user_oid: row.get(0),
-                database_oid: row.get(1),
-                queryid: row.get(2),
-            },
-            calls: row.get(3),
-            execution_ms: row.get(4),
-            stddev_ms: row.get(5),
-            rows: row.get(6),
-            shared_blocks_hit: row.get(7),
-            shared_blocks_read: row.get(8),
-            temp_blocks_written: row.get(9),
-            since: row.get(10),
-        });
-    }
     Ok(Statements {
         reset_at: info.first().and_then(|row| column(row, "reset_at")),
         evictions: info.first().and_then(|row| column(row, "evictions")).unwrap_or(0),
@@ -198,63 +202,65 @@ async fn texts(
     if cache.failed_at.is_some_and(|at| at.elapsed() < RETRY_TEXTS_AFTER) {
         return Ok(0);
     }
-    let costliest = costliest(statements);
-    let is_wanted = |queryid: &i64| {
-        !cache.texts.contains_key(queryid) || cache.cut.contains(queryid) && costliest.contains(queryid)
-    };
-    let mut missing: Vec<i64> = statements
-        .entries
-        .iter()
-        .map(|entry| entry.key.queryid)
-        .filter(is_wanted)
-        .collect();
-    missing.sort_unstable();
-    missing.dedup();
-    if cache.texts.len() > 2 * statements.entries.len() + 1000 {
-        let used: std::collections::HashSet<i64> =
-            statements.entries.iter().map(|entry| entry.key.queryid).collect();
-        cache.texts.retain(|queryid, _| used.contains(queryid));
-        cache.cut.retain(|queryid| used.contains(queryid));
+    let costliest = Arc::new(costliest(statements));
+    let missing = cache.missing(statements, &costliest);
+    cache.forget_but(statements);
+    if missing.is_empty() {
+        return Ok(0);
     }
-    let limit = limits::STATEMENT_TEXT_CHARACTERS_PER_ANSWER as i64;
-    let mut count = 0;
-    for _ in 0..limits::STATEMENT_TEXT_ANSWERS_PER_LOOK {
-        if missing.is_empty() {
-            break;
-        }
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
-        let rows = home
-            .rows_in_schema(queries::STATEMENT_TEXTS.on(version_num), schema, &parameters)
-            .await?;
-        cache.failed_at = None;
-        // an answer with room for one more text was not cut: what is left was evicted just now, or lost by the server
-        let read: usize = rows
-            .iter()
-            .filter_map(|row| row.try_get::<_, &str>("text").ok())
-            .map(str::len)
-            .sum();
-        let is_whole = read + limits::STATEMENT_PARSE_BYTES < limits::STATEMENT_TEXT_CHARACTERS_PER_ANSWER;
-        let identified = identify(rows).await;
-        count += identified.len();
-        let read: HashSet<i64> = identified.iter().map(|(queryid, _)| *queryid).collect();
-        missing.retain(|queryid| !read.contains(queryid));
-        for (queryid, mut text) in identified {
-            let is_long = text.text.len() > limits::STATEMENT_BEGINNING_BYTES;
-            match is_long && !costliest.contains(&queryid) {
-                true => {
-                    text.text = sql::cut(&text.text, limits::STATEMENT_BEGINNING_BYTES).to_owned() + "…";
-                    cache.cut.insert(queryid);
-                }
-                false => _ = cache.cut.remove(&queryid),
-            }
-            cache.texts.insert(queryid, Arc::new(text));
-        }
-        if is_whole {
-            break;
-        }
+    let limit = limits::STATEMENT_TEXT_CHARACTERS_PER_LOOK as i64;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
+    let (sender, receiver) = mpsc::channel(TEXTS_UNDER_WAY);
+    let identifying = identify(receiver, costliest);
+    let query = queries::STATEMENT_TEXTS.on(version_num);
+    let sent = home.send_rows(query, schema, &parameters, sender).await;
+    let identified = identifying.await;
+    sent?;
+    cache.failed_at = None;
+    let read: usize = identified.iter().map(|text| text.characters).sum();
+    let count = identified.len();
+    let texts = Arc::make_mut(&mut cache.texts);
+    for text in identified {
+        match text.is_cut {
+            true => cache.cut.insert(text.queryid),
+            false => cache.cut.remove(&text.queryid),
+        };
+        texts.insert(text.queryid, Arc::new(text.text));
+    }
+    // an answer with room for one more text was not cut: what is left was evicted just now, or lost by the server
+    if read + limits::STATEMENT_PARSE_BYTES < limits::STATEMENT_TEXT_CHARACTERS_PER_LOOK {
+        let lost = missing.iter().filter(|queryid| !texts.contains_key(queryid));
+        cache.lost.extend(lost.map(|queryid| (*queryid, Instant::now())));
     }
     Ok(count)
+}
+
+impl TextCache {
+    /// Statements whose text is to be fetched.
+    fn missing(&mut self, statements: &Statements, costliest: &HashSet<i64>) -> Vec<i64> {
+        self.lost.retain(|_, since| since.elapsed() < RETRY_TEXTS_AFTER);
+        let is_missing = |queryid: &i64| match self.texts.contains_key(queryid) {
+            false => !self.lost.contains_key(queryid),
+            true => self.cut.contains(queryid) && costliest.contains(queryid),
+        };
+        let queryids = statements.entries.iter().map(|entry| entry.key.queryid);
+        let mut missing: Vec<i64> = queryids.filter(is_missing).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        missing
+    }
+
+    /// Forgets what is gone, once that is much.
+    fn forget_but(&mut self, statements: &Statements) {
+        if self.texts.len() <= 2 * statements.entries.len() + 1000 {
+            return;
+        }
+        let queryids = statements.entries.iter().map(|entry| entry.key.queryid);
+        let used: HashSet<i64> = queryids.collect();
+        Arc::make_mut(&mut self.texts).retain(|queryid, _| used.contains(queryid));
+        self.cut.retain(|queryid| used.contains(queryid));
+        self.lost.retain(|queryid, _| used.contains(queryid));
+    }
 }
 
 /// The statements that took most time: only of these the whole text is kept, since only these are told of.
@@ -267,13 +273,53 @@ fn costliest(statements: &Statements) -> HashSet<i64> {
     entries[..count].iter().map(|entry| entry.key.queryid).collect()
 }
 
-/// Parsing thousands of texts takes a moment: not on a thread that serves pages.
-async fn identify(rows: Vec<tokio_postgres::Row>) -> Vec<(i64, StatementText)> {
-    let text = |row: tokio_postgres::Row| {
-        let text: String = column(&row, "text")?;
-        Some((column(&row, "queryid")?, sql::identify(&text)))
+/// Texts that were received and not yet read by our parser: more would only take memory.
+const TEXTS_UNDER_WAY: usize = 64;
+/// Threads that read texts: one core is left for whoever else lives here.
+const TEXT_READERS: usize = 2;
+
+/// A text that was read by our parser.
+struct Identified {
+    queryid: i64,
+    text: StatementText,
+    /// Only its beginning is kept.
+    is_cut: bool,
+    /// As it came from the server, in bytes.
+    characters: usize,
+}
+
+impl Identified {
+    fn of(row: &Row, costliest: &HashSet<i64>) -> Option<Self> {
+        let (queryid, whole): (i64, String) = (column(row, "queryid")?, column(row, "text")?);
+        let mut text = sql::identify(&whole);
+        let is_cut = text.text.len() > limits::STATEMENT_BEGINNING_BYTES && !costliest.contains(&queryid);
+        if is_cut {
+            // in one piece: a string that grows takes twice its size
+            text.text = [sql::cut(&text.text, limits::STATEMENT_BEGINNING_BYTES), "…"].concat();
+        }
+        Some(Self {
+            queryid,
+            text,
+            is_cut,
+            characters: whole.len(),
+        })
+    }
+}
+
+/// Parsing thousands of texts takes a moment: while the others still come, and not on a thread that serves pages.
+fn identify(
+    texts: mpsc::Receiver<Row>,
+    costliest: Arc<HashSet<i64>>,
+) -> impl Future<Output = Vec<Identified>> {
+    let texts = Arc::new(Mutex::new(texts));
+    let reader = || {
+        let (texts, costliest) = (texts.clone(), costliest.clone());
+        let next = move || texts.lock().ok()?.blocking_recv();
+        tokio::task::spawn_blocking(move || -> Vec<Identified> {
+            let rows = std::iter::from_fn(next);
+            rows.filter_map(|row| Identified::of(&row, &costliest)).collect()
+        })
     };
-    tokio::task::spawn_blocking(move || rows.into_iter().filter_map(text).collect())
-        .await
-        .unwrap_or_default()
+    let readers: Vec<_> = std::iter::repeat_with(reader).take(TEXT_READERS).collect();
+    futures_util::future::join_all(readers).map(|read| read.into_iter().flatten().flatten().collect())
 }

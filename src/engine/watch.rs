@@ -19,7 +19,7 @@ use crate::model::unit::Period;
 use crate::observe::Observer;
 use crate::observe::usage::{IndexName, Usage};
 use crate::postgres::PostgresError;
-use crate::store::{IndexKey, IndexUsage, Store, StoreError};
+use crate::store::{IndexKey, IndexUsage, Store, StoreError, Turn};
 
 /// One server that is watched.
 pub struct Watch {
@@ -121,7 +121,7 @@ impl Watch {
             self.observer.usages.take_gone(),
         );
         let (store, name) = (self.store.clone(), self.name.clone());
-        let writing = move || save_usage(&store, &name, &unwritten, &gone);
+        let writing = move || store.save_index_usage(&name, &rows(&unwritten), &keys(&gone));
         match tokio::task::spawn_blocking(writing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -273,27 +273,24 @@ struct Record {
 
 impl Record {
     fn write(&self, store: &Store) -> Result<Vec<Event>, StoreError> {
-        let server = &self.status.name;
-        let now = Utc::now();
-        // what was seen of indexes goes first: a finding never rests on what a crash could lose
-        save_usage(store, server, &self.usage, &self.gone)?;
-        let events = store.record(server, now, &self.judgement)?;
-        store.record_gaps(server, &self.snapshot.gaps)?;
-        for look in &self.looks {
-            store.record_look(look)?;
-        }
-        store.record_load(server, &self.load)?;
-        store.record_server(&self.status)?;
-        Ok(events)
+        let turn = Turn {
+            status: &self.status,
+            judgement: &self.judgement,
+            looks: &self.looks,
+            gaps: &self.snapshot.gaps,
+            load: &self.load,
+            changed: &rows(&self.usage),
+            gone: &keys(&self.gone),
+        };
+        store.record_turn(Utc::now(), &turn)
     }
 }
 
-fn save_usage(
-    store: &Store,
-    server: &str,
-    changed: &[(IndexName, Usage)],
-    gone: &[IndexName],
-) -> Result<(), StoreError> {
+fn keys(gone: &[IndexName]) -> Vec<IndexKey> {
+    gone.iter().map(key).collect()
+}
+
+fn rows(changed: &[(IndexName, Usage)]) -> Vec<IndexUsage> {
     let now = Utc::now();
     let row = |(name, usage): &(IndexName, Usage)| IndexUsage {
         key: key(name),
@@ -303,7 +300,5 @@ fn save_usage(
         last_moved_at: usage.last_moved_at,
         checked_at: now,
     };
-    let changed: Vec<IndexUsage> = changed.iter().map(row).collect();
-    let gone: Vec<IndexKey> = gone.iter().map(key).collect();
-    store.save_index_usage(server, &changed, &gone)
+    changed.iter().map(row).collect()
 }

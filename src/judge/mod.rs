@@ -103,8 +103,12 @@ fn keep(
     let mut claims = found.claims;
     claims.sort_by(by_impact);
     let dropped = claims.split_off(claims.len().min(limits::FINDINGS_PER_RULE));
+    let beyond = found.beyond.into_iter();
+    let dropped: Vec<Vec<String>> = beyond
+        .chain(dropped.into_iter().map(|claim| claim.subject))
+        .collect();
     judgement.dropped_claims += dropped.len();
-    undecided.extend(dropped.into_iter().map(|claim| claim.subject));
+    undecided.extend(dropped);
     for mut claim in claims {
         if observation.single_look && rule.hold > Period::seconds(0) {
             claim

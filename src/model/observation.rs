@@ -116,9 +116,25 @@ pub struct DatabaseObservation {
 }
 
 impl DatabaseObservation {
+    /// Each index that was observed, with its facts.
+    pub fn indexes_with_facts(&self) -> impl Iterator<Item = (&IndexObservation, &IndexFacts)> {
+        let mut facts = self.catalog.indexes.finder();
+        self.indexes
+            .iter()
+            .filter_map(move |index| Some((index, facts.find(index.oid)?)))
+    }
+
+    /// Each table that was observed, with its facts.
+    pub fn tables_with_facts(&self) -> impl Iterator<Item = (&TableObservation, &TableFacts)> {
+        let mut facts = self.catalog.tables.finder();
+        self.tables
+            .iter()
+            .filter_map(move |table| Some((table, facts.find(table.oid)?)))
+    }
+
     /// The facts of an index's table.
     pub fn table_of(&self, index: &IndexFacts) -> Option<&TableFacts> {
-        self.catalog.tables.get(&index.table_oid)
+        self.catalog.tables.get(index.table_oid)
     }
 }
 

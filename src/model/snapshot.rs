@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::by_oid::{ByOid, HasOid};
 use super::status::Gap;
 
 /// One look at one server.
@@ -146,7 +147,7 @@ pub struct Statements {
     pub entries: Vec<StatementCounters>,
     /// Texts by queryid, as far as they could be read.
     #[serde(skip)]
-    pub texts: HashMap<i64, Arc<StatementText>>,
+    pub texts: Arc<HashMap<i64, Arc<StatementText>>>,
 }
 
 /// What identifies an entry of pg_stat_statements within one server.
@@ -203,9 +204,9 @@ pub enum StatementKind {
 pub struct DatabaseSnapshot {
     /// Its name.
     pub name: String,
-    /// Counters of tables, materialized views and TOAST tables.
+    /// Counters of tables, materialized views and TOAST tables, in the order of their OIDs.
     pub tables: Vec<TableCounters>,
-    /// Counters of indexes.
+    /// Counters of indexes, in the order of their OIDs.
     pub indexes: Vec<IndexCounters>,
     /// VACUUM and index builds.
     pub progress: Progress,
@@ -242,16 +243,16 @@ pub struct IndexCounters {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Catalog {
     /// Tables, materialized views and TOAST tables, by OID.
-    pub tables: HashMap<u32, TableFacts>,
+    pub tables: ByOid<TableFacts>,
     /// Indexes by OID.
-    pub indexes: HashMap<u32, IndexFacts>,
+    pub indexes: ByOid<IndexFacts>,
     /// Indexes of one table that are the same in everything but their name, in groups of two and more.
     pub alike: Vec<Vec<u32>>,
 }
 
 impl Catalog {
     /// Takes what was read, and works out what is alike: once, since it changes only with the names.
-    pub fn new(tables: HashMap<u32, TableFacts>, indexes: HashMap<u32, IndexFacts>) -> Self {
+    pub fn new(tables: ByOid<TableFacts>, indexes: ByOid<IndexFacts>) -> Self {
         let mut groups: HashMap<(u32, &str), Vec<u32>> = HashMap::new();
         for facts in indexes
             .values()
@@ -294,7 +295,7 @@ pub struct Work {
 impl Work {
     /// Whether one of these is about a table or its TOAST table; `None` if that cannot be seen.
     pub fn is_on(works: &[Self], table_oid: u32, catalog: &Catalog) -> Option<bool> {
-        let owner = |oid: u32| catalog.tables.get(&oid).and_then(|table| table.toast_of);
+        let owner = |oid: u32| catalog.tables.get(oid).and_then(|table| table.toast_of);
         let about = |work: &Self| {
             work.table_oid
                 .is_some_and(|oid| oid == table_oid || owner(oid) == Some(table_oid))
@@ -323,6 +324,12 @@ pub struct TableFacts {
     /// The table whose TOAST table this is.
     pub toast_of: Option<u32>,
     pub owned_by_extension: bool,
+}
+
+impl HasOid for TableFacts {
+    fn oid(&self) -> u32 {
+        self.oid
+    }
 }
 
 impl TableFacts {
@@ -390,6 +397,12 @@ pub struct IndexFacts {
     pub definition: Option<String>,
 }
 
+impl HasOid for IndexFacts {
+    fn oid(&self) -> u32 {
+        self.oid
+    }
+}
+
 impl IndexFacts {
     /// Whether it can have duplicates: what is not valid, or a partition of another index, cannot stand in for others.
     pub fn is_comparable(&self) -> bool {
@@ -430,7 +443,7 @@ mod tests {
             ..TableFacts::default()
         };
         let catalog = Catalog {
-            tables: [(7, toast)].into(),
+            tables: vec![toast].into(),
             ..Catalog::default()
         };
         let on = |tables: &[Option<u32>]| {

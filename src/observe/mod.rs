@@ -111,27 +111,30 @@ impl Observer {
     fn database(&mut self, snapshot: &Snapshot, database: &DatabaseSnapshot) -> DatabaseObservation {
         let counters_since = counters_since(&snapshot.server, &database.name);
         self.usages.forget_gone(&database.name, &database.catalog);
+        let autovacuum = tables::Autovacuum::of(&snapshot.server);
+        let mut facts_of_tables = database.catalog.tables.finder();
         let tables = database
             .tables
             .iter()
             .filter_map(|table| {
-                let facts = database.catalog.tables.get(&table.oid)?;
+                let facts = facts_of_tables.find(table.oid)?;
                 Some(TableObservation {
                     oid: table.oid,
                     live_rows: table.live_rows,
                     dead_rows: table.dead_rows,
-                    vacuum_threshold_rows: tables::vacuum_threshold_rows(&snapshot.server, facts),
+                    vacuum_threshold_rows: autovacuum.threshold_rows(facts),
                     last_vacuum_at: table.last_vacuum_at,
                     rows_were_counted: table.rows_were_counted,
                     being_vacuumed: Work::is_on(&database.progress.vacuuming, table.oid, &database.catalog),
                 })
             })
             .collect();
+        let mut facts_of_indexes = database.catalog.indexes.finder();
         let indexes = database
             .indexes
             .iter()
             .filter_map(|index| {
-                let facts = database.catalog.indexes.get(&index.oid)?;
+                let facts = facts_of_indexes.find(index.oid)?;
                 let idle_since =
                     self.usages
                         .observe(&database.name, facts, index, counters_since, snapshot.at);

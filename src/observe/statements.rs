@@ -326,7 +326,7 @@ mod tests {
                 reset_at: reset.map(time),
                 evictions: 0,
                 entries: entries.iter().map(counters).collect(),
-                texts: (0..10).map(text).collect(),
+                texts: Arc::new((0..10).map(text).collect()),
             }),
             databases: vec![],
             gaps: vec![],

@@ -2,22 +2,41 @@
 
 use crate::model::snapshot::{ServerFacts, TableFacts};
 
-/// Dead row versions at which autovacuum comes for a table: base + scale × rows, by the table's own storage parameters
-/// where it has some, and from 18 never more than autovacuum_vacuum_max_threshold (chapter "Routine Vacuuming").
-pub fn vacuum_threshold_rows(server: &ServerFacts, table: &TableFacts) -> f64 {
-    let number = |name: &str, default: f64| {
-        let own = table.option(name).and_then(|value| value.parse().ok());
-        own.or_else(|| server.setting_number(name)).unwrap_or(default)
-    };
-    let base = number("autovacuum_vacuum_threshold", 50.0);
-    let scale = number("autovacuum_vacuum_scale_factor", 0.2);
-    let threshold = base + scale * table.rows.max(0.0);
-    // -1 switches the ceiling off; versions before 18 have none
-    let ceiling = number("autovacuum_vacuum_max_threshold", -1.0);
-    if ceiling >= 0.0 {
-        threshold.min(ceiling)
-    } else {
-        threshold
+/// When autovacuum comes for tables that have no storage parameters of their own.
+pub struct Autovacuum {
+    threshold: f64,
+    scale_factor: f64,
+    max_threshold: f64,
+}
+
+impl Autovacuum {
+    /// By the server's settings, or the defaults of PostgreSQL where they are not known.
+    pub fn of(server: &ServerFacts) -> Self {
+        let number = |name: &str, default: f64| server.setting_number(name).unwrap_or(default);
+        Self {
+            threshold: number("autovacuum_vacuum_threshold", 50.0),
+            scale_factor: number("autovacuum_vacuum_scale_factor", 0.2),
+            // -1 switches the ceiling off; versions before 18 have none
+            max_threshold: number("autovacuum_vacuum_max_threshold", -1.0),
+        }
+    }
+
+    /// Dead row versions at which autovacuum comes for a table: base + scale × rows, by the table's own storage parameters
+    /// where it has some, and from 18 never more than autovacuum_vacuum_max_threshold (chapter "Routine Vacuuming").
+    pub fn threshold_rows(&self, table: &TableFacts) -> f64 {
+        let own = |name: &str, default: f64| {
+            let own = table.option(name).and_then(|value| value.parse().ok());
+            own.unwrap_or(default)
+        };
+        let base = own("autovacuum_vacuum_threshold", self.threshold);
+        let scale = own("autovacuum_vacuum_scale_factor", self.scale_factor);
+        let ceiling = own("autovacuum_vacuum_max_threshold", self.max_threshold);
+        let threshold = base + scale * table.rows.max(0.0);
+        if ceiling >= 0.0 {
+            threshold.min(ceiling)
+        } else {
+            threshold
+        }
     }
 }
 
@@ -33,7 +52,7 @@ mod tests {
             rows: 1e9,
             ..TableFacts::default()
         };
-        assert_eq!(vacuum_threshold_rows(&server, &table), 50.0 + 2e8);
+        assert_eq!(Autovacuum::of(&server).threshold_rows(&table), 50.0 + 2e8);
         let ceiling = Setting {
             value: "100000000".into(),
             ..Setting::default()
@@ -41,15 +60,15 @@ mod tests {
         server
             .settings
             .insert("autovacuum_vacuum_max_threshold".into(), ceiling);
-        assert_eq!(vacuum_threshold_rows(&server, &table), 1e8);
+        assert_eq!(Autovacuum::of(&server).threshold_rows(&table), 1e8);
         table.options = vec![
             "autovacuum_vacuum_scale_factor=0.01".into(),
             "autovacuum_vacuum_threshold=0".into(),
         ];
-        assert_eq!(vacuum_threshold_rows(&server, &table), 1e7);
+        assert_eq!(Autovacuum::of(&server).threshold_rows(&table), 1e7);
         table.rows = -1.0;
         assert_eq!(
-            vacuum_threshold_rows(&server, &table),
+            Autovacuum::of(&server).threshold_rows(&table),
             0.0,
             "a table that was never analyzed"
         );

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::model::by_oid::{ByOid, HasOid};
 use crate::model::snapshot::{Catalog, IndexCounters, IndexFacts};
 
 /// An index by its names.
@@ -46,6 +47,25 @@ impl Entry {
         *self.schema == *facts.schema && *self.name == *facts.name
     }
 
+    /// A new one, of which nothing is written down yet.
+    fn new(facts: &IndexFacts, usage: Usage) -> Self {
+        Self {
+            schema: facts.schema.as_str().into(),
+            name: facts.name.as_str().into(),
+            usage,
+            written: None,
+            is_news: true,
+        }
+    }
+
+    /// An index in use is written down seldom, and once more when it comes to rest.
+    fn is_worth_writing(&self, usage: &Usage) -> bool {
+        let quiet_again =
+            usage.last_moved_at == self.usage.last_moved_at && self.written != usage.last_moved_at;
+        let hours_later = |moved: DateTime<Utc>| self.written.is_none_or(|at| moved - at >= WRITE_EVERY);
+        quiet_again || usage.last_moved_at.is_some_and(hours_later)
+    }
+
     fn key(&self, database: &str) -> IndexName {
         IndexName {
             database: database.to_owned(),
@@ -55,17 +75,31 @@ impl Entry {
     }
 }
 
+impl HasOid for Entry {
+    fn oid(&self) -> u32 {
+        self.usage.oid
+    }
+}
+
 /// What is remembered of all indexes of a server.
 #[derive(Default)]
 pub struct Usages {
     /// By database and OID.
-    known: HashMap<String, HashMap<u32, Entry>>,
+    known: HashMap<String, ByOid<Entry>>,
+    /// Where the next index is that is asked for, as they come in their order.
+    next: usize,
     /// Names that are gone since this was last asked.
     gone: Vec<IndexName>,
     /// The names of each database as they were last compared with what is known.
     compared: HashMap<String, Arc<Catalog>>,
     /// The server's databases at the last look.
     databases: Vec<String>,
+    looks: Looks,
+}
+
+/// What was seen of the clock.
+#[derive(Clone, Copy, Default)]
+struct Looks {
     last_look_at: Option<DateTime<Utc>>,
     clock_is_distrusted: bool,
 }
@@ -90,22 +124,19 @@ impl Usages {
                 written: usage.last_moved_at,
                 is_news: false,
             };
-            self.known
-                .entry(name.database)
-                .or_default()
-                .insert(usage.oid, entry);
+            self.known.entry(name.database).or_default().insert(entry);
         }
-        self.last_look_at = last_look_at;
+        self.looks.last_look_at = last_look_at;
     }
 
     /// A clock jumped: times that lie in its future would make an index look idle for ever or never.
     pub(super) fn distrust_clock(&mut self) {
-        self.clock_is_distrusted = true;
+        self.looks.clock_is_distrusted = true;
     }
 
     pub(super) fn looked_at(&mut self, at: DateTime<Utc>) {
-        self.last_look_at = Some(at);
-        self.clock_is_distrusted = false;
+        self.looks.last_look_at = Some(at);
+        self.looks.clock_is_distrusted = false;
     }
 
     /// What must be written down since this was last asked.
@@ -134,7 +165,7 @@ impl Usages {
     pub fn give_back(&mut self, changed: &[(IndexName, Usage)], gone: Vec<IndexName>) {
         for (name, usage) in changed {
             let entries = self.known.get_mut(&name.database);
-            if let Some(entry) = entries.and_then(|entries| entries.get_mut(&usage.oid)) {
+            if let Some(entry) = entries.and_then(|entries| entries.get_mut(usage.oid)) {
                 entry.is_news = true;
             }
         }
@@ -169,15 +200,9 @@ impl Usages {
         let Some(entries) = self.known.get_mut(database) else {
             return;
         };
-        let gone: Vec<Entry> = entries
-            .extract_if(|oid, entry| {
-                !catalog
-                    .indexes
-                    .get(oid)
-                    .is_some_and(|facts| entry.is_named(facts))
-            })
-            .map(|(_, entry)| entry)
-            .collect();
+        let mut facts = catalog.indexes.finder();
+        let gone: Vec<Entry> =
+            entries.extract_if(|entry| !facts.find(entry.oid()).is_some_and(|facts| entry.is_named(facts)));
         // an index that was made anew under the name keeps the name's row
         let names: HashSet<(&str, &str)> = catalog
             .indexes
@@ -204,64 +229,46 @@ impl Usages {
         counters_since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let entry = self
-            .known
-            .get(database)
-            .and_then(|entries| entries.get(&counters.oid));
-        let before = entry.filter(|entry| entry.is_named(facts) && entry.usage.first_seen_at <= now);
-        let usage = match before {
-            None => Usage {
-                oid: counters.oid,
-                scans: counters.scans,
-                first_seen_at: now,
-                last_moved_at: None,
-            },
-            Some(before) => self.follow(before.usage, counters, counters_since, now),
+        if !self.known.contains_key(database) {
+            self.known.insert(database.to_owned(), ByOid::default());
+        }
+        let entries = self.known.get_mut(database)?;
+        let place = entries.place_near(self.next, counters.oid);
+        self.next = place.map_or(entries.len(), |place| place + 1);
+        let known = place
+            .map(|place| entries.at_mut(place))
+            // that it is this index still was seen when the names were compared
+            .filter(|entry| entry.usage.first_seen_at <= now);
+        let usage = match known {
+            Some(entry) => {
+                let usage = self.looks.follow(entry.usage, counters, counters_since, now);
+                entry.is_news |= entry.is_worth_writing(&usage);
+                entry.usage = usage;
+                usage
+            }
+            None => {
+                let usage = Usage {
+                    oid: counters.oid,
+                    scans: counters.scans,
+                    first_seen_at: now,
+                    last_moved_at: None,
+                };
+                entries.insert(Entry::new(facts, usage));
+                usage
+            }
         };
-        let is_news = before.is_none_or(|before| {
-            let written = before.written;
-            let quiet_again =
-                usage.last_moved_at == before.usage.last_moved_at && written != usage.last_moved_at;
-            let hours_later = |moved: DateTime<Utc>| written.is_none_or(|at| moved - at >= WRITE_EVERY);
-            quiet_again || usage.last_moved_at.is_some_and(hours_later)
-        });
-        let is_known = before.is_some();
-        self.keep(database, facts, usage, is_known, is_news);
         // from 16 the server itself knows when: the index existed then and was not scanned since
         let idle = usage.last_moved_at.unwrap_or(usage.first_seen_at);
         Some(counters.last_scan_at.map_or(idle, |scanned| {
             scanned.min(now).max(usage.last_moved_at.unwrap_or(scanned))
         }))
     }
+}
 
-    fn keep(&mut self, database: &str, facts: &IndexFacts, usage: Usage, is_known: bool, is_news: bool) {
-        if !self.known.contains_key(database) {
-            self.known.insert(database.to_owned(), HashMap::new());
-        }
-        let Some(entries) = self.known.get_mut(database) else {
-            return;
-        };
-        match entries.get_mut(&usage.oid).filter(|_| is_known) {
-            Some(entry) => {
-                entry.usage = usage;
-                entry.is_news |= is_news;
-            }
-            None => {
-                let entry = Entry {
-                    schema: facts.schema.as_str().into(),
-                    name: facts.name.as_str().into(),
-                    usage,
-                    written: None,
-                    is_news,
-                };
-                entries.insert(usage.oid, entry);
-            }
-        }
-    }
-
+impl Looks {
     /// The memory of an index after one more look.
     fn follow(
-        &self,
+        self,
         before: Usage,
         counters: &IndexCounters,
         counters_since: Option<DateTime<Utc>>,

@@ -74,6 +74,15 @@ impl PostgresError {
     pub fn is_privilege(&self) -> bool {
         self.code() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
     }
+    /// Whether a prepared statement is not there, is there twice, or has become another one.
+    pub(super) fn is_about_a_prepared_statement(&self) -> bool {
+        let codes = [
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+            SqlState::FEATURE_NOT_SUPPORTED,
+        ];
+        codes.iter().any(|code| self.code() == Some(code.code()))
+    }
     /// Whether the session is lost, so that nothing more can be asked of it.
     pub fn is_fatal(&self) -> bool {
         match self {

@@ -2,6 +2,7 @@
 //! [`Identifier`] a name that is always quoted, [`ServerText`] one whole query of somebody else, which is planned and never
 //! run; other text from a server has no way into a statement but as a parameter.
 
+mod connect;
 pub mod conninfo;
 mod error;
 mod plan;

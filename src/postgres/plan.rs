@@ -8,10 +8,11 @@ use std::sync::Mutex;
 
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 
+use super::connect::connect;
 use super::conninfo::ConnInfo;
 use super::error::PostgresError;
 use super::queries;
-use super::session::{Identifier, Observe, Server, connect};
+use super::session::{Identifier, Observe, Server};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::sql::{self, ParseError};

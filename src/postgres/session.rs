@@ -1,18 +1,21 @@
 //! Guarded sessions. An [`Observe`] session reads statistics and catalogs and can do nothing else: start-up options that
 //! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation, TargetSessionAttrs};
-use tokio_postgres::error::SqlState;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Client, Row, RowStream};
 
-use super::conninfo::{ConnInfo, Endpoint, Host, Password, SslMode};
+use super::connect::{connect, driver_config, refused, unanswered};
+use super::conninfo::ConnInfo;
 use super::error::PostgresError;
 use super::plan::Detail;
 use super::tls;
@@ -25,6 +28,13 @@ pub struct OurSql {
     /// The file's name, for errors and the status page.
     pub name: &'static str,
     pub(super) text: &'static str,
+}
+
+impl OurSql {
+    /// The text with the schema of an extension in its place.
+    fn in_schema(self, schema: &Identifier) -> String {
+        self.text.replace("{schema}", &quote_identifier(&schema.0))
+    }
 }
 
 /// A name from a server, which enters a statement of ours only quoted.
@@ -42,9 +52,26 @@ impl Identifier {
 pub struct Server {
     conninfo: ConnInfo,
     home: Pool,
-    /// Set while a statement of the session at home is under way: if it is still set when the session is asked for
-    /// again, the look before was given up, and the session is not used again.
-    home_awaits_answer: Arc<AtomicBool>,
+    /// Of the session at home: what outlives a look.
+    shared: Arc<Shared>,
+}
+
+/// What is known of a session beyond one look.
+struct Shared {
+    /// A statement was sent and its answer has not come: what is in the pipe belongs to nobody else. If it is still set
+    /// when the session is asked for again, the look before was given up, and the session is not used again.
+    awaits_answer: AtomicBool,
+    /// The server keeps prepared statements. A pooler between us may give each transaction another session.
+    keeps_statements: AtomicBool,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            awaits_answer: AtomicBool::new(false),
+            keeps_statements: AtomicBool::new(true),
+        }
+    }
 }
 
 /// A guarded read-only session for statistics and catalogs.
@@ -53,142 +80,13 @@ pub struct Observe {
     target: String,
     /// Seconds that the server spent for us, as we saw it.
     spent: std::sync::Mutex<Duration>,
-    /// A statement was sent and its answer has not come: what is in the pipe belongs to nobody else.
-    awaits_answer: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 /// A pooled client, or one of its own for a visit to another database.
 enum Handle {
     Pooled(deadpool_postgres::Object),
     Visiting(Client),
-}
-
-/// Options that every supported version knows, given at the start so that they win over ALTER ROLE and ALTER DATABASE.
-fn start_up_options(target: TargetSessionAttrs) -> String {
-    let milliseconds = |duration: Duration| duration.as_millis();
-    // whoever wants a server that can be written has the driver ask a new session, and ours would always say no: there
-    // the guard after the log-in makes it read-only
-    let read_only = match target {
-        TargetSessionAttrs::Any => "-c default_transaction_read_only=on ",
-        _ => "",
-    };
-    format!(
-        "-c search_path=pg_catalog,pg_temp -c statement_timeout={} -c lock_timeout={} \
-         -c idle_in_transaction_session_timeout={} {read_only}\
-         -c client_connection_check_interval=5000 -c jit=off -c row_security=on -c standard_conforming_strings=on \
-         -c DateStyle=ISO -c TimeZone=UTC",
-        milliseconds(limits::STATEMENT_TIMEOUT),
-        milliseconds(limits::LOCK_TIMEOUT),
-        milliseconds(limits::IDLE_IN_TRANSACTION_TIMEOUT),
-    )
-}
-
-fn driver_config(conninfo: &ConnInfo) -> Config {
-    let mut config = Config::new();
-    // a password of the password file belongs to one host, and is not shown to another
-    let same_password = |endpoint: &&Endpoint| {
-        let password = conninfo.password_for(endpoint);
-        password.as_ref().map(Password::expose) == conninfo.password.as_ref().map(Password::expose)
-    };
-    let endpoints: Vec<&Endpoint> = conninfo.endpoints.iter().filter(same_password).collect();
-    let address = |endpoint: &&Endpoint| match &endpoint.host {
-        Host::Tcp { hostaddr, .. } => hostaddr.as_ref()?.parse().ok(),
-        Host::Unix(_) => None,
-    };
-    // the driver takes addresses for all hosts or for none
-    let addresses: Option<Vec<IpAddr>> = endpoints.iter().map(address).collect();
-    addresses.unwrap_or_default().into_iter().for_each(|address| {
-        config.hostaddr(address);
-    });
-    for endpoint in endpoints {
-        match &endpoint.host {
-            Host::Tcp { host, .. } => config.host(host),
-            Host::Unix(path) => config.host_path(path),
-        };
-        config.port(endpoint.port);
-    }
-    config
-        .user(&conninfo.user)
-        .dbname(&conninfo.dbname)
-        .application_name("pgadvisor")
-        .options(start_up_options(conninfo.target_session_attrs))
-        .target_session_attrs(conninfo.target_session_attrs)
-        .channel_binding(conninfo.channel_binding)
-        .connect_timeout(conninfo.connect_timeout)
-        .keepalives_idle(Duration::from_secs(30))
-        .tcp_user_timeout(Duration::from_secs(30))
-        .ssl_mode(match conninfo.sslmode {
-            SslMode::Disable => DriverSslMode::Disable,
-            SslMode::Allow | SslMode::Prefer => DriverSslMode::Prefer,
-            _ => DriverSslMode::Require,
-        });
-    if conninfo.ssl_direct {
-        config.ssl_negotiation(SslNegotiation::Direct);
-    }
-    if let Some(password) = &conninfo.password {
-        config.password(password.expose());
-    }
-    config
-}
-
-/// What to do about a refused connection, by what the server said.
-fn advice(error: &tokio_postgres::Error) -> String {
-    let message = error
-        .as_db_error()
-        .map(|db| db.message().to_owned())
-        .unwrap_or_default();
-    let advice = match error.code() {
-        Some(code)
-            if *code == SqlState::INVALID_PASSWORD
-                || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
-        {
-            "the server refused the log-in; check user, password file and pg_hba.conf"
-        }
-        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
-            "all connections are taken; raise max_connections or CONNECTION LIMIT, or close idle ones"
-        }
-        Some(code) if *code == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping; wait",
-        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "that database does not exist",
-        _ if message.contains("startup parameter") => {
-            "a connection pooler refuses start-up options; connect to the server directly, or set \
-             ignore_startup_parameters = options there"
-        }
-        Some(_) => "the server refused",
-        None => "check that it runs there and can be reached",
-    };
-    advice.to_owned()
-}
-
-/// A connection of its own; a task of the runtime drives it until it is dropped.
-pub(super) async fn connect(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
-    let target = conninfo.to_string();
-    let config = driver_config(conninfo);
-    let connecting = config.connect(tls::connector(conninfo)?);
-    let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
-    let (client, connection) = match connected {
-        Ok(Ok(pair)) => pair,
-        Ok(Err(source)) => {
-            return Err(PostgresError::Connect {
-                target,
-                advice: advice(&source),
-                source: source.into(),
-            });
-        }
-        Err(source) => {
-            let advice = "no answer in time; check address, port and firewall".to_owned();
-            return Err(PostgresError::Connect {
-                target,
-                advice,
-                source: source.into(),
-            });
-        }
-    };
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a visiting session ended");
-        }
-    });
-    Ok(client)
 }
 
 impl Server {
@@ -206,12 +104,13 @@ impl Server {
         );
         let home = Pool::builder(manager)
             .max_size(1)
+            .post_create(Hook::async_fn(|client, _| Box::pin(guard_new(client))))
             .build()
             .map_err(|error| PostgresError::Tls(format!("the pool cannot be built: {error}")))?;
         Ok(Self {
             conninfo,
             home,
-            home_awaits_answer: Arc::default(),
+            shared: Arc::default(),
         })
     }
 
@@ -226,19 +125,16 @@ impl Server {
     /// If no session can be had within the time that the configuration gives.
     pub async fn observe_home(&self) -> Result<Observe, PostgresError> {
         let target = self.conninfo.to_string();
-        if self.home_awaits_answer.swap(false, Ordering::Relaxed) {
+        if self.shared.awaits_answer.swap(false, Ordering::Relaxed) {
             self.home.retain(|_, _| false);
         }
         let got = tokio::time::timeout(self.conninfo.connect_timeout * 2, self.home.get()).await;
         let client = match got {
             Ok(Ok(client)) => client,
-            Ok(Err(deadpool_postgres::PoolError::Backend(source))) => {
-                return Err(PostgresError::Connect {
-                    target,
-                    advice: advice(&source),
-                    source: source.into(),
-                });
-            }
+            Ok(Err(
+                deadpool_postgres::PoolError::Backend(source)
+                | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(source)),
+            )) => return Err(refused(target, source)),
             Ok(Err(source)) => {
                 let advice = "the pool is closed".to_owned();
                 return Err(PostgresError::Connect {
@@ -247,16 +143,9 @@ impl Server {
                     source: source.into(),
                 });
             }
-            Err(source) => {
-                let advice = "no answer in time; check address, port and firewall".to_owned();
-                return Err(PostgresError::Connect {
-                    target,
-                    advice,
-                    source: source.into(),
-                });
-            }
+            Err(_) => return Err(unanswered(target)),
         };
-        Observe::guarded(Handle::Pooled(client), target, self.home_awaits_answer.clone()).await
+        Ok(Observe::over(Handle::Pooled(client), target, self.shared.clone()))
     }
 
     /// A session in another database of the server, closed when it is dropped.
@@ -274,8 +163,56 @@ impl Server {
     pub(super) async fn visit(&self, database: &str) -> Result<Observe, PostgresError> {
         let conninfo = self.conninfo.with_database(database);
         let client = connect(&conninfo).await?;
-        Observe::guarded(Handle::Visiting(client), conninfo.to_string(), Arc::default()).await
+        let session = Observe::over(Handle::Visiting(client), conninfo.to_string(), Arc::default());
+        session.settle(super::queries::GUARD).await?;
+        Ok(session)
     }
+}
+
+/// A statement that is asked at every look is planned by the server once.
+async fn prepared<F: Future<Output = ()>>(
+    client: &deadpool_postgres::Object,
+    text: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+    take: impl FnMut(Row) -> F,
+) -> Result<(), tokio_postgres::Error> {
+    let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+    let statement = client.prepare_typed_cached(text, &types).await?;
+    let values = parameters.iter().map(|(value, _)| *value);
+    read_only(client, client.query_raw(&statement, values), take).await
+}
+
+/// A read-only transaction of one statement, rolled back, all sent at once: one round trip, not three.
+async fn read_only<F: Future<Output = ()>>(
+    client: &Client,
+    asking: impl Future<Output = Result<RowStream, tokio_postgres::Error>>,
+    mut take: impl FnMut(Row) -> F,
+) -> Result<(), tokio_postgres::Error> {
+    let reading = async {
+        let mut rows = pin!(asking.await?);
+        while let Some(row) = rows.try_next().await? {
+            take(row).await;
+        }
+        Ok(())
+    };
+    // each is sent when it is first polled, so in this order
+    let (begun, read, ended) = tokio::join!(
+        biased;
+        client.batch_execute("BEGIN TRANSACTION READ ONLY"),
+        reading,
+        client.batch_execute("ROLLBACK"),
+    );
+    begun.and(read).and(ended)
+}
+
+/// Options that only newer versions know would end the log-in if they were given at the start: they follow it.
+async fn guard_new(client: &Client) -> Result<(), HookError> {
+    let guard = super::queries::GUARD.text;
+    client
+        .query_typed(guard, &[])
+        .await
+        .map(drop)
+        .map_err(HookError::Backend)
 }
 
 /// The search_path of the statement's user, and a time for planning, both for one transaction.
@@ -291,20 +228,13 @@ async fn take_settings(
 }
 
 impl Observe {
-    async fn guarded(
-        client: Handle,
-        target: String,
-        awaits_answer: Arc<AtomicBool>,
-    ) -> Result<Self, PostgresError> {
-        let session = Self {
+    fn over(client: Handle, target: String, shared: Arc<Shared>) -> Self {
+        Self {
             client,
             target,
             spent: std::sync::Mutex::default(),
-            awaits_answer,
-        };
-        // options that only newer versions know would end the log-in if they were given at the start
-        session.settle(super::queries::GUARD).await?;
-        Ok(session)
+            shared,
+        }
     }
 
     /// Settings for the whole session: outside of a transaction, since a ROLLBACK would take them back.
@@ -331,7 +261,13 @@ impl Observe {
         sql: OurSql,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, PostgresError> {
-        self.run(sql.name, sql.text, parameters).await
+        let mut rows = Vec::new();
+        let take = |row| {
+            rows.push(row);
+            ready(())
+        };
+        self.run(sql.name, sql.text, parameters, take).await?;
+        Ok(rows)
     }
 
     /// The same for a statement in which `{schema}` stands for the schema of an extension.
@@ -344,28 +280,97 @@ impl Observe {
         schema: &Identifier,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, PostgresError> {
-        self.run(
-            sql.name,
-            &sql.text.replace("{schema}", &quote_identifier(&schema.0)),
-            parameters,
-        )
-        .await
+        let mut rows = Vec::new();
+        let text = sql.in_schema(schema);
+        let take = |row| {
+            rows.push(row);
+            ready(())
+        };
+        self.run(sql.name, &text, parameters, take).await?;
+        Ok(rows)
     }
 
-    async fn run(
+    /// At most `limit` rows by a statement whose one parameter bounds them, of which each is made into something smaller
+    /// as it comes; room is made for as many as are expected.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time.
+    pub async fn bounded<T>(
+        &self,
+        sql: OurSql,
+        schema: Option<&Identifier>,
+        (limit, expected): (usize, usize),
+        make: impl Fn(&Row) -> T,
+    ) -> Result<Vec<T>, PostgresError> {
+        let mut made = Vec::with_capacity(expected.min(limit));
+        let text = schema.map_or(Cow::Borrowed(sql.text), |schema| sql.in_schema(schema).into());
+        let limit = limit as i64;
+        let take = |row| {
+            made.push(make(&row));
+            ready(())
+        };
+        self.run(sql.name, &text, &[(&limit, Type::INT8)], take).await?;
+        Ok(made)
+    }
+
+    /// Rows of which each is handed over as it comes.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time; some rows may have come before.
+    pub async fn each_row(
+        &self,
+        sql: OurSql,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        mut take: impl FnMut(&Row),
+    ) -> Result<(), PostgresError> {
+        let take = |row| {
+            take(&row);
+            ready(())
+        };
+        self.run(sql.name, sql.text, parameters, take).await
+    }
+
+    /// Rows that are sent on as they come, no faster than they are taken there.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time; some rows may have been sent before.
+    pub async fn send_rows(
+        &self,
+        sql: OurSql,
+        schema: &Identifier,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        to: mpsc::Sender<Row>,
+    ) -> Result<(), PostgresError> {
+        // whoever takes no more has its reasons
+        let send = |row| to.send(row).map(drop);
+        self.run(sql.name, &sql.in_schema(schema), parameters, send).await
+    }
+
+    async fn run<F: Future<Output = ()>>(
         &self,
         query: &'static str,
         text: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Vec<Row>, PostgresError> {
+        mut take: impl FnMut(Row) -> F,
+    ) -> Result<(), PostgresError> {
+        if let Handle::Pooled(client) = &self.client
+            && self.shared.keeps_statements.load(Ordering::Relaxed)
+        {
+            let asking = prepared(client, text, parameters, &mut take);
+            let answer = self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await;
+            match answer {
+                Err(error) if error.is_about_a_prepared_statement() => {
+                    self.shared.keeps_statements.store(false, Ordering::Relaxed);
+                }
+                answer => return answer,
+            }
+        }
         let client = self.client();
-        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = parameters.to_vec();
-        let asking = async {
-            client.batch_execute("BEGIN TRANSACTION READ ONLY").await?;
-            let rows = client.query_typed(text, &parameters).await;
-            client.batch_execute("ROLLBACK").await?;
-            rows
-        };
+        let asking = read_only(
+            client,
+            client.query_typed_raw(text, parameters.iter().cloned()),
+            &mut take,
+        );
         self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await
     }
 
@@ -436,14 +441,14 @@ impl Observe {
         asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
         let started = Instant::now();
-        self.awaits_answer.store(true, Ordering::Relaxed);
+        self.shared.awaits_answer.store(true, Ordering::Relaxed);
         let seconds = timeout + limits::ANSWER_GRACE;
         let answer = tokio::time::timeout(seconds, asking).await;
         if let Ok(mut spent) = self.spent.lock() {
             *spent += started.elapsed();
         }
         if answer.is_ok() {
-            self.awaits_answer.store(false, Ordering::Relaxed);
+            self.shared.awaits_answer.store(false, Ordering::Relaxed);
         }
         let target = || self.target.clone();
         match answer {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::limits;
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity,
 };
@@ -36,12 +37,28 @@ pub enum Scope {
 pub struct Found {
     /// What it claims.
     pub claims: Vec<Claim>,
+    /// Subjects that are not claimed because there are too many that are worse; they keep the state that they have.
+    pub beyond: Vec<Vec<String>>,
     /// Subjects of which it cannot tell now; their findings keep their state.
     pub undecided: Vec<Vec<String>>,
     /// Why it does not count that a problem was not seen, where that is so.
     pub absence_is_no_proof: Option<String>,
     /// Why it cannot tell of those.
     pub untold: Option<String>,
+}
+
+impl Found {
+    /// Takes in a claim, for rules that hand in the worst first: none is put into words that would not be kept.
+    pub fn claim_worst_first(
+        &mut self,
+        subject: impl FnOnce() -> Vec<String>,
+        claim: impl FnOnce() -> Claim,
+    ) {
+        match self.claims.len() < limits::FINDINGS_PER_RULE {
+            true => self.claims.push(claim()),
+            false => self.beyond.push(subject()),
+        }
+    }
 }
 
 /// One rule: its thresholds are its fields.

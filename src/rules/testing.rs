@@ -85,10 +85,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         counters_since: Some(now() - TimeDelta::days(40)),
         indexes: observations.collect(),
         tables: vec![],
-        catalog: Arc::new(Catalog::new(
-            [(1, table)].into(),
-            indexes.into_iter().map(|index| (index.oid, index)).collect(),
-        )),
+        catalog: Arc::new(Catalog::new(vec![table].into(), indexes.into())),
     }];
     observed
 }

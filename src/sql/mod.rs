@@ -10,6 +10,9 @@ pub mod workload;
 pub use names::{Command, Name, Names, names};
 pub use twin::select_twin;
 
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+
 use crate::limits;
 use crate::model::snapshot::{StatementKind, StatementText};
 
@@ -32,11 +35,24 @@ pub struct ParseError(String);
 
 /// Whether a word may not stand bare as a name.
 pub fn is_keyword(word: &str) -> bool {
+    /// The same few names are asked for again and again.
+    static KNOWN: RwLock<BTreeMap<String, bool>> = RwLock::new(BTreeMap::new());
+    const NAMES: usize = 10_000;
+    if let Some(known) = KNOWN.read().ok().and_then(|known| known.get(word).copied()) {
+        return known;
+    }
     // a short exact question to the scanner of PostgreSQL itself; no list of ours that could age
-    pg_query::scan(word).map_or(true, |scan| {
+    let is_keyword = pg_query::scan(word).map_or(true, |scan| {
         scan.tokens.len() != 1
             || scan.tokens[0].keyword_kind != pg_query::protobuf::KeywordKind::NoKeyword as i32
-    })
+    });
+    if let Ok(mut known) = KNOWN.write() {
+        if known.len() >= NAMES {
+            known.clear();
+        }
+        known.insert(word.to_owned(), is_keyword);
+    }
+    is_keyword
 }
 
 /// What a captured text is: its identity, its kind, and the text itself cut at [`limits::STATEMENT_TEXT_BYTES`].

@@ -223,10 +223,11 @@ fn page(
 ) -> Result<(Vec<Finding>, Option<String>), StoreError> {
     let (columns, direction) = order(filter.sort);
     let key = columns.join(", ");
-    let mut sql = format!("SELECT {FINDING_COLUMNS}, {key} FROM finding WHERE {condition}");
+    // the rows are chosen by what orders them alone: to sort whole claims costs more than all the rest
+    let mut chosen = format!("SELECT rowid AS chosen FROM finding WHERE {condition}");
     if let Some(after) = after {
         let than = if direction == "ASC" { ">" } else { "<" };
-        sql.push_str(&format!(
+        chosen.push_str(&format!(
             " AND ({key}) {than} ({})",
             vec!["?"; after.len()].join(", ")
         ));
@@ -236,7 +237,11 @@ fn page(
         .iter()
         .map(|column| format!("{column} {direction}"))
         .collect();
-    sql.push_str(&format!(" ORDER BY {} LIMIT ?", directed.join(", ")));
+    let directed = directed.join(", ");
+    let sql = format!(
+        "SELECT {FINDING_COLUMNS}, {key} FROM ({chosen} ORDER BY {directed} LIMIT ?)
+         CROSS JOIN finding ON finding.rowid = chosen ORDER BY {directed}"
+    );
     // One more than asked for tells whether there is another page.
     values.push(count(filter.limit.saturating_add(1)).into());
     let first_key = FINDING_COLUMNS.split(',').count();

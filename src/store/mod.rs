@@ -17,6 +17,7 @@ mod row;
 mod status;
 #[cfg(test)]
 mod testing;
+mod turn;
 mod usage;
 
 use std::fs::File;
@@ -31,6 +32,7 @@ pub use commands::NewCommand;
 pub use error::StoreError;
 pub use findings::{CountRow, FindingFilter, FindingList, Sort};
 pub use status::PruneReport;
+pub use turn::Turn;
 pub use usage::{IndexKey, IndexUsage};
 
 /// Connections for reading that are kept for the next reader; more are opened when more read at once.

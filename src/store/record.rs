@@ -22,20 +22,27 @@ impl Store {
         now: DateTime<Utc>,
         judgement: &Judgement,
     ) -> Result<Vec<Event>, StoreError> {
-        let now = stored(now);
-        self.write(|tx| {
-            let known = known(tx, server)?;
-            let mut events = Vec::new();
-            for change in reconcile(&known, judgement, now) {
-                let kind = apply(tx, server, now, &change.fingerprint, &change.step)?;
-                if let Some(kind) = kind {
-                    events.push(append_event(tx, &change.fingerprint, kind, now, None, None)?);
-                }
-            }
-            write_outcomes(tx, server, now, &judgement.outcomes)?;
-            Ok(events)
-        })
+        self.write(|tx| record(tx, server, now, judgement))
     }
+}
+
+pub(super) fn record(
+    tx: &Transaction<'_>,
+    server: &str,
+    now: DateTime<Utc>,
+    judgement: &Judgement,
+) -> Result<Vec<Event>, StoreError> {
+    let now = stored(now);
+    let known = known(tx, server)?;
+    let mut events = Vec::new();
+    for change in reconcile(&known, judgement, now) {
+        let kind = apply(tx, server, now, &change.fingerprint, &change.step)?;
+        if let Some(kind) = kind {
+            events.push(append_event(tx, &change.fingerprint, kind, now, None, None)?);
+        }
+    }
+    write_outcomes(tx, server, now, &judgement.outcomes)?;
+    Ok(events)
 }
 
 /// What is stored of the problems of a server.

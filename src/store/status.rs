@@ -38,16 +38,7 @@ pub struct PruneReport {
 impl Store {
     /// Remembers the last look at a family of facts.
     pub fn record_look(&self, look: &Look) -> Result<(), StoreError> {
-        let body = to_json("look", look)?;
-        let database = look.database.as_deref().unwrap_or_default();
-        self.write(|tx| {
-            tx.prepare_cached(
-                "INSERT INTO look (server, family, database, body) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET body = excluded.body",
-            )?
-            .execute(params![look.server, look.family, database, body])?;
-            Ok(())
-        })
+        self.write(|tx| record_look(tx, look))
     }
 
     /// The last looks, by server, family and database.
@@ -55,32 +46,6 @@ impl Store {
         let rows =
             self.read(|tx| bodies(tx, "SELECT '', body FROM look ORDER BY server, family, database"))?;
         rows.iter().map(|(_, body)| from_json("look", body)).collect()
-    }
-
-    /// Replaces what could not be read of a server.
-    pub fn record_gaps(&self, server: &str, gaps: &[Gap]) -> Result<(), StoreError> {
-        let new: Vec<String> = gaps
-            .iter()
-            .map(|gap| to_json("gap", gap))
-            .collect::<Result<_, _>>()?;
-        self.write(|tx| {
-            let mut old = tx.prepare_cached("SELECT body FROM gap WHERE server = ?1 ORDER BY ordinal")?;
-            let old: Vec<String> = old
-                .query_map([server], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            // Gaps mostly stay: no change, no new revision.
-            if old == new {
-                return Ok(());
-            }
-            tx.prepare_cached("DELETE FROM gap WHERE server = ?1")?
-                .execute([server])?;
-            let mut insert =
-                tx.prepare_cached("INSERT INTO gap (server, ordinal, body) VALUES (?1, ?2, ?3)")?;
-            for (ordinal, body) in (0_i64..).zip(&new) {
-                insert.execute(params![server, ordinal, body])?;
-            }
-            Ok(())
-        })
     }
 
     /// What could not be read, with the server's name.
@@ -93,15 +58,7 @@ impl Store {
 
     /// Remembers what is known of a server as a whole.
     pub fn record_server(&self, status: &ServerStatus) -> Result<(), StoreError> {
-        let body = to_json("server", status)?;
-        self.write(|tx| {
-            tx.prepare_cached(
-                "INSERT INTO server (name, body) VALUES (?1, ?2)
-                 ON CONFLICT DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
-            )?
-            .execute(params![status.name, body])?;
-            Ok(())
-        })
+        self.write(|tx| record_server(tx, status))
     }
 
     /// The servers, by name.
@@ -136,18 +93,6 @@ impl Store {
                     format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT value FROM json_each(?1))");
                 tx.execute(&sql, [&names])?;
             }
-            Ok(())
-        })
-    }
-
-    /// Remembers how busy a server was.
-    pub fn record_load(&self, server: &str, point: &LoadPoint) -> Result<(), StoreError> {
-        self.write(|tx| {
-            tx.prepare_cached(
-                "INSERT INTO load_point (server, at, load_sessions) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET load_sessions = excluded.load_sessions",
-            )?
-            .execute(params![server, micros(point.at), point.load_sessions])?;
             Ok(())
         })
     }
@@ -244,6 +189,63 @@ impl Store {
     }
 }
 
+pub(super) fn record_look(tx: &Transaction<'_>, look: &Look) -> Result<(), StoreError> {
+    let database = look.database.as_deref().unwrap_or_default();
+    tx.prepare_cached(
+        "INSERT INTO look (server, family, database, body) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+    )?
+    .execute(params![
+        look.server,
+        look.family,
+        database,
+        to_json("look", look)?
+    ])?;
+    Ok(())
+}
+
+/// Replaces what could not be read of a server.
+pub(super) fn record_gaps(tx: &Transaction<'_>, server: &str, gaps: &[Gap]) -> Result<(), StoreError> {
+    let new: Vec<String> = gaps
+        .iter()
+        .map(|gap| to_json("gap", gap))
+        .collect::<Result<_, _>>()?;
+    let mut old = tx.prepare_cached("SELECT body FROM gap WHERE server = ?1 ORDER BY ordinal")?;
+    let old: Vec<String> = old
+        .query_map([server], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    // Gaps mostly stay: no change, no new revision.
+    if old == new {
+        return Ok(());
+    }
+    tx.prepare_cached("DELETE FROM gap WHERE server = ?1")?
+        .execute([server])?;
+    let mut insert = tx.prepare_cached("INSERT INTO gap (server, ordinal, body) VALUES (?1, ?2, ?3)")?;
+    for (ordinal, body) in (0_i64..).zip(&new) {
+        insert.execute(params![server, ordinal, body])?;
+    }
+    Ok(())
+}
+
+pub(super) fn record_server(tx: &Transaction<'_>, status: &ServerStatus) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO server (name, body) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
+    )?
+    .execute(params![status.name, to_json("server", status)?])?;
+    Ok(())
+}
+
+/// Remembers how busy a server was.
+pub(super) fn record_load(tx: &Transaction<'_>, server: &str, point: &LoadPoint) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO load_point (server, at, load_sessions) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET load_sessions = excluded.load_sessions",
+    )?
+    .execute(params![server, micros(point.at), point.load_sessions])?;
+    Ok(())
+}
+
 /// The rows of a name and a body.
 fn bodies(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(String, String)>, StoreError> {
     let mut statement = tx.prepare_cached(sql)?;
@@ -271,15 +273,11 @@ mod tests {
         store
             .record("main", at(1), &judgement(claims(1), [evaluated("a.rule", None)]))
             .unwrap();
-        store
-            .record_load(
-                "main",
-                &LoadPoint {
-                    at: at(0),
-                    load_sessions: Some(0.5),
-                },
-            )
-            .unwrap();
+        let load = LoadPoint {
+            at: at(0),
+            load_sessions: Some(0.5),
+        };
+        store.write(|tx| record_load(tx, "main", &load)).unwrap();
         let pages = |name: &str| -> i64 {
             let sql = format!("PRAGMA {name}");
             locked(&store.inner.writer)
@@ -335,9 +333,13 @@ mod tests {
             missing_privilege: None,
             rules: vec!["query.slow_mean".to_owned()],
         };
-        store.record_gaps("main", std::slice::from_ref(&gap)).unwrap();
+        store
+            .write(|tx| record_gaps(tx, "main", std::slice::from_ref(&gap)))
+            .unwrap();
         let revision = store.revision();
-        store.record_gaps("main", std::slice::from_ref(&gap)).unwrap();
+        store
+            .write(|tx| record_gaps(tx, "main", std::slice::from_ref(&gap)))
+            .unwrap();
         assert_eq!(store.revision(), revision);
         assert_eq!(store.gaps().unwrap(), [("main".to_owned(), gap)]);
         let status = ServerStatus {
@@ -363,7 +365,7 @@ mod tests {
             load_sessions,
         };
         for one in [point(2, None), point(1, Some(0.5)), point(3, Some(1.5))] {
-            store.record_load("main", &one).unwrap();
+            store.write(|tx| record_load(tx, "main", &one)).unwrap();
         }
         assert_eq!(
             store.load("main", at(2)).unwrap(),

@@ -1,7 +1,7 @@
 //! The use of indexes, added up over restarts and resets of the statistics. A row changes only when a count moved.
 
 use chrono::{DateTime, Utc};
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use super::Store;
 use super::error::StoreError;
@@ -71,37 +71,44 @@ impl Store {
         if changed.is_empty() && gone.is_empty() {
             return Ok(());
         }
-        self.write(|tx| {
-            let mut delete = tx.prepare_cached(
-                "DELETE FROM index_usage WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4",
-            )?;
-            for key in gone {
-                delete.execute(params![server, key.database, key.schema, key.name])?;
-            }
-            let mut upsert = tx.prepare_cached(
-                "INSERT INTO index_usage (server, database, schema, name, oid, scans, first_seen_at, last_moved_at,
+        self.write(|tx| save_index_usage(tx, server, changed, gone))
+    }
+}
+
+pub(super) fn save_index_usage(
+    tx: &Transaction<'_>,
+    server: &str,
+    changed: &[IndexUsage],
+    gone: &[IndexKey],
+) -> Result<(), StoreError> {
+    let mut delete = tx.prepare_cached(
+        "DELETE FROM index_usage WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4",
+    )?;
+    for key in gone {
+        delete.execute(params![server, key.database, key.schema, key.name])?;
+    }
+    let mut upsert = tx.prepare_cached(
+        "INSERT INTO index_usage (server, database, schema, name, oid, scans, first_seen_at, last_moved_at,
                      checked_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT DO UPDATE SET oid = excluded.oid, scans = excluded.scans,
                      first_seen_at = excluded.first_seen_at, last_moved_at = excluded.last_moved_at,
                      checked_at = excluded.checked_at",
-            )?;
-            for usage in changed {
-                upsert.execute(params![
-                    server,
-                    usage.key.database,
-                    usage.key.schema,
-                    usage.key.name,
-                    usage.oid,
-                    usage.scans,
-                    micros(usage.first_seen_at),
-                    usage.last_moved_at.map(micros),
-                    micros(usage.checked_at),
-                ])?;
-            }
-            Ok(())
-        })
+    )?;
+    for usage in changed {
+        upsert.execute(params![
+            server,
+            usage.key.database,
+            usage.key.schema,
+            usage.key.name,
+            usage.oid,
+            usage.scans,
+            micros(usage.first_seen_at),
+            usage.last_moved_at.map(micros),
+            micros(usage.checked_at),
+        ])?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

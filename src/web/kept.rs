@@ -27,25 +27,42 @@ struct Answer {
     body: Bytes,
 }
 
-/// Whoever asks first makes the answer; the others wait for it.
-type Place = Arc<tokio::sync::Mutex<Option<Answer>>>;
+/// An answer of a moment ago is given while somebody makes it anew, up to this age, unless something is new.
+const USABLE: Duration = Duration::from_secs(6);
+
+/// Where the answers of one address are.
+#[derive(Default)]
+struct Place {
+    answer: Mutex<Option<Answer>>,
+    /// Whoever asks first makes the answer; the others wait for it.
+    making: tokio::sync::Mutex<()>,
+}
+
+impl Place {
+    /// The answer, if it is of this revision and young enough.
+    fn answer(&self, revision: u64, age: Duration) -> Option<Answer> {
+        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_usable = |answer: &&Answer| answer.revision == revision && answer.made_at.elapsed() < age;
+        answer.as_ref().filter(is_usable).cloned()
+    }
+
+    fn bytes(&self) -> usize {
+        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.as_ref().map_or(0, |answer| answer.body.len())
+    }
+}
 
 /// All answers that are kept.
 #[derive(Clone, Default)]
 pub struct Kept {
-    places: Arc<Mutex<HashMap<String, Place>>>,
+    places: Arc<Mutex<HashMap<String, Arc<Place>>>>,
 }
 
 impl Kept {
-    fn place(&self, key: String) -> Place {
+    fn place(&self, key: String) -> Arc<Place> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = |place: &Place| {
-            place
-                .try_lock()
-                .map_or(0, |kept| kept.as_ref().map_or(0, |kept| kept.body.len()))
-        };
         if !places.contains_key(&key)
-            && (places.len() >= ANSWERS || places.values().map(bytes).sum::<usize>() > BYTES)
+            && (places.len() >= ANSWERS || places.values().map(|place| place.bytes()).sum::<usize>() > BYTES)
         {
             places.clear();
         }
@@ -78,29 +95,17 @@ pub async fn kept(State(context): State<Context>, mut request: Request, next: Ne
     }
     let known = request.headers_mut().remove(header::IF_NONE_MATCH);
     let place = context.kept.place(key);
-    let mut answer = place.lock().await;
     let revision = context.store.revision();
-    let is_fresh = |answer: &Answer| answer.revision == revision && answer.made_at.elapsed() < FRESH;
-    if !answer.as_ref().is_some_and(is_fresh) {
-        let (parts, body) = next.run(request).await.into_parts();
-        let body = match to_bytes(body, usize::MAX).await {
-            Ok(body) => body,
-            Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        };
-        if parts.status != StatusCode::OK {
-            return (parts, body).into_response();
-        }
-        *answer = Some(Answer {
-            revision,
-            made_at: Instant::now(),
-            headers: parts.headers,
-            body,
-        });
-    }
-    let kept = answer.clone();
-    drop(answer);
-    let Some(Answer { headers, body, .. }) = kept else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let usable = match place.making.try_lock() {
+        Ok(_) => place.answer(revision, FRESH),
+        Err(_) => place.answer(revision, USABLE),
+    };
+    let Answer { headers, body, .. } = match usable {
+        Some(answer) => answer,
+        None => match made(&context, &place, request, next).await {
+            Ok(answer) => answer,
+            Err(response) => return *response,
+        },
     };
     let mark = |value: &str| value.trim().trim_start_matches("W/").to_owned();
     let is_known = || {
@@ -114,4 +119,34 @@ pub async fn kept(State(context): State<Context>, mut request: Request, next: Ne
         Some(true) => (StatusCode::NOT_MODIFIED, headers).into_response(),
         _ => (headers, Body::from(body)).into_response(),
     }
+}
+
+/// The answer that somebody else has made meanwhile, or a new one.
+async fn made(
+    context: &Context,
+    place: &Place,
+    request: Request,
+    next: Next,
+) -> Result<Answer, Box<Response>> {
+    let _making = place.making.lock().await;
+    let revision = context.store.revision();
+    if let Some(answer) = place.answer(revision, FRESH) {
+        return Ok(answer);
+    }
+    let (parts, body) = next.run(request).await.into_parts();
+    let body = match to_bytes(body, usize::MAX).await {
+        Ok(body) => body,
+        Err(_) => return Err(Box::new(StatusCode::INTERNAL_SERVER_ERROR.into_response())),
+    };
+    if parts.status != StatusCode::OK {
+        return Err(Box::new((parts, body).into_response()));
+    }
+    let answer = Answer {
+        revision,
+        made_at: Instant::now(),
+        headers: parts.headers,
+        body,
+    };
+    *place.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+    Ok(answer)
 }

@@ -78,7 +78,13 @@ fn idle_minutes(observation: &Observation, name: &str) -> i64 {
     let index = database
         .indexes
         .iter()
-        .find(|index| database.catalog.indexes[&index.oid].name == name)
+        .find(|index| {
+            database
+                .catalog
+                .indexes
+                .get(index.oid)
+                .is_some_and(|facts| facts.name == name)
+        })
         .unwrap();
     (observation.now - index.idle_since.unwrap()).num_minutes()
 }

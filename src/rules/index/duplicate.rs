@@ -53,8 +53,9 @@ impl Rule for Duplicate {
         if !found.undecided.is_empty() {
             found.untold = Some("the definitions of some indexes could not be read".to_owned());
         }
+        let mut pairs = Vec::new();
         for group in &database.catalog.alike {
-            let mut group: Vec<&IndexFacts> = group.iter().filter_map(|oid| indexes.get(oid)).collect();
+            let mut group: Vec<&IndexFacts> = group.iter().filter_map(|oid| indexes.get(*oid)).collect();
             let Some(table) = database.table_of(group[0]) else {
                 continue;
             };
@@ -62,10 +63,16 @@ impl Rule for Duplicate {
             // from the last on: what is left stays, or goes only for one that can stand in for both
             while let Some(facts) = group.pop() {
                 let kept = group.iter().find(|kept| stands_in(kept, facts));
-                found
-                    .claims
-                    .extend(kept.map(|kept| claim(place, facts, kept, table)));
+                pairs.extend(kept.map(|kept| (facts, *kept, table)));
             }
+        }
+        pairs.sort_by(|(a, ..), (b, ..)| {
+            let by_size = b.size_bytes.total_cmp(&a.size_bytes);
+            by_size.then_with(|| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)))
+        });
+        for (facts, kept, table) in pairs {
+            let subject = || vec![facts.schema.clone(), facts.name.clone()];
+            found.claim_worst_first(subject, || claim(place, facts, kept, table));
         }
         Ok(found)
     }

@@ -39,16 +39,12 @@ impl Rule for Invalid {
         place.on_primary()?;
         let database = place.database()?;
         let mut found = Found::default();
-        for index in &database.indexes {
-            let Some(facts) = database.catalog.indexes.get(&index.oid) else {
-                continue;
-            };
+        let invalid =
+            |facts: &IndexFacts| !(facts.is_valid || facts.is_partitioned || facts.owned_by_extension);
+        for (index, facts) in database.indexes_with_facts().filter(|(_, facts)| invalid(facts)) {
             let Some(table) = database.table_of(facts) else {
                 continue;
             };
-            if facts.is_valid || facts.is_partitioned || facts.owned_by_extension {
-                continue;
-            }
             let untold = match index.table_is_being_indexed {
                 Some(false) if !facts.may_be_in_progress => {
                     found.claims.push(claim(place, facts, table));

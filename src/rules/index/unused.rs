@@ -71,18 +71,24 @@ impl Rule for Unused {
         let mut found = Found::default();
         let mut waits: Option<DateTime<Utc>> = None;
         let mut unused = Vec::new();
-        let droppable = droppable(database);
-        for (index, facts, table) in &droppable {
+        let mut undecided = Vec::new();
+        let mut droppable = 0;
+        let alike: HashSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
+        for (index, facts) in database.indexes_with_facts() {
+            if is_needed(facts) || alike.contains(&facts.oid) {
+                continue;
+            }
+            droppable += 1;
             if facts.shape.is_empty() {
-                found.undecided.push(subject(facts));
+                undecided.push(facts);
                 found.untold = Some("the definitions of some indexes could not be read".to_owned());
                 continue;
             }
             match idle(index, oldest_allowed) {
-                Ok(idle) => unused.push((*facts, *table, *index, idle)),
+                Ok(idle) => unused.extend(database.table_of(facts).map(|table| (facts, table, index, idle))),
                 Err(Some(since)) => {
                     waits = waits.max(Some(since));
-                    found.undecided.push(subject(facts));
+                    undecided.push(facts);
                 }
                 Err(None) => {}
             }
@@ -98,7 +104,7 @@ impl Rule for Unused {
         };
         for (facts, table, index, idle) in &unused {
             if support.spares(facts) {
-                found.claims.push(self.claim(place, facts, table, index, idle));
+                found.claim_worst_first(|| subject(facts), || self.claim(place, facts, table, index, idle));
             }
         }
         if let Some(since) = waits {
@@ -107,11 +113,12 @@ impl Rule for Unused {
                 "immature: needs {} more days without a reset of statistics",
                 days.ceil().max(1.0)
             );
-            if found.undecided.len() == droppable.len() {
+            if undecided.len() == droppable {
                 return Err(Unknown::because(reason));
             }
             found.untold = Some(reason);
         }
+        found.undecided = undecided.into_iter().map(subject).collect();
         Ok(found)
     }
 }
@@ -160,25 +167,6 @@ impl Support {
         }
         is_spared
     }
-}
-
-/// Indexes that enforce nothing, whose like there is no second of.
-fn droppable<'a>(
-    database: &'a DatabaseObservation,
-) -> Vec<(&'a IndexObservation, &'a IndexFacts, &'a TableFacts)> {
-    let alike: HashSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
-    let is_single = |facts: &IndexFacts| !alike.contains(&facts.oid);
-    let with_facts = |index: &'a IndexObservation| {
-        let facts = database.catalog.indexes.get(&index.oid)?;
-        let table = database.table_of(facts)?;
-        Some((index, facts, table))
-    };
-    database
-        .indexes
-        .iter()
-        .filter_map(with_facts)
-        .filter(|(_, facts, _)| !is_needed(facts) && is_single(facts))
-        .collect()
 }
 
 fn is_needed(facts: &IndexFacts) -> bool {

@@ -71,10 +71,7 @@ impl Rule for DeadTuples {
         let database = place.database()?;
         let mut found = Found::default();
         let mut reasons = BTreeSet::new();
-        for table in &database.tables {
-            let Some(facts) = database.catalog.tables.get(&table.oid) else {
-                continue;
-            };
+        for (table, facts) in database.tables_with_facts() {
             if facts.owned_by_extension {
                 continue;
             }
@@ -344,7 +341,7 @@ mod tests {
         let mut observed = database(vec![]);
         let database = &mut observed.databases[0];
         let mut tables = database.catalog.tables.clone();
-        change(tables.get_mut(&1).unwrap());
+        change(tables.get_mut(1).unwrap());
         database.tables = vec![seen];
         database.catalog = Arc::new(Catalog {
             tables,

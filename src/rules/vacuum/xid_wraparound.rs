@@ -97,7 +97,7 @@ fn oldest(observed: Option<&DatabaseObservation>) -> Vec<(String, String, i64)> 
         .values()
         .filter(|table| table.frozen_xid_age > 0)
         .map(|table| {
-            let owner = table.toast_of.and_then(|oid| tables.get(&oid)).unwrap_or(table);
+            let owner = table.toast_of.and_then(|oid| tables.get(oid)).unwrap_or(table);
             (owner.schema.clone(), owner.name.clone(), table.frozen_xid_age)
         })
         .collect();

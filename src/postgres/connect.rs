@@ -1,0 +1,147 @@
+//! How a connection is made: what the driver is told, what a server is told before the log-in, and what to do about a
+//! refusal.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config};
+
+use super::conninfo::{ConnInfo, Endpoint, Host, Password, SslMode};
+use super::error::PostgresError;
+use super::tls;
+use crate::limits;
+
+/// Options that every supported version knows, given at the start so that they win over ALTER ROLE and ALTER DATABASE.
+fn start_up_options(target: TargetSessionAttrs) -> String {
+    let milliseconds = |duration: Duration| duration.as_millis();
+    // whoever wants a server that can be written has the driver ask a new session, and ours would always say no: there
+    // the guard after the log-in makes it read-only
+    let read_only = match target {
+        TargetSessionAttrs::Any => "-c default_transaction_read_only=on ",
+        _ => "",
+    };
+    format!(
+        "-c search_path=pg_catalog,pg_temp -c statement_timeout={} -c lock_timeout={} \
+         -c idle_in_transaction_session_timeout={} {read_only}\
+         -c client_connection_check_interval=5000 -c jit=off -c row_security=on -c standard_conforming_strings=on \
+         -c DateStyle=ISO -c TimeZone=UTC",
+        milliseconds(limits::STATEMENT_TIMEOUT),
+        milliseconds(limits::LOCK_TIMEOUT),
+        milliseconds(limits::IDLE_IN_TRANSACTION_TIMEOUT),
+    )
+}
+
+pub(super) fn driver_config(conninfo: &ConnInfo) -> Config {
+    let mut config = Config::new();
+    // a password of the password file belongs to one host, and is not shown to another
+    let same_password = |endpoint: &&Endpoint| {
+        let password = conninfo.password_for(endpoint);
+        password.as_ref().map(Password::expose) == conninfo.password.as_ref().map(Password::expose)
+    };
+    let endpoints: Vec<&Endpoint> = conninfo.endpoints.iter().filter(same_password).collect();
+    let address = |endpoint: &&Endpoint| match &endpoint.host {
+        Host::Tcp { hostaddr, .. } => hostaddr.as_ref()?.parse().ok(),
+        Host::Unix(_) => None,
+    };
+    // the driver takes addresses for all hosts or for none
+    let addresses: Option<Vec<IpAddr>> = endpoints.iter().map(address).collect();
+    addresses.unwrap_or_default().into_iter().for_each(|address| {
+        config.hostaddr(address);
+    });
+    for endpoint in endpoints {
+        match &endpoint.host {
+            Host::Tcp { host, .. } => config.host(host),
+            Host::Unix(path) => config.host_path(path),
+        };
+        config.port(endpoint.port);
+    }
+    config
+        .user(&conninfo.user)
+        .dbname(&conninfo.dbname)
+        .application_name("pgadvisor")
+        .options(start_up_options(conninfo.target_session_attrs))
+        .target_session_attrs(conninfo.target_session_attrs)
+        .channel_binding(conninfo.channel_binding)
+        .connect_timeout(conninfo.connect_timeout)
+        .keepalives_idle(Duration::from_secs(30))
+        .tcp_user_timeout(Duration::from_secs(30))
+        .ssl_mode(match conninfo.sslmode {
+            SslMode::Disable => DriverSslMode::Disable,
+            SslMode::Allow | SslMode::Prefer => DriverSslMode::Prefer,
+            _ => DriverSslMode::Require,
+        });
+    if conninfo.ssl_direct {
+        config.ssl_negotiation(SslNegotiation::Direct);
+    }
+    if let Some(password) = &conninfo.password {
+        config.password(password.expose());
+    }
+    config
+}
+
+/// What to do about a refused connection, by what the server said.
+fn advice(error: &tokio_postgres::Error) -> String {
+    let message = error
+        .as_db_error()
+        .map(|db| db.message().to_owned())
+        .unwrap_or_default();
+    let advice = match error.code() {
+        Some(code)
+            if *code == SqlState::INVALID_PASSWORD
+                || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+        {
+            "the server refused the log-in; check user, password file and pg_hba.conf"
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "all connections are taken; raise max_connections or CONNECTION LIMIT, or close idle ones"
+        }
+        Some(code) if *code == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping; wait",
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "that database does not exist",
+        _ if message.contains("startup parameter") => {
+            "a connection pooler refuses start-up options; connect to the server directly, or set \
+             ignore_startup_parameters = options there"
+        }
+        Some(_) => "the server refused",
+        None => "check that it runs there and can be reached",
+    };
+    advice.to_owned()
+}
+
+/// A connection of its own; a task of the runtime drives it until it is dropped.
+pub(super) async fn connect(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
+    let target = conninfo.to_string();
+    let config = driver_config(conninfo);
+    let connecting = config.connect(tls::connector(conninfo)?);
+    let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
+    let (client, connection) = match connected {
+        Ok(Ok(pair)) => pair,
+        Ok(Err(source)) => return Err(refused(target, source)),
+        Err(_) => return Err(unanswered(target)),
+    };
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a visiting session ended");
+        }
+    });
+    Ok(client)
+}
+
+/// The error of a server that refuses the connection.
+pub(super) fn refused(target: String, source: tokio_postgres::Error) -> PostgresError {
+    PostgresError::Connect {
+        target,
+        advice: advice(&source),
+        source: source.into(),
+    }
+}
+
+/// The error of a server that does not answer.
+pub(super) fn unanswered(target: String) -> PostgresError {
+    PostgresError::Connect {
+        target,
+        advice: "check address, port and firewall".to_owned(),
+        source: "no answer in time".into(),
+    }
+}

@@ -1,0 +1,52 @@
+//! What one look and its judgement leave behind, in one transaction: readers see all of it or nothing.
+
+use chrono::{DateTime, Utc};
+
+use super::Store;
+use super::error::StoreError;
+use super::record::record;
+use super::status::{record_gaps, record_load, record_look, record_server};
+use super::usage::{IndexKey, IndexUsage, save_index_usage};
+use crate::model::finding::Event;
+use crate::model::judgement::Judgement;
+use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
+
+/// One turn of one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// The server, as it is after this look.
+    pub status: &'a ServerStatus,
+    /// What was judged.
+    pub judgement: &'a Judgement,
+    /// What each part of the look cost.
+    pub looks: &'a [Look],
+    /// What could not be seen.
+    pub gaps: &'a [Gap],
+    /// How busy the server was.
+    pub load: &'a LoadPoint,
+    /// Indexes whose use must be written down.
+    pub changed: &'a [IndexUsage],
+    /// Indexes that are gone.
+    pub gone: &'a [IndexKey],
+}
+
+impl Store {
+    /// Writes down one turn; gives the events that it made, in order.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing of it is written.
+    pub fn record_turn(&self, now: DateTime<Utc>, turn: &Turn<'_>) -> Result<Vec<Event>, StoreError> {
+        let server = &turn.status.name;
+        self.write(|tx| {
+            save_index_usage(tx, server, turn.changed, turn.gone)?;
+            let events = record(tx, server, now, turn.judgement)?;
+            record_gaps(tx, server, turn.gaps)?;
+            for look in turn.looks {
+                record_look(tx, look)?;
+            }
+            record_load(tx, server, turn.load)?;
+            record_server(tx, turn.status)?;
+            Ok(events)
+        })
+    }
+}
