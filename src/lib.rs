@@ -25,11 +25,11 @@
 //! | [`observe`] | windows: comparable looks and what ends them |
 //! | [`rules`] | one file a rule: its thresholds are its fields, its manual is its doc comment |
 //! | [`judge`] | runs the rules, bounds and orders what comes out |
-//! | [`index_advisor`] | plans captured statements; its gate decides which may be planned at all |
+//! | [`index_advisor`] | the set of indexes that a workload is cheapest with; its gate decides which statements may be planned |
 //! | [`store`] | SQLite in one file; the questions it answers are its methods |
 //! | [`engine`] | one task a server: the turn, back-off, the cost budget |
 //! | [`configuration`] | what users write; every error at once, with line and column |
-//! | [`report`] | text, JSON, NDJSON, Markdown for standard output |
+//! | [`report`] | text, JSON, NDJSON, Markdown, SQL for standard output |
 //! | [`web`] | pages, API, events, metrics; on loopback |
 //! | [`cli`] | one file a command |
 //! | [`demo`] | a disposable server with a living workload |

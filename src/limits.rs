@@ -34,6 +34,16 @@ pub const CANDIDATES_PER_STATEMENT: usize = 400;
 pub const INCLUDED_COLUMNS: usize = 8;
 /// Planning one statement may take this long.
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Statements of pg_stat_statements that are advised at once: those that took most time.
+pub const ADVISED_STATEMENTS: usize = 200;
+/// Questions with hypothetical indexes for one statement, on average.
+pub const WHAT_IF_CALLS_PER_STATEMENT: usize = 19;
+/// Smaller tables are read as a whole faster than by any index.
+pub const TINY_TABLE_PAGES: f64 = 8.0;
+/// An index must save one of its statements at least so many of the planner's units in each call.
+pub const LEAST_GAIN: f64 = 10.0;
+/// And at least this part of it.
+pub const LEAST_GAIN_SHARE: f64 = 0.01;
 /// What the gate found out about a database is believed this long.
 pub const GATE_MEMORY: Duration = Duration::from_secs(10);
 /// Rows of an answer to the gate; where there is more, nothing is planned.

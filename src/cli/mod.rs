@@ -1,6 +1,7 @@
 //! The command line: one file per command, without logic of its own. Results go to standard output, everything else to
 //! standard error.
 
+mod advise;
 mod check;
 mod config;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Run(run::Options),
     /// One look at a server, with no set-up
     Check(check::Options),
+    /// The set of indexes that is worth most for a workload, proven by the planner
+    Advise(advise::Options),
     /// List, show and answer findings
     #[command(subcommand)]
     Findings(findings::Action),
@@ -160,6 +163,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Run(options) => run::run(options).await,
         Command::Check(options) => check::run(options).await,
+        Command::Advise(options) => advise::run(options).await,
         Command::Findings(action) => findings::run(action).await,
         Command::Setup(options) => setup::run(options).await,
         Command::Config(action) => config::run(action),

@@ -15,7 +15,7 @@ pub struct IndexKey {
     pub descending: bool,
     pub nulls_first: bool,
     /// An operator class other than the type's own, as `text_pattern_ops`.
-    pub operator_class: Option<&'static str>,
+    pub operator_class: Option<String>,
 }
 
 impl From<Key> for IndexKey {
@@ -46,6 +46,7 @@ impl Candidate {
     pub fn statement(&self, concurrently: bool, name: Option<String>) -> Statement {
         Statement::CreateIndex {
             concurrently,
+            only: false,
             name,
             schema: self.schema.clone(),
             table: self.table.clone(),
@@ -71,6 +72,26 @@ impl Candidate {
             && (self.include.is_empty() || mine.is_subset(&theirs))
     }
 
+    /// Whether it holds a column as it is.
+    pub fn holds(&self, column: &str) -> bool {
+        self.columns().any(|one| one == column)
+    }
+
+    /// Whether an expression or the predicate names a column.
+    pub fn mentions(&self, column: &str) -> bool {
+        let expressions = self.keys.iter().filter_map(|key| match &key.key {
+            Key::Expression(text) => Some(text.as_str()),
+            Key::Column(_) => None,
+        });
+        let mut texts = expressions.chain(self.predicate.as_deref());
+        texts.any(|text| text.contains(column))
+    }
+
+    /// Whether a key is an expression.
+    pub fn has_expressions(&self) -> bool {
+        self.keys.iter().any(|key| matches!(key.key, Key::Expression(_)))
+    }
+
     /// The columns that it holds as they are.
     fn columns(&self) -> impl Iterator<Item = &str> {
         let keys = self.keys.iter().filter_map(|key| match &key.key {
@@ -88,7 +109,7 @@ impl IndexKey {
             Key::Column(column) => quote_identifier(column),
             Key::Expression(text) => format!("({text})"),
         };
-        if let Some(class) = self.operator_class {
+        if let Some(class) = &self.operator_class {
             sql = format!("{sql} {class}");
         }
         match (self.descending, self.nulls_first) {
@@ -106,21 +127,26 @@ impl IndexKey {
 pub struct Kinds {
     /// Keys at most.
     pub max_width: usize,
+    pub btree: bool,
     pub include: bool,
     pub partial: bool,
     pub expression: bool,
     /// Never beside b-trees: a BRIN index on the same column was seen to keep the planner from a far better b-tree.
     pub brin: bool,
+    /// GIN: no planner can price it before it exists.
+    pub inverted: bool,
 }
 
 impl Default for Kinds {
     fn default() -> Self {
         Self {
             max_width: 3,
+            btree: true,
             include: true,
             partial: true,
             expression: true,
             brin: false,
+            inverted: true,
         }
     }
 }
@@ -155,6 +181,10 @@ pub fn of_use(asked: &RelationUse, kinds: Kinds) -> Vec<Candidate> {
     searched.extend(asked.grouped.iter().flatten().filter(|key| wanted(key)).cloned());
     let searched: Vec<Key> = searched.into_iter().collect();
 
+    if !kinds.btree {
+        made.ranges_of_blocks(&ranged);
+        return made.found;
+    }
     let mut sequences = sequences(&points, &searched, kinds.max_width);
     for range in &ranged {
         for rest in tails(range, &searched, kinds.max_width - 1) {
@@ -180,11 +210,7 @@ pub fn of_use(asked: &RelationUse, kinds: Kinds) -> Vec<Candidate> {
     if kinds.partial {
         made.partial(&searched);
     }
-    if kinds.brin {
-        for range in &ranged {
-            made.add(vec![range.clone().into()], Vec::new(), None, "brin");
-        }
-    }
+    made.ranges_of_blocks(&ranged);
     made.found
 }
 
@@ -255,8 +281,25 @@ impl Maker<'_> {
             include,
             predicate,
         };
-        if self.known.insert(candidate.clone()) {
-            self.found.push(candidate);
+        let mut for_patterns = candidate.clone();
+        for key in for_patterns
+            .keys
+            .iter_mut()
+            .filter(|key| self.asked.prefixed.contains(&key.key))
+        {
+            key.operator_class = Some("text_pattern_ops".to_owned());
+        }
+        for candidate in [candidate, for_patterns] {
+            if self.known.insert(candidate.clone()) {
+                self.found.push(candidate);
+            }
+        }
+    }
+
+    fn ranges_of_blocks(&mut self, ranged: &[Key]) {
+        let wanted = if self.kinds.brin { ranged } else { &[] };
+        for range in wanted {
+            self.add(vec![range.clone().into()], Vec::new(), None, "brin");
         }
     }
 
@@ -406,10 +449,12 @@ mod tests {
     fn plain() -> Kinds {
         Kinds {
             max_width: 3,
+            btree: true,
             include: false,
             partial: false,
             expression: false,
             brin: false,
+            inverted: false,
         }
     }
 
@@ -461,6 +506,7 @@ mod tests {
         let predicate = Predicate {
             text: "status = 'open'".into(),
             key: Key::Column("status".into()),
+            compares_value: true,
         };
         let asked = RelationUse {
             schema: "s".into(),

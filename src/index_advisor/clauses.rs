@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::sql::expression::{
-    self, ColumnName, Comparison, Condition, Operand, SortKey, columns, conditions, sort_key,
+    self, ColumnName, Comparison, Condition, Operand, SortKey, bare_columns, columns, conditions, sort_key,
 };
 
 /// Something that an index can have as a key: a column, or the text of an expression.
@@ -33,6 +33,8 @@ pub struct Predicate {
     pub text: String,
     /// The key that it is about.
     pub key: Key,
+    /// It compares with a constant: not so IS NULL, or a boolean as it is.
+    pub compares_value: bool,
 }
 
 /// A condition for an index that is no b-tree.
@@ -57,6 +59,8 @@ pub struct RelationUse {
     pub joined: BTreeSet<Key>,
     /// Keys that must lie in a range, or begin with something.
     pub ranged: BTreeSet<Key>,
+    /// Those of the ranged ones that must begin with something: under most collations only the `pattern_ops` know how.
+    pub prefixed: BTreeSet<Key>,
     /// Orders that would save a sort.
     pub sorted: BTreeSet<Vec<OrderedKey>>,
     /// Keys that rows are grouped by.
@@ -172,6 +176,9 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
         Comparison::Equal | Comparison::AnyOf if is_value => _ = relation.equal.insert(key.clone()),
         Comparison::IsNull | Comparison::True | Comparison::False => _ = relation.equal.insert(key.clone()),
         Comparison::Range | Comparison::Prefix if is_value || other.is_some() => {
+            if *comparison == Comparison::Prefix {
+                relation.prefixed.insert(key.clone());
+            }
             _ = relation.ranged.insert(key.clone());
             // the other side of an inequality between relations can be searched, too
             if let Some((other, key)) = other {
@@ -191,9 +198,14 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
         _ => {}
     }
     if let (Some(text), false) = (text, matches!(comparison, Comparison::Operator(_))) {
+        let compares_value = !matches!(
+            comparison,
+            Comparison::IsNull | Comparison::IsNotNull | Comparison::True | Comparison::False
+        );
         relation.predicates.insert(Predicate {
             text: text.clone(),
             key,
+            compares_value,
         });
     }
 }
@@ -244,7 +256,7 @@ fn take_orders(relations: &mut Relations, node: &PlanNode) {
     if node.kind == "Aggregate" && node.group_key.is_empty() {
         for text in &node.output {
             let extreme = text.starts_with("min(") || text.starts_with("max(");
-            if let (true, [ColumnName { alias, column }]) = (extreme, &columns(text)[..])
+            if let (true, [ColumnName { alias, column }]) = (extreme, &named(relations, text)[..])
                 && let Some(relation) = relations.get_mut(alias)
             {
                 let key = Key::Column(column.clone());
@@ -284,11 +296,23 @@ fn leading(keys: &[SortKey]) -> Option<(String, Vec<OrderedKey>)> {
     of.map(|of| (of, order))
 }
 
+/// The columns that a text names. Where there is but one relation, what nodes put out is told without its alias.
+fn named(relations: &Relations, text: &str) -> Vec<ColumnName> {
+    let mut names = columns(text);
+    if let (1, Some(alias)) = (relations.len(), relations.keys().next()) {
+        names.extend(bare_columns(text).into_iter().map(|column| ColumnName {
+            alias: alias.clone(),
+            column,
+        }));
+    }
+    names
+}
+
 /// Every column that any node names. What a scan puts out does not count where something reads it: the planner often
 /// passes whole rows on because that is cheaper than picking columns.
 fn take_needed(relations: &mut Relations, plan: &PlanTree) {
     let mut names: BTreeSet<ColumnName> = BTreeSet::new();
-    let mut take = |texts: &[String]| names.extend(texts.iter().flat_map(|text| columns(text)));
+    let mut take = |texts: &[String]| names.extend(texts.iter().flat_map(|text| named(relations, text)));
     for (position, node) in plan.nodes().into_iter().enumerate() {
         take(&node.conditions);
         take(&node.sort_key);

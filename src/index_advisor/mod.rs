@@ -1,5 +1,7 @@
-//! Index advice that the planner has proven: what plans ask of tables ([`clauses`]), which indexes could answer
-//! ([`candidate`]), what each is worth to the planner ([`what_if`]), and the set that is worth most ([`selection`]).
+//! Index advice that the planner has proven: from the statements ([`workload`]) to what their plans ask of tables
+//! ([`clauses`], [`tables`]), which indexes could answer ([`candidate`]; [`estimated`] for those that no planner can price),
+//! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
+//! ([`selection`]), and how it is made ([`definition`]). [`advice`] is the way through all of it.
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
 //! through the [`gate`].
@@ -7,7 +9,15 @@
 pub mod advice;
 pub mod candidate;
 pub mod clauses;
+pub mod definition;
+pub mod estimated;
 pub mod gate;
+mod knapsack;
+mod ready;
 pub mod search_path;
 pub mod selection;
+pub mod tables;
+mod told;
+pub mod upkeep;
 pub mod what_if;
+pub mod workload;

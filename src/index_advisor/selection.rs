@@ -6,8 +6,11 @@
 //! search that adds one index at a time would miss pairs that only pay together. Sets are then put together from those
 //! choices, judged by what is known, and confirmed by the planner until nothing better is found.
 
+use std::collections::BTreeMap;
+
 use fixedbitset::FixedBitSet;
 
+use super::knapsack::{Choice, Knapsack};
 use crate::postgres::PostgresError;
 
 /// What the planner said.
@@ -36,18 +39,42 @@ pub struct Problem {
     pub weights: Vec<f64>,
     /// What each costs as things are.
     pub costs: Vec<f64>,
-    /// The candidates that concern each statement.
+    /// The candidates that each statement asks for.
     pub relevant: Vec<FixedBitSet>,
+    /// Those that could serve it, too, though others asked for them.
+    pub useful: Vec<FixedBitSet>,
     /// The size of each candidate in bytes.
     pub sizes: Vec<f64>,
+    /// Candidates with the same number do much the same: they begin with the same key.
+    pub groups: Vec<usize>,
     /// How many keys each has.
     pub widths: Vec<usize>,
     /// What each costs in writes, in the unit of weighted costs.
     pub upkeep: Vec<f64>,
+    /// What indexes are worth that the planner cannot be asked about.
+    pub estimates: Vec<Estimate>,
+    /// What an index must save one of its statements in each call.
+    pub least_gain: f64,
+    /// And at least this part of its cost.
+    pub least_gain_share: f64,
     /// Bytes that the whole set may take.
     pub budget_bytes: f64,
     /// Questions that may be asked in all.
     pub calls: usize,
+}
+
+/// Statements that are asked what they would make of room that is freed.
+const LOSERS: usize = 12;
+/// Rounds without a better set after which the search ends.
+const IDLE_ROUNDS: usize = 6;
+
+/// What a statement should cost with one candidate that the planner cannot be asked about.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Estimate {
+    pub statement: usize,
+    pub candidate: usize,
+    pub cost: f64,
 }
 
 /// What is known of one statement.
@@ -59,21 +86,59 @@ struct Known {
 struct Fact {
     available: FixedBitSet,
     used: FixedBitSet,
+    /// The same as a list: plans use a few of thousands.
+    uses: Vec<usize>,
     cost: f64,
+}
+
+impl Fact {
+    fn new(available: FixedBitSet, used: FixedBitSet, cost: f64) -> Self {
+        Self {
+            available,
+            uses: used.ones().collect(),
+            used,
+            cost,
+        }
+    }
+
+    /// Whether the plan is possible with this set.
+    fn is_possible(&self, set: &FixedBitSet) -> bool {
+        self.uses.iter().all(|one| set.contains(*one))
+    }
 }
 
 impl Known {
     /// The least cost that is known to be reached with this set.
     fn estimate(&self, set: &FixedBitSet) -> f64 {
-        let reached = self.facts.iter().filter(|fact| fact.used.is_subset(set));
+        let reached = self.facts.iter().filter(|fact| fact.is_possible(set));
         reached.map(|fact| fact.cost).fold(f64::INFINITY, f64::min)
+    }
+
+    /// What the planner uses under this set, if that is known.
+    fn uses_under(&self, set: &FixedBitSet) -> Option<Vec<usize>> {
+        let known = self
+            .facts
+            .iter()
+            .find(|fact| fact.is_possible(set) && set.is_subset(&fact.available));
+        known.map(|fact| fact.uses.clone())
+    }
+
+    /// The planner's answer for just this set, or for one in which it used the same.
+    fn answer(&self, set: &FixedBitSet) -> Option<f64> {
+        let exact = self.facts.iter().find(|fact| fact.available == *set);
+        let same = || {
+            self.facts
+                .iter()
+                .find(|fact| fact.is_possible(set) && set.is_subset(&fact.available))
+        };
+        exact.or_else(same).map(|fact| fact.cost)
     }
 
     /// Whether the planner's answer for this set is known without asking.
     fn knows(&self, set: &FixedBitSet) -> bool {
         self.facts
             .iter()
-            .any(|fact| fact.used.is_subset(set) && set.is_subset(&fact.available))
+            .any(|fact| fact.is_possible(set) && set.is_subset(&fact.available))
     }
 }
 
@@ -99,13 +164,15 @@ impl<'a, P: Planner> Selection<'a, P> {
     ) -> Self {
         let none = FixedBitSet::with_capacity(problem.sizes.len());
         let base = |cost: &f64| Known {
-            facts: vec![Fact {
-                available: none.clone(),
-                used: none.clone(),
-                cost: *cost,
-            }],
+            facts: vec![Fact::new(none.clone(), none.clone(), *cost)],
         };
-        let known = problem.costs.iter().map(base).collect();
+        let mut known: Vec<Known> = problem.costs.iter().map(base).collect();
+        for estimate in &problem.estimates {
+            let mut alone = none.clone();
+            alone.insert(estimate.candidate);
+            let fact = Fact::new(alone.clone(), alone, estimate.cost);
+            known[estimate.statement].facts.push(fact);
+        }
         Self {
             problem,
             planner,
@@ -126,13 +193,14 @@ impl<'a, P: Planner> Selection<'a, P> {
         }
         let mut best = self.none();
         let mut idle = 0;
-        while idle < 3 {
+        let mut rounds = 0;
+        while idle < IDLE_ROUNDS {
             let set = self.solve();
             let before = self.calls;
             for statement in 0..self.known.len() {
-                self.price(statement, &set).await?;
+                self.ask(statement, &set).await?;
             }
-            if self.total(&set) < self.total(&best) * (1.0 - 1e-9) {
+            if self.total_under(&set) < self.total_under(&best) * (1.0 - 1e-9) {
                 best = set.clone();
                 idle = 0;
             } else {
@@ -142,6 +210,10 @@ impl<'a, P: Planner> Selection<'a, P> {
                 break;
             }
             self.probe(&set).await?;
+            if self.calls == before {
+                self.broaden(&set, rounds).await?;
+                rounds += 1;
+            }
             if self.calls == before {
                 break;
             }
@@ -167,25 +239,16 @@ impl<'a, P: Planner> Selection<'a, P> {
 
     async fn ask(&mut self, statement: usize, set: &FixedBitSet) -> Result<(), PostgresError> {
         let mut available = set.clone();
-        available.intersect_with(&self.problem.relevant[statement]);
+        available.intersect_with(&self.problem.useful[statement]);
         if self.known[statement].knows(&available) || self.over() {
             return Ok(());
         }
         self.calls += 1;
         (self.progress)(self.calls);
         let answer = self.planner.ask(statement, &available).await?;
-        let fact = Fact {
-            available,
-            used: answer.used,
-            cost: answer.cost,
-        };
+        let fact = Fact::new(available, answer.used, answer.cost);
         self.known[statement].facts.push(fact);
         Ok(())
-    }
-
-    /// Makes sure that the cost of a statement under a set is the planner's.
-    async fn price(&mut self, statement: usize, set: &FixedBitSet) -> Result<(), PostgresError> {
-        self.ask(statement, set).await
     }
 
     /// Asks with ever less on the table.
@@ -206,8 +269,7 @@ impl<'a, P: Planner> Selection<'a, P> {
             }
             self.ask(statement, &set).await?;
         }
-        self.take_away(statement).await?;
-        self.take_apart(statement).await
+        self.take_away(statement).await
     }
 
     /// What the planner takes when the largest of what it took is not there.
@@ -218,7 +280,7 @@ impl<'a, P: Planner> Selection<'a, P> {
             let fact = known
                 .facts
                 .iter()
-                .find(|fact| fact.used.is_subset(&set) && set.is_subset(&fact.available));
+                .find(|fact| fact.is_possible(&set) && set.is_subset(&fact.available));
             let size = |one: &usize| self.problem.sizes[*one];
             let largest = fact.and_then(|fact| fact.used.ones().max_by(|a, b| size(a).total_cmp(&size(b))));
             let Some(largest) = largest else { break };
@@ -233,46 +295,101 @@ impl<'a, P: Planner> Selection<'a, P> {
         Ok(())
     }
 
-    /// Of plans with several indexes, what they cost without each of them.
-    async fn take_apart(&mut self, statement: usize) -> Result<(), PostgresError> {
-        let mut plans: Vec<Fact> = self.known[statement]
-            .facts
-            .iter()
-            .filter(|fact| fact.used.count_ones(..) > 1)
-            .cloned()
+    /// What could be added to a set, or come in place of one or two of it, in the planner's own eyes. What is worth least
+    /// for its size goes first.
+    async fn probe(&mut self, set: &FixedBitSet) -> Result<(), PostgresError> {
+        self.ask_what_each_is_worth(set).await?;
+        let left = self.problem.budget_bytes - self.size(set);
+        self.ask_those_that_lose(set, left, usize::MAX).await?;
+        let total = self.total(set);
+        let without = |members: &[usize]| {
+            let mut rest = set.clone();
+            members.iter().for_each(|member| rest.set(*member, false));
+            rest
+        };
+        let mut members: Vec<(f64, usize)> = set
+            .ones()
+            .map(|member| {
+                let loss = self.total(&without(&[member])) - total;
+                (loss / self.problem.sizes[member].max(1.0), member)
+            })
             .collect();
-        plans.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-        plans.dedup_by(|a, b| a.used == b.used);
-        for plan in plans.into_iter().take(3) {
-            for candidate in plan.used.ones() {
-                let mut rest = plan.used.clone();
-                rest.set(candidate, false);
+        members.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let members: Vec<usize> = members.into_iter().map(|(_, member)| member).collect();
+        let pairs = members.windows(2).map(|pair| pair.to_vec());
+        let taken_out = members.iter().map(|member| vec![*member]).chain(pairs);
+        for members in taken_out.collect::<Vec<_>>() {
+            let freed: f64 = members.iter().map(|member| self.problem.sizes[*member]).sum();
+            self.ask_those_that_lose(&without(&members), left + freed, LOSERS)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// What each statement costs without each of the indexes that it takes: often another one does nearly as well.
+    async fn ask_what_each_is_worth(&mut self, set: &FixedBitSet) -> Result<(), PostgresError> {
+        for statement in self.by_weight() {
+            let mut available = set.clone();
+            available.intersect_with(&self.problem.useful[statement]);
+            for one in self.known[statement].uses_under(&available).into_iter().flatten() {
+                let mut rest = available.clone();
+                rest.set(one, false);
                 self.ask(statement, &rest).await?;
             }
         }
         Ok(())
     }
 
-    /// What could be added to a set, or come in place of one of it, in the planner's own eyes.
-    async fn probe(&mut self, set: &FixedBitSet) -> Result<(), PostgresError> {
-        let left = self.problem.budget_bytes - self.size(set);
-        for statement in self.by_regret(set) {
-            self.ask_with_room(statement, set, left).await?;
+    /// Asks the statements that lose most under a set what they would take of what fits into so many bytes more.
+    async fn ask_those_that_lose(
+        &mut self,
+        set: &FixedBitSet,
+        bytes: f64,
+        count: usize,
+    ) -> Result<(), PostgresError> {
+        for statement in self.by_regret(set).into_iter().take(count) {
+            self.ask_with_room(statement, set, bytes).await?;
         }
-        let mut members: Vec<usize> = set.ones().collect();
-        members.sort_by(|a, b| {
-            self.problem.sizes[*b]
-                .total_cmp(&self.problem.sizes[*a])
-                .then(a.cmp(b))
-        });
-        for member in members {
-            let mut rest = set.clone();
-            rest.set(member, false);
-            for statement in self.by_regret(&rest) {
-                if self.problem.relevant[statement].contains(member) {
-                    self.ask_with_room(statement, &rest, left + self.problem.sizes[member])
-                        .await?;
+        Ok(())
+    }
+
+    /// Where nothing that is known promises more: other ways to the same rows. First without all that begins like what the
+    /// planner takes now, then with parts of what there is.
+    async fn broaden(&mut self, set: &FixedBitSet, round: usize) -> Result<(), PostgresError> {
+        for statement in self.by_weight() {
+            let relevant = self.problem.relevant[statement].clone();
+            if round > 0 {
+                // every other group, other ones each time
+                let mut part = relevant.clone();
+                for one in relevant.ones() {
+                    let number = self.problem.groups[one].wrapping_mul(2 * round + 1) >> (round / 2);
+                    part.set(one, number % 2 == round % 2 || set.contains(one));
                 }
+                self.ask(statement, &part).await?;
+                continue;
+            }
+            let facts = &self.known[statement].facts;
+            let cheapest = |facts: &mut dyn Iterator<Item = &Fact>| {
+                facts
+                    .min_by(|a, b| a.cost.total_cmp(&b.cost))
+                    .map(|fact| fact.uses.clone())
+            };
+            let now = cheapest(&mut facts.iter().filter(|fact| fact.is_possible(set)));
+            let ever = cheapest(&mut facts.iter());
+            let mut groups: Vec<usize> = now
+                .into_iter()
+                .chain(ever)
+                .flatten()
+                .map(|one| self.problem.groups[one])
+                .collect();
+            groups.sort_unstable();
+            groups.dedup();
+            for group in groups {
+                let mut others = relevant.clone();
+                for one in relevant.ones() {
+                    others.set(one, self.problem.groups[one] != group);
+                }
+                self.ask(statement, &others).await?;
             }
         }
         Ok(())
@@ -295,7 +412,8 @@ impl<'a, P: Planner> Selection<'a, P> {
         regrets.into_iter().map(|(_, statement)| statement).collect()
     }
 
-    /// Asks what the planner would take if, beside a set, everything stood on the table that fits into so many bytes.
+    /// Asks what the planner would take if, beside a set, everything stood on the table that fits into so many bytes: what
+    /// it takes must fit together, too.
     async fn ask_with_room(
         &mut self,
         statement: usize,
@@ -305,11 +423,47 @@ impl<'a, P: Planner> Selection<'a, P> {
         let mut richer = set.clone();
         let fitting = |one: &usize| self.problem.sizes[*one] <= bytes;
         richer.extend(self.problem.relevant[statement].ones().filter(fitting));
-        self.ask(statement, &richer).await
+        for _ in 0..4 {
+            self.ask(statement, &richer).await?;
+            let mut available = richer.clone();
+            available.intersect_with(&self.problem.useful[statement]);
+            let Some(uses) = self.known[statement].uses_under(&available) else {
+                break;
+            };
+            let added: Vec<usize> = uses.into_iter().filter(|one| !set.contains(*one)).collect();
+            let size = |one: &usize| self.problem.sizes[*one];
+            if added.iter().map(size).sum::<f64>() <= bytes {
+                break;
+            }
+            // the largest is too large for the others: what is as large goes with it
+            let largest = added.iter().map(size).fold(0.0, f64::max);
+            for one in richer.clone().ones() {
+                let stays = set.contains(one) || self.problem.sizes[one] < largest;
+                richer.set(one, stays);
+            }
+        }
+        Ok(())
     }
 
     fn size(&self, set: &FixedBitSet) -> f64 {
         set.ones().map(|one| self.problem.sizes[one]).sum()
+    }
+
+    /// What the workload costs under a set by the planner's own word, where it was asked about it.
+    fn total_under(&self, set: &FixedBitSet) -> f64 {
+        let statements = self.known.iter().enumerate().map(|(statement, known)| {
+            let mut available = set.clone();
+            available.intersect_with(&self.problem.useful[statement]);
+            let estimated = self
+                .problem
+                .estimates
+                .iter()
+                .filter(|one| one.statement == statement && set.contains(one.candidate));
+            let estimated = estimated.map(|one| one.cost).fold(f64::INFINITY, f64::min);
+            let cost = known.answer(&available).unwrap_or_else(|| known.estimate(set));
+            self.problem.weights[statement] * cost.min(estimated)
+        });
+        statements.sum::<f64>() + set.ones().map(|one| self.problem.upkeep[one]).sum::<f64>()
     }
 
     /// What the workload costs under a set, as far as is known, with the upkeep of its indexes.
@@ -321,6 +475,18 @@ impl<'a, P: Planner> Selection<'a, P> {
         reads + set.ones().map(|one| self.problem.upkeep[one]).sum::<f64>()
     }
 
+    /// Whether one statement at least is so much cheaper with a set that an index for that is worth its name.
+    fn is_worth_it(&self, with: &FixedBitSet, without: &FixedBitSet) -> bool {
+        self.known.iter().any(|known| {
+            let (before, after) = (known.estimate(without), known.estimate(with));
+            before - after
+                >= self
+                    .problem
+                    .least_gain
+                    .max(self.problem.least_gain_share * before)
+        })
+    }
+
     /// The set without what nobody uses.
     fn trimmed(&self, mut set: FixedBitSet) -> FixedBitSet {
         let mut candidates: Vec<usize> = set.ones().collect();
@@ -329,7 +495,12 @@ impl<'a, P: Planner> Selection<'a, P> {
         for candidate in candidates {
             set.set(candidate, false);
             let without = self.total(&set);
-            match without <= total {
+            let is_worthless = || {
+                let mut with = set.clone();
+                with.insert(candidate);
+                !self.is_worth_it(&with, &set)
+            };
+            match without <= total || is_worthless() {
                 true => total = without,
                 false => set.insert(candidate),
             }
@@ -337,100 +508,40 @@ impl<'a, P: Planner> Selection<'a, P> {
         set
     }
 
-    /// The best set by what is known: greedy by several measures, each improved by taking things out and filling up again.
+    /// The best set by what is known.
     fn solve(&self) -> FixedBitSet {
-        let bundles = self.bundles();
-        let mut best = self.none();
-        for exponent in [1.0, 0.7, 0.4, 0.0, 1.3] {
-            let start = self.filled(self.none(), &bundles, exponent);
-            let set = self.improved(start, &bundles, exponent);
-            if self.total(&set) < self.total(&best) {
-                best = set;
-            }
-        }
-        best
-    }
-
-    /// Indexes that some plan used together.
-    fn bundles(&self) -> Vec<FixedBitSet> {
-        let mut bundles: Vec<FixedBitSet> = Vec::new();
-        for fact in self.known.iter().flat_map(|known| &known.facts) {
-            if fact.used.count_ones(..) > 0
-                && self.size(&fact.used) <= self.problem.budget_bytes
-                && !bundles.contains(&fact.used)
-            {
-                bundles.push(fact.used.clone());
-            }
-        }
-        let singles: Vec<FixedBitSet> = bundles
+        let mut numbers = BTreeMap::new();
+        for one in self
+            .known
             .iter()
-            .flat_map(|bundle| bundle.ones().collect::<Vec<_>>())
-            .map(|one| {
-                let mut single = self.none();
-                single.insert(one);
-                single
-            })
-            .collect();
-        for single in singles {
-            if !bundles.contains(&single) {
-                bundles.push(single);
-            }
+            .flat_map(|known| &known.facts)
+            .flat_map(|fact| &fact.uses)
+        {
+            let next = numbers.len();
+            numbers.entry(*one).or_insert(next);
         }
-        bundles
-    }
-
-    /// Adds bundles by gain for size until none fits or pays.
-    fn filled(&self, mut set: FixedBitSet, bundles: &[FixedBitSet], exponent: f64) -> FixedBitSet {
-        let mut total = self.total(&set);
-        loop {
-            let size = self.size(&set);
-            let mut best: Option<(f64, FixedBitSet, f64)> = None;
-            for bundle in bundles.iter().filter(|bundle| !bundle.is_subset(&set)) {
-                let mut larger = set.clone();
-                larger.union_with(bundle);
-                let added = self.size(&larger) - size;
-                if size + added > self.problem.budget_bytes {
-                    continue;
-                }
-                let cost = self.total(&larger);
-                let value = (total - cost) / added.max(1.0).powf(exponent);
-                if cost < total * (1.0 - 1e-9) && best.as_ref().is_none_or(|(known, _, _)| value > *known) {
-                    best = Some((value, larger, cost));
-                }
-            }
-            let Some((_, larger, cost)) = best else { break };
-            (set, total) = (larger, cost);
-        }
-        self.trimmed(set)
-    }
-
-    /// Takes one or two out, fills up again, and keeps what is better.
-    fn improved(&self, mut set: FixedBitSet, bundles: &[FixedBitSet], exponent: f64) -> FixedBitSet {
-        loop {
-            let total = self.total(&set);
-            let members: Vec<usize> = set.ones().collect();
-            let pairs = members
-                .iter()
-                .enumerate()
-                .flat_map(|(position, one)| members[position..].iter().map(move |other| (*one, *other)));
-            let mut better = None;
-            'search: for (one, other) in pairs {
-                let mut smaller = set.clone();
-                smaller.set(one, false);
-                smaller.set(other, false);
-                for first in [exponent, 0.0] {
-                    let refilled = self.filled(smaller.clone(), bundles, first);
-                    if self.total(&refilled) < total * (1.0 - 1e-9) {
-                        better = Some(refilled);
-                        break 'search;
-                    }
-                }
-            }
-            match better {
-                Some(refilled) => set = refilled,
-                None => return set,
-            }
-        }
+        let mut candidates = vec![0; numbers.len()];
+        numbers
+            .iter()
+            .for_each(|(one, number)| candidates[*number] = *one);
+        let choices = self
+            .known
+            .iter()
+            .zip(&self.problem.weights)
+            .map(|(known, weight)| {
+                let choice = |fact: &Fact| Choice {
+                    uses: fact.uses.iter().map(|one| numbers[one]).collect(),
+                    cost: weight * fact.cost,
+                };
+                known.facts.iter().map(choice).collect()
+            });
+        let sizes: Vec<f64> = candidates.iter().map(|one| self.problem.sizes[*one]).collect();
+        let upkeep: Vec<f64> = candidates.iter().map(|one| self.problem.upkeep[*one]).collect();
+        let choices: Vec<Vec<Choice>> = choices.collect();
+        let knapsack = Knapsack::new(choices, &sizes, &upkeep, self.problem.budget_bytes);
+        let mut set = self.none();
+        set.extend(knapsack.best().into_iter().map(|number| candidates[number]));
+        set
     }
 }
 
@@ -483,10 +594,15 @@ mod tests {
         let problem = Problem {
             weights: vec![1.0; plans.len()],
             costs: plans.iter().map(base).collect(),
+            useful: relevant.clone().collect(),
             relevant: relevant.collect(),
             sizes: sizes.to_vec(),
+            groups: (0..count).collect(),
             widths: vec![1; count],
             upkeep: vec![upkeep; count],
+            estimates: Vec::new(),
+            least_gain: 0.0,
+            least_gain_share: 0.0,
             budget_bytes,
             calls: 20 * plans.len(),
         };

@@ -2,11 +2,16 @@
 //! costs the server.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use fixedbitset::FixedBitSet;
 
 use super::candidate::Candidate;
+use super::gate::{Gate, Passage};
+use super::search_path::SearchPath;
 use super::selection::{Answer, Planner};
+use crate::limits;
+use crate::model::plan::PlanTree;
 use crate::postgres::{Detail, HypotheticalIndex, Parameters, Plan, PostgresError, ServerText};
 
 /// A statement as it is planned again and again.
@@ -15,15 +20,24 @@ pub struct Planned {
     /// Its text, which the gate let pass.
     pub text: ServerText,
     /// The search_path of its user.
-    pub search_path: String,
+    pub search_path: SearchPath,
     /// Whether it has parameters, so that its generic plan is judged.
     pub has_parameters: bool,
+    /// Who ran it, where that is known.
+    pub role: Option<String>,
+    /// What it costs as things are, and the plan.
+    pub tree: PlanTree,
 }
 
 impl Planned {
     /// What EXPLAIN is told of its parameters.
     pub fn parameters(&self) -> Parameters<'static> {
-        match self.has_parameters {
+        Self::told_of(self.has_parameters)
+    }
+
+    /// The same for a statement that has parameters, or has none.
+    pub fn told_of(has_parameters: bool) -> Parameters<'static> {
+        match has_parameters {
             true => Parameters::Unknown,
             false => Parameters::Values(&[]),
         }
@@ -33,6 +47,9 @@ impl Planned {
 /// A planning session with candidates of which some are there as hypothetical indexes.
 pub struct WhatIf<'a> {
     plan: &'a Plan,
+    gate: &'a mut Gate,
+    /// When the gate last let each statement pass.
+    passed: Vec<Instant>,
     statements: &'a [Planned],
     candidates: &'a [Candidate],
     present: BTreeMap<usize, HypotheticalIndex>,
@@ -42,9 +59,17 @@ pub struct WhatIf<'a> {
 
 impl<'a> WhatIf<'a> {
     /// Nothing is there yet.
-    pub fn new(plan: &'a Plan, statements: &'a [Planned], candidates: &'a [Candidate]) -> Self {
+    pub fn new(
+        plan: &'a Plan,
+        gate: &'a mut Gate,
+        statements: &'a [Planned],
+        candidates: &'a [Candidate],
+    ) -> Self {
         Self {
             plan,
+            gate,
+            // long enough ago to be examined again
+            passed: vec![Instant::now() - limits::GATE_MEMORY; statements.len()],
             statements,
             candidates,
             present: BTreeMap::new(),
@@ -104,20 +129,60 @@ impl<'a> WhatIf<'a> {
     }
 }
 
-impl Planner for WhatIf<'_> {
-    async fn ask(&mut self, statement: usize, set: &FixedBitSet) -> Result<Answer, PostgresError> {
+impl WhatIf<'_> {
+    /// Forgets all hypothetical indexes.
+    ///
+    /// # Errors
+    /// If the session is lost.
+    pub async fn end(&mut self) -> Result<(), PostgresError> {
+        self.present.clear();
+        self.plan.reset_hypothetical().await
+    }
+
+    /// Whether the gate still lets a statement pass: what its names mean can change while the search goes on.
+    async fn may_plan(&mut self, statement: usize) -> Result<bool, PostgresError> {
+        if self.passed[statement].elapsed() < limits::GATE_MEMORY {
+            return Ok(true);
+        }
+        let planned = &self.statements[statement];
+        let (path, role) = (&planned.search_path, planned.role.as_deref());
+        let passage = self.gate.examine(self.plan, &planned.text, path, role).await?;
+        let passes = matches!(passage, Passage::Passes { .. });
+        if passes {
+            self.passed[statement] = Instant::now();
+        }
+        Ok(passes)
+    }
+
+    /// The answer with the whole plan.
+    ///
+    /// # Errors
+    /// If the statement cannot be planned any more, or the session is lost.
+    pub async fn planned_under(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+    ) -> Result<(Answer, PlanTree), PostgresError> {
+        let planned = &self.statements[statement];
+        let as_it_is = || Answer {
+            cost: planned.tree.total_cost(),
+            used: FixedBitSet::with_capacity(self.candidates.len()),
+        };
+        if !self.may_plan(statement).await? {
+            return Ok((as_it_is(), planned.tree.clone()));
+        }
         self.show(set).await?;
         self.calls += 1;
-        let planned = &self.statements[statement];
-        let tree = self
+        let path = planned.search_path.to_string();
+        let asked = self
             .plan
-            .explain(
-                &planned.text,
-                &planned.search_path,
-                planned.parameters(),
-                Detail::Costs,
-            )
-            .await?;
+            .explain(&planned.text, &path, planned.parameters(), Detail::Costs);
+        let tree = match asked.await {
+            Ok(tree) => tree,
+            Err(error) if error.is_fatal() => return Err(error),
+            // somebody holds a lock just now, or it takes too long: one statement must not lose the others
+            Err(_) => return Ok((as_it_is(), planned.tree.clone())),
+        };
         let mut used = FixedBitSet::with_capacity(self.candidates.len());
         for name in tree.nodes().into_iter().filter_map(|node| node.index.as_ref()) {
             let of_ours = self.present.iter().find(|(_, index)| index.name == *name);
@@ -125,9 +190,17 @@ impl Planner for WhatIf<'_> {
                 used.insert(*candidate);
             }
         }
-        Ok(Answer {
+        let answer = Answer {
             cost: tree.total_cost(),
             used,
-        })
+        };
+        Ok((answer, tree))
+    }
+}
+
+impl Planner for WhatIf<'_> {
+    async fn ask(&mut self, statement: usize, set: &FixedBitSet) -> Result<Answer, PostgresError> {
+        let (answer, _) = self.planned_under(statement, set).await?;
+        Ok(answer)
     }
 }

@@ -15,6 +15,8 @@ pub struct PlanTree {
 pub struct PlanNode {
     /// As `Index Scan`.
     pub kind: String,
+    /// Of a ModifyTable: `Insert`, `Update`, `Delete`, `Merge`.
+    pub operation: Option<String>,
     pub schema: Option<String>,
     pub relation: Option<String>,
     pub alias: Option<String>,
@@ -58,6 +60,13 @@ impl PlanTree {
         self.root.total_cost
     }
 
+    /// A line for each node, children further in: what is done on what, for how much.
+    pub fn outline(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.root.outline(0, &mut lines);
+        lines
+    }
+
     /// All nodes, parents first.
     pub fn nodes(&self) -> Vec<&PlanNode> {
         let mut nodes = vec![&self.root];
@@ -71,6 +80,21 @@ impl PlanTree {
 }
 
 impl PlanNode {
+    fn outline(&self, depth: usize, lines: &mut Vec<String>) {
+        let mut line = format!("{}{}", "  ".repeat(depth), self.kind);
+        if let Some(index) = &self.index {
+            line.push_str(&format!(" using {index}"));
+        }
+        if let Some(relation) = &self.relation {
+            line.push_str(&format!(" on {relation}"));
+        }
+        line.push_str(&format!("  (cost {:.2}, rows {:.0})", self.total_cost, self.rows));
+        lines.push(line);
+        self.children
+            .iter()
+            .for_each(|child| child.outline(depth + 1, lines));
+    }
+
     fn read(node: &Value, depth: usize) -> Option<Self> {
         let text = |key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
         let number = |key: &str| node.get(key).and_then(Value::as_f64).unwrap_or(0.0);
@@ -92,6 +116,7 @@ impl PlanNode {
         });
         Some(Self {
             kind: text("Node Type")?,
+            operation: text("Operation"),
             schema: text("Schema"),
             relation: text("Relation Name"),
             alias: text("Alias"),

@@ -96,6 +96,8 @@ pub enum Statement {
     /// An index of ours; keys and predicate are SQL that was made from quoted names or by PostgreSQL itself.
     CreateIndex {
         concurrently: bool,
+        /// Not for the partitions of the table.
+        only: bool,
         /// Without a name PostgreSQL gives one.
         name: Option<String>,
         schema: String,
@@ -104,6 +106,13 @@ pub enum Statement {
         keys: Vec<String>,
         include: Vec<String>,
         predicate: Option<String>,
+    },
+    /// Makes the index of a partition a part of the index of the whole.
+    AttachIndexPartition {
+        schema: String,
+        name: String,
+        partition_schema: String,
+        partition: String,
     },
     ReindexIndexConcurrently {
         schema: String,
@@ -187,6 +196,7 @@ impl Statement {
             }
             Self::CreateIndex {
                 concurrently,
+                only,
                 name,
                 schema,
                 table,
@@ -208,11 +218,22 @@ impl Statement {
                     .as_ref()
                     .map_or(String::new(), |predicate| format!(" WHERE {predicate}"));
                 format!(
-                    "CREATE INDEX {concurrently}{name}ON {} USING {method} ({}){include}{predicate}",
+                    "CREATE INDEX {concurrently}{name}ON {}{} USING {method} ({}){include}{predicate}",
+                    if *only { "ONLY " } else { "" },
                     qualified(schema, table),
                     keys.join(", ")
                 )
             }
+            Self::AttachIndexPartition {
+                schema,
+                name,
+                partition_schema,
+                partition,
+            } => format!(
+                "ALTER INDEX {} ATTACH PARTITION {}",
+                qualified(schema, name),
+                qualified(partition_schema, partition)
+            ),
             Self::ReindexIndexConcurrently { schema, name } => {
                 format!("REINDEX INDEX CONCURRENTLY {}", qualified(schema, name))
             }

@@ -90,6 +90,22 @@ pub const GATE_SEARCH_PATH: OurSql = file!("gate_search_path.sql");
 pub const GATE_FILE_SETTINGS: OurSql = file!("gate_file_settings.sql");
 /// Which schemas exist and may be used.
 pub const GATE_SCHEMAS: OurSql = file!("gate_schemas.sql");
+/// Types of columns.
+pub const ADVISE_COLUMNS: OurSql = file!("advise_columns.sql");
+/// Indexes with their keys.
+pub const ADVISE_INDEXES: OurSql = file!("advise_indexes.sql");
+/// Which names are taken.
+pub const ADVISE_NAMES: OurSql = file!("advise_names.sql");
+/// What is below partitioned tables.
+pub const ADVISE_PARTITIONS: OurSql = file!("advise_partitions.sql");
+/// The costliest statements of a database.
+pub const ADVISE_STATEMENTS: OurSql = file!("advise_statements.sql");
+/// Size and kind of tables, by name.
+pub const ADVISE_TABLES: OurSql = file!("advise_tables.sql");
+/// Where pg_trgm is installed.
+pub const ADVISE_TRIGRAMS: OurSql = file!("advise_trigrams.sql");
+/// Since when pg_stat_statements counts.
+pub const ADVISE_WINDOW: OurSql = file!("advise_window.sql");
 /// The server as a whole.
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],

@@ -1,6 +1,7 @@
 //! Findings for standard output: text for people, JSON and NDJSON for programs, Markdown for tickets. Everything that
 //! came from a server is made harmless for the reader that it is meant for.
 
+pub mod advise;
 mod markdown;
 mod sql;
 #[cfg(test)]

@@ -111,6 +111,42 @@ pub fn key(text: &str) -> Operand {
     expression(text).map_or(Operand::Other, |node| operand(&node))
 }
 
+/// An expression in the parser's own spelling, so that two texts of one expression are the same.
+pub fn normal(text: &str) -> Option<String> {
+    expression(text).and_then(|node| deparsed(&node))
+}
+
+/// The columns that a text of EXPLAIN names without an alias, as it does in what a node puts out where there is but one
+/// relation.
+pub fn bare_columns(text: &str) -> Vec<String> {
+    let Some(tree) =
+        expression(text.trim_start_matches("PARTIAL ")).and_then(|node| serde_json::to_value(&node).ok())
+    else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    collect_bare(&tree, &mut found);
+    found
+}
+
+fn collect_bare(tree: &serde_json::Value, found: &mut Vec<String>) {
+    match tree {
+        serde_json::Value::Object(fields) => {
+            if let Some(fields) = fields
+                .get("ColumnRef")
+                .and_then(|column| column["fields"].as_array())
+                && let [field] = &fields[..]
+                && let Some(name) = field["node"]["String"]["sval"].as_str()
+            {
+                found.push(name.to_owned());
+            }
+            fields.values().for_each(|value| collect_bare(value, found));
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect_bare(value, found)),
+        _ => {}
+    }
+}
+
 /// All columns that a text of EXPLAIN names, parsable or not.
 pub fn columns(text: &str) -> Vec<ColumnName> {
     let Ok(scan) = pg_query::scan(text) else {
@@ -494,6 +530,8 @@ mod tests {
         assert_eq!(conditions("this is ( not SQL"), vec![]);
         assert_eq!(columns("PARTIAL sum((t.a * u.\"B c\"))").len(), 2);
         assert_eq!(columns("pg_catalog.lower(t.a)").len(), 1);
+        assert_eq!(bare_columns("PARTIAL max(order_date)"), ["order_date"]);
+        assert_eq!(bare_columns("(lower(\"B c\") || t.d)"), ["B c"]);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 
 pub mod expression;
 mod names;
+mod rewrite;
 mod twin;
 pub mod workload;
 
 pub use names::{Command, Name, Names, names};
+pub use rewrite::{updated_columns, with_measured_limit};
 pub use twin::select_twin;
 
 use std::collections::BTreeMap;

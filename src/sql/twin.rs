@@ -43,7 +43,7 @@ pub fn select_twin(text: &str) -> Option<String> {
 }
 
 /// The numbers of the parameters below a node.
-fn parameters(tree: &Value) -> BTreeSet<i64> {
+pub(super) fn parameters(tree: &Value) -> BTreeSet<i64> {
     let mut numbers = BTreeSet::new();
     visit(tree, &mut |key, value| {
         if key == "ParamRef" {

@@ -1,9 +1,10 @@
 //! Index advice on a real server: what the planner proves is advised, and what the gate refuses is not planned.
 
-use pgadvisor::index_advisor::advice::{Wanted, WorkloadStatement, advise};
+use pgadvisor::index_advisor::advice::{Wanted, advise};
 use pgadvisor::index_advisor::candidate::Kinds;
 use pgadvisor::index_advisor::gate::Gate;
 use pgadvisor::index_advisor::search_path::SearchPath;
+use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use pgadvisor::postgres::Server;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 
@@ -24,6 +25,7 @@ fn statement(name: &str, text: &str) -> WorkloadStatement {
         name: Some(name.into()),
         weight: 1.0,
         text: text.into(),
+        ..WorkloadStatement::default()
     }
 }
 
@@ -46,8 +48,8 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
             budget_bytes: Some(20e6),
             calls_per_statement: 20,
         };
-        let path = SearchPath::parse("public", None).unwrap();
-        let advice = advise(&plan, &mut gate, &path, workload, wanted, &|| false, &|_| {}).await;
+        let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {}).await;
         let advice = advice.unwrap();
         let [of_customer, trap, two] = &advice.statements[..] else {
             panic!("{advice:?}")
@@ -62,7 +64,14 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
         assert!(trap.reason.as_ref().unwrap().contains("theirs.trap"), "{trap:?}");
         assert!(two.reason.is_some());
         assert!(!cluster.log().contains("the trap ran\n"), "on {version}");
-        assert!(advice.indexes.iter().map(|index| index.size_bytes).sum::<f64>() <= 20e6);
+        assert!(
+            advice
+                .indexes
+                .iter()
+                .filter_map(|index| index.size_bytes)
+                .sum::<f64>()
+                <= 20e6
+        );
         assert_eq!(
             cluster.number("postgres", "SELECT count(*) FROM orders").await,
             50_000

@@ -12,7 +12,7 @@ use pgadvisor::store::{FindingFilter, Store};
 
 use crate::harness::{Cluster, eventually, pgadvisor};
 
-fn contract(name: &str) -> jsonschema::Validator {
+pub fn contract(name: &str) -> jsonschema::Validator {
     let read = |name: &str| -> serde_json::Value {
         let path = format!("{}/tests/contracts/{name}", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

@@ -1,6 +1,7 @@
 //! Tests on real servers. Everything is one binary, so that it links once.
 
 mod advice;
+mod advise;
 mod command_line;
 mod connecting;
 mod daemon;

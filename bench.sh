@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# What index advice is worth, priced by evaluators that know nothing of the advisor, on a server of its own.
+#   ./bench.sh DIR   DIR holds price_real.py, tpch/ (load_tpch.sh, eval_indexes.py, tpch_19.sql, tpch_norm.sql) and
+#                    applications/ (schema.sql, workload.sql)
+# Takes some ten minutes and 6 GB of disk for a while. Installs what the demonstration needs, and in a folder of its own
+# tpchgen-cli and psycopg2 (PyPI).
+set -euo pipefail
+[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,6p' "$0" | sed 's/^# \?//' >&2; exit 2; }
+data=$(cd "$1" && pwd)
+cd "$(dirname "$0")"
+./setup.sh demo
+cargo build --release --quiet
+advisor=$PWD/target/release/pgadvisor
+
+work=$(mktemp -d /tmp/pgadvisor-bench.XXXXXX)
+chmod 755 "$work"
+as_postgres() { if [[ $EUID == 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+bin=/usr/lib/postgresql/15/bin
+stop() {
+    as_postgres "$bin/pg_ctl" -D "$work/server/data" -m immediate -w stop >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap stop EXIT
+mkdir "$work/server"
+[[ $EUID != 0 ]] || chown postgres "$work/server"
+as_postgres "$bin/initdb" -D "$work/server/data" -U postgres -A trust --locale=C.UTF-8 >/dev/null
+as_postgres "$bin/pg_ctl" -D "$work/server/data" -l "$work/server/log" -w start >/dev/null \
+    -o "-c listen_addresses='' -c unix_socket_directories=$work/server -c autovacuum=off -c shared_preload_libraries=pg_stat_statements -c fsync=off"
+export PGHOST=$work/server PGPORT=5432 PGUSER=postgres
+
+cache=$(./setup.sh cache)
+python=$cache/bench/bin/python
+if [[ ! -x $python ]]; then
+    python3 -m venv "$cache/bench"
+    "$cache/bench/bin/pip" -q install psycopg2-binary tpchgen-cli
+fi
+printf 'bench: loading TPC-H and the applications\n' >&2
+TPCHGEN=$cache/bench/bin/tpchgen-cli TPCHDIR=$cache/tpch_sf1 bash "$data/tpch/load_tpch.sh" tpch 1 none >/dev/null
+psql -Xq -d postgres -c 'CREATE DATABASE apps'
+psql -Xq -d apps -f "$data/applications/schema.sql" >/dev/null
+psql -Xq -d apps -c 'CREATE EXTENSION IF NOT EXISTS hypopg'
+psql -Xq -d apps -c 'VACUUM ANALYZE'
+
+# Writes the set to $work/set.sql and prints: own relative cost, size in 10^6 bytes, calls per statement, seconds.
+advise() {
+    "$advisor" advise "$@" --format json >"$work/advice.json"
+    "$python" - "$work" <<'PYTHON'
+import json, sys
+advice = json.load(open(sys.argv[1] + "/advice.json"))
+open(sys.argv[1] + "/set.sql", "w").writelines(index["definition"] + ";\n" for index in advice["indexes"])
+work = advice["workload"]
+print("%.4f %.0f %.1f %.1f" % (work["cost_after"] / work["cost_before"], work["size_bytes"] / 1e6,
+                               work["what_if_calls"] / work["statements"], work["elapsed_seconds"]))
+PYTHON
+}
+
+# The best of seven published algorithms at each budget, two and three columns wide (Kossmann et al., PVLDB 2020, run on
+# the same data).
+declare -A best=(
+    [tpch_19:50]=0.9662 [tpch_19:100]=0.9438 [tpch_19:250]=0.6278 [tpch_19:500]=0.5376 [tpch_19:1000]=0.4932
+    [tpch_19:2000]=0.4570 [tpch_19:5000]=0.4454
+    [tpch_norm:50]=0.8716 [tpch_norm:100]=0.8151 [tpch_norm:250]=0.6390 [tpch_norm:500]=0.5080 [tpch_norm:1000]=0.4774
+    [tpch_norm:2000]=0.4505 [tpch_norm:5000]=0.4392
+)
+tpch="host=$PGHOST dbname=tpch user=postgres"
+printf '| workload | budget, MB | plain b-trees, own figure | priced | best published | size, MB | calls per statement | seconds | all kinds, priced |\n'
+printf '|---|---|---|---|---|---|---|---|---|\n'
+priced() {
+    "$python" "$data/tpch/eval_indexes.py" --dsn "$tpch" --workload "$data/tpch/$1.sql" --indexes "$work/set.sql" --quiet |
+        sed -n 's/.*relative *\([0-9.]*\).*/\1/p'
+}
+for workload in tpch_19 tpch_norm; do
+    for budget in 50 100 250 500 1000 2000 5000; do
+        given=("$tpch" --workload "$data/tpch/$workload.sql" --budget "${budget}MB")
+        read -r own size calls seconds < <(advise "${given[@]}" --method btree --no-include --no-partial --no-expression)
+        plain=$(priced "$workload")
+        advise "${given[@]}" --method btree >/dev/null
+        printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$workload" "$budget" "$own" "$plain" \
+            "${best[$workload:$budget]}" "$size" "$calls" "$seconds" "$(priced "$workload")"
+    done
+done
+
+printf '\n| four applications, budget | own figure | calls per statement | seconds | really built and run |\n|---|---|---|---|---|\n'
+apps="host=$PGHOST dbname=apps user=postgres"
+for budget in 265MB none; do
+    limit=()
+    [[ $budget == none ]] || limit=(--budget "$budget")
+    read -r own _ calls seconds < <(advise "$apps" --workload "$data/applications/workload.sql" "${limit[@]}")
+    real=$("$python" "$data/price_real.py" --dsn "$apps" --workload "$data/applications/workload.sql" --indexes "$work/set.sql" --quiet)
+    printf '| %s | %s | %s | %s | %s |\n' "$budget" "$own" "$calls" "$seconds" "$real"
+done

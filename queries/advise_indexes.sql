@@ -1,0 +1,32 @@
+-- The indexes of tables ($1), each with its keys: a column's name or an expression's text, and whether it is the type's own order.
+-- privilege: none · cost: some rows a table · since: 14
+SELECT /* pgadvisor */
+    i.indexrelid AS oid, i.indrelid AS table_oid, n.nspname::text AS schema, c.relname::text AS name, m.amname::text AS method,
+    i.indisunique AS is_unique, k.oid IS NOT NULL OR i.indisreplident OR i.indisexclusion AS is_needed,
+    pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate,
+    ARRAY(
+        SELECT a.attname::text FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n)
+        LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n - 1] AND a.attnum <> 0
+        ORDER BY g.n) AS columns,
+    ARRAY(
+        SELECT CASE WHEN i.indkey[g.n - 1] = 0 THEN pg_catalog.pg_get_indexdef(i.indexrelid, g.n, false) END
+        FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n) ORDER BY g.n) AS expressions,
+    ARRAY(SELECT i.indoption[g.n - 1]::int4 FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n) ORDER BY g.n) AS options,
+    ARRAY(
+        SELECT o.opcdefault AND (i.indcollation[g.n - 1] = 0 OR a.attcollation IS NULL OR i.indcollation[g.n - 1] = a.attcollation)
+        FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n)
+        JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[g.n - 1]
+        LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n - 1] AND a.attnum <> 0
+        ORDER BY g.n) AS are_plain,
+    ARRAY(
+        SELECT a.attname::text FROM pg_catalog.generate_series(i.indnkeyatts + 1, i.indnatts::int4) AS g (n)
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n - 1]
+        ORDER BY g.n) AS include
+FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+WHERE i.indrelid = ANY ($1) AND i.indisvalid
+ORDER BY i.indexrelid
+LIMIT 100000

@@ -1,0 +1,269 @@
+//! `pgadvisor advise [URL]`: the set of indexes that is worth most for a workload, proven by the planner.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+
+use super::{ConfigOption, Failure, configuration, json, print, style};
+use crate::index_advisor::advice::{Progress, Wanted, advise};
+use crate::index_advisor::candidate::Kinds;
+use crate::index_advisor::gate::Gate;
+use crate::index_advisor::search_path::search_path_of;
+use crate::index_advisor::workload::{SearchPaths, WorkloadStatement, captured};
+use crate::limits;
+use crate::model::remedy::Statement;
+use crate::model::unit::{Period, Size, UnitError};
+use crate::postgres::conninfo::{ConnInfo, Environment};
+use crate::postgres::{Plan, Server};
+use crate::report::advise::{About, AdviceReport};
+use crate::{report, sql};
+
+#[derive(Args)]
+pub struct Options {
+    /// postgres://… or key=value …; without it the configured server, else the libpq environment
+    url: Option<String>,
+    /// A statement to advise, which may have parameters as $1 (repeatable)
+    #[arg(long, value_name = "SQL")]
+    statement: Vec<String>,
+    /// A file of statements separated by `;`, each with `-- name: … weight: …` before it; without this and --statement
+    /// those that pg_stat_statements has captured
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    /// What all indexes together may take, as 1GB
+    #[arg(long, value_name = "SIZE")]
+    budget: Option<Size>,
+    /// Keys of an index at most
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=8))]
+    max_width: u8,
+    /// Only indexes of these methods
+    #[arg(long, value_name = "METHOD", value_enum, value_delimiter = ',')]
+    method: Vec<Method>,
+    /// No indexes on some rows only
+    #[arg(long)]
+    no_partial: bool,
+    /// No columns that are only carried along
+    #[arg(long)]
+    no_include: bool,
+    /// No indexes on expressions
+    #[arg(long)]
+    no_expression: bool,
+    /// The best set that is found in this time, as 60s
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
+    time_limit: Option<Period>,
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    config: ConfigOption,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Sql,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Method {
+    Btree,
+    Gin,
+    Brin,
+}
+
+fn time_limit(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
+    match period >= Period::seconds(1) {
+        true => Ok(period),
+        false => Err(format!("it must be at least {}", Period::seconds(1))),
+    }
+}
+
+pub async fn run(options: Options) -> Result<u8, Failure> {
+    let started = Instant::now();
+    let given = given(&options)?;
+    let conninfo = conninfo(&options)?;
+    let (database, login) = (conninfo.dbname.clone(), conninfo.user.clone());
+    let plan = Server::new(conninfo)?.plan(&database).await?;
+    let mut notes = Vec::new();
+    let mut gate = Gate::open(&plan, &[]).await?;
+    let mut paths = SearchPaths::new(search_path_of(&plan, &login).await?);
+    let mut days = None;
+    let workload = match given {
+        Some(workload) => workload,
+        None => {
+            let captured = captured(&plan, limits::ADVISED_STATEMENTS as i64).await?;
+            let captured = captured.ok_or_else(|| {
+                let create = Statement::CreateExtension { name: "pg_stat_statements" }.sql();
+                Failure::Usage(format!(
+                    "there are no statements to advise: pg_stat_statements is not installed in {database}; give some by \
+                     --statement or --workload, or run {create}"
+                ))
+            })?;
+            days = captured.days;
+            captured.statements
+        }
+    };
+    notes.extend(about_the_login(&plan, &gate, &login));
+    let wanted = wanted(&options);
+    let stopped = stop_on_interrupt();
+    let deadline = options.time_limit.map(|limit| started + limit.as_duration());
+    let stop = {
+        let stopped = stopped.clone();
+        move || stopped.load(Ordering::Relaxed) || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    };
+    let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &stop, &show).await;
+    clear();
+    let advice = advice?;
+    if advice.was_stopped {
+        notes.push("it was stopped before everything was tried: this is the best set until then".to_owned());
+    }
+    let about = About {
+        database,
+        budget_bytes: wanted.budget_bytes,
+        elapsed_seconds: started.elapsed().as_secs_f64(),
+        days,
+        notes,
+    };
+    let report = AdviceReport::new(&advice, about);
+    print(&match options.format {
+        Format::Json => json(&report)?,
+        Format::Text => report::advise::text(&report, style()),
+        Format::Sql => report::advise::sql(&report),
+    })?;
+    Ok(0)
+}
+
+/// The server of the URL, else the one that the configuration names, else that of the libpq environment.
+fn conninfo(options: &Options) -> Result<ConnInfo, Failure> {
+    let environment = Environment::of_process();
+    let configured = match (&options.url, &options.config.config) {
+        (Some(_), None) => None,
+        (_, file) => configuration(file.as_deref())?.servers.into_iter().next(),
+    };
+    let dsn = match (&options.url, configured) {
+        (Some(url), _) => url.clone(),
+        (None, Some(server)) => return Ok(crate::engine::server_of(&server)?.conninfo().clone()),
+        (None, None) => String::new(),
+    };
+    ConnInfo::parse(&dsn, &environment).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// The statements that were given by hand or in a file; `None` if there are none.
+fn given(options: &Options) -> Result<Option<Vec<WorkloadStatement>>, Failure> {
+    let by_hand = options.statement.iter().map(|text| WorkloadStatement {
+        weight: 1.0,
+        text: text.clone(),
+        ..WorkloadStatement::default()
+    });
+    let mut all: Vec<WorkloadStatement> = by_hand.collect();
+    if let Some(path) = &options.workload {
+        let unreadable =
+            |why: String| Failure::Usage(format!("cannot read the workload {}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let statements = sql::workload::statements(&text).map_err(unreadable)?;
+        if statements.is_empty() {
+            return Err(unreadable("it holds no statement".to_owned()));
+        }
+        all.extend(statements.into_iter().map(|statement| WorkloadStatement {
+            name: statement.name,
+            weight: statement.weight,
+            text: statement.text,
+            ..WorkloadStatement::default()
+        }));
+    }
+    Ok((!all.is_empty()).then_some(all))
+}
+
+fn wanted(options: &Options) -> Wanted {
+    let allows = |method: Method| options.method.is_empty() || options.method.contains(&method);
+    Wanted {
+        kinds: Kinds {
+            max_width: usize::from(options.max_width),
+            btree: allows(Method::Btree),
+            include: !options.no_include,
+            partial: !options.no_partial,
+            expression: !options.no_expression,
+            // beside b-trees it would hide them from the planner
+            brin: options.method == [Method::Brin],
+            inverted: allows(Method::Gin),
+        },
+        budget_bytes: options.budget.map(|size| size.bytes as f64),
+        calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
+    }
+}
+
+/// What the login is, and what a separate planner would add.
+fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    if gate.planner_is_powerful() {
+        notes.push(format!(
+            "{login} is a superuser or as good as one, so only code of superusers is planned through; `pgadvisor setup` \
+             prints a login that may only read"
+        ));
+    }
+    if !plan.leaves_counters {
+        notes.push(format!(
+            "{login} may not switch off track_counts: planning counts as a scan of some indexes. \
+             ALTER ROLE … SET track_counts = off mends it"
+        ));
+    }
+    if !plan.leaves_statements {
+        notes.push(format!(
+            "{login} may not switch off pg_stat_statements.track: what is planned becomes an entry there. \
+             ALTER ROLE … SET pg_stat_statements.track = none mends it"
+        ));
+    }
+    if plan.hypothetical().is_none() {
+        let create = Statement::CreateExtension { name: "hypopg" }.sql();
+        notes.push(format!(
+            "HypoPG is not installed here, so nothing could be proven: install its package and run {create}"
+        ));
+    }
+    notes
+}
+
+/// Ctrl-C ends the search, and the best set so far is told; a second one ends the program.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let told = stopped.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if told.swap(true, Ordering::Relaxed) {
+                clear();
+                std::process::exit(130);
+            }
+        }
+    });
+    stopped
+}
+
+/// Progress, on a terminal only.
+fn show(progress: Progress) {
+    let mut terminal = std::io::stderr();
+    if !terminal.is_terminal() {
+        return;
+    }
+    let (done, all, what) = match progress {
+        Progress::Planned(done, all) => (done, all, "statements planned"),
+        Progress::Asked(done, all) => (done, all, "what-if calls at most"),
+    };
+    let filled = (20 * done / all.max(1)).min(20);
+    // nobody is left to be told if this fails
+    let _ = write!(
+        terminal,
+        "\r\u{1b}[K[{}{}] {done} of {all} {what}",
+        "#".repeat(filled),
+        ".".repeat(20 - filled)
+    );
+}
+
+fn clear() {
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        let _ = write!(terminal, "\r\u{1b}[K");
+    }
+}

@@ -1,0 +1,285 @@
+//! An index as it is to be made: its name, what to run in which order with the weakest locks, and how to undo it.
+
+use std::collections::BTreeSet;
+
+use super::candidate::Candidate;
+use super::clauses::Key;
+use super::tables::{Table, TableName};
+use crate::model::remedy::Statement;
+use crate::sql::cut;
+
+/// PostgreSQL keeps so many bytes of a name.
+const NAME_BYTES: usize = 63;
+
+/// What to run, and what that comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Definition {
+    /// The index's name, in the schema of its table.
+    pub name: String,
+    /// One statement that makes it: CONCURRENTLY, but for the whole of a partitioned table.
+    pub statement: String,
+    /// To run, in order, with the weakest locks.
+    pub apply_sql: Vec<String>,
+    /// To take it back.
+    pub undo_sql: Vec<String>,
+}
+
+/// Names that are taken.
+#[derive(Debug, Default)]
+pub struct Taken(BTreeSet<TableName>);
+
+impl Taken {
+    /// These are.
+    pub fn new(names: impl IntoIterator<Item = TableName>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// The name itself, or with the first number behind it that makes it one of its own.
+    fn free(&mut self, schema: &str, wanted: &str) -> String {
+        let numbers = std::iter::once(String::new()).chain((2..).map(|number: u32| number.to_string()));
+        for number in numbers {
+            let stem = wanted.strip_suffix("_idx").unwrap_or(wanted);
+            let room = NAME_BYTES - "_idx".len() - number.len();
+            let name = TableName {
+                schema: schema.to_owned(),
+                name: format!("{}_idx{number}", cut(stem, room)),
+            };
+            if self.0.insert(name.clone()) {
+                return name.name;
+            }
+        }
+        unreachable!("there are more numbers than names")
+    }
+}
+
+/// The name that an index of this table should have, if nobody else has it: the table's and its keys'.
+pub fn wanted_name(candidate: &Candidate, table: &str) -> String {
+    let mut parts = vec![table.to_owned()];
+    parts.extend(candidate.keys.iter().map(|key| match &key.key {
+        Key::Column(name) => name.clone(),
+        // as PostgreSQL does: the function's name, or just that it is an expression
+        Key::Expression(text) => {
+            let name: String = text
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            match text[name.len()..].starts_with('(') && !name.is_empty() {
+                true => name,
+                false => "expr".to_owned(),
+            }
+        }
+    }));
+    if candidate.predicate.is_some() {
+        parts.push("where".to_owned());
+    }
+    format!("{}_idx", parts.join("_"))
+}
+
+/// All names that a definition may want, to ask which of them are taken.
+pub fn wanted_names(candidate: &Candidate, table: &Table) -> Vec<TableName> {
+    let own = std::iter::once(&table.name).chain(table.partitions.iter().map(|partition| &partition.name));
+    let mut names = Vec::new();
+    for one in own {
+        let wanted = wanted_name(candidate, &one.name);
+        let stem = wanted.strip_suffix("_idx").unwrap_or(&wanted);
+        // the first few numbers are enough to ask for: two indexes of a set that want one name are told apart anyway
+        for number in std::iter::once(String::new()).chain((2..6).map(|number: u32| number.to_string())) {
+            let room = NAME_BYTES - "_idx".len() - number.len();
+            names.push(TableName {
+                schema: one.schema.clone(),
+                name: format!("{}_idx{number}", cut(stem, room)),
+            });
+        }
+    }
+    names
+}
+
+/// Names an index and tells how to make it.
+pub fn define(
+    candidate: &Candidate,
+    table: &Table,
+    taken: &mut Taken,
+    extension: Option<&'static str>,
+) -> Definition {
+    let name = taken.free(&candidate.schema, &wanted_name(candidate, &candidate.table));
+    let create = |concurrently: bool, only: bool, name: &str, on: &TableName| {
+        Statement::CreateIndex {
+            concurrently,
+            only,
+            name: Some(name.to_owned()),
+            schema: on.schema.clone(),
+            table: on.name.clone(),
+            method: candidate.method,
+            keys: candidate
+                .keys
+                .iter()
+                .map(super::candidate::IndexKey::sql)
+                .collect(),
+            include: candidate.include.clone(),
+            predicate: candidate.predicate.clone(),
+        }
+        .sql()
+    };
+    let mut apply_sql: Vec<String> = extension
+        .map(|name| Statement::CreateExtension { name }.sql())
+        .into_iter()
+        .collect();
+    let schema = candidate.schema.clone();
+    if !table.is_partitioned {
+        let statement = create(true, false, &name, &table.name);
+        apply_sql.push(statement.clone());
+        return Definition {
+            undo_sql: vec![
+                Statement::DropIndexConcurrently {
+                    schema,
+                    name: name.clone(),
+                }
+                .sql(),
+            ],
+            name,
+            statement,
+            apply_sql,
+        };
+    }
+    // CREATE INDEX on the whole would lock all partitions against writes for as long as it takes
+    apply_sql.push(create(false, true, &name, &table.name));
+    let mut indexes = vec![(
+        table.oid,
+        TableName {
+            schema: schema.clone(),
+            name: name.clone(),
+        },
+    )];
+    let mut attach = Vec::new();
+    for partition in &table.partitions {
+        let own = taken.free(
+            &partition.name.schema,
+            &wanted_name(candidate, &partition.name.name),
+        );
+        let whole = partition.is_partitioned;
+        apply_sql.push(create(!whole, whole, &own, &partition.name));
+        let own = TableName {
+            schema: partition.name.schema.clone(),
+            name: own,
+        };
+        if let Some((_, parent)) = indexes.iter().find(|(oid, _)| *oid == partition.parent_oid) {
+            attach.push(
+                Statement::AttachIndexPartition {
+                    schema: parent.schema.clone(),
+                    name: parent.name.clone(),
+                    partition_schema: own.schema.clone(),
+                    partition: own.name.clone(),
+                }
+                .sql(),
+            );
+        }
+        indexes.push((partition.oid, own));
+    }
+    // the deepest first, so that each is whole when it is attached
+    apply_sql.extend(attach.into_iter().rev());
+    Definition {
+        undo_sql: vec![
+            Statement::DropIndex {
+                schema,
+                name: name.clone(),
+            }
+            .sql(),
+        ],
+        statement: create(false, false, &name, &table.name),
+        name,
+        apply_sql,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index_advisor::candidate::IndexKey;
+    use crate::index_advisor::tables::Partition;
+
+    fn name(name: &str) -> TableName {
+        TableName {
+            schema: "s".into(),
+            name: name.into(),
+        }
+    }
+
+    fn table(partitions: &[(u32, u32, bool, &str)]) -> Table {
+        let partition = |(oid, parent_oid, is_partitioned, of): &(u32, u32, bool, &str)| Partition {
+            oid: *oid,
+            parent_oid: *parent_oid,
+            is_partitioned: *is_partitioned,
+            is_foreign: false,
+            name: name(of),
+        };
+        Table {
+            oid: 1,
+            name: name("t"),
+            is_partitioned: !partitions.is_empty(),
+            may_be_indexed: true,
+            pages: 100.0,
+            rows: 1000.0,
+            was_analyzed: true,
+            columns: Default::default(),
+            indexes: Vec::new(),
+            partitions: partitions.iter().map(partition).collect(),
+        }
+    }
+
+    fn candidate(keys: &[&str]) -> Candidate {
+        Candidate {
+            schema: "s".into(),
+            table: "t".into(),
+            method: "btree",
+            keys: keys
+                .iter()
+                .map(|key| IndexKey::from(Key::Column((*key).into())))
+                .collect(),
+            include: Vec::new(),
+            predicate: None,
+        }
+    }
+
+    #[test]
+    fn a_name_is_free_short_and_tells_the_keys() {
+        let mut taken = Taken::new([name("t_a_b_idx")]);
+        let made = define(&candidate(&["a", "b"]), &table(&[]), &mut taken, None);
+        assert_eq!(made.name, "t_a_b_idx2");
+        assert_eq!(
+            made.statement,
+            "CREATE INDEX CONCURRENTLY t_a_b_idx2 ON s.t USING btree (a, b)"
+        );
+        assert_eq!(made.undo_sql, ["DROP INDEX CONCURRENTLY s.t_a_b_idx2"]);
+        let long = "é".repeat(40);
+        let first = define(&candidate(&[&long]), &table(&[]), &mut taken, None).name;
+        let second = define(&candidate(&[&long]), &table(&[]), &mut taken, None).name;
+        assert!(first.len() <= NAME_BYTES && second.len() <= NAME_BYTES && first != second);
+        assert!(first.ends_with("_idx") && second.ends_with("_idx2"));
+        let mut odd = candidate(&["a"]);
+        odd.keys[0].key = Key::Expression("lower(a)".into());
+        odd.predicate = Some("b".into());
+        assert_eq!(wanted_name(&odd, "t"), "t_lower_where_idx");
+        odd.keys[0].key = Key::Expression("(a ->> 'x')".into());
+        assert_eq!(wanted_name(&odd, "t"), "t_expr_where_idx");
+    }
+
+    #[test]
+    fn partitions_are_indexed_one_by_one_and_attached_from_below() {
+        let whole = table(&[(2, 1, true, "p"), (3, 1, false, "q"), (4, 2, false, "p1")]);
+        let made = define(&candidate(&["a"]), &whole, &mut Taken::default(), None);
+        assert_eq!(made.statement, "CREATE INDEX t_a_idx ON s.t USING btree (a)");
+        assert_eq!(
+            made.apply_sql,
+            [
+                "CREATE INDEX t_a_idx ON ONLY s.t USING btree (a)",
+                "CREATE INDEX p_a_idx ON ONLY s.p USING btree (a)",
+                "CREATE INDEX CONCURRENTLY q_a_idx ON s.q USING btree (a)",
+                "CREATE INDEX CONCURRENTLY p1_a_idx ON s.p1 USING btree (a)",
+                "ALTER INDEX s.p_a_idx ATTACH PARTITION s.p1_a_idx",
+                "ALTER INDEX s.t_a_idx ATTACH PARTITION s.q_a_idx",
+                "ALTER INDEX s.t_a_idx ATTACH PARTITION s.p_a_idx",
+            ]
+        );
+        assert_eq!(made.undo_sql, ["DROP INDEX s.t_a_idx"]);
+    }
+}

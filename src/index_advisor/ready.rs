@@ -1,0 +1,365 @@
+//! What is found out of a workload before any index is tried: plans as things are, tables, candidates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fixedbitset::FixedBitSet;
+
+use super::advice::{StatementAdvice, Wanted};
+use super::candidate::{Candidate, Kinds, of_use};
+use super::clauses::{Key, RelationUse, of_plan};
+use super::estimated::estimate;
+use super::gate::{Gate, Passage};
+use super::search_path::SearchPath;
+use super::selection::{Estimate, Problem};
+use super::tables::{TableName, Tables};
+use super::upkeep;
+use super::what_if::Planned;
+use super::workload::{SearchPaths, WorkloadStatement};
+use crate::limits;
+use crate::model::plan::PlanTree;
+use crate::model::remedy::qualified;
+use crate::postgres::{Detail, Plan, PostgresError, ServerText, queries};
+use crate::sql;
+
+/// What was found out before any index is tried.
+pub(super) struct Ready {
+    pub(super) statements: Vec<StatementAdvice>,
+    pub(super) planned: Vec<Planned>,
+    /// The position of each planned statement in the workload.
+    pub(super) positions: Vec<usize>,
+    pub(super) relevant: Vec<Vec<usize>>,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) known: BTreeMap<Candidate, usize>,
+    /// What indexes are worth that no planner can price: by statement and candidate.
+    pub(super) estimates: Vec<(usize, usize, f64)>,
+    pub(super) estimated_sizes: BTreeMap<usize, Option<f64>>,
+    /// How well each candidate fits what a statement asks, where no planner can be asked.
+    pub(super) fits: BTreeMap<(usize, usize), Fit>,
+    pub(super) trigram_class: String,
+    pub(super) has_trigrams: bool,
+    pub(super) tables: Tables,
+}
+
+/// Keys that are not searched, and searched ones that are not keys: the fewer the better.
+pub(super) type Fit = (usize, usize);
+
+fn fit(asked: &RelationUse, candidate: &Candidate) -> Fit {
+    let searched: BTreeSet<&Key> = asked
+        .equal
+        .iter()
+        .chain(&asked.joined)
+        .chain(&asked.ranged)
+        .collect();
+    let hits = candidate
+        .keys
+        .iter()
+        .filter(|key| searched.contains(&key.key))
+        .count();
+    (
+        candidate.keys.len() - hits + candidate.include.len(),
+        searched.len() - hits.min(searched.len()),
+    )
+}
+
+impl Ready {
+    pub(super) async fn new(plan: &Plan) -> Result<Self, PostgresError> {
+        let rows = plan.session().rows(queries::ADVISE_TRIGRAMS, &[]).await?;
+        let schema = rows
+            .first()
+            .and_then(|row| row.try_get::<_, String>("schema").ok());
+        let has_trigrams = schema.is_some();
+        let class = "gin_trgm_ops";
+        let trigram_class = match schema.as_deref() {
+            // most sessions have it in their path, and the name reads better bare
+            None | Some("public") => class.to_owned(),
+            Some(schema) => qualified(schema, class),
+        };
+        Ok(Self {
+            statements: Vec::new(),
+            planned: Vec::new(),
+            positions: Vec::new(),
+            relevant: Vec::new(),
+            candidates: Vec::new(),
+            known: BTreeMap::new(),
+            estimates: Vec::new(),
+            estimated_sizes: BTreeMap::new(),
+            fits: BTreeMap::new(),
+            trigram_class,
+            has_trigrams,
+            tables: Tables::default(),
+        })
+    }
+
+    /// A statement that is not planned, and why.
+    pub(super) fn leave(&mut self, statement: WorkloadStatement, reason: impl Into<String>) {
+        self.statements.push(StatementAdvice {
+            statement_id: sql::identify(&statement.text).statement_id,
+            statement,
+            cost_before: None,
+            cost_after: None,
+            uses: Vec::new(),
+            has_candidates: false,
+            reason: Some(reason.into()),
+            plan_before: Vec::new(),
+            plan_after: Vec::new(),
+        });
+    }
+
+    pub(super) async fn take(
+        &mut self,
+        plan: &Plan,
+        gate: &mut Gate,
+        paths: &mut SearchPaths,
+        statement: WorkloadStatement,
+        kinds: Kinds,
+    ) -> Result<(), PostgresError> {
+        let position = self.statements.len();
+        let path = paths.of(plan, &statement).await?;
+        let role = statement.role.clone();
+        let limited = statement
+            .rows_per_call
+            .and_then(|rows| sql::with_measured_limit(&statement.text, rows));
+        let texts = [limited.as_deref(), Some(statement.text.as_str())];
+        let first = texts.into_iter().flatten().next().unwrap_or_default();
+        let mut explained = explain(plan, gate, first, &path, role.as_deref()).await?;
+        // a login that may only read plans what the statement reads
+        if let Err(Refused {
+            is_privilege: true, ..
+        }) = &explained
+            && let Some(twin) = sql::select_twin(first)
+        {
+            explained = explain(plan, gate, &twin, &path, role.as_deref()).await?;
+        }
+        let planned = match explained {
+            Ok(explained) => explained,
+            Err(refused) => {
+                self.leave(statement, refused.reason);
+                return Ok(());
+            }
+        };
+        self.leave(statement, "");
+        let number = self.planned.len();
+        let tree = &planned.tree;
+        let relevant = self.candidates_of(plan, tree, number, kinds).await?;
+        let told = &mut self.statements[position];
+        told.cost_before = Some(tree.total_cost());
+        told.plan_before = tree.outline();
+        told.has_candidates = !relevant.is_empty() || self.estimates.iter().any(|(one, ..)| *one == number);
+        if told.has_candidates {
+            told.reason = None;
+        } else if told.reason.as_deref() == Some("") {
+            told.reason = Some(
+                "nothing that it asks of its tables could be answered by an index that is not there"
+                    .to_owned(),
+            );
+        }
+        self.planned.push(planned);
+        self.positions.push(position);
+        self.relevant.push(relevant);
+        Ok(())
+    }
+
+    /// The candidates for one plan; why there are none for a table becomes the reason of the statement.
+    async fn candidates_of(
+        &mut self,
+        plan: &Plan,
+        tree: &PlanTree,
+        number: usize,
+        kinds: Kinds,
+    ) -> Result<Vec<usize>, PostgresError> {
+        let uses = of_plan(tree);
+        let names: BTreeSet<TableName> = uses
+            .iter()
+            .map(|asked| TableName {
+                schema: asked.schema.clone(),
+                name: asked.table.clone(),
+            })
+            .collect();
+        self.tables.learn(plan, &names).await?;
+        let mut made: Vec<(Fit, Candidate)> = Vec::new();
+        let mut estimated = Vec::new();
+        let mut refusals = BTreeSet::new();
+        let mut serving = BTreeSet::new();
+        for asked in &uses {
+            let Some(table) = self.tables.get(&asked.schema, &asked.table) else {
+                continue;
+            };
+            if let Some(refusal) = table.refusal() {
+                refusals.insert(refusal);
+                continue;
+            }
+            let mut whole = asked.clone();
+            whole.schema.clone_from(&table.name.schema);
+            whole.table.clone_from(&table.name.name);
+            whole.predicates.retain(|predicate| table.picks_a_part(predicate));
+            for candidate in of_use(&whole, kinds) {
+                match table.served_by(&candidate) {
+                    None => made.push((fit(&whole, &candidate), candidate)),
+                    Some(index) => _ = serving.insert(qualified(&index.schema, &index.name)),
+                }
+            }
+            if kinds.inverted {
+                let estimate = estimate(tree, asked, table, &self.trigram_class);
+                estimated.extend(estimate.filter(|estimate| table.served_by(&estimate.candidate).is_none()));
+            }
+        }
+        let mut relevant = Vec::new();
+        for (fit, candidate) in made {
+            let one = self.number_of(candidate);
+            let known = self.fits.entry((number, one)).or_insert(fit);
+            *known = fit.min(*known);
+            if !relevant.contains(&one) && relevant.len() < limits::CANDIDATES_PER_STATEMENT {
+                relevant.push(one);
+            }
+        }
+        for estimate in estimated {
+            let one = self.number_of(estimate.candidate);
+            self.estimated_sizes.insert(one, estimate.size_bytes);
+            self.estimates.push((number, one, estimate.cost_after));
+        }
+        if relevant.is_empty() && !serving.is_empty() {
+            let serving: Vec<String> = serving.into_iter().collect();
+            refusals.insert(format!("{} answers it already", serving.join(", ")));
+        }
+        if let (Some(told), false) = (self.statements.last_mut(), refusals.is_empty()) {
+            told.reason = Some(refusals.into_iter().collect::<Vec<_>>().join("; "));
+        }
+        Ok(relevant)
+    }
+
+    fn number_of(&mut self, candidate: Candidate) -> usize {
+        let next = self.candidates.len();
+        let number = *self.known.entry(candidate.clone()).or_insert(next);
+        if number == next {
+            self.candidates.push(candidate);
+        }
+        number
+    }
+
+    pub(super) fn problem(&self, sizes: &[Option<f64>], wanted: Wanted) -> Problem {
+        let count = self.candidates.len();
+        let budget_bytes = wanted.budget_bytes.unwrap_or(f64::INFINITY);
+        // without a budget a size that nobody knows does not matter
+        let unknown = if budget_bytes.is_finite() {
+            f64::INFINITY
+        } else {
+            0.0
+        };
+        let size = |one: usize| match self.estimated_sizes.get(&one) {
+            Some(size) => size.unwrap_or(unknown),
+            None => sizes[one].unwrap_or(f64::INFINITY),
+        };
+        let sizes: Vec<f64> = (0..count).map(size).collect();
+        let fits = |one: &usize| sizes[*one].is_finite() && sizes[*one] <= budget_bytes;
+        let relevant = self.relevant.iter().map(|numbers| {
+            let mut set = FixedBitSet::with_capacity(count);
+            numbers
+                .iter()
+                .copied()
+                .filter(fits)
+                .for_each(|one| set.insert(one));
+            set
+        });
+        let relevant: Vec<FixedBitSet> = relevant.collect();
+        let estimates = self.estimates.iter().filter(|(_, one, _)| fits(one));
+        let statements = self
+            .positions
+            .iter()
+            .map(|position| &self.statements[*position].statement);
+        Problem {
+            weights: statements.clone().map(|statement| statement.weight).collect(),
+            costs: self
+                .planned
+                .iter()
+                .map(|planned| planned.tree.total_cost())
+                .collect(),
+            useful: self.useful(&relevant, fits),
+            relevant,
+            groups: self.numbered(|candidate| candidate.keys.first().map(|key| key.key.clone())),
+            widths: self
+                .candidates
+                .iter()
+                .map(|candidate| candidate.keys.len())
+                .collect(),
+            upkeep: upkeep::of(&self.candidates, &self.tables, &self.planned, statements),
+            estimates: estimates
+                .map(|(statement, candidate, cost)| Estimate {
+                    statement: *statement,
+                    candidate: *candidate,
+                    cost: *cost,
+                })
+                .collect(),
+            least_gain: limits::LEAST_GAIN,
+            least_gain_share: limits::LEAST_GAIN_SHARE,
+            sizes,
+            budget_bytes,
+            calls: wanted.calls_per_statement * self.planned.len(),
+        }
+    }
+
+    /// What each statement asks for, and what others ask for that begins with the same key.
+    fn useful(&self, relevant: &[FixedBitSet], fits: impl Fn(&usize) -> bool) -> Vec<FixedBitSet> {
+        let groups = self.numbered(|candidate| candidate.keys.first().map(|key| key.key.clone()));
+        let wider = |own: &FixedBitSet| {
+            let leads: BTreeSet<usize> = own.ones().map(|one| groups[one]).collect();
+            let mut wide = own.clone();
+            wide.extend((0..groups.len()).filter(|one| leads.contains(&groups[*one]) && fits(one)));
+            wide
+        };
+        relevant.iter().map(wider).collect()
+    }
+
+    /// The same number for candidates of one table that have something in common.
+    fn numbered<T: Ord>(&self, common: impl Fn(&Candidate) -> T) -> Vec<usize> {
+        let mut numbers = BTreeMap::new();
+        let number = |candidate: &Candidate| {
+            let next = numbers.len();
+            let of = (
+                candidate.schema.clone(),
+                candidate.table.clone(),
+                common(candidate),
+            );
+            *numbers.entry(of).or_insert(next)
+        };
+        self.candidates.iter().map(number).collect()
+    }
+}
+
+/// Why a statement was not planned.
+struct Refused {
+    reason: String,
+    is_privilege: bool,
+}
+
+/// The plan of a text as things are, after the gate let it pass.
+async fn explain(
+    plan: &Plan,
+    gate: &mut Gate,
+    text: &str,
+    path: &SearchPath,
+    role: Option<&str>,
+) -> Result<Result<Planned, Refused>, PostgresError> {
+    let refused = |reason: String, is_privilege: bool| Ok(Err(Refused { reason, is_privilege }));
+    let text = match ServerText::one_query(text) {
+        Ok(text) => text,
+        Err(error) => return refused(error.to_string(), false),
+    };
+    if let Passage::NotPlanned(reason) = gate.examine(plan, &text, path, role).await? {
+        return refused(reason.to_string(), false);
+    }
+    let has_parameters = sql::has_parameters(text.as_str());
+    let parameters = Planned::told_of(has_parameters);
+    let search_path = path.to_string();
+    let asked = plan.explain(&text, &search_path, parameters, Detail::Expressions);
+    match asked.await {
+        Ok(tree) => Ok(Ok(Planned {
+            text,
+            search_path: path.clone(),
+            has_parameters,
+            role: role.map(str::to_owned),
+            tree,
+        })),
+        Err(error) if error.is_fatal() => Err(error),
+        Err(error) => refused(error.one_line(), error.is_privilege()),
+    }
+}

@@ -1,0 +1,450 @@
+//! What is known of the tables that a workload reads: how large they are, whether they were ever analyzed, which
+//! partitions, columns and indexes they have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSqlOwned, Type};
+
+use super::candidate::{Candidate, IndexKey};
+use super::clauses::{Key, Predicate};
+use crate::limits;
+use crate::model::remedy::qualified;
+use crate::postgres::{Plan, PostgresError, queries};
+use crate::sql::expression;
+
+/// A table by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct TableName {
+    pub schema: String,
+    pub name: String,
+}
+
+/// One table; of a partitioned table the whole.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Table {
+    pub oid: u32,
+    pub name: TableName,
+    pub is_partitioned: bool,
+    /// An ordinary table of users: no catalog, foreign or temporary table.
+    pub may_be_indexed: bool,
+    pub pages: f64,
+    pub rows: f64,
+    /// Whether its rows were ever counted and its columns described: what the planner says of it rests on that.
+    pub was_analyzed: bool,
+    pub columns: BTreeMap<String, Column>,
+    pub indexes: Vec<ExistingIndex>,
+    /// Below a partitioned table, parents first.
+    pub partitions: Vec<Partition>,
+}
+
+/// A column.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Column {
+    pub type_name: String,
+    pub is_array: bool,
+    /// Mean bytes of a value, where statistics may be read.
+    pub width_bytes: Option<f64>,
+    /// Whether it has so few values that a constant one of them stands for a part of the rows, not for one call.
+    pub has_few_values: bool,
+}
+
+/// A partition.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Partition {
+    pub oid: u32,
+    pub parent_oid: u32,
+    pub is_partitioned: bool,
+    pub is_foreign: bool,
+    pub name: TableName,
+}
+
+/// An index that is there and valid.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ExistingIndex {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    pub method: String,
+    pub is_unique: bool,
+    /// A constraint, or a replica's identity, rests on it.
+    pub is_needed: bool,
+    pub predicate: Option<String>,
+    pub keys: Vec<ExistingKey>,
+    pub include: Vec<String>,
+}
+
+/// A key of an index that is there.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ExistingKey {
+    pub key: Key,
+    pub descending: bool,
+    pub nulls_first: bool,
+    /// The operator class and the collation are those of the column's type.
+    pub is_plain: bool,
+}
+
+impl ExistingKey {
+    fn is(&self, key: &IndexKey, backwards: bool) -> bool {
+        self.key == key.key
+            && self.is_plain == key.operator_class.is_none()
+            && (self.descending != backwards) == key.descending
+            && (self.nulls_first != backwards) == key.nulls_first
+    }
+}
+
+impl ExistingIndex {
+    /// Whether it answers all that a candidate would: it begins with the same keys, forwards or backwards, and holds all
+    /// its columns.
+    pub fn serves(&self, candidate: &Candidate) -> bool {
+        let begins = |backwards: bool| {
+            let pairs = self.keys.iter().zip(&candidate.keys);
+            self.keys.len() >= candidate.keys.len()
+                && pairs.into_iter().all(|(own, wanted)| own.is(wanted, backwards))
+        };
+        let predicate = |text: &str| expression::normal(text).unwrap_or_else(|| text.to_owned());
+        let of_all = self.predicate.is_none()
+            || self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
+        // a row that a unique index finds is the only one: more keys narrow nothing, and what is carried along saves one look
+        let is_key = self.is_unique
+            && self.predicate.is_none()
+            && self.method == candidate.method
+            && self.keys.len() <= candidate.keys.len()
+            && self
+                .keys
+                .iter()
+                .zip(&candidate.keys)
+                .all(|(own, wanted)| own.key == wanted.key && own.is_plain);
+        is_key
+            || self.method == candidate.method
+                && of_all
+                && (begins(false) || candidate.method == "btree" && begins(true))
+                && candidate.include.iter().all(|column| self.holds(column))
+    }
+
+    /// Whether an index that is to be made answers all that this one does, so that it is there for nothing afterwards.
+    pub fn is_superseded_by(&self, candidate: &Candidate) -> bool {
+        let pairs = self.keys.iter().zip(&candidate.keys);
+        !self.is_unique
+            && !self.is_needed
+            && self.predicate.is_none()
+            && candidate.predicate.is_none()
+            && self.method == candidate.method
+            && self.keys.len() <= candidate.keys.len()
+            && pairs.into_iter().all(|(own, wanted)| own.is(wanted, false))
+            && self.include.iter().all(|column| candidate.holds(column))
+    }
+
+    fn holds(&self, column: &str) -> bool {
+        let is_key = |key: &ExistingKey| matches!(&key.key, Key::Column(name) if name == column);
+        self.keys.iter().any(is_key) || self.include.iter().any(|one| one == column)
+    }
+}
+
+/// A column with at most so many words has few: a state, a kind.
+const FEW_WORDS: f64 = 50.0;
+/// Numbers are mostly what somebody asks for just now: only where there are very few of them they are states.
+const FEW_NUMBERS: f64 = 8.0;
+
+/// The tables of a workload.
+#[derive(Debug, Default)]
+pub struct Tables {
+    tables: BTreeMap<u32, Table>,
+    /// By the names in plans; a partition stands for the table that it belongs to.
+    by_name: BTreeMap<TableName, u32>,
+}
+
+/// A column of an answer; what cannot be read is absent.
+fn column<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
+    row.try_get::<_, Option<T>>(name).ok().flatten()
+}
+
+fn text(row: &Row, name: &str) -> String {
+    column(row, name).unwrap_or_default()
+}
+
+fn flag(row: &Row, name: &str) -> bool {
+    column(row, name).unwrap_or(false)
+}
+
+impl Tables {
+    /// The table of that name; for a partition the whole table.
+    pub fn get(&self, schema: &str, name: &str) -> Option<&Table> {
+        let name = TableName {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+        };
+        self.tables.get(self.by_name.get(&name)?)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// Asks the server about tables that are not known yet.
+    ///
+    /// # Errors
+    /// If the server refuses, or the session is lost.
+    pub async fn learn(&mut self, plan: &Plan, names: &BTreeSet<TableName>) -> Result<(), PostgresError> {
+        let unknown: Vec<&TableName> = names
+            .iter()
+            .filter(|name| !self.by_name.contains_key(name))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let schemas: Vec<&str> = unknown.iter().map(|name| name.schema.as_str()).collect();
+        let tables: Vec<&str> = unknown.iter().map(|name| name.name.as_str()).collect();
+        let asked = [
+            (
+                &schemas as &(dyn tokio_postgres::types::ToSql + Sync),
+                Type::TEXT_ARRAY,
+            ),
+            (&tables, Type::TEXT_ARRAY),
+        ];
+        let mut fresh = Vec::new();
+        for row in plan.session().rows(queries::ADVISE_TABLES, &asked).await? {
+            let oid = column(&row, "oid").unwrap_or(0);
+            let name = TableName {
+                schema: text(&row, "schema"),
+                name: text(&row, "name"),
+            };
+            self.by_name.insert(name, oid);
+            if self.tables.contains_key(&oid) {
+                continue;
+            }
+            let whole = TableName {
+                schema: text(&row, "root_schema"),
+                name: text(&row, "root_name"),
+            };
+            self.by_name.insert(whole, oid);
+            let table = Table {
+                oid,
+                name: TableName {
+                    schema: text(&row, "root_schema"),
+                    name: text(&row, "root_name"),
+                },
+                is_partitioned: flag(&row, "is_partitioned"),
+                may_be_indexed: flag(&row, "may_be_indexed"),
+                pages: column(&row, "pages").unwrap_or(0.0),
+                rows: column(&row, "rows").unwrap_or(0.0),
+                was_analyzed: flag(&row, "was_counted") && flag(&row, "was_analyzed"),
+                columns: BTreeMap::new(),
+                indexes: Vec::new(),
+                partitions: Vec::new(),
+            };
+            self.tables.insert(oid, table);
+            fresh.push(oid);
+        }
+        self.learn_parts(plan, fresh).await
+    }
+
+    async fn learn_parts(&mut self, plan: &Plan, oids: Vec<u32>) -> Result<(), PostgresError> {
+        let session = plan.session();
+        let asked: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&oids, Type::OID_ARRAY)];
+        for row in session.rows(queries::ADVISE_COLUMNS, &asked).await? {
+            let type_name = text(&row, "type");
+            let few = match type_name.as_str() {
+                "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "uuid" | "date" => FEW_NUMBERS,
+                _ => FEW_WORDS,
+            };
+            let known = Column {
+                type_name,
+                is_array: flag(&row, "is_array"),
+                width_bytes: column(&row, "width"),
+                // n_distinct is negative where the number grows with the table
+                has_few_values: column::<f64>(&row, "distinct_values")
+                    .is_some_and(|values| (1.0..=few).contains(&values)),
+            };
+            if let Some(table) = self.tables.get_mut(&column(&row, "table_oid").unwrap_or(0)) {
+                table.columns.insert(text(&row, "name"), known);
+            }
+        }
+        for row in session.rows(queries::ADVISE_INDEXES, &asked).await? {
+            if let Some(table) = self.tables.get_mut(&column(&row, "table_oid").unwrap_or(0)) {
+                table.indexes.push(existing(&row));
+            }
+        }
+        for row in session.rows(queries::ADVISE_PARTITIONS, &asked).await? {
+            let partition = Partition {
+                oid: column(&row, "oid").unwrap_or(0),
+                parent_oid: column(&row, "parent_oid").unwrap_or(0),
+                is_partitioned: flag(&row, "is_partitioned"),
+                is_foreign: flag(&row, "is_foreign"),
+                name: TableName {
+                    schema: text(&row, "schema"),
+                    name: text(&row, "name"),
+                },
+            };
+            if let Some(table) = self.tables.get_mut(&column(&row, "root_oid").unwrap_or(0)) {
+                table.partitions.push(partition);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Why no index is advised for this table, whatever is asked of it.
+    pub fn refusal(&self) -> Option<String> {
+        let name = qualified(&self.name.schema, &self.name.name);
+        if !self.may_be_indexed {
+            return Some(format!("{name} is a catalog, a foreign or a temporary table"));
+        }
+        if self.partitions.iter().any(|partition| partition.is_foreign) {
+            return Some(format!(
+                "{name} has foreign partitions, so that it can have no index as a whole"
+            ));
+        }
+        if !self.was_analyzed {
+            return Some(format!(
+                "{name} was never analyzed, so that its plans are guesses: run ANALYZE {name} first"
+            ));
+        }
+        (self.pages < limits::TINY_TABLE_PAGES)
+            .then(|| format!("{name} is so small that it is read as a whole faster"))
+    }
+
+    /// Whether a condition picks the same part of the rows in every call: not if it compares with a value that is another one
+    /// in the next, though it stands in this text as a constant.
+    pub fn picks_a_part(&self, predicate: &Predicate) -> bool {
+        let has_few_values = || match &predicate.key {
+            Key::Column(name) => self.columns.get(name).is_some_and(|column| column.has_few_values),
+            Key::Expression(_) => false,
+        };
+        !predicate.compares_value || has_few_values()
+    }
+
+    /// An index that is there and answers all that a candidate would.
+    pub fn served_by(&self, candidate: &Candidate) -> Option<&ExistingIndex> {
+        self.indexes.iter().find(|index| index.serves(candidate))
+    }
+}
+
+fn existing(row: &Row) -> ExistingIndex {
+    let columns: Vec<Option<String>> = column(row, "columns").unwrap_or_default();
+    let expressions: Vec<Option<String>> = column(row, "expressions").unwrap_or_default();
+    let options: Vec<i32> = column(row, "options").unwrap_or_default();
+    let are_plain: Vec<bool> = column(row, "are_plain").unwrap_or_default();
+    let key = |position: usize| {
+        let name = columns.get(position).cloned().flatten();
+        let text = expressions.get(position).cloned().flatten().unwrap_or_default();
+        let normal = || Key::Expression(expression::normal(&text).unwrap_or(text.clone()));
+        // INDOPTION_DESC and INDOPTION_NULLS_FIRST of PostgreSQL's pg_index
+        let option = options.get(position).copied().unwrap_or(0);
+        ExistingKey {
+            key: name.map_or_else(normal, Key::Column),
+            descending: option & 1 != 0,
+            nulls_first: option & 2 != 0,
+            is_plain: are_plain.get(position).copied().unwrap_or(false),
+        }
+    };
+    ExistingIndex {
+        oid: column(row, "oid").unwrap_or(0),
+        schema: text(row, "schema"),
+        name: text(row, "name"),
+        method: text(row, "method"),
+        is_unique: flag(row, "is_unique"),
+        is_needed: flag(row, "is_needed"),
+        predicate: column(row, "predicate"),
+        keys: (0..columns.len()).map(key).collect(),
+        include: column(row, "include").unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> Candidate {
+        let key = |(name, descending): &(&str, bool)| IndexKey {
+            key: Key::Column((*name).into()),
+            descending: *descending,
+            nulls_first: *descending,
+            operator_class: None,
+        };
+        Candidate {
+            schema: "s".into(),
+            table: "t".into(),
+            method: "btree",
+            keys: keys.iter().map(key).collect(),
+            include: include.iter().map(|one| (*one).to_owned()).collect(),
+            predicate: predicate.map(str::to_owned),
+        }
+    }
+
+    fn index(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> ExistingIndex {
+        let key = |(name, descending): &(&str, bool)| ExistingKey {
+            key: Key::Column((*name).into()),
+            descending: *descending,
+            nulls_first: *descending,
+            is_plain: true,
+        };
+        ExistingIndex {
+            oid: 1,
+            schema: "s".into(),
+            name: "i".into(),
+            method: "btree".into(),
+            is_unique: false,
+            is_needed: false,
+            predicate: predicate.map(str::to_owned),
+            keys: keys.iter().map(key).collect(),
+            include: include.iter().map(|one| (*one).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn an_index_serves_what_it_begins_with_in_either_direction() {
+        let there = index(&[("a", false), ("b", true)], &["c"], None);
+        assert!(there.serves(&candidate(&[("a", false)], &[], None)));
+        assert!(
+            there.serves(&candidate(&[("a", true), ("b", false)], &[], None)),
+            "backwards"
+        );
+        assert!(there.serves(&candidate(&[("a", false)], &["c", "b"], None)));
+        assert!(
+            there.serves(&candidate(&[("a", false)], &[], Some("x"))),
+            "all rows hold some"
+        );
+        assert!(!there.serves(&candidate(&[("a", false), ("b", false)], &[], None)));
+        assert!(!there.serves(&candidate(&[("b", true)], &[], None)));
+        assert!(!there.serves(&candidate(&[("a", false)], &["d"], None)));
+        let partial = index(&[("a", false)], &[], Some("(status = 'open'::text)"));
+        assert!(partial.serves(&candidate(&[("a", false)], &[], Some("status = 'open'::text"))));
+        assert!(!partial.serves(&candidate(&[("a", false)], &[], None)));
+        let unique = ExistingIndex {
+            is_unique: true,
+            ..index(&[("a", false)], &[], None)
+        };
+        assert!(unique.serves(&candidate(&[("a", false), ("b", false)], &["c"], None)));
+        assert!(!unique.serves(&candidate(&[("b", false), ("a", false)], &[], None)));
+        let mut other_class = index(&[("a", false)], &[], None);
+        other_class.keys[0].is_plain = false;
+        assert!(!other_class.serves(&candidate(&[("a", false)], &[], None)));
+    }
+
+    #[test]
+    fn what_a_longer_index_answers_is_superfluous_unless_something_rests_on_it() {
+        let longer = candidate(&[("a", false), ("b", false)], &["c"], None);
+        let there = index(&[("a", false)], &["c"], None);
+        assert!(there.is_superseded_by(&longer));
+        assert!(!index(&[("b", false)], &[], None).is_superseded_by(&longer));
+        assert!(!index(&[("a", false)], &["d"], None).is_superseded_by(&longer));
+        let unique = ExistingIndex {
+            is_unique: true,
+            ..there.clone()
+        };
+        let needed = ExistingIndex {
+            is_needed: true,
+            ..there
+        };
+        assert!(!unique.is_superseded_by(&longer) && !needed.is_superseded_by(&longer));
+    }
+}

@@ -1,0 +1,304 @@
+//! What came of a workload, as advice: the set in the order of its value, or, where no planner could be asked, a guess.
+
+use std::collections::BTreeMap;
+
+use fixedbitset::FixedBitSet;
+
+use super::advice::{Advice, IndexAdvice};
+use super::candidate::Candidate;
+use super::definition::{Taken, define, wanted_names};
+use super::ready::{Fit, Ready};
+use super::selection::{Answer, Problem};
+use super::tables::{Table, TableName, Tables};
+use crate::model::finding::{Confidence, ConfidenceLevel};
+use crate::model::plan::PlanTree;
+use crate::postgres::{Plan, PostgresError, queries};
+
+impl Ready {
+    /// What the planner chose, as advice.
+    pub(super) async fn told(
+        mut self,
+        plan: &Plan,
+        problem: &Problem,
+        set: &FixedBitSet,
+        answers: Vec<(Answer, PlanTree)>,
+    ) -> Result<Advice, PostgresError> {
+        let mut used: Vec<FixedBitSet> = Vec::new();
+        let mut costs: Vec<f64> = Vec::new();
+        for (number, (answer, _)) in answers.iter().enumerate() {
+            let estimates = problem.estimates.iter().filter(|one| one.statement == number);
+            let best = estimates
+                .filter(|one| set.contains(one.candidate) && one.cost < answer.cost)
+                .min_by(|a, b| a.cost.total_cmp(&b.cost));
+            let mut uses = answer.used.clone();
+            if let Some(best) = best {
+                uses.clear();
+                uses.insert(best.candidate);
+            }
+            costs.push(best.map_or(answer.cost, |best| best.cost));
+            used.push(uses);
+        }
+        let after: f64 = costs
+            .iter()
+            .zip(&problem.weights)
+            .map(|(cost, weight)| cost * weight)
+            .sum();
+        // of what its statements gain each index has an equal share
+        let gain = |one: usize| -> f64 {
+            let of = |number: &usize| {
+                let saved = problem.costs[*number] - costs[*number];
+                problem.weights[*number] * saved / used[*number].count_ones(..) as f64
+            };
+            (0..used.len())
+                .filter(|number| used[*number].contains(one))
+                .map(|number| of(&number))
+                .sum()
+        };
+        let mut members: Vec<usize> = set
+            .ones()
+            .filter(|one| used.iter().any(|used| used.contains(*one)))
+            .filter(|one| self.table_of(*one).is_some())
+            .collect();
+        members.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)).then(a.cmp(b)));
+        for (number, (_, tree)) in answers.iter().enumerate() {
+            let told = &mut self.statements[self.positions[number]];
+            told.cost_after = Some(costs[number]);
+            if told.has_candidates && used[number].is_clear() {
+                told.reason =
+                    Some("what an index would save it is not worth its price, or does not fit".to_owned());
+            }
+            let by_estimate = used[number]
+                .ones()
+                .any(|one| self.estimated_sizes.contains_key(&one));
+            if costs[number] < problem.costs[number] && !by_estimate {
+                told.plan_after = tree.outline();
+            }
+            told.uses = (0..members.len())
+                .filter(|position| used[number].contains(members[*position]))
+                .collect();
+        }
+        let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
+        let mut indexes = Vec::new();
+        for one in &members {
+            let candidate = &self.candidates[*one];
+            let Some(table) = self.table_of(*one) else {
+                continue;
+            };
+            let users = (0..used.len()).filter(|number| used[*number].contains(*one));
+            let estimated = self.estimated_sizes.get(one);
+            indexes.push(IndexAdvice {
+                definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
+                size_bytes: match estimated {
+                    Some(size) => *size,
+                    None => Some(problem.sizes[*one]),
+                },
+                write_cost: problem.upkeep[*one],
+                cost_before: after + gain(*one),
+                cost_after: after,
+                statements: users.map(|number| self.positions[number]).collect(),
+                confidence: self.confidence(candidate, estimated.is_some()),
+                supersedes: superseded(table, candidate),
+                candidate: candidate.clone(),
+            });
+        }
+        Ok(Advice {
+            indexes,
+            statements: self.statements,
+            ..Advice::default()
+        })
+    }
+
+    fn table_of(&self, one: usize) -> Option<&Table> {
+        let candidate = &self.candidates[one];
+        self.tables.get(&candidate.schema, &candidate.table)
+    }
+
+    fn needs_trigrams(&self, candidate: &Candidate) -> bool {
+        let is_trigram = |class: &String| *class == self.trigram_class;
+        candidate
+            .keys
+            .iter()
+            .any(|key| key.operator_class.as_ref().is_some_and(is_trigram))
+    }
+
+    fn extension_of(&self, candidate: &Candidate) -> Option<&'static str> {
+        (!self.has_trigrams && self.needs_trigrams(candidate)).then_some("pg_trgm")
+    }
+
+    fn confidence(&self, candidate: &Candidate, is_estimated: bool) -> Confidence {
+        let estimated = |reason: String| Confidence {
+            level: ConfidenceLevel::Estimated,
+            reason,
+        };
+        if is_estimated {
+            let extension = match self.extension_of(candidate) {
+                Some(name) => format!("; it needs the extension {name}"),
+                None => String::new(),
+            };
+            return estimated(format!(
+                "HypoPG knows no {} indexes, so that the planner could not be asked: worked out from its row estimates{extension}",
+                candidate.method
+            ));
+        }
+        if candidate.has_expressions() {
+            return estimated(
+                "the planner chose it under the whole set, but before it exists there are no statistics of its expression"
+                    .to_owned(),
+            );
+        }
+        Confidence {
+            level: ConfidenceLevel::Verified,
+            reason: "the planner chose it with the whole set in place, and the cost is the planner's"
+                .to_owned(),
+        }
+    }
+
+    /// Without HypoPG: for each statement the candidate that fits best what it asks, unproven.
+    pub(super) async fn guessed(mut self, plan: &Plan) -> Result<Advice, PostgresError> {
+        let mut chosen: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (number, relevant) in self.relevant.iter().enumerate() {
+            let tables = |one: &&usize| {
+                let candidate = &self.candidates[**one];
+                (candidate.schema.clone(), candidate.table.clone())
+            };
+            let mut by_table: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+            for one in relevant {
+                by_table.entry(tables(&one)).or_default().push(*one);
+            }
+            for ((schema, table), candidates) in by_table {
+                let reads_all = reads_for_few(&self.planned[number].tree, &schema, &table, &self.tables);
+                if let (true, Some(best)) = (
+                    reads_all,
+                    candidates
+                        .iter()
+                        .copied()
+                        .min_by_key(|one| self.rank(number, *one)),
+                ) {
+                    chosen.entry(best).or_default().push(self.positions[number]);
+                }
+            }
+            for (_, one, _) in self
+                .estimates
+                .iter()
+                .filter(|(statement, ..)| *statement == number)
+            {
+                chosen.entry(*one).or_default().push(self.positions[number]);
+            }
+        }
+        // one that begins with all the keys of another serves for both
+        let all: Vec<usize> = chosen.keys().copied().collect();
+        for one in &all {
+            let longer = all.iter().find(|other| {
+                *other != one
+                    && chosen.contains_key(other)
+                    && self.candidates[*one].is_prefix_of(&self.candidates[**other])
+            });
+            if let Some(longer) = longer
+                && let Some(statements) = chosen.remove(one)
+            {
+                chosen.entry(*longer).or_default().extend(statements);
+            }
+        }
+        chosen.retain(|one, _| self.table_of(*one).is_some());
+        let members: Vec<usize> = chosen.keys().copied().collect();
+        let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
+        let mut advice = Advice::default();
+        for (one, mut statements) in chosen {
+            let candidate = &self.candidates[one];
+            let Some(table) = self.table_of(one) else { continue };
+            statements.sort_unstable();
+            statements.dedup();
+            let cost = |position: &usize| {
+                let told = &self.statements[*position];
+                told.cost_before.unwrap_or(0.0) * told.statement.weight
+            };
+            let before = statements.iter().map(cost).sum();
+            let index = IndexAdvice {
+                definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
+                size_bytes: self.estimated_sizes.get(&one).copied().flatten(),
+                write_cost: 0.0,
+                cost_before: before,
+                cost_after: before,
+                statements,
+                confidence: Confidence {
+                    level: ConfidenceLevel::Estimated,
+                    reason:
+                        "HypoPG is not installed in this database, so that the planner could not be asked"
+                            .to_owned(),
+                },
+                supersedes: superseded(table, candidate),
+                candidate: candidate.clone(),
+            };
+            for position in &index.statements {
+                self.statements[*position].uses.push(advice.indexes.len());
+            }
+            advice.indexes.push(index);
+        }
+        advice.statements = self.statements;
+        Ok(advice)
+    }
+
+    /// Without a planner to ask: the candidate that fits best, and of those the plainest, comes first.
+    fn rank(&self, statement: usize, one: usize) -> (Fit, bool, usize) {
+        let fit = self
+            .fits
+            .get(&(statement, one))
+            .copied()
+            .unwrap_or((usize::MAX, 0));
+        (fit, self.candidates[one].predicate.is_some(), one)
+    }
+}
+
+async fn taken(
+    plan: &Plan,
+    candidates: &[Candidate],
+    members: &[usize],
+    tables: &Tables,
+) -> Result<Taken, PostgresError> {
+    let of = |one: &usize| {
+        let candidate = &candidates[*one];
+        let table = tables.get(&candidate.schema, &candidate.table)?;
+        Some(wanted_names(candidate, table))
+    };
+    let wanted: Vec<TableName> = members.iter().filter_map(of).flatten().collect();
+    let schemas: Vec<&str> = wanted.iter().map(|name| name.schema.as_str()).collect();
+    let names: Vec<&str> = wanted.iter().map(|name| name.name.as_str()).collect();
+    let kind = tokio_postgres::types::Type::TEXT_ARRAY;
+    let rows = plan
+        .session()
+        .rows(queries::ADVISE_NAMES, &[(&schemas, kind.clone()), (&names, kind)])
+        .await?;
+    Ok(Taken::new(rows.iter().filter_map(|row| {
+        Some(TableName {
+            schema: row.try_get("schema").ok()?,
+            name: row.try_get("name").ok()?,
+        })
+    })))
+}
+
+fn superseded(table: &Table, candidate: &Candidate) -> Vec<TableName> {
+    let superseded = table
+        .indexes
+        .iter()
+        .filter(|index| index.is_superseded_by(candidate));
+    superseded
+        .map(|index| TableName {
+            schema: index.schema.clone(),
+            name: index.name.clone(),
+        })
+        .collect()
+}
+
+/// Whether a plan reads a whole table for a small part of its rows.
+fn reads_for_few(tree: &PlanTree, schema: &str, table: &str, tables: &Tables) -> bool {
+    const FEW: f64 = 0.1;
+    tree.nodes().into_iter().any(|node| {
+        let read = node.schema.as_deref().zip(node.relation.as_deref());
+        let known = read.and_then(|(schema, name)| tables.get(schema, name));
+        node.kind == "Seq Scan"
+            && known.is_some_and(|known| {
+                (known.name.schema.as_str(), known.name.name.as_str()) == (schema, table)
+                    && node.rows < FEW * known.rows
+            })
+    })
+}

@@ -1,0 +1,107 @@
+//! The statements that are advised: given by hand, in a file, or captured by pg_stat_statements.
+
+use std::collections::HashMap;
+
+use tokio_postgres::types::Type;
+
+use super::search_path::{SearchPath, search_path_of};
+use crate::postgres::{Identifier, Plan, PostgresError, queries};
+
+/// A statement of the workload.
+#[derive(Clone, Debug, Default)]
+pub struct WorkloadStatement {
+    /// As the workload file names it.
+    pub name: Option<String>,
+    /// How much it counts: its calls, or what the file says.
+    pub weight: f64,
+    /// Its text.
+    pub text: String,
+    /// Who ran it; `None` for the login that asks.
+    pub role: Option<String>,
+    /// Rows that a call gave on average, where that was measured.
+    pub rows_per_call: Option<f64>,
+}
+
+/// What pg_stat_statements holds of this database.
+#[derive(Debug, Default)]
+pub struct Captured {
+    /// The costliest statements.
+    pub statements: Vec<WorkloadStatement>,
+    /// Since when it counts, in days.
+    pub days: Option<f64>,
+}
+
+/// The statements of this database that took most time, ours left out. `None` if pg_stat_statements is not installed there.
+///
+/// # Errors
+/// If the server refuses, or the session is lost.
+pub async fn captured(plan: &Plan, limit: i64) -> Result<Option<Captured>, PostgresError> {
+    let session = plan.session();
+    let rows = session.rows(queries::EXTENSION.on(0), &[]).await?;
+    let Some(schema) = rows
+        .first()
+        .and_then(|row| row.try_get::<_, String>("schema").ok())
+    else {
+        return Ok(None);
+    };
+    let schema = Identifier::new(schema);
+    let info = session
+        .rows_in_schema(queries::ADVISE_WINDOW, &schema, &[])
+        .await?;
+    let rows = session
+        .rows_in_schema(queries::ADVISE_STATEMENTS, &schema, &[(&limit, Type::INT8)])
+        .await?;
+    let statement = |row: &tokio_postgres::Row| {
+        let text: String = row.try_get("text").ok()?;
+        let calls: i64 = row.try_get("calls").ok()?;
+        let count: i64 = row.try_get("rows").ok()?;
+        (!text.contains(crate::sql::OWN_MARK)).then(|| WorkloadStatement {
+            name: None,
+            weight: calls as f64,
+            text,
+            role: row.try_get("role").ok().flatten(),
+            rows_per_call: Some(count as f64 / calls.max(1) as f64),
+        })
+    };
+    Ok(Some(Captured {
+        statements: rows.iter().filter_map(statement).collect(),
+        days: info.first().and_then(|row| row.try_get("days").ok().flatten()),
+    }))
+}
+
+/// The search_path of each role, asked for once.
+#[derive(Debug)]
+pub struct SearchPaths {
+    own: SearchPath,
+    of_roles: HashMap<String, SearchPath>,
+}
+
+impl SearchPaths {
+    /// With the path for statements of which nobody says who ran them.
+    pub fn new(own: SearchPath) -> Self {
+        Self {
+            own,
+            of_roles: HashMap::new(),
+        }
+    }
+
+    /// The path under which a statement is planned.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub async fn of(
+        &mut self,
+        plan: &Plan,
+        statement: &WorkloadStatement,
+    ) -> Result<SearchPath, PostgresError> {
+        let Some(role) = &statement.role else {
+            return Ok(self.own.clone());
+        };
+        if let Some(known) = self.of_roles.get(role) {
+            return Ok(known.clone());
+        }
+        let path = search_path_of(plan, role).await?;
+        self.of_roles.insert(role.clone(), path.clone());
+        Ok(path)
+    }
+}

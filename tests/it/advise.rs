@@ -1,0 +1,392 @@
+//! `pgadvisor advise` from outside, on real servers: what it proves, what it leaves alone, and what it says of the rest.
+
+use serde_json::{Value, json};
+
+use crate::command_line::contract;
+use crate::harness::{Cluster, pgadvisor, present};
+
+const SHOP: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE orders (id int PRIMARY KEY, customer int, status text, made_at timestamptz, note text);
+INSERT INTO orders SELECT g, g % 5000, CASE WHEN g % 100 = 0 THEN 'open' ELSE 'done' END, now() - g * interval '1 min',
+    repeat('x', 50) FROM generate_series(1, 50000) g;
+CREATE INDEX orders_customer ON orders (customer);
+CREATE TABLE few (a int, b int); INSERT INTO few SELECT g, g FROM generate_series(1, 100) g;
+CREATE TABLE fresh (a int, b text); ALTER TABLE fresh SET (autovacuum_enabled = off);
+INSERT INTO fresh SELECT g, repeat('x', 50) FROM generate_series(1, 20000) g;
+CREATE TABLE log (id bigint, kind text, at date NOT NULL) PARTITION BY RANGE (at);
+CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM ('2026-02-01') TO ('2026-03-01') PARTITION BY LIST (kind);
+CREATE TABLE log_2_rest PARTITION OF log_2 DEFAULT;
+INSERT INTO log SELECT g, 'k' || g % 7, date '2026-01-01' + g % 59 FROM generate_series(1, 60000) g;
+CREATE TABLE docs (id int, info jsonb, title text);
+INSERT INTO docs SELECT g, jsonb_build_object('k', g), md5(g::text) || md5((g + 1)::text) FROM generate_series(1, 30000) g;
+ANALYZE orders; ANALYZE few; ANALYZE log; ANALYZE docs";
+
+fn advise(cluster: &Cluster, arguments: &[&str]) -> Value {
+    let output = pgadvisor()
+        .args(["advise", &cluster.dsn("postgres", "postgres"), "--format", "json"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let errors: Vec<String> = contract("advise.schema.json")
+        .iter_errors(&answer)
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect();
+    assert_eq!(errors, Vec::<String>::new());
+    answer
+}
+
+/// The advice for one statement: its status and reason, and the definitions.
+fn alone(cluster: &Cluster, statement: &str) -> (String, String, Vec<String>) {
+    let answer = advise(cluster, &["--statement", statement]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let one = &answer["statements"][0];
+    let definitions = answer["indexes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|index| text(&index["definition"]));
+    (text(&one["status"]), text(&one["reason"]), definitions.collect())
+}
+
+#[tokio::test]
+async fn what_is_advised_is_proven_made_and_undone() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        let before = cluster.number("postgres", "SELECT count(*) FROM pg_class").await;
+        let answer = advise(
+            &cluster,
+            &[
+                "--statement",
+                "SELECT id, made_at FROM orders WHERE customer = $1 AND status = 'open' ORDER BY made_at DESC LIMIT 10",
+                "--statement",
+                "SELECT count(*) FROM log WHERE id = $1",
+                "--statement",
+                "UPDATE orders SET note = $1 WHERE made_at = $2",
+                "--budget",
+                "50MB",
+            ],
+        );
+        assert!(answer["workload"]["size_bytes"].as_f64().unwrap() <= 50e6);
+        let calls = answer["workload"]["what_if_calls"].as_u64().unwrap();
+        assert!((1..=60).contains(&calls), "{calls} for three statements");
+        for statement in answer["statements"].as_array().unwrap() {
+            assert_eq!(statement["status"], "improved", "on {version}: {statement}");
+            let cost = |name: &str| statement[name].as_f64().unwrap();
+            assert!(cost("cost_after") < cost("cost_before"));
+            assert!(!statement["plan_after"].as_array().unwrap().is_empty());
+        }
+        // the planner agrees once they are there, all of them valid
+        for index in answer["indexes"].as_array().unwrap() {
+            for sql in index["apply_sql"].as_array().unwrap() {
+                cluster.sql("postgres", sql.as_str().unwrap()).await;
+            }
+        }
+        let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+        assert_eq!(cluster.number("postgres", invalid).await, 0, "on {version}");
+        let of_log = answer["indexes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|index| index["table"] == "log")
+            .unwrap();
+        assert!(!of_log["definition"].as_str().unwrap().contains("CONCURRENTLY"));
+        let attached =
+            "SELECT count(*) FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE relkind IN ('i', 'I')";
+        assert_eq!(
+            cluster.number("postgres", attached).await,
+            3,
+            "on {version}: {of_log}"
+        );
+        for statement in answer["statements"].as_array().unwrap() {
+            let text = statement["text"].as_str().unwrap();
+            if text.starts_with("SELECT count") {
+                let sql = format!("EXPLAIN (FORMAT JSON) {}", text.replace("$1", "77"));
+                let session = cluster.connect("postgres").await;
+                let plan: Value = session.query_one(&sql, &[]).await.unwrap().get(0);
+                assert!(plan.to_string().contains("Index"), "on {version}: {plan}");
+            }
+        }
+        for index in answer["indexes"].as_array().unwrap() {
+            for sql in index["undo_sql"].as_array().unwrap() {
+                cluster.sql("postgres", sql.as_str().unwrap()).await;
+            }
+        }
+        assert_eq!(
+            cluster.number("postgres", "SELECT count(*) FROM pg_class").await,
+            before
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_advised_where_nothing_is_due() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        for (statement, status, reason) in [
+            (
+                "SELECT * FROM orders WHERE id = 7",
+                "no_candidate",
+                "orders_pkey answers",
+            ),
+            (
+                "SELECT * FROM orders WHERE customer = 7",
+                "unchanged",
+                "not worth",
+            ),
+            (
+                "SELECT * FROM orders WHERE customer = 7 AND id = 9",
+                "unchanged",
+                "",
+            ),
+            ("SELECT * FROM orders", "no_candidate", "nothing that it asks"),
+            (
+                "SELECT * FROM orders WHERE note <> 'a'",
+                "no_candidate",
+                "nothing that it asks",
+            ),
+            (
+                "SELECT * FROM orders WHERE status = 'done'",
+                "unchanged",
+                "not worth",
+            ),
+            ("SELECT * FROM few WHERE a = 7", "no_candidate", "so small"),
+            ("SELECT * FROM fresh WHERE a = 7", "no_candidate", "ANALYZE"),
+            (
+                "SELECT * FROM pg_class WHERE relpages = 7",
+                "not_planned",
+                "PostgreSQL itself",
+            ),
+            ("VACUUM orders", "not_planned", ""),
+            ("SELECT 1; DROP TABLE orders", "not_planned", "2 statements"),
+            ("SELEC 1", "not_planned", "parse"),
+            ("SELECT * FROM missing", "not_planned", "missing"),
+        ] {
+            let (told, why, definitions) = alone(&cluster, statement);
+            assert_eq!(
+                (told.as_str(), definitions),
+                (status, vec![]),
+                "on {version}: {statement}: {why}"
+            );
+            assert!(why.contains(reason), "on {version}: {statement}: {why}");
+        }
+        assert_eq!(
+            cluster.number("postgres", "SELECT count(*) FROM orders").await,
+            50_000
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_question_has_its_index() {
+    for version in present(&[18]) {
+        let cluster = Cluster::start(version).await;
+        cluster
+            .sql("postgres", &format!("{SHOP}; CREATE EXTENSION pg_trgm"))
+            .await;
+        for (statement, part) in [
+            (
+                "SELECT id FROM orders WHERE status = 'open' ORDER BY made_at DESC LIMIT 5",
+                "WHERE status = 'open'",
+            ),
+            (
+                "SELECT id FROM orders WHERE made_at > now() - interval '1 hour'",
+                "(made_at)",
+            ),
+            ("SELECT id FROM docs WHERE lower(title) = 'x'", "(lower(title))"),
+            (
+                "SELECT id FROM docs WHERE info @> '{\"k\": 7}'",
+                "USING gin (info jsonb_path_ops)",
+            ),
+            (
+                "SELECT id FROM docs WHERE title ILIKE '%abc%'",
+                "USING gin (title gin_trgm_ops)",
+            ),
+            ("SELECT id FROM docs WHERE title LIKE 'abcd%'", "(title"),
+            (
+                "SELECT o.id FROM orders o JOIN docs d ON d.id = o.id WHERE o.made_at = now()",
+                "docs",
+            ),
+            (
+                "WITH c AS (SELECT * FROM orders) SELECT note FROM c WHERE made_at = $1",
+                "(made_at",
+            ),
+            (
+                "SELECT id FROM orders o WHERE EXISTS (SELECT FROM docs WHERE title = $1 AND docs.id = o.id)",
+                "docs",
+            ),
+            ("SELECT max(made_at) FROM orders", "(made_at"),
+        ] {
+            let (status, why, definitions) = alone(&cluster, statement);
+            assert_eq!(status, "improved", "{statement}: {why}");
+            assert!(
+                definitions.iter().any(|one| one.contains(part)),
+                "{statement}: {definitions:?}"
+            );
+        }
+        // a constant of a column with many values is another one in the next call
+        let (_, _, definitions) = alone(
+            &cluster,
+            "SELECT note FROM orders WHERE made_at = '2026-01-01 00:00+00'",
+        );
+        assert!(!definitions[0].contains("WHERE"), "{definitions:?}");
+        let answer = advise(
+            &cluster,
+            &["--statement", "SELECT id FROM docs WHERE info @> '{\"k\": 7}'"],
+        );
+        assert_eq!(answer["indexes"][0]["confidence"]["level"], "estimated");
+        let answer = advise(
+            &cluster,
+            &[
+                "--statement",
+                "SELECT note FROM orders WHERE made_at = $1",
+                "--method",
+                "gin",
+            ],
+        );
+        assert_eq!(answer["indexes"], json!([]), "only what is allowed");
+    }
+}
+
+#[tokio::test]
+async fn captured_statements_are_advised_and_looking_changes_nothing() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster
+            .sql("postgres", &format!("{SHOP}; CREATE EXTENSION IF NOT EXISTS pg_stat_statements; CREATE SCHEMA theirs;
+                CREATE TABLE theirs.things AS SELECT g AS a, repeat('y', 40) AS b FROM generate_series(1, 30000) g; ANALYZE theirs.things;
+                CREATE ROLE app LOGIN; GRANT USAGE ON SCHEMA theirs TO app; GRANT SELECT ON theirs.things TO app;
+                ALTER ROLE app SET search_path = theirs; SELECT pg_stat_statements_reset()"))
+            .await;
+        let app = cluster.try_connect("app", "postgres").await.unwrap();
+        for value in 0..20 {
+            app.query("SELECT b FROM things WHERE a = $1 LIMIT $2", &[&value, &1_i64])
+                .await
+                .unwrap();
+        }
+        let counters = "SELECT (SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_all_indexes WHERE schemaname IN ('public', 'theirs'))
+            + 1000000 * (SELECT count(*) FROM pg_stat_statements WHERE query NOT LIKE '%pgadvisor%' AND query NOT LIKE '%idx_scan%')";
+        // the counters of that session arrive a moment after it
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let before = cluster
+            .number("postgres", &format!("SELECT ({counters})::int8"))
+            .await;
+        let answer = advise(&cluster, &[]);
+        let things = answer["statements"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["text"].as_str().unwrap().contains("things"))
+            .unwrap();
+        assert_eq!(
+            (&things["status"], &things["weight"]),
+            (&json!("improved"), &json!(20.0)),
+            "on {version}: {things}"
+        );
+        assert_eq!(
+            answer["indexes"][0]["schema"], "theirs",
+            "by the search_path of the role that ran it"
+        );
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let after = cluster
+            .number("postgres", &format!("SELECT ({counters})::int8"))
+            .await;
+        assert_eq!(after, before, "on {version}");
+    }
+}
+
+#[tokio::test]
+async fn without_hypopg_advice_is_unproven_and_says_how_to_get_it() {
+    let cluster = Cluster::start(16).await;
+    cluster
+        .sql("postgres", &SHOP.replace("CREATE EXTENSION hypopg;", ""))
+        .await;
+    let answer = advise(
+        &cluster,
+        &["--statement", "SELECT note FROM orders WHERE made_at = $1"],
+    );
+    let index = &answer["indexes"][0];
+    assert_eq!(index["columns"], json!(["made_at"]));
+    assert_eq!(
+        (&index["confidence"]["level"], &index["cost_after"]),
+        (&json!("estimated"), &Value::Null)
+    );
+    assert!(
+        answer["notes"].to_string().contains("hypopg"),
+        "{}",
+        answer["notes"]
+    );
+    assert_eq!(answer["workload"]["what_if_calls"], 0);
+}
+
+#[tokio::test]
+async fn bad_input_is_told_in_one_line() {
+    let cluster = Cluster::start(18).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let weightless = file("weight.sql", "-- name: a weight: many\nSELECT 1");
+    let empty = file("empty.sql", "-- nothing\n");
+    let dsn = cluster.dsn("postgres", "postgres");
+    for (arguments, part) in [
+        (
+            vec!["--workload", "/does/not/exist.sql"],
+            "cannot read the workload",
+        ),
+        (vec!["--workload", &weightless], "weight of a"),
+        (vec!["--workload", &empty], "no statement"),
+        (vec!["--statement", "SELECT 1", "--budget", "much"], "--budget"),
+        (vec!["--statement", "SELECT 1", "--max-width", "0"], "--max-width"),
+        (
+            vec!["--statement", "SELECT 1", "--time-limit", "0s"],
+            "--time-limit",
+        ),
+        (vec!["--method", "hash"], "--method"),
+    ] {
+        let output = pgadvisor()
+            .args(["advise", &dsn])
+            .args(&arguments)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(
+            told.contains(part) && output.stdout.is_empty(),
+            "{arguments:?}: {told}"
+        );
+    }
+    // text and SQL can be read and run
+    cluster.sql("postgres", SHOP).await;
+    let print = |format: &str| {
+        let statement = "SELECT note FROM orders WHERE made_at = $1";
+        let output = pgadvisor()
+            .args(["advise", &dsn, "--statement", statement, "--format", format])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(
+        print("text").contains("1. orders_made_at_idx on public.orders"),
+        "{}",
+        print("text")
+    );
+    let session = cluster.connect("postgres").await;
+    session
+        .batch_execute(&print("sql").replace("CONCURRENTLY ", ""))
+        .await
+        .unwrap();
+    let made = "SELECT count(*) FROM pg_class WHERE relname = 'orders_made_at_idx'";
+    assert_eq!(cluster.number("postgres", made).await, 1);
+}
