@@ -175,7 +175,7 @@ async fn counters(
         temp_blocks_written: row.get(9),
         since: row.get(10),
     };
-    let entries = home
+    let mut entries = home
         .bounded(
             query,
             Some(schema),
@@ -183,10 +183,11 @@ async fn counters(
             entry,
         )
         .await?;
+    entries.sort_unstable_by_key(|entry| entry.key);
     Ok(Statements {
         reset_at: info.first().and_then(|row| column(row, "reset_at")),
         evictions: info.first().and_then(|row| column(row, "evictions")).unwrap_or(0),
-        entries,
+        entries: Arc::new(entries),
         ..Statements::default()
     })
 }

@@ -143,8 +143,8 @@ pub struct Statements {
     pub reset_at: Option<DateTime<Utc>>,
     /// How often entries were evicted since then.
     pub evictions: i64,
-    /// Every entry.
-    pub entries: Vec<StatementCounters>,
+    /// Every entry, in the order of their keys.
+    pub entries: Arc<Vec<StatementCounters>>,
     /// Texts by queryid, as far as they could be read.
     #[serde(skip)]
     pub texts: Arc<HashMap<i64, Arc<StatementText>>>,

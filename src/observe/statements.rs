@@ -18,25 +18,40 @@ pub struct StatementLook {
     reset_at: Option<DateTime<Utc>>,
     evictions: i64,
     /// In the order of their keys: a third of the memory of a map.
-    entries: Vec<StatementCounters>,
+    entries: Arc<Vec<StatementCounters>>,
 }
 
 impl StatementLook {
     fn of(at: DateTime<Utc>, statements: &Statements) -> Self {
-        let mut entries = statements.entries.clone();
-        entries.sort_unstable_by_key(|entry| entry.key);
         Self {
             at,
             reset_at: statements.reset_at,
             evictions: statements.evictions,
-            entries,
+            entries: statements.entries.clone(),
         }
     }
 
-    /// What an entry did since this look.
-    fn until(&self, now: &StatementCounters) -> StatementCounters {
-        let place = self.entries.binary_search_by_key(&now.key, |entry| entry.key);
-        let Ok(before) = place.map(|place| &self.entries[place]) else {
+    /// What each entry did since this look.
+    fn until<'a>(&'a self, now: &'a Statements) -> impl Iterator<Item = StatementCounters> + 'a {
+        // both are in the same order, and mostly hold the same
+        let mut next = 0;
+        now.entries.iter().map(move |now| {
+            let is_next = self.entries.get(next).is_some_and(|entry| entry.key == now.key);
+            let place = match is_next {
+                true => Some(next),
+                false => self
+                    .entries
+                    .binary_search_by_key(&now.key, |entry| entry.key)
+                    .ok(),
+            };
+            next = place.map_or(next, |place| place + 1);
+            self.since(place.map(|place| &self.entries[place]), now)
+        })
+    }
+
+    /// What one entry did since this look, in which it was or was not.
+    fn since(&self, before: Option<&StatementCounters>, now: &StatementCounters) -> StatementCounters {
+        let Some(before) = before else {
             // where the entry tells that it began before this look, it was there and could not be seen
             return match now.since.is_some_and(|since| since <= self.at) {
                 true => StatementCounters {
@@ -108,7 +123,7 @@ impl Observer {
         let shortest = delta(limits::STATEMENT_WINDOW_MINIMUM);
         let full = delta(limits::STATEMENT_WINDOW);
         if length >= shortest || self.any_window && length > TimeDelta::zero() {
-            let deltas = statements.entries.iter().map(|entry| older.until(entry));
+            let deltas = older.until(statements);
             let window = Window {
                 from: older.at,
                 to: snapshot.at,
@@ -182,10 +197,9 @@ fn delta(duration: std::time::Duration) -> TimeDelta {
 /// Average sessions executing since the last look.
 fn load(last: &StatementLook, statements: &Statements, at: DateTime<Utc>) -> Option<f64> {
     let seconds = (at - last.at).num_milliseconds() as f64 / 1000.0;
-    let busy: f64 = statements
-        .entries
-        .iter()
-        .map(|entry| last.until(entry).execution_ms / 1000.0)
+    let busy: f64 = last
+        .until(statements)
+        .map(|delta| delta.execution_ms / 1000.0)
         .sum();
     (seconds > 0.0).then_some(busy / seconds)
 }
@@ -211,7 +225,7 @@ fn activity(
         evictions,
         ..StatementActivity::default()
     };
-    let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
+    let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::with_capacity(statements.entries.len());
     for delta in deltas.filter(|delta| delta.calls > 0) {
         activity.total_seconds += delta.execution_ms / 1000.0;
         let Some(text) = statements.texts.get(&delta.key.queryid) else {
@@ -325,7 +339,7 @@ mod tests {
                 schema: "public".into(),
                 reset_at: reset.map(time),
                 evictions: 0,
-                entries: entries.iter().map(counters).collect(),
+                entries: Arc::new(entries.iter().map(counters).collect()),
                 texts: Arc::new((0..10).map(text).collect()),
             }),
             databases: vec![],
@@ -424,7 +438,7 @@ mod tests {
         let mut observer = Observer::default();
         calls(&mut observer, &snapshot(0, None, &[]));
         let mut later = snapshot(6, None, &[(1, 50), (2, 7)]);
-        let entries = &mut later.statements.as_mut().unwrap().entries;
+        let entries = Arc::make_mut(&mut later.statements.as_mut().unwrap().entries);
         (entries[0].since, entries[1].since) = (Some(time(-60)), Some(time(3)));
         assert_eq!(calls(&mut observer, &later).unwrap().0, 7);
     }
