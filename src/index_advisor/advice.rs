@@ -142,6 +142,14 @@ pub async fn advise(
     advice.what_if_calls = what_if_calls;
     advice.was_stopped = was_stopped || stop();
     advice.is_proven = true;
+    if advice.was_stopped {
+        let without = advice
+            .statements
+            .iter_mut()
+            .filter(|one| one.has_candidates && one.uses.is_empty());
+        without
+            .for_each(|one| one.reason = Some("it was stopped before an index for it was found".to_owned()));
+    }
     Ok(advice)
 }
 

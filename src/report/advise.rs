@@ -129,7 +129,13 @@ impl AdviceReport {
                 cost_after: sum(|one| one.cost_after.or(one.cost_before)),
                 what_if_calls: advice.what_if_calls,
                 elapsed_seconds: about.elapsed_seconds,
-                size_bytes: advice.indexes.iter().filter_map(|index| index.size_bytes).sum(),
+                // the sum of nothing is -0.0
+                size_bytes: advice
+                    .indexes
+                    .iter()
+                    .filter_map(|index| index.size_bytes)
+                    .sum::<f64>()
+                    .abs(),
                 budget_bytes: about.budget_bytes,
                 was_stopped: advice.was_stopped,
             },
@@ -258,6 +264,9 @@ fn headline(report: &AdviceReport) -> String {
         seconds_for_people(totals.elapsed_seconds)
     );
     let count = match report.indexes.len() {
+        0 if totals.was_stopped => {
+            return format!("{database}: no index was found until it was stopped ({calls})");
+        }
         0 => return format!("{database}: no index is worth its price ({calls})"),
         1 => "one index".to_owned(),
         count => format!("{count} indexes"),

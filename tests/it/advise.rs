@@ -382,6 +382,15 @@ async fn bad_input_is_told_in_one_line() {
         "{}",
         print("text")
     );
+    // stopped in the middle it still ends well, with what it has
+    let mut many = String::new();
+    for number in 0..300 {
+        many.push_str(&format!("SELECT note FROM orders WHERE made_at > now() - interval '{number} min' AND customer = $1 AND status = $2;\n"));
+    }
+    let many = file("many.sql", &many);
+    let answer = advise(&cluster, &["--workload", &many, "--time-limit", "1s"]);
+    assert_eq!(answer["workload"]["was_stopped"], true, "{}", answer["workload"]);
+    assert!(answer["notes"].to_string().contains("stopped"));
     let session = cluster.connect("postgres").await;
     session
         .batch_execute(&print("sql").replace("CONCURRENTLY ", ""))
