@@ -95,6 +95,7 @@ impl From<EngineError> for Failure {
             EngineError::Store(error) => Self::Store(error),
             EngineError::Postgres(error) => Self::Server(error),
             EngineError::Settings { .. } => Self::Usage(chain(&error)),
+            EngineError::Thread(_) => Self::Ours(error.into()),
         }
     }
 }

@@ -96,11 +96,11 @@ impl CatalogCache {
         let limit = 3 * limits::RELATIONS_PER_DATABASE;
         let query = queries::TABLE_CATALOG.on(version_num);
         let expected = (limit, self.catalog.tables.len());
-        let tables = session.bounded(query, None, expected, table_facts).await?;
+        let tables = session.bounded(query, expected, table_facts).await?;
         let mut tables = ByOid::from(tables);
         let query = queries::INDEX_CATALOG.on(version_num);
         let expected = (limit, self.catalog.indexes.len());
-        let mut read = session.bounded(query, None, expected, ReadIndex::of).await?;
+        let mut read = session.bounded(query, expected, ReadIndex::of).await?;
         if self
             .definitions_since
             .is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY)

@@ -205,7 +205,7 @@ impl Collector {
         let session: Observe = self.server.observe(name).await?;
         let started = Instant::now();
         let cache = self.catalogs.entry(name.to_owned()).or_default();
-        let counters = relations::look(&session, version_num, &cache.catalog()).await?;
+        let counters = relations::look(&session, version_num).await?;
         let rows = counters.tables.len() + counters.indexes.len();
         notes.look("relations", Some(name), started, rows, None);
         let started = Instant::now();

@@ -1,11 +1,9 @@
 //! Counters of tables and indexes of one database, and what runs on them just now.
 
-use tokio_postgres::Row;
-
 use super::column;
 use crate::limits;
-use crate::model::snapshot::{Catalog, IndexCounters, Progress, TableCounters, Work};
-use crate::postgres::{Observe, PostgresError, queries};
+use crate::model::snapshot::{IndexCounters, Progress, TableCounters, Work};
+use crate::postgres::{Arrays, Observe, PostgresError, queries};
 
 /// Counters of one database.
 pub struct Counters {
@@ -14,34 +12,23 @@ pub struct Counters {
     pub progress: Progress,
 }
 
-/// Reads all of it, about as much as is known.
+/// Reads all of it.
 ///
 /// # Errors
 /// If the server refuses or does not answer.
-pub async fn look(session: &Observe, version_num: i32, known: &Catalog) -> Result<Counters, PostgresError> {
+pub async fn look(session: &Observe, version_num: i32) -> Result<Counters, PostgresError> {
     let limit = limits::RELATIONS_PER_DATABASE;
-    let query = queries::TABLE_COUNTERS.on(version_num);
-    let table = |row: &Row| TableCounters {
-        oid: row.get(0),
-        scans: row.get(1),
-        live_rows: row.get(2),
-        dead_rows: row.get(3),
-        last_vacuum_at: row.get(4),
-        rows_were_counted: row.get(5),
-    };
-    let mut tables = session
-        .bounded(query, None, (limit, known.tables.len()), table)
-        .await?;
+    let mut tables = tables(
+        &session
+            .arrays(queries::TABLE_COUNTERS.on(version_num), None, limit)
+            .await?,
+    )?;
     tables.sort_unstable_by_key(|table| table.oid);
-    let query = queries::INDEX_COUNTERS.on(version_num);
-    let index = |row: &Row| IndexCounters {
-        oid: row.get(0),
-        scans: row.get(1),
-        last_scan_at: row.get(2),
-    };
-    let mut indexes = session
-        .bounded(query, None, (limit, known.indexes.len()), index)
-        .await?;
+    let mut indexes = indexes(
+        &session
+            .arrays(queries::INDEX_COUNTERS.on(version_num), None, limit)
+            .await?,
+    )?;
     indexes.sort_unstable_by_key(|index| index.oid);
     let mut progress = Progress::default();
     for row in session.rows(queries::PROGRESS.on(version_num), &[]).await? {
@@ -59,4 +46,33 @@ pub async fn look(session: &Observe, version_num: i32, known: &Catalog) -> Resul
         indexes,
         progress,
     })
+}
+
+fn tables(arrays: &Arrays) -> Result<Vec<TableCounters>, PostgresError> {
+    let mut oids = arrays.values(0)?;
+    let (mut scans, mut live_rows, mut dead_rows) = (arrays.values(1)?, arrays.values(2)?, arrays.values(3)?);
+    let (mut last_vacuums_at, mut rows_were_counted) = (arrays.values(4)?, arrays.values(5)?);
+    let table = || {
+        Some(TableCounters {
+            oid: oids.next()?,
+            scans: scans.next()?,
+            live_rows: live_rows.next()?,
+            dead_rows: dead_rows.next()?,
+            last_vacuum_at: last_vacuums_at.next()?,
+            rows_were_counted: rows_were_counted.next()?,
+        })
+    };
+    Ok(std::iter::from_fn(table).collect())
+}
+
+fn indexes(arrays: &Arrays) -> Result<Vec<IndexCounters>, PostgresError> {
+    let (mut oids, mut scans, mut last_scans_at) = (arrays.values(0)?, arrays.values(1)?, arrays.values(2)?);
+    let index = || {
+        Some(IndexCounters {
+            oid: oids.next()?,
+            scans: scans.next()?,
+            last_scan_at: last_scans_at.next()?,
+        })
+    };
+    Ok(std::iter::from_fn(index).collect())
 }

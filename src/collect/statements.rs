@@ -13,7 +13,7 @@ use super::{Notes, column};
 use crate::limits;
 use crate::model::remedy::{Statement, qualified};
 use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, StatementText, Statements};
-use crate::postgres::{Identifier, Observe, PostgresError, queries};
+use crate::postgres::{Arrays, Identifier, Observe, PostgresError, queries};
 use crate::sql;
 
 /// Texts by queryid, as far as they were ever read and are still in use.
@@ -46,7 +46,7 @@ pub async fn look(
         return Ok(None);
     };
     let schema = Identifier::new(name.as_str());
-    let read = counters(home, &schema, version_num, facts, cache.texts.len()).await;
+    let read = counters(home, &schema, version_num, facts).await;
     let mut statements = match read {
         Ok(statements) => statements,
         Err(error) if error.is_fatal() => return Err(error),
@@ -154,35 +154,15 @@ async fn counters(
     schema: &Identifier,
     version_num: i32,
     facts: &ServerFacts,
-    expected: usize,
 ) -> Result<Statements, PostgresError> {
     let info = home
         .rows_in_schema(queries::STATEMENTS_INFO.on(facts.version_num), schema, &[])
         .await?;
     let query = queries::STATEMENTS.on(version_num);
-    let entry = |row: &Row| StatementCounters {
-        key: StatementKey {
-            user_oid: row.get(0),
-            database_oid: row.get(1),
-            queryid: row.get(2),
-        },
-        calls: row.get(3),
-        execution_ms: row.get(4),
-        stddev_ms: row.get(5),
-        rows: row.get(6),
-        shared_blocks_hit: row.get(7),
-        shared_blocks_read: row.get(8),
-        temp_blocks_written: row.get(9),
-        since: row.get(10),
-    };
-    let mut entries = home
-        .bounded(
-            query,
-            Some(schema),
-            (limits::STATEMENTS_PER_SNAPSHOT, expected),
-            entry,
-        )
+    let arrays = home
+        .arrays(query, Some(schema), limits::STATEMENTS_PER_SNAPSHOT)
         .await?;
+    let mut entries = entries(&arrays)?;
     entries.sort_unstable_by_key(|entry| entry.key);
     Ok(Statements {
         reset_at: info.first().and_then(|row| column(row, "reset_at")),
@@ -190,6 +170,37 @@ async fn counters(
         entries: Arc::new(entries),
         ..Statements::default()
     })
+}
+
+fn entries(arrays: &Arrays) -> Result<Vec<StatementCounters>, PostgresError> {
+    let (mut user_oids, mut database_oids, mut queryids) =
+        (arrays.values(0)?, arrays.values(1)?, arrays.values(2)?);
+    let (mut calls, mut execution_ms, mut stddev_ms, mut rows) = (
+        arrays.values(3)?,
+        arrays.values(4)?,
+        arrays.values(5)?,
+        arrays.values(6)?,
+    );
+    let (mut shared_blocks_hit, mut shared_blocks_read) = (arrays.values(7)?, arrays.values(8)?);
+    let (mut temp_blocks_written, mut since) = (arrays.values(9)?, arrays.values(10)?);
+    let entry = || {
+        Some(StatementCounters {
+            key: StatementKey {
+                user_oid: user_oids.next()?,
+                database_oid: database_oids.next()?,
+                queryid: queryids.next()?,
+            },
+            calls: calls.next()?,
+            execution_ms: execution_ms.next()?,
+            stddev_ms: stddev_ms.next()?,
+            rows: rows.next()?,
+            shared_blocks_hit: shared_blocks_hit.next()?,
+            shared_blocks_read: shared_blocks_read.next()?,
+            temp_blocks_written: temp_blocks_written.next()?,
+            since: since.next()?,
+        })
+    };
+    Ok(std::iter::from_fn(entry).collect())
 }
 
 /// Fetches the texts of statements not seen before, and forgets those that are gone.

@@ -85,6 +85,9 @@ pub enum EngineError {
     /// A server failed.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    /// The operating system gave no thread.
+    #[error("the thread that looks at the servers cannot be started")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The rules' settings as the judge takes them.
@@ -171,10 +174,11 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
 }
 
 /// Starts a task for every server, and those for commands and for deleting what is too old. They end by themselves when
-/// `stop` is cancelled.
+/// `stop` is cancelled. They have a thread of their own: no page waits while a look is judged, and the rows of a look are
+/// not handed from one processor to another.
 ///
 /// # Errors
-/// If a server's settings cannot be used; nothing has been started then.
+/// If a server's settings cannot be used, or there is no thread to be had; nothing has been started then.
 pub fn start(
     configuration: &Configuration,
     store: &Store,
@@ -192,16 +196,22 @@ pub fn start(
         .map(|server| server.name.clone())
         .collect();
     store.forget_servers_but(&names)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(EngineError::Thread)?;
+    let handle = runtime.handle();
     for watch in watches {
-        let (signals, stop) = (signals.clone(), stop.clone());
-        tasks.spawn(watch.run(signals, stop));
+        tasks.spawn_on(watch.run(signals.clone(), stop.clone()), handle);
     }
-    tasks.spawn(commands(store.clone(), signals.clone(), stop.clone()));
-    tasks.spawn(pruning(
-        store.clone(),
-        configuration.store.retention,
-        stop.clone(),
-    ));
+    tasks.spawn_on(commands(store.clone(), signals.clone(), stop.clone()), handle);
+    let retention = configuration.store.retention;
+    tasks.spawn_on(pruning(store.clone(), retention, stop.clone()), handle);
+    let ended = tasks.clone();
+    std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || runtime.block_on(ended.wait()))
+        .map_err(EngineError::Thread)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! [`Identifier`] a name that is always quoted, [`ServerText`] one whole query of somebody else, which is planned and never
 //! run; other text from a server has no way into a statement but as a parameter.
 
+mod arrays;
 mod connect;
 pub mod conninfo;
 mod error;
@@ -10,6 +11,7 @@ pub mod queries;
 mod session;
 mod tls;
 
+pub use arrays::Arrays;
 pub use error::PostgresError;
 pub use plan::{Detail, Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
 pub use session::{Identifier, Observe, OurSql, Server};

@@ -1,7 +1,6 @@
 //! Guarded sessions. An [`Observe`] session reads statistics and catalogs and can do nothing else: start-up options that
 //! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
 
-use std::borrow::Cow;
 use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
@@ -245,6 +244,11 @@ impl Observe {
             .map(drop)
     }
 
+    /// How it was reached, without secrets.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
     fn client(&self) -> &Client {
         match &self.client {
             Handle::Pooled(client) => client,
@@ -298,18 +302,17 @@ impl Observe {
     pub async fn bounded<T>(
         &self,
         sql: OurSql,
-        schema: Option<&Identifier>,
         (limit, expected): (usize, usize),
         make: impl Fn(&Row) -> T,
     ) -> Result<Vec<T>, PostgresError> {
         let mut made = Vec::with_capacity(expected.min(limit));
-        let text = schema.map_or(Cow::Borrowed(sql.text), |schema| sql.in_schema(schema).into());
         let limit = limit as i64;
         let take = |row| {
             made.push(make(&row));
             ready(())
         };
-        self.run(sql.name, &text, &[(&limit, Type::INT8)], take).await?;
+        self.run(sql.name, sql.text, &[(&limit, Type::INT8)], take)
+            .await?;
         Ok(made)
     }
 

@@ -183,7 +183,7 @@ fn condition(filter: &FindingFilter) -> (String, Vec<Value>) {
         .map(str::trim)
         .filter(|text| !text.is_empty());
     equals(
-        "search LIKE ? ESCAPE '\\'",
+        "fingerprint IN (SELECT fingerprint FROM claim WHERE search LIKE ? ESCAPE '\\')",
         text.map(|text| format!("%{}%", escaped(&text.to_lowercase()))),
     );
     (conditions.join(" AND "), values)
@@ -240,7 +240,7 @@ fn page(
     let directed = directed.join(", ");
     let sql = format!(
         "SELECT {FINDING_COLUMNS}, {key} FROM ({chosen} ORDER BY {directed} LIMIT ?)
-         CROSS JOIN finding ON finding.rowid = chosen ORDER BY {directed}"
+         CROSS JOIN finding ON finding.rowid = chosen JOIN claim USING (fingerprint) ORDER BY {directed}"
     );
     // One more than asked for tells whether there is another page.
     values.push(count(filter.limit.saturating_add(1)).into());

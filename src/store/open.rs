@@ -13,7 +13,10 @@ use super::error::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"pgad");
 
 /// What brings a store from each version to the next. Never changed once published, only added to.
-const MIGRATIONS: [&str; 1] = [include_str!("../../queries/store/0001.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../queries/store/0001.sql"),
+    include_str!("../../queries/store/0002.sql"),
+];
 const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// How long a statement waits for another process.
@@ -367,6 +370,41 @@ mod tests {
             Store::open(&missing),
             Err(StoreError::NoDirectory { .. })
         ));
+    }
+
+    #[test]
+    fn a_store_of_the_first_version_keeps_its_findings() {
+        use super::super::testing::claim;
+        let (_directory, path) = directory();
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let claim = claim("a.rule", None, "t");
+        let fingerprint = claim.fingerprint();
+        let insert = |state: Option<&str>, fingerprint: &str, words: &str| {
+            let sql = "INSERT INTO finding VALUES (?1, 'main', 'a.rule', NULL, 'warning', ?2, NULL, NULL, 0, 0, NULL, NULL,
+                           0, 0.0, 0.0, 't', '[\"public\",\"t\"]', 'words', ?3)";
+            connection.execute(sql, (fingerprint, state, words)).unwrap();
+        };
+        let words = serde_json::to_string(&claim).unwrap();
+        insert(Some("open"), fingerprint.as_str(), &words);
+        insert(None, "waits", "");
+        connection.close().unwrap();
+
+        let store = Store::open(&path).unwrap();
+        let finding = store.finding(&fingerprint).unwrap().unwrap();
+        assert_eq!(
+            (finding.claim.title, finding.last_seen_at),
+            (claim.title, chrono::DateTime::UNIX_EPOCH)
+        );
+        let filter = super::super::FindingFilter {
+            text: Some("WORDS".to_owned()),
+            ..Default::default()
+        };
+        assert_eq!(store.findings(&filter).unwrap().total, 1);
     }
 
     #[test]

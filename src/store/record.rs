@@ -9,7 +9,9 @@ use super::Store;
 use super::error::StoreError;
 use super::events::append_event;
 use super::reconcile::{Known, Step, reconcile};
-use super::row::{FINDING_COLUMNS, finding, fingerprint, from_json, micros, stored, time, to_json, word};
+use super::row::{
+    FINDING_COLUMNS, FINDING_TABLES, finding, fingerprint, from_json, micros, stored, time, to_json, word,
+};
 use crate::model::finding::{Claim, Event, EventKind, Finding, State, order_key};
 use crate::model::id::Fingerprint;
 use crate::model::judgement::{Judgement, RuleOutcome};
@@ -148,8 +150,8 @@ fn insert(
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO finding (fingerprint, server, rule, database, severity, evidence_since, first_seen_at,
-             last_seen_at, order_rank, order_cost, order_days, order_subject, subject, search, claim)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, 0, 0.0, 0.0, ?7, ?8, '', '')",
+             last_seen_at, order_rank, order_cost, order_days, order_subject, subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, 0, 0.0, 0.0, ?7, ?8)",
     )?
     .execute(params![
         fingerprint.as_str(),
@@ -174,8 +176,7 @@ fn refresh(
     let (rank, cost, days) = order_key(claim.severity, &claim.impact);
     tx.prepare_cached(
         "UPDATE finding SET severity = :severity, last_seen_at = max(last_seen_at, :now),
-             evidence_gone_since = NULL, order_rank = :rank, order_cost = :cost, order_days = :days,
-             search = :search, claim = :claim
+             evidence_gone_since = NULL, order_rank = :rank, order_cost = :cost, order_days = :days
          WHERE fingerprint = :fingerprint",
     )?
     .execute(named_params! {
@@ -185,9 +186,16 @@ fn refresh(
         ":rank": rank,
         ":cost": orderable(cost, 0.0),
         ":days": orderable(days, f64::MAX),
-        ":search": search_text(claim),
-        ":claim": to_json("claim", claim)?,
     })?;
+    tx.prepare_cached(
+        "INSERT INTO claim (fingerprint, search, body) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET search = excluded.search, body = excluded.body WHERE body <> excluded.body",
+    )?
+    .execute(params![
+        fingerprint.as_str(),
+        search_text(claim),
+        to_json("claim", claim)?
+    ])?;
     Ok(())
 }
 
@@ -245,7 +253,9 @@ pub(super) fn read_finding(
     tx: &Transaction<'_>,
     fingerprint: &Fingerprint,
 ) -> Result<Option<Finding>, StoreError> {
-    let sql = format!("SELECT {FINDING_COLUMNS} FROM finding WHERE fingerprint = ?1 AND state IS NOT NULL");
+    let sql = format!(
+        "SELECT {FINDING_COLUMNS} FROM {FINDING_TABLES} WHERE fingerprint = ?1 AND state IS NOT NULL"
+    );
     let mut statement = tx.prepare_cached(&sql)?;
     let mut rows = statement.query([fingerprint.as_str()])?;
     rows.next()?.map(finding).transpose()

@@ -51,8 +51,11 @@ pub(super) fn fingerprint(text: String) -> Result<Fingerprint, StoreError> {
 }
 
 /// The columns that [`finding`] reads, in its order.
-pub(super) const FINDING_COLUMNS: &str = "fingerprint, subject, claim, state, first_seen_at, last_seen_at, \
+pub(super) const FINDING_COLUMNS: &str = "fingerprint, subject, body, state, first_seen_at, last_seen_at, \
      acknowledged_by, snoozed_until";
+
+/// Where they are.
+pub(super) const FINDING_TABLES: &str = "finding JOIN claim USING (fingerprint)";
 
 /// A finding from [`FINDING_COLUMNS`].
 pub(super) fn finding(row: &Row<'_>) -> Result<Finding, StoreError> {
