@@ -13,13 +13,13 @@ use crate::index_advisor::advice::{Progress, Wanted, advise};
 use crate::index_advisor::candidate::Kinds;
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::search_path::search_path_of;
+use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement, captured};
 use crate::limits;
 use crate::model::remedy::Statement;
 use crate::model::unit::{Period, Size, UnitError};
+use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
-use crate::postgres::{Plan, Server};
-use crate::report::advise::{About, AdviceReport};
 use crate::{report, sql};
 
 #[derive(Args)]
@@ -128,7 +128,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         days,
         notes,
     };
-    let report = AdviceReport::new(&advice, about);
+    let report = advice.summary(about);
     print(&match options.format {
         Format::Json => json(&report)?,
         Format::Text => report::advise::text(&report, style()),
@@ -194,36 +194,6 @@ fn wanted(options: &Options) -> Wanted {
         budget_bytes: options.budget.map(|size| size.bytes as f64),
         calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
     }
-}
-
-/// What the login is, and what a separate planner would add.
-fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
-    let mut notes = Vec::new();
-    if gate.planner_is_powerful() {
-        notes.push(format!(
-            "{login} is a superuser or as good as one, so only code of superusers is planned through; `pgadvisor setup` \
-             prints a login that may only read"
-        ));
-    }
-    if !plan.leaves_counters {
-        notes.push(format!(
-            "{login} may not switch off track_counts: planning counts as a scan of some indexes. \
-             ALTER ROLE … SET track_counts = off mends it"
-        ));
-    }
-    if !plan.leaves_statements {
-        notes.push(format!(
-            "{login} may not switch off pg_stat_statements.track: what is planned becomes an entry there. \
-             ALTER ROLE … SET pg_stat_statements.track = none mends it"
-        ));
-    }
-    if plan.hypothetical().is_none() {
-        let create = Statement::CreateExtension { name: "hypopg" }.sql();
-        notes.push(format!(
-            "HypoPG is not installed here, so nothing could be proven: install its package and run {create}"
-        ));
-    }
-    notes
 }
 
 /// Ctrl-C ends the search, and the best set so far is told; a second one ends the program.

@@ -16,6 +16,7 @@ mod knapsack;
 mod ready;
 pub mod search_path;
 pub mod selection;
+pub mod summary;
 pub mod tables;
 mod told;
 pub mod upkeep;

@@ -1,0 +1,89 @@
+//! Index advice as others read it: `advise.schema.json`, and what the rules judge.
+
+use serde::Serialize;
+
+use super::finding::Confidence;
+
+/// What `pgadvisor advise` answers: `advise.schema.json`, and what a reader should know of how it came about.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct AdviceReport {
+    pub schema_version: u32,
+    pub database: String,
+    pub indexes: Vec<AdvisedIndex>,
+    pub workload: WorkloadTotals,
+    pub statements: Vec<AdvisedStatement>,
+    /// What was not as it should be: HypoPG missing, a login that leaves traces, time that was over.
+    pub notes: Vec<String>,
+}
+
+/// One index to make.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct AdvisedIndex {
+    pub definition: String,
+    pub name: String,
+    pub apply_sql: Vec<String>,
+    pub undo_sql: Vec<String>,
+    pub schema: String,
+    pub table: String,
+    pub method: String,
+    pub columns: Vec<String>,
+    pub include: Vec<String>,
+    pub predicate: Option<String>,
+    pub expressions: Vec<String>,
+    pub size_bytes: Option<f64>,
+    pub write_cost_per_day: Option<f64>,
+    pub cost_before: Option<f64>,
+    pub cost_after: Option<f64>,
+    pub statements: Vec<String>,
+    pub confidence: Confidence,
+    /// Indexes that are there and serve nothing any more once this one is, each with how to drop it.
+    pub supersedes: Vec<String>,
+}
+
+/// The workload as a whole, each statement's cost multiplied by its weight.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct WorkloadTotals {
+    pub statements: usize,
+    pub cost_before: f64,
+    pub cost_after: f64,
+    pub what_if_calls: usize,
+    pub elapsed_seconds: f64,
+    pub size_bytes: f64,
+    pub budget_bytes: Option<f64>,
+    /// Whether it was stopped before everything was tried.
+    pub was_stopped: bool,
+}
+
+/// One statement, in the order in which they were given.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct AdvisedStatement {
+    pub statement_id: String,
+    pub name: Option<String>,
+    pub text: String,
+    pub weight: f64,
+    pub cost_before: Option<f64>,
+    pub cost_after: Option<f64>,
+    pub uses: Vec<String>,
+    pub status: StatementStatus,
+    pub reason: Option<String>,
+    /// A line for each node, where the plan becomes another one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan_before: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan_after: Vec<String>,
+}
+
+/// What became of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum StatementStatus {
+    Improved,
+    Unchanged,
+    NoCandidate,
+    NotPlanned,
+}
