@@ -30,12 +30,20 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// Candidates that are tried for one statement.
 pub const CANDIDATES_PER_STATEMENT: usize = 400;
+/// Keys of an index that is advised.
+pub const INDEX_KEYS: usize = 3;
 /// Columns in the INCLUDE of one candidate.
 pub const INCLUDED_COLUMNS: usize = 8;
 /// Planning one statement may take this long.
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements of pg_stat_statements that are advised at once: those that took most time.
 pub const ADVISED_STATEMENTS: usize = 200;
+/// While the daemon works out advice, it pauses this many times as long as the planner took: it takes a tenth of a core.
+pub const PLANNING_PAUSE: u32 = 9;
+/// Advice of the daemon is the best that was found in this time.
+pub const ADVICE_TIME: Duration = Duration::from_secs(600);
+/// Indexes that came or went make advice due again, no sooner than after this.
+pub const ADVICE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Questions with hypothetical indexes for one statement, on average.
 pub const WHAT_IF_CALLS_PER_STATEMENT: usize = 19;
 /// Smaller tables are read as a whole faster than by any index.

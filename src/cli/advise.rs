@@ -187,12 +187,11 @@ fn wanted(options: &Options) -> Wanted {
             include: !options.no_include,
             partial: !options.no_partial,
             expression: !options.no_expression,
-            // beside b-trees it would hide them from the planner
             brin: options.method == [Method::Brin],
             inverted: allows(Method::Gin),
         },
         budget_bytes: options.budget.map(|size| size.bytes as f64),
-        calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
+        ..Wanted::default()
     }
 }
 

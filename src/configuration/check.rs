@@ -103,6 +103,7 @@ impl Section for Server {
         );
         problems.extend(within("poll_every", self.poll_every, Period::minutes(60)));
         problems.extend(within("catalog_every", self.catalog_every, Period::days(1)));
+        problems.extend(within("advise_every", self.advise_every, Period::days(7)));
         problems
     }
 }

@@ -113,6 +113,8 @@ pub struct Server {
     pub poll_every: Period,
     /// How often the catalogs are read.
     pub catalog_every: Period,
+    /// How often the planner is asked which indexes are missing.
+    pub advise_every: Period,
 }
 
 /// The settings of one rule.
@@ -184,6 +186,7 @@ impl Default for Server {
             databases: vec!["*".to_owned()],
             poll_every: Period::seconds(60),
             catalog_every: Period::minutes(10),
+            advise_every: Period::minutes(60),
         }
     }
 }

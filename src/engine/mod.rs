@@ -1,5 +1,6 @@
 //! One task per server, and one for what people ask for. The only place besides `web` that reads the clock.
 
+pub mod advising;
 mod cost;
 mod watch;
 
@@ -173,6 +174,22 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
     Ok(Server::new(conninfo)?)
 }
 
+/// The way to a configured server as the login that plans: its own, or the one that looks.
+///
+/// # Errors
+/// If its settings cannot be used.
+pub fn planner_of(settings: &crate::configuration::Server) -> Result<Server, EngineError> {
+    match &settings.planner_dsn {
+        None => server_of(settings),
+        Some(dsn) => server_of(&crate::configuration::Server {
+            dsn: dsn.clone(),
+            // that password is the other login's
+            password_file: None,
+            ..settings.clone()
+        }),
+    }
+}
+
 /// Starts a task for every server, and those for commands and for deleting what is too old. They end by themselves when
 /// `stop` is cancelled. They have a thread of their own: no page waits while a look is judged, and the rows of a look are
 /// not handed from one processor to another.
@@ -188,7 +205,7 @@ pub fn start(
 ) -> Result<(), EngineError> {
     let mut watches = Vec::new();
     for settings in &configuration.servers {
-        watches.push(Watch::new(settings, configuration, store.clone())?);
+        watches.push(Watch::new(settings, configuration, store.clone(), stop)?);
     }
     let names: Vec<String> = configuration
         .servers

@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
+use super::advising::Advising;
 use super::cost::OwnCost;
-use super::{EngineError, Signals, log_events, rule_settings, server_of};
+use super::{EngineError, Signals, log_events, planner_of, rule_settings, server_of};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
@@ -19,6 +20,8 @@ use crate::model::unit::Period;
 use crate::observe::Observer;
 use crate::observe::usage::{IndexName, Usage};
 use crate::postgres::PostgresError;
+use crate::rules::Rule as _;
+use crate::rules::index::missing::Missing;
 use crate::store::{IndexKey, IndexUsage, Store, StoreError, Turn};
 
 /// One server that is watched.
@@ -30,6 +33,8 @@ pub struct Watch {
     settings: Settings,
     store: Store,
     cost: OwnCost,
+    /// `None` where nobody wants to know which indexes are missing.
+    advising: Option<Advising>,
     budget_ratio: f64,
     status: ServerStatus,
 }
@@ -43,8 +48,16 @@ impl Watch {
         settings: &ServerSettings,
         configuration: &Configuration,
         store: Store,
+        stop: &CancellationToken,
     ) -> Result<Self, EngineError> {
         let server = server_of(settings)?;
+        let rules = rule_settings(configuration);
+        let is_wanted = rules.get(Missing::ID).is_none_or(|rule| rule.enabled);
+        let every = settings.advise_every.as_duration();
+        let advising = match is_wanted {
+            true => Some(Advising::new(planner_of(settings)?, every, stop.clone())),
+            false => None,
+        };
         let mut observer = Observer::default();
         let known = store.index_usage(&settings.name)?;
         let status = store
@@ -67,9 +80,10 @@ impl Watch {
                 settings.catalog_every.as_duration(),
             ),
             observer,
-            settings: rule_settings(configuration),
+            settings: rules,
             store,
             cost: OwnCost::default(),
+            advising,
             budget_ratio: configuration.budget.own_cost_ratio,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
@@ -131,18 +145,24 @@ impl Watch {
         }
     }
 
-    /// collect → observe → judge → record.
+    /// collect → observe → judge → record; what the planner says of missing indexes is worked out meanwhile, and observed
+    /// when it is there.
     async fn turn(&mut self) -> Result<Vec<Event>, String> {
         let seen = self
             .collector
             .look()
             .await
             .map_err(|error: PostgresError| error.one_line())?;
-        let observation = self.observer.observe(&seen.snapshot, false);
+        let mut observation = self.observer.observe(&seen.snapshot, false);
+        let mut spent_seconds = seen.spent_seconds;
+        if let Some(advising) = &mut self.advising {
+            let is_within_budget = self.status.own_cost_ratio <= self.budget_ratio;
+            spent_seconds += advising.turn(&mut observation, is_within_budget).await;
+        }
         let mut judgement = judge::judge(&observation, &self.settings);
         let three_looks = Period::seconds(3 * self.pause().as_secs());
         judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
-        self.status = self.status_after(&seen);
+        self.status = self.status_after(&seen, spent_seconds);
         let record = Record {
             looks: seen.looks,
             judgement,
@@ -170,14 +190,14 @@ impl Watch {
         }
     }
 
-    fn status_after(&mut self, seen: &Seen) -> ServerStatus {
+    fn status_after(&mut self, seen: &Seen, spent_seconds: f64) -> ServerStatus {
         let now = Utc::now();
         let elapsed = self
             .status
             .last_seen_at
             .map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
         let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
-        self.cost.add(now, seen.spent_seconds, database_seconds);
+        self.cost.add(now, spent_seconds, database_seconds);
         let (own_seconds_last_hour, own_cost_ratio) = self.cost.seconds_and_ratio(now);
         let server = &seen.snapshot.server;
         ServerStatus {

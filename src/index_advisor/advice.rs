@@ -11,6 +11,7 @@ use super::selection::{Answer, Problem, Selection};
 use super::tables::TableName;
 use super::what_if::WhatIf;
 use super::workload::{SearchPaths, WorkloadStatement};
+use crate::limits;
 use crate::model::finding::Confidence;
 use crate::model::plan::PlanTree;
 use crate::postgres::{Plan, PostgresError};
@@ -24,6 +25,26 @@ pub struct Wanted {
     pub budget_bytes: Option<f64>,
     /// Questions to the planner, on average of all statements.
     pub calls_per_statement: usize,
+}
+
+impl Default for Wanted {
+    /// Every kind of index that pays, of any size.
+    fn default() -> Self {
+        Self {
+            kinds: Kinds {
+                max_width: limits::INDEX_KEYS,
+                btree: true,
+                include: true,
+                partial: true,
+                expression: true,
+                // beside b-trees it would hide them from the planner
+                brin: false,
+                inverted: true,
+            },
+            budget_bytes: None,
+            calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
+        }
+    }
 }
 
 /// How far the work is.

@@ -1,8 +1,11 @@
 //! Index advice as others read it: `advise.schema.json`, and what the rules judge.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::finding::Confidence;
+use super::finding::{Confidence, Window};
 
 /// What `pgadvisor advise` answers: `advise.schema.json`, and what a reader should know of how it came about.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -86,4 +89,58 @@ pub enum StatementStatus {
     Unchanged,
     NoCandidate,
     NotPlanned,
+}
+
+/// What the planner said of the statements of one database, and what they did meanwhile.
+#[derive(Clone, Debug)]
+pub struct Advised {
+    /// When it was worked out, by the server's clock.
+    pub at: DateTime<Utc>,
+    /// What it rests on.
+    pub window: Option<Window>,
+    /// Seconds of execution of all statements of the server in that window.
+    pub total_seconds: f64,
+    /// Why it does not count that a statement was not seen in it, where that is so.
+    pub still_filling: Option<String>,
+    /// What each statement that was advised did in it, by statement_id.
+    pub activity: BTreeMap<String, AdvisedActivity>,
+    /// The advice.
+    pub report: AdviceReport,
+    /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.
+    pub earlier: BTreeMap<MissingIndex, BTreeSet<String>>,
+}
+
+/// One statement in the window of an advice.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct AdvisedActivity {
+    pub queryid: i64,
+    pub calls: i64,
+    pub seconds: f64,
+}
+
+/// What a missing index is known by: re-optimising changes its definition, not the problem.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct MissingIndex {
+    pub schema: String,
+    pub table: String,
+    /// Column or expression.
+    pub leading_key: String,
+}
+
+impl MissingIndex {
+    /// What an advised index is an answer to.
+    pub fn of(index: &AdvisedIndex) -> Self {
+        Self {
+            schema: index.schema.clone(),
+            table: index.table.clone(),
+            leading_key: index.columns.first().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// As a finding is known by it.
+    pub fn subject(&self) -> Vec<String> {
+        vec![self.schema.clone(), self.table.clone(), self.leading_key.clone()]
+    }
 }

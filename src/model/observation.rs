@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::advice::Advised;
 use super::finding::Window;
 use super::remedy::qualified;
 use super::snapshot::{Catalog, IndexFacts, ServerFacts, StatementText, TableFacts};
@@ -113,6 +114,8 @@ pub struct DatabaseObservation {
     pub tables: Vec<TableObservation>,
     /// Indexes with their use.
     pub indexes: Vec<IndexObservation>,
+    /// Which indexes are missing, as the planner says, or why that is not known.
+    pub advice: Result<Arc<Advised>, Unknown>,
 }
 
 impl DatabaseObservation {

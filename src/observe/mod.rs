@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::observation::{DatabaseObservation, IndexObservation, Observation, TableObservation};
+use crate::model::observation::{
+    DatabaseObservation, IndexObservation, Observation, TableObservation, Unknown,
+};
 use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot, Work};
 use statements::StatementLook;
 use transaction_ids::TransactionIds;
@@ -157,6 +159,10 @@ impl Observer {
             catalog: database.catalog.clone(),
             tables,
             indexes,
+            // a look does not plan: whoever does puts it in
+            advice: Err(Unknown::because(
+                "one look does not ask the planner: pgadvisor advise does, and so does the daemon",
+            )),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! one statement alone; and only as a [`ServerText`], in which our parser found exactly one query.
 
 use std::sync::Mutex;
+use std::time::Instant;
 
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 
@@ -120,6 +121,8 @@ pub struct Plan {
     hypothetical: Option<Hypothetical>,
     /// The OIDs of the hypothetical indexes that there are.
     made: Mutex<Vec<u32>>,
+    /// After each plan nothing is asked for so many times as long as it took.
+    pause: u32,
     /// Whether planning leaves the counters of indexes alone (`track_counts = off`).
     pub leaves_counters: bool,
     /// Whether planning leaves pg_stat_statements alone (`pg_stat_statements.track = none`).
@@ -168,6 +171,7 @@ impl Server {
             pid: row.try_get("pid").unwrap_or(0),
             hypothetical,
             made: Mutex::default(),
+            pause: 0,
             leaves_counters: flag("leaves_counters"),
             leaves_statements: flag("leaves_statements"),
         })
@@ -178,6 +182,11 @@ impl Plan {
     /// HypoPG, if this database has it.
     pub fn hypothetical(&self) -> Option<&Hypothetical> {
         self.hypothetical.as_ref()
+    }
+
+    /// The same session at leisure: after each plan it pauses for so many times as long as that took.
+    pub fn at_leisure(self, pause: u32) -> Self {
+        Self { pause, ..self }
     }
 
     /// The session for statements of our own: what the planner's login may read decides what can be planned.
@@ -196,6 +205,7 @@ impl Plan {
         parameters: Parameters<'_>,
         detail: Detail,
     ) -> Result<PlanTree, PostgresError> {
+        let started = Instant::now();
         let planned = match parameters {
             Parameters::Unknown => {
                 let text = statement.as_str();
@@ -216,6 +226,7 @@ impl Plan {
         if let Err(PostgresError::Frozen { .. }) = planned {
             self.end_from_outside().await;
         }
+        tokio::time::sleep(started.elapsed() * self.pause).await;
         PlanTree::read(&planned?).ok_or_else(|| self.session.unusable("the answer of EXPLAIN"))
     }
 

@@ -2,4 +2,5 @@
 
 pub mod duplicate;
 pub mod invalid;
+pub mod missing;
 pub mod unused;

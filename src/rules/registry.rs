@@ -14,6 +14,7 @@ pub fn all() -> &'static [RuleKind] {
             RuleKind::of::<advisor::privilege_gap::PrivilegeGap>(),
             RuleKind::of::<index::duplicate::Duplicate>(),
             RuleKind::of::<index::invalid::Invalid>(),
+            RuleKind::of::<index::missing::Missing>(),
             RuleKind::of::<index::unused::Unused>(),
             RuleKind::of::<query::slow_mean::SlowMean>(),
             RuleKind::of::<query::time_share::TimeShare>(),

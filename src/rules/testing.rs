@@ -86,6 +86,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         indexes: observations.collect(),
         tables: vec![],
         catalog: Arc::new(Catalog::new(vec![table].into(), indexes.into())),
+        advice: Err(Unknown::because("not recorded")),
     }];
     observed
 }

@@ -60,7 +60,11 @@ pub fn is_keyword(word: &str) -> bool {
 /// What a captured text is: its identity, its kind, and the text itself cut at [`limits::STATEMENT_TEXT_BYTES`].
 pub fn identify(text: &str) -> StatementText {
     let own = text.contains(OWN_MARK);
-    let short = cut(text, limits::STATEMENT_TEXT_BYTES).to_owned();
+    // what was cut must not read as if it were whole
+    let short = match cut(text, limits::STATEMENT_TEXT_BYTES) {
+        beginning if beginning.len() < text.len() => [beginning, "…"].concat(),
+        all => all.to_owned(),
+    };
     let parsed = (text.len() <= limits::STATEMENT_PARSE_BYTES)
         .then(|| pg_query::fingerprint(text, 0, identity_options()).ok())
         .flatten();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use pgadvisor::collect::Collector;
+use pgadvisor::engine::advising::Advising;
 use pgadvisor::judge::{self, RuleSettings, Settings};
 use pgadvisor::model::judgement::Verdict;
 use pgadvisor::model::unit::Period;
@@ -20,6 +21,7 @@ use pgadvisor::rules;
 use pgadvisor::store::{FindingFilter, Store};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cluster, eventually, some_versions};
 
@@ -30,6 +32,7 @@ struct Scenario<'a> {
     settings: Settings,
     collector: Collector,
     observer: Observer,
+    advising: Advising,
     store: Store,
     shift: TimeDelta,
     sessions: HashMap<String, Client>,
@@ -43,18 +46,21 @@ struct Scenario<'a> {
     found: Vec<(String, String)>,
 }
 
-/// A collector that reads names at every look.
-pub fn collector(cluster: &Cluster, login: &str) -> Collector {
+fn server(cluster: &Cluster, login: &str) -> Server {
     let environment = Environment {
         variables: Default::default(),
         home: None,
         login: Some(login.into()),
     };
     let conninfo = ConnInfo::parse(&cluster.dsn(login, "postgres"), &environment).unwrap();
-    let server = Server::new(conninfo).unwrap();
+    Server::new(conninfo).unwrap()
+}
+
+/// A collector that reads names at every look.
+pub fn collector(cluster: &Cluster, login: &str) -> Collector {
     Collector::new(
         "s".into(),
-        server,
+        server(cluster, login),
         Box::new(|name| name == "postgres"),
         Duration::ZERO,
     )
@@ -78,6 +84,11 @@ impl<'a> Scenario<'a> {
             settings,
             collector: collector(cluster, "postgres"),
             observer: Observer::default(),
+            advising: Advising::new(
+                server(cluster, "postgres"),
+                Duration::ZERO,
+                CancellationToken::new(),
+            ),
             store: Store::in_memory().unwrap(),
             shift: TimeDelta::zero(),
             sessions: HashMap::new(),
@@ -146,7 +157,13 @@ impl<'a> Scenario<'a> {
         let mut seen = self.collector.look().await.unwrap();
         seen.snapshot.at += self.shift;
         seen.snapshot.taken_at += self.shift;
-        let observation = self.observer.observe(&seen.snapshot, false);
+        let mut observation = self.observer.observe(&seen.snapshot, false);
+        if self.rule == "index.missing" {
+            self.advising.turn(&mut observation, true).await;
+            let advising = &self.advising;
+            eventually("advice is worked out", || async { !advising.is_working() }).await;
+            self.advising.turn(&mut observation, false).await;
+        }
         let mut judgement = judge::judge(&observation, &self.settings);
         // a scenario looks seldom
         judgement.unbroken_within = Period::days(400);
@@ -300,6 +317,7 @@ scenarios! {
     advisor_privilege_gap = "advisor.privilege_gap",
     index_duplicate = "index.duplicate",
     index_invalid = "index.invalid",
+    index_missing = "index.missing",
     index_unused = "index.unused",
     query_slow_mean = "query.slow_mean",
     query_time_share = "query.time_share",

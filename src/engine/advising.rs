@@ -1,0 +1,307 @@
+//! Index advice while the daemon runs: one database after the other, by the planner's login, on a thread of its own, so
+//! that looks go on meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::index_advisor::advice::{Wanted, advise};
+use crate::index_advisor::gate::Gate;
+use crate::index_advisor::search_path::search_path_of;
+use crate::index_advisor::summary::{About, about_the_login};
+use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
+use crate::limits;
+use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, MissingIndex};
+use crate::model::finding::Window;
+use crate::model::observation::{
+    DatabaseObservation, Observation, StatementActivity, StatementDelta, Unknown,
+};
+use crate::model::remedy::Statement;
+use crate::postgres::{PostgresError, Server};
+
+/// What is known of one server's databases, and what is being worked out.
+pub struct Advising {
+    planner: Arc<Server>,
+    every: Duration,
+    stop: CancellationToken,
+    running: Option<Running>,
+    latest: BTreeMap<String, Latest>,
+}
+
+struct Running {
+    database: String,
+    indexes: u64,
+    earlier: Earlier,
+    work: JoinHandle<Worked>,
+}
+
+struct Latest {
+    at: Instant,
+    /// The indexes that there were.
+    indexes: u64,
+    earlier: Earlier,
+    advice: Result<Arc<Advised>, Unknown>,
+}
+
+/// What was advised so far, and for which statements.
+type Earlier = BTreeMap<MissingIndex, BTreeSet<String>>;
+
+impl Advising {
+    /// For the databases of one server, each anew after that time.
+    pub fn new(planner: Server, every: Duration, stop: CancellationToken) -> Self {
+        Self {
+            planner: Arc::new(planner),
+            every,
+            stop,
+            running: None,
+            latest: BTreeMap::new(),
+        }
+    }
+
+    /// Puts into an observation what is known, and begins what is due if it may; waits for nothing. Gives the seconds that
+    /// the server spent since the last time.
+    pub async fn turn(&mut self, observation: &mut Observation, may_begin: bool) -> f64 {
+        let spent_seconds = self.take_finished().await;
+        let there: BTreeSet<&str> = observation
+            .databases
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        self.latest.retain(|name, _| there.contains(name.as_str()));
+        if may_begin && self.running.is_none() {
+            self.begin_what_is_due(observation);
+        }
+        let unknown = match &observation.statements {
+            Err(unknown) => unknown.clone(),
+            Ok(_) => Unknown::because("the planner was not asked yet which indexes are missing"),
+        };
+        for database in &mut observation.databases {
+            let latest = self.latest.get(&database.name);
+            database.advice = latest.map_or_else(|| Err(unknown.clone()), |latest| latest.advice.clone());
+        }
+        spent_seconds
+    }
+
+    /// Whether advice is being worked out.
+    pub fn is_working(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| !running.work.is_finished())
+    }
+
+    fn begin_what_is_due(&mut self, observation: &Observation) {
+        let Ok(activity) = &observation.statements else {
+            return;
+        };
+        let is_due = |database: &&DatabaseObservation| {
+            self.latest.get(&database.name).is_none_or(|latest| {
+                let age = latest.at.elapsed();
+                let is_other = || latest.indexes != indexes_of(database);
+                age >= self.every || age >= limits::ADVICE_AGAIN_AFTER && is_other()
+            })
+        };
+        let Some(database) = observation.databases.iter().find(is_due) else {
+            return;
+        };
+        let earlier = self.earlier(&database.name);
+        let asked = Asked {
+            earlier: earlier.clone(),
+            ..Asked::of(&database.name, observation.now, activity)
+        };
+        let (planner, stop, handle) = (self.planner.clone(), self.stop.clone(), Handle::current());
+        // the search is arithmetic between two questions: it would hold up the looks
+        let working = move || handle.block_on(work_out(&planner, asked, &|| stop.is_cancelled()));
+        self.running = Some(Running {
+            database: database.name.clone(),
+            indexes: indexes_of(database),
+            earlier,
+            work: tokio::task::spawn_blocking(working),
+        });
+    }
+
+    /// What is still to be remembered when the next advice for this database is worked out.
+    fn earlier(&self, database: &str) -> Earlier {
+        let Some(latest) = self.latest.get(database) else {
+            return Earlier::new();
+        };
+        let mut earlier = latest.earlier.clone();
+        if let Ok(advised) = &latest.advice {
+            // of what was seen the advice itself spoke
+            earlier.retain(|_, statements| !statements.iter().any(|id| advised.activity.contains_key(id)));
+            for index in &advised.report.indexes {
+                let statements = earlier.entry(MissingIndex::of(index)).or_default();
+                statements.extend(index.statements.iter().cloned());
+            }
+        }
+        earlier
+    }
+
+    async fn take_finished(&mut self) -> f64 {
+        let Some(running) = self.running.take_if(|running| running.work.is_finished()) else {
+            return 0.0;
+        };
+        let failed = |error| Worked {
+            advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
+            spent_seconds: 0.0,
+        };
+        let worked = running.work.await.unwrap_or_else(failed);
+        match &worked.advice {
+            Ok(advised) => tracing::debug!(
+                database = running.database,
+                indexes = advised.report.indexes.len(),
+                what_if_calls = advised.report.workload.what_if_calls,
+                elapsed_seconds = advised.report.workload.elapsed_seconds,
+                "asked the planner which indexes are missing"
+            ),
+            Err(unknown) => {
+                tracing::debug!(database = running.database, "no index advice: {}", unknown.reason)
+            }
+        }
+        let latest = Latest {
+            at: Instant::now(),
+            indexes: running.indexes,
+            earlier: running.earlier,
+            advice: worked.advice.map(Arc::new),
+        };
+        self.latest.insert(running.database, latest);
+        worked.spent_seconds
+    }
+}
+
+/// Another number where an index came, went or became valid.
+fn indexes_of(database: &DatabaseObservation) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for index in database.catalog.indexes.values() {
+        (index.oid, index.is_valid).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// What is to be worked out: statements of one database and what they did.
+struct Asked {
+    database: String,
+    at: DateTime<Utc>,
+    window: Option<Window>,
+    total_seconds: f64,
+    still_filling: Option<String>,
+    workload: Vec<WorkloadStatement>,
+    activity: BTreeMap<String, AdvisedActivity>,
+    earlier: Earlier,
+}
+
+impl Asked {
+    /// The costliest statements of a database.
+    fn of(database: &str, at: DateTime<Utc>, activity: &StatementActivity) -> Self {
+        let costliest = activity
+            .statements
+            .iter()
+            .filter(|statement| statement.database == database)
+            .take(limits::ADVISED_STATEMENTS);
+        let did = |statement: &StatementDelta| {
+            let did = AdvisedActivity {
+                queryid: statement.queryid,
+                calls: statement.calls,
+                seconds: statement.seconds,
+            };
+            (statement.text.statement_id.clone(), did)
+        };
+        let asked = |statement: &StatementDelta| WorkloadStatement {
+            name: None,
+            weight: statement.calls as f64,
+            text: statement.text.text.clone(),
+            role: statement.roles.first().cloned(),
+            rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
+        };
+        Self {
+            database: database.to_owned(),
+            at,
+            window: activity.window,
+            total_seconds: activity.total_seconds,
+            still_filling: activity.still_filling.clone(),
+            workload: costliest.clone().map(asked).collect(),
+            activity: costliest.map(did).collect(),
+            earlier: Earlier::new(),
+        }
+    }
+}
+
+/// What came of one run.
+struct Worked {
+    advice: Result<Advised, Unknown>,
+    spent_seconds: f64,
+}
+
+/// Asks the planner, at leisure.
+async fn work_out(planner: &Server, asked: Asked, stop: &(dyn Fn() -> bool + Sync)) -> Worked {
+    let started = Instant::now();
+    let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
+    let mut spent_seconds = 0.0;
+    let advice = match planned(planner, &asked, &late, &mut spent_seconds).await {
+        Ok(Ok(report)) => Ok(Advised {
+            at: asked.at,
+            window: asked.window,
+            total_seconds: asked.total_seconds,
+            still_filling: asked.still_filling,
+            activity: asked.activity,
+            report,
+            earlier: asked.earlier,
+        }),
+        Ok(Err(unknown)) => Err(unknown),
+        Err(error) => Err(Unknown::because(error.one_line())),
+    };
+    Worked {
+        advice,
+        spent_seconds,
+    }
+}
+
+async fn planned(
+    planner: &Server,
+    asked: &Asked,
+    stop: &(dyn Fn() -> bool + Sync),
+    spent_seconds: &mut f64,
+) -> Result<Result<AdviceReport, Unknown>, PostgresError> {
+    let started = Instant::now();
+    let login = &planner.conninfo().user;
+    let plan = planner
+        .plan(&asked.database)
+        .await?
+        .at_leisure(limits::PLANNING_PAUSE);
+    if plan.hypothetical().is_none() {
+        return Ok(Err(Unknown {
+            reason: "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are \
+                     not there"
+                .to_owned(),
+            remedy_sql: Some(Statement::CreateExtension { name: "hypopg" }.sql()),
+        }));
+    }
+    let mut gate = Gate::open(&plan, &[]).await?;
+    let mut paths = SearchPaths::new(search_path_of(&plan, login).await?);
+    let notes = about_the_login(&plan, &gate, login);
+    let workload = asked.workload.clone();
+    let advice = advise(
+        &plan,
+        &mut gate,
+        &mut paths,
+        workload,
+        Wanted::default(),
+        stop,
+        &|_| (),
+    )
+    .await?;
+    *spent_seconds = plan.session().spent_seconds();
+    let about = About {
+        database: asked.database.clone(),
+        budget_bytes: None,
+        elapsed_seconds: started.elapsed().as_secs_f64(),
+        days: asked.window.map(|window| window.seconds() / 86_400.0),
+        notes,
+    };
+    Ok(Ok(advice.summary(about)))
+}

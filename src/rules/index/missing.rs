@@ -1,0 +1,339 @@
+//! index.missing
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement, MissingIndex, StatementStatus};
+use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
+use crate::model::observation::{Observation, Unknown};
+use crate::model::remedy::{Remedy, qualified};
+use crate::model::unit::{bytes_for_people, seconds_for_people};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
+
+/// Statements that would cost far less if an index were there that is not.
+///
+/// ## Why it is bad
+/// Every call reads and throws away rows that an index would have left out, or sorts what an index holds in order. The time
+/// is lost at each call, and what was read pushes out of memory what others need.
+///
+/// ## What to do
+/// Run the CREATE INDEX CONCURRENTLY. It was not guessed: PostgreSQL's own planner was asked, with the index present as a
+/// hypothetical one (HypoPG), for every statement of the workload that could be planned, together with all other indexes that
+/// are advised. The plans as they are and as they would be stand beside it.
+///
+/// ## When it is wrong to obey
+/// Costs are the planner's units and rest on its statistics. It was asked for a generic plan, which serves all values of the
+/// parameters alike: a statement that is always called with the rarest or the commonest value may gain more or less. If the
+/// statement is a report that nobody waits for, the index may cost more in disk and writes than it is worth to you; the price
+/// of writes is taken from the INSERT, UPDATE and DELETE statements of the same window.
+///
+/// Judged on the costliest statements of each database over the last window of pg_stat_statements, anew every
+/// `advise_every` of the server and soon after an index came or went. Needs HypoPG in the database, and a login that may read
+/// the tables (`planner_dsn`). Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my hand,
+/// which is the best in the land?" (PVLDB 13, 2020).
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// Share of all database time, 0 to 1, that must be saved to be worth knowing.
+    info_share: f64,
+    /// Share of all database time, 0 to 1, that must be saved to be a warning.
+    warning_share: f64,
+    /// The part of its cost, 0 to 1, that at least one statement must save.
+    saved_of_a_statement: f64,
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Self {
+            info_share: 0.01,
+            warning_share: 0.1,
+            saved_of_a_statement: 0.5,
+        }
+    }
+}
+
+/// Statements whose plans are told.
+const PLANS: usize = 3;
+
+impl Rule for Missing {
+    const ID: &'static str = "index.missing";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let advised = place.database()?.advice.as_ref().map_err(Clone::clone)?;
+        could_plan(advised)?;
+        let mut groups: BTreeMap<MissingIndex, Vec<&AdvisedIndex>> = BTreeMap::new();
+        for index in &advised.report.indexes {
+            groups.entry(MissingIndex::of(index)).or_default().push(index);
+        }
+        let mut found = Found {
+            absence_is_no_proof: advised.still_filling.clone(),
+            ..Found::default()
+        };
+        for (missing, indexes) in &groups {
+            let gains = Gain::all(advised, indexes);
+            found
+                .claims
+                .extend(self.claim(place, advised, missing, indexes, &gains));
+        }
+        for (missing, statements) in &advised.earlier {
+            let was_seen = statements.iter().any(|id| advised.activity.contains_key(id));
+            if !was_seen && !groups.contains_key(missing) {
+                found.undecided.push(missing.subject());
+                found.untold =
+                    Some("statements that it was advised for were not called in this window".to_owned());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Where no statement could be planned nothing is known, least of all that nothing is missing.
+fn could_plan(advised: &Advised) -> Result<(), Unknown> {
+    let statements = &advised.report.statements;
+    let is_planned = |one: &AdvisedStatement| one.status != StatementStatus::NotPlanned;
+    if statements.is_empty() || statements.iter().any(is_planned) {
+        return Ok(());
+    }
+    let reason = statements
+        .iter()
+        .find_map(|one| one.reason.as_deref())
+        .unwrap_or("the planner took none");
+    Err(Unknown::because(format!(
+        "none of {} statements could be planned ({reason}); give a login that may read the tables as planner_dsn",
+        statements.len()
+    )))
+}
+
+/// What one statement gains by the indexes of one finding.
+struct Gain<'a> {
+    statement: &'a AdvisedStatement,
+    calls: i64,
+    queryid: i64,
+    seconds: f64,
+    saved_seconds: f64,
+    /// The part of its cost that it saves by all indexes together.
+    saved_ratio: f64,
+}
+
+impl<'a> Gain<'a> {
+    /// Those of all statements that use one of the indexes, the greatest first.
+    fn all(advised: &'a Advised, indexes: &[&AdvisedIndex]) -> Vec<Self> {
+        let ours: BTreeSet<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
+        let of = |statement: &'a AdvisedStatement| {
+            let used = statement
+                .uses
+                .iter()
+                .filter(|used| ours.contains(used.as_str()))
+                .count();
+            let (before, after) = (statement.cost_before?, statement.cost_after?);
+            let did = advised.activity.get(&statement.statement_id)?;
+            let saved_ratio = ((before - after) / before).clamp(0.0, 1.0);
+            // where it needs several, each has an equal share
+            let share = used as f64 / statement.uses.len().max(1) as f64;
+            (used > 0).then(|| Self {
+                statement,
+                calls: did.calls,
+                queryid: did.queryid,
+                seconds: did.seconds,
+                saved_seconds: did.seconds * saved_ratio * share,
+                saved_ratio,
+            })
+        };
+        let mut gains: Vec<Self> = advised.report.statements.iter().filter_map(of).collect();
+        gains.sort_by(|a, b| b.saved_seconds.total_cmp(&a.saved_seconds));
+        gains
+    }
+
+    fn evidence(&self) -> Value {
+        json!({
+            "statement": self.statement.text,
+            "calls": self.calls,
+            "total_seconds": number(self.seconds),
+            "cost_before": self.statement.cost_before,
+            "cost_after": self.statement.cost_after,
+        })
+    }
+
+    fn plans(&self) -> Value {
+        json!({
+            "statement": self.statement.text,
+            "before": self.statement.plan_before,
+            "after": self.statement.plan_after,
+        })
+    }
+}
+
+impl Missing {
+    fn claim(
+        &self,
+        place: &Place<'_>,
+        advised: &Advised,
+        missing: &MissingIndex,
+        indexes: &[&AdvisedIndex],
+        gains: &[Gain<'_>],
+    ) -> Option<Claim> {
+        let saved_seconds: f64 = gains.iter().map(|gain| gain.saved_seconds).sum();
+        let share = saved_seconds / advised.total_seconds.max(f64::MIN_POSITIVE);
+        let saves_enough = |gain: &Gain<'_>| gain.saved_ratio >= self.saved_of_a_statement;
+        if share < self.info_share || !gains.iter().any(saves_enough) {
+            return None;
+        }
+        let severity = match share >= self.warning_share {
+            true => Severity::Warning,
+            false => Severity::Info,
+        };
+        let days = advised
+            .window
+            .map_or(1.0, |window| window.seconds().max(1.0) / 86_400.0);
+        let size_bytes: Option<f64> = indexes.iter().map(|index| index.size_bytes).sum();
+        let table = qualified(&missing.schema, &missing.table);
+        let object = Object {
+            kind: ObjectKind::Table,
+            schema: Some(missing.schema.clone()),
+            name: missing.table.clone(),
+            table: None,
+        };
+        let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
+        Some(Claim {
+            title: format!("{table} lacks an index on {}", keys(indexes)),
+            explanation: explanation(gains, share, saved_seconds / days, size_bytes),
+            evidence: evidence([
+                ("saved_seconds_per_day", number(saved_seconds / days)),
+                ("saved_share_ratio", number(share)),
+                ("size_bytes", json!(size_bytes)),
+                ("write_cost_per_day", writes.map(number).unwrap_or_default()),
+                ("what_if_calls", json!(advised.report.workload.what_if_calls)),
+                ("statements_planned", json!(planned(advised))),
+                ("statements", gains.iter().map(Gain::evidence).collect()),
+                ("plans", gains.iter().take(PLANS).map(Gain::plans).collect()),
+            ]),
+            evidence_window: advised.window,
+            evidence_sql: evidence_sql(place.observation, gains),
+            impact: Impact {
+                db_seconds_per_day: Some(saved_seconds / days),
+                ..Impact::default()
+            },
+            confidence: confidence(indexes),
+            remedy: remedy(indexes, size_bytes),
+            guards: guards(advised).told(),
+            ..place.claim(Self::ID, severity, missing.subject(), Some(object))
+        })
+    }
+}
+
+fn planned(advised: &Advised) -> usize {
+    let statements = advised.report.statements.iter();
+    statements
+        .filter(|one| one.status != StatementStatus::NotPlanned)
+        .count()
+}
+
+fn keys(indexes: &[&AdvisedIndex]) -> String {
+    let of = |index: &&AdvisedIndex| format!("({})", index.columns.join(", "));
+    indexes.iter().map(of).collect::<Vec<_>>().join(" and ")
+}
+
+fn explanation(gains: &[Gain<'_>], share: f64, seconds_per_day: f64, size_bytes: Option<f64>) -> String {
+    let statements = match gains.len() {
+        1 => "One statement would use it".to_owned(),
+        count => format!("{count} statements would use it"),
+    };
+    let best = gains.iter().map(|gain| gain.saved_ratio).fold(0.0, f64::max);
+    let size = size_bytes.map_or(String::new(), |bytes| {
+        format!(" It takes about {}.", bytes_for_people(bytes))
+    });
+    format!(
+        "{statements}, and the planner says that the best of them would cost {:.1} % of what it costs now. If time falls as \
+         cost does, that saves {} a day, {:.1} % of the database time.{size}",
+        100.0 * (1.0 - best),
+        seconds_for_people(seconds_per_day),
+        100.0 * share
+    )
+}
+
+/// The statements where the server counts them.
+fn evidence_sql(observation: &Observation, gains: &[Gain<'_>]) -> Option<String> {
+    let activity = observation.statements.as_ref().ok()?;
+    let ids: Vec<String> = gains.iter().map(|gain| gain.queryid.to_string()).collect();
+    Some(format!(
+        "SELECT calls, total_exec_time, mean_exec_time, query\n  FROM {} WHERE queryid IN ({})",
+        activity.view(),
+        ids.join(", ")
+    ))
+}
+
+fn confidence(indexes: &[&AdvisedIndex]) -> Confidence {
+    let least = indexes
+        .iter()
+        .find(|index| index.confidence.level != ConfidenceLevel::Verified)
+        .or(indexes.first());
+    least.map_or_else(
+        || crate::rules::estimated("nothing was asked"),
+        |index| index.confidence.clone(),
+    )
+}
+
+fn guards(advised: &Advised) -> Guards {
+    let mut guards = Guards::default();
+    guards.checked("every statement that could be planned was planned with all advised indexes in place");
+    guards.checked("planned for parameters in general: the generic plan, which serves all values alike");
+    guards.checked("no index, key or constraint that is there answers the same");
+    guards.checked("the table was analyzed and is not tiny");
+    guards.checked("what writes of the same window would pay for it is taken off");
+    let dearer = advised.report.statements.iter().filter(|one| {
+        let costs = one.cost_before.zip(one.cost_after);
+        // the planner itself does not tell costs apart that differ by less
+        costs.is_some_and(|(before, after)| after > before * 1.01)
+    });
+    match dearer.count() {
+        0 => guards.checked("no statement becomes dearer"),
+        count => guards.checked(format!(
+            "{count} statements become dearer by the whole set, and are in its price"
+        )),
+    }
+    guards
+}
+
+fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
+    let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
+    let undo = indexes.iter().rev();
+    let on_parent = apply_sql.iter().any(|sql| sql.contains(" ON ONLY "));
+    let mut caveats = vec![
+        "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an invalid \
+         index, which is to be dropped."
+            .to_owned(),
+    ];
+    let superseded: Vec<&str> = indexes
+        .iter()
+        .flat_map(|index| &index.supersedes)
+        .map(String::as_str)
+        .collect();
+    if !superseded.is_empty() {
+        caveats.push(format!(
+            "Afterwards this serves nothing any more: {}",
+            superseded.join("; ")
+        ));
+    }
+    Remedy {
+        undo_sql: undo.flat_map(|index| index.undo_sql.clone()).collect(),
+        // ON ONLY a partitioned table it is there at once
+        lock: Some(
+            if on_parent {
+                "SHARE"
+            } else {
+                "SHARE UPDATE EXCLUSIVE"
+            }
+            .to_owned(),
+        ),
+        rewrites_table: Some(false),
+        extra_disk_bytes: size_bytes,
+        expected_seconds: None,
+        caveats,
+        apply_sql,
+    }
+}
