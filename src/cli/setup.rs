@@ -8,7 +8,7 @@ use crate::model::remedy::quote_identifier;
 use crate::model::status::Gap;
 use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
-use crate::report::{runnable, visible};
+use crate::report::{runnable, setup, visible};
 
 #[derive(Args)]
 pub struct Options {
@@ -20,6 +20,9 @@ pub struct Options {
     /// The name of the login
     #[arg(long, default_value = "pgadvisor", value_parser = login)]
     login: String,
+    /// The name of the login that plans
+    #[arg(long, default_value = "pgadvisor_planner", value_parser = login)]
+    planner: String,
     /// sql: to be run as it is, what is to be read stands in comments; text: to be read
     #[arg(long, value_enum, default_value = "sql")]
     format: SetupFormat,
@@ -59,7 +62,7 @@ impl SetupFormat {
 
 pub async fn run(options: Options) -> Result<u8, Failure> {
     if !options.check {
-        print(&steps(&options.login, options.format))?;
+        print(&steps(&options.login, &options.planner, options.format))?;
         return Ok(0);
     }
     let conninfo = ConnInfo::parse(options.url.as_deref().unwrap_or(""), &Environment::of_process())
@@ -98,27 +101,37 @@ fn lacking(gap: &Gap, format: SetupFormat) -> String {
 }
 
 /// What to run, in order, each with why.
-fn steps(login: &str, format: SetupFormat) -> String {
-    let login = quote_identifier(login);
-    let create = [
-        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 5"),
-        format!("GRANT pg_monitor TO {login}"),
-    ];
-    let password = format!(
-        "The login that looks: statistics and catalogs, no table data. It gets its password here: \\password {login}"
-    );
+fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
+    let password = |login: &str| {
+        format!(
+            "It gets its password here: \\password {}",
+            quote_identifier(login)
+        )
+    };
+    let lines = |lines: &[&str]| lines.iter().map(|line| format.line(line)).collect::<String>();
     let statements = |sql: &[String]| sql.iter().map(|sql| format.statement(sql)).collect::<String>();
     [
-        format.line("Run as a superuser, or as the administrator that your provider gives you."),
-        format.line(&password),
-        statements(&create),
-        format.line("In the database that the advisor connects to. The server also needs"),
-        format.line(
+        lines(&[
+            "Run as a superuser, or as the administrator that your provider gives you.",
+            "The login that looks (dsn): statistics and catalogs, no table data.",
+            &password(login),
+        ]),
+        statements(&setup::observer(login)),
+        lines(&[
+            "In the database that the advisor connects to. The server also needs",
             "shared_preload_libraries = 'pg_stat_statements' and a restart (on a managed service: its parameter group).",
-        ),
+        ]),
         statements(&["CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()]),
-        format.line("What the advisor asks is not to fill the statistics that it reads."),
-        statements(&[format!("ALTER ROLE {login} SET pg_stat_statements.track = 'none'")]),
+        lines(&["What the advisor asks is not to fill the statistics that it reads."]),
+        statements(&[setup::leave_statements(login)]),
+        lines(&[
+            "The login that plans (planner_dsn), for index advice: it may read the tables of the databases that are named to",
+            "it below, so that it can have their statements planned, and nothing else. It never runs them.",
+            &password(planner),
+        ]),
+        statements(&setup::planner(planner)),
+        lines(&["In each database whose statements it is to plan:"]),
+        statements(&setup::planner_in_database(planner)),
     ]
     .concat()
 }
@@ -132,10 +145,10 @@ mod tests {
         for wrong in ["", "a\nb", "a\u{202e}", "\u{1b}"] {
             assert!(login(wrong).is_err(), "{wrong:?}");
         }
-        let sql = steps("a; DROP \"x", SetupFormat::Sql);
+        let sql = steps("a; DROP \"x", "b'; $grants$ DROP \"y", SetupFormat::Sql);
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
-        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 4);
-        assert!(steps("x", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
+        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 9);
+        assert!(steps("x", "y", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
     }
 
     #[test]

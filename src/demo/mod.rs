@@ -5,6 +5,8 @@ mod workload;
 
 use std::path::{Path, PathBuf};
 
+use crate::report::setup;
+
 pub use server::Disposable;
 pub use workload::Clients;
 
@@ -17,6 +19,8 @@ const WORKLOAD: &str = include_str!("workload.sql");
 
 /// The database of the applications.
 pub const DATABASE: &str = "applications";
+/// The login that plans.
+const PLANNER: &str = "pgadvisor_planner";
 
 /// Why the demo cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +89,14 @@ pub async fn load(server: &Disposable) -> Result<(), DemoError> {
         .batch_execute(extensions)
         .await
         .map_err(sql("creating pg_stat_statements"))?;
-    // proving index advice needs it; a server without it is watched all the same
-    if let Err(error) = session
-        .batch_execute("CREATE EXTENSION IF NOT EXISTS hypopg")
-        .await
+    // proving index advice needs these; a server without them is watched all the same
+    for sql in setup::planner(PLANNER)
+        .iter()
+        .chain(&setup::planner_in_database(PLANNER))
     {
-        tracing::warn!(%error, "HypoPG is not there");
+        if let Err(error) = session.batch_execute(sql).await {
+            tracing::warn!(%error, "index advice will lack something");
+        }
     }
     for flaw in workload::statements(FLAWS) {
         // its error is the flaw
@@ -109,12 +115,14 @@ pub fn configuration(server: &Disposable, listen: &str, folder: &Path) -> String
     format!(
         "# Written by pgadvisor demo. The waits are shortened, so that there is something to see in minutes.\n\
          [web]\nlisten = {}\n\n[store]\npath = {}\n\n\
-         [[servers]]\nname = \"demo\"\ndsn = {}\npoll_every = \"5 s\"\ncatalog_every = \"30 s\"\n\n\
+         [[servers]]\nname = \"demo\"\ndsn = {}\nplanner_dsn = {}\npoll_every = \"5 s\"\ncatalog_every = \"30 s\"\n\
+         advise_every = \"10 min\"\n\n\
          [rules.index.unused]\nmin_age = \"2 min\"     # instead of 35 days\n\n\
          [rules.vacuum.dead_tuples]\nhold = \"10 s\"        # instead of 1 h\n",
         text(listen),
         text(&folder.join("pgadvisor.db").to_string_lossy()),
         text(&server.dsn("postgres", DATABASE)),
+        text(&server.dsn(PLANNER, DATABASE)),
     )
 }
 

@@ -13,7 +13,7 @@ use super::what_if::WhatIf;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::finding::Confidence;
-use crate::model::plan::PlanTree;
+use crate::model::plan::{PlanLine, PlanTree};
 use crate::postgres::{Plan, PostgresError};
 
 /// What is wanted.
@@ -74,9 +74,9 @@ pub struct StatementAdvice {
     /// Why it was not planned, or why nothing is advised for it.
     pub reason: Option<String>,
     /// The plan as things are, and with the set, a line for each node.
-    pub plan_before: Vec<String>,
+    pub plan_before: Vec<PlanLine>,
     #[allow(missing_docs)]
-    pub plan_after: Vec<String>,
+    pub plan_after: Vec<PlanLine>,
 }
 
 /// One index that is advised.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::finding::{Confidence, Window};
+use super::plan::PlanLine;
 
 /// What `pgadvisor advise` answers: `advise.schema.json`, and what a reader should know of how it came about.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,9 +76,9 @@ pub struct AdvisedStatement {
     pub reason: Option<String>,
     /// A line for each node, where the plan becomes another one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub plan_before: Vec<String>,
+    pub plan_before: Vec<PlanLine>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub plan_after: Vec<String>,
+    pub plan_after: Vec<PlanLine>,
 }
 
 /// What became of a statement.
@@ -108,6 +109,17 @@ pub struct Advised {
     pub report: AdviceReport,
     /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.
     pub earlier: BTreeMap<MissingIndex, BTreeSet<String>>,
+}
+
+/// The plan of a statement as it is, and with what is advised: a part of the evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PlanPair {
+    pub statement_id: String,
+    /// Its beginning.
+    pub statement: String,
+    pub before: Vec<PlanLine>,
+    pub after: Vec<PlanLine>,
 }
 
 /// One statement in the window of an advice.

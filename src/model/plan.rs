@@ -1,5 +1,6 @@
 //! A plan as EXPLAIN (FORMAT JSON) tells it; only what is judged.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The plan of one statement.
@@ -32,6 +33,22 @@ pub struct PlanNode {
     pub children: Vec<PlanNode>,
 }
 
+/// One node of a plan as it is told: no conditions, since they hold literals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PlanLine {
+    /// How far it is below the root.
+    pub depth: usize,
+    /// As `Index Scan using orders_pkey on orders`.
+    pub node: String,
+    /// With all that is below it, in the planner's units.
+    pub cost: f64,
+    /// Without that.
+    pub own_cost: f64,
+    /// That it should give.
+    pub rows: f64,
+}
+
 /// The properties of a node that hold conditions.
 const CONDITIONS: [&str; 7] = [
     "Filter",
@@ -61,7 +78,7 @@ impl PlanTree {
     }
 
     /// A line for each node, children further in: what is done on what, for how much.
-    pub fn outline(&self) -> Vec<String> {
+    pub fn outline(&self) -> Vec<PlanLine> {
         let mut lines = Vec::new();
         self.root.outline(0, &mut lines);
         lines
@@ -80,16 +97,22 @@ impl PlanTree {
 }
 
 impl PlanNode {
-    fn outline(&self, depth: usize, lines: &mut Vec<String>) {
-        let mut line = format!("{}{}", "  ".repeat(depth), self.kind);
+    fn outline(&self, depth: usize, lines: &mut Vec<PlanLine>) {
+        let mut node = self.kind.clone();
         if let Some(index) = &self.index {
-            line.push_str(&format!(" using {index}"));
+            node.push_str(&format!(" using {index}"));
         }
         if let Some(relation) = &self.relation {
-            line.push_str(&format!(" on {relation}"));
+            node.push_str(&format!(" on {relation}"));
         }
-        line.push_str(&format!("  (cost {:.2}, rows {:.0})", self.total_cost, self.rows));
-        lines.push(line);
+        let below: f64 = self.children.iter().map(|child| child.total_cost).sum();
+        lines.push(PlanLine {
+            depth,
+            node,
+            cost: self.total_cost,
+            own_cost: (self.total_cost - below).max(0.0),
+            rows: self.rows,
+        });
         self.children
             .iter()
             .for_each(|child| child.outline(depth + 1, lines));

@@ -12,6 +12,15 @@ use pgadvisor::store::{FindingFilter, Store};
 
 use crate::harness::{Cluster, eventually, pgadvisor};
 
+/// An answer is as its contract says.
+pub fn conforms(name: &str, answer: &serde_json::Value) {
+    let errors: Vec<String> = contract(name)
+        .iter_errors(answer)
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect();
+    assert_eq!(errors, Vec::<String>::new());
+}
+
 pub fn contract(name: &str) -> jsonschema::Validator {
     let read = |name: &str| -> serde_json::Value {
         let path = format!("{}/tests/contracts/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -50,11 +59,7 @@ async fn check_answers_as_the_contract_says() {
         .output()
         .unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let errors: Vec<String> = contract("check.schema.json")
-        .iter_errors(&answer)
-        .map(|error| format!("{} at {}", error, error.instance_path()))
-        .collect();
-    assert_eq!(errors, Vec::<String>::new());
+    conforms("check.schema.json", &answer);
     assert_eq!(answer["findings"][0]["rule"], "index.duplicate");
     assert_eq!(code(&output), 0, "a warning is not critical");
     let strict = pgadvisor()

@@ -69,7 +69,7 @@ impl Daemon {
         (self.process, self.address) = Self::launch(self.folder.path());
     }
 
-    fn findings(&self, query: &str) -> Vec<serde_json::Value> {
+    pub fn findings(&self, query: &str) -> Vec<serde_json::Value> {
         get(&self.address, &format!("/api/v1/findings{query}")).json()["items"]
             .as_array()
             .unwrap()
@@ -77,7 +77,7 @@ impl Daemon {
     }
 
     /// Whether there is an open finding of that rule.
-    fn has(&self, rule: &str) -> bool {
+    pub fn has(&self, rule: &str) -> bool {
         self.findings("").iter().any(|finding| finding["rule"] == rule)
     }
 

@@ -2,6 +2,7 @@
 
 mod advice;
 mod advise;
+mod advising;
 mod command_line;
 mod connecting;
 mod daemon;

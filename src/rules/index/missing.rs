@@ -6,9 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement, MissingIndex, StatementStatus};
+use crate::model::advice::{
+    Advised, AdvisedIndex, AdvisedStatement, MissingIndex, PlanPair, StatementStatus,
+};
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
+use crate::model::plan::PlanLine;
 use crate::model::remedy::{Remedy, qualified};
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
@@ -55,8 +58,14 @@ impl Default for Missing {
     }
 }
 
+/// Statements that are told, with the numbers of each.
+const STATEMENTS: usize = 20;
+/// Bytes of each of their texts.
+const STATEMENT_BYTES: usize = 2_000;
 /// Statements whose plans are told.
 const PLANS: usize = 3;
+/// Nodes of each of these plans.
+const PLAN_LINES: usize = 60;
 
 impl Rule for Missing {
     const ID: &'static str = "index.missing";
@@ -151,7 +160,8 @@ impl<'a> Gain<'a> {
 
     fn evidence(&self) -> Value {
         json!({
-            "statement": self.statement.text,
+            "statement_id": self.statement.statement_id,
+            "statement": crate::sql::cut(&self.statement.text, STATEMENT_BYTES),
             "calls": self.calls,
             "total_seconds": number(self.seconds),
             "cost_before": self.statement.cost_before,
@@ -159,11 +169,17 @@ impl<'a> Gain<'a> {
         })
     }
 
+    fn has_plans(&self) -> bool {
+        !self.statement.plan_after.is_empty()
+    }
+
     fn plans(&self) -> Value {
-        json!({
-            "statement": self.statement.text,
-            "before": self.statement.plan_before,
-            "after": self.statement.plan_after,
+        let beginning = |lines: &[PlanLine]| lines.iter().take(PLAN_LINES).cloned().collect();
+        json!(PlanPair {
+            statement_id: self.statement.statement_id.clone(),
+            statement: crate::sql::outline(&self.statement.text),
+            before: beginning(&self.statement.plan_before),
+            after: beginning(&self.statement.plan_after),
         })
     }
 }
@@ -209,8 +225,20 @@ impl Missing {
                 ("write_cost_per_day", writes.map(number).unwrap_or_default()),
                 ("what_if_calls", json!(advised.report.workload.what_if_calls)),
                 ("statements_planned", json!(planned(advised))),
-                ("statements", gains.iter().map(Gain::evidence).collect()),
-                ("plans", gains.iter().take(PLANS).map(Gain::plans).collect()),
+                ("statements_improved", json!(gains.len())),
+                (
+                    "statements",
+                    gains.iter().take(STATEMENTS).map(Gain::evidence).collect(),
+                ),
+                (
+                    "plans",
+                    gains
+                        .iter()
+                        .filter(|gain| gain.has_plans())
+                        .take(PLANS)
+                        .map(Gain::plans)
+                        .collect(),
+                ),
             ]),
             evidence_window: advised.window,
             evidence_sql: evidence_sql(place.observation, gains),

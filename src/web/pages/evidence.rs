@@ -50,6 +50,8 @@ pub struct EvidenceView {
     pub listings: Vec<Listing>,
 }
 
+/// Keys that have a section of their own.
+const OF_THEIR_OWN: [&str; 2] = ["statement", "plans"];
 /// Rows of one list that a page shows.
 const ROWS: usize = 50;
 /// Characters of one text that a cell shows.
@@ -244,10 +246,13 @@ fn listing(key: &str, items: &[Value], now: chrono::DateTime<chrono::Utc>) -> Op
 }
 
 impl EvidenceView {
-    /// Reads the evidence; what has a section of its own (`statement`) is left out.
+    /// Reads the evidence; what has a section of its own (`statement`, `plans`) is left out.
     pub fn of(now: chrono::DateTime<chrono::Utc>, evidence: &Evidence) -> Self {
         let mut view = Self::default();
-        for (key, value) in evidence.iter().filter(|(key, _)| *key != "statement") {
+        for (key, value) in evidence
+            .iter()
+            .filter(|(key, _)| !OF_THEIR_OWN.contains(&key.as_str()))
+        {
             match value.as_array().and_then(|items| listing(key, items, now)) {
                 Some(listing) => view.listings.push(listing),
                 None => {

@@ -9,6 +9,7 @@ use super::evidence::EvidenceView;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::overview::EventLine;
+use super::plans::Plans;
 use super::present;
 use super::sql_text::SqlText;
 use crate::model::finding::{Action, ConfidenceLevel, Event, EventKind, Finding, State};
@@ -64,6 +65,7 @@ framed!(FindingPage);
 pub(crate) struct View {
     pub(crate) evidence: EvidenceView,
     pub(crate) statement: SqlText,
+    pub(crate) plans: Vec<Plans>,
     pub(crate) evidence_sql: SqlText,
     pub(crate) apply: SqlText,
     pub(crate) undo: SqlText,
@@ -154,6 +156,7 @@ impl FindingPage {
         let view = View {
             evidence: EvidenceView::of(now, &claim.evidence),
             statement: statement.map(SqlText::of).unwrap_or_default(),
+            plans: Plans::of(&claim.evidence),
             evidence_sql: claim.evidence_sql.as_deref().map(SqlText::of).unwrap_or_default(),
             apply: SqlText::of_statements(&claim.remedy.apply_sql),
             undo: SqlText::of_statements(&claim.remedy.undo_sql),

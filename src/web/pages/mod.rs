@@ -10,6 +10,7 @@ pub mod findings;
 pub mod frame;
 pub mod manual;
 pub mod overview;
+mod plans;
 pub mod present;
 pub mod row;
 pub mod rules;

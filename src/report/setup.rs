@@ -1,0 +1,44 @@
+//! What has to be run on a server for the logins of the advisor.
+
+use crate::model::remedy::{quote_identifier, quote_literal};
+
+/// The login that looks: statistics and catalogs, no table data.
+pub fn observer(login: &str) -> Vec<String> {
+    let login = quote_identifier(login);
+    vec![
+        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 5"),
+        format!("GRANT pg_monitor TO {login}"),
+    ]
+}
+
+/// What a login asks is not to fill the statistics that the advisor reads.
+pub fn leave_statements(login: &str) -> String {
+    format!(
+        "ALTER ROLE {} SET pg_stat_statements.track = 'none'",
+        quote_identifier(login)
+    )
+}
+
+/// The login that plans: no member of anything, and what it plans is counted nowhere.
+pub fn planner(login: &str) -> Vec<String> {
+    let name = quote_identifier(login);
+    vec![
+        format!("CREATE ROLE {name} LOGIN CONNECTION LIMIT 5"),
+        format!("ALTER ROLE {name} SET track_counts = off"),
+        leave_statements(login),
+    ]
+}
+
+/// What it needs in each database whose statements it plans: to read the tables, and HypoPG.
+pub fn planner_in_database(login: &str) -> Vec<String> {
+    // a name may hold anything, but not the end of what it stands in
+    let mut tag = "grants".to_owned();
+    while login.contains(&tag) {
+        tag.push('_');
+    }
+    let grants = include_str!("planner.sql").replace("{tag}", &tag);
+    vec![
+        "CREATE EXTENSION IF NOT EXISTS hypopg".to_owned(),
+        grants.replace("{planner}", &quote_literal(login)),
+    ]
+}
