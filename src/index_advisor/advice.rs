@@ -158,8 +158,9 @@ pub async fn advise(
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     let answers = confirmed(&mut what_if, &problem, &set).await?;
     let what_if_calls = what_if.calls;
+    let names = what_if.names();
     what_if.end().await?;
-    let mut advice = ready.told(plan, &problem, &set, answers).await?;
+    let mut advice = ready.told(plan, &problem, &set, answers, &names).await?;
     advice.what_if_calls = what_if_calls;
     advice.was_stopped = was_stopped || stop();
     advice.is_proven = true;

@@ -143,7 +143,7 @@ impl Ready {
         let relevant = self.candidates_of(plan, tree, number, kinds).await?;
         let told = &mut self.statements[position];
         told.cost_before = Some(tree.total_cost());
-        told.plan_before = tree.outline();
+        told.plan_before = tree.outline(&BTreeMap::new());
         told.has_candidates = !relevant.is_empty() || self.estimates.iter().any(|(one, ..)| *one == number);
         if told.has_candidates {
             told.reason = None;

@@ -22,6 +22,7 @@ impl Ready {
         problem: &Problem,
         set: &FixedBitSet,
         answers: Vec<(Answer, PlanTree)>,
+        names: &BTreeMap<String, usize>,
     ) -> Result<Advice, PostgresError> {
         let mut used: Vec<FixedBitSet> = Vec::new();
         let mut costs: Vec<f64> = Vec::new();
@@ -60,18 +61,12 @@ impl Ready {
             .filter(|one| self.table_of(*one).is_some())
             .collect();
         members.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)).then(a.cmp(b)));
-        for (number, (_, tree)) in answers.iter().enumerate() {
+        for number in 0..answers.len() {
             let told = &mut self.statements[self.positions[number]];
             told.cost_after = Some(costs[number]);
             if told.has_candidates && used[number].is_clear() {
                 told.reason =
                     Some("what an index would save it is not worth its price, or does not fit".to_owned());
-            }
-            let by_estimate = used[number]
-                .ones()
-                .any(|one| self.estimated_sizes.contains_key(&one));
-            if costs[number] < problem.costs[number] && !by_estimate {
-                told.plan_after = tree.outline();
             }
             told.uses = (0..members.len())
                 .filter(|position| used[number].contains(members[*position]))
@@ -101,11 +96,43 @@ impl Ready {
                 candidate: candidate.clone(),
             });
         }
+        let is_cheaper = |number: &usize| costs[*number] < problem.costs[*number];
+        let has_estimate = |number: &usize| {
+            used[*number]
+                .ones()
+                .any(|one| self.estimated_sizes.contains_key(&one))
+        };
+        let proven: Vec<usize> = (0..answers.len())
+            .filter(|number| is_cheaper(number) && !has_estimate(number))
+            .collect();
+        self.outline(&proven, &answers, &indexes, names);
         Ok(Advice {
             indexes,
             statements: self.statements,
             ..Advice::default()
         })
+    }
+
+    /// The new plans of these statements, in which the indexes have the names that they will have.
+    fn outline(
+        &mut self,
+        statements: &[usize],
+        answers: &[(Answer, PlanTree)],
+        indexes: &[IndexAdvice],
+        names: &BTreeMap<String, usize>,
+    ) {
+        let will_be: BTreeMap<&str, &str> = names
+            .iter()
+            .filter_map(|(name, one)| {
+                let advised = indexes
+                    .iter()
+                    .find(|index| index.candidate == self.candidates[*one])?;
+                Some((name.as_str(), advised.definition.name.as_str()))
+            })
+            .collect();
+        for number in statements {
+            self.statements[self.positions[*number]].plan_after = answers[*number].1.outline(&will_be);
+        }
     }
 
     fn table_of(&self, one: usize) -> Option<&Table> {

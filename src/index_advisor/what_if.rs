@@ -130,6 +130,12 @@ impl<'a> WhatIf<'a> {
 }
 
 impl WhatIf<'_> {
+    /// The names that plans give to the candidates that are there.
+    pub fn names(&self) -> BTreeMap<String, usize> {
+        let present = self.present.iter();
+        present.map(|(one, index)| (index.name.clone(), *one)).collect()
+    }
+
     /// Forgets all hypothetical indexes.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub struct AdvisedIndex {
 }
 
 /// The workload as a whole, each statement's cost multiplied by its weight.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct WorkloadTotals {
     pub statements: usize,

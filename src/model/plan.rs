@@ -1,5 +1,7 @@
 //! A plan as EXPLAIN (FORMAT JSON) tells it; only what is judged.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,10 +79,11 @@ impl PlanTree {
         self.root.total_cost
     }
 
-    /// A line for each node, children further in: what is done on what, for how much.
-    pub fn outline(&self) -> Vec<PlanLine> {
+    /// A line for each node, children further in: what is done on what, for how much. Indexes that have another name among
+    /// these are called by it.
+    pub fn outline(&self, names: &BTreeMap<&str, &str>) -> Vec<PlanLine> {
         let mut lines = Vec::new();
-        self.root.outline(0, &mut lines);
+        self.root.outline(0, names, &mut lines);
         lines
     }
 
@@ -97,10 +100,11 @@ impl PlanTree {
 }
 
 impl PlanNode {
-    fn outline(&self, depth: usize, lines: &mut Vec<PlanLine>) {
+    fn outline(&self, depth: usize, names: &BTreeMap<&str, &str>, lines: &mut Vec<PlanLine>) {
         let mut node = self.kind.clone();
         if let Some(index) = &self.index {
-            node.push_str(&format!(" using {index}"));
+            let name = names.get(index.as_str()).copied().unwrap_or(index);
+            node.push_str(&format!(" using {name}"));
         }
         if let Some(relation) = &self.relation {
             node.push_str(&format!(" on {relation}"));
@@ -115,7 +119,7 @@ impl PlanNode {
         });
         self.children
             .iter()
-            .for_each(|child| child.outline(depth + 1, lines));
+            .for_each(|child| child.outline(depth + 1, names, lines));
     }
 
     fn read(node: &Value, depth: usize) -> Option<Self> {

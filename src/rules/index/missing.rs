@@ -160,12 +160,12 @@ impl<'a> Gain<'a> {
 
     fn evidence(&self) -> Value {
         json!({
-            "statement_id": self.statement.statement_id,
             "statement": crate::sql::cut(&self.statement.text, STATEMENT_BYTES),
             "calls": self.calls,
             "total_seconds": number(self.seconds),
             "cost_before": self.statement.cost_before,
             "cost_after": self.statement.cost_after,
+            "statement_id": self.statement.statement_id,
         })
     }
 
@@ -363,5 +363,159 @@ fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
         expected_seconds: None,
         caveats,
         apply_sql,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::advice::{AdviceReport, AdvisedActivity, WorkloadTotals};
+    use crate::rules::testing::{database, found, now};
+    use std::sync::Arc;
+
+    fn index(definition: &str) -> AdvisedIndex {
+        AdvisedIndex {
+            definition: definition.to_owned(),
+            name: "t_a_idx".to_owned(),
+            apply_sql: vec![definition.to_owned()],
+            undo_sql: vec!["DROP INDEX CONCURRENTLY public.t_a_idx".to_owned()],
+            schema: "public".to_owned(),
+            table: "t".to_owned(),
+            method: "btree".to_owned(),
+            columns: vec!["a".to_owned()],
+            include: Vec::new(),
+            predicate: None,
+            expressions: Vec::new(),
+            size_bytes: Some(8192.0),
+            write_cost_per_day: None,
+            cost_before: Some(100.0),
+            cost_after: Some(10.0),
+            statements: vec!["s1".to_owned()],
+            confidence: crate::rules::measured("asked"),
+            supersedes: Vec::new(),
+        }
+    }
+
+    fn statement(id: &str, uses: &[&str], after: Option<f64>) -> AdvisedStatement {
+        AdvisedStatement {
+            statement_id: id.to_owned(),
+            name: None,
+            text: format!("SELECT {id}"),
+            weight: 1.0,
+            cost_before: after.map(|_| 100.0),
+            cost_after: after,
+            uses: uses.iter().map(|used| (*used).to_owned()).collect(),
+            status: match after {
+                Some(_) => StatementStatus::Improved,
+                None => StatementStatus::NotPlanned,
+            },
+            reason: Some("permission denied".to_owned()),
+            plan_before: Vec::new(),
+            plan_after: Vec::new(),
+        }
+    }
+
+    /// Statements that each took a second of a hundred.
+    fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
+        let did = |one: &AdvisedStatement| {
+            let did = AdvisedActivity {
+                queryid: 7,
+                calls: 10,
+                seconds: 1.0,
+            };
+            (one.statement_id.clone(), did)
+        };
+        Advised {
+            at: now(),
+            window: None,
+            total_seconds: 100.0,
+            still_filling: None,
+            activity: statements.iter().map(did).collect(),
+            report: AdviceReport {
+                schema_version: 1,
+                database: "app".to_owned(),
+                indexes: indexes.iter().map(|definition| index(definition)).collect(),
+                workload: WorkloadTotals::default(),
+                statements,
+                notes: Vec::new(),
+            },
+            earlier: BTreeMap::new(),
+        }
+    }
+
+    fn judged(advised: Advised) -> Result<Found, Unknown> {
+        let mut observed = database(vec![]);
+        observed.databases[0].advice = Ok(Arc::new(advised));
+        found::<Missing>(&observed)
+    }
+
+    fn shares(advised: Advised) -> Vec<(Severity, f64)> {
+        let claims = judged(advised).unwrap().claims;
+        claims
+            .iter()
+            .map(|claim| {
+                (
+                    claim.severity,
+                    claim.evidence["saved_share_ratio"].as_f64().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_saves_too_little_is_not_worth_an_index() {
+        let one = |after| advised(&["CREATE a"], vec![statement("s1", &["CREATE a"], Some(after))]);
+        assert_eq!(
+            shares(one(0.0)),
+            [(Severity::Info, 0.01)],
+            "a hundredth of the time"
+        );
+        assert_eq!(shares(one(1.0)), []);
+        let mut much = one(49.0);
+        much.total_seconds = 5.0;
+        assert_eq!(shares(much.clone()), [(Severity::Warning, 0.102)]);
+        much.report.statements[0].cost_after = Some(51.0);
+        much.total_seconds = 1.0;
+        assert_eq!(shares(much), [], "no statement becomes twice as fast");
+    }
+
+    #[test]
+    fn what_needs_two_indexes_is_shared_between_them() {
+        let mut both = advised(
+            &["CREATE a", "CREATE b"],
+            vec![statement("s1", &["CREATE a", "CREATE b"], Some(0.0))],
+        );
+        both.total_seconds = 10.0;
+        both.report.indexes[1].columns = vec!["b".to_owned()];
+        assert_eq!(
+            shares(both.clone()),
+            [(Severity::Info, 0.05), (Severity::Info, 0.05)]
+        );
+        both.report.indexes[1].columns = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(
+            shares(both.clone()),
+            [(Severity::Warning, 0.1)],
+            "one leading key is one problem"
+        );
+        let claim = judged(both).unwrap().claims.remove(0);
+        assert_eq!(claim.subject, ["public", "t", "a"]);
+        assert_eq!(claim.remedy.apply_sql, ["CREATE a", "CREATE b"]);
+        assert_eq!(claim.title, "public.t lacks an index on (a) and (a, b)");
+    }
+
+    #[test]
+    fn of_what_was_not_seen_nothing_is_said() {
+        let earlier = MissingIndex::of(&index("CREATE a"));
+        let mut quiet = advised(&[], vec![statement("other", &[], Some(100.0))]);
+        quiet.earlier.insert(earlier.clone(), ["s1".to_owned()].into());
+        assert_eq!(judged(quiet.clone()).unwrap().undecided, [earlier.subject()]);
+        quiet.earlier.insert(earlier, ["other".to_owned()].into());
+        assert!(
+            judged(quiet).unwrap().undecided.is_empty(),
+            "it was seen, and needs nothing"
+        );
+        let refused = judged(advised(&[], vec![statement("s1", &[], None)])).unwrap_err();
+        assert!(refused.reason.contains("permission denied"), "{}", refused.reason);
+        assert!(judged(advised(&[], vec![])).unwrap().claims.is_empty());
     }
 }
