@@ -13,6 +13,9 @@
 //! signals              -> web          the page is told that there is something new
 //! ```
 //!
+//! What the planner says of missing indexes takes longer than a turn may. `engine::advising` works it out meanwhile, one
+//! database after the other, and what is there when a turn comes by is part of its observation.
+//!
 //! No arrow runs back. Web and command line only read the store; what people do is handed in as a *command*, which the
 //! engine carries out, so that findings have one writer.
 //!
