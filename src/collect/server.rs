@@ -150,7 +150,7 @@ async fn privileges(home: &Observe, facts: &mut ServerFacts, notes: &mut Notes) 
             "may_read_all_stats",
             "pg_read_all_stats",
             "statements and sessions of other roles",
-            vec!["query.*"],
+            vec!["query.*", "index.missing"],
         ),
         (
             "may_read_all_settings",

@@ -62,7 +62,7 @@ pub async fn look(
         let why = format!(
             "pg_stat_statements holds more than the {limit} entries that are read; lower pg_stat_statements.max"
         );
-        notes.gap("pg_stat_statements", None, why, None).rules = vec!["query.*".to_owned()];
+        notes.gap("pg_stat_statements", None, why, None).rules = of_statements();
     }
     let started = Instant::now();
     match texts(home, &schema, version_num, &statements, cache).await {
@@ -88,11 +88,16 @@ pub async fn look(
                 qualified(&name, "pg_stat_statements_reset")
             )),
         );
-        gap.rules = vec!["query.*".to_owned()];
+        gap.rules = of_statements();
     }
     statements.schema = name;
     statements.texts = cache.texts.clone();
     Ok(Some(statements))
+}
+
+/// The rules that cannot be judged without statements.
+fn of_statements() -> Vec<String> {
+    vec!["query.*".to_owned(), "index.missing".to_owned()]
 }
 
 /// The schema of the extension, and the version whose columns it has.
@@ -111,7 +116,7 @@ async fn extension(
                    also needs shared_preload_libraries = 'pg_stat_statements' and a restart";
         notes
             .gap("pg_stat_statements", None, why.to_owned(), Some(create))
-            .rules = vec!["query.*".to_owned()];
+            .rules = of_statements();
         return Ok(None);
     };
     let schema: String = column(row, "schema").unwrap_or_default();
@@ -124,7 +129,7 @@ async fn extension(
     if minor < 9 {
         let why = format!("pg_stat_statements {version} is older than 1.9, which PostgreSQL 14 brought");
         let update = "ALTER EXTENSION pg_stat_statements UPDATE".to_owned();
-        notes.gap("pg_stat_statements", None, why, Some(update)).rules = vec!["query.*".to_owned()];
+        notes.gap("pg_stat_statements", None, why, Some(update)).rules = of_statements();
         return Ok(None);
     }
     Ok(Some((schema, if minor >= 11 { 170_000 } else { 140_000 })))
@@ -145,7 +150,7 @@ fn unreadable(error: &PostgresError, facts: &ServerFacts, schema: &Identifier) -
         why: error.one_line(),
         remedy_sql: privilege.then(|| format!("{grant}; {usage}")),
         missing_privilege: privilege.then(|| "USAGE on the schema of pg_stat_statements".to_owned()),
-        rules: vec!["query.*".to_owned()],
+        rules: of_statements(),
     }
 }
 

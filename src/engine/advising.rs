@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -114,9 +113,9 @@ impl Advising {
             earlier: earlier.clone(),
             ..Asked::of(&database.name, observation.now, activity)
         };
-        let (planner, stop, handle) = (self.planner.clone(), self.stop.clone(), Handle::current());
+        let (planner, stop) = (self.planner.clone(), self.stop.clone());
         // the search is arithmetic between two questions: it would hold up the looks
-        let working = move || handle.block_on(work_out(&planner, asked, &|| stop.is_cancelled()));
+        let working = move || on_its_own(work_out(&planner, asked, &|| stop.is_cancelled()));
         self.running = Some(Running {
             database: database.name.clone(),
             indexes: indexes_of(database),
@@ -146,11 +145,7 @@ impl Advising {
         let Some(running) = self.running.take_if(|running| running.work.is_finished()) else {
             return 0.0;
         };
-        let failed = |error| Worked {
-            advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
-            spent_seconds: 0.0,
-        };
-        let worked = running.work.await.unwrap_or_else(failed);
+        let worked = running.work.await.unwrap_or_else(|error| Worked::failed(&error));
         match &worked.advice {
             Ok(advised) => tracing::debug!(
                 database = running.database,
@@ -171,6 +166,14 @@ impl Advising {
         };
         self.latest.insert(running.database, latest);
         worked.spent_seconds
+    }
+}
+
+/// Runs on this thread until it is done.
+fn on_its_own(working: impl Future<Output = Worked>) -> Worked {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(working),
+        Err(error) => Worked::failed(&error),
     }
 }
 
@@ -235,6 +238,15 @@ impl Asked {
 struct Worked {
     advice: Result<Advised, Unknown>,
     spent_seconds: f64,
+}
+
+impl Worked {
+    fn failed(error: &dyn std::fmt::Display) -> Self {
+        Self {
+            advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
+            spent_seconds: 0.0,
+        }
+    }
 }
 
 /// Asks the planner, at leisure.

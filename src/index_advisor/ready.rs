@@ -1,6 +1,7 @@
 //! What is found out of a workload before any index is tried: plans as things are, tables, candidates.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use fixedbitset::FixedBitSet;
 
@@ -344,10 +345,11 @@ async fn explain(
         Ok(text) => text,
         Err(error) => return refused(error.to_string(), false),
     };
+    let passed_at = Instant::now();
     if let Passage::NotPlanned(reason) = gate.examine(plan, &text, path, role).await? {
         return refused(reason.to_string(), false);
     }
-    let has_parameters = sql::has_parameters(text.as_str());
+    let has_parameters = sql::parameter_count(text.as_str()) > 0;
     let parameters = Planned::told_of(has_parameters);
     let search_path = path.to_string();
     let asked = plan.explain(&text, &search_path, parameters, Detail::Expressions);
@@ -357,6 +359,7 @@ async fn explain(
             search_path: path.clone(),
             has_parameters,
             role: role.map(str::to_owned),
+            passed_at,
             tree,
         })),
         Err(error) if error.is_fatal() => Err(error),

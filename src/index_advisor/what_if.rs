@@ -25,6 +25,8 @@ pub struct Planned {
     pub has_parameters: bool,
     /// Who ran it, where that is known.
     pub role: Option<String>,
+    /// When the gate let it pass.
+    pub passed_at: Instant,
     /// What it costs as things are, and the plan.
     pub tree: PlanTree,
 }
@@ -68,8 +70,7 @@ impl<'a> WhatIf<'a> {
         Self {
             plan,
             gate,
-            // long enough ago to be examined again
-            passed: vec![Instant::now() - limits::GATE_MEMORY; statements.len()],
+            passed: statements.iter().map(|planned| planned.passed_at).collect(),
             statements,
             candidates,
             present: BTreeMap::new(),

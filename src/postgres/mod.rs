@@ -6,6 +6,7 @@ mod arrays;
 mod connect;
 pub mod conninfo;
 mod error;
+mod handle;
 mod plan;
 pub mod queries;
 mod session;

@@ -73,7 +73,6 @@ pub const HYPOPG_UNHIDE: OurSql = file!("hypopg_unhide.sql");
 /// What planning one statement needs, for one transaction.
 pub const PLANNING_SETTINGS: OurSql = file!("planning_settings.sql");
 /// How many parameters the statement has that is being planned.
-pub const PREPARED_PARAMETERS: OurSql = file!("prepared_parameters.sql");
 /// Ends a session of our own login that does not answer any more.
 pub const TERMINATE: OurSql = file!("terminate.sql");
 /// Whose code may run while a statement is planned.

@@ -2,20 +2,20 @@
 //! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
 
 use std::future::ready;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
-use futures_util::{FutureExt as _, TryStreamExt as _};
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row, RowStream};
+use tokio_postgres::{Client, Row};
 
 use super::connect::{connect, driver_config, refused, unanswered};
 use super::conninfo::ConnInfo;
 use super::error::PostgresError;
+use super::handle::{Handle, prepared, read_only};
 use super::plan::Detail;
 use super::tls;
 use crate::limits;
@@ -80,12 +80,6 @@ pub struct Observe {
     /// Seconds that the server spent for us, as we saw it.
     spent: std::sync::Mutex<Duration>,
     shared: Arc<Shared>,
-}
-
-/// A pooled client, or one of its own for a visit to another database.
-enum Handle {
-    Pooled(deadpool_postgres::Object),
-    Visiting(Client),
 }
 
 impl Server {
@@ -162,46 +156,11 @@ impl Server {
     pub(super) async fn visit(&self, database: &str) -> Result<Observe, PostgresError> {
         let conninfo = self.conninfo.with_database(database);
         let client = connect(&conninfo).await?;
-        let session = Observe::over(Handle::Visiting(client), conninfo.to_string(), Arc::default());
+        let handle = Handle::Visiting(client, tokio::sync::Mutex::default());
+        let session = Observe::over(handle, conninfo.to_string(), Arc::default());
         session.settle(super::queries::GUARD).await?;
         Ok(session)
     }
-}
-
-/// A statement that is asked at every look is planned by the server once.
-async fn prepared<F: Future<Output = ()>>(
-    client: &deadpool_postgres::Object,
-    text: &str,
-    parameters: &[(&(dyn ToSql + Sync), Type)],
-    take: impl FnMut(Row) -> F,
-) -> Result<(), tokio_postgres::Error> {
-    let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
-    let statement = client.prepare_typed_cached(text, &types).await?;
-    let values = parameters.iter().map(|(value, _)| *value);
-    read_only(client, client.query_raw(&statement, values), take).await
-}
-
-/// A read-only transaction of one statement, rolled back, all sent at once: one round trip, not three.
-async fn read_only<F: Future<Output = ()>>(
-    client: &Client,
-    asking: impl Future<Output = Result<RowStream, tokio_postgres::Error>>,
-    mut take: impl FnMut(Row) -> F,
-) -> Result<(), tokio_postgres::Error> {
-    let reading = async {
-        let mut rows = pin!(asking.await?);
-        while let Some(row) = rows.try_next().await? {
-            take(row).await;
-        }
-        Ok(())
-    };
-    // each is sent when it is first polled, so in this order
-    let (begun, read, ended) = tokio::join!(
-        biased;
-        client.batch_execute("BEGIN TRANSACTION READ ONLY"),
-        reading,
-        client.batch_execute("ROLLBACK"),
-    );
-    begun.and(read).and(ended)
 }
 
 /// Options that only newer versions know would end the log-in if they were given at the start: they follow it.
@@ -250,10 +209,7 @@ impl Observe {
     }
 
     fn client(&self) -> &Client {
-        match &self.client {
-            Handle::Pooled(client) => client,
-            Handle::Visiting(client) => client,
-        }
+        self.client.client()
     }
 
     /// Runs one statement of ours in a read-only transaction that is rolled back.
@@ -356,10 +312,8 @@ impl Observe {
         parameters: &[(&(dyn ToSql + Sync), Type)],
         mut take: impl FnMut(Row) -> F,
     ) -> Result<(), PostgresError> {
-        if let Handle::Pooled(client) = &self.client
-            && self.shared.keeps_statements.load(Ordering::Relaxed)
-        {
-            let asking = prepared(client, text, parameters, &mut take);
+        if self.shared.keeps_statements.load(Ordering::Relaxed) {
+            let asking = prepared(&self.client, text, parameters, &mut take);
             let answer = self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await;
             match answer {
                 Err(error) if error.is_about_a_prepared_statement() => {
@@ -386,16 +340,24 @@ impl Observe {
         timeout: Duration,
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
+        let values = values
+            .iter()
+            .map(|value| (*value, Type::UNKNOWN))
+            .collect::<Vec<_>>();
         let asking = async {
-            client.batch_execute("BEGIN TRANSACTION READ ONLY").await?;
-            let explained = async {
-                take_settings(client, search_path, timeout).await?;
-                let statement = client.prepare(sql).await?;
-                client.query_one(&statement, values).await?.try_get(0)
-            };
-            let explained = explained.await;
-            client.batch_execute("ROLLBACK").await?;
-            explained
+            // sent together and in this order: what comes after an error is refused, and rolled back
+            let (begun, set, explained, ended) = tokio::join!(
+                biased;
+                client.batch_execute("BEGIN TRANSACTION READ ONLY"),
+                take_settings(client, search_path, timeout),
+                client.query_typed_one(sql, &values),
+                client.batch_execute("ROLLBACK"),
+            );
+            begun
+                .and(set)
+                .and(explained)?
+                .try_get(0)
+                .and_then(|plan| ended.map(|()| plan))
         };
         self.answer_within("EXPLAIN", timeout, asking).await
     }
@@ -410,28 +372,30 @@ impl Observe {
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
         let prepare = format!("PREPARE pgadvisor_planned AS {text}");
+        let arguments = match crate::sql::parameter_count(text) {
+            0 => String::new(),
+            count => format!("({})", vec!["NULL"; count].join(", ")),
+        };
+        let explain = format!(
+            "EXPLAIN {} EXECUTE pgadvisor_planned{arguments}",
+            detail.options()
+        );
         let asking = async {
-            client.batch_execute("BEGIN TRANSACTION READ ONLY").await?;
-            let explained = async {
-                take_settings(client, search_path, timeout).await?;
-                client.query_typed(&prepare, &[]).await?;
-                let count = super::queries::PREPARED_PARAMETERS.text;
-                let count: i32 = client.query_typed_one(count, &[]).await?.try_get(0)?;
-                let arguments = match count {
-                    0 => String::new(),
-                    count => format!("({})", vec!["NULL"; count as usize].join(", ")),
-                };
-                let explain = format!(
-                    "EXPLAIN {} EXECUTE pgadvisor_planned{arguments}",
-                    detail.options()
-                );
-                client.query_typed_one(&explain, &[]).await?.try_get(0)
-            };
-            let explained = explained.await;
-            client.batch_execute("ROLLBACK").await?;
-            // a prepared statement outlives the transaction, and a plan that was kept does not see new indexes
-            client.batch_execute("DEALLOCATE ALL").await?;
-            explained
+            // sent together and in this order: what comes after an error is refused, and rolled back; but a prepared
+            // statement outlives the transaction, and a plan that was kept does not see new indexes
+            let (begun, set, prepared, explained, ended, forgotten) = tokio::join!(
+                biased;
+                client.batch_execute("BEGIN TRANSACTION READ ONLY"),
+                take_settings(client, search_path, timeout),
+                client.query_typed(&prepare, &[]),
+                client.query_typed_one(&explain, &[]),
+                client.batch_execute("ROLLBACK"),
+                client.batch_execute("DEALLOCATE pgadvisor_planned"),
+            );
+            let answer = begun.and(set).and(prepared).and(explained)?;
+            answer
+                .try_get(0)
+                .and_then(|plan| ended.and(forgotten).map(|()| plan))
         };
         self.answer_within("EXPLAIN", timeout, asking).await
     }

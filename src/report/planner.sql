@@ -7,7 +7,6 @@ BEGIN
         EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', name, planner);
         EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', name, planner);
     END LOOP;
-    -- what the owners of these tables create later
     FOR name IN SELECT DISTINCT r.rolname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
         WHERE c.relkind IN ('r', 'p', 'm', 'v') AND c.oid >= 16384 LOOP
         EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON TABLES TO %I', name, planner);

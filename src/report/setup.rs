@@ -29,7 +29,8 @@ pub fn planner(login: &str) -> Vec<String> {
     ]
 }
 
-/// What it needs in each database whose statements it plans: to read the tables, and HypoPG.
+/// What it needs in each database whose statements it plans: to read the tables, also those that the owners of these create
+/// later, and HypoPG.
 pub fn planner_in_database(login: &str) -> Vec<String> {
     // a name may hold anything, but not the end of what it stands in
     let mut tag = "grants".to_owned();

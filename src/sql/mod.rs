@@ -206,10 +206,16 @@ pub fn index_with_partitions(definition: &str) -> Option<String> {
     pg_query::deparse(&tree, pg_query::DeparseOptions::default()).ok()
 }
 
-/// Whether a text has parameters, as `$1`.
-pub fn has_parameters(text: &str) -> bool {
-    use pg_query::protobuf::Token;
-    pg_query::scan(text).is_ok_and(|scan| scan.tokens.iter().any(|token| token.token == Token::Param as i32))
+/// How many parameters a text has: the number of the last one, as in `$3`.
+pub fn parameter_count(text: &str) -> usize {
+    use pg_query::protobuf::{ScanToken, Token};
+    let number = |token: &ScanToken| -> Option<usize> {
+        let place = usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?;
+        text.get(place)?.strip_prefix('$')?.parse().ok()
+    };
+    let tokens = pg_query::scan(text).map(|scan| scan.tokens).unwrap_or_default();
+    let parameters = tokens.iter().filter(|token| token.token == Token::Param as i32);
+    parameters.filter_map(number).max().unwrap_or(0)
 }
 
 /// Whether it is SELECT INTO; of a UNION the first SELECT says so.
