@@ -144,7 +144,7 @@ impl<'a> Gain<'a> {
             let saved_ratio = ((before - after) / before).clamp(0.0, 1.0);
             // where it needs several, each has an equal share
             let share = used as f64 / statement.uses.len().max(1) as f64;
-            (used > 0).then(|| Self {
+            (used > 0).then_some(Self {
                 statement,
                 calls: did.calls,
                 queryid: did.queryid,
