@@ -42,6 +42,10 @@ pub const ADVISED_STATEMENTS: usize = 200;
 pub const PLANNING_PAUSE: u32 = 9;
 /// Advice of the daemon is the best that was found in this time.
 pub const ADVICE_TIME: Duration = Duration::from_secs(600);
+/// The same for all databases of one `check`.
+pub const ADVICE_TIME_OF_A_CHECK: Duration = Duration::from_secs(10);
+/// Where no advice could be worked out it is tried again after this.
+pub const ADVICE_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// Indexes that came or went make advice due again, no sooner than after this.
 pub const ADVICE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Questions with hypothetical indexes for one statement, on average.

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use super::{ConfigOption, Failure, Format, configuration, json, print, style};
 use crate::collect::Collector;
 use crate::configuration::{Configuration, Server as ServerSettings, USUAL_PLACES};
-use crate::engine::{rule_schemas, rule_settings, server_of};
+use crate::engine::advising::advise_at_once;
+use crate::engine::{planner_of, rule_schemas, rule_settings, server_of};
 use crate::judge;
 use crate::model::finding::Severity;
 use crate::model::observation::{Observation, Unknown};
@@ -18,7 +19,8 @@ use crate::observe::Observer;
 use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
 use crate::report::{self, CheckReport};
-use crate::rules;
+use crate::rules::index::missing::Missing;
+use crate::rules::{self, Rule as _};
 
 #[derive(Args)]
 pub struct Options {
@@ -103,7 +105,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
                 .any(|pattern| rules::matches(pattern, rule.id));
         settings.insert(rule.id.to_owned(), chosen);
     }
-    let mut collector = collector(&options, &configuration.servers)?;
+    let (mut collector, planner) = collector(&options, &configuration.servers)?;
     let mut observer = Observer::default();
     observer.any_window = options.wait.is_some();
     let mut seen = collector.look().await?;
@@ -115,6 +117,9 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     let mut observation = observer.observe(&seen.snapshot, true);
     if options.wait.is_none() {
         name_wait(&mut observation);
+    }
+    if settings.get(Missing::ID).is_some_and(|rule| rule.enabled) {
+        advise_at_once(&planner, &mut observation).await;
     }
     let judgement = judge::judge(&observation, &settings);
     let mut report = CheckReport::new(&seen.snapshot, judgement, Utc::now());
@@ -163,8 +168,8 @@ async fn pause(wait: Duration) {
     show("");
 }
 
-/// Looks at the server that is meant.
-fn collector(options: &Options, servers: &[ServerSettings]) -> Result<Collector, Failure> {
+/// What looks at the server that is meant, and who plans there.
+fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector, Server), Failure> {
     let every = Duration::from_secs(600);
     let configured = match (&options.url, &options.server, servers) {
         (Some(_), _, _) => None,
@@ -182,12 +187,8 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<Collector,
     if let Some(settings) = configured {
         let watched = settings.clone();
         let watches = Box::new(move |database: &str| watched.watches(database));
-        return Ok(Collector::new(
-            settings.name.clone(),
-            server_of(settings)?,
-            watches,
-            every,
-        ));
+        let collector = Collector::new(settings.name.clone(), server_of(settings)?, watches, every);
+        return Ok((collector, planner_of(settings)?));
     }
     let url = options.url.as_deref().unwrap_or("");
     let conninfo = ConnInfo::parse(url, &Environment::of_process())
@@ -197,7 +198,11 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<Collector,
     }
     let (name, home, all) = (conninfo.name(), conninfo.dbname.clone(), options.all_databases);
     let watches = Box::new(move |database: &str| all || database == home);
-    Ok(Collector::new(name, Server::new(conninfo)?, watches, every))
+    let planner = Server::new(conninfo.clone())?;
+    Ok((
+        Collector::new(name, Server::new(conninfo)?, watches, every),
+        planner,
+    ))
 }
 
 /// The configured server of that name.

@@ -22,7 +22,8 @@ use crate::model::observation::{
     DatabaseObservation, Observation, StatementActivity, StatementDelta, Unknown,
 };
 use crate::model::remedy::Statement;
-use crate::postgres::{PostgresError, Server};
+use crate::postgres::{Plan, PostgresError, Server};
+use crate::report::setup;
 
 /// What is known of one server's databases, and what is being worked out.
 pub struct Advising {
@@ -98,16 +99,14 @@ impl Advising {
         let Ok(activity) = &observation.statements else {
             return;
         };
-        let is_due = |database: &&DatabaseObservation| {
-            self.latest.get(&database.name).is_none_or(|latest| {
-                let age = latest.at.elapsed();
-                let is_other = || latest.indexes != indexes_of(database);
-                age >= self.every || age >= limits::ADVICE_AGAIN_AFTER && is_other()
-            })
-        };
-        let Some(database) = observation.databases.iter().find(is_due) else {
-            return;
-        };
+        let is_full = activity.still_filling.is_none();
+        let due = observation
+            .databases
+            .iter()
+            .filter(|database| self.is_due(database, is_full));
+        // the one that waits for longest, so that none waits for ever
+        let longest = due.min_by_key(|database| self.latest.get(&database.name).map(|latest| latest.at));
+        let Some(database) = longest else { return };
         let earlier = self.earlier(&database.name);
         let asked = Asked {
             earlier: earlier.clone(),
@@ -115,13 +114,30 @@ impl Advising {
         };
         let (planner, stop) = (self.planner.clone(), self.stop.clone());
         // the search is arithmetic between two questions: it would hold up the looks
-        let working = move || on_its_own(work_out(&planner, asked, &|| stop.is_cancelled()));
+        let working = move || {
+            on_its_own(work_out(&planner, asked, limits::PLANNING_PAUSE, &|| {
+                stop.is_cancelled()
+            }))
+        };
         self.running = Some(Running {
             database: database.name.clone(),
             indexes: indexes_of(database),
             earlier,
             work: tokio::task::spawn_blocking(working),
         });
+    }
+
+    fn is_due(&self, database: &DatabaseObservation, window_is_full: bool) -> bool {
+        let Some(latest) = self.latest.get(&database.name) else {
+            return true;
+        };
+        let every = match &latest.advice {
+            Ok(advised) if advised.still_filling.is_some() && window_is_full => Duration::ZERO,
+            Ok(_) => self.every,
+            Err(_) => self.every.min(limits::ADVICE_RETRY_AFTER),
+        };
+        let age = latest.at.elapsed();
+        age >= every || age >= limits::ADVICE_AGAIN_AFTER && latest.indexes != indexes_of(database)
     }
 
     /// What is still to be remembered when the next advice for this database is worked out.
@@ -249,12 +265,27 @@ impl Worked {
     }
 }
 
-/// Asks the planner, at leisure.
-async fn work_out(planner: &Server, asked: Asked, stop: &(dyn Fn() -> bool + Sync)) -> Worked {
+/// Asks the planner about every database that was looked at, within some seconds for all of them together.
+pub async fn advise_at_once(planner: &Server, observation: &mut Observation) {
+    let started = Instant::now();
+    let late = || started.elapsed() >= limits::ADVICE_TIME_OF_A_CHECK;
+    for database in &mut observation.databases {
+        database.advice = match &observation.statements {
+            Err(unknown) => Err(unknown.clone()),
+            Ok(activity) => {
+                let asked = Asked::of(&database.name, observation.now, activity);
+                work_out(planner, asked, 0, &late).await.advice.map(Arc::new)
+            }
+        };
+    }
+}
+
+/// Asks the planner; after each plan it pauses for so many times as long as that took.
+async fn work_out(planner: &Server, asked: Asked, pause: u32, stop: &(dyn Fn() -> bool + Sync)) -> Worked {
     let started = Instant::now();
     let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
     let mut spent_seconds = 0.0;
-    let advice = match planned(planner, &asked, &late, &mut spent_seconds).await {
+    let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
         Ok(Ok(report)) => Ok(Advised {
             at: asked.at,
             window: asked.window,
@@ -276,22 +307,15 @@ async fn work_out(planner: &Server, asked: Asked, stop: &(dyn Fn() -> bool + Syn
 async fn planned(
     planner: &Server,
     asked: &Asked,
+    pause: u32,
     stop: &(dyn Fn() -> bool + Sync),
     spent_seconds: &mut f64,
 ) -> Result<Result<AdviceReport, Unknown>, PostgresError> {
     let started = Instant::now();
     let login = &planner.conninfo().user;
-    let plan = planner
-        .plan(&asked.database)
-        .await?
-        .at_leisure(limits::PLANNING_PAUSE);
-    if plan.hypothetical().is_none() {
-        return Ok(Err(Unknown {
-            reason: "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are \
-                     not there"
-                .to_owned(),
-            remedy_sql: Some(Statement::CreateExtension { name: "hypopg" }.sql()),
-        }));
+    let plan = planner.plan(&asked.database).await?.at_leisure(pause);
+    if let Err(unknown) = may_plan(&plan, login) {
+        return Ok(Err(unknown));
     }
     let mut gate = Gate::open(&plan, &[]).await?;
     let mut paths = SearchPaths::new(search_path_of(&plan, login).await?);
@@ -316,4 +340,34 @@ async fn planned(
         notes,
     };
     Ok(Ok(advice.summary(about)))
+}
+
+/// Whether planning would prove something, and leave everything as it is.
+fn may_plan(plan: &Plan, login: &str) -> Result<(), Unknown> {
+    let because = |reason: String, remedy_sql: String| Unknown {
+        reason,
+        remedy_sql: Some(remedy_sql),
+    };
+    if plan.hypothetical().is_none() {
+        return Err(because(
+            "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are not there"
+                .to_owned(),
+            Statement::CreateExtension { name: "hypopg" }.sql(),
+        ));
+    }
+    if !plan.leaves_counters {
+        return Err(because(
+            format!(
+                "planning by {login} would count as scans of indexes, so that unused ones would look used"
+            ),
+            setup::leave_counters(login),
+        ));
+    }
+    if !plan.leaves_statements {
+        return Err(because(
+            format!("what {login} plans would fill pg_stat_statements"),
+            setup::leave_statements(login),
+        ));
+    }
+    Ok(())
 }

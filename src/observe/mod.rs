@@ -161,7 +161,7 @@ impl Observer {
             indexes,
             // a look does not plan: whoever does puts it in
             advice: Err(Unknown::because(
-                "one look does not ask the planner: pgadvisor advise does, and so does the daemon",
+                "the planner was not asked which indexes are missing",
             )),
         }
     }

@@ -19,12 +19,17 @@ pub fn leave_statements(login: &str) -> String {
     )
 }
 
+/// What a login plans is not to count as a scan of an index.
+pub fn leave_counters(login: &str) -> String {
+    format!("ALTER ROLE {} SET track_counts = off", quote_identifier(login))
+}
+
 /// The login that plans: no member of anything, and what it plans is counted nowhere.
 pub fn planner(login: &str) -> Vec<String> {
     let name = quote_identifier(login);
     vec![
         format!("CREATE ROLE {name} LOGIN CONNECTION LIMIT 5"),
-        format!("ALTER ROLE {name} SET track_counts = off"),
+        leave_counters(login),
         leave_statements(login),
     ]
 }

@@ -67,3 +67,51 @@ async fn the_logins_of_setup_find_what_is_missing_and_leave_no_trace() {
     );
     cluster.sql("postgres", apply).await;
 }
+
+/// `check --wait` while the application works.
+async fn checked(cluster: &Cluster, login: &str) -> serde_json::Value {
+    let dsn = cluster.dsn(login, "postgres");
+    let checking = tokio::task::spawn_blocking(move || {
+        pgadvisor()
+            .args(["check", &dsn, "--wait", "2s", "--rule", "index.missing"])
+            .args(["--format", "json"])
+            .output()
+            .unwrap()
+    });
+    let app = cluster.try_connect("app", "postgres").await.unwrap();
+    while !checking.is_finished() {
+        let sql = "SELECT note FROM orders WHERE customer = 7";
+        app.batch_execute(sql).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let answer = serde_json::from_slice(&checking.await.unwrap().stdout).unwrap();
+    conforms("check.schema.json", &answer);
+    answer
+}
+
+#[tokio::test]
+async fn one_look_finds_what_is_missing_where_that_leaves_no_trace() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", TABLES).await;
+    cluster
+        .sql(
+            "postgres",
+            "CREATE EXTENSION hypopg; GRANT pg_read_all_stats TO app",
+        )
+        .await;
+    let findings = checked(&cluster, "postgres").await["findings"].clone();
+    assert_eq!(findings[0]["object"]["name"], "orders", "{findings}");
+    let skipped = |answer: serde_json::Value| {
+        let skipped = &answer["skipped"][0];
+        let text = |key: &str| skipped[key].as_str().unwrap_or_default().to_owned();
+        (text("reason"), text("remedy_sql"))
+    };
+    let (reason, remedy) = skipped(checked(&cluster, "app").await);
+    assert_eq!(remedy, "ALTER ROLE app SET track_counts = off", "{reason}");
+    cluster.sql("postgres", &remedy).await;
+    let (reason, remedy) = skipped(checked(&cluster, "app").await);
+    assert_eq!(
+        remedy, "ALTER ROLE app SET pg_stat_statements.track = 'none'",
+        "{reason}"
+    );
+}

@@ -40,7 +40,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Missing {
-    /// Share of all database time, 0 to 1, that must be saved to be worth knowing.
+    /// Share of all database time, 0 to 1, that must be saved to be worth knowing. A finding stays until it saves less than
+    /// half of that: one window is not like another.
     info_share: f64,
     /// Share of all database time, 0 to 1, that must be saved to be a warning.
     warning_share: f64,
@@ -85,9 +86,15 @@ impl Rule for Missing {
         };
         for (missing, indexes) in &groups {
             let gains = Gain::all(advised, indexes);
-            found
-                .claims
-                .extend(self.claim(place, advised, missing, indexes, &gains));
+            match self.claim(place, advised, missing, indexes, &gains) {
+                Some(claim) => found.claims.push(claim),
+                None if self.is_nearly_worth_it(share(advised, &gains)) => {
+                    found.undecided.push(missing.subject());
+                    found.untold =
+                        Some("what it would save is between the threshold and half of it".to_owned());
+                }
+                None => {}
+            }
         }
         for (missing, statements) in &advised.earlier {
             let was_seen = statements.iter().any(|id| advised.activity.contains_key(id));
@@ -185,6 +192,10 @@ impl<'a> Gain<'a> {
 }
 
 impl Missing {
+    fn is_nearly_worth_it(&self, share: f64) -> bool {
+        (self.info_share / 2.0..self.info_share).contains(&share)
+    }
+
     fn claim(
         &self,
         place: &Place<'_>,
@@ -194,7 +205,7 @@ impl Missing {
         gains: &[Gain<'_>],
     ) -> Option<Claim> {
         let saved_seconds: f64 = gains.iter().map(|gain| gain.saved_seconds).sum();
-        let share = saved_seconds / advised.total_seconds.max(f64::MIN_POSITIVE);
+        let share = share(advised, gains);
         let saves_enough = |gain: &Gain<'_>| gain.saved_ratio >= self.saved_of_a_statement;
         if share < self.info_share || !gains.iter().any(saves_enough) {
             return None;
@@ -252,6 +263,12 @@ impl Missing {
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
         })
     }
+}
+
+/// The part of all database time that is saved.
+fn share(advised: &Advised, gains: &[Gain<'_>]) -> f64 {
+    let saved_seconds: f64 = gains.iter().map(|gain| gain.saved_seconds).sum();
+    saved_seconds / advised.total_seconds.max(f64::MIN_POSITIVE)
 }
 
 fn planned(advised: &Advised) -> usize {
@@ -471,6 +488,12 @@ mod tests {
             "a hundredth of the time"
         );
         assert_eq!(shares(one(1.0)), []);
+        assert_eq!(
+            judged(one(1.0)).unwrap().undecided.len(),
+            1,
+            "nearly: what is open stays"
+        );
+        assert!(judged(one(51.0)).unwrap().undecided.is_empty());
         let mut much = one(49.0);
         much.total_seconds = 5.0;
         assert_eq!(shares(much.clone()), [(Severity::Warning, 0.102)]);
