@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, MissingIndex};
-use crate::model::finding::Window;
+use crate::model::finding::{Finding, Window};
 use crate::model::observation::{
     DatabaseObservation, Observation, StatementActivity, StatementDelta, Unknown,
 };
@@ -32,6 +33,8 @@ pub struct Advising {
     stop: CancellationToken,
     running: Option<Running>,
     latest: BTreeMap<String, Latest>,
+    /// What was known before this daemon started.
+    remembered: BTreeMap<String, Earlier>,
 }
 
 struct Running {
@@ -61,6 +64,29 @@ impl Advising {
             stop,
             running: None,
             latest: BTreeMap::new(),
+            remembered: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what was found before this daemon started: of statements that are not seen again nothing can be said.
+    pub fn remember(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            let claim = &finding.claim;
+            let (Some(database), [schema, table, leading_key]) = (&claim.database, &claim.subject[..]) else {
+                continue;
+            };
+            let missing = MissingIndex {
+                schema: schema.clone(),
+                table: table.clone(),
+                leading_key: leading_key.clone(),
+            };
+            let statements = claim.evidence.get("statements").and_then(Value::as_array);
+            let ids = statements
+                .into_iter()
+                .flatten()
+                .filter_map(|one| one.get("statement_id")?.as_str().map(str::to_owned));
+            let known = self.remembered.entry(database.clone()).or_default();
+            known.entry(missing).or_default().extend(ids);
         }
     }
 
@@ -69,21 +95,30 @@ impl Advising {
     pub async fn turn(&mut self, observation: &mut Observation, may_begin: bool) -> f64 {
         let spent_seconds = self.take_finished().await;
         let there: BTreeSet<&str> = observation
+            .server
             .databases
             .iter()
             .map(|one| one.name.as_str())
             .collect();
         self.latest.retain(|name, _| there.contains(name.as_str()));
-        if may_begin && self.running.is_none() {
+        if may_begin && self.running.is_none() && !observation.server.is_standby {
             self.begin_what_is_due(observation);
         }
         let unknown = match &observation.statements {
             Err(unknown) => unknown.clone(),
             Ok(_) => Unknown::because("the planner was not asked yet which indexes are missing"),
         };
+        let is_known = observation.statements.is_ok();
+        let oldest = self.every * 3 + limits::ADVICE_TIME;
         for database in &mut observation.databases {
-            let latest = self.latest.get(&database.name);
-            database.advice = latest.map_or_else(|| Err(unknown.clone()), |latest| latest.advice.clone());
+            database.advice = match self.latest.get(&database.name) {
+                Some(latest) if is_known && latest.at.elapsed() <= oldest => latest.advice.clone(),
+                Some(latest) if is_known => Err(Unknown::because(format!(
+                    "the last advice is {} min old: it waits while the advisor is over its budget",
+                    latest.at.elapsed().as_secs() / 60
+                ))),
+                _ => Err(unknown.clone()),
+            };
         }
         spent_seconds
     }
@@ -143,7 +178,7 @@ impl Advising {
     /// What is still to be remembered when the next advice for this database is worked out.
     fn earlier(&self, database: &str) -> Earlier {
         let Some(latest) = self.latest.get(database) else {
-            return Earlier::new();
+            return self.remembered.get(database).cloned().unwrap_or_default();
         };
         let mut earlier = latest.earlier.clone();
         if let Ok(advised) = &latest.advice {
@@ -235,6 +270,7 @@ impl Asked {
             weight: statement.calls as f64,
             text: statement.text.text.clone(),
             role: statement.roles.first().cloned(),
+            other_roles: statement.roles.iter().skip(1).cloned().collect(),
             rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
         };
         Self {
@@ -246,6 +282,31 @@ impl Asked {
             workload: costliest.clone().map(asked).collect(),
             activity: costliest.map(did).collect(),
             earlier: Earlier::new(),
+        }
+    }
+}
+
+impl Asked {
+    /// With the advice; nothing is said of statements that could not be planned.
+    fn advised(self, report: AdviceReport) -> Advised {
+        let asked_seconds = self.activity.values().map(|did| did.seconds).sum();
+        let mut activity = self.activity;
+        let planned: BTreeSet<&str> = report
+            .statements
+            .iter()
+            .filter(|one| one.cost_after.is_some())
+            .map(|one| one.statement_id.as_str())
+            .collect();
+        activity.retain(|id, _| planned.contains(id.as_str()));
+        Advised {
+            at: self.at,
+            window: self.window,
+            total_seconds: self.total_seconds,
+            still_filling: self.still_filling,
+            asked_seconds,
+            activity,
+            report,
+            earlier: self.earlier,
         }
     }
 }
@@ -286,15 +347,7 @@ async fn work_out(planner: &Server, asked: Asked, pause: u32, stop: &(dyn Fn() -
     let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
     let mut spent_seconds = 0.0;
     let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
-        Ok(Ok(report)) => Ok(Advised {
-            at: asked.at,
-            window: asked.window,
-            total_seconds: asked.total_seconds,
-            still_filling: asked.still_filling,
-            activity: asked.activity,
-            report,
-            earlier: asked.earlier,
-        }),
+        Ok(Ok(report)) => Ok(asked.advised(report)),
         Ok(Err(unknown)) => Err(unknown),
         Err(error) => Err(Unknown::because(error.one_line())),
     };
@@ -311,18 +364,30 @@ async fn planned(
     stop: &(dyn Fn() -> bool + Sync),
     spent_seconds: &mut f64,
 ) -> Result<Result<AdviceReport, Unknown>, PostgresError> {
-    let started = Instant::now();
     let login = &planner.conninfo().user;
     let plan = planner.plan(&asked.database).await?.at_leisure(pause);
     if let Err(unknown) = may_plan(&plan, login) {
         return Ok(Err(unknown));
     }
-    let mut gate = Gate::open(&plan, &[]).await?;
-    let mut paths = SearchPaths::new(search_path_of(&plan, login).await?);
-    let notes = about_the_login(&plan, &gate, login);
+    let report = ask(&plan, asked, login, stop).await;
+    // what failed cost something, too
+    *spent_seconds = plan.session().spent_seconds();
+    report.map(Ok)
+}
+
+async fn ask(
+    plan: &Plan,
+    asked: &Asked,
+    login: &str,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<AdviceReport, PostgresError> {
+    let started = Instant::now();
+    let mut gate = Gate::open(plan, &[]).await?;
+    let mut paths = SearchPaths::new(search_path_of(plan, login).await?);
+    let notes = about_the_login(plan, &gate, login);
     let workload = asked.workload.clone();
     let advice = advise(
-        &plan,
+        plan,
         &mut gate,
         &mut paths,
         workload,
@@ -331,7 +396,6 @@ async fn planned(
         &|_| (),
     )
     .await?;
-    *spent_seconds = plan.session().spent_seconds();
     let about = About {
         database: asked.database.clone(),
         budget_bytes: None,
@@ -339,7 +403,7 @@ async fn planned(
         days: asked.window.map(|window| window.seconds() / 86_400.0),
         notes,
     };
-    Ok(Ok(advice.summary(about)))
+    Ok(advice.summary(about))
 }
 
 /// Whether planning would prove something, and leave everything as it is.

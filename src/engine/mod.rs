@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, watch as channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -213,23 +214,33 @@ pub fn start(
         .map(|server| server.name.clone())
         .collect();
     store.forget_servers_but(&names)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(EngineError::Thread)?;
-    let handle = runtime.handle();
+    let handle = &thread_of_its_own(tasks.clone()).map_err(EngineError::Thread)?;
     for watch in watches {
         tasks.spawn_on(watch.run(signals.clone(), stop.clone()), handle);
     }
     tasks.spawn_on(commands(store.clone(), signals.clone(), stop.clone()), handle);
     let retention = configuration.store.retention;
     tasks.spawn_on(pruning(store.clone(), retention, stop.clone()), handle);
-    let ended = tasks.clone();
+    Ok(())
+}
+
+/// A thread that runs what it is given until all tasks have ended.
+fn thread_of_its_own(tasks: TaskTracker) -> std::io::Result<Handle> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let work = move || match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            // whoever started this thread waits for it
+            let _ = sender.send(Ok(runtime.handle().clone()));
+            runtime.block_on(tasks.wait());
+        }
+        Err(error) => _ = sender.send(Err(error)),
+    };
     std::thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || runtime.block_on(ended.wait()))
-        .map_err(EngineError::Thread)?;
-    Ok(())
+        .spawn(work)?;
+    receiver
+        .recv()
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
 /// Carries out what people ask for, as soon as it is there.

@@ -12,7 +12,7 @@ use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
 use crate::limits;
-use crate::model::finding::Event;
+use crate::model::finding::{Event, Finding, State};
 use crate::model::judgement::Judgement;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ServerStatus};
@@ -22,7 +22,7 @@ use crate::observe::usage::{IndexName, Usage};
 use crate::postgres::PostgresError;
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
-use crate::store::{IndexKey, IndexUsage, Store, StoreError, Turn};
+use crate::store::{FindingFilter, IndexKey, IndexUsage, Store, StoreError, Turn};
 
 /// One server that is watched.
 pub struct Watch {
@@ -33,6 +33,8 @@ pub struct Watch {
     settings: Settings,
     store: Store,
     cost: OwnCost,
+    /// Of the looks alone: advice is worked out more seldom instead of them.
+    looks_cost: OwnCost,
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
     budget_ratio: f64,
@@ -55,7 +57,11 @@ impl Watch {
         let is_wanted = rules.get(Missing::ID).is_none_or(|rule| rule.enabled);
         let every = settings.advise_every.as_duration();
         let advising = match is_wanted {
-            true => Some(Advising::new(planner_of(settings)?, every, stop.clone())),
+            true => {
+                let mut advising = Advising::new(planner_of(settings)?, every, stop.clone());
+                advising.remember(&advised_before(&store, &settings.name)?);
+                Some(advising)
+            }
             false => None,
         };
         let mut observer = Observer::default();
@@ -83,6 +89,7 @@ impl Watch {
             settings: rules,
             store,
             cost: OwnCost::default(),
+            looks_cost: OwnCost::default(),
             advising,
             budget_ratio: configuration.budget.own_cost_ratio,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
@@ -198,6 +205,7 @@ impl Watch {
             .map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
         let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
         self.cost.add(now, spent_seconds, database_seconds);
+        self.looks_cost.add(now, seen.spent_seconds, database_seconds);
         let (own_seconds_last_hour, own_cost_ratio) = self.cost.seconds_and_ratio(now);
         let server = &seen.snapshot.server;
         ServerStatus {
@@ -213,9 +221,10 @@ impl Watch {
         }
     }
 
-    /// Until the next look: stretched by as much as the advisor is over its budget.
+    /// Until the next look: stretched by as much as the looks are over the budget.
     fn pause(&self) -> Duration {
-        let over = (self.status.own_cost_ratio / self.budget_ratio.max(f64::MIN_POSITIVE)).clamp(1.0, 60.0);
+        let (_, looks_ratio) = self.looks_cost.seconds_and_ratio(Utc::now());
+        let over = (looks_ratio / self.budget_ratio.max(f64::MIN_POSITIVE)).clamp(1.0, 60.0);
         self.poll_every.mul_f64(over)
     }
 
@@ -241,6 +250,18 @@ impl Watch {
             tracing::error!(%error, "the failed look cannot be recorded");
         }
     }
+}
+
+/// Findings of missing indexes that are still alive.
+fn advised_before(store: &Store, server: &str) -> Result<Vec<Finding>, StoreError> {
+    let filter = FindingFilter {
+        rule: Some(Missing::ID.to_owned()),
+        server: Some(server.to_owned()),
+        states: vec![State::Open, State::Acknowledged, State::Snoozed],
+        limit: limits::FINDINGS_PER_RULE,
+        ..FindingFilter::default()
+    };
+    Ok(store.findings(&filter)?.items)
 }
 
 fn never_seen(name: &str) -> ServerStatus {

@@ -158,9 +158,15 @@ pub async fn advise(
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     let answers = confirmed(&mut what_if, &problem, &set).await?;
     let what_if_calls = what_if.calls;
-    let names = what_if.names();
+    let (names, unplannable) = (what_if.names(), what_if.unplannable());
     what_if.end().await?;
+    let positions = ready.positions.clone();
     let mut advice = ready.told(plan, &problem, &set, answers, &names).await?;
+    for number in unplannable {
+        let told = &mut advice.statements[positions[number]];
+        told.cost_after = None;
+        told.reason = Some("it could not be planned again with the indexes in place".to_owned());
+    }
     advice.what_if_calls = what_if_calls;
     advice.was_stopped = was_stopped || stop();
     advice.is_proven = true;

@@ -115,6 +115,12 @@ impl Ready {
         kinds: Kinds,
     ) -> Result<(), PostgresError> {
         let position = self.statements.len();
+        if !paths.agree(plan, &statement).await? {
+            let reason =
+                "it is run by roles with different search_path, so that its names may mean different tables";
+            self.leave(statement, reason);
+            return Ok(());
+        }
         let path = paths.of(plan, &statement).await?;
         let role = statement.role.clone();
         let limited = statement

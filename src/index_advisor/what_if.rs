@@ -1,7 +1,7 @@
 //! The planner's own price of statements under sets of hypothetical indexes. Every question is counted: it is what advice
 //! costs the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use fixedbitset::FixedBitSet;
@@ -55,6 +55,8 @@ pub struct WhatIf<'a> {
     statements: &'a [Planned],
     candidates: &'a [Candidate],
     present: BTreeMap<usize, HypotheticalIndex>,
+    /// Statements that could not be planned when they were asked for last.
+    unplannable: BTreeSet<usize>,
     /// How often the planner was asked with hypothetical indexes.
     pub calls: usize,
 }
@@ -74,6 +76,7 @@ impl<'a> WhatIf<'a> {
             statements,
             candidates,
             present: BTreeMap::new(),
+            unplannable: BTreeSet::new(),
             calls: 0,
         }
     }
@@ -137,6 +140,11 @@ impl WhatIf<'_> {
         present.map(|(one, index)| (index.name.clone(), *one)).collect()
     }
 
+    /// The statements of which the last answer is what they cost as things are: they could not be planned.
+    pub fn unplannable(&self) -> BTreeSet<usize> {
+        self.unplannable.clone()
+    }
+
     /// Forgets all hypothetical indexes.
     ///
     /// # Errors
@@ -175,6 +183,7 @@ impl WhatIf<'_> {
             cost: planned.tree.total_cost(),
             used: FixedBitSet::with_capacity(self.candidates.len()),
         };
+        self.unplannable.insert(statement);
         if !self.may_plan(statement).await? {
             return Ok((as_it_is(), planned.tree.clone()));
         }
@@ -190,6 +199,7 @@ impl WhatIf<'_> {
             // somebody holds a lock just now, or it takes too long: one statement must not lose the others
             Err(_) => return Ok((as_it_is(), planned.tree.clone())),
         };
+        self.unplannable.remove(&statement);
         let mut used = FixedBitSet::with_capacity(self.candidates.len());
         for name in tree.nodes().into_iter().filter_map(|node| node.index.as_ref()) {
             let of_ours = self.present.iter().find(|(_, index)| index.name == *name);

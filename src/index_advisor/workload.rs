@@ -18,6 +18,8 @@ pub struct WorkloadStatement {
     pub text: String,
     /// Who ran it; `None` for the login that asks.
     pub role: Option<String>,
+    /// Others who ran it.
+    pub other_roles: Vec<String>,
     /// Rows that a call gave on average, where that was measured.
     pub rows_per_call: Option<f64>,
 }
@@ -60,6 +62,7 @@ pub async fn captured(plan: &Plan, limit: i64) -> Result<Option<Captured>, Postg
             weight: calls as f64,
             text,
             role: row.try_get("role").ok().flatten(),
+            other_roles: Vec::new(),
             rows_per_call: Some(count as f64 / calls.max(1) as f64),
         })
     };
@@ -94,14 +97,32 @@ impl SearchPaths {
         plan: &Plan,
         statement: &WorkloadStatement,
     ) -> Result<SearchPath, PostgresError> {
-        let Some(role) = &statement.role else {
-            return Ok(self.own.clone());
-        };
+        match &statement.role {
+            None => Ok(self.own.clone()),
+            Some(role) => self.of_role(plan, role).await,
+        }
+    }
+
+    /// Whether its names mean the same for all who ran it.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub async fn agree(&mut self, plan: &Plan, statement: &WorkloadStatement) -> Result<bool, PostgresError> {
+        let path = self.of(plan, statement).await?;
+        for role in &statement.other_roles {
+            if self.of_role(plan, role).await? != path {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn of_role(&mut self, plan: &Plan, role: &str) -> Result<SearchPath, PostgresError> {
         if let Some(known) = self.of_roles.get(role) {
             return Ok(known.clone());
         }
         let path = search_path_of(plan, role).await?;
-        self.of_roles.insert(role.clone(), path.clone());
+        self.of_roles.insert(role.to_owned(), path.clone());
         Ok(path)
     }
 }

@@ -103,7 +103,9 @@ pub struct Advised {
     pub total_seconds: f64,
     /// Why it does not count that a statement was not seen in it, where that is so.
     pub still_filling: Option<String>,
-    /// What each statement that was advised did in it, by statement_id.
+    /// Seconds of execution of the statements that the planner was asked about.
+    pub asked_seconds: f64,
+    /// What each of those that it planned to the end did in it, by statement_id.
     pub activity: BTreeMap<String, AdvisedActivity>,
     /// The advice.
     pub report: AdviceReport,

@@ -45,7 +45,7 @@ pub struct PlanLine {
     pub node: String,
     /// With all that is below it, in the planner's units.
     pub cost: f64,
-    /// Without that.
+    /// Without that, as far as it is paid for: below a LIMIT not all of it is.
     pub own_cost: f64,
     /// That it should give.
     pub rows: f64,
@@ -83,7 +83,7 @@ impl PlanTree {
     /// these are called by it.
     pub fn outline(&self, names: &BTreeMap<&str, &str>) -> Vec<PlanLine> {
         let mut lines = Vec::new();
-        self.root.outline(0, names, &mut lines);
+        self.root.outline(0, f64::INFINITY, names, &mut lines);
         lines
     }
 
@@ -100,7 +100,7 @@ impl PlanTree {
 }
 
 impl PlanNode {
-    fn outline(&self, depth: usize, names: &BTreeMap<&str, &str>, lines: &mut Vec<PlanLine>) {
+    fn outline(&self, depth: usize, most: f64, names: &BTreeMap<&str, &str>, lines: &mut Vec<PlanLine>) {
         let mut node = self.kind.clone();
         if let Some(index) = &self.index {
             let name = names.get(index.as_str()).copied().unwrap_or(index);
@@ -109,17 +109,19 @@ impl PlanNode {
         if let Some(relation) = &self.relation {
             node.push_str(&format!(" on {relation}"));
         }
-        let below: f64 = self.children.iter().map(|child| child.total_cost).sum();
+        // of what is not run to its end only a part is paid for
+        let paid = self.total_cost.min(most);
+        let below: f64 = self.children.iter().map(|child| child.total_cost.min(paid)).sum();
         lines.push(PlanLine {
             depth,
             node,
             cost: self.total_cost,
-            own_cost: (self.total_cost - below).max(0.0),
+            own_cost: (paid - below).max(0.0),
             rows: self.rows,
         });
         self.children
             .iter()
-            .for_each(|child| child.outline(depth + 1, names, lines));
+            .for_each(|child| child.outline(depth + 1, paid, names, lines));
     }
 
     fn read(node: &Value, depth: usize) -> Option<Self> {

@@ -353,13 +353,10 @@ impl Observe {
                 client.query_typed_one(sql, &values),
                 client.batch_execute("ROLLBACK"),
             );
-            begun
-                .and(set)
-                .and(explained)?
-                .try_get(0)
-                .and_then(|plan| ended.map(|()| plan))
+            begun.and(set).and(explained).and_then(|row| ended.map(|()| row))
         };
-        self.answer_within("EXPLAIN", timeout, asking).await
+        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
+        self.plan_of(&answer?)
     }
 
     /// The same for the generic plan of a statement with parameters: what its values are does not matter.
@@ -374,7 +371,8 @@ impl Observe {
         let prepare = format!("PREPARE pgadvisor_planned AS {text}");
         let arguments = match crate::sql::parameter_count(text) {
             0 => String::new(),
-            count => format!("({})", vec!["NULL"; count].join(", ")),
+            // the protocol knows no more
+            count => format!("({})", vec!["NULL"; count.min(65_535)].join(", ")),
         };
         let explain = format!(
             "EXPLAIN {} EXECUTE pgadvisor_planned{arguments}",
@@ -392,12 +390,16 @@ impl Observe {
                 client.batch_execute("ROLLBACK"),
                 client.batch_execute("DEALLOCATE pgadvisor_planned"),
             );
-            let answer = begun.and(set).and(prepared).and(explained)?;
-            answer
-                .try_get(0)
-                .and_then(|plan| ended.and(forgotten).map(|()| plan))
+            let answer = begun.and(set).and(prepared).and(explained);
+            answer.and_then(|row| ended.and(forgotten).map(|()| row))
         };
-        self.answer_within("EXPLAIN", timeout, asking).await
+        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
+        self.plan_of(&answer?)
+    }
+
+    /// The answer of EXPLAIN; one that is too deep to be read is the fault of its statement, not of the session.
+    fn plan_of(&self, row: &Row) -> Result<serde_json::Value, PostgresError> {
+        row.try_get(0).map_err(|_| self.unusable("the answer of EXPLAIN"))
     }
 
     /// Waits for an answer a little longer than the server's own timeout.

@@ -75,13 +75,17 @@ impl Rule for Missing {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
         let advised = place.database()?.advice.as_ref().map_err(Clone::clone)?;
-        could_plan(advised)?;
+        let unplanned = could_plan(advised)?;
         let mut groups: BTreeMap<MissingIndex, Vec<&AdvisedIndex>> = BTreeMap::new();
         for index in &advised.report.indexes {
             groups.entry(MissingIndex::of(index)).or_default().push(index);
         }
         let mut found = Found {
-            absence_is_no_proof: advised.still_filling.clone(),
+            absence_is_no_proof: match advised.report.workload.was_stopped {
+                true => Some("the time was over before everything was tried".to_owned()),
+                false => advised.still_filling.clone(),
+            },
+            untold: unplanned,
             ..Found::default()
         };
         for (missing, indexes) in &groups {
@@ -96,7 +100,14 @@ impl Rule for Missing {
                 None => {}
             }
         }
-        for (missing, statements) in &advised.earlier {
+        let catalog = &place.database()?.catalog;
+        let is_there = |missing: &MissingIndex| {
+            let mut tables = catalog.tables.values();
+            tables.any(|table| (&table.schema, &table.name) == (&missing.schema, &missing.table))
+        };
+        // what was advised for a table that is gone is gone with it
+        let earlier = advised.earlier.iter().filter(|(missing, _)| is_there(missing));
+        for (missing, statements) in earlier {
             let was_seen = statements.iter().any(|id| advised.activity.contains_key(id));
             if !was_seen && !groups.contains_key(missing) {
                 found.undecided.push(missing.subject());
@@ -108,21 +119,28 @@ impl Rule for Missing {
     }
 }
 
-/// Where no statement could be planned nothing is known, least of all that nothing is missing.
-fn could_plan(advised: &Advised) -> Result<(), Unknown> {
+/// Where most of the time goes into statements that could not be planned, nothing is known, least of all that nothing is
+/// missing. Gives what is to be said of the others.
+fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
     let statements = &advised.report.statements;
-    let is_planned = |one: &AdvisedStatement| one.status != StatementStatus::NotPlanned;
-    if statements.is_empty() || statements.iter().any(is_planned) {
-        return Ok(());
-    }
-    let reason = statements
-        .iter()
-        .find_map(|one| one.reason.as_deref())
-        .unwrap_or("the planner took none");
-    Err(Unknown::because(format!(
-        "none of {} statements could be planned ({reason}); give a login that may read the tables as planner_dsn",
+    let planned_seconds: f64 = advised.activity.values().map(|did| did.seconds).sum();
+    let unplanned = statements.iter().filter(|one| one.cost_after.is_none());
+    let Some(reason) = unplanned.clone().find_map(|one| one.reason.as_deref()) else {
+        return Ok(None);
+    };
+    let told = format!(
+        "{} of {} statements could not be planned ({reason})",
+        unplanned.count(),
         statements.len()
-    )))
+    );
+    if planned_seconds >= advised.asked_seconds / 2.0 {
+        return Ok(Some(told));
+    }
+    let remedy = match reason.contains("permission denied") {
+        true => "; give a login that may read the tables as planner_dsn: pgadvisor setup prints one",
+        false => "",
+    };
+    Err(Unknown::because(format!("{told}{remedy}")))
 }
 
 /// What one statement gains by the indexes of one finding.
@@ -447,7 +465,12 @@ mod tests {
             window: None,
             total_seconds: 100.0,
             still_filling: None,
-            activity: statements.iter().map(did).collect(),
+            asked_seconds: statements.len() as f64,
+            activity: statements
+                .iter()
+                .filter(|one| one.cost_after.is_some())
+                .map(did)
+                .collect(),
             report: AdviceReport {
                 schema_version: 1,
                 database: "app".to_owned(),
@@ -530,6 +553,9 @@ mod tests {
     fn of_what_was_not_seen_nothing_is_said() {
         let earlier = MissingIndex::of(&index("CREATE a"));
         let mut quiet = advised(&[], vec![statement("other", &[], Some(100.0))]);
+        let mut elsewhere = earlier.clone();
+        elsewhere.table = "dropped".to_owned();
+        quiet.earlier.insert(elsewhere, ["s1".to_owned()].into());
         quiet.earlier.insert(earlier.clone(), ["s1".to_owned()].into());
         assert_eq!(judged(quiet.clone()).unwrap().undecided, [earlier.subject()]);
         quiet.earlier.insert(earlier, ["other".to_owned()].into());
@@ -537,8 +563,22 @@ mod tests {
             judged(quiet).unwrap().undecided.is_empty(),
             "it was seen, and needs nothing"
         );
-        let refused = judged(advised(&[], vec![statement("s1", &[], None)])).unwrap_err();
-        assert!(refused.reason.contains("permission denied"), "{}", refused.reason);
+        let mixed = |planned: usize, refused: usize| {
+            let one =
+                |number: usize| statement(&format!("s{number}"), &[], (number < planned).then_some(100.0));
+            judged(advised(&[], (0..planned + refused).map(one).collect()))
+        };
+        let refused = mixed(1, 2).unwrap_err();
+        assert!(
+            refused
+                .reason
+                .starts_with("2 of 3 statements could not be planned (permission denied); give a login"),
+            "{}",
+            refused.reason
+        );
+        let told = mixed(2, 2).unwrap().untold.unwrap();
+        assert_eq!(told, "2 of 4 statements could not be planned (permission denied)");
+        assert_eq!(mixed(2, 0).unwrap().untold, None);
         assert!(judged(advised(&[], vec![])).unwrap().claims.is_empty());
     }
 }
