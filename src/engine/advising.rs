@@ -289,8 +289,10 @@ impl Asked {
 impl Asked {
     /// With the advice; nothing is said of statements that could not be planned.
     fn advised(self, report: AdviceReport) -> Advised {
-        let asked_seconds = self.activity.values().map(|did| did.seconds).sum();
         let mut activity = self.activity;
+        let unplanned = report.statements.iter().filter(|one| one.is_unplanned());
+        let did = unplanned.filter_map(|one| activity.get(&one.statement_id));
+        let unplanned_seconds = did.map(|did| did.seconds).sum();
         let planned: BTreeSet<&str> = report
             .statements
             .iter()
@@ -303,7 +305,7 @@ impl Asked {
             window: self.window,
             total_seconds: self.total_seconds,
             still_filling: self.still_filling,
-            asked_seconds,
+            unplanned_seconds,
             activity,
             report,
             earlier: self.earlier,

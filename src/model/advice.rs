@@ -81,6 +81,20 @@ pub struct AdvisedStatement {
     pub plan_after: Vec<PlanLine>,
 }
 
+/// How the reason ends why a statement over catalogs is not planned: none of them is anybody's to index.
+pub const OF_POSTGRESQL: &str = "is a table of PostgreSQL itself";
+
+impl AdvisedStatement {
+    /// Whether it could have been advised, and was not planned to the end.
+    pub fn is_unplanned(&self) -> bool {
+        let of_postgresql = self
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.ends_with(OF_POSTGRESQL));
+        self.cost_after.is_none() && !of_postgresql
+    }
+}
+
 /// What became of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,8 +117,8 @@ pub struct Advised {
     pub total_seconds: f64,
     /// Why it does not count that a statement was not seen in it, where that is so.
     pub still_filling: Option<String>,
-    /// Seconds of execution of the statements that the planner was asked about.
-    pub asked_seconds: f64,
+    /// Seconds of execution of the statements that could have been advised, and were not planned to the end.
+    pub unplanned_seconds: f64,
     /// What each of those that it planned to the end did in it, by statement_id.
     pub activity: BTreeMap<String, AdvisedActivity>,
     /// The advice.

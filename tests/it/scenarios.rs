@@ -209,7 +209,11 @@ impl<'a> Scenario<'a> {
             assert!(told.contains(reason), "{place}: skipped because {told:?}");
         } else if let Some(reason) = what.strip_prefix("undecided because ") {
             let told = self.untold.clone().unwrap_or_default();
-            assert!(told.contains(reason), "{place}: undecided because {told:?}");
+            assert!(
+                told.contains(reason),
+                "{place}: undecided because {told:?}, skipped because {:?}",
+                self.skipped
+            );
         } else {
             let (what, is_wanted) = what
                 .strip_prefix("no ")

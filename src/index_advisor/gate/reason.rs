@@ -1,5 +1,6 @@
 //! Why a statement is not planned, in words for who can change it.
 
+use crate::model::advice::OF_POSTGRESQL;
 use std::fmt;
 
 /// An object of the server as pg_identify_object names it.
@@ -113,7 +114,7 @@ impl fmt::Display for Reason {
                 f,
                 "{name} is a foreign table, and planning could connect to its server"
             ),
-            Self::Catalog(name) => write!(f, "{name} is a table of PostgreSQL itself"),
+            Self::Catalog(name) => write!(f, "{name} {OF_POSTGRESQL}"),
             Self::RowSecurity {
                 relation,
                 role_is_known: true,

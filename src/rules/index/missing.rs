@@ -124,7 +124,7 @@ impl Rule for Missing {
 fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
     let statements = &advised.report.statements;
     let planned_seconds: f64 = advised.activity.values().map(|did| did.seconds).sum();
-    let unplanned = statements.iter().filter(|one| one.cost_after.is_none());
+    let unplanned = statements.iter().filter(|one| one.is_unplanned());
     let Some(reason) = unplanned.clone().find_map(|one| one.reason.as_deref()) else {
         return Ok(None);
     };
@@ -133,7 +133,7 @@ fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
         unplanned.count(),
         statements.len()
     );
-    if planned_seconds >= advised.asked_seconds / 2.0 {
+    if planned_seconds >= advised.unplanned_seconds {
         return Ok(Some(told));
     }
     let remedy = match reason.contains("permission denied") {
@@ -465,7 +465,7 @@ mod tests {
             window: None,
             total_seconds: 100.0,
             still_filling: None,
-            asked_seconds: statements.len() as f64,
+            unplanned_seconds: statements.iter().filter(|one| one.is_unplanned()).count() as f64,
             activity: statements
                 .iter()
                 .filter(|one| one.cost_after.is_some())
