@@ -99,8 +99,16 @@ async fn one_look_finds_what_is_missing_where_that_leaves_no_trace() {
             "CREATE EXTENSION hypopg; GRANT pg_read_all_stats TO app",
         )
         .await;
-    let findings = checked(&cluster, "postgres").await["findings"].clone();
-    assert_eq!(findings[0]["object"]["name"], "orders", "{findings}");
+    let mut answer = checked(&cluster, "postgres").await;
+    // what the planner was asked for can be locked just then
+    for _ in 0..2 {
+        if answer["findings"][0].is_object() {
+            break;
+        }
+        eprintln!("once more, since nothing was found: {answer}");
+        answer = checked(&cluster, "postgres").await;
+    }
+    assert_eq!(answer["findings"][0]["object"]["name"], "orders", "{answer}");
     let skipped = |answer: serde_json::Value| {
         let skipped = &answer["skipped"][0];
         let text = |key: &str| skipped[key].as_str().unwrap_or_default().to_owned();
