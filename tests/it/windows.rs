@@ -6,7 +6,7 @@ use pgadvisor::collect::Collector;
 use pgadvisor::model::observation::Observation;
 use pgadvisor::observe::Observer;
 
-use crate::harness::{Cluster, present};
+use crate::harness::{Cluster, eventually, present};
 use crate::scenarios::collector;
 
 /// A server with an observer whose clock runs as the test says.
@@ -114,6 +114,27 @@ async fn a_window_holds_what_happened_in_it_and_a_reset_ends_it() {
             Some(1),
             "since the look after the reset"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_is_executed_for_the_first_time_during_a_look_is_counted() {
+    for version in present(&[14, 18]) {
+        let mut watched = Watched::start(version, &[]).await;
+        let holder = watched.cluster.connect("postgres").await;
+        holder.batch_execute("SELECT pg_advisory_lock(1)").await.unwrap();
+        let waiter = watched.cluster.connect("postgres").await;
+        let waits = "SELECT b FROM t WHERE a = 1 AND pg_advisory_xact_lock(1) IS NOT NULL";
+        let execution = tokio::spawn(async move { waiter.batch_execute(waits).await });
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        eventually("the statement is being executed", || async {
+            watched.cluster.number("postgres", waiting).await == 1
+        })
+        .await;
+        watched.look_after(0).await;
+        watched.cluster.end(holder).await;
+        execution.await.unwrap().unwrap();
+        assert_eq!(calls(&watched.look_after(6).await), Some(1), "on {version}");
     }
 }
 
