@@ -1,7 +1,8 @@
 -- The columns of tables ($1): type, and where statistics may be read mean bytes and how many values there are.
 -- privilege: none (SELECT for the bytes) · cost: a row a column · since: 14
 SELECT /* pgadvisor */
-    a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typcategory = 'A' AS is_array, w.width, w.distinct_values
+    a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typcategory = 'A' AS is_array,
+    t.typtype IN ('r', 'm') AS is_range, w.width, w.distinct_values
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid

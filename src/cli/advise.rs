@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::{ConfigOption, Failure, configuration, json, print, style};
 use crate::index_advisor::advice::{Progress, Wanted, advise};
 use crate::index_advisor::candidate::Kinds;
+use crate::index_advisor::estimated::Methods;
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_login};
@@ -71,6 +72,7 @@ enum Format {
 enum Method {
     Btree,
     Gin,
+    Gist,
     Brin,
 }
 
@@ -188,7 +190,10 @@ fn wanted(options: &Options) -> Wanted {
             partial: !options.no_partial,
             expression: !options.no_expression,
             brin: options.method == [Method::Brin],
-            inverted: allows(Method::Gin),
+            estimated: Methods {
+                gin: allows(Method::Gin),
+                gist: allows(Method::Gist),
+            },
         },
         budget_bytes: options.budget.map(|size| size.bytes as f64),
         ..Wanted::default()

@@ -5,6 +5,7 @@ use fixedbitset::FixedBitSet;
 
 use super::candidate::{Candidate, Kinds};
 use super::definition::Definition;
+use super::estimated::Methods;
 use super::gate::Gate;
 use super::ready::Ready;
 use super::selection::{Answer, Problem, Selection};
@@ -39,7 +40,10 @@ impl Default for Wanted {
                 expression: true,
                 // beside b-trees it would hide them from the planner
                 brin: false,
-                inverted: true,
+                estimated: Methods {
+                    gin: true,
+                    gist: true,
+                },
             },
             budget_bytes: None,
             calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,

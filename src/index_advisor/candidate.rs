@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::clauses::{Key, OrderedKey, Predicate, RelationUse};
+use super::estimated::Methods;
+use super::ready::KeyOf;
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
 
@@ -60,6 +62,19 @@ impl Candidate {
     /// The index as HypoPG takes it.
     pub fn hypothetical(&self) -> String {
         self.statement(false, None).sql()
+    }
+
+    /// The same without what is only carried along, else without its last key. A key that rows are sorted by stays: the
+    /// planner takes all values for equally common, and those that are not would have to be sorted.
+    pub fn narrower(&self, ordering: &BTreeSet<KeyOf>) -> Option<Self> {
+        let mut less = self.clone();
+        if !less.include.is_empty() {
+            less.include.clear();
+            return Some(less);
+        }
+        let last = less.keys.pop()?;
+        let stays = ordering.contains(&(self.schema.clone(), self.table.clone(), last.key));
+        (!stays && !less.keys.is_empty()).then_some(less)
     }
 
     /// Whether a search or an order that this one answers is answered by another one, too: it has the same first keys.
@@ -121,6 +136,9 @@ impl IndexKey {
     }
 }
 
+/// Columns that every table has. Names of users' columns cannot be these.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
+
 /// Which kinds of index are wanted.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
@@ -133,8 +151,8 @@ pub struct Kinds {
     pub expression: bool,
     /// Never beside b-trees: a BRIN index on the same column was seen to keep the planner from a far better b-tree.
     pub brin: bool,
-    /// GIN: no planner can price it before it exists.
-    pub inverted: bool,
+    /// Those that no planner can price before they exist.
+    pub estimated: Methods,
 }
 
 impl Default for Kinds {
@@ -146,7 +164,10 @@ impl Default for Kinds {
             partial: true,
             expression: true,
             brin: false,
-            inverted: true,
+            estimated: Methods {
+                gin: true,
+                gist: true,
+            },
         }
     }
 }
@@ -330,6 +351,13 @@ impl Maker<'_> {
 
     /// Indexes that hold all that the statement needs, so that the table need not be read.
     fn covering(&mut self, sequences: &[Vec<Key>]) {
+        // no index holds them
+        if SYSTEM_COLUMNS
+            .iter()
+            .any(|column| self.asked.needed.contains(*column))
+        {
+            return;
+        }
         let mut leads: Vec<Vec<IndexKey>> = sequences
             .iter()
             .map(|keys| keys.iter().cloned().map(IndexKey::from).collect())
@@ -454,7 +482,10 @@ mod tests {
             partial: false,
             expression: false,
             brin: false,
-            inverted: false,
+            estimated: Methods {
+                gin: false,
+                gist: false,
+            },
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::sql::expression::{
-    self, ColumnName, Comparison, Condition, Operand, SortKey, bare_columns, columns, conditions, sort_key,
+    self, ColumnName, Comparison, Condition, Operand, SortKey, bare_columns, columns, conditions, distance,
+    sort_key,
 };
 
 /// Something that an index can have as a key: a column, or the text of an expression.
@@ -71,6 +72,51 @@ pub struct RelationUse {
     pub predicates: BTreeSet<Predicate>,
     /// Conditions for other kinds of index.
     pub searched: BTreeSet<Search>,
+    /// Distances by which rows are sorted, the nearest first.
+    pub nearest: BTreeSet<Search>,
+}
+
+impl RelationUse {
+    /// The same with other keys.
+    pub fn with_keys(&self, map: &dyn Fn(&Key) -> Key) -> Self {
+        let keys = |keys: &BTreeSet<Key>| keys.iter().map(map).collect();
+        let searches = |searches: &BTreeSet<Search>| {
+            let mapped = searches.iter().map(|search| Search {
+                key: map(&search.key),
+                operator: search.operator.clone(),
+            });
+            mapped.collect()
+        };
+        let order = |order: &Vec<OrderedKey>| {
+            let mapped = order.iter().map(|ordered| OrderedKey {
+                key: map(&ordered.key),
+                ..ordered.clone()
+            });
+            mapped.collect()
+        };
+        let predicates = self.predicates.iter().map(|predicate| Predicate {
+            key: map(&predicate.key),
+            ..predicate.clone()
+        });
+        Self {
+            schema: self.schema.clone(),
+            table: self.table.clone(),
+            equal: keys(&self.equal),
+            joined: keys(&self.joined),
+            ranged: keys(&self.ranged),
+            prefixed: keys(&self.prefixed),
+            sorted: self.sorted.iter().map(order).collect(),
+            grouped: self
+                .grouped
+                .iter()
+                .map(|group| group.iter().map(map).collect())
+                .collect(),
+            needed: self.needed.clone(),
+            predicates: predicates.collect(),
+            searched: searches(&self.searched),
+            nearest: searches(&self.nearest),
+        }
+    }
 }
 
 /// Which relation an alias stands for, and how it is read.
@@ -101,17 +147,10 @@ pub fn of_plan(plan: &PlanTree) -> Vec<RelationUse> {
     relations.into_values().collect()
 }
 
-/// The key that an operand is, and the relation that it is of. A cast to another text type does not stand in an index's way.
+/// The key that an operand is, and the relation that it is of.
 fn key_of(operand: &Operand) -> Option<(String, Key)> {
     match operand {
-        Operand::Column(name, None) => Some((name.alias.clone(), Key::Column(name.column.clone()))),
-        Operand::Column(name, Some(cast)) => Some(match cast.as_str() {
-            "text" | "varchar" | "bpchar" => (name.alias.clone(), Key::Column(name.column.clone())),
-            cast => {
-                let column = crate::model::remedy::quote_identifier(&name.column);
-                (name.alias.clone(), Key::Expression(format!("({column})::{cast}")))
-            }
-        }),
+        Operand::Column(name) => Some((name.alias.clone(), Key::Column(name.column.clone()))),
         Operand::Expression { alias, text } => Some((alias.clone(), Key::Expression(text.clone()))),
         Operand::Value(_) | Operand::Other => None,
     }
@@ -232,7 +271,13 @@ fn forget_predicate(relations: &mut Relations, condition: &Condition) {
 
 fn take_orders(relations: &mut Relations, node: &PlanNode) {
     let keys: Vec<SortKey> = node.sort_key.iter().map(|text| sort_key(text)).collect();
-    if let Some((alias, order)) = leading(&keys)
+    if let Some((operand, operator)) = node.sort_key.first().and_then(|text| distance(text)) {
+        if let Some((alias, key)) = key_of(&operand)
+            && let Some(relation) = relations.get_mut(&alias)
+        {
+            relation.nearest.insert(Search { key, operator });
+        }
+    } else if let Some((alias, order)) = leading(&keys)
         && let Some(relation) = relations.get_mut(&alias)
     {
         relation.sorted.insert(order);

@@ -1,4 +1,4 @@
-//! Indexes that no planner can price before they exist: GIN and trigrams, which HypoPG does not know. What they are worth is
+//! Indexes that no planner can price before they exist: GIN and GiST, which HypoPG does not know. What they are worth is
 //! worked out from what the planner says of the rows, and told as *estimated*.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,139 +21,238 @@ pub struct Estimate {
     pub needs_trigrams: bool,
 }
 
-/// What a search in an inverted index costs before the first row: PostgreSQL's estimate for a few keys, in its own units.
+/// What a search in such an index costs before the first row: PostgreSQL's estimate for a few keys, in its own units.
 const SEARCH_COST: f64 = 40.0;
-/// A page that is read out of order, and its rows checked again: `random_page_cost` and a little.
-const ROW_COST: f64 = 4.1;
+/// The defaults of `random_page_cost`, `seq_page_cost` and `cpu_tuple_cost`, and of a condition that is checked again.
+const RANDOM_PAGE_COST: f64 = 4.0;
+const PAGE_COST: f64 = 1.0;
+const ROW_COST: f64 = 0.0125;
+/// What is saved must be at least this part of what the scans cost now: it is worked out, not proven.
+const LEAST_SAVED: f64 = 0.25;
 
-/// What an inverted index would be worth for one place of a plan, if it is worth anything.
+/// Which of these kinds are wanted.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Methods {
+    pub gin: bool,
+    pub gist: bool,
+}
+
+/// What such an index would be worth for one place of a plan, if it is worth anything.
 pub fn estimate(
     tree: &PlanTree,
     asked: &RelationUse,
     table: &Table,
     trigram_class: &str,
+    methods: Methods,
 ) -> Option<Estimate> {
-    let keys: Vec<(IndexKey, bool, Option<f64>)> = classes(&asked.searched, table, trigram_class)?;
-    // what the planner reads now: all of the table, for some rows of it
+    let classes = Classes { table, trigram_class };
+    let (found, cost_after) = match classes.of_all(&asked.searched) {
+        Some(found) => (found, searched(tree, asked, table)),
+        None if asked.searched.is_empty() => {
+            let nearest = asked.nearest.first()?;
+            (classes.nearest(nearest)?, nearest_first(tree))
+        }
+        None => return None,
+    };
+    let is_wanted = match found.method {
+        "gin" => methods.gin,
+        _ => methods.gist,
+    };
+    let cost_after = cost_after.filter(|_| is_wanted)?;
+    let mut bytes = Some(0.0);
+    for key in &found.keys {
+        // a text has as many trigrams as letters, and fewer words; on six real GIN indexes this was between a third and six
+        // times what they came to
+        let factor = if key.is_trigram && found.method == "gin" {
+            2.5
+        } else {
+            1.0
+        };
+        let each = classes.width(&key.key.key).map(|width| width * factor + 4.0);
+        bytes = bytes.zip(each).map(|(bytes, each)| bytes + each * table.rows);
+    }
+    Some(Estimate {
+        needs_trigrams: found.keys.iter().any(|key| key.is_trigram),
+        candidate: Candidate {
+            schema: table.name.schema.clone(),
+            table: table.name.name.clone(),
+            method: found.method,
+            keys: found.keys.into_iter().map(|key| key.key).collect(),
+            include: Vec::new(),
+            predicate: None,
+        },
+        size_bytes: bytes,
+        cost_after,
+    })
+}
+
+/// What the statement costs if the rows that its scans of this table give come by a bitmap, where now all of it is read.
+fn searched(tree: &PlanTree, asked: &RelationUse, table: &Table) -> Option<f64> {
     let scans = tree.nodes().into_iter().filter(|node| {
         node.kind == "Seq Scan"
             && node.schema.as_deref() == Some(asked.schema.as_str())
             && node.relation.as_deref() == Some(asked.table.as_str())
     });
-    let (mut saved, mut found) = (0.0, 0.0);
+    let (mut saved, mut now) = (0.0, 0.0);
     for scan in scans {
-        let cost = SEARCH_COST * keys.len() as f64 + ROW_COST * scan.rows;
-        saved += (scan.total_cost - cost).max(0.0);
-        found += scan.total_cost;
+        saved += (scan.total_cost - SEARCH_COST - bitmap_cost(scan.rows, table.pages)).max(0.0);
+        now += scan.total_cost;
     }
-    // a bitmap of most of the table is no gain
-    if saved <= found / 2.0 || found == 0.0 {
-        return None;
-    }
-    let mut bytes = Some(0.0);
-    for (_, is_trigram, width) in &keys {
-        // a text has as many trigrams as letters, and fewer words; on six real indexes this was between a third and six
-        // times what they came to
-        let each = width.map(|width| width * if *is_trigram { 2.5 } else { 1.0 } + 4.0);
-        bytes = bytes.zip(each).map(|(bytes, each)| bytes + each * table.rows);
-    }
-    Some(Estimate {
-        needs_trigrams: keys.iter().any(|(_, is_trigram, _)| *is_trigram),
-        candidate: Candidate {
-            schema: table.name.schema.clone(),
-            table: table.name.name.clone(),
-            method: "gin",
-            keys: keys.into_iter().map(|(key, ..)| key).collect(),
-            include: Vec::new(),
-            predicate: None,
-        },
-        size_bytes: bytes,
-        cost_after: (tree.total_cost() - saved).max(0.0),
-    })
+    (saved >= LEAST_SAVED * now && now > 0.0).then(|| (tree.total_cost() - saved).max(0.0))
 }
 
-/// The keys of an inverted index that answers all of these searches, each with whether it is about trigrams and the mean
-/// bytes of its values; `None` if one cannot be answered so.
-fn classes(
-    searched: &BTreeSet<Search>,
-    table: &Table,
-    trigram_class: &str,
-) -> Option<Vec<(IndexKey, bool, Option<f64>)>> {
-    let mut by_key: BTreeMap<&Key, BTreeSet<&str>> = BTreeMap::new();
-    for search in searched {
-        by_key.entry(&search.key).or_default().insert(&search.operator);
-    }
-    let mut keys = Vec::new();
-    for (key, operators) in by_key {
-        let (class, is_trigram) = class(key, &operators, table, trigram_class)?;
-        let indexed = IndexKey {
-            operator_class: class,
-            ..IndexKey::from(key.clone())
-        };
-        keys.push((indexed, is_trigram, width(key, table)));
-    }
-    (!keys.is_empty()).then_some(keys)
+/// Rows of a table by a bitmap, as PostgreSQL's cost_bitmap_heap_scan reckons: their pages by Mackert and Lohman, and each of
+/// them the cheaper the more they are.
+fn bitmap_cost(rows: f64, pages: f64) -> f64 {
+    let pages = pages.max(1.0);
+    let fetched = (2.0 * pages * rows / (2.0 * pages + rows)).min(pages).max(1.0);
+    let each = RANDOM_PAGE_COST - (RANDOM_PAGE_COST - PAGE_COST) * (fetched / pages).sqrt();
+    fetched * each + rows * ROW_COST
 }
 
-/// The operator class under which GIN answers these operators (`None`: the type's own), and whether it is about trigrams.
-fn class(
-    key: &Key,
-    operators: &BTreeSet<&str>,
-    table: &Table,
-    trigram_class: &str,
-) -> Option<(Option<String>, bool)> {
-    let all = |known: &[&str]| operators.iter().all(|operator| known.contains(operator));
-    let column = match key {
-        Key::Column(name) => table.columns.get(name),
-        Key::Expression(_) => None,
-    };
-    let of_type = |name: &str| column.is_some_and(|column| column.type_name == name);
-    let text = match key {
-        Key::Column(_) => column.is_some_and(is_text),
-        Key::Expression(text) => {
-            ["lower(", "upper(", "concat"]
-                .iter()
-                .any(|begin| text.starts_with(begin))
-                || text.contains("||")
+/// What the statement costs if its first rows come in the order of their distance: only a LIMIT makes that worth something.
+fn nearest_first(tree: &PlanTree) -> Option<f64> {
+    let limit = tree.nodes().into_iter().find(|node| node.kind == "Limit")?;
+    let cost = SEARCH_COST + limit.rows * (RANDOM_PAGE_COST + ROW_COST);
+    let saved = limit.total_cost - cost;
+    (saved >= LEAST_SAVED * tree.total_cost()).then(|| tree.total_cost() - saved)
+}
+
+/// The keys of an index, and its kind.
+struct Found {
+    method: &'static str,
+    keys: Vec<FoundKey>,
+}
+
+struct FoundKey {
+    key: IndexKey,
+    is_trigram: bool,
+}
+
+struct Classes<'a> {
+    table: &'a Table,
+    trigram_class: &'a str,
+}
+
+impl Classes<'_> {
+    /// The index that answers all of these searches; `None` if one cannot be answered so.
+    fn of_all(&self, searched: &BTreeSet<Search>) -> Option<Found> {
+        let mut by_key: BTreeMap<&Key, BTreeSet<&str>> = BTreeMap::new();
+        for search in searched {
+            by_key.entry(&search.key).or_default().insert(&search.operator);
         }
-    };
-    let vector =
-        matches!(key, Key::Expression(text) if text.starts_with("to_tsvector(")) || of_type("tsvector");
-    if vector && all(&["@@"]) {
-        return Some((None, false));
+        let mut found: Option<Found> = None;
+        for (key, operators) in by_key {
+            let (method, class, is_trigram) = self.of(key, &operators)?;
+            let key = FoundKey {
+                key: IndexKey {
+                    operator_class: class,
+                    ..IndexKey::from(key.clone())
+                },
+                is_trigram,
+            };
+            let found = found.get_or_insert(Found {
+                method,
+                keys: Vec::new(),
+            });
+            if found.method != method {
+                return None;
+            }
+            found.keys.push(key);
+        }
+        found
     }
-    if of_type("jsonb") && all(&["@>", "@?", "@@"]) {
-        return Some((Some("jsonb_path_ops".to_owned()), false));
-    }
-    if of_type("jsonb") && all(&["@>", "@?", "@@", "?", "?|", "?&"]) {
-        return Some((None, false));
-    }
-    if column.is_some_and(|column| column.is_array) && all(&["@>", "<@", "&&", "="]) {
-        return Some((None, false));
-    }
-    if text && !vector && all(&["~~", "~~*", "~", "~*", "%"]) {
-        return Some((Some(trigram_class.to_owned()), true));
-    }
-    None
-}
 
-fn is_text(column: &Column) -> bool {
-    matches!(
-        column.type_name.as_str(),
-        "text" | "varchar" | "bpchar" | "citext" | "name"
-    )
-}
+    fn column(&self, key: &Key) -> Option<&Column> {
+        match key {
+            Key::Column(name) => self.table.columns.get(name),
+            Key::Expression(_) => None,
+        }
+    }
 
-/// Mean bytes of what is indexed: of an expression those of the columns that it names.
-fn width(key: &Key, table: &Table) -> Option<f64> {
-    match key {
-        Key::Column(name) => table.columns.get(name)?.width_bytes,
-        Key::Expression(text) => {
-            let named = table
-                .columns
-                .iter()
-                .filter(|(name, _)| text.contains(name.as_str()));
-            named.map(|(_, column)| column.width_bytes).sum()
+    /// The method and the operator class under which these operators are answered (`None`: the type's own), and whether it is
+    /// about trigrams.
+    fn of(&self, key: &Key, operators: &BTreeSet<&str>) -> Option<(&'static str, Option<String>, bool)> {
+        let all = |known: &[&str]| operators.iter().all(|operator| known.contains(operator));
+        let column = self.column(key);
+        let type_name = column.map_or("", |column| column.type_name.as_str());
+        let is_text = match key {
+            Key::Column(_) => column.is_some_and(Column::is_text),
+            Key::Expression(text) => {
+                ["lower(", "upper(", "concat"]
+                    .iter()
+                    .any(|begin| text.starts_with(begin))
+                    || text.contains("||")
+            }
+        };
+        let is_vector = type_name == "tsvector"
+            || matches!(key, Key::Expression(text) if text.starts_with("to_tsvector("));
+        let class = |method, class: &str| Some((method, Some(class.to_owned()), false));
+        if is_vector && all(&["@@"]) {
+            return Some(("gin", None, false));
+        }
+        if type_name == "jsonb" && all(&["@>", "@?", "@@"]) {
+            return class("gin", "jsonb_path_ops");
+        }
+        if type_name == "jsonb" && all(&["@>", "@?", "@@", "?", "?|", "?&"]) {
+            return Some(("gin", None, false));
+        }
+        if column.is_some_and(|column| column.is_array) && all(&["@>", "<@", "&&", "="]) {
+            return Some(("gin", None, false));
+        }
+        if is_text && !is_vector && all(&["~~", "~~*", "~", "~*", "%"]) {
+            return Some(("gin", Some(self.trigram_class.to_owned()), true));
+        }
+        if column.is_some_and(|column| column.is_range)
+            && all(&["&&", "@>", "<@", "<<", ">>", "&<", "&>", "-|-"])
+        {
+            return Some(("gist", None, false));
+        }
+        if matches!(type_name, "inet" | "cidr") && all(&["<<", "<<=", ">>", ">>=", "&&"]) {
+            return class("gist", "inet_ops");
+        }
+        let is_shape = matches!(
+            type_name,
+            "point" | "box" | "circle" | "polygon" | "geometry" | "geography"
+        );
+        (is_shape && all(&["<@", "@>", "&&", "~=", "<<", ">>", "@", "~"])).then_some(("gist", None, false))
+    }
+
+    /// The index that gives rows in the order of their distance.
+    fn nearest(&self, nearest: &Search) -> Option<Found> {
+        let column = self.column(&nearest.key)?;
+        let is_trigram = column.is_text();
+        let knows = matches!(
+            column.type_name.as_str(),
+            "point" | "box" | "circle" | "polygon" | "geometry" | "geography"
+        );
+        if nearest.operator != "<->" || !knows && !is_trigram {
+            return None;
+        }
+        let class = is_trigram.then(|| self.trigram_class.replace("gin_", "gist_"));
+        let key = IndexKey {
+            operator_class: class,
+            ..IndexKey::from(nearest.key.clone())
+        };
+        Some(Found {
+            method: "gist",
+            keys: vec![FoundKey { key, is_trigram }],
+        })
+    }
+
+    /// Mean bytes of what is indexed: of an expression those of the columns that it names.
+    fn width(&self, key: &Key) -> Option<f64> {
+        match key {
+            Key::Column(name) => self.table.columns.get(name)?.width_bytes,
+            Key::Expression(text) => {
+                let named = self
+                    .table
+                    .columns
+                    .iter()
+                    .filter(|(name, _)| text.contains(name.as_str()));
+                named.map(|(_, column)| column.width_bytes).sum()
+            }
         }
     }
 }
@@ -168,6 +267,7 @@ mod tests {
         let column = |type_name: &str, is_array| Column {
             type_name: type_name.into(),
             is_array,
+            is_range: type_name.ends_with("range"),
             width_bytes: Some(20.0),
             ..Column::default()
         };
@@ -187,6 +287,9 @@ mod tests {
                 ("info".to_owned(), column("jsonb", false)),
                 ("tags".to_owned(), column("_text", true)),
                 ("id".to_owned(), column("int4", false)),
+                ("during".to_owned(), column("tstzrange", false)),
+                ("place".to_owned(), column("point", false)),
+                ("from".to_owned(), column("inet", false)),
             ]
             .into(),
             indexes: Vec::new(),
@@ -209,12 +312,17 @@ mod tests {
         }
     }
 
+    const BOTH: Methods = Methods {
+        gin: true,
+        gist: true,
+    };
+
     fn definition(searched: &[(Key, &str)], rows: f64) -> Option<String> {
         let plan = json!([{"Plan": {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t",
-                                    "Total Cost": 5000.0, "Plan Rows": rows}}]);
+                                    "Total Cost": 1625.0, "Plan Rows": rows}}]);
         let tree = PlanTree::read(&plan).unwrap();
-        let estimate = estimate(&tree, &asked(searched), &table(), "gin_trgm_ops")?;
-        assert!(estimate.cost_after < 2500.0);
+        let estimate = estimate(&tree, &asked(searched), &table(), "gin_trgm_ops", BOTH)?;
+        assert!(estimate.cost_after < 1000.0);
         Some(estimate.candidate.hypothetical())
     }
 
@@ -223,24 +331,34 @@ mod tests {
         let column = |name: &str| Key::Column(name.into());
         let words = Key::Expression("to_tsvector('english'::regconfig, caption)".into());
         for (searched, expected) in [
-            (vec![(column("info"), "@>")], Some("(info jsonb_path_ops)")),
+            (vec![(column("info"), "@>")], Some("gin (info jsonb_path_ops)")),
             (
                 vec![(column("info"), "?"), (column("info"), "@>")],
-                Some("(info)"),
+                Some("gin (info)"),
             ),
-            (vec![(column("tags"), "&&")], Some("(tags)")),
-            (vec![(column("caption"), "~~*")], Some("(caption gin_trgm_ops)")),
+            (vec![(column("tags"), "&&")], Some("gin (tags)")),
+            (
+                vec![(column("caption"), "~~*")],
+                Some("gin (caption gin_trgm_ops)"),
+            ),
             (
                 vec![(words, "@@")],
-                Some("((to_tsvector('english'::regconfig, caption)))"),
+                Some("gin ((to_tsvector('english'::regconfig, caption)))"),
             ),
+            (
+                vec![(column("during"), "&&"), (column("during"), "@>")],
+                Some("gist (during)"),
+            ),
+            (vec![(column("place"), "<@")], Some("gist (place)")),
+            (vec![(column("from"), "<<=")], Some("gist (\"from\" inet_ops)")),
+            (vec![(column("during"), "&&"), (column("tags"), "&&")], None),
             (vec![(column("id"), "@>")], None),
             (vec![(column("info"), "@>"), (column("id"), "~~")], None),
         ] {
             let made = definition(&searched, 10.0);
             assert_eq!(
                 made,
-                expected.map(|keys| format!("CREATE INDEX ON s.t USING gin {keys}")),
+                expected.map(|keys| format!("CREATE INDEX ON s.t USING {keys}")),
                 "{searched:?}"
             );
         }
@@ -249,5 +367,33 @@ mod tests {
             None,
             "most of the table"
         );
+    }
+
+    #[test]
+    fn what_is_nearest_comes_first_where_a_limit_asks_for_it() {
+        let plan = |kind: &str| {
+            let tree = json!([{"Plan": {"Node Type": kind, "Total Cost": 5000.0, "Plan Rows": 5}}]);
+            PlanTree::read(&tree).unwrap()
+        };
+        let nearest = |name: &str, kind: &str, operator: &str| {
+            let asked = RelationUse {
+                nearest: [Search {
+                    key: Key::Column(name.into()),
+                    operator: operator.into(),
+                }]
+                .into(),
+                ..asked(&[])
+            };
+            let estimate = estimate(&plan(kind), &asked, &table(), "x.gin_trgm_ops", BOTH)?;
+            Some((estimate.candidate.keys[0].sql(), estimate.cost_after < 100.0))
+        };
+        assert_eq!(nearest("place", "Limit", "<->"), Some(("place".into(), true)));
+        assert_eq!(
+            nearest("caption", "Limit", "<->"),
+            Some(("caption x.gist_trgm_ops".into(), true))
+        );
+        assert_eq!(nearest("place", "Sort", "<->"), None, "all rows are wanted");
+        assert_eq!(nearest("id", "Limit", "<->"), None);
+        assert_eq!(nearest("place", "Limit", "<=>"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use fixedbitset::FixedBitSet;
 
 use super::advice::{StatementAdvice, Wanted};
-use super::candidate::{Candidate, Kinds, of_use};
+use super::candidate::{Candidate, IndexKey, Kinds, of_use};
 use super::clauses::{Key, RelationUse, of_plan};
 use super::estimated::estimate;
 use super::gate::{Gate, Passage};
@@ -36,10 +36,16 @@ pub(super) struct Ready {
     pub(super) estimated_sizes: BTreeMap<usize, Option<f64>>,
     /// How well each candidate fits what a statement asks, where no planner can be asked.
     pub(super) fits: BTreeMap<(usize, usize), Fit>,
+    /// Keys that rows are sorted by somewhere, and keys that are searched for one value.
+    ordering: BTreeSet<KeyOf>,
+    points: BTreeSet<KeyOf>,
     pub(super) trigram_class: String,
     pub(super) has_trigrams: bool,
     pub(super) tables: Tables,
 }
+
+/// A key with the schema and the name of its table.
+pub(super) type KeyOf = (String, String, Key);
 
 /// Keys that are not searched, and searched ones that are not keys: the fewer the better.
 pub(super) type Fit = (usize, usize);
@@ -85,6 +91,8 @@ impl Ready {
             estimates: Vec::new(),
             estimated_sizes: BTreeMap::new(),
             fits: BTreeMap::new(),
+            ordering: BTreeSet::new(),
+            points: BTreeSet::new(),
             trigram_class,
             has_trigrams,
             tables: Tables::default(),
@@ -123,17 +131,32 @@ impl Ready {
         }
         let path = paths.of(plan, &statement).await?;
         let role = statement.role.clone();
+        let inner = sql::query_within(&statement.text);
+        let mut text = inner.unwrap_or_else(|| statement.text.clone());
         let limited = statement
             .rows_per_call
-            .and_then(|rows| sql::with_measured_limit(&statement.text, rows));
-        let texts = [limited.as_deref(), Some(statement.text.as_str())];
-        let first = texts.into_iter().flatten().next().unwrap_or_default();
-        let mut explained = explain(plan, gate, first, &path, role.as_deref()).await?;
+            .and_then(|rows| sql::with_measured_limit(&text, rows));
+        text = limited.unwrap_or(text);
+        let mut explained = explain(plan, gate, &text, &path, role.as_deref()).await?;
+        // what pg_stat_statements left of it may be no SQL
+        if let Err(Refused {
+            is_of_the_text: true, ..
+        }) = &explained
+            && let Some(mended) = sql::mended(&text)
+        {
+            let again = explain(plan, gate, &mended, &path, role.as_deref()).await?;
+            if again
+                .as_ref()
+                .map_or_else(|refused| refused.is_privilege, |_| true)
+            {
+                (explained, text) = (again, mended);
+            }
+        }
         // a login that may only read plans what the statement reads
         if let Err(Refused {
             is_privilege: true, ..
         }) = &explained
-            && let Some(twin) = sql::select_twin(first)
+            && let Some(twin) = sql::select_twin(&text)
         {
             explained = explain(plan, gate, &twin, &path, role.as_deref()).await?;
         }
@@ -195,20 +218,30 @@ impl Ready {
                 refusals.insert(refusal);
                 continue;
             }
-            let mut whole = asked.clone();
-            whole.schema.clone_from(&table.name.schema);
-            whole.table.clone_from(&table.name.name);
+            let mut whole = table.read(asked);
             whole.predicates.retain(|predicate| table.picks_a_part(predicate));
+            let of_table = |key: &Key| (whole.schema.clone(), whole.table.clone(), key.clone());
+            self.ordering.extend(
+                whole
+                    .sorted
+                    .iter()
+                    .flatten()
+                    .map(|ordered| of_table(&ordered.key)),
+            );
+            self.points.extend(whole.equal.union(&whole.joined).map(of_table));
             for candidate in of_use(&whole, kinds) {
                 match table.served_by(&candidate) {
                     None => made.push((fit(&whole, &candidate), candidate)),
                     Some(index) => _ = serving.insert(qualified(&index.schema, &index.name)),
                 }
             }
-            if kinds.inverted {
-                let estimate = estimate(tree, asked, table, &self.trigram_class);
-                estimated.extend(estimate.filter(|estimate| table.served_by(&estimate.candidate).is_none()));
-            }
+            let here = RelationUse {
+                schema: asked.schema.clone(),
+                table: asked.table.clone(),
+                ..whole
+            };
+            let estimate = estimate(tree, &here, table, &self.trigram_class, kinds.estimated);
+            estimated.extend(estimate.filter(|estimate| table.served_by(&estimate.candidate).is_none()));
         }
         let mut relevant = Vec::new();
         for (fit, candidate) in made {
@@ -288,6 +321,9 @@ impl Ready {
                 .iter()
                 .map(|candidate| candidate.keys.len())
                 .collect(),
+            carried: self.candidates.iter().map(|one| one.include.len()).collect(),
+            narrower: self.others(|one| one.narrower(&self.ordering), fits),
+            turned: self.others(|one| self.turned(one), fits),
             upkeep: upkeep::of(&self.candidates, &self.tables, &self.planned, statements),
             estimates: estimates
                 .map(|(statement, candidate, cost)| Estimate {
@@ -302,6 +338,31 @@ impl Ready {
             budget_bytes,
             calls: wanted.calls_per_statement * self.planned.len(),
         }
+    }
+
+    /// For each candidate another one that is made of it, if that is a candidate, too.
+    fn others(
+        &self,
+        made: impl Fn(&Candidate) -> Option<Candidate>,
+        fits: impl Fn(&usize) -> bool,
+    ) -> Vec<Option<usize>> {
+        let other = |one: &Candidate| self.known.get(&made(one)?).copied().filter(&fits);
+        self.candidates.iter().map(other).collect()
+    }
+
+    /// The same with the keys that have most values first, if all are searched for one value.
+    fn turned(&self, candidate: &Candidate) -> Option<Candidate> {
+        let table = self.tables.get(&candidate.schema, &candidate.table)?;
+        let is_point = |key: &IndexKey| {
+            let key = (candidate.schema.clone(), candidate.table.clone(), key.key.clone());
+            self.points.contains(&key) && !self.ordering.contains(&key)
+        };
+        let mut turned = candidate.clone();
+        // ties stay in their order
+        turned
+            .keys
+            .sort_by(|a, b| table.values_of(&b.key).total_cmp(&table.values_of(&a.key)));
+        (turned != *candidate && candidate.keys.iter().all(is_point)).then_some(turned)
     }
 
     /// What each statement asks for, and what others ask for that begins with the same key.
@@ -336,6 +397,7 @@ impl Ready {
 struct Refused {
     reason: String,
     is_privilege: bool,
+    is_of_the_text: bool,
 }
 
 /// The plan of a text as things are, after the gate let it pass.
@@ -346,14 +408,20 @@ async fn explain(
     path: &SearchPath,
     role: Option<&str>,
 ) -> Result<Result<Planned, Refused>, PostgresError> {
-    let refused = |reason: String, is_privilege: bool| Ok(Err(Refused { reason, is_privilege }));
+    let refused = |reason: String| {
+        Ok(Err(Refused {
+            reason,
+            is_privilege: false,
+            is_of_the_text: false,
+        }))
+    };
     let text = match ServerText::one_query(text) {
         Ok(text) => text,
-        Err(error) => return refused(error.to_string(), false),
+        Err(error) => return refused(error.to_string()),
     };
     let passed_at = Instant::now();
     if let Passage::NotPlanned(reason) = gate.examine(plan, &text, path, role).await? {
-        return refused(reason.to_string(), false);
+        return refused(reason.to_string());
     }
     let has_parameters = sql::parameter_count(text.as_str()) > 0;
     let parameters = Planned::told_of(has_parameters);
@@ -369,6 +437,10 @@ async fn explain(
             tree,
         })),
         Err(error) if error.is_fatal() => Err(error),
-        Err(error) => refused(error.one_line(), error.is_privilege()),
+        Err(error) => Ok(Err(Refused {
+            reason: error.one_line(),
+            is_privilege: error.is_privilege(),
+            is_of_the_text: error.is_about_the_text(),
+        })),
     }
 }

@@ -7,6 +7,7 @@
 //! choices, judged by what is known, and confirmed by the planner until nothing better is found.
 
 mod explore;
+mod narrow;
 
 use std::collections::BTreeMap;
 
@@ -51,6 +52,14 @@ pub struct Problem {
     pub groups: Vec<usize>,
     /// How many keys each has.
     pub widths: Vec<usize>,
+    /// How many columns each only carries along.
+    pub carried: Vec<usize>,
+    /// The same index with less to it, where that is a candidate: without what is only carried along, else without its last
+    /// key.
+    pub narrower: Vec<Option<usize>>,
+    /// The same index with its keys in a better order, where all of them are searched for one value: the one with most values
+    /// first serves most other searches, too.
+    pub turned: Vec<Option<usize>>,
     /// What each costs in writes, in the unit of weighted costs.
     pub upkeep: Vec<f64>,
     /// What indexes are worth that the planner cannot be asked about.
@@ -218,7 +227,9 @@ impl<'a, P: Planner> Selection<'a, P> {
                 break;
             }
         }
-        Ok(self.trimmed(best))
+        let trimmed = self.trimmed(best);
+        let narrowed = self.narrowed(trimmed).await?;
+        Ok(self.trimmed(narrowed))
     }
 
     fn none(&self) -> FixedBitSet {
@@ -405,6 +416,9 @@ mod tests {
             sizes: sizes.to_vec(),
             groups: (0..count).collect(),
             widths: vec![1; count],
+            carried: vec![0; count],
+            narrower: vec![None; count],
+            turned: vec![None; count],
             upkeep: vec![upkeep; count],
             estimates: Vec::new(),
             least_gain: 0.0,

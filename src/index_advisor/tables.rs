@@ -7,11 +7,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, Type};
 
 use super::candidate::{Candidate, IndexKey};
-use super::clauses::{Key, Predicate};
+use super::clauses::{Key, Predicate, RelationUse};
 use crate::limits;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, queries};
-use crate::sql::expression;
+use crate::sql::expression::{self, unquoted};
 
 /// A table by its names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,10 +46,24 @@ pub struct Table {
 pub struct Column {
     pub type_name: String,
     pub is_array: bool,
+    /// A range, or several of them.
+    pub is_range: bool,
     /// Mean bytes of a value, where statistics may be read.
     pub width_bytes: Option<f64>,
+    /// How many values it has, where statistics may be read.
+    pub values: Option<f64>,
     /// Whether it has so few values that a constant one of them stands for a part of the rows, not for one call.
     pub has_few_values: bool,
+}
+
+impl Column {
+    /// Whether it is of one of the types of text.
+    pub fn is_text(&self) -> bool {
+        matches!(
+            self.type_name.as_str(),
+            "text" | "varchar" | "bpchar" | "citext" | "name"
+        )
+    }
 }
 
 /// A partition.
@@ -255,15 +269,20 @@ impl Tables {
                 "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "uuid" | "date" => FEW_NUMBERS,
                 _ => FEW_WORDS,
             };
+            let table_oid = column(&row, "table_oid").unwrap_or(0);
+            let rows = self.tables.get(&table_oid).map_or(0.0, |table| table.rows);
+            // negative where the number grows with the table
+            let distinct = column::<f64>(&row, "distinct_values")
+                .map(|values| if values < 0.0 { -values * rows } else { values });
             let known = Column {
                 type_name,
                 is_array: flag(&row, "is_array"),
+                is_range: flag(&row, "is_range"),
                 width_bytes: column(&row, "width"),
-                // n_distinct is negative where the number grows with the table
-                has_few_values: column::<f64>(&row, "distinct_values")
-                    .is_some_and(|values| (1.0..=few).contains(&values)),
+                values: distinct,
+                has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
             };
-            if let Some(table) = self.tables.get_mut(&column(&row, "table_oid").unwrap_or(0)) {
+            if let Some(table) = self.tables.get_mut(&table_oid) {
                 table.columns.insert(text(&row, "name"), known);
             }
         }
@@ -320,6 +339,36 @@ impl Table {
             Key::Expression(_) => false,
         };
         !predicate.compares_value || has_few_values()
+    }
+
+    /// How many values a key has, as far as is known.
+    pub fn values_of(&self, key: &Key) -> f64 {
+        let known = match key {
+            Key::Column(name) => self.columns.get(name).and_then(|column| column.values),
+            Key::Expression(_) => None,
+        };
+        known.unwrap_or(0.0)
+    }
+
+    /// What a plan asks of this table, with text columns for what only casts them to text: no index minds that.
+    pub fn read(&self, asked: &RelationUse) -> RelationUse {
+        let casts = ["::text", "::varchar", "::bpchar"];
+        let plain = |key: &Key| match key {
+            Key::Expression(text) => {
+                let name = casts
+                    .iter()
+                    .find_map(|cast| text.strip_suffix(cast))
+                    .map(unquoted);
+                let is_text = |name: &String| self.columns.get(name).is_some_and(Column::is_text);
+                name.filter(is_text).map_or_else(|| key.clone(), Key::Column)
+            }
+            Key::Column(_) => key.clone(),
+        };
+        RelationUse {
+            schema: self.name.schema.clone(),
+            table: self.name.name.clone(),
+            ..asked.with_keys(&plain)
+        }
     }
 
     /// An index that is there and answers all that a candidate would.

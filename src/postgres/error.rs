@@ -74,6 +74,10 @@ impl PostgresError {
     pub fn is_privilege(&self) -> bool {
         self.code() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
     }
+    /// Whether the statement cannot be read: its syntax, its types, what it groups by (class 42, but for rights).
+    pub fn is_about_the_text(&self) -> bool {
+        !self.is_privilege() && self.code().is_some_and(|code| code.starts_with("42"))
+    }
     /// Whether a prepared statement is not there, is there twice, or has become another one.
     pub(super) fn is_about_a_prepared_statement(&self) -> bool {
         let codes = [

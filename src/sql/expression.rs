@@ -16,8 +16,8 @@ pub struct ColumnName {
 /// One side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
-    /// A column, and the type that it is cast to, if it is.
-    Column(ColumnName, Option<String>),
+    /// A column.
+    Column(ColumnName),
     /// An expression over columns of one relation; its text names them without the alias.
     Expression {
         /// The alias of the relation.
@@ -40,7 +40,7 @@ pub enum Comparison {
     AnyOf,
     /// `<`, `<=`, `>`, `>=`
     Range,
-    /// `LIKE 'x%'`
+    /// `LIKE 'x%'`, `~ '^x'`, `^@`
     Prefix,
     /// `IS NULL`
     IsNull,
@@ -104,6 +104,28 @@ pub fn sort_key(text: &str) -> SortKey {
         descending,
         nulls_first: nulls.unwrap_or(descending),
     }
+}
+
+/// What the distance is from, and the operator, where an expression is the distance of a column from a value.
+pub fn distance(text: &str) -> Option<(Operand, String)> {
+    let NodeEnum::AExpr(compared) = expression(text)?.node? else {
+        return None;
+    };
+    let NodeEnum::String(operator) = compared.name.last()?.node.as_ref()? else {
+        return None;
+    };
+    // those of PostgreSQL, pg_trgm and PostGIS; `<=>` and `<#>` of pgvector need indexes that give other rows
+    let is_distance = [
+        "<->", "<->>", "<<->", "<<->>", "<<<->", "<->>>", "<=>", "<#>", "<+>",
+    ]
+    .contains(&operator.sval.as_str());
+    let side = |side: &Option<Box<Node>>| side.as_deref().map(operand);
+    let (left, right) = (side(&compared.lexpr)?, side(&compared.rexpr)?);
+    let from = match (&left, &right) {
+        (Operand::Value(_), _) => right,
+        _ => left,
+    };
+    is_distance.then(|| (from, operator.sval.clone()))
 }
 
 /// An expression, as a group key.
@@ -197,7 +219,8 @@ pub fn is_aggregate(text: &str) -> bool {
     known.contains(&name)
 }
 
-fn unquoted(name: &str) -> String {
+/// A name as SQL writes it, without its quotes.
+pub fn unquoted(name: &str) -> String {
     match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
         Some(inner) => inner.replace("\"\"", "\""),
         None => name.to_owned(),
@@ -301,6 +324,11 @@ fn compare(compared: &pg_query::protobuf::AExpr) -> Option<(Operand, Comparison,
             Operand::Value(pattern) if is_prefix(pattern) => Comparison::Prefix,
             _ => Comparison::Operator("~~".into()),
         },
+        (AExprKind::AexprOp, "~") => match &right {
+            Operand::Value(pattern) if is_anchored(pattern) => Comparison::Prefix,
+            _ => Comparison::Operator("~".into()),
+        },
+        (AExprKind::AexprOp, "^@") if matches!(right, Operand::Value(_)) => Comparison::Prefix,
         (AExprKind::AexprOp | AExprKind::AexprLike | AExprKind::AexprIlike, operator) => {
             Comparison::Operator(operator.into())
         }
@@ -316,23 +344,19 @@ fn is_prefix(constant: &str) -> bool {
         .is_some_and(|pattern| !pattern.starts_with(['%', '_', '\'', '\\']))
 }
 
+/// Whether a regular expression, as a constant in SQL, begins with something fixed.
+fn is_anchored(constant: &str) -> bool {
+    let pattern = constant.strip_prefix("'^").and_then(|rest| rest.chars().next());
+    pattern.is_some_and(|first| first.is_alphanumeric() || first == '_')
+}
+
 fn operand(node: &Node) -> Operand {
     match node.node.as_ref() {
         Some(NodeEnum::ColumnRef(_)) => match column_of(node) {
-            Some(name) => Operand::Column(name, None),
+            Some(name) => Operand::Column(name),
             None => Operand::Other,
         },
         Some(NodeEnum::TypeCast(cast)) => match cast.arg.as_deref().map(|arg| (arg, operand(arg))) {
-            Some((_, Operand::Column(name, None))) => {
-                let target =
-                    cast.type_name
-                        .as_ref()
-                        .and_then(|name| match name.names.last()?.node.as_ref()? {
-                            NodeEnum::String(name) => Some(name.sval.clone()),
-                            _ => None,
-                        });
-                Operand::Column(name, target)
-            }
             Some((arg, Operand::Value(_))) => Operand::Value(deparsed(arg).unwrap_or_default()),
             _ => computed(node),
         },
@@ -358,7 +382,7 @@ fn column_of(node: &Node) -> Option<ColumnName> {
     }
 }
 
-/// Whatever is neither a column nor a cast of one: an expression over one relation, a value, or something else.
+/// Whatever is no column: an expression over one relation, a value, or something else.
 fn computed(node: &Node) -> Operand {
     let Some(text) = deparsed(node) else {
         return Operand::Other;
@@ -411,7 +435,7 @@ fn without_alias(text: &str, alias: &str) -> String {
     out
 }
 
-fn deparsed(node: &Node) -> Option<String> {
+pub(super) fn deparsed(node: &Node) -> Option<String> {
     let target = pg_query::protobuf::ResTarget {
         val: Some(Box::new(node.clone())),
         ..Default::default()
@@ -435,13 +459,10 @@ mod tests {
     use super::*;
 
     fn column(alias: &str, column: &str) -> Operand {
-        Operand::Column(
-            ColumnName {
-                alias: alias.into(),
-                column: column.into(),
-            },
-            None,
-        )
+        Operand::Column(ColumnName {
+            alias: alias.into(),
+            column: column.into(),
+        })
     }
 
     fn only(text: &str) -> (Operand, Comparison, Operand, Option<String>) {
@@ -481,6 +502,12 @@ mod tests {
             only("(t.j @> '{\"a\": 1}'::jsonb)").1,
             Comparison::Operator("@>".into())
         );
+        assert_eq!(only("(t.name ~ '^abc'::text)").1, Comparison::Prefix);
+        assert_eq!(
+            only("(t.name ~ '^.bc'::text)").1,
+            Comparison::Operator("~".into())
+        );
+        assert_eq!(only("(t.name ^@ 'abc'::text)").1, Comparison::Prefix);
         assert_eq!(only("(t.a IS NULL)").1, Comparison::IsNull);
         assert_eq!(only("t.is_active").1, Comparison::True);
         let (left, comparison, _, text) = only("(NOT t.is_deleted)");
@@ -499,13 +526,10 @@ mod tests {
         let cast = only("((t.name)::text = 'x'::text)").0;
         assert_eq!(
             cast,
-            Operand::Column(
-                ColumnName {
-                    alias: "t".into(),
-                    column: "name".into()
-                },
-                Some("text".into())
-            )
+            Operand::Expression {
+                alias: "t".into(),
+                text: "name::text".into()
+            }
         );
         let expression = only("(upper((t.code)::text) = 'X'::text)").0;
         assert_eq!(
@@ -532,6 +556,15 @@ mod tests {
         assert_eq!(columns("pg_catalog.lower(t.a)").len(), 1);
         assert_eq!(bare_columns("PARTIAL max(order_date)"), ["order_date"]);
         assert_eq!(bare_columns("(lower(\"B c\") || t.d)"), ["B c"]);
+    }
+
+    #[test]
+    fn distances() {
+        let from = |text: &str| distance(text).map(|(from, _)| from);
+        assert_eq!(from("((t.place <-> '(1,2)'::point))"), Some(column("t", "place")));
+        assert_eq!(from("(('abc'::text <-> t.title))"), Some(column("t", "title")));
+        assert_eq!(from("t.place"), None);
+        assert_eq!(from("(t.a - t.b)"), None);
     }
 
     #[test]

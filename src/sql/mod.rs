@@ -3,11 +3,13 @@
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
 pub mod expression;
+mod mend;
 mod names;
 mod rewrite;
 mod twin;
 pub mod workload;
 
+pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};
 pub use twin::select_twin;

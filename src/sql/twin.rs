@@ -293,7 +293,7 @@ fn reading_merge(merge: MergeStmt) -> Option<Read> {
 }
 
 /// A WITH that also holds the parameters that would be missing, since `$2` alone has no type for `$1`.
-fn keeping(with: Option<WithClause>, numbers: &[i64]) -> WithClause {
+pub(super) fn keeping(with: Option<WithClause>, numbers: &[i64]) -> WithClause {
     let parameter = |number: &i64| {
         output(node(NodeEnum::ParamRef(ParamRef {
             number: i32::try_from(*number).unwrap_or(1),

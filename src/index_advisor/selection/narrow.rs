@@ -1,0 +1,85 @@
+//! A set made narrower where that costs next to nothing. The planner counts every page, so that it takes the widest index
+//! for a unit or two; who keeps the index pays for every byte of it.
+
+use fixedbitset::FixedBitSet;
+
+use super::{Planner, Problem, Selection};
+use crate::postgres::PostgresError;
+
+/// Planner's units and part of a statement's cost below which a further key is not worth having: the planner itself takes
+/// plans for equal that differ by less than a hundredth.
+const KEY_GAIN: f64 = 1.0;
+const KEY_GAIN_SHARE: f64 = 0.001;
+/// An index that grows by so many times its size by columns that are only carried along must make its statement cheaper by
+/// this part for each.
+const GAIN_FOR_GROWTH: f64 = 0.25;
+
+impl<P: Planner> Selection<'_, P> {
+    /// The set with columns and keys left out that save hardly anything.
+    pub(super) async fn narrowed(&mut self, mut set: FixedBitSet) -> Result<FixedBitSet, PostgresError> {
+        let mut members: Vec<usize> = set.ones().collect();
+        let size = |one: &usize| self.problem.sizes[*one];
+        members.sort_by(|a, b| size(b).total_cmp(&size(a)).then(a.cmp(b)));
+        for mut member in members {
+            let Problem { turned, narrower, .. } = self.problem;
+            if let Some(other) = turned[member]
+                && self.replace(member, other, &mut set).await?
+            {
+                member = other;
+            }
+            while let Some(other) = narrower[member] {
+                if !self.replace(member, other, &mut set).await? {
+                    break;
+                }
+                member = other;
+                if let Some(other) = turned[member]
+                    && self.replace(member, other, &mut set).await?
+                {
+                    member = other;
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    /// Whether another index does in the place of one of the set; if so, it is there now.
+    async fn replace(&mut self, one: usize, by: usize, set: &mut FixedBitSet) -> Result<bool, PostgresError> {
+        let mut other = set.clone();
+        other.set(one, false);
+        other.insert(by);
+        for statement in 0..self.known.len() {
+            if self.known[statement]
+                .facts
+                .iter()
+                .any(|fact| fact.uses.contains(&one))
+            {
+                self.ask(statement, &other).await?;
+            }
+        }
+        let does = !self.is_missed(one, by, set, &other);
+        if does {
+            *set = other;
+        }
+        Ok(does)
+    }
+
+    /// Whether a statement loses more by having the narrower index than that is worth.
+    fn is_missed(&self, wide: usize, narrow: usize, set: &FixedBitSet, narrowed: &FixedBitSet) -> bool {
+        let problem = self.problem;
+        let is_key = problem.carried[wide] == problem.carried[narrow];
+        let growth = problem.sizes[wide] / problem.sizes[narrow].max(1.0) - 1.0;
+        self.known.iter().zip(&problem.costs).any(|(known, cost)| {
+            let (before, after) = (known.estimate(set), known.estimate(narrowed));
+            let loss = after - before;
+            match is_key {
+                true => loss > KEY_GAIN && loss > KEY_GAIN_SHARE * after,
+                false => {
+                    let is_much = loss > problem.least_gain_share * cost;
+                    let is_worth_its_bytes =
+                        loss > problem.least_gain && loss > GAIN_FOR_GROWTH * growth * after;
+                    is_much || is_worth_its_bytes
+                }
+            }
+        })
+    }
+}
