@@ -56,6 +56,10 @@ pub const TINY_TABLE_PAGES: f64 = 8.0;
 pub const LEAST_GAIN: f64 = 10.0;
 /// And at least this part of it.
 pub const LEAST_GAIN_SHARE: f64 = 0.01;
+/// Drops that are rehearsed in one database, and statements that are planned again for one of them.
+pub const REHEARSED_DROPS: usize = 200;
+#[allow(missing_docs)]
+pub const REHEARSED_STATEMENTS: usize = 50;
 /// What the gate found out about a database is believed this long.
 pub const GATE_MEMORY: Duration = Duration::from_secs(10);
 /// Rows of an answer to the gate; where there is more, nothing is planned.

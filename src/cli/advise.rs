@@ -180,7 +180,7 @@ fn given(options: &Options) -> Result<Option<Vec<WorkloadStatement>>, Failure> {
     Ok((!all.is_empty()).then_some(all))
 }
 
-fn wanted(options: &Options) -> Wanted {
+fn wanted(options: &Options) -> Wanted<'static> {
     let allows = |method: Method| options.method.is_empty() || options.method.contains(&method);
     Wanted {
         kinds: Kinds {

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, MissingIndex};
+use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, MissingIndex, Rehearsal};
 use crate::model::finding::{Finding, Window};
 use crate::model::observation::{
     DatabaseObservation, Observation, StatementActivity, StatementDelta, Unknown,
@@ -145,7 +145,7 @@ impl Advising {
         let earlier = self.earlier(&database.name);
         let asked = Asked {
             earlier: earlier.clone(),
-            ..Asked::of(&database.name, observation.now, activity)
+            ..Asked::of(database, observation.now, activity)
         };
         let (planner, stop) = (self.planner.clone(), self.stop.clone());
         // the search is arithmetic between two questions: it would hold up the looks
@@ -247,15 +247,16 @@ struct Asked {
     workload: Vec<WorkloadStatement>,
     activity: BTreeMap<String, AdvisedActivity>,
     earlier: Earlier,
+    drops: Vec<Droppable>,
 }
 
 impl Asked {
-    /// The costliest statements of a database.
-    fn of(database: &str, at: DateTime<Utc>, activity: &StatementActivity) -> Self {
+    /// The costliest statements of a database, and the indexes that look as if they were there for nothing.
+    fn of(database: &DatabaseObservation, at: DateTime<Utc>, activity: &StatementActivity) -> Self {
         let costliest = activity
             .statements
             .iter()
-            .filter(|statement| statement.database == database)
+            .filter(|statement| statement.database == database.name)
             .take(limits::ADVISED_STATEMENTS);
         let did = |statement: &StatementDelta| {
             let did = AdvisedActivity {
@@ -274,7 +275,7 @@ impl Asked {
             rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
         };
         Self {
-            database: database.to_owned(),
+            database: database.name.clone(),
             at,
             window: activity.window,
             total_seconds: activity.total_seconds,
@@ -282,13 +283,38 @@ impl Asked {
             workload: costliest.clone().map(asked).collect(),
             activity: costliest.map(did).collect(),
             earlier: Earlier::new(),
+            drops: droppable(database, at),
         }
     }
 }
 
+/// The largest indexes that enforce nothing and are either the same as another one or idle for a day.
+fn droppable(database: &DatabaseObservation, now: DateTime<Utc>) -> Vec<Droppable> {
+    let alike: BTreeSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
+    let is_idle = |since: Option<DateTime<Utc>>| since.is_some_and(|since| now - since >= TimeDelta::days(1));
+    let mut indexes: Vec<_> = database
+        .indexes_with_facts()
+        .filter(|(_, facts)| facts.is_valid && !facts.is_unique && facts.constraint.is_none())
+        .filter(|(index, facts)| {
+            alike.contains(&facts.oid) || is_idle(index.idle_since) || is_idle(index.no_scan_counted_since)
+        })
+        .map(|(_, facts)| facts)
+        .collect();
+    indexes.sort_by(|a, b| b.size_bytes.total_cmp(&a.size_bytes).then(a.oid.cmp(&b.oid)));
+    let named = indexes
+        .into_iter()
+        .take(limits::REHEARSED_DROPS)
+        .map(|facts| Droppable {
+            oid: facts.oid,
+            schema: facts.schema.clone(),
+            name: facts.name.clone(),
+        });
+    named.collect()
+}
+
 impl Asked {
     /// With the advice; nothing is said of statements that could not be planned.
-    fn advised(self, report: AdviceReport) -> Advised {
+    fn advised(self, (report, rehearsals): Answered) -> Advised {
         let mut activity = self.activity;
         let unplanned = report.statements.iter().filter(|one| one.is_unplanned());
         let did = unplanned.filter_map(|one| activity.get(&one.statement_id));
@@ -307,11 +333,15 @@ impl Asked {
             still_filling: self.still_filling,
             unplanned_seconds,
             activity,
+            rehearsals,
             report,
             earlier: self.earlier,
         }
     }
 }
+
+/// What is advised, and what the planner says of drops.
+type Answered = (AdviceReport, BTreeMap<u32, Rehearsal>);
 
 /// What came of one run.
 struct Worked {
@@ -336,7 +366,7 @@ pub async fn advise_at_once(planner: &Server, observation: &mut Observation) {
         database.advice = match &observation.statements {
             Err(unknown) => Err(unknown.clone()),
             Ok(activity) => {
-                let asked = Asked::of(&database.name, observation.now, activity);
+                let asked = Asked::of(database, observation.now, activity);
                 work_out(planner, asked, 0, &late).await.advice.map(Arc::new)
             }
         };
@@ -349,7 +379,7 @@ async fn work_out(planner: &Server, asked: Asked, pause: u32, stop: &(dyn Fn() -
     let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
     let mut spent_seconds = 0.0;
     let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
-        Ok(Ok(report)) => Ok(asked.advised(report)),
+        Ok(Ok(answered)) => Ok(asked.advised(answered)),
         Ok(Err(unknown)) => Err(unknown),
         Err(error) => Err(Unknown::because(error.one_line())),
     };
@@ -365,7 +395,7 @@ async fn planned(
     pause: u32,
     stop: &(dyn Fn() -> bool + Sync),
     spent_seconds: &mut f64,
-) -> Result<Result<AdviceReport, Unknown>, PostgresError> {
+) -> Result<Result<Answered, Unknown>, PostgresError> {
     let login = &planner.conninfo().user;
     let plan = planner.plan(&asked.database).await?.at_leisure(pause);
     if let Err(unknown) = may_plan(&plan, login) {
@@ -382,22 +412,17 @@ async fn ask(
     asked: &Asked,
     login: &str,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<AdviceReport, PostgresError> {
+) -> Result<Answered, PostgresError> {
     let started = Instant::now();
     let mut gate = Gate::open(plan, &[]).await?;
     let mut paths = SearchPaths::new(search_path_of(plan, login).await?);
     let notes = about_the_login(plan, &gate, login);
     let workload = asked.workload.clone();
-    let advice = advise(
-        plan,
-        &mut gate,
-        &mut paths,
-        workload,
-        Wanted::default(),
-        stop,
-        &|_| (),
-    )
-    .await?;
+    let wanted = Wanted {
+        drops: &asked.drops,
+        ..Wanted::default()
+    };
+    let advice = advise(plan, &mut gate, &mut paths, workload, wanted, stop, &|_| ()).await?;
     let about = About {
         database: asked.database.clone(),
         budget_bytes: None,
@@ -405,7 +430,9 @@ async fn ask(
         days: asked.window.map(|window| window.seconds() / 86_400.0),
         notes,
     };
-    Ok(advice.summary(about))
+    let rehearsals = advice.rehearsals.iter();
+    let by_oid = rehearsals.map(|(index, rehearsal)| (index.oid, rehearsal.clone()));
+    Ok((advice.summary(about), by_oid.collect()))
 }
 
 /// Whether planning would prove something, and leave everything as it is.

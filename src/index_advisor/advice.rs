@@ -8,27 +8,31 @@ use super::definition::Definition;
 use super::estimated::Methods;
 use super::gate::Gate;
 use super::ready::Ready;
+use super::rehearsal::rehearse;
 use super::selection::{Answer, Problem, Selection};
 use super::tables::TableName;
 use super::what_if::WhatIf;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
+use crate::model::advice::{Droppable, Rehearsal};
 use crate::model::finding::Confidence;
 use crate::model::plan::{PlanLine, PlanTree};
 use crate::postgres::{Plan, PostgresError};
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct Wanted<'a> {
     /// Which kinds of index.
     pub kinds: Kinds,
     /// Bytes that all indexes together may take.
     pub budget_bytes: Option<f64>,
     /// Questions to the planner, on average of all statements.
     pub calls_per_statement: usize,
+    /// Indexes whose drop is to be rehearsed.
+    pub drops: &'a [Droppable],
 }
 
-impl Default for Wanted {
+impl Default for Wanted<'_> {
     /// Every kind of index that pays, of any size.
     fn default() -> Self {
         Self {
@@ -47,6 +51,7 @@ impl Default for Wanted {
             },
             budget_bytes: None,
             calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
+            drops: &[],
         }
     }
 }
@@ -119,6 +124,8 @@ pub struct Advice {
     pub was_stopped: bool,
     /// Whether the planner could be asked at all: it cannot without HypoPG.
     pub is_proven: bool,
+    /// What the planner says of drops.
+    pub rehearsals: Vec<(Droppable, Rehearsal)>,
 }
 
 /// Works it out.
@@ -130,7 +137,7 @@ pub async fn advise(
     gate: &mut Gate,
     paths: &mut SearchPaths,
     workload: Vec<WorkloadStatement>,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
     stop: &(dyn Fn() -> bool + Sync),
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Advice, PostgresError> {
@@ -164,6 +171,12 @@ pub async fn advise(
     let what_if_calls = what_if.calls;
     let (names, unplannable) = (what_if.names(), what_if.unplannable());
     what_if.end().await?;
+    let statements: Vec<&StatementAdvice> = ready
+        .positions
+        .iter()
+        .map(|one| &ready.statements[*one])
+        .collect();
+    let rehearsals = rehearse(plan, &mut what_if, &ready.planned, &statements, wanted.drops).await?;
     let positions = ready.positions.clone();
     let mut advice = ready.told(plan, &problem, &set, answers, &names).await?;
     for number in unplannable {
@@ -174,6 +187,7 @@ pub async fn advise(
     advice.what_if_calls = what_if_calls;
     advice.was_stopped = was_stopped || stop();
     advice.is_proven = true;
+    advice.rehearsals = rehearsals;
     if advice.was_stopped {
         let without = advice
             .statements

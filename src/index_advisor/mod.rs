@@ -1,7 +1,8 @@
 //! Index advice that the planner has proven: from the statements ([`workload`]) to what their plans ask of tables
 //! ([`clauses`], [`tables`]), which indexes could answer ([`candidate`]; [`estimated`] for those that no planner can price),
 //! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
-//! ([`selection`]), and how it is made ([`definition`]). [`advice`] is the way through all of it.
+//! ([`selection`]), and how it is made ([`definition`]). Drops are tried
+//! beforehand in [`rehearsal`]. [`advice`] is the way through all of it.
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
 //! through the [`gate`].
@@ -14,6 +15,7 @@ pub mod estimated;
 pub mod gate;
 mod knapsack;
 mod ready;
+mod rehearsal;
 pub mod search_path;
 pub mod selection;
 pub mod summary;

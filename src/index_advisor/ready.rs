@@ -276,7 +276,7 @@ impl Ready {
         number
     }
 
-    pub(super) fn problem(&self, sizes: &[Option<f64>], wanted: Wanted) -> Problem {
+    pub(super) fn problem(&self, sizes: &[Option<f64>], wanted: Wanted<'_>) -> Problem {
         let count = self.candidates.len();
         let budget_bytes = wanted.budget_bytes.unwrap_or(f64::INFINITY);
         // without a budget a size that nobody knows does not matter

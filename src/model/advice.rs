@@ -9,7 +9,7 @@ use super::finding::{Confidence, Window};
 use super::plan::PlanLine;
 
 /// What `pgadvisor advise` answers: `advise.schema.json`, and what a reader should know of how it came about.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct AdviceReport {
     pub schema_version: u32,
@@ -107,7 +107,7 @@ pub enum StatementStatus {
 }
 
 /// What the planner said of the statements of one database, and what they did meanwhile.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Advised {
     /// When it was worked out, by the server's clock.
     pub at: DateTime<Utc>,
@@ -123,8 +123,37 @@ pub struct Advised {
     pub activity: BTreeMap<String, AdvisedActivity>,
     /// The advice.
     pub report: AdviceReport,
+    /// What the planner says of drops, by the OID of the index.
+    pub rehearsals: BTreeMap<u32, Rehearsal>,
     /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.
     pub earlier: BTreeMap<MissingIndex, BTreeSet<String>>,
+}
+
+/// An index that may be there for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct Droppable {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+}
+
+/// What the planner says of a drop.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Rehearsal {
+    /// No plan takes the index.
+    Untouched { statements: usize },
+    /// Some do, and cost the same without it.
+    Spared { statements: usize },
+    /// This one would become dearer.
+    Needed {
+        statement_id: String,
+        cost_with: f64,
+        cost_without: f64,
+    },
+    /// It could not be tried, and why.
+    Unknown(String),
 }
 
 /// The plan of a statement as it is, and with what is advised: a part of the evidence.

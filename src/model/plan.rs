@@ -97,9 +97,21 @@ impl PlanTree {
         }
         nodes
     }
+
+    /// Whether the plan reads an index.
+    pub fn takes(&self, schema: &str, index: &str) -> bool {
+        self.root.takes(None, schema, index)
+    }
 }
 
 impl PlanNode {
+    /// An index is in the schema of its table, which a bitmap's node above it names.
+    fn takes(&self, above: Option<&str>, schema: &str, index: &str) -> bool {
+        let here = self.schema.as_deref().or(above);
+        let is_it = self.index.as_deref() == Some(index) && here.is_none_or(|here| here == schema);
+        is_it || self.children.iter().any(|child| child.takes(here, schema, index))
+    }
+
     fn outline(&self, depth: usize, most: f64, names: &BTreeMap<&str, &str>, lines: &mut Vec<PlanLine>) {
         let mut node = self.kind.clone();
         if let Some(index) = &self.index {

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::limits;
+use crate::model::advice::Rehearsal;
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity,
 };
@@ -95,6 +96,35 @@ impl<'a> Place<'a> {
     pub fn database(&self) -> Result<&'a DatabaseObservation, Unknown> {
         self.database
             .ok_or_else(|| Unknown::because("no database was given to this rule"))
+    }
+
+    /// What the planner says of dropping an index: what was found out that speaks for it, or against it; `None` where it was
+    /// not tried.
+    pub fn rehearsed(&self, index_oid: u32) -> Option<Result<String, String>> {
+        let advised = self.database?.advice.as_ref().ok()?;
+        Some(match advised.rehearsals.get(&index_oid)? {
+            Rehearsal::Untouched { statements } => Ok(format!(
+                "no plan of the {statements} captured statements that could be planned takes it"
+            )),
+            Rehearsal::Spared { statements } => Ok(format!(
+                "planned away: the {statements} captured statements whose plans take it cost the same without it"
+            )),
+            Rehearsal::Needed {
+                statement_id,
+                cost_with,
+                cost_without,
+            } => {
+                let mut statements = advised.report.statements.iter();
+                let text = statements
+                    .find(|one| one.statement_id == *statement_id)
+                    .map_or(String::new(), |one| crate::sql::outline(&one.text));
+                Err(format!(
+                    "an index looks superfluous, but the planner takes it: {text} would cost {cost_without:.0} in place of \
+                     {cost_with:.0} without it"
+                ))
+            }
+            Rehearsal::Unknown(_) => return None,
+        })
     }
 
     /// A claim with its identity and nothing else yet.

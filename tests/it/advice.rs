@@ -5,8 +5,9 @@ use pgadvisor::index_advisor::candidate::Kinds;
 use pgadvisor::index_advisor::gate::Gate;
 use pgadvisor::index_advisor::search_path::SearchPath;
 use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
-use pgadvisor::postgres::Server;
+use pgadvisor::model::advice::{Droppable, Rehearsal};
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
+use pgadvisor::postgres::{Plan, Server};
 
 use crate::harness::{Cluster, present};
 
@@ -29,14 +30,17 @@ fn statement(name: &str, text: &str) -> WorkloadStatement {
     }
 }
 
+async fn planner(cluster: &Cluster) -> Plan {
+    let conninfo = ConnInfo::parse(&cluster.dsn("postgres", "postgres"), &Environment::default()).unwrap();
+    Server::new(conninfo).unwrap().plan("postgres").await.unwrap()
+}
+
 #[tokio::test]
 async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start(version).await;
         cluster.sql("postgres", SHOP).await;
-        let conninfo =
-            ConnInfo::parse(&cluster.dsn("postgres", "postgres"), &Environment::default()).unwrap();
-        let plan = Server::new(conninfo).unwrap().plan("postgres").await.unwrap();
+        let plan = planner(&cluster).await;
         let mut gate = Gate::open(&plan, &[]).await.unwrap();
         let workload = vec![
             statement("of_customer", "SELECT id, note FROM orders WHERE customer = $1"),
@@ -47,6 +51,7 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
             kinds: Kinds::default(),
             budget_bytes: Some(20e6),
             calls_per_statement: 20,
+            ..Wanted::default()
         };
         let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
         let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {}).await;
@@ -77,5 +82,81 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
             50_000
         );
         cluster.sql("postgres", &definition).await;
+    }
+}
+
+#[tokio::test]
+async fn drops_are_rehearsed_where_indexes_can_be_hidden() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        let indexes = "CREATE INDEX sole ON orders (customer); CREATE INDEX twin_a ON orders (status, id);
+            CREATE INDEX twin_b ON orders (status, id); CREATE INDEX idle ON orders (note); CREATE INDEX bitmap ON orders (status)";
+        cluster.sql("postgres", indexes).await;
+        let plan = planner(&cluster).await;
+        let mut gate = Gate::open(&plan, &[]).await.unwrap();
+        let session = cluster.connect("postgres").await;
+        let mut drops = Vec::new();
+        for name in ["bitmap", "twin_b", "twin_a", "sole", "idle"] {
+            let oid = format!("SELECT '{name}'::regclass::oid");
+            drops.push(Droppable {
+                oid: session.query_one(&oid, &[]).await.unwrap().get(0),
+                schema: "public".into(),
+                name: name.into(),
+            });
+        }
+        let workload = vec![
+            statement("of_customer", "SELECT * FROM orders WHERE customer = $1"),
+            statement(
+                "next",
+                "SELECT * FROM orders WHERE status = 'open' ORDER BY id LIMIT 1",
+            ),
+            statement("all", "SELECT count(note) FROM orders WHERE status = 'open'"),
+        ];
+        let wanted = Wanted {
+            drops: &drops,
+            ..Wanted::default()
+        };
+        let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {}).await;
+        let rehearsals = advice.unwrap().rehearsals;
+        let of = |name: &str| &rehearsals.iter().find(|(index, _)| index.name == name).unwrap().1;
+        assert_eq!(
+            of("idle"),
+            &Rehearsal::Untouched { statements: 3 },
+            "on {version}"
+        );
+        let can_hide = plan.hypothetical().unwrap().can_hide;
+        assert_eq!(can_hide, version >= 17, "HypoPG of {version}");
+        if !can_hide {
+            assert!(
+                matches!(of("sole"), Rehearsal::Unknown(_)),
+                "on {version}: {rehearsals:?}"
+            );
+            continue;
+        }
+        let Rehearsal::Needed {
+            cost_with,
+            cost_without,
+            ..
+        } = of("sole")
+        else {
+            panic!("on {version}: {rehearsals:?}")
+        };
+        assert!(cost_without > &(10.0 * cost_with));
+        // the one of two that goes first is spared, the one that is then the last is not
+        let spared = |name: &str| !matches!(of(name), Rehearsal::Needed { .. });
+        assert!(
+            spared("twin_b") && !spared("twin_a"),
+            "on {version}: {rehearsals:?}"
+        );
+        // nothing stays hidden
+        let text =
+            pgadvisor::postgres::ServerText::one_query("SELECT * FROM orders WHERE customer = 7").unwrap();
+        let parameters = pgadvisor::postgres::Parameters::Values(&[]);
+        let tree = plan
+            .explain(&text, "public", parameters, pgadvisor::postgres::Detail::Costs)
+            .await;
+        assert!(tree.unwrap().takes("public", "sole"), "on {version}");
     }
 }

@@ -72,6 +72,11 @@ impl Rule for Duplicate {
         });
         for (facts, kept, table) in pairs {
             let subject = || vec![facts.schema.clone(), facts.name.clone()];
+            if let Some(Err(why)) = place.rehearsed(facts.oid) {
+                found.undecided.push(subject());
+                found.untold = Some(why);
+                continue;
+            }
             found.claim_worst_first(subject, || claim(place, facts, kept, table));
         }
         Ok(found)
@@ -113,6 +118,10 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
     guards.checked("the one to drop backs no constraint, and no foreign key points at it");
     if facts.is_unique {
         guards.checked("the one that stays is unique, too");
+    }
+    // equal definitions prove it; the planner's word is more
+    if let Some(Ok(said)) = place.rehearsed(facts.oid) {
+        guards.checked(said);
     }
     Claim {
         title: format!("{schema}.{name} is the same index as {}", kept.name),

@@ -479,6 +479,7 @@ mod tests {
                 statements,
                 notes: Vec::new(),
             },
+            rehearsals: BTreeMap::new(),
             earlier: BTreeMap::new(),
         }
     }

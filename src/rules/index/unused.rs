@@ -103,6 +103,11 @@ impl Rule for Unused {
             false => Support::of(database),
         };
         for (facts, table, index, idle) in &unused {
+            if let Some(Err(why)) = place.rehearsed(facts.oid) {
+                undecided.push(facts);
+                found.untold = Some(why);
+                continue;
+            }
             if support.spares(facts) {
                 found.claim_worst_first(|| subject(facts), || self.claim(place, facts, table, index, idle));
             }
@@ -225,7 +230,7 @@ impl Unused {
         let days = (now - idle.since).num_days();
         let idle_for = crate::model::unit::seconds_for_people((now - idle.since).num_seconds() as f64);
         let warning = facts.size_bytes >= self.warning_size.bytes as f64;
-        let guards = guards(place, idle, now);
+        let guards = guards(place, facts, idle, now);
         let (schema, name) = (facts.schema.clone(), facts.name.clone());
         Claim {
             title: format!("{schema}.{name} has not been used for {idle_for}"),
@@ -290,7 +295,7 @@ impl Unused {
 }
 
 /// What was checked, and what could not be.
-fn guards(place: &Place<'_>, idle: &Idle, now: DateTime<Utc>) -> Guards {
+fn guards(place: &Place<'_>, facts: &IndexFacts, idle: &Idle, now: DateTime<Utc>) -> Guards {
     let mut guards = Guards::default();
     guards.checked("enforces no constraint and supports no foreign key alone");
     guards.checked("no other index is the same");
@@ -300,6 +305,10 @@ fn guards(place: &Place<'_>, idle: &Idle, now: DateTime<Utc>) -> Guards {
     }
     if !idle.index_existed {
         guards.not_checked("whether the index existed all that time");
+    }
+    match place.rehearsed(facts.oid) {
+        Some(Ok(said)) => guards.checked(said),
+        _ => guards.not_checked("what the planner makes of the captured statements without it"),
     }
     match (now.year(), now.month()) == (idle.since.year(), idle.since.month()) {
         true => guards.not_checked("a month's end"),
@@ -326,6 +335,33 @@ mod tests {
         seen.idle_since = Some(now() - TimeDelta::days(idle_days));
         seen.no_scan_counted_since = totals_days.map(|days| now() - TimeDelta::days(days));
         claims::<Unused>(&observed)
+    }
+
+    #[test]
+    fn what_the_planner_would_miss_is_not_called_unused() {
+        use crate::model::advice::{Advised, Rehearsal};
+        use crate::model::finding::ConfidenceLevel;
+        let told = |rehearsal: Option<Rehearsal>| {
+            let mut observed = database(vec![index(9, "i")]);
+            let database = &mut observed.databases[0];
+            database.indexes[0].idle_since = Some(now() - TimeDelta::days(40));
+            database.advice = Ok(std::sync::Arc::new(Advised {
+                rehearsals: rehearsal.map(|one| (9, one)).into_iter().collect(),
+                ..Advised::default()
+            }));
+            let found = crate::rules::testing::found::<Unused>(&observed).unwrap();
+            let confidence = found.claims.first().map(|claim| claim.confidence.level);
+            (confidence, found.undecided.len())
+        };
+        let needed = Rehearsal::Needed {
+            statement_id: "s".into(),
+            cost_with: 8.0,
+            cost_without: 900.0,
+        };
+        assert_eq!(told(Some(needed)), (None, 1));
+        let untouched = Rehearsal::Untouched { statements: 3 };
+        assert_eq!(told(Some(untouched)), (Some(ConfidenceLevel::Measured), 0));
+        assert_eq!(told(None), (Some(ConfidenceLevel::Estimated), 0));
     }
 
     #[test]
