@@ -15,6 +15,7 @@ use crate::index_advisor::advice::{Wanted, advise};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_login};
+use crate::index_advisor::upkeep::WriteCounters;
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, MissingIndex, Rehearsal};
@@ -33,6 +34,8 @@ pub struct Advising {
     stop: CancellationToken,
     running: Option<Running>,
     latest: BTreeMap<String, Latest>,
+    /// What was written to the tables of each database until some time at least an hour ago, or since the first reading.
+    writes: BTreeMap<String, WriteCounters>,
     /// What was known before this daemon started.
     remembered: BTreeMap<String, Earlier>,
 }
@@ -64,6 +67,7 @@ impl Advising {
             stop,
             running: None,
             latest: BTreeMap::new(),
+            writes: BTreeMap::new(),
             remembered: BTreeMap::new(),
         }
     }
@@ -101,6 +105,7 @@ impl Advising {
             .map(|one| one.name.as_str())
             .collect();
         self.latest.retain(|name, _| there.contains(name.as_str()));
+        self.writes.retain(|name, _| there.contains(name.as_str()));
         if may_begin && self.running.is_none() && !observation.server.is_standby {
             self.begin_what_is_due(observation);
         }
@@ -145,6 +150,7 @@ impl Advising {
         let earlier = self.earlier(&database.name);
         let asked = Asked {
             earlier: earlier.clone(),
+            earlier_writes: self.writes.get(&database.name).cloned(),
             ..Asked::of(database, observation.now, activity)
         };
         let (planner, stop) = (self.planner.clone(), self.stop.clone());
@@ -209,6 +215,17 @@ impl Advising {
                 tracing::debug!(database = running.database, "no index advice: {}", unknown.reason)
             }
         }
+        if let Some(writes) = worked.writes {
+            let known = self.writes.get(&running.database);
+            // the older one stays until there is an hour between them
+            if known.is_none_or(|known| {
+                (writes.at - known.at)
+                    .to_std()
+                    .is_ok_and(|age| age >= limits::WRITES_WINDOW)
+            }) {
+                self.writes.insert(running.database.clone(), writes);
+            }
+        }
         let latest = Latest {
             at: Instant::now(),
             indexes: running.indexes,
@@ -248,6 +265,7 @@ struct Asked {
     activity: BTreeMap<String, AdvisedActivity>,
     earlier: Earlier,
     drops: Vec<Droppable>,
+    earlier_writes: Option<WriteCounters>,
 }
 
 impl Asked {
@@ -273,6 +291,7 @@ impl Asked {
             role: statement.roles.first().cloned(),
             other_roles: statement.roles.iter().skip(1).cloned().collect(),
             rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
+            seconds_per_call: Some(statement.seconds / statement.calls.max(1) as f64),
         };
         Self {
             database: database.name.clone(),
@@ -284,6 +303,7 @@ impl Asked {
             activity: costliest.map(did).collect(),
             earlier: Earlier::new(),
             drops: droppable(database, at),
+            earlier_writes: None,
         }
     }
 }
@@ -314,7 +334,8 @@ fn droppable(database: &DatabaseObservation, now: DateTime<Utc>) -> Vec<Droppabl
 
 impl Asked {
     /// With the advice; nothing is said of statements that could not be planned.
-    fn advised(self, (report, rehearsals): Answered) -> Advised {
+    fn advised(self, answered: Answered) -> Advised {
+        let report = answered.report;
         let mut activity = self.activity;
         let unplanned = report.statements.iter().filter(|one| one.is_unplanned());
         let did = unplanned.filter_map(|one| activity.get(&one.statement_id));
@@ -333,19 +354,26 @@ impl Asked {
             still_filling: self.still_filling,
             unplanned_seconds,
             activity,
-            rehearsals,
+            rehearsals: answered.rehearsals,
+            writes_are_counted: answered.writes_are_counted,
             report,
             earlier: self.earlier,
         }
     }
 }
 
-/// What is advised, and what the planner says of drops.
-type Answered = (AdviceReport, BTreeMap<u32, Rehearsal>);
+/// What was answered.
+struct Answered {
+    report: AdviceReport,
+    rehearsals: BTreeMap<u32, Rehearsal>,
+    writes: Option<WriteCounters>,
+    writes_are_counted: bool,
+}
 
 /// What came of one run.
 struct Worked {
     advice: Result<Advised, Unknown>,
+    writes: Option<WriteCounters>,
     spent_seconds: f64,
 }
 
@@ -353,6 +381,7 @@ impl Worked {
     fn failed(error: &dyn std::fmt::Display) -> Self {
         Self {
             advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
+            writes: None,
             spent_seconds: 0.0,
         }
     }
@@ -378,13 +407,18 @@ async fn work_out(planner: &Server, asked: Asked, pause: u32, stop: &(dyn Fn() -
     let started = Instant::now();
     let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
     let mut spent_seconds = 0.0;
+    let mut writes = None;
     let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
-        Ok(Ok(answered)) => Ok(asked.advised(answered)),
+        Ok(Ok(mut answered)) => {
+            writes = answered.writes.take();
+            Ok(asked.advised(answered))
+        }
         Ok(Err(unknown)) => Err(unknown),
         Err(error) => Err(Unknown::because(error.one_line())),
     };
     Worked {
         advice,
+        writes,
         spent_seconds,
     }
 }
@@ -420,6 +454,8 @@ async fn ask(
     let workload = asked.workload.clone();
     let wanted = Wanted {
         drops: &asked.drops,
+        window_seconds: asked.window.map(|window| window.seconds()),
+        earlier_writes: asked.earlier_writes.as_ref(),
         ..Wanted::default()
     };
     let advice = advise(plan, &mut gate, &mut paths, workload, wanted, stop, &|_| ()).await?;
@@ -432,7 +468,12 @@ async fn ask(
     };
     let rehearsals = advice.rehearsals.iter();
     let by_oid = rehearsals.map(|(index, rehearsal)| (index.oid, rehearsal.clone()));
-    Ok((advice.summary(about), by_oid.collect()))
+    Ok(Answered {
+        rehearsals: by_oid.collect(),
+        report: advice.summary(about),
+        writes: advice.writes,
+        writes_are_counted: advice.writes_are_counted,
+    })
 }
 
 /// Whether planning would prove something, and leave everything as it is.

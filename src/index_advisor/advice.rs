@@ -1,6 +1,8 @@
 //! From a workload to advice: plan every statement as things are, make candidates, let the planner choose, and tell what
 //! came of it.
 
+use std::collections::BTreeMap;
+
 use fixedbitset::FixedBitSet;
 
 use super::candidate::{Candidate, Kinds};
@@ -11,6 +13,7 @@ use super::ready::Ready;
 use super::rehearsal::rehearse;
 use super::selection::{Answer, Problem, Selection};
 use super::tables::TableName;
+use super::upkeep::WriteCounters;
 use super::what_if::WhatIf;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
@@ -30,6 +33,10 @@ pub struct Wanted<'a> {
     pub calls_per_statement: usize,
     /// Indexes whose drop is to be rehearsed.
     pub drops: &'a [Droppable],
+    /// Where the weights are calls of so many seconds: what was written to tables is then read, too.
+    pub window_seconds: Option<f64>,
+    /// What was read of that earlier.
+    pub earlier_writes: Option<&'a WriteCounters>,
 }
 
 impl Default for Wanted<'_> {
@@ -52,6 +59,8 @@ impl Default for Wanted<'_> {
             budget_bytes: None,
             calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
             drops: &[],
+            window_seconds: None,
+            earlier_writes: None,
         }
     }
 }
@@ -97,6 +106,8 @@ pub struct IndexAdvice {
     pub definition: Definition,
     /// How large it should be.
     pub size_bytes: Option<f64>,
+    /// How long building it should take, where that can be told.
+    pub build_seconds: Option<f64>,
     /// What the writes of the workload cost for it, in the planner's units.
     pub write_cost: f64,
     /// What the workload costs without this one of the set, and with it.
@@ -126,6 +137,10 @@ pub struct Advice {
     pub is_proven: bool,
     /// What the planner says of drops.
     pub rehearsals: Vec<(Droppable, Rehearsal)>,
+    /// What was written to the tables until now, if it was read.
+    pub writes: Option<WriteCounters>,
+    /// Whether the price of writes is what was counted.
+    pub writes_are_counted: bool,
 }
 
 /// Works it out.
@@ -164,7 +179,15 @@ pub async fn advise(
     if !is_proven {
         return ready.guessed(plan).await;
     }
-    let problem = ready.problem(&sizes, wanted);
+    let writes = match wanted.window_seconds {
+        Some(_) => Some(WriteCounters::read(plan, &ready.tables).await?),
+        None => None,
+    };
+    let counted = match (&writes, wanted.earlier_writes, wanted.window_seconds) {
+        (Some(now), Some(earlier), Some(seconds)) => now.in_seconds(earlier, seconds),
+        _ => BTreeMap::new(),
+    };
+    let problem = ready.problem(&sizes, wanted, &counted);
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     let answers = confirmed(&mut what_if, &problem, &set).await?;
@@ -188,6 +211,8 @@ pub async fn advise(
     advice.was_stopped = was_stopped || stop();
     advice.is_proven = true;
     advice.rehearsals = rehearsals;
+    advice.writes = writes;
+    advice.writes_are_counted = !counted.is_empty();
     if advice.was_stopped {
         let without = advice
             .statements

@@ -1,13 +1,14 @@
 //! Index advice that the planner has proven: from the statements ([`workload`]) to what their plans ask of tables
 //! ([`clauses`], [`tables`]), which indexes could answer ([`candidate`]; [`estimated`] for those that no planner can price),
 //! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
-//! ([`selection`]), and how it is made ([`definition`]). Drops are tried
-//! beforehand in [`rehearsal`]. [`advice`] is the way through all of it.
+//! ([`selection`]), how it is made ([`definition`]) and how long that takes (`build`). Drops are tried
+//! beforehand in `rehearsal`. [`advice`] is the way through all of it.
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
 //! through the [`gate`].
 
 pub mod advice;
+mod build;
 pub mod candidate;
 pub mod clauses;
 pub mod definition;

@@ -13,7 +13,7 @@ use super::gate::{Gate, Passage};
 use super::search_path::SearchPath;
 use super::selection::{Estimate, Problem};
 use super::tables::{TableName, Tables};
-use super::upkeep;
+use super::upkeep::{self, Writes};
 use super::what_if::Planned;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
@@ -276,7 +276,12 @@ impl Ready {
         number
     }
 
-    pub(super) fn problem(&self, sizes: &[Option<f64>], wanted: Wanted<'_>) -> Problem {
+    pub(super) fn problem(
+        &self,
+        sizes: &[Option<f64>],
+        wanted: Wanted<'_>,
+        counted: &BTreeMap<u32, Writes>,
+    ) -> Problem {
         let count = self.candidates.len();
         let budget_bytes = wanted.budget_bytes.unwrap_or(f64::INFINITY);
         // without a budget a size that nobody knows does not matter
@@ -324,7 +329,7 @@ impl Ready {
             carried: self.candidates.iter().map(|one| one.include.len()).collect(),
             narrower: self.others(|one| one.narrower(&self.ordering), fits),
             turned: self.others(|one| self.turned(one), fits),
-            upkeep: upkeep::of(&self.candidates, &self.tables, &self.planned, statements),
+            upkeep: upkeep::of(&self.candidates, &self.tables, &self.planned, statements, counted),
             estimates: estimates
                 .map(|(statement, candidate, cost)| Estimate {
                     statement: *statement,

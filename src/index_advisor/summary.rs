@@ -93,6 +93,7 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
             .map(text)
             .collect(),
         size_bytes: index.size_bytes,
+        build_seconds: index.build_seconds,
         write_cost_per_day: days.map(|days| index.write_cost / days),
         cost_before: proven.then_some(index.cost_before),
         cost_after: proven.then_some(index.cost_after),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fixedbitset::FixedBitSet;
 
 use super::advice::{Advice, IndexAdvice};
+use super::build;
 use super::candidate::Candidate;
 use super::definition::{Taken, define, wanted_names};
 use super::ready::{Fit, Ready};
@@ -73,6 +74,7 @@ impl Ready {
                 .collect();
         }
         let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
+        let seconds_per_unit = build::seconds_per_unit(&self.statements);
         let mut indexes = Vec::new();
         for one in &members {
             let candidate = &self.candidates[*one];
@@ -87,6 +89,9 @@ impl Ready {
                     Some(size) => *size,
                     None => Some(problem.sizes[*one]),
                 },
+                build_seconds: seconds_per_unit
+                    .filter(|_| candidate.method == "btree")
+                    .map(|seconds| seconds * build::cost(table, problem.sizes[*one])),
                 write_cost: problem.upkeep[*one],
                 cost_before: after + gain(*one),
                 cost_after: after,
@@ -243,6 +248,7 @@ impl Ready {
             let index = IndexAdvice {
                 definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
                 size_bytes: self.estimated_sizes.get(&one).copied().flatten(),
+                build_seconds: None,
                 write_cost: 0.0,
                 cost_before: before,
                 cost_after: before,

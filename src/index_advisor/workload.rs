@@ -22,6 +22,8 @@ pub struct WorkloadStatement {
     pub other_roles: Vec<String>,
     /// Rows that a call gave on average, where that was measured.
     pub rows_per_call: Option<f64>,
+    /// Seconds of execution that a call took on average, where that was measured.
+    pub seconds_per_call: Option<f64>,
 }
 
 /// What pg_stat_statements holds of this database.
@@ -64,6 +66,10 @@ pub async fn captured(plan: &Plan, limit: i64) -> Result<Option<Captured>, Postg
             role: row.try_get("role").ok().flatten(),
             other_roles: Vec::new(),
             rows_per_call: Some(count as f64 / calls.max(1) as f64),
+            seconds_per_call: row
+                .try_get::<_, f64>("execution_ms")
+                .ok()
+                .map(|milliseconds| milliseconds / 1000.0 / calls.max(1) as f64),
         })
     };
     Ok(Some(Captured {

@@ -37,6 +37,9 @@ pub struct AdvisedIndex {
     pub predicate: Option<String>,
     pub expressions: Vec<String>,
     pub size_bytes: Option<f64>,
+    /// By what the measured statements take for what they cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_seconds: Option<f64>,
     pub write_cost_per_day: Option<f64>,
     pub cost_before: Option<f64>,
     pub cost_after: Option<f64>,
@@ -123,6 +126,8 @@ pub struct Advised {
     pub activity: BTreeMap<String, AdvisedActivity>,
     /// The advice.
     pub report: AdviceReport,
+    /// Whether the price of writes is what was counted on the tables, not only that of the statements themselves.
+    pub writes_are_counted: bool,
     /// What the planner says of drops, by the OID of the index.
     pub rehearsals: BTreeMap<u32, Rehearsal>,
     /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.

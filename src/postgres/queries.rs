@@ -105,6 +105,8 @@ pub const ADVISE_TABLES: OurSql = file!("advise_tables.sql");
 pub const ADVISE_TRIGRAMS: OurSql = file!("advise_trigrams.sql");
 /// Since when pg_stat_statements counts.
 pub const ADVISE_WINDOW: OurSql = file!("advise_window.sql");
+/// What was written to tables.
+pub const ADVISE_WRITES: OurSql = file!("advise_writes.sql");
 /// The server as a whole.
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],

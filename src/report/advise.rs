@@ -96,11 +96,14 @@ fn index_text(number: usize, index: &AdvisedIndex, report: &AdviceReport, style:
         (Some(before), Some(after)) => format!(", saves {}", cost(before - after)),
         _ => String::new(),
     };
+    let build = index.build_seconds.map_or(String::new(), |seconds| {
+        format!(", about {} to build", seconds_for_people(seconds))
+    });
     let mut out = format!(
         "\n{}\n  {}\n",
         style.paint(
             "1",
-            &format!("{number}. {} on {on}, {size}{saved}", visible(&index.name))
+            &format!("{number}. {} on {on}, {size}{build}{saved}", visible(&index.name))
         ),
         style.paint(
             "2",

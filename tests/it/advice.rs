@@ -4,12 +4,13 @@ use pgadvisor::index_advisor::advice::{Wanted, advise};
 use pgadvisor::index_advisor::candidate::Kinds;
 use pgadvisor::index_advisor::gate::Gate;
 use pgadvisor::index_advisor::search_path::SearchPath;
+use pgadvisor::index_advisor::upkeep::WriteCounters;
 use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use pgadvisor::model::advice::{Droppable, Rehearsal};
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::postgres::{Plan, Server};
 
-use crate::harness::{Cluster, present};
+use crate::harness::{Cluster, eventually, present};
 
 const SHOP: &str = "
 CREATE EXTENSION hypopg;
@@ -158,5 +159,53 @@ async fn drops_are_rehearsed_where_indexes_can_be_hidden() {
             .explain(&text, "public", parameters, pgadvisor::postgres::Detail::Costs)
             .await;
         assert!(tree.unwrap().takes("public", "sole"), "on {version}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_all_the_time_is_not_indexed_for_little() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        let plan = planner(&cluster).await;
+        let advised = async |earlier: Option<&WriteCounters>| {
+            let mut gate = Gate::open(&plan, &[]).await.unwrap();
+            let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+            let workload = vec![statement(
+                "of_customer",
+                "SELECT * FROM orders WHERE customer = $1",
+            )];
+            let wanted = Wanted {
+                window_seconds: Some(3600.0),
+                earlier_writes: earlier,
+                ..Wanted::default()
+            };
+            advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {})
+                .await
+                .unwrap()
+        };
+        let first = advised(None).await;
+        assert_eq!((first.indexes.len(), first.writes_are_counted), (1, false));
+        let mut an_hour_ago = first.writes.unwrap();
+        an_hour_ago.at -= chrono::TimeDelta::hours(1);
+        let quiet = advised(Some(&an_hour_ago)).await;
+        assert_eq!(
+            (quiet.indexes.len(), quiet.writes_are_counted),
+            (1, true),
+            "on {version}"
+        );
+        let writes = "INSERT INTO orders SELECT g, 1, '', '' FROM generate_series(50001, 90000) g";
+        cluster.sql("postgres", writes).await;
+        eventually("the writes are counted", || async {
+            let count = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'orders'";
+            cluster.number("postgres", count).await == 90_000
+        })
+        .await;
+        let busy = advised(Some(&an_hour_ago)).await;
+        assert_eq!(
+            (busy.indexes.len(), busy.writes_are_counted),
+            (0, true),
+            "on {version}"
+        );
     }
 }

@@ -347,7 +347,12 @@ fn guards(advised: &Advised) -> Guards {
     guards.checked("planned for parameters in general: the generic plan, which serves all values alike");
     guards.checked("no index, key or constraint that is there answers the same");
     guards.checked("the table was analyzed and is not tiny");
-    guards.checked("what writes of the same window would pay for it is taken off");
+    guards.checked(match advised.writes_are_counted {
+        true => {
+            "what the table's writes of the last hour, as they were counted, would pay for it is taken off"
+        }
+        false => "what the INSERT and UPDATE statements of the same window would pay for it is taken off",
+    });
     let dearer = advised.report.statements.iter().filter(|one| {
         let costs = one.cost_before.zip(one.cost_after);
         // the planner itself does not tell costs apart that differ by less
@@ -395,7 +400,7 @@ fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
         ),
         rewrites_table: Some(false),
         extra_disk_bytes: size_bytes,
-        expected_seconds: None,
+        expected_seconds: indexes.iter().map(|index| index.build_seconds).sum(),
         caveats,
         apply_sql,
     }
@@ -422,6 +427,7 @@ mod tests {
             predicate: None,
             expressions: Vec::new(),
             size_bytes: Some(8192.0),
+            build_seconds: None,
             write_cost_per_day: None,
             cost_before: Some(100.0),
             cost_after: Some(10.0),
@@ -479,6 +485,7 @@ mod tests {
                 statements,
                 notes: Vec::new(),
             },
+            writes_are_counted: false,
             rehearsals: BTreeMap::new(),
             earlier: BTreeMap::new(),
         }

@@ -1,0 +1,30 @@
+//! How long building an index takes: what it costs in the planner's units, and what a unit takes on this server by the
+//! statements that were measured on it.
+
+use super::advice::StatementAdvice;
+use super::tables::Table;
+
+/// Seconds of measured execution below which nothing is concluded.
+const LEAST_SECONDS: f64 = 0.1;
+/// PostgreSQL's defaults of `cpu_tuple_cost` and `cpu_operator_cost`; a page read or written in order costs 1.
+const ROW_COST: f64 = 0.01;
+const OPERATOR_COST: f64 = 0.0025;
+const PAGE_BYTES: f64 = 8192.0;
+
+/// What CREATE INDEX CONCURRENTLY of a b-tree costs: the table is read twice, its rows are sorted (two operators for each
+/// comparison, as PostgreSQL's cost_sort reckons), and the index is written.
+pub(super) fn cost(table: &Table, size_bytes: f64) -> f64 {
+    let read = table.pages + table.rows * ROW_COST;
+    let sorted = table.rows * table.rows.max(2.0).log2() * 2.0 * OPERATOR_COST;
+    2.0 * read + sorted + size_bytes / PAGE_BYTES
+}
+
+/// What a unit of the planner's cost takes here, by all statements that were measured and planned.
+pub(super) fn seconds_per_unit(statements: &[StatementAdvice]) -> Option<f64> {
+    let measured = statements.iter().filter_map(|one| {
+        let (seconds, cost) = (one.statement.seconds_per_call?, one.cost_before?);
+        Some((one.statement.weight * seconds, one.statement.weight * cost))
+    });
+    let (seconds, cost) = measured.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    (seconds >= LEAST_SECONDS && cost > 0.0).then(|| seconds / cost)
+}
