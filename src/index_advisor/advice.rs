@@ -14,10 +14,11 @@ use super::rehearsal::rehearse;
 use super::selection::{Answer, Problem, Selection};
 use super::tables::TableName;
 use super::upkeep::WriteCounters;
+use super::values::tried;
 use super::what_if::WhatIf;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::advice::{Droppable, Rehearsal};
+use crate::model::advice::{Droppable, Rehearsal, TriedValue};
 use crate::model::finding::Confidence;
 use crate::model::plan::{PlanLine, PlanTree};
 use crate::postgres::{Plan, PostgresError};
@@ -89,6 +90,8 @@ pub struct StatementAdvice {
     pub uses: Vec<usize>,
     /// Whether any index could serve it.
     pub has_candidates: bool,
+    /// What it costs for particular values of its parameters.
+    pub values: Vec<TriedValue>,
     /// Why it was not planned, or why nothing is advised for it.
     pub reason: Option<String>,
     /// The plan as things are, and with the set, a line for each node.
@@ -191,8 +194,21 @@ pub async fn advise(
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     let answers = confirmed(&mut what_if, &problem, &set).await?;
+    let improved: Vec<usize> = (0..answers.len())
+        .filter(|one| ready.planned[*one].has_parameters && answers[*one].0.cost < problem.costs[*one])
+        .take(limits::STATEMENTS_WITH_VALUES)
+        .collect();
+    let names = what_if.names();
+    let tried = tried(
+        plan,
+        &mut what_if,
+        &ready.planned,
+        &improved,
+        &provable(&problem, &set),
+    )
+    .await?;
     let what_if_calls = what_if.calls;
-    let (names, unplannable) = (what_if.names(), what_if.unplannable());
+    let unplannable = what_if.unplannable();
     what_if.end().await?;
     let statements: Vec<&StatementAdvice> = ready
         .positions
@@ -202,6 +218,9 @@ pub async fn advise(
     let rehearsals = rehearse(plan, &mut what_if, &ready.planned, &statements, wanted.drops).await?;
     let positions = ready.positions.clone();
     let mut advice = ready.told(plan, &problem, &set, answers, &names).await?;
+    for (number, values) in tried {
+        advice.statements[positions[number]].values = values;
+    }
     for number in unplannable {
         let told = &mut advice.statements[positions[number]];
         told.cost_after = None;
@@ -230,13 +249,19 @@ async fn confirmed(
     problem: &Problem,
     set: &FixedBitSet,
 ) -> Result<Vec<(Answer, PlanTree)>, PostgresError> {
-    let mut provable = set.clone();
-    for estimate in &problem.estimates {
-        provable.set(estimate.candidate, false);
-    }
+    let provable = provable(problem, set);
     let mut answers = Vec::new();
     for statement in 0..problem.weights.len() {
         answers.push(what_if.planned_under(statement, &provable).await?);
     }
     Ok(answers)
+}
+
+/// Those of a set that the planner can be asked about.
+fn provable(problem: &Problem, set: &FixedBitSet) -> FixedBitSet {
+    let mut provable = set.clone();
+    for estimate in &problem.estimates {
+        provable.set(estimate.candidate, false);
+    }
+    provable
 }

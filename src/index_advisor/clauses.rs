@@ -47,6 +47,74 @@ pub struct Search {
     pub operator: String,
 }
 
+/// A column that a parameter is compared with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct Compared {
+    pub schema: String,
+    pub table: String,
+    pub column: String,
+    /// The parameter is an array of such values.
+    pub is_array: bool,
+}
+
+/// The column that each parameter is compared with, by the parameter's number, as far as the plan tells.
+pub fn compared_parameters(plan: &PlanTree) -> BTreeMap<usize, Compared> {
+    let nodes = plan.nodes();
+    let relations: BTreeMap<&str, (&str, &str)> = nodes
+        .iter()
+        .filter_map(|node| {
+            let table = node.relation.as_deref()?;
+            Some((node.alias.as_deref()?, (node.schema.as_deref()?, table)))
+        })
+        .collect();
+    let texts = nodes.iter().flat_map(|node| &node.conditions);
+    let mut all: Vec<Condition> = texts.flat_map(|text| conditions(text)).collect();
+    let mut found = BTreeMap::new();
+    while let Some(condition) = all.pop() {
+        let (left, comparison, right) = match condition {
+            Condition::Term {
+                left,
+                comparison,
+                right,
+                ..
+            } => (left, comparison, right),
+            Condition::Or(arms) => {
+                all.extend(arms.into_iter().flatten());
+                continue;
+            }
+        };
+        let (Some((alias, key)), Operand::Value(value)) = (key_of(&left), right) else {
+            continue;
+        };
+        let number = value.strip_prefix('$').and_then(|number| number.parse().ok());
+        let compares = matches!(
+            comparison,
+            Comparison::Equal | Comparison::AnyOf | Comparison::Range
+        );
+        let relation = relations.get(alias.as_str());
+        let (Some(number), true, Some((schema, table))) = (number, compares, relation) else {
+            continue;
+        };
+        let column = match key {
+            Key::Column(column) => column,
+            // the value is as good for the column as for another text type
+            Key::Expression(text) => match text.strip_suffix("::text") {
+                Some(column) => expression::unquoted(column),
+                None => continue,
+            },
+        };
+        let compared = Compared {
+            schema: (*schema).to_owned(),
+            table: (*table).to_owned(),
+            column,
+            is_array: comparison == Comparison::AnyOf,
+        };
+        found.insert(number, compared);
+    }
+    found
+}
+
 /// What one plan asks of one relation in one place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RelationUse {
@@ -424,6 +492,24 @@ mod tests {
             .map(|predicate| predicate.text.as_str())
             .collect();
         assert_eq!(predicates, ["NOT gone", "a = 1", "lower(f) = 'x'::text"]);
+    }
+
+    #[test]
+    fn parameters_and_their_columns() {
+        let tree = json!([{"Plan": scan("table", "t", "((t.a = $1) AND ((t.b)::text = ($2)::text) AND (t.c = ANY ($3)) AND (lower(t.d) = $4) AND ((t.e > $5) OR (t.f = 1)))")}]);
+        let found = compared_parameters(&PlanTree::read(&tree).unwrap());
+        let told: Vec<(usize, &str, bool)> = found
+            .iter()
+            .map(|(number, compared)| (*number, compared.column.as_str(), compared.is_array))
+            .collect();
+        assert_eq!(
+            told,
+            [(1, "a", false), (2, "b", false), (3, "c", true), (5, "e", false)]
+        );
+        assert_eq!(
+            (found[&1].schema.as_str(), found[&1].table.as_str()),
+            ("s", "table")
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Index advice that the planner has proven: from the statements ([`workload`]) to what their plans ask of tables
 //! ([`clauses`], [`tables`]), which indexes could answer ([`candidate`]; [`estimated`] for those that no planner can price),
 //! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
-//! ([`selection`]), how it is made ([`definition`]) and how long that takes (`build`). Drops are tried
+//! ([`selection`]), how it is made ([`definition`]) and how long that takes (`build`). Whether it holds for particular values is seen
+//! in `values`. Drops are tried
 //! beforehand in `rehearsal`. [`advice`] is the way through all of it.
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
@@ -23,5 +24,6 @@ pub mod summary;
 pub mod tables;
 mod told;
 pub mod upkeep;
+mod values;
 pub mod what_if;
 pub mod workload;

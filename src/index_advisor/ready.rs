@@ -108,6 +108,7 @@ impl Ready {
             cost_after: None,
             uses: Vec::new(),
             has_candidates: false,
+            values: Vec::new(),
             reason: Some(reason.into()),
             plan_before: Vec::new(),
             plan_after: Vec::new(),

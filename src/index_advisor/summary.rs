@@ -139,6 +139,7 @@ fn statement_of(advice: &Advice, one: &StatementAdvice) -> AdvisedStatement {
             .collect(),
         status,
         reason: one.reason.clone().filter(|reason| !reason.is_empty()),
+        values: one.values.clone(),
         plan_before: if is_another {
             one.plan_before.clone()
         } else {

@@ -215,6 +215,34 @@ impl WhatIf<'_> {
     }
 }
 
+impl WhatIf<'_> {
+    /// What a statement costs under a set for these values of its parameters; `None` if it cannot be planned for them.
+    ///
+    /// # Errors
+    /// If the session is lost.
+    pub async fn cost_for(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+        values: &[Option<String>],
+    ) -> Result<Option<f64>, PostgresError> {
+        if !self.may_plan(statement).await? {
+            return Ok(None);
+        }
+        self.show(set).await?;
+        self.calls += usize::from(!set.is_clear());
+        let planned = &self.statements[statement];
+        let path = planned.search_path.to_string();
+        let parameters = Parameters::Values(values);
+        let asked = self.plan.explain(&planned.text, &path, parameters, Detail::Costs);
+        match asked.await {
+            Ok(tree) => Ok(Some(tree.total_cost())),
+            Err(error) if error.is_fatal() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
 impl Planner for WhatIf<'_> {
     async fn ask(&mut self, statement: usize, set: &FixedBitSet) -> Result<Answer, PostgresError> {
         let (answer, _) = self.planned_under(statement, set).await?;

@@ -77,11 +77,41 @@ pub struct AdvisedStatement {
     pub uses: Vec<String>,
     pub status: StatementStatus,
     pub reason: Option<String>,
+    /// What it costs for particular values of its parameters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<TriedValue>,
     /// A line for each node, where the plan becomes another one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan_before: Vec<PlanLine>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan_after: Vec<PlanLine>,
+}
+
+/// How common a value of a parameter is in its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum ValueKind {
+    Commonest,
+    Median,
+    Rare,
+}
+
+/// A statement planned for particular values of its parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct TriedValue {
+    pub kind: ValueKind,
+    pub cost_before: f64,
+    pub cost_after: f64,
+}
+
+impl TriedValue {
+    /// Whether the set helps for it.
+    pub fn gains(&self) -> bool {
+        // the planner itself does not tell costs apart that differ by less
+        self.cost_after < self.cost_before * 0.99
+    }
 }
 
 /// How the reason ends why a statement over catalogs is not planned: none of them is anybody's to index.

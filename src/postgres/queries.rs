@@ -103,6 +103,8 @@ pub const ADVISE_STATEMENTS: OurSql = file!("advise_statements.sql");
 pub const ADVISE_TABLES: OurSql = file!("advise_tables.sql");
 /// Where pg_trgm is installed.
 pub const ADVISE_TRIGRAMS: OurSql = file!("advise_trigrams.sql");
+/// Values of columns.
+pub const ADVISE_VALUES: OurSql = file!("advise_values.sql");
 /// Since when pg_stat_statements counts.
 pub const ADVISE_WINDOW: OurSql = file!("advise_window.sql");
 /// What was written to tables.

@@ -6,7 +6,7 @@ use pgadvisor::index_advisor::gate::Gate;
 use pgadvisor::index_advisor::search_path::SearchPath;
 use pgadvisor::index_advisor::upkeep::WriteCounters;
 use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
-use pgadvisor::model::advice::{Droppable, Rehearsal};
+use pgadvisor::model::advice::{Droppable, Rehearsal, ValueKind};
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::postgres::{Plan, Server};
 
@@ -207,5 +207,45 @@ async fn what_is_written_all_the_time_is_not_indexed_for_little() {
             (0, true),
             "on {version}"
         );
+    }
+}
+
+#[tokio::test]
+async fn advice_says_for_which_values_it_holds() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        let skewed = "CREATE TABLE visits AS SELECT g AS id, CASE WHEN g % 2 = 0 THEN 0 ELSE g END AS visitor, 'p' || g % 900 AS page, repeat('x', 60) AS note
+            FROM generate_series(1, 60000) g; ANALYZE visits";
+        cluster
+            .sql("postgres", &format!("CREATE EXTENSION hypopg; {skewed}"))
+            .await;
+        let plan = planner(&cluster).await;
+        let mut gate = Gate::open(&plan, &[]).await.unwrap();
+        let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+        let workload = vec![
+            statement("skewed", "SELECT note FROM visits WHERE visitor = $1"),
+            statement("even", "SELECT note FROM visits WHERE page = ANY ($1)"),
+            statement("unknown", "SELECT note FROM visits WHERE id + $1 = 7 AND id = 8"),
+        ];
+        let wanted = Wanted::default();
+        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {})
+            .await
+            .unwrap();
+        let gains = |one: usize| -> Vec<(ValueKind, bool)> {
+            let values = advice.statements[one].values.iter();
+            values.map(|tried| (tried.kind, tried.gains())).collect()
+        };
+        use ValueKind::{Commonest, Median, Rare};
+        assert_eq!(
+            gains(0),
+            [(Commonest, false), (Median, true), (Rare, true)],
+            "on {version}: {:?}",
+            advice.statements[0]
+        );
+        assert!(
+            gains(1).len() >= 2 && gains(1).iter().all(|(_, gains)| *gains),
+            "on {version}"
+        );
+        assert_eq!(gains(2), [], "a parameter that is compared with no column");
     }
 }

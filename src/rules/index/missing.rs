@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::advice::{
-    Advised, AdvisedIndex, AdvisedStatement, MissingIndex, PlanPair, StatementStatus,
+    Advised, AdvisedIndex, AdvisedStatement, MissingIndex, PlanPair, StatementStatus, TriedValue, ValueKind,
 };
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
@@ -277,7 +277,7 @@ impl Missing {
             },
             confidence: confidence(indexes),
             remedy: remedy(indexes, size_bytes),
-            guards: guards(advised).told(),
+            guards: guards(advised, gains).told(),
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
         })
     }
@@ -341,10 +341,28 @@ fn confidence(indexes: &[&AdvisedIndex]) -> Confidence {
     )
 }
 
-fn guards(advised: &Advised) -> Guards {
+fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
     let mut guards = Guards::default();
     guards.checked("every statement that could be planned was planned with all advised indexes in place");
     guards.checked("planned for parameters in general: the generic plan, which serves all values alike");
+    let tried: Vec<&TriedValue> = gains.iter().flat_map(|gain| &gain.statement.values).collect();
+    let without = |kind: ValueKind| {
+        tried
+            .iter()
+            .filter(|one| one.kind == kind && !one.gains())
+            .count()
+    };
+    let common = without(ValueKind::Commonest);
+    if !tried.is_empty() {
+        guards.checked(match (common, tried.iter().filter(|one| !one.gains()).count()) {
+            (0, 0) => "planned for common, median and rare values, too: all of them gain".to_owned(),
+            (0, others) => format!("planned for common, median and rare values, too: all but {others} gain"),
+            (statements, _) => format!(
+                "planned for common, median and rare values, too: for the commonest {statements} statements gain nothing, so \
+                 less is saved where that one is asked for most"
+            ),
+        });
+    }
     guards.checked("no index, key or constraint that is there answers the same");
     guards.checked("the table was analyzed and is not tiny");
     guards.checked(match advised.writes_are_counted {
@@ -452,6 +470,7 @@ mod tests {
             },
             reason: Some("permission denied".to_owned()),
             plan_before: Vec::new(),
+            values: Vec::new(),
             plan_after: Vec::new(),
         }
     }
