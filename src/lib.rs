@@ -29,6 +29,7 @@
 //! | [`rules`] | one file a rule: its thresholds are its fields, its manual is its doc comment |
 //! | [`judge`] | runs the rules, bounds and orders what comes out |
 //! | [`index_advisor`] | the set of indexes that a workload is cheapest with; its gate decides which statements may be planned |
+//! | [`explained`] | a plan that the user ran, read and judged |
 //! | [`store`] | SQLite in one file; the questions it answers are its methods |
 //! | [`engine`] | one task a server: the turn, back-off, the cost budget |
 //! | [`configuration`] | what users write; every error at once, with line and column |
@@ -48,6 +49,7 @@ pub mod collect;
 pub mod configuration;
 pub mod demo;
 pub mod engine;
+pub mod explained;
 pub mod index_advisor;
 pub mod judge;
 pub mod limits;

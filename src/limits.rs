@@ -56,6 +56,8 @@ pub const TINY_TABLE_PAGES: f64 = 8.0;
 pub const LEAST_GAIN: f64 = 10.0;
 /// And at least this part of it.
 pub const LEAST_GAIN_SHARE: f64 = 0.01;
+/// The longest text that `pgadvisor plan` takes for a plan.
+pub const PLAN_FILE_BYTES: u64 = 16 << 20;
 /// Improved statements of one advice that are planned for particular values, too.
 pub const STATEMENTS_WITH_VALUES: usize = 100;
 /// What is written to tables is a rate over at least so long.

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod explain;
 mod findings;
+mod plan;
 mod run;
 mod setup;
 
@@ -44,6 +45,8 @@ enum Command {
     Check(check::Options),
     /// The set of indexes that is worth most for a workload, proven by the planner
     Advise(advise::Options),
+    /// Judge an EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) that you ran
+    Plan(plan::Options),
     /// List, show and answer findings
     #[command(subcommand)]
     Findings(findings::Action),
@@ -166,6 +169,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Run(options) => run::run(options).await,
         Command::Check(options) => check::run(options).await,
         Command::Advise(options) => advise::run(options).await,
+        Command::Plan(options) => plan::run(&options),
         Command::Findings(action) => findings::run(action).await,
         Command::Setup(options) => setup::run(options).await,
         Command::Config(action) => config::run(action),

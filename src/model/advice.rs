@@ -97,6 +97,17 @@ pub enum ValueKind {
     Rare,
 }
 
+impl ValueKind {
+    /// As it stands in a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Commonest => "the commonest value",
+            Self::Median => "a median value",
+            Self::Rare => "a rare value",
+        }
+    }
+}
+
 /// A statement planned for particular values of its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]

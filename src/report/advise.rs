@@ -143,7 +143,11 @@ fn index_text(number: usize, index: &AdvisedIndex, report: &AdviceReport, style:
         } else {
             format!(", × {}", one.weight)
         };
-        out.push_str(&format!("    {}{costs}{weight}\n", label(one)));
+        let not_for_all = match one.values.iter().find(|tried| !tried.gains()) {
+            Some(tried) => format!(", nothing for {}", tried.kind.words()),
+            None => String::new(),
+        };
+        out.push_str(&format!("    {}{costs}{weight}{not_for_all}\n", label(one)));
     }
     out
 }

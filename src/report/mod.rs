@@ -3,6 +3,7 @@
 
 pub mod advise;
 mod markdown;
+pub mod plan;
 pub mod setup;
 mod sql;
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod dashboard;
 mod gate;
 mod harness;
 mod invariants;
+mod plan_file;
 mod planning;
 mod queries;
 mod reports;

@@ -1,0 +1,289 @@
+//! An EXPLAIN (FORMAT JSON) that somebody ran, with or without ANALYZE and BUFFERS: read here, judged in [`judge`].
+
+pub mod judge;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::remedy::qualified;
+
+/// What EXPLAIN told of one statement.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    /// The root of the plan.
+    pub root: Node,
+    /// Milliseconds of the whole execution; only with ANALYZE.
+    pub execution_ms: Option<f64>,
+    /// Milliseconds of planning.
+    pub planning_ms: Option<f64>,
+    /// Milliseconds of compiling expressions.
+    pub jit_ms: f64,
+    /// Triggers that were run: what each is, and its milliseconds.
+    pub triggers: Vec<(String, f64)>,
+}
+
+/// One node of the plan.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Node {
+    pub kind: String,
+    pub schema: Option<String>,
+    pub relation: Option<String>,
+    pub index: Option<String>,
+    pub filter: Option<String>,
+    pub total_cost: f64,
+    /// Rows that the planner expected of one run.
+    pub expected_rows: f64,
+    /// What was measured; `None` without ANALYZE, or if it was never run.
+    pub measured: Option<Measured>,
+    pub children: Vec<Node>,
+}
+
+/// What ANALYZE and BUFFERS tell of a node. Rows and times are the mean of one run.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Measured {
+    pub loops: f64,
+    pub rows: f64,
+    /// Elapsed in all runs together, with what is below it; of processes side by side once.
+    pub elapsed_ms: f64,
+    pub removed_by_filter: f64,
+    pub removed_by_join_filter: f64,
+    pub removed_by_recheck: f64,
+    pub heap_fetches: f64,
+    pub sort_disk_kilobytes: f64,
+    pub hash_batches: f64,
+    pub hash_memory_kilobytes: f64,
+    pub aggregate_disk_kilobytes: f64,
+    pub lossy_blocks: f64,
+    pub blocks_hit: f64,
+    pub blocks_read: f64,
+    pub workers_planned: f64,
+    pub workers_launched: f64,
+}
+
+/// A line of the plan as it is told: no conditions, since they hold literals.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Line {
+    pub depth: usize,
+    pub node: String,
+    pub cost: f64,
+    pub expected_rows: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loops: Option<f64>,
+    /// Milliseconds in all runs, without what is below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_ms: Option<f64>,
+}
+
+/// Deeper trees are cut.
+const DEPTH: usize = 100;
+
+/// Reads what EXPLAIN printed: the JSON alone, or as psql shows it, in a frame with a `+` at the end of each line.
+///
+/// # Errors
+/// What the text is, if it is not that.
+pub fn read(text: &str) -> Result<Explained, String> {
+    let framed = || {
+        let inside = text.get(text.find('[')?..=text.rfind(']')?)?;
+        let lines = inside.lines().map(|line| line.trim_end().trim_end_matches('+'));
+        serde_json::from_str(&lines.collect::<Vec<_>>().join("\n")).ok()
+    };
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(error) => framed().ok_or_else(|| match text.contains("(cost=") {
+            true => "this is a plan as text: run EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)".to_owned(),
+            false => format!(
+                "this is no JSON ({error}): it takes what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) prints"
+            ),
+        })?,
+    };
+    // some tools take the array off, or the object in it
+    let one = value.as_array().and_then(|all| all.first()).unwrap_or(&value);
+    let plan = one.get("Plan").unwrap_or(one);
+    let root = Node::read(plan, 0, 1.0).ok_or("this JSON holds no plan: there is no \"Node Type\" in it")?;
+    let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_f64);
+    let trigger = |trigger: &Value| {
+        let name = ["Constraint Name", "Trigger Name"]
+            .iter()
+            .find_map(|key| trigger.get(*key)?.as_str());
+        let on = trigger.get("Relation").and_then(Value::as_str).unwrap_or("?");
+        Some((format!("{} on {on}", name?), number(trigger, "Time")?))
+    };
+    let jit = one.get("JIT").and_then(|jit| jit.get("Timing"));
+    Ok(Explained {
+        root,
+        execution_ms: number(one, "Execution Time"),
+        planning_ms: number(one, "Planning Time"),
+        jit_ms: jit.and_then(|timing| number(timing, "Total")).unwrap_or(0.0),
+        triggers: one
+            .get("Triggers")
+            .and_then(Value::as_array)
+            .map_or(Vec::new(), |all| all.iter().filter_map(trigger).collect()),
+    })
+}
+
+impl Node {
+    /// `processes` run a node below a Gather side by side.
+    fn read(node: &Value, depth: usize, processes: f64) -> Option<Self> {
+        let text = |key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
+        let number = |key: &str| node.get(key).and_then(Value::as_f64).unwrap_or(0.0).max(0.0);
+        let measured = (number("Actual Loops") > 0.0).then(|| Measured {
+            loops: number("Actual Loops"),
+            rows: number("Actual Rows"),
+            elapsed_ms: number("Actual Total Time") * number("Actual Loops") / processes,
+            removed_by_filter: number("Rows Removed by Filter"),
+            removed_by_join_filter: number("Rows Removed by Join Filter"),
+            removed_by_recheck: number("Rows Removed by Index Recheck"),
+            heap_fetches: number("Heap Fetches"),
+            sort_disk_kilobytes: match text("Sort Space Type").as_deref() {
+                Some("Disk") => number("Sort Space Used"),
+                _ => 0.0,
+            },
+            hash_batches: number("Hash Batches"),
+            hash_memory_kilobytes: number("Peak Memory Usage"),
+            aggregate_disk_kilobytes: number("Disk Usage"),
+            lossy_blocks: number("Lossy Heap Blocks"),
+            blocks_hit: number("Shared Hit Blocks"),
+            blocks_read: number("Shared Read Blocks"),
+            workers_planned: number("Workers Planned"),
+            workers_launched: number("Workers Launched"),
+        });
+        let below = match number("Workers Launched") {
+            0.0 => processes,
+            workers => workers + 1.0,
+        };
+        let plans = node
+            .get("Plans")
+            .and_then(Value::as_array)
+            .filter(|_| depth < DEPTH);
+        Some(Self {
+            kind: text("Node Type")?,
+            schema: text("Schema"),
+            relation: text("Relation Name"),
+            index: text("Index Name"),
+            filter: text("Filter").or_else(|| text("Join Filter")),
+            total_cost: number("Total Cost"),
+            expected_rows: number("Plan Rows"),
+            measured,
+            children: plans
+                .into_iter()
+                .flatten()
+                .filter_map(|plan| Self::read(plan, depth + 1, below))
+                .collect(),
+        })
+    }
+
+    /// What it is, in a few words.
+    pub fn name(&self) -> String {
+        let mut name = self.kind.clone();
+        if let Some(index) = &self.index {
+            name.push_str(&format!(" using {index}"));
+        }
+        if let Some(table) = self.table() {
+            name.push_str(&format!(" on {table}"));
+        }
+        name
+    }
+
+    /// The table that it reads.
+    pub fn table(&self) -> Option<String> {
+        let relation = self.relation.as_deref()?;
+        Some(match &self.schema {
+            Some(schema) => qualified(schema, relation),
+            None => crate::model::remedy::quote_identifier(relation),
+        })
+    }
+
+    /// Milliseconds without what is below it.
+    pub fn own_ms(&self) -> Option<f64> {
+        let below = self.children.iter().filter_map(|child| child.measured);
+        let below: f64 = below.map(|measured| measured.elapsed_ms).sum();
+        Some((self.measured?.elapsed_ms - below).max(0.0))
+    }
+}
+
+impl Explained {
+    /// Whether it was run.
+    pub fn is_measured(&self) -> bool {
+        self.root.measured.is_some()
+    }
+
+    /// All nodes with their depth and the node above them, parents first.
+    pub fn nodes(&self) -> Vec<(usize, &Node, Option<&Node>)> {
+        fn add<'a>(
+            node: &'a Node,
+            above: Option<&'a Node>,
+            depth: usize,
+            nodes: &mut Vec<(usize, &'a Node, Option<&'a Node>)>,
+        ) {
+            nodes.push((depth, node, above));
+            for child in &node.children {
+                add(child, Some(node), depth + 1, nodes);
+            }
+        }
+        let mut nodes = Vec::new();
+        add(&self.root, None, 0, &mut nodes);
+        nodes
+    }
+
+    /// The plan, a line for each node.
+    pub fn lines(&self) -> Vec<Line> {
+        let line = |(depth, node, _): (usize, &Node, Option<&Node>)| Line {
+            depth,
+            node: node.name(),
+            cost: node.total_cost,
+            expected_rows: node.expected_rows,
+            rows: node.measured.map(|measured| measured.rows),
+            loops: node.measured.map(|measured| measured.loops),
+            own_ms: node.own_ms(),
+        };
+        self.nodes().into_iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"[{"Plan": {"Node Type": "Gather", "Workers Launched": 1, "Actual Loops": 1, "Actual Rows": 5, "Actual Total Time": 10.0,
+        "Plans": [{"Node Type": "Seq Scan", "Relation Name": "Order", "Schema": "s", "Actual Loops": 2, "Actual Rows": 2, "Actual Total Time": 8.0}]},
+        "Planning Time": 0.5, "Execution Time": 11.0,
+        "Triggers": [{"Constraint Name": "fk", "Relation": "t", "Time": 3.0}], "JIT": {"Timing": {"Total": 2.0}}}]"#;
+
+    #[test]
+    fn what_explain_printed_is_read_in_and_out_of_its_frame() {
+        let framed: Vec<String> = PLAN.lines().map(|line| format!(" {line:120}+")).collect();
+        let framed = format!("  QUERY PLAN\n------\n{}\n(1 row)\n", framed.join("\n"));
+        let bare = serde_json::from_str::<Value>(PLAN).unwrap()[0]["Plan"].to_string();
+        for (text, execution) in [(PLAN, Some(11.0)), (&framed, Some(11.0)), (&bare, None)] {
+            let explained = read(text).unwrap();
+            assert_eq!(explained.execution_ms, execution);
+            let lines = explained.lines();
+            assert_eq!(lines[1].node, "Seq Scan on s.\"Order\"");
+            assert_eq!(
+                (lines[0].own_ms, lines[1].own_ms),
+                (Some(2.0), Some(8.0)),
+                "two side by side"
+            );
+        }
+        let explained = read(PLAN).unwrap();
+        assert_eq!((explained.jit_ms, &explained.triggers[0].0[..]), (2.0, "fk on t"));
+    }
+
+    #[test]
+    fn what_is_no_plan_is_told() {
+        for (text, part) in [
+            ("", "no JSON"),
+            ("Seq Scan on t  (cost=0.00..1.00 rows=1 width=4)", "as text"),
+            ("[]", "no plan"),
+            ("{\"a\": 1}", "no plan"),
+            (&"[".repeat(5000), "no JSON"),
+        ] {
+            assert!(read(text).unwrap_err().contains(part), "{text:.40}");
+        }
+    }
+}
