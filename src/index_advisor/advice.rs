@@ -9,6 +9,7 @@ use super::candidate::{Candidate, Kinds};
 use super::definition::Definition;
 use super::estimated::Methods;
 use super::gate::Gate;
+use super::merge::merge;
 use super::ready::Ready;
 use super::rehearsal::rehearse;
 use super::selection::{Answer, Problem, Selection};
@@ -175,7 +176,7 @@ pub async fn advise(
     let calls = wanted.calls_per_statement * ready.planned.len();
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     let is_proven = plan.hypothetical().is_some();
-    let sizes = match is_proven {
+    let mut sizes = match is_proven {
         true => what_if.sizes().await?,
         false => vec![None; ready.candidates.len()],
     };
@@ -193,6 +194,12 @@ pub async fn advise(
     let problem = ready.problem(&sizes, wanted, &counted);
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
+    what_if.end().await?;
+    let selection_calls = what_if.calls;
+    let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set).await?;
+    let problem = ready.problem(&sizes, wanted, &counted);
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    what_if.calls = selection_calls + merge_calls;
     let answers = confirmed(&mut what_if, &problem, &set).await?;
     let improved: Vec<usize> = (0..answers.len())
         .filter(|one| ready.planned[*one].has_parameters && answers[*one].0.cost < problem.costs[*one])

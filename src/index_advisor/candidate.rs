@@ -449,6 +449,11 @@ impl Maker<'_> {
 }
 
 impl IndexKey {
+    /// Whether it is a column as it is.
+    pub fn is_column(&self, name: &str) -> bool {
+        matches!(&self.key, Key::Column(column) if column == name)
+    }
+
     fn of_order(order: &OrderedKey) -> Self {
         Self {
             key: order.key.clone(),

@@ -1,7 +1,7 @@
 //! Index advice that the planner has proven: from the statements ([`workload`]) to what their plans ask of tables
 //! ([`clauses`], [`tables`]), which indexes could answer ([`candidate`]; [`estimated`] for those that no planner can price),
 //! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
-//! ([`selection`]), how it is made ([`definition`]) and how long that takes (`build`). Whether it holds for particular values is seen
+//! ([`selection`], `merge`), how it is made ([`definition`]) and how long that takes (`build`). Whether it holds for particular values is seen
 //! in `values`. Drops are tried
 //! beforehand in `rehearsal`. [`advice`] is the way through all of it.
 //!
@@ -16,6 +16,7 @@ pub mod definition;
 pub mod estimated;
 pub mod gate;
 mod knapsack;
+mod merge;
 mod ready;
 mod rehearsal;
 pub mod search_path;

@@ -268,7 +268,8 @@ impl Ready {
         Ok(relevant)
     }
 
-    fn number_of(&mut self, candidate: Candidate) -> usize {
+    /// The number of a candidate, which is a new one if it was not known.
+    pub(super) fn number_of(&mut self, candidate: Candidate) -> usize {
         let next = self.candidates.len();
         let number = *self.known.entry(candidate.clone()).or_insert(next);
         if number == next {
