@@ -1,7 +1,7 @@
 //! Index advice while the daemon runs: one database after the other, by the planner's login, on a thread of its own, so
 //! that looks go on meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,24 +18,29 @@ use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::upkeep::WriteCounters;
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, MissingIndex, Rehearsal};
+use crate::model::advice::{
+    AdviceReport, Advised, AdvisedActivity, Droppable, MissingIndex, Rehearsal, Rehearsals,
+};
 use crate::model::finding::{Finding, Window};
 use crate::model::observation::{
     DatabaseObservation, Observation, StatementActivity, StatementDelta, Unknown,
 };
 use crate::model::remedy::Statement;
+use crate::model::snapshot::IndexFacts;
 use crate::postgres::{Plan, PostgresError, Server};
 use crate::report::setup;
+use crate::rules::index::{duplicate, unused};
 
 /// What is known of one server's databases, and what is being worked out.
 pub struct Advising {
     planner: Arc<Server>,
     every: Duration,
+    since: Instant,
     stop: CancellationToken,
     running: Option<Running>,
     latest: BTreeMap<String, Latest>,
-    /// What was written to the tables of each database until some time at least an hour ago, or since the first reading.
-    writes: BTreeMap<String, WriteCounters>,
+    /// What was written to the tables of each database until some times, the first of them about an hour ago.
+    writes: BTreeMap<String, VecDeque<WriteCounters>>,
     /// What was known before this daemon started.
     remembered: BTreeMap<String, Earlier>,
 }
@@ -53,6 +58,8 @@ struct Latest {
     indexes: u64,
     earlier: Earlier,
     advice: Result<Arc<Advised>, Unknown>,
+    /// The last that did not fail: what plans take is not another thing because one run failed.
+    last: Option<Arc<Advised>>,
 }
 
 /// What was advised so far, and for which statements.
@@ -64,6 +71,7 @@ impl Advising {
         Self {
             planner: Arc::new(planner),
             every,
+            since: Instant::now(),
             stop,
             running: None,
             latest: BTreeMap::new(),
@@ -115,7 +123,19 @@ impl Advising {
         };
         let is_known = observation.statements.is_ok();
         let oldest = self.every * 3 + limits::ADVICE_TIME;
+        let is_coming = !observation.server.is_standby
+            && self.since.elapsed() < self.every * 2 + limits::ADVICE_TIME
+            && (is_known
+                || !observation
+                    .gaps
+                    .iter()
+                    .any(|gap| gap.rules.iter().any(|rule| rule == "query.*")));
         for database in &mut observation.databases {
+            database.rehearsals = match self.latest.get(&database.name).map(|latest| &latest.last) {
+                Some(Some(advised)) => Rehearsals::Known(advised.clone()),
+                None if is_coming => Rehearsals::Coming,
+                Some(None) | None => Rehearsals::NotTried,
+            };
             database.advice = match self.latest.get(&database.name) {
                 Some(latest) if is_known && latest.at.elapsed() <= oldest => latest.advice.clone(),
                 Some(latest) if is_known => Err(Unknown::because(format!(
@@ -150,7 +170,11 @@ impl Advising {
         let earlier = self.earlier(&database.name);
         let asked = Asked {
             earlier: earlier.clone(),
-            earlier_writes: self.writes.get(&database.name).cloned(),
+            earlier_writes: self
+                .writes
+                .get(&database.name)
+                .and_then(|known| known.front())
+                .cloned(),
             ..Asked::of(database, observation.now, activity)
         };
         let (planner, stop) = (self.planner.clone(), self.stop.clone());
@@ -216,21 +240,29 @@ impl Advising {
             }
         }
         if let Some(writes) = worked.writes {
-            let known = self.writes.get(&running.database);
-            // the older one stays until there is an hour between them
-            if known.is_none_or(|known| {
-                (writes.at - known.at)
+            let known = self.writes.entry(running.database.clone()).or_default();
+            let is_old = |one: &WriteCounters| {
+                (writes.at - one.at)
                     .to_std()
                     .is_ok_and(|age| age >= limits::WRITES_WINDOW)
-            }) {
-                self.writes.insert(running.database.clone(), writes);
+            };
+            // the oldest one goes when the next is old enough for a rate
+            while known.get(1).is_some_and(is_old) {
+                known.pop_front();
             }
+            known.push_back(writes);
         }
+        let advice = worked.advice.map(Arc::new);
+        let before = self
+            .latest
+            .get(&running.database)
+            .and_then(|latest| latest.last.clone());
         let latest = Latest {
             at: Instant::now(),
             indexes: running.indexes,
             earlier: running.earlier,
-            advice: worked.advice.map(Arc::new),
+            last: advice.as_ref().ok().cloned().or(before),
+            advice,
         };
         self.latest.insert(running.database, latest);
         worked.spent_seconds
@@ -308,20 +340,29 @@ impl Asked {
     }
 }
 
-/// The largest indexes that enforce nothing and are either the same as another one or idle for a day.
+/// The indexes that rules may call superfluous: those that another one can stand in for, then those that are idle for a day,
+/// the longest idle first, so that what is called unused was rehearsed before what is not yet.
 fn droppable(database: &DatabaseObservation, now: DateTime<Utc>) -> Vec<Droppable> {
     let alike: BTreeSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
-    let is_idle = |since: Option<DateTime<Utc>>| since.is_some_and(|since| now - since >= TimeDelta::days(1));
-    let mut indexes: Vec<_> = database
-        .indexes_with_facts()
-        .filter(|(_, facts)| facts.is_valid && !facts.is_unique && facts.constraint.is_none())
-        .filter(|(index, facts)| {
-            alike.contains(&facts.oid) || is_idle(index.idle_since) || is_idle(index.no_scan_counted_since)
-        })
-        .map(|(_, facts)| facts)
+    let mut drops: Vec<&IndexFacts> = duplicate::superfluous(database)
+        .into_iter()
+        .map(|(facts, ..)| facts)
         .collect();
-    indexes.sort_by(|a, b| b.size_bytes.total_cmp(&a.size_bytes).then(a.oid.cmp(&b.oid)));
-    let named = indexes
+    let mut idle: Vec<(DateTime<Utc>, &IndexFacts)> = database
+        .indexes_with_facts()
+        .filter(|(_, facts)| !unused::is_needed(facts) && !alike.contains(&facts.oid))
+        .filter_map(|(index, facts)| {
+            let since = index
+                .idle_since
+                .into_iter()
+                .chain(index.no_scan_counted_since)
+                .min()?;
+            (now - since >= TimeDelta::days(1)).then_some((since, facts))
+        })
+        .collect();
+    idle.sort_by_key(|(since, facts)| (*since, facts.oid));
+    drops.extend(idle.into_iter().map(|(_, facts)| facts));
+    let named = drops
         .into_iter()
         .take(limits::REHEARSED_DROPS)
         .map(|facts| Droppable {
@@ -399,6 +440,9 @@ pub async fn advise_at_once(planner: &Server, observation: &mut Observation) {
                 work_out(planner, asked, 0, &late).await.advice.map(Arc::new)
             }
         };
+        if let Ok(advised) = &database.advice {
+            database.rehearsals = Rehearsals::Known(advised.clone());
+        }
     }
 }
 
@@ -504,4 +548,42 @@ fn may_plan(plan: &Plan, login: &str) -> Result<(), Unknown> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{database, index, now};
+
+    #[test]
+    fn only_what_a_rule_would_name_is_rehearsed_the_longest_idle_first() {
+        let (mut a, mut b) = (index(8, "a"), index(9, "b"));
+        b.shape.clone_from(&a.shape);
+        (a.size_bytes, b.size_bytes) = (9e9, 1.0);
+        let mut unique = index(10, "unique");
+        unique.is_unique = true;
+        let mut observed = database(vec![
+            a,
+            b,
+            unique,
+            index(11, "idle"),
+            index(12, "longer"),
+            index(13, "used"),
+        ]);
+        for index in &mut observed.databases[0].indexes {
+            let days = match index.oid {
+                11 => 3,
+                13 => 0,
+                _ => 40,
+            };
+            (index.idle_since, index.no_scan_counted_since) = (Some(now() - TimeDelta::days(days)), None);
+        }
+        let drops = droppable(&observed.databases[0], now());
+        let names: Vec<&str> = drops.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["b", "longer", "idle"],
+            "of two twins the one that index.duplicate drops"
+        );
+    }
 }

@@ -34,6 +34,10 @@ pub struct Node {
     pub total_cost: f64,
     /// Rows that the planner expected of one run.
     pub expected_rows: f64,
+    /// How it belongs to the node above: `Outer`, `Inner`, `InitPlan`, `SubPlan` …
+    pub relationship: Option<String>,
+    /// Whether its rows may be fewer because nobody asked for the others: below a LIMIT, in EXISTS, on a side of a merge join.
+    pub may_be_stopped: bool,
     /// What was measured; `None` without ANALYZE, or if it was never run.
     pub measured: Option<Measured>,
     pub children: Vec<Node>,
@@ -104,7 +108,8 @@ pub fn read(text: &str) -> Result<Explained, String> {
     // some tools take the array off, or the object in it
     let one = value.as_array().and_then(|all| all.first()).unwrap_or(&value);
     let plan = one.get("Plan").unwrap_or(one);
-    let root = Node::read(plan, 0, 1.0).ok_or("this JSON holds no plan: there is no \"Node Type\" in it")?;
+    let root =
+        Node::read(plan, 0, 1.0, false).ok_or("this JSON holds no plan: there is no \"Node Type\" in it")?;
     let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_f64);
     let trigger = |trigger: &Value| {
         let name = ["Constraint Name", "Trigger Name"]
@@ -127,8 +132,8 @@ pub fn read(text: &str) -> Result<Explained, String> {
 }
 
 impl Node {
-    /// `processes` run a node below a Gather side by side.
-    fn read(node: &Value, depth: usize, processes: f64) -> Option<Self> {
+    /// `processes` run a node below a Gather side by side; `may_be_stopped` is what the node above says.
+    fn read(node: &Value, depth: usize, processes: f64, may_be_stopped: bool) -> Option<Self> {
         let text = |key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
         let number = |key: &str| node.get(key).and_then(Value::as_f64).unwrap_or(0.0).max(0.0);
         let measured = (number("Actual Loops") > 0.0).then(|| Measured {
@@ -156,12 +161,37 @@ impl Node {
             0.0 => processes,
             workers => workers + 1.0,
         };
+        let kind = text("Node Type")?;
+        let join = text("Join Type").unwrap_or_default();
+        let is_unique = node.get("Inner Unique").and_then(Value::as_bool).unwrap_or(false);
+        let below_of = |plan: &Value| {
+            let relationship = plan
+                .get("Parent Relationship")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            // run apart from the others
+            let is_apart = matches!(relationship, "InitPlan" | "SubPlan");
+            let reads_all =
+                ["Sort", "Hash", "Aggregate", "Materialize", "WindowAgg", "Group"].contains(&kind.as_str());
+            let stops = kind == "Limit"
+                || kind == "Merge Join"
+                || relationship == "SubPlan"
+                || relationship == "Inner" && (is_unique || join == "Semi" || join == "Anti");
+            let may_be_stopped = stops || may_be_stopped && !reads_all && !is_apart;
+            Self::read(
+                plan,
+                depth + 1,
+                if is_apart { processes } else { below },
+                may_be_stopped,
+            )
+        };
         let plans = node
             .get("Plans")
             .and_then(Value::as_array)
             .filter(|_| depth < DEPTH);
         Some(Self {
-            kind: text("Node Type")?,
+            relationship: text("Parent Relationship"),
+            may_be_stopped,
             schema: text("Schema"),
             relation: text("Relation Name"),
             index: text("Index Name"),
@@ -169,11 +199,8 @@ impl Node {
             total_cost: number("Total Cost"),
             expected_rows: number("Plan Rows"),
             measured,
-            children: plans
-                .into_iter()
-                .flatten()
-                .filter_map(|plan| Self::read(plan, depth + 1, below))
-                .collect(),
+            children: plans.into_iter().flatten().filter_map(below_of).collect(),
+            kind,
         })
     }
 
@@ -212,27 +239,22 @@ impl Explained {
         self.root.measured.is_some()
     }
 
-    /// All nodes with their depth and the node above them, parents first.
-    pub fn nodes(&self) -> Vec<(usize, &Node, Option<&Node>)> {
-        fn add<'a>(
-            node: &'a Node,
-            above: Option<&'a Node>,
-            depth: usize,
-            nodes: &mut Vec<(usize, &'a Node, Option<&'a Node>)>,
-        ) {
-            nodes.push((depth, node, above));
-            for child in &node.children {
-                add(child, Some(node), depth + 1, nodes);
-            }
+    /// All nodes with their depth, parents first.
+    pub fn nodes(&self) -> Vec<(usize, &Node)> {
+        fn add<'a>(node: &'a Node, depth: usize, nodes: &mut Vec<(usize, &'a Node)>) {
+            nodes.push((depth, node));
+            node.children
+                .iter()
+                .for_each(|child| add(child, depth + 1, nodes));
         }
         let mut nodes = Vec::new();
-        add(&self.root, None, 0, &mut nodes);
+        add(&self.root, 0, &mut nodes);
         nodes
     }
 
     /// The plan, a line for each node.
     pub fn lines(&self) -> Vec<Line> {
-        let line = |(depth, node, _): (usize, &Node, Option<&Node>)| Line {
+        let line = |(depth, node): (usize, &Node)| Line {
             depth,
             node: node.name(),
             cost: node.total_cost,

@@ -114,6 +114,8 @@ pub struct IndexAdvice {
     pub build_seconds: Option<f64>,
     /// What the writes of the workload cost for it, in the planner's units.
     pub write_cost: f64,
+    /// Whether that is what was counted on its table.
+    pub writes_are_counted: bool,
     /// What the workload costs without this one of the set, and with it.
     pub cost_before: f64,
     #[allow(missing_docs)]
@@ -174,8 +176,11 @@ pub async fn advise(
         progress(Progress::Planned(position + 1, count));
     }
     let calls = wanted.calls_per_statement * ready.planned.len();
-    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     let is_proven = plan.hypothetical().is_some();
+    if is_proven {
+        ready.forget_mutable_expressions(plan).await?;
+    }
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     let mut sizes = match is_proven {
         true => what_if.sizes().await?,
         false => vec![None; ready.candidates.len()],
@@ -196,7 +201,7 @@ pub async fn advise(
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     what_if.end().await?;
     let selection_calls = what_if.calls;
-    let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set).await?;
+    let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set, stop).await?;
     let problem = ready.problem(&sizes, wanted, &counted);
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     what_if.calls = selection_calls + merge_calls;
@@ -212,6 +217,7 @@ pub async fn advise(
         &ready.planned,
         &improved,
         &provable(&problem, &set),
+        stop,
     )
     .await?;
     let what_if_calls = what_if.calls;
@@ -222,9 +228,19 @@ pub async fn advise(
         .iter()
         .map(|one| &ready.statements[*one])
         .collect();
-    let rehearsals = rehearse(plan, &mut what_if, &ready.planned, &statements, wanted.drops).await?;
+    let rehearsals = rehearse(
+        plan,
+        &mut what_if,
+        &ready.planned,
+        &statements,
+        wanted.drops,
+        stop,
+    )
+    .await?;
     let positions = ready.positions.clone();
-    let mut advice = ready.told(plan, &problem, &set, answers, &names).await?;
+    let mut advice = ready
+        .told(plan, &problem, &set, answers, &names, &counted)
+        .await?;
     for (number, values) in tried {
         advice.statements[positions[number]].values = values;
     }
@@ -238,7 +254,8 @@ pub async fn advise(
     advice.is_proven = true;
     advice.rehearsals = rehearsals;
     advice.writes = writes;
-    advice.writes_are_counted = !counted.is_empty();
+    advice.writes_are_counted =
+        !advice.indexes.is_empty() && advice.indexes.iter().all(|index| index.writes_are_counted);
     if advice.was_stopped {
         let without = advice
             .statements

@@ -21,7 +21,14 @@ pub(super) fn cost(table: &Table, size_bytes: f64) -> f64 {
 
 /// What a unit of the planner's cost takes here, by all statements that were measured and planned.
 pub(super) fn seconds_per_unit(statements: &[StatementAdvice]) -> Option<f64> {
-    let measured = statements.iter().filter_map(|one| {
+    // what is written takes time that the planner does not count, and a cursor's time is counted elsewhere
+    let only_reads = |one: &&StatementAdvice| {
+        one.plan_before
+            .first()
+            .is_some_and(|root| !root.node.starts_with("ModifyTable"))
+            && crate::sql::one_query(&one.statement.text).is_ok()
+    };
+    let measured = statements.iter().filter(only_reads).filter_map(|one| {
         let (seconds, cost) = (one.statement.seconds_per_call?, one.cost_before?);
         Some((one.statement.weight * seconds, one.statement.weight * cost))
     });

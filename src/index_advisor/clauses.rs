@@ -71,6 +71,7 @@ pub fn compared_parameters(plan: &PlanTree) -> BTreeMap<usize, Compared> {
     let texts = nodes.iter().flat_map(|node| &node.conditions);
     let mut all: Vec<Condition> = texts.flat_map(|text| conditions(text)).collect();
     let mut found = BTreeMap::new();
+    let mut ambiguous = BTreeSet::new();
     while let Some(condition) = all.pop() {
         let (left, comparison, right) = match condition {
             Condition::Term {
@@ -110,8 +111,13 @@ pub fn compared_parameters(plan: &PlanTree) -> BTreeMap<usize, Compared> {
             column,
             is_array: comparison == Comparison::AnyOf,
         };
-        found.insert(number, compared);
+        // before 17 an InitPlan's value is `$1`, too
+        match found.get(&number) {
+            Some(other) if *other != compared => _ = ambiguous.insert(number),
+            _ => _ = found.insert(number, compared),
+        }
     }
+    found.retain(|number, _| !ambiguous.contains(number));
     found
 }
 
@@ -145,6 +151,14 @@ pub struct RelationUse {
 }
 
 impl RelationUse {
+    /// Whether rows are picked by anything.
+    pub fn is_filtered(&self) -> bool {
+        !(self.equal.is_empty()
+            && self.joined.is_empty()
+            && self.ranged.is_empty()
+            && self.searched.is_empty())
+    }
+
     /// The same with other keys.
     pub fn with_keys(&self, map: &dyn Fn(&Key) -> Key) -> Self {
         let keys = |keys: &BTreeSet<Key>| keys.iter().map(map).collect();
@@ -260,9 +274,28 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
         } => (left, comparison, right, text),
         // each arm of an OR can be a scan of its own, brought together by their bitmaps
         Condition::Or(arms) => {
+            let before = relations.clone();
             arms.iter()
                 .flatten()
                 .for_each(|condition| take_condition(relations, joins, condition));
+            // an inverted index can bring only what every arm asks of it
+            let is_search = |condition: &Condition| {
+                matches!(
+                    condition,
+                    Condition::Term {
+                        comparison: Comparison::Operator(_),
+                        ..
+                    }
+                )
+            };
+            if !arms.iter().all(|arm| arm.iter().any(is_search)) {
+                for (alias, relation) in relations.iter_mut() {
+                    relation.searched = before
+                        .get(alias)
+                        .map(|before| before.searched.clone())
+                        .unwrap_or_default();
+                }
+            }
             arms.iter()
                 .flatten()
                 .for_each(|condition| forget_predicate(relations, condition));
@@ -492,6 +525,17 @@ mod tests {
             .map(|predicate| predicate.text.as_str())
             .collect();
         assert_eq!(predicates, ["NOT gone", "a = 1", "lower(f) = 'x'::text"]);
+    }
+
+    #[test]
+    fn a_search_counts_in_an_or_only_if_every_arm_is_one() {
+        let searched = |filter: &str| uses(scan("table", "t", filter))[0].searched.len();
+        assert_eq!(searched("((t.a ~~* '%x%'::text) OR (t.b ~~* '%x%'::text))"), 2);
+        assert_eq!(searched("((t.a ~~* '%x%'::text) OR (t.b = 1))"), 0);
+        assert_eq!(
+            searched("((t.c @> '{}'::jsonb) AND ((t.a ~~* '%x%'::text) OR (t.b = 1)))"),
+            1
+        );
     }
 
     #[test]

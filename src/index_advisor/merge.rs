@@ -28,6 +28,7 @@ pub(super) async fn merge(
     sizes: &mut Vec<Option<f64>>,
     problem: &Problem,
     mut set: FixedBitSet,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<(FixedBitSet, usize), PostgresError> {
     let bearable = BEARABLE_LOSS
         * problem
@@ -39,6 +40,9 @@ pub(super) async fn merge(
     let mut tried: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut calls = 0;
     while let Some((one, other, both)) = next_pair(ready, &set, &tried) {
+        if stop() {
+            break;
+        }
         tried.insert((one, other));
         let number = ready.number_of(both);
         if number == sizes.len() {

@@ -133,10 +133,10 @@ impl Ready {
         let path = paths.of(plan, &statement).await?;
         let role = statement.role.clone();
         let inner = sql::query_within(&statement.text);
+        // what a cursor gives is counted elsewhere
+        let rows_per_call = statement.rows_per_call.filter(|_| inner.is_none());
         let mut text = inner.unwrap_or_else(|| statement.text.clone());
-        let limited = statement
-            .rows_per_call
-            .and_then(|rows| sql::with_measured_limit(&text, rows));
+        let limited = rows_per_call.and_then(|rows| sql::with_measured_limit(&text, rows));
         text = limited.unwrap_or(text);
         let mut explained = explain(plan, gate, &text, &path, role.as_deref()).await?;
         // what pg_stat_statements left of it may be no SQL
@@ -345,6 +345,32 @@ impl Ready {
             budget_bytes,
             calls: wanted.calls_per_statement * self.planned.len(),
         }
+    }
+
+    /// Takes back what was estimated of expressions that PostgreSQL would not index because they are not immutable: HypoPG looks
+    /// at that, though only for the kinds that it knows, so that it is asked for a b-tree on the same.
+    pub(super) async fn forget_mutable_expressions(&mut self, plan: &Plan) -> Result<(), PostgresError> {
+        let mut refused = BTreeSet::new();
+        for one in self.estimated_sizes.keys().copied().collect::<Vec<_>>() {
+            let candidate = &self.candidates[one];
+            if !candidate.has_expressions() {
+                continue;
+            }
+            let mut plain = Candidate {
+                method: "btree",
+                ..candidate.clone()
+            };
+            plain.keys.iter_mut().for_each(|key| key.operator_class = None);
+            let made = plan.create_hypothetical(&[plain.hypothetical()]).await?;
+            if made.iter().any(Option::is_none) {
+                refused.insert(one);
+            }
+        }
+        if !self.estimated_sizes.is_empty() {
+            plan.reset_hypothetical().await?;
+        }
+        self.estimates.retain(|(_, one, _)| !refused.contains(one));
+        Ok(())
     }
 
     /// For each candidate another one that is made of it, if that is a candidate, too.

@@ -25,6 +25,7 @@ pub(super) async fn rehearse(
     planned: &[Planned],
     told: &[&StatementAdvice],
     drops: &[Droppable],
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<(Droppable, Rehearsal)>, PostgresError> {
     let can_hide = plan.hypothetical().is_some_and(|hypopg| hypopg.can_hide);
     let mut latest: Vec<PlanTree> = planned.iter().map(|one| one.tree.clone()).collect();
@@ -34,12 +35,16 @@ pub(super) async fn rehearse(
         let takers: Vec<usize> = (0..latest.len())
             .filter(|one| latest[*one].takes(&index.schema, &index.name))
             .collect();
-        let outcome = if takers.is_empty() {
+        let outcome = if latest.is_empty() {
+            Rehearsal::Unknown("no statement could be planned".to_owned())
+        } else if takers.is_empty() {
             Rehearsal::Untouched {
                 statements: latest.len(),
             }
         } else if !can_hide {
             Rehearsal::Unknown("HypoPG before 1.4 cannot hide an index that is there".to_owned())
+        } else if stop() {
+            Rehearsal::Unknown("the time was over".to_owned())
         } else if takers.len() > limits::REHEARSED_STATEMENTS {
             let count = takers.len();
             Rehearsal::Unknown(format!(
@@ -47,7 +52,7 @@ pub(super) async fn rehearse(
             ))
         } else {
             plan.hide_indexes(&[&gone[..], &[index.oid]].concat()).await?;
-            let without = planned_again(what_if, planned, told, &takers).await?;
+            let without = planned_again(what_if, planned, told, &takers, stop).await?;
             plan.reset_hypothetical().await?;
             match without {
                 Ok(trees) => {
@@ -75,9 +80,13 @@ async fn planned_again(
     planned: &[Planned],
     told: &[&StatementAdvice],
     statements: &[usize],
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Result<Vec<PlanTree>, Rehearsal>, PostgresError> {
     let mut trees = Vec::new();
     for one in statements {
+        if stop() {
+            return Ok(Err(Rehearsal::Unknown("the time was over".to_owned())));
+        }
         let (answer, tree) = what_if.planned_under(*one, &FixedBitSet::new()).await?;
         if what_if.unplannable().contains(one) {
             let why = "a statement could not be planned again without it";

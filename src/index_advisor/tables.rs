@@ -57,12 +57,10 @@ pub struct Column {
 }
 
 impl Column {
-    /// Whether it is of one of the types of text.
+    /// Whether it is text to every index: `text` or `varchar`. The others (`char(n)`, `citext`, `name`) have operators of their
+    /// own, and become text by a function.
     pub fn is_text(&self) -> bool {
-        matches!(
-            self.type_name.as_str(),
-            "text" | "varchar" | "bpchar" | "citext" | "name"
-        )
+        matches!(self.type_name.as_str(), "text" | "varchar")
     }
 }
 
@@ -126,15 +124,15 @@ impl ExistingIndex {
         let of_all = self.predicate.is_none()
             || self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
         // a row that a unique index finds is the only one: more keys narrow nothing, and what is carried along saves one look
+        let shared = |backwards: bool| {
+            let mut pairs = self.keys.iter().zip(&candidate.keys);
+            pairs.all(|(own, wanted)| own.is(wanted, backwards))
+        };
         let is_key = self.is_unique
             && self.predicate.is_none()
             && self.method == candidate.method
             && self.keys.len() <= candidate.keys.len()
-            && self
-                .keys
-                .iter()
-                .zip(&candidate.keys)
-                .all(|(own, wanted)| own.key == wanted.key && own.is_plain);
+            && (shared(false) || shared(true));
         is_key
             || self.method == candidate.method
                 && of_all
@@ -352,7 +350,7 @@ impl Table {
 
     /// What a plan asks of this table, with text columns for what only casts them to text: no index minds that.
     pub fn read(&self, asked: &RelationUse) -> RelationUse {
-        let casts = ["::text", "::varchar", "::bpchar"];
+        let casts = ["::text", "::varchar"];
         let plain = |key: &Key| match key {
             Key::Expression(text) => {
                 let name = casts

@@ -11,6 +11,7 @@ use super::definition::{Taken, define, wanted_names};
 use super::ready::{Fit, Ready};
 use super::selection::{Answer, Problem};
 use super::tables::{Table, TableName, Tables};
+use super::upkeep::Writes;
 use crate::model::finding::{Confidence, ConfidenceLevel};
 use crate::model::plan::PlanTree;
 use crate::postgres::{Plan, PostgresError, queries};
@@ -24,6 +25,7 @@ impl Ready {
         set: &FixedBitSet,
         answers: Vec<(Answer, PlanTree)>,
         names: &BTreeMap<String, usize>,
+        counted: &BTreeMap<u32, Writes>,
     ) -> Result<Advice, PostgresError> {
         let mut used: Vec<FixedBitSet> = Vec::new();
         let mut costs: Vec<f64> = Vec::new();
@@ -93,6 +95,7 @@ impl Ready {
                     .filter(|_| candidate.method == "btree")
                     .map(|seconds| seconds * build::cost(table, problem.sizes[*one])),
                 write_cost: problem.upkeep[*one],
+                writes_are_counted: counted.contains_key(&table.oid),
                 cost_before: after + gain(*one),
                 cost_after: after,
                 statements: users.map(|number| self.positions[number]).collect(),
@@ -250,6 +253,7 @@ impl Ready {
                 size_bytes: self.estimated_sizes.get(&one).copied().flatten(),
                 build_seconds: None,
                 write_cost: 0.0,
+                writes_are_counted: false,
                 cost_before: before,
                 cost_after: before,
                 statements,

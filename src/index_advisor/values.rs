@@ -47,6 +47,7 @@ pub(super) async fn tried(
     planned: &[Planned],
     statements: &[usize],
     set: &FixedBitSet,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<BTreeMap<usize, Vec<TriedValue>>, PostgresError> {
     let mut compared: BTreeMap<usize, Vec<Compared>> = BTreeMap::new();
     for one in statements {
@@ -79,10 +80,16 @@ pub(super) async fn tried(
     }
     let mut with = Vec::new();
     for (one, _, values) in &asked {
+        if stop() {
+            break;
+        }
         with.push(what_if.cost_for(*one, set, values).await?);
     }
     let mut tried: BTreeMap<usize, Vec<TriedValue>> = BTreeMap::new();
     for ((one, kind, values), after) in asked.into_iter().zip(with) {
+        if stop() {
+            break;
+        }
         let before = what_if.cost_for(one, &FixedBitSet::new(), &values).await?;
         if let (Some(cost_before), Some(cost_after)) = (before, after) {
             tried.entry(one).or_default().push(TriedValue {

@@ -1,6 +1,7 @@
 //! Index advice as others read it: `advise.schema.json`, and what the rules judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,18 @@ pub enum Rehearsal {
     },
     /// It could not be tried, and why.
     Unknown(String),
+}
+
+/// What is known of the drops of one database.
+#[derive(Clone, Debug, Default)]
+pub enum Rehearsals {
+    /// Nobody asks the planner there.
+    #[default]
+    NotTried,
+    /// The planner will be asked soon, for the first time since the advisor started.
+    Coming,
+    /// What came of it last.
+    Known(Arc<Advised>),
 }
 
 /// The plan of a statement as it is, and with what is advised: a part of the evidence.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::advice::Advised;
+use super::advice::{Advised, Rehearsals};
 use super::finding::Window;
 use super::remedy::qualified;
 use super::snapshot::{Catalog, IndexFacts, ServerFacts, StatementText, TableFacts};
@@ -116,6 +116,8 @@ pub struct DatabaseObservation {
     pub indexes: Vec<IndexObservation>,
     /// Which indexes are missing, as the planner says, or why that is not known.
     pub advice: Result<Arc<Advised>, Unknown>,
+    /// What the planner says of drops.
+    pub rehearsals: Rehearsals,
 }
 
 impl DatabaseObservation {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::model::advice::Rehearsals;
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, Observation, TableObservation, Unknown,
 };
@@ -160,6 +161,7 @@ impl Observer {
             tables,
             indexes,
             // a look does not plan: whoever does puts it in
+            rehearsals: Rehearsals::NotTried,
             advice: Err(Unknown::because(
                 "the planner was not asked which indexes are missing",
             )),

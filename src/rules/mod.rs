@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::limits;
-use crate::model::advice::Rehearsal;
+use crate::model::advice::{Rehearsal, Rehearsals};
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity,
 };
@@ -98,33 +98,28 @@ impl<'a> Place<'a> {
             .ok_or_else(|| Unknown::because("no database was given to this rule"))
     }
 
-    /// What the planner says of dropping an index: what was found out that speaks for it, or against it; `None` where it was
-    /// not tried.
-    pub fn rehearsed(&self, index_oid: u32) -> Option<Result<String, String>> {
-        let advised = self.database?.advice.as_ref().ok()?;
-        Some(match advised.rehearsals.get(&index_oid)? {
-            Rehearsal::Untouched { statements } => Ok(format!(
+    /// What the planner says of dropping an index.
+    pub fn rehearsed(&self, index_oid: u32) -> DropVerdict {
+        let advised = match self.database.map(|database| &database.rehearsals) {
+            Some(Rehearsals::Known(advised)) => advised,
+            Some(Rehearsals::Coming) => return DropVerdict::Coming,
+            Some(Rehearsals::NotTried) | None => return DropVerdict::NotTried,
+        };
+        // where most of the time goes into what could not be planned, what was planned proves nothing
+        let planned_seconds: f64 = advised.activity.values().map(|did| did.seconds).sum();
+        if advised.unplanned_seconds > planned_seconds {
+            return DropVerdict::NotTried;
+        }
+        match advised.rehearsals.get(&index_oid) {
+            None | Some(Rehearsal::Unknown(_)) => DropVerdict::NotTried,
+            Some(Rehearsal::Untouched { statements }) => DropVerdict::Spared(format!(
                 "no plan of the {statements} captured statements that could be planned takes it"
             )),
-            Rehearsal::Spared { statements } => Ok(format!(
+            Some(Rehearsal::Spared { statements }) => DropVerdict::Spared(format!(
                 "planned away: the {statements} captured statements whose plans take it cost the same without it"
             )),
-            Rehearsal::Needed {
-                statement_id,
-                cost_with,
-                cost_without,
-            } => {
-                let mut statements = advised.report.statements.iter();
-                let text = statements
-                    .find(|one| one.statement_id == *statement_id)
-                    .map_or(String::new(), |one| crate::sql::outline(&one.text));
-                Err(format!(
-                    "an index looks superfluous, but the planner takes it: {text} would cost {cost_without:.0} in place of \
-                     {cost_with:.0} without it"
-                ))
-            }
-            Rehearsal::Unknown(_) => return None,
-        })
+            Some(Rehearsal::Needed { .. }) => DropVerdict::Needed,
+        }
     }
 
     /// A claim with its identity and nothing else yet.
@@ -199,6 +194,23 @@ impl Guards {
             false => estimated(&format!("not checked: {}", self.unchecked.join("; "))),
         }
     }
+}
+
+/// Why nothing is said of an index yet.
+pub const TO_BE_REHEARSED: &str =
+    "the planner is still to be asked whether captured statements would miss some indexes";
+
+/// What the planner says of dropping an index.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DropVerdict {
+    /// It was not asked, or could not tell.
+    NotTried,
+    /// It is asked soon: until then nothing is to be said.
+    Coming,
+    /// No captured statement would miss the index; what was found out.
+    Spared(String),
+    /// One would become dearer.
+    Needed,
 }
 
 /// Named numbers in the order in which they are told.

@@ -87,6 +87,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         tables: vec![],
         catalog: Arc::new(Catalog::new(vec![table].into(), indexes.into())),
         advice: Err(Unknown::because("not recorded")),
+        rehearsals: crate::model::advice::Rehearsals::NotTried,
     }];
     observed
 }

@@ -108,6 +108,11 @@ pub fn sort_key(text: &str) -> SortKey {
 
 /// What the distance is from, and the operator, where an expression is the distance of a column from a value.
 pub fn distance(text: &str) -> Option<(Operand, String)> {
+    // no index gives the farthest first
+    let key = sort_key(text);
+    if key.descending || key.nulls_first {
+        return None;
+    }
     let NodeEnum::AExpr(compared) = expression(text)?.node? else {
         return None;
     };
@@ -123,7 +128,8 @@ pub fn distance(text: &str) -> Option<(Operand, String)> {
     let (left, right) = (side(&compared.lexpr)?, side(&compared.rexpr)?);
     let from = match (&left, &right) {
         (Operand::Value(_), _) => right,
-        _ => left,
+        (_, Operand::Value(_)) => left,
+        _ => return None,
     };
     is_distance.then(|| (from, operator.sval.clone()))
 }
@@ -563,6 +569,12 @@ mod tests {
         let from = |text: &str| distance(text).map(|(from, _)| from);
         assert_eq!(from("((t.place <-> '(1,2)'::point))"), Some(column("t", "place")));
         assert_eq!(from("(('abc'::text <-> t.title))"), Some(column("t", "title")));
+        assert_eq!(
+            from("((t.place <-> '(1,2)'::point)) DESC"),
+            None,
+            "the farthest first"
+        );
+        assert_eq!(from("((t.place <-> u.place))"), None);
         assert_eq!(from("t.place"), None);
         assert_eq!(from("(t.a - t.b)"), None);
     }

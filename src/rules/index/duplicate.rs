@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::model::finding::{Claim, Impact, Severity};
-use crate::model::observation::Unknown;
+use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement};
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::bytes_for_people;
-use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object};
+use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, index_object};
 
 /// Two indexes of one table that are the same in everything but their name.
 ///
@@ -53,34 +53,40 @@ impl Rule for Duplicate {
         if !found.undecided.is_empty() {
             found.untold = Some("the definitions of some indexes could not be read".to_owned());
         }
-        let mut pairs = Vec::new();
-        for group in &database.catalog.alike {
-            let mut group: Vec<&IndexFacts> = group.iter().filter_map(|oid| indexes.get(*oid)).collect();
-            let Some(table) = database.table_of(group[0]) else {
-                continue;
-            };
-            group.sort_by_key(|facts| (std::cmp::Reverse(worth_keeping(facts)), &facts.name));
-            // from the last on: what is left stays, or goes only for one that can stand in for both
-            while let Some(facts) = group.pop() {
-                let kept = group.iter().find(|kept| stands_in(kept, facts));
-                pairs.extend(kept.map(|kept| (facts, *kept, table)));
-            }
-        }
+        let mut pairs = superfluous(database);
         pairs.sort_by(|(a, ..), (b, ..)| {
             let by_size = b.size_bytes.total_cmp(&a.size_bytes);
             by_size.then_with(|| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)))
         });
         for (facts, kept, table) in pairs {
             let subject = || vec![facts.schema.clone(), facts.name.clone()];
-            if let Some(Err(why)) = place.rehearsed(facts.oid) {
-                found.undecided.push(subject());
-                found.untold = Some(why);
+            // that it is the same proves enough to be told before the planner is asked
+            if place.rehearsed(facts.oid) == DropVerdict::Needed {
                 continue;
             }
             found.claim_worst_first(subject, || claim(place, facts, kept, table));
         }
         Ok(found)
     }
+}
+
+/// The indexes that another one can stand in for: each with that one and their table.
+pub fn superfluous(database: &DatabaseObservation) -> Vec<(&IndexFacts, &IndexFacts, &TableFacts)> {
+    let indexes = &database.catalog.indexes;
+    let mut pairs = Vec::new();
+    for group in &database.catalog.alike {
+        let mut group: Vec<&IndexFacts> = group.iter().filter_map(|oid| indexes.get(*oid)).collect();
+        let Some(table) = group.first().and_then(|first| database.table_of(first)) else {
+            continue;
+        };
+        group.sort_by_key(|facts| (std::cmp::Reverse(worth_keeping(facts)), &facts.name));
+        // from the last on: what is left stays, or goes only for one that can stand in for both
+        while let Some(facts) = group.pop() {
+            let kept = group.iter().find(|kept| stands_in(kept, facts));
+            pairs.extend(kept.map(|kept| (facts, *kept, table)));
+        }
+    }
+    pairs
 }
 
 /// Whether something names an index, so that it cannot be dropped without thought about that.
@@ -120,7 +126,7 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
         guards.checked("the one that stays is unique, too");
     }
     // equal definitions prove it; the planner's word is more
-    if let Some(Ok(said)) = place.rehearsed(facts.oid) {
+    if let DropVerdict::Spared(said) = place.rehearsed(facts.oid) {
         guards.checked(said);
     }
     Claim {

@@ -12,7 +12,7 @@ use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified};
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Period, Size, bytes_for_people};
-use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object};
+use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object};
 
 /// An index that no query has used for longer than a month.
 ///
@@ -103,10 +103,15 @@ impl Rule for Unused {
             false => Support::of(database),
         };
         for (facts, table, index, idle) in &unused {
-            if let Some(Err(why)) = place.rehearsed(facts.oid) {
-                undecided.push(facts);
-                found.untold = Some(why);
-                continue;
+            match place.rehearsed(facts.oid) {
+                // a statement takes it though none was seen to: it is for something
+                DropVerdict::Needed => continue,
+                DropVerdict::Coming => {
+                    undecided.push(facts);
+                    found.untold = Some(TO_BE_REHEARSED.to_owned());
+                    continue;
+                }
+                DropVerdict::NotTried | DropVerdict::Spared(_) => {}
             }
             if support.spares(facts) {
                 found.claim_worst_first(|| subject(facts), || self.claim(place, facts, table, index, idle));
@@ -174,7 +179,8 @@ impl Support {
     }
 }
 
-fn is_needed(facts: &IndexFacts) -> bool {
+/// Whether an index is never named here, however idle it is.
+pub fn is_needed(facts: &IndexFacts) -> bool {
     facts.is_primary
         || facts.is_unique
         || facts.is_exclusion
@@ -307,7 +313,7 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, idle: &Idle, now: DateTime<Utc>
         guards.not_checked("whether the index existed all that time");
     }
     match place.rehearsed(facts.oid) {
-        Some(Ok(said)) => guards.checked(said),
+        DropVerdict::Spared(said) => guards.checked(said),
         _ => guards.not_checked("what the planner makes of the captured statements without it"),
     }
     match (now.year(), now.month()) == (idle.since.year(), idle.since.month()) {
@@ -339,16 +345,19 @@ mod tests {
 
     #[test]
     fn what_the_planner_would_miss_is_not_called_unused() {
-        use crate::model::advice::{Advised, Rehearsal};
+        use crate::model::advice::{Advised, Rehearsal, Rehearsals};
         use crate::model::finding::ConfidenceLevel;
         let told = |rehearsal: Option<Rehearsal>| {
             let mut observed = database(vec![index(9, "i")]);
             let database = &mut observed.databases[0];
             database.indexes[0].idle_since = Some(now() - TimeDelta::days(40));
-            database.advice = Ok(std::sync::Arc::new(Advised {
-                rehearsals: rehearsal.map(|one| (9, one)).into_iter().collect(),
-                ..Advised::default()
-            }));
+            database.rehearsals = match rehearsal {
+                None => Rehearsals::Coming,
+                Some(rehearsal) => Rehearsals::Known(std::sync::Arc::new(Advised {
+                    rehearsals: [(9, rehearsal)].into(),
+                    ..Advised::default()
+                })),
+            };
             let found = crate::rules::testing::found::<Unused>(&observed).unwrap();
             let confidence = found.claims.first().map(|claim| claim.confidence.level);
             (confidence, found.undecided.len())
@@ -358,10 +367,12 @@ mod tests {
             cost_with: 8.0,
             cost_without: 900.0,
         };
-        assert_eq!(told(Some(needed)), (None, 1));
+        assert_eq!(told(Some(needed)), (None, 0), "and what was open resolves");
         let untouched = Rehearsal::Untouched { statements: 3 };
         assert_eq!(told(Some(untouched)), (Some(ConfidenceLevel::Measured), 0));
-        assert_eq!(told(None), (Some(ConfidenceLevel::Estimated), 0));
+        let unknown = Rehearsal::Unknown("not now".into());
+        assert_eq!(told(Some(unknown)), (Some(ConfidenceLevel::Estimated), 0));
+        assert_eq!(told(None), (None, 1), "it is asked soon");
     }
 
     #[test]
