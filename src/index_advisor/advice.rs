@@ -9,7 +9,7 @@ use super::candidate::{Candidate, Kinds};
 use super::definition::Definition;
 use super::estimated::Methods;
 use super::gate::Gate;
-use super::merge::merge;
+use super::merge::{Bounds, merge};
 use super::ready::Ready;
 use super::rehearsal::rehearse;
 use super::selection::{Answer, Problem, Selection};
@@ -201,7 +201,12 @@ pub async fn advise(
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     what_if.end().await?;
     let selection_calls = what_if.calls;
-    let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set, stop).await?;
+    let bounds = Bounds {
+        kinds: wanted.kinds,
+        calls: calls.saturating_sub(selection_calls),
+        stop,
+    };
+    let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set, bounds).await?;
     let problem = ready.problem(&sizes, wanted, &counted);
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     what_if.calls = selection_calls + merge_calls;

@@ -449,9 +449,12 @@ impl Maker<'_> {
 }
 
 impl IndexKey {
-    /// Whether it is a column as it is.
-    pub fn is_column(&self, name: &str) -> bool {
-        matches!(&self.key, Key::Column(column) if column == name)
+    /// The column that it is, ascending and by the type's own operators.
+    pub fn plain_column(&self) -> Option<&String> {
+        match &self.key {
+            Key::Column(name) if *self == Self::from(self.key.clone()) => Some(name),
+            _ => None,
+        }
     }
 
     fn of_order(order: &OrderedKey) -> Self {

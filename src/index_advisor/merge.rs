@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use fixedbitset::FixedBitSet;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, Kinds};
 use super::gate::Gate;
 use super::ready::Ready;
 use super::selection::Problem;
@@ -13,11 +13,21 @@ use super::what_if::WhatIf;
 use crate::limits;
 use crate::postgres::{Plan, PostgresError};
 
-/// What the workload may lose by one index less, as part of what it costs as things are.
-const BEARABLE_LOSS: f64 = 0.002;
+/// What may be lost by one index less: without a budget a part of what the two gain, since each byte of them is kept and written
+/// to; within one, where bytes are what is bought with, hardly anything of what the workload costs.
+const BEARABLE_PART_OF_GAIN: f64 = 0.2;
+const BEARABLE_LOSS: f64 = 0.0005;
 
-/// The set with what can be made one made one, and how often the planner was asked for that. The sizes of new candidates are
-/// added to `sizes`.
+/// How far it may go.
+pub(super) struct Bounds<'a> {
+    pub(super) kinds: Kinds,
+    /// Questions to the planner.
+    pub(super) calls: usize,
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// The set with what can be made one made one, and how often the planner was asked for that, within its bounds. The sizes of new
+/// candidates are added to `sizes`.
 ///
 /// # Errors
 /// If the session is lost.
@@ -28,19 +38,14 @@ pub(super) async fn merge(
     sizes: &mut Vec<Option<f64>>,
     problem: &Problem,
     mut set: FixedBitSet,
-    stop: &(dyn Fn() -> bool + Sync),
+    bounds: Bounds<'_>,
 ) -> Result<(FixedBitSet, usize), PostgresError> {
-    let bearable = BEARABLE_LOSS
-        * problem
-            .weights
-            .iter()
-            .zip(&problem.costs)
-            .map(|(a, b)| a * b)
-            .sum::<f64>();
+    let weighted = problem.weights.iter().zip(&problem.costs);
+    let total: f64 = weighted.map(|(weight, cost)| weight * cost).sum();
     let mut tried: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut calls = 0;
-    while let Some((one, other, both)) = next_pair(ready, &set, &tried) {
-        if stop() {
+    while let Some((one, other, both)) = next_pair(ready, bounds.kinds, &set, &tried) {
+        if (bounds.stop)() {
             break;
         }
         tried.insert((one, other));
@@ -78,8 +83,11 @@ pub(super) async fn merge(
                 })
             })
             .collect();
+        if calls + 2 * readers.len() > bounds.calls {
+            continue;
+        }
         let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
-        let mut loss = 0.0;
+        let (mut loss, mut gain) = (0.0, 0.0);
         for (sign, set) in [(-1.0, &set), (1.0, &merged)] {
             let mut provable = set.clone();
             problem
@@ -88,9 +96,17 @@ pub(super) async fn merge(
                 .for_each(|estimate| provable.set(estimate.candidate, false));
             for statement in &readers {
                 let (answer, _) = what_if.planned_under(*statement, &provable).await?;
-                loss += sign * problem.weights[*statement] * answer.cost;
+                let weight = problem.weights[*statement];
+                loss += sign * weight * answer.cost;
+                if set.contains(one) && (answer.used.contains(one) || answer.used.contains(other)) {
+                    gain += weight * (problem.costs[*statement] - answer.cost);
+                }
             }
         }
+        let bearable = match problem.budget_bytes.is_finite() {
+            true => BEARABLE_LOSS * total,
+            false => BEARABLE_PART_OF_GAIN * gain,
+        };
         calls += what_if.calls;
         let is_planned = what_if.unplannable().is_empty();
         what_if.end().await?;
@@ -104,6 +120,7 @@ pub(super) async fn merge(
 /// Two of a set that could be one, and that one.
 fn next_pair(
     ready: &Ready,
+    kinds: Kinds,
     set: &FixedBitSet,
     tried: &BTreeSet<(usize, usize)>,
 ) -> Option<(usize, usize, Candidate)> {
@@ -112,24 +129,28 @@ fn next_pair(
         .flat_map(|one| set.ones().map(move |other| (one, other)));
     let fresh = pairs.filter(|pair| pair.0 != pair.1 && !tried.contains(pair));
     let mut merged = fresh.filter_map(|(one, other)| {
-        let both = ready.candidates[one].merged(&ready.candidates[other])?;
+        let both = ready.candidates[one].merged(&ready.candidates[other], kinds)?;
         Some((one, other, both))
     });
     merged.next()
 }
 
 impl Candidate {
-    /// One index that serves what this one and another do: this one's keys come first in the other, and what both carry along
-    /// comes along.
-    fn merged(&self, other: &Self) -> Option<Self> {
+    /// One index that serves what this one and another do: the other's keys, and along with them what this one has besides.
+    /// Whether that serves searches by this one's further keys is for the planner to say.
+    fn merged(&self, other: &Self, kinds: Kinds) -> Option<Self> {
         let same = (&self.schema, &self.table, self.method, &self.predicate)
             == (&other.schema, &other.table, other.method, &other.predicate);
-        if !same || self.method != "btree" || !other.keys.starts_with(&self.keys) {
+        if !same || self.method != "btree" || self.keys.first() != other.keys.first() {
             return None;
         }
         let mut include: BTreeSet<String> = self.include.iter().chain(&other.include).cloned().collect();
-        include.retain(|column| !other.keys.iter().any(|key| key.is_column(column)));
-        (include.len() <= limits::INCLUDED_COLUMNS).then(|| Self {
+        for key in self.keys.iter().filter(|key| !other.keys.contains(key)) {
+            include.insert(key.plain_column()?.to_owned());
+        }
+        include.retain(|column| other.keys.iter().all(|key| key.plain_column() != Some(column)));
+        let is_allowed = include.is_empty() || kinds.include && include.len() <= limits::INCLUDED_COLUMNS;
+        is_allowed.then(|| Self {
             include: include.into_iter().collect(),
             ..other.clone()
         })
@@ -156,14 +177,23 @@ mod tests {
             predicate: None,
         };
         let merged = |one: &Candidate, other: &Candidate| {
-            one.merged(other).map(|both| {
+            one.merged(other, Kinds::default()).map(|both| {
                 both.hypothetical()
                     .replace("CREATE INDEX ON s.t USING btree ", "")
             })
         };
         let (a, ab) = (index(&["a"], &["x", "b"]), index(&["a", "b"], &["y"]));
         assert_eq!(merged(&a, &ab).as_deref(), Some("(a, b) INCLUDE (x, y)"));
-        assert_eq!(merged(&ab, &a), None);
+        assert_eq!(merged(&ab, &a).as_deref(), Some("(a) INCLUDE (b, x, y)"));
+        let no_include = Kinds {
+            include: false,
+            ..Kinds::default()
+        };
+        assert_eq!(ab.merged(&a, no_include), None);
+        assert_eq!(
+            index(&["a"], &[]).merged(&index(&["a", "b"], &[]), no_include),
+            Some(index(&["a", "b"], &[]))
+        );
         assert_eq!(merged(&index(&["b"], &[]), &ab), None);
         let partial = Candidate {
             predicate: Some("x".into()),

@@ -245,3 +245,43 @@ async fn advice_says_for_which_values_it_holds() {
         assert_eq!(gains(2), [], "a parameter that is compared with no column");
     }
 }
+
+#[tokio::test]
+async fn one_index_carries_what_two_statements_need() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        let table = "CREATE TABLE sales AS SELECT g AS day, g % 90 AS price, g % 70 AS cost, repeat('x', 150) AS note FROM generate_series(1, 60000) g";
+        cluster
+            .sql("postgres", &format!("CREATE EXTENSION hypopg; {table}"))
+            .await;
+        cluster.sql("postgres", "VACUUM ANALYZE sales").await;
+        let plan = planner(&cluster).await;
+        let mut gate = Gate::open(&plan, &[]).await.unwrap();
+        let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+        let workload = vec![
+            statement(
+                "prices",
+                "SELECT sum(price) FROM sales WHERE day BETWEEN 1000 AND 21000",
+            ),
+            statement(
+                "costs",
+                "SELECT sum(cost) FROM sales WHERE day BETWEEN 1000 AND 21000",
+            ),
+        ];
+        let wanted = Wanted::default();
+        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {})
+            .await
+            .unwrap();
+        let made: Vec<String> = advice
+            .indexes
+            .iter()
+            .map(|index| index.candidate.hypothetical())
+            .collect();
+        let both = "CREATE INDEX ON public.sales USING btree (\"day\") INCLUDE (\"cost\", price)";
+        assert_eq!(made, [both], "on {version}");
+        assert!(
+            advice.statements.iter().all(|one| one.uses == [0]),
+            "on {version}"
+        );
+    }
+}

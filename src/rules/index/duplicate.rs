@@ -24,6 +24,9 @@ use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, ind
 /// ## When it is wrong to obey
 /// In the minutes in which a bloated index is replaced by a new one under another name, by hand or by a tool.
 ///
+/// Equal definitions prove it. Where the planner is asked (`planner_dsn`, HypoPG 1.4 or later), the drop is rehearsed, too: if a
+/// captured statement would cost more than a hundredth more without the index, it is not named.
+///
 /// Same means: method, columns, operator classes and their options, collations, order, INCLUDE, expressions, predicate,
 /// NULLS DISTINCT, and storage parameters that decide what an index can answer, as `pages_per_range`. Those that only tune
 /// how its pages are filled and written may differ: `fillfactor`, `deduplicate_items`, `buffering`, `fastupdate`,

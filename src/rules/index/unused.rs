@@ -33,6 +33,10 @@ use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARS
 /// if there is no other. Of two indexes that are the same, index.duplicate tells which one may go; neither is named here,
 /// since the planner uses the one or the other.
 ///
+/// Where the planner is asked (`planner_dsn`, HypoPG 1.4 or later), the drop is rehearsed: the index is hidden, and the captured
+/// statements whose plans take it are planned again. If one of them would cost more than a hundredth more, the index is not named.
+/// Where that was not tried, *not checked* says so.
+///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
 /// (16 and later), or from totals since a known reset; then the index may be younger than that. Source: PostgreSQL's
 /// chapter "The Cumulative Statistics System", pg_stat_all_indexes.
