@@ -1,0 +1,316 @@
+//! One run of advice for one database: what is asked, and what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Earlier;
+use crate::index_advisor::advice::{Wanted, advise};
+use crate::index_advisor::gate::Gate;
+use crate::index_advisor::search_path::search_path_of;
+use crate::index_advisor::summary::{About, about_the_login};
+use crate::index_advisor::upkeep::WriteCounters;
+use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
+use crate::limits;
+use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, Rehearsal};
+use crate::model::finding::Window;
+use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
+use crate::model::remedy::Statement;
+use crate::model::snapshot::IndexFacts;
+use crate::postgres::{Plan, PostgresError, Server};
+use crate::report::setup;
+use crate::rules::index::{duplicate, unused};
+
+/// What is to be worked out: statements of one database and what they did.
+pub(super) struct Asked {
+    database: String,
+    at: DateTime<Utc>,
+    window: Option<Window>,
+    total_seconds: f64,
+    still_filling: Option<String>,
+    workload: Vec<WorkloadStatement>,
+    activity: BTreeMap<String, AdvisedActivity>,
+    pub(super) earlier: Earlier,
+    drops: Vec<Droppable>,
+    pub(super) earlier_writes: Option<WriteCounters>,
+}
+
+impl Asked {
+    /// The costliest statements of a database, and the indexes that look as if they were there for nothing.
+    pub(super) fn of(
+        database: &DatabaseObservation,
+        at: DateTime<Utc>,
+        activity: &StatementActivity,
+    ) -> Self {
+        let costliest = activity
+            .statements
+            .iter()
+            .filter(|statement| statement.database == database.name)
+            .take(limits::ADVISED_STATEMENTS);
+        let did = |statement: &StatementDelta| {
+            let did = AdvisedActivity {
+                queryid: statement.queryid,
+                calls: statement.calls,
+                seconds: statement.seconds,
+            };
+            (statement.text.statement_id.clone(), did)
+        };
+        let asked = |statement: &StatementDelta| WorkloadStatement {
+            name: None,
+            weight: statement.calls as f64,
+            text: statement.text.text.clone(),
+            role: statement.roles.first().cloned(),
+            other_roles: statement.roles.iter().skip(1).cloned().collect(),
+            rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
+            seconds_per_call: Some(statement.seconds / statement.calls.max(1) as f64),
+        };
+        Self {
+            database: database.name.clone(),
+            at,
+            window: activity.window,
+            total_seconds: activity.total_seconds,
+            still_filling: activity.still_filling.clone(),
+            workload: costliest.clone().map(asked).collect(),
+            activity: costliest.map(did).collect(),
+            earlier: Earlier::new(),
+            drops: droppable(database, at),
+            earlier_writes: None,
+        }
+    }
+}
+
+/// The indexes that rules may call superfluous: those that another one can stand in for, then those that are idle for a day,
+/// the longest idle first, so that what is called unused was rehearsed before what is not yet.
+fn droppable(database: &DatabaseObservation, now: DateTime<Utc>) -> Vec<Droppable> {
+    let alike: BTreeSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
+    let mut drops: Vec<&IndexFacts> = duplicate::superfluous(database)
+        .into_iter()
+        .map(|(facts, ..)| facts)
+        .collect();
+    let mut idle: Vec<(DateTime<Utc>, &IndexFacts)> = database
+        .indexes_with_facts()
+        .filter(|(_, facts)| !unused::is_needed(facts) && !alike.contains(&facts.oid))
+        .filter_map(|(index, facts)| {
+            let since = index
+                .idle_since
+                .into_iter()
+                .chain(index.no_scan_counted_since)
+                .min()?;
+            (now - since >= TimeDelta::days(1)).then_some((since, facts))
+        })
+        .collect();
+    idle.sort_by_key(|(since, facts)| (*since, facts.oid));
+    drops.extend(idle.into_iter().map(|(_, facts)| facts));
+    let named = drops
+        .into_iter()
+        .take(limits::REHEARSED_DROPS)
+        .map(|facts| Droppable {
+            oid: facts.oid,
+            schema: facts.schema.clone(),
+            name: facts.name.clone(),
+        });
+    named.collect()
+}
+
+impl Asked {
+    /// With the advice; nothing is said of statements that could not be planned.
+    fn advised(self, answered: Answered) -> Advised {
+        let report = answered.report;
+        let mut activity = self.activity;
+        let unplanned = report.statements.iter().filter(|one| one.is_unplanned());
+        let did = unplanned.filter_map(|one| activity.get(&one.statement_id));
+        let unplanned_seconds = did.map(|did| did.seconds).sum();
+        let planned: BTreeSet<&str> = report
+            .statements
+            .iter()
+            .filter(|one| one.cost_after.is_some())
+            .map(|one| one.statement_id.as_str())
+            .collect();
+        activity.retain(|id, _| planned.contains(id.as_str()));
+        Advised {
+            at: self.at,
+            window: self.window,
+            total_seconds: self.total_seconds,
+            still_filling: self.still_filling,
+            unplanned_seconds,
+            activity,
+            rehearsals: answered.rehearsals,
+            writes_are_counted: answered.writes_are_counted,
+            report,
+            earlier: self.earlier,
+        }
+    }
+}
+
+/// What was answered.
+struct Answered {
+    report: AdviceReport,
+    rehearsals: BTreeMap<u32, Rehearsal>,
+    pub(super) writes: Option<WriteCounters>,
+    writes_are_counted: bool,
+}
+
+/// What came of one run.
+pub(super) struct Worked {
+    pub(super) advice: Result<Advised, Unknown>,
+    pub(super) writes: Option<WriteCounters>,
+    pub(super) spent_seconds: f64,
+}
+
+impl Worked {
+    pub(super) fn failed(error: &dyn std::fmt::Display) -> Self {
+        Self {
+            advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
+            writes: None,
+            spent_seconds: 0.0,
+        }
+    }
+}
+
+/// Asks the planner; after each plan it pauses for so many times as long as that took.
+pub(super) async fn work_out(
+    planner: &Server,
+    asked: Asked,
+    pause: u32,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Worked {
+    let started = Instant::now();
+    let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
+    let mut spent_seconds = 0.0;
+    let mut writes = None;
+    let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
+        Ok(Ok(mut answered)) => {
+            writes = answered.writes.take();
+            Ok(asked.advised(answered))
+        }
+        Ok(Err(unknown)) => Err(unknown),
+        Err(error) => Err(Unknown::because(error.one_line())),
+    };
+    Worked {
+        advice,
+        writes,
+        spent_seconds,
+    }
+}
+
+async fn planned(
+    planner: &Server,
+    asked: &Asked,
+    pause: u32,
+    stop: &(dyn Fn() -> bool + Sync),
+    spent_seconds: &mut f64,
+) -> Result<Result<Answered, Unknown>, PostgresError> {
+    let login = &planner.conninfo().user;
+    let plan = planner.plan(&asked.database).await?.at_leisure(pause);
+    if let Err(unknown) = may_plan(&plan, login) {
+        return Ok(Err(unknown));
+    }
+    let report = ask(&plan, asked, login, stop).await;
+    // what failed cost something, too
+    *spent_seconds = plan.session().spent_seconds();
+    report.map(Ok)
+}
+
+async fn ask(
+    plan: &Plan,
+    asked: &Asked,
+    login: &str,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Answered, PostgresError> {
+    let started = Instant::now();
+    let mut gate = Gate::open(plan, &[]).await?;
+    let mut paths = SearchPaths::new(search_path_of(plan, login).await?);
+    let notes = about_the_login(plan, &gate, login);
+    let workload = asked.workload.clone();
+    let wanted = Wanted {
+        drops: &asked.drops,
+        window_seconds: asked.window.map(|window| window.seconds()),
+        earlier_writes: asked.earlier_writes.as_ref(),
+        ..Wanted::default()
+    };
+    let advice = advise(plan, &mut gate, &mut paths, workload, wanted, stop, &|_| ()).await?;
+    let about = About {
+        database: asked.database.clone(),
+        budget_bytes: None,
+        elapsed_seconds: started.elapsed().as_secs_f64(),
+        days: asked.window.map(|window| window.seconds() / 86_400.0),
+        notes,
+    };
+    let rehearsals = advice.rehearsals.iter();
+    let by_oid = rehearsals.map(|(index, rehearsal)| (index.oid, rehearsal.clone()));
+    Ok(Answered {
+        rehearsals: by_oid.collect(),
+        report: advice.summary(about),
+        writes: advice.writes,
+        writes_are_counted: advice.writes_are_counted,
+    })
+}
+
+/// Whether planning would prove something, and leave everything as it is.
+fn may_plan(plan: &Plan, login: &str) -> Result<(), Unknown> {
+    let because = |reason: String, remedy_sql: String| Unknown {
+        reason,
+        remedy_sql: Some(remedy_sql),
+    };
+    if plan.hypothetical().is_none() {
+        return Err(because(
+            "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are not there"
+                .to_owned(),
+            Statement::CreateExtension { name: "hypopg" }.sql(),
+        ));
+    }
+    if !plan.leaves_counters {
+        return Err(because(
+            format!(
+                "planning by {login} would count as scans of indexes, so that unused ones would look used"
+            ),
+            setup::leave_counters(login),
+        ));
+    }
+    if !plan.leaves_statements {
+        return Err(because(
+            format!("what {login} plans would fill pg_stat_statements"),
+            setup::leave_statements(login),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{database, index, now};
+
+    #[test]
+    fn only_what_a_rule_would_name_is_rehearsed_the_longest_idle_first() {
+        let (mut a, mut b) = (index(8, "a"), index(9, "b"));
+        b.shape.clone_from(&a.shape);
+        (a.size_bytes, b.size_bytes) = (9e9, 1.0);
+        let mut unique = index(10, "unique");
+        unique.is_unique = true;
+        let mut observed = database(vec![
+            a,
+            b,
+            unique,
+            index(11, "idle"),
+            index(12, "longer"),
+            index(13, "used"),
+        ]);
+        for index in &mut observed.databases[0].indexes {
+            let days = match index.oid {
+                11 => 3,
+                13 => 0,
+                _ => 40,
+            };
+            (index.idle_since, index.no_scan_counted_since) = (Some(now() - TimeDelta::days(days)), None);
+        }
+        let drops = droppable(&observed.databases[0], now());
+        let names: Vec<&str> = drops.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["b", "longer", "idle"],
+            "of two twins the one that index.duplicate drops"
+        );
+    }
+}
