@@ -13,10 +13,15 @@ const PAGE_BYTES: f64 = 8192.0;
 
 /// What CREATE INDEX CONCURRENTLY of a b-tree costs: the table is read twice, its rows are sorted (two operators for each
 /// comparison, as PostgreSQL's cost_sort reckons), and the index is written.
-pub(super) fn cost(table: &Table, size_bytes: f64) -> f64 {
+fn cost(table: &Table, size_bytes: f64) -> f64 {
     let read = table.pages + table.rows * ROW_COST;
     let sorted = table.rows * table.rows.max(2.0).log2() * 2.0 * OPERATOR_COST;
     2.0 * read + sorted + size_bytes / PAGE_BYTES
+}
+
+/// Seconds that building takes where a unit takes so many, to the millisecond: more would be no knowledge.
+pub(super) fn seconds(per_unit: f64, table: &Table, size_bytes: f64) -> f64 {
+    (per_unit * cost(table, size_bytes) * 1000.0).round() / 1000.0
 }
 
 /// What a unit of the planner's cost takes here, by all statements that were measured and planned.

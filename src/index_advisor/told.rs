@@ -93,7 +93,7 @@ impl Ready {
                 },
                 build_seconds: seconds_per_unit
                     .filter(|_| candidate.method == "btree")
-                    .map(|seconds| seconds * build::cost(table, problem.sizes[*one])),
+                    .map(|seconds| build::seconds(seconds, table, problem.sizes[*one])),
                 write_cost: problem.upkeep[*one],
                 writes_are_counted: counted.contains_key(&table.oid),
                 cost_before: after + gain(*one),
