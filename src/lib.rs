@@ -56,6 +56,7 @@ pub mod limits;
 pub mod model;
 pub mod observe;
 pub mod postgres;
+pub mod refresh;
 pub mod report;
 pub mod rules;
 pub mod sql;

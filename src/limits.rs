@@ -16,6 +16,8 @@ pub const STATEMENT_TEXT_CHARACTERS_PER_LOOK: usize = 100_000_000;
 pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
 /// Relations of one database read in one look.
 pub const RELATIONS_PER_DATABASE: usize = 200_000;
+/// Materialized views of one database that refreshing knows.
+pub const MATERIALIZED_VIEWS_PER_DATABASE: usize = 10_000;
 /// Databases visited on one server.
 pub const DATABASES_PER_SERVER: usize = 200;
 /// Definitions of indexes fetched in one look; the others follow at the next.

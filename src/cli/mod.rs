@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod findings;
 mod plan;
+mod refresh;
 mod run;
 mod setup;
 
@@ -47,6 +48,8 @@ enum Command {
     Advise(advise::Options),
     /// Judge an EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) that you ran
     Plan(plan::Options),
+    /// Refresh materialized views: those that are due, or those that are named, each after what it reads
+    Refresh(refresh::Options),
     /// List, show and answer findings
     #[command(subcommand)]
     Findings(findings::Action),
@@ -170,6 +173,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Check(options) => check::run(options).await,
         Command::Advise(options) => advise::run(options).await,
         Command::Plan(options) => plan::run(&options),
+        Command::Refresh(options) => refresh::run(options).await,
         Command::Findings(action) => findings::run(action).await,
         Command::Setup(options) => setup::run(options).await,
         Command::Config(action) => config::run(action),

@@ -61,6 +61,8 @@ pub async fn serve(configuration: Configuration, stop: CancellationToken) -> Res
         tracing::warn!("{warning}");
     }
     let listen = configuration.web.listen.clone();
+    let graces = configuration.servers.iter().map(|server| server.refresh_grace);
+    let refresh_grace = graces.max().unwrap_or_default().as_duration();
     let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
         Failure::Usage(format!(
             "cannot listen on {listen} ([web] listen): {error}; is another pgadvisor running?"
@@ -77,8 +79,9 @@ pub async fn serve(configuration: Configuration, stop: CancellationToken) -> Res
         .map_err(anyhow::Error::from)?;
     stop.cancel();
     tasks.close();
-    // every task ends at its next wait; a look under way is dropped with its connection
-    let grace = Duration::from_secs(5);
+    // every task ends at its next wait; a look under way is dropped with its connection; refreshes have a time of their own,
+    // and are cancelled after it
+    let grace = Duration::from_secs(5) + refresh_grace;
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end within {} s", grace.as_secs());
     }
@@ -100,8 +103,17 @@ async fn open(path: &Path) -> Result<Store, StoreError> {
 
 /// Logs to standard error; RUST_LOG chooses what.
 pub fn start_log(json: bool) {
+    start_log_of("warn,pgadvisor=info", json);
+}
+
+/// The same for a command, whose result is its report: only what went wrong beside it.
+pub fn start_log_of_a_command() {
+    start_log_of("warn", false);
+}
+
+fn start_log_of(what: &str, json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,pgadvisor=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(what));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))

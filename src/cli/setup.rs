@@ -23,6 +23,12 @@ pub struct Options {
     /// The name of the login that plans
     #[arg(long, default_value = "pgadvisor_planner", value_parser = login)]
     planner: String,
+    /// Print what refreshing materialized views needs instead: its login, and the table by which several refreshers agree
+    #[arg(long, conflicts_with = "check")]
+    refresh: bool,
+    /// The name of the login that refreshes
+    #[arg(long, default_value = "pgadvisor_refresher", value_parser = login)]
+    refresher: String,
     /// sql: to be run as it is, what is to be read stands in comments; text: to be read
     #[arg(long, value_enum, default_value = "sql")]
     format: SetupFormat,
@@ -61,6 +67,10 @@ impl SetupFormat {
 }
 
 pub async fn run(options: Options) -> Result<u8, Failure> {
+    if options.refresh {
+        print(&refresh_steps(&options.refresher, options.format))?;
+        return Ok(0);
+    }
     if !options.check {
         print(&steps(&options.login, &options.planner, options.format))?;
         return Ok(0);
@@ -136,6 +146,32 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
     .concat()
 }
 
+/// What refreshing needs, in order, each with why.
+fn refresh_steps(login: &str, format: SetupFormat) -> String {
+    let name = quote_identifier(login);
+    let lines = |lines: &[&str]| lines.iter().map(|line| format.line(line)).collect::<String>();
+    let statements = |sql: &[String]| sql.iter().map(|sql| format.statement(sql)).collect::<String>();
+    [
+        lines(&[
+            "Run as a superuser, or as the administrator that your provider gives you.",
+            "The login that refreshes (refresh_dsn). It refreshes only views that a [[refresh]] of the configuration names.",
+            &format!("It gets its password here: \\password {name}"),
+        ]),
+        statements(&setup::refresher(login)),
+        lines(&[
+            "It must be a member of each role that owns such views:",
+            &format!("GRANT owner_of_the_views TO {name};"),
+            "From PostgreSQL 17 on this is enough, for each view:",
+            &format!("GRANT MAINTAIN ON TABLE reports.daily TO {name};"),
+            "",
+            "In each database with views to refresh, if more than one pgadvisor refreshes them (two daemons, or cron on another",
+            "host): with this table each due moment is taken exactly once. Without it two never overlap, and that is all.",
+        ]),
+        statements(&setup::refresh_record(login)),
+    ]
+    .concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +184,9 @@ mod tests {
         let sql = steps("a; DROP \"x", "b'; $grants$ DROP \"y", SetupFormat::Sql);
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
         assert_eq!(crate::sql::statement_count(&statements).unwrap(), 9);
+        let sql = refresh_steps("a; DROP \"x", SetupFormat::Sql);
+        let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
+        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 5);
         assert!(steps("x", "y", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
     }
 

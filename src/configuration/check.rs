@@ -104,6 +104,14 @@ impl Section for Server {
         problems.extend(within("poll_every", self.poll_every, Period::minutes(60)));
         problems.extend(within("catalog_every", self.catalog_every, Period::days(1)));
         problems.extend(within("advise_every", self.advise_every, Period::days(7)));
+        if !(1..=20).contains(&self.refreshes_at_once) {
+            let message = format!("must be from 1 to 20, not {}", self.refreshes_at_once);
+            problems.push(("refreshes_at_once", message));
+        }
+        if self.refresh_grace > Period::minutes(10) {
+            let message = format!("must be at most 10 min, not {}", self.refresh_grace);
+            problems.push(("refresh_grace", message));
+        }
         problems
     }
 }

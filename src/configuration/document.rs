@@ -11,13 +11,14 @@ use super::error::placed;
 use super::name::{join, nearest, shortened};
 use super::read::{Reader, Section};
 use super::{
-    Configuration, ConfigurationErrors, RuleSchema, RuleSettings, Server, ServerCheck, Source, check, secret,
+    Configuration, ConfigurationErrors, Refresh, RuleSchema, RuleSettings, Server, ServerCheck, Source,
+    check, refresh, secret,
 };
 
 /// The tables that a file may have.
-const TABLES: [&str; 5] = ["web", "store", "servers", "rules", "budget"];
+const TABLES: [&str; 6] = ["web", "store", "servers", "refresh", "rules", "budget"];
 /// Documented, but not in this version: to ignore them silently would be a false promise.
-const LATER_TABLES: [&str; 2] = ["ignore", "refresh"];
+const LATER_TABLES: [&str; 1] = ["ignore"];
 /// The settings that every rule has beside its thresholds.
 const OF_EVERY_RULE: [&str; 3] = ["enabled", "hold", "clear"];
 
@@ -60,11 +61,13 @@ fn parse_here(
     let document = document.get_ref();
     let mut reader = Reader::new(text, syntax);
     reader.check_tables(document);
+    let servers = reader.servers(document, folder, check_server);
     let mut configuration = Configuration {
         web: reader.section(document, "web"),
         store: reader.section(document, "store"),
         budget: reader.section(document, "budget"),
-        servers: reader.servers(document, folder, check_server),
+        refreshes: reader.refreshes(document, &servers),
+        servers,
         rules: reader.rules(document, rules),
         source: path.map_or(Source::Text, |path| Source::File(path.to_owned())),
         origins: BTreeMap::new(),
@@ -115,34 +118,86 @@ impl Reader<'_> {
         self.read_section(table, key.span(), name)
     }
 
-    fn servers(&mut self, document: &DeTable<'_>, folder: &Path, check: ServerCheck) -> Vec<Server> {
-        let Some((key, value)) = document.get_key_value("servers") else {
+    /// The tables of `[[name]]`, each with its place and its path.
+    fn list<'t, 'i>(
+        &mut self,
+        document: &'t DeTable<'i>,
+        name: &str,
+    ) -> Vec<(&'t DeTable<'i>, Range<usize>, String)> {
+        let Some((key, value)) = document.get_key_value(name) else {
             return Vec::new();
         };
         if self.is_broken(&key.span(), &value.span()) {
             return Vec::new();
         }
         let Some(array) = value.get_ref().as_array() else {
-            let message = "must be written [[servers]], with two brackets, once for each server";
-            self.error(value.span(), "servers", message);
+            let message = format!("must be written [[{name}]], with two brackets, once for each of them");
+            self.error(value.span(), name, message);
             return Vec::new();
         };
-        let mut servers: Vec<Server> = Vec::new();
-        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+        let mut tables = Vec::new();
         for (number, element) in array.iter().enumerate() {
-            let path = format!("servers[{number}]");
+            let path = format!("{name}[{number}]");
             if self.is_broken(&element.span(), &element.span()) {
                 continue;
             }
-            let DeValue::Table(table) = element.get_ref() else {
-                self.error(
-                    element.span(),
-                    &path,
-                    "must be a table: write [[servers]] once for each server",
+            match element.get_ref() {
+                DeValue::Table(table) => tables.push((table, element.span(), path)),
+                _ => {
+                    let message = format!("must be a table: write [[{name}]] once for each of them");
+                    self.error(element.span(), &path, message);
+                }
+            }
+        }
+        tables
+    }
+
+    /// What is refreshed; every table has its server's name then.
+    fn refreshes(&mut self, document: &DeTable<'_>, servers: &[Server]) -> Vec<Refresh> {
+        let mut refreshes: Vec<Refresh> = Vec::new();
+        let mut places = Vec::new();
+        for (table, span, path) in self.list(document, "refresh") {
+            let mut refresh: Refresh = self.read_section(table, span.clone(), &path);
+            let place = table.get("server").map_or(span.clone(), |name| name.span());
+            let key = join(&path, "server");
+            match servers {
+                [only] if refresh.server.is_empty() => refresh.server.clone_from(&only.name),
+                // what is wrong with the servers is told there
+                [] => {}
+                _ if refresh.server.is_empty() => {
+                    self.error(place, &key, "is needed, since there are several servers")
+                }
+                _ if servers.iter().any(|server| server.name == refresh.server) => {}
+                _ => {
+                    let names = servers.iter().map(|server| server.name.as_str());
+                    let meant = nearest(&refresh.server, names).unwrap_or_default();
+                    let message = format!(
+                        "there is no server \"{}\": did you mean \"{meant}\"?",
+                        shortened(&refresh.server)
+                    );
+                    self.error(place, &key, message);
+                }
+            }
+            places.push((table.get("after").map_or(span, |after| after.span()), path));
+            refreshes.push(refresh);
+        }
+        for (position, (span, path)) in places.into_iter().enumerate() {
+            if let Some(way) = refresh::cycle(&refreshes, position) {
+                let message = format!(
+                    "goes round in a circle, so that none would ever be due: {}",
+                    way.join(" after ")
                 );
-                continue;
-            };
-            let mut server: Server = self.read_section(table, element.span(), &path);
+                self.error(span, &join(&path, "after"), message);
+            }
+        }
+        refreshes
+    }
+
+    fn servers(&mut self, document: &DeTable<'_>, folder: &Path, check: ServerCheck) -> Vec<Server> {
+        let mut servers: Vec<Server> = Vec::new();
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+        for (table, span, path) in self.list(document, "servers") {
+            let mut server: Server = self.read_section(table, span, &path);
             server.password_file = server.password_file.map(|file| folder.join(file));
             self.check_server(table, &path, check(&server));
             if let Some(name) = table.get("name").filter(|_| !server.name.is_empty()) {

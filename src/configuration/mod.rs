@@ -6,6 +6,7 @@ mod document;
 mod error;
 mod name;
 mod read;
+mod refresh;
 mod schema;
 mod secret;
 mod show;
@@ -23,6 +24,7 @@ use crate::model::unit::Period;
 pub(crate) use name::{is_like, nearest};
 
 pub use error::{ConfigurationError, ConfigurationErrors, Place};
+pub use refresh::{IfRunning, Missed, Refresh, RefreshMode};
 pub use schema::json_schema;
 pub use show::Effective;
 
@@ -41,6 +43,8 @@ pub struct Configuration {
     pub store: StoreSettings,
     /// The servers to watch; empty without a file.
     pub servers: Vec<Server>,
+    /// The materialized views that are refreshed.
+    pub refreshes: Vec<Refresh>,
     /// The settings of every rule, by its id (`index.unused`).
     pub rules: BTreeMap<String, RuleSettings>,
     /// What the advisor may cost a server.
@@ -115,6 +119,10 @@ pub struct Server {
     pub catalog_every: Period,
     /// How often the planner is asked which indexes are missing.
     pub advise_every: Period,
+    /// How many materialized views are refreshed at the same time.
+    pub refreshes_at_once: u32,
+    /// How long running refreshes may go on when the daemon is told to stop; then they are cancelled.
+    pub refresh_grace: Period,
 }
 
 /// The settings of one rule.
@@ -187,6 +195,8 @@ impl Default for Server {
             poll_every: Period::seconds(60),
             catalog_every: Period::minutes(10),
             advise_every: Period::minutes(60),
+            refreshes_at_once: 2,
+            refresh_grace: Period::seconds(3),
         }
     }
 }
@@ -230,6 +240,7 @@ impl Configuration {
             web: Web::default(),
             store: StoreSettings::default(),
             servers: Vec::new(),
+            refreshes: Vec::new(),
             rules: rules.collect(),
             budget: Budget::default(),
             source: Source::Defaults,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::check::is_share;
-use super::{Budget, RuleSchema, Server, StoreSettings, Web};
+use super::{Budget, Refresh, RuleSchema, Server, StoreSettings, Web};
 
 /// What pgadvisor watches, and how.
 // the rules are added by what the caller tells about them
@@ -23,6 +23,8 @@ struct Document {
     budget: Budget,
     /// The servers to watch.
     servers: Vec<Server>,
+    /// The materialized views to refresh.
+    refresh: Vec<Refresh>,
     /// The settings of the rules, in tables such as [rules.index.unused].
     rules: BTreeMap<String, Value>,
 }
@@ -85,7 +87,17 @@ fn of_rule(rule: &RuleSchema<'_>, own: Option<&Value>, definitions: &mut Map<Str
 
 /// A server needs a name and a way to connect; the empty defaults only serve the reader.
 pub(super) fn of_server(schema: &mut Schema) {
-    let needed = ["name", "dsn"];
+    require(schema, &["name", "dsn"]);
+}
+
+/// A refresh needs a view, and one thing that says when.
+pub(super) fn of_refresh(schema: &mut Schema) {
+    require(schema, &["view"]);
+    let one = ["cron", "every", "max_age", "after"].map(|key| json!({ "required": [key] }));
+    schema.insert("oneOf".to_owned(), json!(one));
+}
+
+fn require(schema: &mut Schema, needed: &[&str]) {
     for name in needed {
         let property = schema.pointer_mut(&format!("/properties/{name}"));
         if let Some(property) = property.and_then(Value::as_object_mut) {

@@ -39,6 +39,9 @@ pub(super) fn effective(configuration: &Configuration) -> Vec<Effective> {
     for (number, server) in configuration.servers.iter().enumerate() {
         list.add(&format!("servers[{number}]"), server);
     }
+    for (number, refresh) in configuration.refreshes.iter().enumerate() {
+        list.add(&format!("refresh[{number}]"), refresh);
+    }
     for (id, rule) in &configuration.rules {
         list.add(&format!("rules.{id}"), rule);
     }

@@ -2,6 +2,8 @@
 
 pub mod advising;
 mod cost;
+pub mod refreshing;
+mod scheduling;
 mod watch;
 
 use std::os::unix::fs::PermissionsExt;
@@ -180,7 +182,11 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
 /// # Errors
 /// If its settings cannot be used.
 pub fn planner_of(settings: &crate::configuration::Server) -> Result<Server, EngineError> {
-    match &settings.planner_dsn {
+    as_login(settings, settings.planner_dsn.as_ref())
+}
+
+fn as_login(settings: &crate::configuration::Server, dsn: Option<&String>) -> Result<Server, EngineError> {
+    match dsn {
         None => server_of(settings),
         Some(dsn) => server_of(&crate::configuration::Server {
             dsn: dsn.clone(),
@@ -189,6 +195,14 @@ pub fn planner_of(settings: &crate::configuration::Server) -> Result<Server, Eng
             ..settings.clone()
         }),
     }
+}
+
+/// The way to a configured server as the login that refreshes: its own, or the one that looks.
+///
+/// # Errors
+/// If its settings cannot be used.
+pub fn refresher_of(settings: &crate::configuration::Server) -> Result<Server, EngineError> {
+    as_login(settings, settings.refresh_dsn.as_ref())
 }
 
 /// Starts a task for every server, and those for commands and for deleting what is too old. They end by themselves when
@@ -214,9 +228,20 @@ pub fn start(
         .map(|server| server.name.clone())
         .collect();
     store.forget_servers_but(&names)?;
+    let mut refreshes = Vec::new();
+    for settings in &configuration.servers {
+        let refresher = refreshing::Refresher::new(settings, configuration, store.clone())?;
+        if refresher.has_work() {
+            let grace = settings.refresh_grace.as_duration();
+            refreshes.push(scheduling::Scheduling::new(refresher, grace, signals.clone()));
+        }
+    }
     let handle = &thread_of_its_own(tasks.clone()).map_err(EngineError::Thread)?;
     for watch in watches {
         tasks.spawn_on(watch.run(signals.clone(), stop.clone()), handle);
+    }
+    for refresh in refreshes {
+        tasks.spawn_on(refresh.run(stop.clone()), handle);
     }
     tasks.spawn_on(commands(store.clone(), signals.clone(), stop.clone()), handle);
     let retention = configuration.store.retention;

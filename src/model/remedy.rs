@@ -118,6 +118,11 @@ pub enum Statement {
         schema: String,
         name: String,
     },
+    RefreshMaterializedView {
+        concurrently: bool,
+        schema: String,
+        name: String,
+    },
     DropConstraint {
         schema: String,
         table: String,
@@ -233,6 +238,15 @@ impl Statement {
                 "ALTER INDEX {} ATTACH PARTITION {}",
                 qualified(schema, name),
                 qualified(partition_schema, partition)
+            ),
+            Self::RefreshMaterializedView {
+                concurrently,
+                schema,
+                name,
+            } => format!(
+                "REFRESH MATERIALIZED VIEW {}{}",
+                if *concurrently { "CONCURRENTLY " } else { "" },
+                qualified(schema, name)
             ),
             Self::ReindexIndexConcurrently { schema, name } => {
                 format!("REINDEX INDEX CONCURRENTLY {}", qualified(schema, name))

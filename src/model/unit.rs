@@ -50,6 +50,10 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 impl Period {
+    /// A period of milliseconds.
+    pub const fn milliseconds(milliseconds: u64) -> Self {
+        Self { milliseconds }
+    }
     /// A period of whole seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self {

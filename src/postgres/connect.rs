@@ -33,7 +33,24 @@ fn start_up_options(target: TargetSessionAttrs) -> String {
     )
 }
 
+/// For sessions that refresh: what a view holds may depend on the settings of its login, which stay as they are. The server
+/// looks after the client every second, so that a refresh does not outlive its refresher.
+fn refresh_options() -> String {
+    format!(
+        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+         -c client_connection_check_interval=1000 -c standard_conforming_strings=on",
+        limits::STATEMENT_TIMEOUT.as_millis(),
+        limits::LOCK_TIMEOUT.as_millis(),
+        limits::IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
+    )
+}
+
 pub(super) fn driver_config(conninfo: &ConnInfo) -> Config {
+    let options = start_up_options(conninfo.target_session_attrs);
+    config_with(conninfo, &options, "pgadvisor")
+}
+
+fn config_with(conninfo: &ConnInfo, options: &str, application_name: &str) -> Config {
     let mut config = Config::new();
     // a password of the password file belongs to one host, and is not shown to another
     let same_password = |endpoint: &&Endpoint| {
@@ -60,8 +77,8 @@ pub(super) fn driver_config(conninfo: &ConnInfo) -> Config {
     config
         .user(&conninfo.user)
         .dbname(&conninfo.dbname)
-        .application_name("pgadvisor")
-        .options(start_up_options(conninfo.target_session_attrs))
+        .application_name(application_name)
+        .options(options)
         .target_session_attrs(conninfo.target_session_attrs)
         .channel_binding(conninfo.channel_binding)
         .connect_timeout(conninfo.connect_timeout)
@@ -111,8 +128,17 @@ fn advice(error: &tokio_postgres::Error) -> String {
 
 /// A connection of its own; a task of the runtime drives it until it is dropped.
 pub(super) async fn connect(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
+    connect_with(conninfo, driver_config(conninfo)).await
+}
+
+/// The same for a session that refreshes.
+pub(super) async fn connect_to_refresh(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
+    let config = config_with(conninfo, &refresh_options(), "pgadvisor refresh");
+    connect_with(conninfo, config).await
+}
+
+async fn connect_with(conninfo: &ConnInfo, config: Config) -> Result<Client, PostgresError> {
     let target = conninfo.to_string();
-    let config = driver_config(conninfo);
     let connecting = config.connect(tls::connector(conninfo)?);
     let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
     let (client, connection) = match connected {

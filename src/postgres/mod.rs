@@ -9,10 +9,12 @@ mod error;
 mod handle;
 mod plan;
 pub mod queries;
+mod refresh;
 mod session;
 mod tls;
 
 pub use arrays::Arrays;
 pub use error::PostgresError;
 pub use plan::{Detail, Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
+pub use refresh::{Canceller, Refresh, RefreshLimits};
 pub use session::{Identifier, Observe, OurSql, Server};

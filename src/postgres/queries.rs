@@ -109,6 +109,45 @@ pub const ADVISE_VALUES: OurSql = file!("advise_values.sql");
 pub const ADVISE_WINDOW: OurSql = file!("advise_window.sql");
 /// What was written to tables.
 pub const ADVISE_WRITES: OurSql = file!("advise_writes.sql");
+/// The search_path of a login.
+pub const SEARCH_PATH: OurSql = file!("search_path.sql");
+/// Sets the search_path.
+pub const SET_SEARCH_PATH: OurSql = file!("set_search_path.sql");
+/// What views read.
+pub const REFRESH_REFERENCES: OurSql = file!("refresh_references.sql");
+/// What tells whether relations have changed.
+pub const REFRESH_RELATIONS: OurSql = file!("refresh_relations.sql");
+/// The server as a refresher sees it.
+pub const REFRESH_SERVER: OurSql = file!("refresh_server.sql");
+/// The last runs by anybody.
+pub const REFRESH_RECORD: OurSql = file!("refresh_record.sql");
+/// Forgets old runs.
+pub const REFRESH_RECORD_PRUNE: OurSql = file!("refresh_record_prune.sql");
+/// Takes a due moment.
+pub const REFRESH_CLAIM: OurSql = file!("refresh_claim.sql");
+/// Ends a due moment.
+pub const REFRESH_CLAIM_END: OurSql = file!("refresh_claim_end.sql");
+/// One refresher for each view.
+pub const REFRESH_LOCK: OurSql = file!("refresh_lock.sql");
+/// The same, waiting.
+pub const REFRESH_LOCK_WAIT: OurSql = file!("refresh_lock_wait.sql");
+/// One view as it is now.
+pub const REFRESH_STATE: OurSql = file!("refresh_state.sql");
+/// The size of a view.
+pub const REFRESH_SIZE: OurSql = file!("refresh_size.sql");
+/// Makes counters seen at once (from 15).
+pub const REFRESH_FLUSH: OurSql = file!("refresh_flush.sql");
+/// Who waits while a view is refreshed.
+pub const REFRESH_WATCH: OurSql = file!("refresh_watch.sql");
+/// What a refresh may take.
+pub const REFRESH_SETTINGS: OurSql = file!("refresh_settings.sql");
+/// Materialized views.
+pub const REFRESH_VIEWS: Query = Query {
+    variants: &[
+        (14, file!("refresh_views.sql")),
+        (17, file!("refresh_views.17.sql")),
+    ],
+};
 /// The server as a whole.
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],
@@ -208,4 +247,5 @@ pub const ALL: &[Query] = &[
     RELATION_SIZES,
     PROGRESS,
     PRIVILEGES,
+    REFRESH_VIEWS,
 ];

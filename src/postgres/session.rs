@@ -19,7 +19,7 @@ use super::handle::{Handle, prepared, read_only};
 use super::plan::Detail;
 use super::tls;
 use crate::limits;
-use crate::model::remedy::quote_identifier;
+use crate::model::remedy::{Statement, quote_identifier};
 
 /// A statement of ours: always a text from `queries/`, known at compile time.
 #[derive(Clone, Copy, Debug)]
@@ -462,6 +462,16 @@ impl Observe {
 }
 
 impl Identifier {
+    /// REFRESH of the materialized view of these names.
+    pub(super) fn refresh(schema: &Self, name: &Self, concurrently: bool) -> String {
+        Statement::RefreshMaterializedView {
+            concurrently,
+            schema: schema.0.clone(),
+            name: name.0.clone(),
+        }
+        .sql()
+    }
+
     /// The GRANT that lets a login use the schema of this name.
     pub fn grant_usage_to(&self, login: &str) -> String {
         format!(

@@ -4,6 +4,7 @@
 pub mod advise;
 mod markdown;
 pub mod plan;
+pub mod refresh;
 pub mod setup;
 mod sql;
 #[cfg(test)]

@@ -48,3 +48,26 @@ pub fn planner_in_database(login: &str) -> Vec<String> {
         grants.replace("{planner}", &quote_literal(login)),
     ]
 }
+
+/// The login that refreshes: as a member of the owners of the views it may what they may.
+pub fn refresher(login: &str) -> Vec<String> {
+    vec![format!(
+        "CREATE ROLE {} LOGIN CONNECTION LIMIT 10",
+        quote_identifier(login)
+    )]
+}
+
+/// What lets several refreshers take each due moment exactly once, in each database with views to refresh: it belongs to
+/// whoever runs this, and the refresher reads and writes its rows.
+pub fn refresh_record(login: &str) -> Vec<String> {
+    let login = quote_identifier(login);
+    vec![
+        "CREATE SCHEMA IF NOT EXISTS pgadvisor".to_owned(),
+        "CREATE TABLE IF NOT EXISTS pgadvisor.refresh_run (schema_name text NOT NULL, view_name text NOT NULL, \
+         due_at timestamptz NOT NULL, started_at timestamptz NOT NULL, ended_at timestamptz, mode text, \
+         PRIMARY KEY (schema_name, view_name, due_at))"
+            .to_owned(),
+        format!("GRANT USAGE ON SCHEMA pgadvisor TO {login}"),
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON pgadvisor.refresh_run TO {login}"),
+    ]
+}

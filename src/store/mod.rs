@@ -13,6 +13,7 @@ mod findings;
 mod open;
 mod reconcile;
 mod record;
+mod refresh;
 mod row;
 mod status;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use audit::{AuditEntry, CommandOutcome};
 pub use commands::NewCommand;
 pub use error::StoreError;
 pub use findings::{CountRow, FindingFilter, FindingList, Sort};
+pub use refresh::{RefreshCommand, RunFilter};
 pub use status::PruneReport;
 pub use turn::Turn;
 pub use usage::{IndexKey, IndexUsage};

@@ -31,6 +31,8 @@ pub struct PruneReport {
     pub commands: u64,
     /// Outcomes of rules or databases that are judged no more.
     pub rule_outcomes: u64,
+    /// Refreshes of materialized views.
+    pub refresh_runs: u64,
     /// Pages given back to the file system.
     pub pages: u64,
 }
@@ -145,6 +147,13 @@ impl Store {
             rule_outcomes: self.delete_in_chunks(
                 "DELETE FROM rule_outcome WHERE (server, rule, database) IN
                      (SELECT server, rule, database FROM rule_outcome WHERE at < ?1 LIMIT ?2)",
+                before,
+            )?,
+            refresh_runs: self.delete_in_chunks(
+                "DELETE FROM refresh_run WHERE id IN (SELECT id FROM refresh_run WHERE ended_at < ?1 LIMIT ?2)",
+                before,
+            )? + self.delete_in_chunks(
+                "DELETE FROM refresh_command WHERE id IN (SELECT id FROM refresh_command WHERE applied_at < ?1 LIMIT ?2)",
                 before,
             )?,
             pages: self.give_back_pages()?,

@@ -141,6 +141,21 @@ fn arrows_run_one_way() {
             ],
         ),
         (
+            "refresh",
+            vec![
+                "index_advisor",
+                "collect",
+                "observe",
+                "rules",
+                "judge",
+                "store",
+                "engine",
+                "web",
+                "cli",
+                "report",
+            ],
+        ),
+        (
             "store",
             vec![
                 "index_advisor",
@@ -149,6 +164,7 @@ fn arrows_run_one_way() {
                 "observe",
                 "rules",
                 "judge",
+                "refresh",
                 "engine",
                 "web",
                 "cli",
@@ -180,7 +196,18 @@ fn arrows_run_one_way() {
 #[test]
 fn the_clock_is_read_only_at_the_edges() {
     for (name, text) in source() {
-        let pure = ["model/", "sql/", "observe/", "rules/", "judge/", "store/"];
+        let pure = [
+            "model/",
+            "sql/",
+            "observe/",
+            "rules/",
+            "judge/",
+            "store/",
+            "refresh/due",
+            "refresh/graph",
+            "refresh/plan",
+            "refresh/remember",
+        ];
         if pure.iter().any(|room| name.starts_with(room)) {
             for clock in ["Utc::now(", "SystemTime::now(", "tokio::"] {
                 assert!(!body(&text).contains(clock), "{name} uses {clock}");

@@ -14,6 +14,7 @@ mod invariants;
 mod plan_file;
 mod planning;
 mod queries;
+mod refreshing;
 mod reports;
 mod scenarios;
 mod windows;

@@ -1,0 +1,269 @@
+//! The daemon's refreshes of one server: it sleeps until something is due, and looks at the views now and then, since others
+//! may refresh them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::refreshing::{Known, RefreshError, Refresher};
+use super::{COMMANDS_EVERY, Signals};
+use crate::limits;
+use crate::model::refresh::{Outcome, RefreshAction, ViewName};
+use crate::refresh::pass::{Event, Stop};
+use crate::refresh::plan::{Ask, Step};
+use crate::store::RefreshCommand;
+
+/// Views are looked at this often, whether something is due or not.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks there is at least this.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The refreshes of one server.
+pub struct Scheduling {
+    refresher: Arc<Refresher>,
+    grace: Duration,
+    signals: Signals,
+    stop: Stop,
+    /// Views that some pass is about.
+    busy: Arc<Mutex<BTreeSet<ViewName>>>,
+    passes: TaskTracker,
+    /// Rung whenever a step is over.
+    ended: Arc<Notify>,
+}
+
+impl Scheduling {
+    /// Prepares the refreshes of a server.
+    pub fn new(refresher: Refresher, grace: Duration, signals: Signals) -> Self {
+        Self {
+            refresher: Arc::new(refresher),
+            grace,
+            signals,
+            stop: Stop::default(),
+            busy: Arc::default(),
+            passes: TaskTracker::new(),
+            ended: Arc::default(),
+        }
+    }
+
+    /// Refreshes until it is told to stop; what runs then may end within the grace time.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let asked = self.asked();
+            let seen = match self.turn(&asked).await {
+                Ok(seen) => {
+                    failures = 0;
+                    seen
+                }
+                Err(error) => {
+                    if failures == 0 {
+                        let why = crate::report::visible(&one_line(&error));
+                        tracing::warn!(
+                            server = self.refresher.name(),
+                            "materialized views cannot be refreshed: {why}"
+                        );
+                    }
+                    failures += 1;
+                    Vec::new()
+                }
+            };
+            self.signals.changed(self.refresher.store());
+            let longest = match failures {
+                0 => LOOK_EVERY,
+                failures => limits::BACK_OFF_MINIMUM * 2_u32.pow(failures.min(5)),
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.rest(seen, longest) => {}
+            }
+        }
+        self.end().await;
+    }
+
+    /// Waits until something is due or asked for, no longer than until the next look.
+    async fn rest(&self, mut seen: Vec<Known>, longest: Duration) {
+        let began = Instant::now();
+        tokio::time::sleep(PAUSE).await;
+        while began.elapsed() < longest && !self.is_asked() {
+            let left = longest.saturating_sub(began.elapsed());
+            let wait = self.until_due(&seen).map_or(left, |due| due.min(left));
+            if wait.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(COMMANDS_EVERY)) => {}
+                // a view that was refreshed has another next moment, which needs no look
+                () = self.ended.notified() => match self.refresher.store().view_memories(self.refresher.name()) {
+                    Ok(memories) => seen.iter_mut().for_each(|known| known.memories.clone_from(&memories)),
+                    Err(error) => tracing::error!(%error, "what is remembered of views cannot be read"),
+                },
+            }
+        }
+    }
+
+    /// How long nothing is due, as far as is known.
+    fn until_due(&self, seen: &[Known]) -> Option<Duration> {
+        let busy = self.busy();
+        let waits = seen.iter().filter_map(|known| {
+            let now = known.now();
+            let next = known.next_due(now, |view| busy.contains(view))?;
+            (next - now).to_std().ok().or(Some(Duration::ZERO))
+        });
+        waits.min()
+    }
+
+    fn is_asked(&self) -> bool {
+        self.refresher
+            .store()
+            .is_refresh_asked(self.refresher.name())
+            .unwrap_or(false)
+    }
+
+    fn asked(&self) -> Vec<RefreshCommand> {
+        match self
+            .refresher
+            .store()
+            .take_refresh_commands(self.refresher.name(), Utc::now())
+        {
+            Ok(commands) => commands,
+            Err(error) => {
+                tracing::error!(%error, "what was asked for cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// One look, and a pass over what is due or asked for.
+    async fn turn(&self, asked: &[RefreshCommand]) -> Result<Vec<Known>, RefreshError> {
+        let (all, failed) = self.refresher.look().await?;
+        for (database, error) in failed {
+            let why = error.one_line();
+            tracing::warn!(
+                server = self.refresher.name(),
+                database,
+                "views cannot be looked at: {why}"
+            );
+        }
+        let named: BTreeSet<ViewName> = asked
+            .iter()
+            .filter(|command| command.action == RefreshAction::Refresh)
+            .map(|command| command.view.clone())
+            .collect();
+        for known in &all {
+            let steps = self.steps(known, &named);
+            if !steps.is_empty() {
+                self.start(steps, known.ahead);
+            }
+        }
+        self.refresher.show(&all).await?;
+        Ok(all)
+    }
+
+    fn busy(&self) -> BTreeSet<ViewName> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is due or asked for, but for views that are being refreshed, and those that read one of them.
+    fn steps(&self, known: &Known, named: &BTreeSet<ViewName>) -> Vec<Step> {
+        let busy = self.busy();
+        let is_free = |step: &Step| !busy.contains(&step.view) && step.depends_on.is_disjoint(&busy);
+        let mut steps: Vec<Step> = known.plan(&Ask::Due).into_iter().filter(is_free).collect();
+        let due: BTreeSet<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
+        let asked: BTreeSet<ViewName> = named.difference(&due).cloned().collect();
+        if !asked.is_empty() {
+            steps.extend(known.plan(&Ask::Named(&asked, true)).into_iter().filter(is_free));
+        }
+        steps
+    }
+
+    fn start(&self, steps: Vec<Step>, ahead: chrono::TimeDelta) {
+        let views: BTreeSet<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
+        let busy = self.busy.clone();
+        busy.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(views.iter().cloned());
+        let (refresher, stop, signals) = (self.refresher.clone(), self.stop.clone(), self.signals.clone());
+        let ended = self.ended.clone();
+        self.passes.spawn(async move {
+            let tell = |event: &Event<'_>| {
+                log(refresher.name(), event);
+                if let Event::Ended(step, _) = event {
+                    busy.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&step.view);
+                    ended.notify_one();
+                }
+                signals.changed(refresher.store());
+            };
+            refresher.run(steps, ahead, &stop, &tell).await;
+            // whatever ended otherwise
+            let mut busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
+            views.iter().for_each(|view| _ = busy.remove(view));
+        });
+    }
+
+    /// Nothing more is started; what runs may end, and is cancelled when the grace is over.
+    async fn end(self) {
+        self.stop.no_more.cancel();
+        self.passes.close();
+        if tokio::time::timeout(self.grace, self.passes.wait())
+            .await
+            .is_err()
+        {
+            self.stop.cancel.cancel();
+            self.passes.wait().await;
+        }
+    }
+}
+
+fn one_line(error: &RefreshError) -> String {
+    match error {
+        RefreshError::Postgres(error) => error.one_line(),
+        error => error.to_string(),
+    }
+}
+
+fn log(server: &str, event: &Event<'_>) {
+    let visible = |text: String| crate::report::visible(&text);
+    match event {
+        Event::Started(step) => {
+            tracing::info!(
+                server,
+                view = visible(step.view.to_string()),
+                "refresh: {}",
+                visible(step.reason.clone())
+            );
+        }
+        Event::Ended(step, done) => {
+            let view = visible(step.view.to_string());
+            let seconds = done.run.elapsed_seconds;
+            match done.run.outcome {
+                Outcome::Refreshed => tracing::info!(server, view, seconds, "refreshed"),
+                Outcome::Skipped | Outcome::AlreadyRunning => {
+                    tracing::debug!(
+                        server,
+                        view,
+                        "not refreshed: {}",
+                        visible(done.run.reason.clone())
+                    );
+                }
+                _ => {
+                    let message = done.run.message.clone().unwrap_or_default();
+                    let why = visible(format!("{} {message}", done.run.reason));
+                    tracing::warn!(
+                        server,
+                        view,
+                        sqlstate = done.run.sqlstate,
+                        "{}: {why}",
+                        done.run.outcome.word()
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! Materialized views and their refreshes: what is known, what was done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Which materialized view of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct ViewName {
+    pub database: String,
+    pub schema: String,
+    pub name: String,
+}
+
+impl ViewName {
+    /// `schema.name`, as the configuration writes it.
+    pub fn in_database(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+impl fmt::Display for ViewName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}.{}", self.database, self.schema, self.name)
+    }
+}
+
+/// One row of pg_class, for a materialized view, and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MaterializedView {
+    /// Its OID: another one under the same name is another view.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its owner's name.
+    pub owner: String,
+    /// Whether it can be read at all.
+    pub is_populated: bool,
+    /// Whether the login that looked may refresh it.
+    pub may_refresh: bool,
+    /// A unique index that REFRESH CONCURRENTLY can use.
+    pub unique_index: Option<String>,
+    /// Unique indexes that it cannot use, each with the reason.
+    pub unusable_indexes: Vec<String>,
+    /// What moves when it is refreshed.
+    pub state: ViewState,
+    /// Scans by anybody since the counters began, refreshes included.
+    pub scans: i64,
+    /// When its row in the catalog was committed, with track_commit_timestamp.
+    pub committed_at: Option<DateTime<Utc>>,
+    /// As the catalog has it; 0 after a plain refresh, until it is analyzed.
+    pub size_bytes: f64,
+}
+
+/// What moves when a view is refreshed. The row version moves each time, and by ALTER, GRANT and CREATE INDEX, too; the
+/// file by a plain refresh alone, the counter by one CONCURRENTLY that changed something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewState {
+    /// pg_class.xmin.
+    pub version: String,
+    /// pg_class.relfilenode.
+    pub filenode: u32,
+    /// n_tup_ins + n_tup_upd + n_tup_del.
+    pub written: i64,
+}
+
+impl ViewState {
+    /// Whether the view was refreshed between this state and a later one, as far as that can be seen.
+    pub fn was_refreshed_until(&self, later: &Self) -> bool {
+        self.version != later.version && (self.filenode != later.filenode || self.written != later.written)
+    }
+}
+
+/// What tells whether one relation has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelationState {
+    /// pg_class.xmin: definitions.
+    pub version: String,
+    /// pg_class.relfilenode: TRUNCATE and rewrites.
+    pub filenode: u32,
+    /// Rows inserted, updated, deleted since the counters began.
+    pub written: i64,
+}
+
+/// Everything that a view reads, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Since when the counters count: another one makes them incomparable.
+    pub epoch: String,
+    /// The version of the view's own definition.
+    pub definition: String,
+    /// Each table, partition and materialized view, by OID.
+    pub relations: BTreeMap<u32, RelationState>,
+}
+
+/// How a refresh is or was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Mode {
+    Concurrently,
+    Plain,
+}
+
+impl Mode {
+    /// As a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Concurrently => "concurrently",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// What became of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Outcome {
+    /// It is to be made, or is being made.
+    Planned,
+    Refreshed,
+    Skipped,
+    AlreadyRunning,
+    Failed,
+    Cancelled,
+    BlockedByFailure,
+}
+
+impl Outcome {
+    /// As a word of the contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Refreshed => "refreshed",
+            Self::Skipped => "skipped",
+            Self::AlreadyRunning => "already_running",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::BlockedByFailure => "blocked_by_failure",
+        }
+    }
+
+    /// Whether whoever asked for it should know.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Cancelled | Self::BlockedByFailure)
+    }
+}
+
+/// One refresh, or why there was none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    /// Which view.
+    pub view: ViewName,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it ran, or why not.
+    pub reason: String,
+    /// How it was made.
+    pub mode: Option<Mode>,
+    /// The moment at which it was due; none if somebody asked for it.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it started, by the server's clock.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was over, or when this was written.
+    pub ended_at: DateTime<Utc>,
+    /// How long the server took, waiting included.
+    pub elapsed_seconds: Option<f64>,
+    /// How long it waited for locks.
+    pub waited_seconds: Option<f64>,
+    /// Session-seconds that others waited for the view meanwhile.
+    pub held_up_seconds: Option<f64>,
+    /// Rows of the view afterwards, as the statistics estimate.
+    pub rows: Option<i64>,
+    /// The view with its indexes afterwards.
+    pub size_bytes: Option<f64>,
+    /// SQLSTATE of what went wrong.
+    pub sqlstate: Option<String>,
+    /// What the server said.
+    pub message: Option<String>,
+    /// How many times in a row nothing was done for this reason; 1 for a run.
+    pub times: u32,
+}
+
+/// What a person asks for on a page or by the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum RefreshAction {
+    Refresh,
+    Pause,
+    Resume,
+}
+
+impl RefreshAction {
+    /// The word that addresses and the store use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
+    /// The action of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Refresh, Self::Pause, Self::Resume]
+            .into_iter()
+            .find(|action| action.word() == word)
+    }
+}
+
+/// What is remembered of one view between its refreshes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ViewMemory {
+    /// The OID of the view that all this is about.
+    pub oid: u32,
+    /// When it was first seen.
+    pub first_seen_at: Option<DateTime<Utc>>,
+    /// Its state when it was last looked at.
+    pub state: ViewState,
+    /// When that was.
+    pub looked_at: Option<DateTime<Utc>>,
+    /// Its data are those of this moment or later; none if that is not known.
+    pub fresh_as_of: Option<DateTime<Utc>>,
+    /// When it was last refreshed by anybody.
+    pub refreshed_at: Option<DateTime<Utc>>,
+    /// Whether that was not by us.
+    pub refreshed_by_others: bool,
+    /// The last due moment that needs nothing more.
+    pub handled_until: Option<DateTime<Utc>>,
+    /// What it read when we last refreshed it, if nobody else has since.
+    pub inputs: Option<Inputs>,
+    /// Failures in a row for the moment that is due.
+    pub failures: u32,
+    /// Not before this.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// Seconds of the last plain refreshes, newest last.
+    pub plain_seconds: Vec<f64>,
+    /// The same of those CONCURRENTLY.
+    pub concurrent_seconds: Vec<f64>,
+    /// Scans counted when it was last looked at.
+    pub scans: i64,
+    /// When somebody was last seen to have read it between two looks without a refresh.
+    pub read_at: Option<DateTime<Utc>>,
+    /// Since when it is known whether somebody reads it.
+    pub readers_watched_since: Option<DateTime<Utc>>,
+    /// A person said that it is not to be refreshed for now. Kept beside the rest, which others write.
+    #[serde(skip)]
+    pub is_paused: bool,
+    /// Its size after the last refresh.
+    pub size_bytes: Option<f64>,
+}
+
+/// A view on the pages and in the API: what holds now, in words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ViewStatus {
+    /// Which view.
+    pub view: ViewName,
+    /// Whether it is there; one that is configured by its whole name and missing is shown until it comes.
+    pub exists: bool,
+    /// Whether it can be read at all.
+    pub is_populated: bool,
+    /// When it is due, in the configuration's words; none if nothing there is about it.
+    pub schedule: Option<String>,
+    /// The promise, in seconds.
+    pub max_age_seconds: Option<f64>,
+    /// Its data are those of this moment or later.
+    pub fresh_as_of: Option<DateTime<Utc>>,
+    /// When it was last refreshed, by whomever.
+    pub refreshed_at: Option<DateTime<Utc>>,
+    /// Whether that was not by us.
+    pub refreshed_by_others: bool,
+    /// When it is due next.
+    pub next_due_at: Option<DateTime<Utc>>,
+    /// What that waits for, if it is due already.
+    pub waits_for: Option<String>,
+    /// How it would be refreshed now, or why it cannot be.
+    pub how: String,
+    /// Whether it can be refreshed at all as it is.
+    pub can_refresh: bool,
+    /// A person paused it.
+    pub is_paused: bool,
+    /// `schema.name` of the materialized views that it reads.
+    pub depends_on: Vec<String>,
+    /// `schema.name` of the tables that it reads, through views and partitions.
+    pub tables: Vec<String>,
+    /// Why it is never left as it is: what changes by itself, or is not seen through.
+    pub never_unchanged: Vec<String>,
+    /// Its size.
+    pub size_bytes: Option<f64>,
+    /// A unique index that REFRESH CONCURRENTLY can use.
+    pub unique_index: Option<String>,
+    /// Whether somebody is known to read it; none if that is not known yet.
+    pub has_readers: Option<bool>,
+    /// Which promise holds: `exactly_once` with the table of runs, else `never_overlapping`.
+    pub promise: String,
+    /// Why not the better one, where the table of runs is there and cannot be used.
+    pub why_no_record: Option<String>,
+}
+
+impl ViewMemory {
+    /// How long a refresh of that kind took lately, at worst of the last five.
+    pub fn expected_seconds(&self, mode: Mode) -> Option<f64> {
+        let seconds = match mode {
+            Mode::Plain => &self.plain_seconds,
+            Mode::Concurrently => &self.concurrent_seconds,
+        };
+        seconds.iter().copied().reduce(f64::max)
+    }
+
+    /// Takes in how long one took.
+    pub fn learn(&mut self, mode: Mode, seconds: f64) {
+        let known = match mode {
+            Mode::Plain => &mut self.plain_seconds,
+            Mode::Concurrently => &mut self.concurrent_seconds,
+        };
+        known.push(seconds);
+        let old = known.len().saturating_sub(5);
+        known.drain(..old);
+    }
+
+    /// Takes in a look at the view. A view that is another one is forgotten first.
+    pub fn look(&mut self, view: &MaterializedView, now: DateTime<Utc>) {
+        if self.oid != view.oid {
+            *self = Self {
+                oid: view.oid,
+                first_seen_at: Some(now),
+                is_paused: self.is_paused,
+                state: view.state.clone(),
+                scans: view.scans,
+                looked_at: Some(now),
+                readers_watched_since: Some(now),
+                refreshed_at: view.committed_at.filter(|_| view.is_populated),
+                fresh_as_of: None,
+                ..Self::default()
+            };
+            return;
+        }
+        let before = self.looked_at;
+        match self.state.was_refreshed_until(&view.state) {
+            true => {
+                // its data are at least as young as the last look that did not see it
+                self.fresh_as_of = before.or(self.fresh_as_of);
+                self.refreshed_at = Some(view.committed_at.unwrap_or(now));
+                self.refreshed_by_others = true;
+                self.inputs = None;
+            }
+            false if view.scans > self.scans && self.state.version == view.state.version => {
+                self.read_at = Some(now)
+            }
+            // a reset of the counters
+            false if view.scans < self.scans => self.readers_watched_since = Some(now),
+            false => {}
+        }
+        self.state = view.state.clone();
+        self.scans = view.scans;
+        self.looked_at = Some(now);
+    }
+
+    /// Whether somebody reads the view; none if it was not watched for a day, and nobody was seen.
+    pub fn has_readers(&self, now: DateTime<Utc>) -> Option<bool> {
+        let week = chrono::TimeDelta::days(7);
+        let day = chrono::TimeDelta::days(1);
+        match self.read_at {
+            Some(at) if now - at < week => Some(true),
+            _ if self.readers_watched_since.is_some_and(|since| now - since >= day) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
+    }
+
+    fn view(version: &str, filenode: u32, written: i64, scans: i64) -> MaterializedView {
+        MaterializedView {
+            oid: 7,
+            is_populated: true,
+            state: ViewState {
+                version: version.into(),
+                filenode,
+                written,
+            },
+            scans,
+            ..MaterializedView::default()
+        }
+    }
+
+    #[test]
+    fn a_refresh_by_others_is_seen_and_a_grant_is_none() {
+        let mut memory = ViewMemory::default();
+        memory.look(&view("1", 1, 0, 5), at(0));
+        assert_eq!((memory.refreshed_at, memory.has_readers(at(1))), (None, None));
+        memory.look(&view("2", 1, 0, 5), at(10));
+        assert_eq!(memory.refreshed_at, None, "a GRANT, or CREATE INDEX");
+        memory.look(&view("3", 2, 0, 6), at(20));
+        assert_eq!(
+            (memory.refreshed_at, memory.fresh_as_of),
+            (Some(at(20)), Some(at(10)))
+        );
+        assert_eq!(memory.read_at, None, "a refresh scans its view, too");
+        memory.look(&view("3", 2, 0, 7), at(30));
+        assert_eq!(memory.has_readers(at(31)), Some(true));
+        memory.look(&view("4", 2, 9, 7), at(40));
+        assert_eq!(memory.fresh_as_of, Some(at(30)), "CONCURRENTLY");
+        assert_eq!(memory.has_readers(at(9 * 86_400)), Some(false));
+    }
+
+    #[test]
+    fn another_view_under_the_same_name_is_a_new_one() {
+        let mut memory = ViewMemory::default();
+        memory.look(&view("1", 1, 0, 5), at(0));
+        memory.handled_until = Some(at(0));
+        memory.is_paused = true;
+        let other = MaterializedView {
+            oid: 8,
+            ..view("1", 1, 0, 0)
+        };
+        memory.look(&other, at(10));
+        assert_eq!((memory.handled_until, memory.is_paused), (None, true));
+    }
+}

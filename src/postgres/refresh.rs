@@ -1,0 +1,210 @@
+//! The Refresh session: the only one that writes, and it writes nothing but what REFRESH MATERIALIZED VIEW does and the rows
+//! of `pgadvisor.refresh_run`. All of one refresh is one transaction on a connection of its own, so that its lock, its due
+//! moment and its work are there together or not at all, whoever dies when.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{CancelToken, Client, Row};
+
+use super::connect::connect_to_refresh;
+use super::conninfo::ConnInfo;
+use super::error::PostgresError;
+use super::session::{Identifier, OurSql, Server};
+use super::{queries, tls};
+use crate::limits;
+
+/// A session for one refresh; its transaction is rolled back when it is dropped.
+pub struct Refresh {
+    client: Client,
+    conninfo: ConnInfo,
+    /// As the login has it. Functions in a view may need it; statements of ours run without.
+    search_path: String,
+}
+
+/// Ends the statement that a session runs, from another connection.
+pub struct Canceller {
+    token: CancelToken,
+    conninfo: ConnInfo,
+}
+
+/// What one refresh may take.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshLimits {
+    /// For each lock.
+    pub lock_timeout: Duration,
+    /// For the refresh as a whole.
+    pub statement_timeout: Duration,
+    /// work_mem and maintenance_work_mem.
+    pub work_mem_bytes: Option<u64>,
+    /// max_parallel_workers_per_gather.
+    pub parallel_workers: Option<u32>,
+}
+
+impl Server {
+    /// A session that can refresh views of a database, in a transaction.
+    ///
+    /// # Errors
+    /// If no session can be had within the time that the configuration gives.
+    pub async fn refresh(&self, database: &str) -> Result<Refresh, PostgresError> {
+        let conninfo = self.conninfo().with_database(database);
+        let client = connect_to_refresh(&conninfo).await?;
+        let mut session = Refresh {
+            client,
+            conninfo,
+            search_path: String::new(),
+        };
+        let path = session.rows(queries::SEARCH_PATH, &[]).await?;
+        session.search_path = path
+            .first()
+            .and_then(|row| row.try_get(0).ok())
+            .unwrap_or_default();
+        session.set_search_path("pg_catalog, pg_temp", false).await?;
+        session
+            .run(
+                "BEGIN",
+                "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE",
+            )
+            .await?;
+        Ok(session)
+    }
+}
+
+impl Refresh {
+    /// One statement of ours.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time.
+    pub async fn rows(
+        &self,
+        sql: OurSql,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, PostgresError> {
+        let asking = self.client.query_typed(sql.text, parameters);
+        self.answer(sql.name, limits::STATEMENT_TIMEOUT, asking).await
+    }
+
+    /// The same for one that may wait for a lock for so long.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time.
+    pub async fn rows_within(
+        &self,
+        patience: Duration,
+        sql: OurSql,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, PostgresError> {
+        let asking = self.client.query_typed(sql.text, parameters);
+        self.answer(sql.name, patience, asking).await
+    }
+
+    /// Sets what the refresh may take, for this transaction.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer in time.
+    pub async fn limit(&self, limits: &RefreshLimits) -> Result<(), PostgresError> {
+        let milliseconds = |duration: Duration| duration.as_millis().max(1).to_string();
+        let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        let values = [
+            milliseconds(limits.lock_timeout),
+            milliseconds(limits.statement_timeout),
+            limits
+                .work_mem_bytes
+                .map(|bytes| format!("{}kB", bytes >> 10))
+                .unwrap_or_default(),
+            number(limits.parallel_workers.map(u64::from)),
+        ];
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = values
+            .iter()
+            .map(|value| (value as &(dyn ToSql + Sync), Type::TEXT))
+            .collect();
+        self.rows(queries::REFRESH_SETTINGS, &parameters).await.map(drop)
+    }
+
+    /// REFRESH MATERIALIZED VIEW, as its login would run it.
+    ///
+    /// # Errors
+    /// If the server refuses, cancels it, or does not answer in time.
+    pub async fn refresh(
+        &self,
+        (schema, name): (&Identifier, &Identifier),
+        concurrently: bool,
+        patience: Duration,
+    ) -> Result<(), PostgresError> {
+        self.set_search_path(&self.search_path, true).await?;
+        let sql = Identifier::refresh(schema, name, concurrently);
+        let asking = self.client.batch_execute(&sql);
+        self.answer("REFRESH MATERIALIZED VIEW", patience, asking).await?;
+        self.set_search_path("pg_catalog, pg_temp", true).await
+    }
+
+    /// Makes it all last.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer: then nobody knows whether it lasts.
+    pub async fn commit(&self) -> Result<(), PostgresError> {
+        self.run("COMMIT", "COMMIT").await
+    }
+
+    /// What can end the statement that runs.
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            token: self.client.cancel_token(),
+            conninfo: self.conninfo.clone(),
+        }
+    }
+
+    async fn set_search_path(&self, path: &str, only_this_transaction: bool) -> Result<(), PostgresError> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&path, Type::TEXT), (&only_this_transaction, Type::BOOL)];
+        self.rows(queries::SET_SEARCH_PATH, &parameters).await.map(drop)
+    }
+
+    async fn run(&self, name: &'static str, sql: &'static str) -> Result<(), PostgresError> {
+        self.answer(name, limits::STATEMENT_TIMEOUT, self.client.batch_execute(sql))
+            .await
+    }
+
+    /// Waits for an answer a little longer than the server's own timeout.
+    async fn answer<T>(
+        &self,
+        query: &'static str,
+        patience: Duration,
+        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, PostgresError> {
+        let target = || self.conninfo.to_string();
+        let seconds = patience + limits::ANSWER_GRACE;
+        match tokio::time::timeout(seconds, asking).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(PostgresError::Query {
+                target: target(),
+                query,
+                code: source.code().map(|code| code.code().to_owned()),
+                source,
+            }),
+            Err(_) => Err(PostgresError::Frozen {
+                target: target(),
+                query,
+                seconds,
+            }),
+        }
+    }
+}
+
+impl Canceller {
+    /// Asks the server to end what the session runs. Whether it does is seen there.
+    pub async fn cancel(&self) {
+        let cancelling = async {
+            let connector = tls::connector(&self.conninfo).map_err(|error| error.one_line())?;
+            self.token
+                .cancel_query(connector)
+                .await
+                .map_err(|error| error.to_string())
+        };
+        match tokio::time::timeout(limits::ANSWER_GRACE, cancelling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::warn!("a refresh cannot be cancelled: {why}"),
+            Err(_) => tracing::warn!("a refresh cannot be cancelled: no answer in time"),
+        }
+    }
+}

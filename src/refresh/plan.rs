@@ -1,0 +1,456 @@
+//! What one pass does: each view in question with how it is refreshed and why, or why it is not, dependencies first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::due::{Due, Reckoning};
+use super::graph::dependencies_first;
+use super::read::Look;
+use crate::configuration::{Refresh, RefreshMode};
+use crate::model::refresh::{MaterializedView, Mode, ViewMemory, ViewName};
+use crate::model::remedy::{Statement, qualified, quote_identifier};
+use crate::model::unit::seconds_for_people;
+
+/// One view of a pass.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Which view.
+    pub view: ViewName,
+    /// Its OID when this was planned.
+    pub oid: u32,
+    /// What is to be done.
+    pub todo: Todo,
+    /// Why.
+    pub reason: String,
+    /// The moment that it is due for; none if somebody asked for it.
+    pub moment: Option<DateTime<Utc>>,
+    /// When this was planned, by the server's clock.
+    pub planned_at: DateTime<Utc>,
+    /// Materialized views that it reads: those of the pass go first.
+    pub depends_on: BTreeSet<ViewName>,
+    /// How it is refreshed.
+    pub policy: Arc<Refresh>,
+    /// The view as it was when this was planned.
+    pub seen: MaterializedView,
+    /// What it reads, as far as it tells whether it has changed; none if it cannot.
+    pub reads: Option<Reads>,
+    /// Whether a due moment is taken in the table of runs.
+    pub uses_record: bool,
+    /// Even if somebody else has just done it.
+    pub is_forced: bool,
+}
+
+/// Where it is seen whether what a view reads has changed.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Reads {
+    pub epoch: String,
+    pub definition: String,
+    /// OIDs of tables and materialized views that its definition leads to.
+    pub roots: Vec<u32>,
+}
+
+/// What is to be done with a view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Todo {
+    /// Refresh it.
+    Refresh {
+        /// How.
+        mode: Mode,
+        /// It may take so long.
+        within: Duration,
+        /// Only if one of the views that it reads, and that go first, is refreshed.
+        if_others_are: bool,
+    },
+    /// Nothing: it is as if it had been refreshed now.
+    Unchanged,
+    /// Nothing: another refresher took the moment.
+    Taken,
+    /// Nothing for now.
+    Skip,
+    /// Nothing, and its moment passes.
+    Miss,
+    /// It cannot be refreshed as it is.
+    Refuse {
+        /// SQLSTATE that the server would answer with.
+        sqlstate: Option<&'static str>,
+    },
+}
+
+/// What a pass is asked for.
+pub enum Ask<'a> {
+    /// Whatever is due.
+    Due,
+    /// These views, due or not; forced: changed or not.
+    Named(&'a BTreeSet<ViewName>, bool),
+}
+
+/// What is known beside the look.
+pub struct Knowledge<'a> {
+    /// The table of the configuration for each view that is to be refreshed.
+    pub policies: &'a HashMap<ViewName, Arc<Refresh>>,
+    /// What is remembered of each view, this look taken in.
+    pub memories: &'a HashMap<ViewName, ViewMemory>,
+}
+
+/// The name of a view of a look.
+pub fn name_of(look: &Look, view: &MaterializedView) -> ViewName {
+    ViewName {
+        database: look.database.clone(),
+        schema: view.schema.clone(),
+        name: view.name.clone(),
+    }
+}
+
+/// Plans a pass over one database.
+pub fn plan(look: &Look, known: &Knowledge<'_>, ask: &Ask<'_>) -> Vec<Step> {
+    let names: BTreeMap<u32, ViewName> = look
+        .views
+        .iter()
+        .map(|view| (view.oid, name_of(look, view)))
+        .collect();
+    let mut steps: BTreeMap<ViewName, Step> = BTreeMap::new();
+    for view in &look.views {
+        let name = &names[&view.oid];
+        let Some(policy) = known.policies.get(name) else {
+            continue;
+        };
+        let nothing = ViewMemory::default();
+        let memory = known.memories.get(name).unwrap_or(&nothing);
+        let Some((moment, reason, is_forced)) = asked(look, known, ask, (view, name), (policy, memory))
+        else {
+            continue;
+        };
+        let lineage = look.lineages.get(&view.oid);
+        let upstream = lineage.into_iter().flat_map(|lineage| &lineage.views);
+        let mut step = Step {
+            view: name.clone(),
+            oid: view.oid,
+            todo: Todo::Skip,
+            reason: reason.unwrap_or_else(|why| why),
+            moment,
+            planned_at: look.now,
+            depends_on: upstream.filter_map(|oid| names.get(oid).cloned()).collect(),
+            policy: policy.clone(),
+            seen: view.clone(),
+            reads: look.inputs(view.oid).zip(lineage).map(|(inputs, lineage)| Reads {
+                epoch: inputs.epoch,
+                definition: inputs.definition,
+                roots: lineage.relations.iter().chain(&lineage.views).copied().collect(),
+            }),
+            uses_record: look.record.is_used,
+            is_forced,
+        };
+        decide(look, memory, &mut step);
+        steps.insert(name.clone(), step);
+    }
+    in_order(steps)
+}
+
+/// Whether a view is part of the pass: its moment and why.
+#[allow(clippy::type_complexity)]
+fn asked(
+    look: &Look,
+    known: &Knowledge<'_>,
+    ask: &Ask<'_>,
+    (view, name): (&MaterializedView, &ViewName),
+    (policy, memory): (&Arc<Refresh>, &ViewMemory),
+) -> Option<(Option<DateTime<Utc>>, Result<String, String>, bool)> {
+    match ask {
+        Ask::Named(names, is_forced) => names
+            .contains(name)
+            .then(|| (None, Ok("it was asked for".to_owned()), *is_forced)),
+        Ask::Due if memory.is_paused => None,
+        Ask::Due => {
+            let reckoning = Reckoning {
+                policy,
+                view: name,
+                memory,
+                is_populated: view.is_populated,
+                after: after(name, policy, known.memories),
+            };
+            match reckoning.due(look.now) {
+                Due::Now { moment, reason } => Some((Some(moment), Ok(reason), false)),
+                Due::Missed { moment } => {
+                    let why = format!("the moment {} was missed", moment.format("%Y-%m-%d %H:%M:%S UTC"));
+                    Some((Some(moment), Err(why), false))
+                }
+                Due::Later { .. } | Due::Waiting => None,
+            }
+        }
+    }
+}
+
+/// When the view that this one comes after was last refreshed.
+pub fn after(
+    name: &ViewName,
+    policy: &Refresh,
+    memories: &HashMap<ViewName, ViewMemory>,
+) -> Option<DateTime<Utc>> {
+    let (schema, view) = policy.after.as_deref()?.split_once('.')?;
+    let other = ViewName {
+        database: name.database.clone(),
+        schema: schema.to_owned(),
+        name: view.to_owned(),
+    };
+    let memory = memories.get(&other)?;
+    memory
+        .refreshed_at
+        .max(memory.fresh_as_of.filter(|_| memory.refreshed_at.is_some()))
+}
+
+/// What is done with a view that is part of the pass, as far as that does not depend on others.
+fn decide(look: &Look, memory: &ViewMemory, step: &mut Step) {
+    let (todo, reason) = if step.reason.ends_with("was missed") {
+        (Todo::Miss, None)
+    } else if look.is_standby {
+        let why = "the server is a standby: materialized views are refreshed on its primary";
+        (Todo::Skip, Some(why.to_owned()))
+    } else if !step.seen.may_refresh {
+        let why = format!(
+            "{} may not refresh it: it belongs to {}; GRANT {} TO {}, or from PostgreSQL 17 on GRANT MAINTAIN ON TABLE {} TO {}",
+            look.login,
+            step.seen.owner,
+            quote_identifier(&step.seen.owner),
+            quote_identifier(&look.login),
+            qualified(&step.view.schema, &step.view.name),
+            quote_identifier(&look.login),
+        );
+        let sqlstate = Some("42501");
+        (Todo::Refuse { sqlstate }, Some(why))
+    } else if !step.is_forced && is_taken(look, step) {
+        let why = "another refresher has taken this moment";
+        (Todo::Taken, Some(why.to_owned()))
+    } else {
+        let if_others_are = match unchanged(look, memory, step) {
+            Some(why) if step.depends_on.is_empty() => {
+                step.todo = Todo::Unchanged;
+                step.reason = why;
+                return;
+            }
+            Some(_) => true,
+            None => false,
+        };
+        match choose(look, memory, step) {
+            Ok((mode, within, why)) => {
+                let todo = Todo::Refresh {
+                    mode,
+                    within,
+                    if_others_are,
+                };
+                (todo, Some(format!("{}; {why}", step.reason)))
+            }
+            Err(why) => (Todo::Refuse { sqlstate: None }, Some(why)),
+        }
+    };
+    step.todo = todo;
+    step.reason = reason.unwrap_or_else(|| step.reason.clone());
+}
+
+/// Whether somebody took the moment, as the table of runs has it.
+fn is_taken(look: &Look, step: &Step) -> bool {
+    let key = (step.view.schema.clone(), step.view.name.clone());
+    let taken = look.record.last.get(&key).map(|(due, _)| *due);
+    step.moment
+        .is_some_and(|moment| taken.is_some_and(|taken| taken >= moment))
+}
+
+/// Why the view is as it would be after a refresh, where that is so.
+fn unchanged(look: &Look, memory: &ViewMemory, step: &Step) -> Option<String> {
+    let policy = &step.policy;
+    if step.is_forced || !policy.skip_unchanged || !step.seen.is_populated {
+        return None;
+    }
+    let refreshed = memory.refreshed_at?;
+    if look.now - refreshed >= policy.at_least_every.as_delta() {
+        return None;
+    }
+    let now = look.inputs(step.oid)?;
+    let is_same = memory.inputs.as_ref() == Some(&now);
+    is_same.then(|| {
+        let at = refreshed.format("%Y-%m-%d %H:%M:%S UTC");
+        format!("nothing that it reads has changed since it was refreshed at {at}")
+    })
+}
+
+/// The part of the limit below which locking readers out is better than the work of CONCURRENTLY.
+const HARDLY_FELT: f64 = 0.1;
+
+/// How a view is refreshed, how long that may take, and why so; or why it cannot be.
+pub fn choose(look: &Look, memory: &ViewMemory, step: &Step) -> Result<(Mode, Duration, String), String> {
+    let (policy, view) = (&step.policy, &step.seen);
+    let longest = policy.max_duration.as_duration();
+    let limit = policy.plain_limit.as_duration();
+    let plain = memory.expected_seconds(Mode::Plain);
+    let concurrent = memory.expected_seconds(Mode::Concurrently);
+    let in_hours = policy
+        .plain_between
+        .iter()
+        .any(|hours| hours.contains(look.now, policy.time_zone));
+    let nobody_reads = !look.has_standbys && memory.has_readers(look.now) == Some(false);
+    if !view.is_populated {
+        return Ok((
+            Mode::Plain,
+            longest,
+            "plain, since it holds nothing yet".to_owned(),
+        ));
+    }
+    let plainly = |why: &str| match (in_hours, nobody_reads) {
+        (true, _) => Ok((
+            Mode::Plain,
+            longest,
+            format!("plain, within the hours for it{why}"),
+        )),
+        (_, true) => Ok((Mode::Plain, longest, format!("plain, since nobody reads it{why}"))),
+        _ => match plain {
+            Some(seconds) if seconds > limit.as_secs_f64() => Err(format!(
+                "a plain refresh takes about {} and would lock readers out for longer than {}{why}; {}",
+                seconds_for_people(seconds),
+                policy.plain_limit,
+                way_out(view)
+            )),
+            _ => Ok((
+                Mode::Plain,
+                limit.min(longest),
+                format!(
+                    "plain{why}, cancelled if it takes longer than {}",
+                    policy.plain_limit
+                ),
+            )),
+        },
+    };
+    match (policy.mode, &view.unique_index) {
+        (RefreshMode::Plain, _) => plainly(", as configured"),
+        (RefreshMode::Concurrently, None) => Err(format!(
+            "CONCURRENTLY needs a unique index on plain columns over all rows, and {}; {}",
+            what_there_is(view),
+            way_out(view)
+        )),
+        (RefreshMode::Auto, None) => plainly(" without a unique index that CONCURRENTLY needs"),
+        (RefreshMode::Concurrently, Some(_)) => Ok((
+            Mode::Concurrently,
+            longest,
+            "concurrently, as configured".to_owned(),
+        )),
+        (RefreshMode::Auto, Some(index)) => {
+            let is_cheaper = plain
+                .zip(concurrent)
+                .is_none_or(|(plain, concurrent)| plain < concurrent);
+            let is_hardly_felt = plain.is_some_and(|plain| plain <= limit.as_secs_f64() * HARDLY_FELT);
+            match (
+                is_cheaper,
+                in_hours || nobody_reads,
+                is_hardly_felt && concurrent.is_some(),
+            ) {
+                (true, true, _) => plainly(", which is cheaper"),
+                (true, _, true) => {
+                    let seconds = seconds_for_people(plain.unwrap_or_default());
+                    Ok((
+                        Mode::Plain,
+                        limit.min(longest),
+                        format!("plain, which took {seconds}, and is cheaper"),
+                    ))
+                }
+                _ => Ok((
+                    Mode::Concurrently,
+                    longest,
+                    format!("concurrently by {index}, since it may be read meanwhile"),
+                )),
+            }
+        }
+    }
+}
+
+/// How a view would be refreshed now, or why it cannot be.
+pub fn how(
+    look: &Look,
+    memory: &ViewMemory,
+    view: &MaterializedView,
+    name: &ViewName,
+    policy: &Arc<Refresh>,
+) -> Result<String, String> {
+    let mut step = Step {
+        view: name.clone(),
+        oid: view.oid,
+        todo: Todo::Skip,
+        reason: String::new(),
+        moment: None,
+        planned_at: look.now,
+        depends_on: BTreeSet::new(),
+        policy: policy.clone(),
+        seen: view.clone(),
+        reads: None,
+        uses_record: false,
+        is_forced: true,
+    };
+    decide(look, memory, &mut step);
+    match step.todo {
+        Todo::Refresh { .. } => Ok(step.reason.trim_start_matches("; ").to_owned()),
+        _ => Err(step.reason),
+    }
+}
+
+fn what_there_is(view: &MaterializedView) -> String {
+    match view.unusable_indexes[..] {
+        [] => "there is no unique index".to_owned(),
+        ref unusable => unusable.join(", "),
+    }
+}
+
+fn way_out(view: &MaterializedView) -> String {
+    format!(
+        "create a unique index on plain columns of {} over all rows, or give hours for it (plain_between)",
+        qualified(&view.schema, &view.name)
+    )
+}
+
+/// Dependencies first; what a pass does not hold decides nothing.
+fn in_order(mut steps: BTreeMap<ViewName, Step>) -> Vec<Step> {
+    let within: BTreeSet<ViewName> = steps.keys().cloned().collect();
+    // whatever would be refreshed only together with others, of which none is, is unchanged
+    let dependencies: BTreeMap<ViewName, BTreeSet<ViewName>> = steps
+        .iter()
+        .map(|(name, step)| {
+            (
+                name.clone(),
+                step.depends_on.intersection(&within).cloned().collect(),
+            )
+        })
+        .collect();
+    let order = dependencies_first(&dependencies);
+    let mut refreshed: BTreeSet<ViewName> = BTreeSet::new();
+    for name in &order {
+        let others_are = dependencies[name].iter().any(|other| refreshed.contains(other));
+        let Some(step) = steps.get_mut(name) else { continue };
+        if let Todo::Refresh {
+            if_others_are: true, ..
+        } = step.todo
+            && !others_are
+        {
+            step.todo = Todo::Unchanged;
+            step.reason = "nothing that it reads has changed since it was refreshed".to_owned();
+        }
+        if matches!(step.todo, Todo::Refresh { .. }) {
+            refreshed.insert(name.clone());
+        }
+    }
+    order.iter().filter_map(|name| steps.remove(name)).collect()
+}
+
+impl Step {
+    /// The statement that it runs.
+    pub fn sql(&self) -> Option<String> {
+        let Todo::Refresh { mode, .. } = self.todo else {
+            return None;
+        };
+        let statement = Statement::RefreshMaterializedView {
+            concurrently: mode == Mode::Concurrently,
+            schema: self.view.schema.clone(),
+            name: self.view.name.clone(),
+        };
+        Some(statement.sql())
+    }
+}

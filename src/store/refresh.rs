@@ -1,0 +1,472 @@
+//! Materialized views: what is remembered of each, every run, what pages show, what people ask for. The daemon and
+//! `pgadvisor refresh` both write here.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+
+use super::Store;
+use super::error::StoreError;
+use super::row::{from_json, micros, time, to_json};
+use crate::limits;
+use crate::model::refresh::{Outcome, RefreshAction, Run, ViewMemory, ViewName, ViewStatus};
+
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// The server.
+    pub server: Option<String>,
+    /// The view.
+    pub view: Option<ViewName>,
+    /// Only those that were really made, well or badly.
+    pub only_made: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct RefreshCommand {
+    pub server: String,
+    pub view: ViewName,
+    pub action: RefreshAction,
+    pub actor: String,
+    pub submitted_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// What is remembered of the views of a server.
+    pub fn view_memories(&self, server: &str) -> Result<HashMap<ViewName, ViewMemory>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT database, schema, name, is_paused, memory FROM refresh_view WHERE server = ?1",
+            )?;
+            let mut rows = statement.query([server])?;
+            let mut memories = HashMap::new();
+            while let Some(row) = rows.next()? {
+                memories.insert(view_name(row, 0)?, memory_of(row, 3)?);
+            }
+            Ok(memories)
+        })
+    }
+
+    /// Changes what is remembered of views, each as it is in the store at that moment, and writes runs down.
+    pub fn record_refreshes(
+        &self,
+        server: &str,
+        views: &[ViewName],
+        runs: &[Run],
+        mut change: impl FnMut(&ViewName, &mut ViewMemory),
+    ) -> Result<(), StoreError> {
+        let pid = std::process::id();
+        if views.is_empty() && runs.is_empty() {
+            return Ok(());
+        }
+        self.write_shared(|tx| {
+            for view in views {
+                let before = read_memory(tx, server, view)?;
+                let mut memory = before.clone();
+                change(view, &mut memory);
+                if memory != before {
+                    write_memory(tx, server, view, &memory)?;
+                }
+            }
+            runs.iter().try_for_each(|run| write_run(tx, server, run, pid))
+        })
+    }
+
+    /// Replaces what pages show of the views of a server.
+    pub fn record_view_statuses(&self, server: &str, statuses: &[ViewStatus]) -> Result<(), StoreError> {
+        self.write_shared(|tx| {
+            let bodies: Vec<(&ViewName, String)> = statuses
+                .iter()
+                .map(|status| Ok((&status.view, to_json("view", status)?)))
+                .collect::<Result<_, StoreError>>()?;
+            let known = {
+                let mut statement = tx.prepare_cached(
+                    "SELECT database, schema, name, status FROM refresh_view WHERE server = ?1 AND status IS NOT NULL",
+                )?;
+                let mut rows = statement.query([server])?;
+                let mut known: HashMap<ViewName, String> = HashMap::new();
+                while let Some(row) = rows.next()? {
+                    known.insert(view_name(row, 0)?, row.get(3)?);
+                }
+                known
+            };
+            for (view, body) in &bodies {
+                if known.get(*view) != Some(body) {
+                    upsert(tx, "status", server, view, Some(body))?;
+                }
+            }
+            for gone in known.keys().filter(|view| !bodies.iter().any(|(there, _)| there == view)) {
+                upsert(tx, "status", server, gone, None)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes down that a refresh is under way in the process of that number.
+    pub fn start_refresh(&self, server: &str, run: &Run, pid: u32) -> Result<(), StoreError> {
+        self.write_shared(|tx| insert_run(tx, server, run, Some(pid)))
+    }
+
+    /// Replaces a run whose process is gone by what became of it.
+    pub fn settle_refresh(&self, server: &str, run: &Run, pid: u32) -> Result<(), StoreError> {
+        self.write_shared(|tx| write_run(tx, server, run, pid))
+    }
+
+    /// Refreshes that are under way, as far as is known, with the number of their process.
+    pub fn refreshes_under_way(&self, server: &str) -> Result<Vec<(Run, u32)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT body, pid FROM refresh_run WHERE server = ?1 AND pid IS NOT NULL ORDER BY id",
+            )?;
+            let mut rows = statement.query([server])?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push((from_json("run", &row.get::<_, String>(0)?)?, row.get(1)?));
+            }
+            Ok(runs)
+        })
+    }
+
+    /// The views that pages show, with the server's name.
+    pub fn view_statuses(&self) -> Result<Vec<(String, ViewStatus)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT server, status, is_paused FROM refresh_view WHERE status IS NOT NULL
+                 ORDER BY server, database, schema, name",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut statuses = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mut status: ViewStatus = from_json("view", &row.get::<_, String>(1)?)?;
+                status.is_paused = row.get(2)?;
+                statuses.push((row.get(0)?, status));
+            }
+            Ok(statuses)
+        })
+    }
+
+    /// Runs, newest first, with the server's name.
+    pub fn refresh_runs(&self, filter: &RunFilter) -> Result<Vec<(String, Run)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT server, body FROM refresh_run
+                 WHERE (?1 IS NULL OR server = ?1)
+                   AND (?2 IS NULL OR database = ?2 AND schema = ?3 AND name = ?4)
+                   AND (NOT ?5 OR outcome IN ('refreshed', 'failed', 'cancelled'))
+                 ORDER BY id DESC LIMIT ?6",
+            )?;
+            let view = filter.view.as_ref();
+            let mut rows = statement.query(params![
+                filter.server,
+                view.map(|view| &view.database),
+                view.map(|view| &view.schema),
+                view.map(|view| &view.name),
+                filter.only_made,
+                i64::try_from(filter.limit.min(limits::PAGE_ITEMS_MAXIMUM)).unwrap_or(i64::MAX),
+            ])?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push((row.get(0)?, from_json("run", &row.get::<_, String>(1)?)?));
+            }
+            Ok(runs)
+        })
+    }
+
+    /// Hands in what a person asks for. Any process may do this.
+    pub fn submit_refresh_command(&self, command: &RefreshCommand) -> Result<i64, StoreError> {
+        self.write_shared(|tx| {
+            tx.prepare_cached(
+                "INSERT INTO refresh_command (server, database, schema, name, action, actor, submitted_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                command.server,
+                command.view.database,
+                command.view.schema,
+                command.view.name,
+                command.action.word(),
+                command.actor,
+                micros(command.submitted_at),
+            ])?;
+            Ok(tx.last_insert_rowid())
+        })
+    }
+
+    /// Whether something is asked for that was not taken yet.
+    pub fn is_refresh_asked(&self, server: &str) -> Result<bool, StoreError> {
+        self.read(|tx| {
+            let sql =
+                "SELECT EXISTS (SELECT 1 FROM refresh_command WHERE applied_at IS NULL AND server = ?1)";
+            Ok(tx.prepare_cached(sql)?.query_row([server], |row| row.get(0))?)
+        })
+    }
+
+    /// Takes what was asked for of a server: pausing and resuming is done with that, what is to be refreshed comes back.
+    pub fn take_refresh_commands(
+        &self,
+        server: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RefreshCommand>, StoreError> {
+        if !self.is_refresh_asked(server)? {
+            return Ok(Vec::new());
+        }
+        self.write_shared(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT database, schema, name, action, actor, submitted_at FROM refresh_command
+                 WHERE applied_at IS NULL AND server = ?1 ORDER BY id",
+            )?;
+            let mut rows = statement.query([server])?;
+            let mut commands = Vec::new();
+            while let Some(row) = rows.next()? {
+                let Some(action) = RefreshAction::parse(&row.get::<_, String>(3)?) else {
+                    continue;
+                };
+                commands.push(RefreshCommand {
+                    server: server.to_owned(),
+                    view: view_name(row, 0)?,
+                    action,
+                    actor: row.get(4)?,
+                    submitted_at: time(row.get(5)?),
+                });
+            }
+            tx.prepare_cached("UPDATE refresh_command SET applied_at = ?2 WHERE applied_at IS NULL AND server = ?1")?
+                .execute(params![server, micros(now)])?;
+            for command in &commands {
+                let paused = match command.action {
+                    RefreshAction::Refresh => continue,
+                    action => action == RefreshAction::Pause,
+                };
+                let view = &command.view;
+                tx.prepare_cached(
+                    "INSERT INTO refresh_view (server, database, schema, name, is_paused) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO UPDATE SET is_paused = excluded.is_paused",
+                )?
+                .execute(params![server, view.database, view.schema, view.name, paused])?;
+            }
+            Ok(commands)
+        })
+    }
+}
+
+fn view_name(row: &Row<'_>, from: usize) -> Result<ViewName, rusqlite::Error> {
+    Ok(ViewName {
+        database: row.get(from)?,
+        schema: row.get(from + 1)?,
+        name: row.get(from + 2)?,
+    })
+}
+
+/// From the columns is_paused, memory.
+fn memory_of(row: &Row<'_>, from: usize) -> Result<ViewMemory, StoreError> {
+    let is_paused = row.get(from)?;
+    let body: Option<String> = row.get(from + 1)?;
+    let memory = match body {
+        Some(body) => from_json("memory of a view", &body)?,
+        None => ViewMemory::default(),
+    };
+    Ok(ViewMemory { is_paused, ..memory })
+}
+
+fn read_memory(tx: &Transaction<'_>, server: &str, view: &ViewName) -> Result<ViewMemory, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT is_paused, memory FROM refresh_view WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4",
+    )?;
+    let mut rows = statement.query(params![server, view.database, view.schema, view.name])?;
+    match rows.next()? {
+        Some(row) => memory_of(row, 0),
+        None => Ok(ViewMemory::default()),
+    }
+}
+
+fn write_memory(
+    tx: &Transaction<'_>,
+    server: &str,
+    view: &ViewName,
+    memory: &ViewMemory,
+) -> Result<(), StoreError> {
+    let body = to_json("memory of a view", memory)?;
+    upsert(tx, "memory", server, view, Some(&body))
+}
+
+/// Sets one column of a view's row.
+fn upsert(
+    tx: &Transaction<'_>,
+    column: &'static str,
+    server: &str,
+    view: &ViewName,
+    body: Option<&str>,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO refresh_view (server, database, schema, name, {column}) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET {column} = excluded.{column}"
+    );
+    tx.prepare_cached(&sql)?
+        .execute(params![server, view.database, view.schema, view.name, body])?;
+    Ok(())
+}
+
+/// Writes a run down, in the place of what was under way. Nothing done for the same reason as the last time is counted
+/// there.
+fn write_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: u32) -> Result<(), StoreError> {
+    let view = &run.view;
+    tx.prepare_cached(
+        "DELETE FROM refresh_run
+         WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4 AND pid = ?5",
+    )?
+    .execute(params![server, view.database, view.schema, view.name, pid])?;
+    let last: Option<(i64, String)> = tx
+        .prepare_cached(
+            "SELECT id, body FROM refresh_run WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![server, view.database, view.schema, view.name], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    if let Some((id, body)) = last {
+        let before: Run = from_json("run", &body)?;
+        let is_same = before.outcome == run.outcome
+            && !matches!(run.outcome, Outcome::Refreshed | Outcome::Cancelled)
+            && before.reason == run.reason
+            && before.mode == run.mode
+            && before.sqlstate == run.sqlstate;
+        if is_same {
+            let together = Run {
+                times: before.times + run.times,
+                ..run.clone()
+            };
+            tx.prepare_cached("UPDATE refresh_run SET ended_at = ?2, body = ?3 WHERE id = ?1")?
+                .execute(params![id, micros(run.ended_at), to_json("run", &together)?])?;
+            return Ok(());
+        }
+    }
+    insert_run(tx, server, run, None)
+}
+
+fn insert_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: Option<u32>) -> Result<(), StoreError> {
+    let view = &run.view;
+    tx.prepare_cached(
+        "INSERT INTO refresh_run (server, database, schema, name, outcome, ended_at, pid, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        server,
+        view.database,
+        view.schema,
+        view.name,
+        run.outcome.word(),
+        micros(run.ended_at),
+        pid,
+        to_json("run", run)?,
+    ])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::at;
+    use super::*;
+
+    fn view(name: &str) -> ViewName {
+        ViewName {
+            database: "db".into(),
+            schema: "public".into(),
+            name: name.into(),
+        }
+    }
+
+    fn run(name: &str, outcome: Outcome, second: i64) -> Run {
+        Run {
+            view: view(name),
+            outcome,
+            reason: "r".into(),
+            mode: None,
+            due_at: None,
+            started_at: None,
+            ended_at: at(second),
+            elapsed_seconds: None,
+            waited_seconds: None,
+            held_up_seconds: None,
+            rows: None,
+            size_bytes: None,
+            sqlstate: None,
+            message: None,
+            times: 1,
+        }
+    }
+
+    #[test]
+    fn nothing_done_a_hundred_times_is_one_row() {
+        let store = Store::in_memory().unwrap();
+        for second in 0..100 {
+            let runs = [run("a", Outcome::Skipped, second)];
+            store.record_refreshes("main", &[], &runs, |_, _| {}).unwrap();
+        }
+        store
+            .record_refreshes(
+                "main",
+                &[],
+                &[run("a", Outcome::Refreshed, 100), run("b", Outcome::Failed, 101)],
+                |_, _| {},
+            )
+            .unwrap();
+        let of = |name: &str| {
+            let filter = RunFilter {
+                view: Some(view(name)),
+                limit: 10,
+                ..RunFilter::default()
+            };
+            store.refresh_runs(&filter).unwrap()
+        };
+        let runs = of("a");
+        assert_eq!(runs.len(), 2);
+        assert_eq!((runs[1].1.times, runs[1].1.ended_at), (100, at(99)));
+        assert_eq!(of("b").len(), 1);
+        let made = RunFilter {
+            only_made: true,
+            limit: 10,
+            ..RunFilter::default()
+        };
+        assert_eq!(store.refresh_runs(&made).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_a_person_said_is_not_lost_to_a_run() {
+        let store = Store::in_memory().unwrap();
+        let command = RefreshCommand {
+            server: "main".into(),
+            view: view("a"),
+            action: RefreshAction::Pause,
+            actor: "ann".into(),
+            submitted_at: at(0),
+        };
+        store.submit_refresh_command(&command).unwrap();
+        assert_eq!(
+            store.take_refresh_commands("main", at(1)).unwrap(),
+            std::slice::from_ref(&command)
+        );
+        assert!(store.take_refresh_commands("main", at(2)).unwrap().is_empty());
+        let learn = |_: &ViewName, memory: &mut ViewMemory| {
+            memory.failures += 1;
+            memory.is_paused = false;
+        };
+        store
+            .record_refreshes("main", &[view("a"), view("b")], &[], learn)
+            .unwrap();
+        let memories = store.view_memories("main").unwrap();
+        assert!(memories[&view("a")].is_paused && !memories[&view("b")].is_paused);
+        assert_eq!(memories[&view("a")].failures, 1);
+        let resume = RefreshCommand {
+            action: RefreshAction::Resume,
+            ..command
+        };
+        store.submit_refresh_command(&resume).unwrap();
+        store.take_refresh_commands("main", at(3)).unwrap();
+        assert!(!store.view_memories("main").unwrap()[&view("a")].is_paused);
+    }
+}
