@@ -157,8 +157,9 @@ impl Refresher {
                 .map(|view| (name_of(&look, view), view))
                 .collect();
             let names: Vec<ViewName> = views.keys().cloned().collect();
+            let read = read_by_refreshes(&look, &store.view_memories(&server)?);
             store.record_refreshes(&server, &names, &[], |name, memory| {
-                memory.look(views[name], look.now);
+                memory.look(views[name], look.now, read.contains(&views[name].oid));
                 take_in_record(memory, &look, &name.schema, &name.name);
             })?;
             let memories = store.view_memories(&server)?;
@@ -310,6 +311,29 @@ impl Known {
         });
         dues.min()
     }
+}
+
+/// Views that were read by a refresh of another one since they were last looked at.
+fn read_by_refreshes(look: &Look, memories: &HashMap<ViewName, ViewMemory>) -> BTreeSet<u32> {
+    let mut read = BTreeSet::new();
+    for reader in &look.views {
+        let Some(lineage) = look.lineages.get(&reader.oid) else {
+            continue;
+        };
+        let memory = memories.get(&name_of(look, reader));
+        for oid in &lineage.views {
+            let looked_at = look
+                .view(*oid)
+                .and_then(|view| memories.get(&name_of(look, view))?.looked_at);
+            let was_refreshed = memory.is_none_or(|memory| {
+                memory.state.version != reader.state.version || memory.refreshed_at > looked_at
+            });
+            if was_refreshed {
+                read.insert(*oid);
+            }
+        }
+    }
+    read
 }
 
 /// What became of runs whose process is gone: the whole of a refresh is one transaction, so the view tells.

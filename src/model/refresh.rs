@@ -186,6 +186,9 @@ pub struct Run {
     pub message: Option<String>,
     /// How many times in a row nothing was done for this reason; 1 for a run.
     pub times: u32,
+    /// When the first of these times was, where there were several.
+    #[serde(default)]
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// What a person asks for on a page or by the API.
@@ -327,8 +330,9 @@ impl ViewMemory {
         known.drain(..old);
     }
 
-    /// Takes in a look at the view. A view that is another one is forgotten first.
-    pub fn look(&mut self, view: &MaterializedView, now: DateTime<Utc>) {
+    /// Takes in a look at the view. A view that is another one is forgotten first. Where a view that reads this one was
+    /// refreshed since the last look, nobody can tell who else read it.
+    pub fn look(&mut self, view: &MaterializedView, now: DateTime<Utc>, was_read_by_a_refresh: bool) {
         if self.oid != view.oid {
             *self = Self {
                 oid: view.oid,
@@ -353,6 +357,7 @@ impl ViewMemory {
                 self.refreshed_by_others = true;
                 self.inputs = None;
             }
+            false if was_read_by_a_refresh => {}
             false if view.scans > self.scans && self.state.version == view.state.version => {
                 self.read_at = Some(now)
             }
@@ -402,19 +407,19 @@ mod tests {
     #[test]
     fn a_refresh_by_others_is_seen_and_a_grant_is_none() {
         let mut memory = ViewMemory::default();
-        memory.look(&view("1", 1, 0, 5), at(0));
+        memory.look(&view("1", 1, 0, 5), at(0), false);
         assert_eq!((memory.refreshed_at, memory.has_readers(at(1))), (None, None));
-        memory.look(&view("2", 1, 0, 5), at(10));
+        memory.look(&view("2", 1, 0, 5), at(10), false);
         assert_eq!(memory.refreshed_at, None, "a GRANT, or CREATE INDEX");
-        memory.look(&view("3", 2, 0, 6), at(20));
+        memory.look(&view("3", 2, 0, 6), at(20), false);
         assert_eq!(
             (memory.refreshed_at, memory.fresh_as_of),
             (Some(at(20)), Some(at(10)))
         );
         assert_eq!(memory.read_at, None, "a refresh scans its view, too");
-        memory.look(&view("3", 2, 0, 7), at(30));
+        memory.look(&view("3", 2, 0, 7), at(30), false);
         assert_eq!(memory.has_readers(at(31)), Some(true));
-        memory.look(&view("4", 2, 9, 7), at(40));
+        memory.look(&view("4", 2, 9, 7), at(40), false);
         assert_eq!(memory.fresh_as_of, Some(at(30)), "CONCURRENTLY");
         assert_eq!(memory.has_readers(at(9 * 86_400)), Some(false));
     }
@@ -422,14 +427,14 @@ mod tests {
     #[test]
     fn another_view_under_the_same_name_is_a_new_one() {
         let mut memory = ViewMemory::default();
-        memory.look(&view("1", 1, 0, 5), at(0));
+        memory.look(&view("1", 1, 0, 5), at(0), false);
         memory.handled_until = Some(at(0));
         memory.is_paused = true;
         let other = MaterializedView {
             oid: 8,
             ..view("1", 1, 0, 0)
         };
-        memory.look(&other, at(10));
+        memory.look(&other, at(10), false);
         assert_eq!((memory.handled_until, memory.is_paused), (None, true));
     }
 }

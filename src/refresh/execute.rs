@@ -101,6 +101,7 @@ impl Done {
                 sqlstate: None,
                 message: None,
                 times: 1,
+                since: None,
             },
             effect: Effect::None,
         }

@@ -177,6 +177,22 @@ impl Store {
         })
     }
 
+    /// The newest run of each view, with the server's name.
+    pub fn newest_refresh_runs(&self) -> Result<Vec<(String, Run)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT server, body FROM refresh_run WHERE id IN
+                     (SELECT max(id) FROM refresh_run GROUP BY server, database, schema, name)",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push((row.get(0)?, from_json("run", &row.get::<_, String>(1)?)?));
+            }
+            Ok(runs)
+        })
+    }
+
     /// Hands in what a person asks for. Any process may do this.
     pub fn submit_refresh_command(&self, command: &RefreshCommand) -> Result<i64, StoreError> {
         self.write_shared(|tx| {
@@ -338,6 +354,7 @@ fn write_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: u32) -> Result<
         if is_same {
             let together = Run {
                 times: before.times + run.times,
+                since: before.since.or(Some(before.ended_at)),
                 ..run.clone()
             };
             tx.prepare_cached("UPDATE refresh_run SET ended_at = ?2, body = ?3 WHERE id = ?1")?
@@ -397,6 +414,7 @@ mod tests {
             sqlstate: None,
             message: None,
             times: 1,
+            since: None,
         }
     }
 

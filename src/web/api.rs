@@ -14,14 +14,18 @@ use utoipa_axum::routes;
 
 use super::Context;
 use super::ask::{self, ListQuery, ask};
+use super::dashboard::{ViewPath, view_of};
 use super::pages::overview::OverviewPage;
+use super::pages::refresh::RefreshPage;
+use super::pages::refreshes::RefreshesPage;
 use super::pages::rules::RuleView;
 use super::pages::status::StatusPage;
 use super::problem::Problem;
 use super::query::{Parameters, limit, unknown};
 use crate::model::finding::{Action, Event, Finding};
 use crate::model::id::Fingerprint;
-use crate::store::{CommandOutcome, NewCommand};
+use crate::model::refresh::{RefreshAction, ViewName};
+use crate::store::{CommandOutcome, NewCommand, RefreshCommand};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -38,6 +42,9 @@ pub fn routes() -> (axum::Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(act))
         .routes(routes!(events))
         .routes(routes!(overview))
+        .routes(routes!(refreshes))
+        .routes(routes!(refresh))
+        .routes(routes!(act_on_view))
         .routes(routes!(rules))
         .routes(routes!(status))
         .split_for_parts()
@@ -175,6 +182,84 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
         store.finding(&fingerprint)?.ok_or_else(missing)
     })
     .await
+}
+
+/// Materialized views, how fresh they are, and what was done lately.
+#[utoipa::path(get, path = "/api/v1/refreshes", responses((status = 200, body = RefreshesPage)))]
+async fn refreshes(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let asking = context.clone();
+    let page = ask(&context.store, move |store| ask::refreshes(&asking, store)).await?;
+    Ok(answer(&headers, &page, Some(&page.views)))
+}
+
+/// One materialized view with its runs.
+#[utoipa::path(get, path = "/api/v1/refreshes/{server}/{database}/{schema}/{name}",
+    params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = RefreshPage), (status = 404, body = Problem)))]
+async fn refresh(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(path): Path<ViewPath>,
+) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let (server, view) = view_of(path);
+    let page = ask(&context.store, move |store| ask::refresh(store, &server, &view)).await?;
+    Ok(answer::<_, ()>(&headers, &page, None))
+}
+
+/// What was asked for was taken; the daemon does it.
+#[derive(Serialize, ToSchema)]
+pub struct AcceptedForView {
+    view: ViewName,
+    action: RefreshAction,
+}
+
+/// Refresh now, pause or resume.
+#[utoipa::path(post, path = "/api/v1/refreshes/{server}/{database}/{schema}/{name}/{action}",
+    params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
+        ("action" = RefreshAction, Path)),
+    responses((status = 202, body = AcceptedForView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn act_on_view(
+    State(context): State<Context>,
+    uri: Uri,
+    Path((server, database, schema, name, action)): Path<(String, String, String, String, String)>,
+) -> Result<(StatusCode, Json<AcceptedForView>), Problem> {
+    Parameters::read(&uri, &[])?;
+    let action = RefreshAction::parse(&action)
+        .ok_or_else(|| Problem::new(404, "there is no such action; there are: refresh, pause, resume"))?;
+    let (server, view) = view_of((server, database, schema, name));
+    let command = RefreshCommand {
+        server,
+        view: view.clone(),
+        action,
+        actor: "local".to_owned(),
+        submitted_at: Utc::now(),
+    };
+    submit_refresh(&context, command).await?;
+    Ok((StatusCode::ACCEPTED, Json(AcceptedForView { view, action })))
+}
+
+/// Hands in what is asked of a view, if it is one that is refreshed.
+pub async fn submit_refresh(context: &Context, command: RefreshCommand) -> Result<(), Problem> {
+    ask(&context.store, move |store| {
+        let page = ask::refresh(store, &command.server, &command.view)?;
+        let status = &page.view.status;
+        if !status.exists || status.schedule.is_none() {
+            let why = "no [[refresh]] of the configuration is about this view, or it is not there: it is left alone";
+            return Err(Problem::new(409, why));
+        }
+        store.submit_refresh_command(&command)?;
+        Ok(())
+    })
+    .await?;
+    context.signals.commands.notify_one();
+    Ok(())
 }
 
 /// Acknowledge, snooze, resolve, false-positive or reopen.

@@ -9,6 +9,8 @@ use super::Context;
 use super::pages::coverage::Coverage;
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
+use super::pages::refresh::RefreshPage;
+use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
 use super::pages::rules::{RuleView, Skip, Threshold};
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
 use super::problem::Problem;
@@ -17,9 +19,10 @@ use crate::judge;
 use crate::limits;
 use crate::model::finding::{Severity, State};
 use crate::model::judgement::Verdict;
+use crate::model::refresh::{Run, ViewName};
 use crate::model::status::ServerStatus;
 use crate::rules::{self, RuleKind};
-use crate::store::{FindingFilter, Sort, Store};
+use crate::store::{FindingFilter, RunFilter, Sort, Store};
 
 /// The words of a list's address.
 #[derive(Clone, Debug, Default, utoipa::IntoParams)]
@@ -349,4 +352,52 @@ pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
         audit,
     };
     Ok(StatusPage::build(now, facts))
+}
+
+/// The views of all servers, each with its newest run.
+fn view_lines(store: &Store) -> Result<Vec<ViewLine>, Problem> {
+    let now = Utc::now();
+    let newest: HashMap<(String, ViewName), Run> = store
+        .newest_refresh_runs()?
+        .into_iter()
+        .map(|(server, run)| ((server, run.view.clone()), run))
+        .collect();
+    let line = |(server, status): (String, crate::model::refresh::ViewStatus)| {
+        let last = newest.get(&(server.clone(), status.view.clone())).cloned();
+        ViewLine::new(now, server, status, last)
+    };
+    Ok(store.view_statuses()?.into_iter().map(line).collect())
+}
+
+/// All materialized views that the refresher knows.
+pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Problem> {
+    let filter = RunFilter {
+        limit: 50,
+        ..RunFilter::default()
+    };
+    let runs = store.refresh_runs(&filter)?.into_iter();
+    let runs = runs.map(|(server, run)| RunLine { server, run }).collect();
+    let is_configured = !context.configuration.refreshes.is_empty();
+    Ok(RefreshesPage::build(
+        Utc::now(),
+        view_lines(store)?,
+        runs,
+        is_configured,
+    ))
+}
+
+/// One materialized view.
+pub fn refresh(store: &Store, server: &str, view: &ViewName) -> Result<RefreshPage, Problem> {
+    let line = view_lines(store)?
+        .into_iter()
+        .find(|line| line.server == server && line.status.view == *view);
+    let line = line.ok_or_else(|| Problem::new(404, "such materialized view"))?;
+    let filter = RunFilter {
+        server: Some(server.to_owned()),
+        view: Some(view.clone()),
+        limit: limits::PAGE_ITEMS,
+        ..RunFilter::default()
+    };
+    let runs = store.refresh_runs(&filter)?.into_iter().map(|(_, run)| run);
+    Ok(RefreshPage::build(Utc::now(), line, runs.collect()))
 }

@@ -16,7 +16,8 @@ use super::pages::rules::{RulePage, RulesPage};
 use super::problem::{HTML, Problem};
 use crate::model::finding::Action;
 use crate::model::id::Fingerprint;
-use crate::store::{NewCommand, Store};
+use crate::model::refresh::{RefreshAction, ViewName};
+use crate::store::{NewCommand, RefreshCommand, Store};
 
 /// Serves a page.
 async fn page<P: Page + Send + 'static>(
@@ -126,6 +127,64 @@ pub async fn rule(State(context): State<Context>, uri: Uri, Path(id): Path<Strin
     .await
 }
 
+pub async fn refreshes(State(context): State<Context>, uri: Uri) -> Response {
+    page(&context, &uri, ask::refreshes).await
+}
+
+/// The parts of the address of a view.
+pub type ViewPath = (String, String, String, String);
+
+/// The server and the view of an address.
+pub fn view_of((server, database, schema, name): ViewPath) -> (String, ViewName) {
+    let view = ViewName {
+        database,
+        schema,
+        name,
+    };
+    (server, view)
+}
+
+pub async fn refresh(State(context): State<Context>, uri: Uri, Path(path): Path<ViewPath>) -> Response {
+    let (server, view) = view_of(path);
+    page(&context, &uri, move |_, store| {
+        ask::refresh(store, &server, &view)
+    })
+    .await
+}
+
+pub async fn act_on_view(
+    State(context): State<Context>,
+    uri: Uri,
+    Path((server, database, schema, name, action)): Path<(String, String, String, String, String)>,
+    RawForm(form): RawForm,
+) -> Response {
+    let path = uri.path();
+    let (server, view) = view_of((server, database, schema, name));
+    let Some(action) = RefreshAction::parse(&action) else {
+        return failed(&context, path, &Problem::new(404, "such action"));
+    };
+    let back = format!(
+        "{}{}",
+        way_up(path),
+        super::pages::refreshes::path(&server, &view)
+    );
+    let command = RefreshCommand {
+        server,
+        view,
+        action,
+        actor: "local".to_owned(),
+        submitted_at: Utc::now(),
+    };
+    let handed_in = match check_token(&context, &fields(&form)) {
+        Ok(()) => super::api::submit_refresh(&context, command).await,
+        Err(problem) => Err(problem),
+    };
+    match handed_in {
+        Ok(()) => Redirect::to(&back).into_response(),
+        Err(problem) => failed(&context, path, &problem),
+    }
+}
+
 pub async fn status(State(context): State<Context>, uri: Uri) -> Response {
     page(&context, &uri, ask::status).await
 }
@@ -135,6 +194,18 @@ fn fields(form: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(form).into_owned().collect()
 }
 
+/// Whether a form is of this process's pages.
+fn check_token(context: &Context, fields: &[(String, String)]) -> Result<(), Problem> {
+    let token = fields.iter().find(|(key, _)| key == "csrf");
+    match token.is_some_and(|(_, token)| *token.trim() == *context.csrf) {
+        true => Ok(()),
+        false => Err(Problem::new(
+            403,
+            "This form is from before the advisor was restarted: reload the page.",
+        )),
+    }
+}
+
 /// Checks the form's token, and hands in one command for each finding.
 async fn hand_in(
     context: &Context,
@@ -142,18 +213,13 @@ async fn hand_in(
     action: Action,
     fields: &[(String, String)],
 ) -> Result<(), Problem> {
+    check_token(context, fields)?;
     let field = |name: &str| {
         fields
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.trim())
     };
-    if field("csrf") != Some(&*context.csrf) {
-        return Err(Problem::new(
-            403,
-            "This form is from before the advisor was restarted: reload the page.",
-        ));
-    }
     let now = Utc::now();
     let days = match field("until_days").map(str::parse::<i64>) {
         None => None,

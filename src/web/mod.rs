@@ -75,6 +75,15 @@ fn routes() -> Router<Context> {
         .route("/findings/acknowledge", post(dashboard::acknowledge_many))
         .route("/findings/{fingerprint}", get(dashboard::finding))
         .route("/findings/{fingerprint}/{action}", post(dashboard::act))
+        .route("/refreshes", get(dashboard::refreshes))
+        .route(
+            "/refreshes/{server}/{database}/{schema}/{name}",
+            get(dashboard::refresh),
+        )
+        .route(
+            "/refreshes/{server}/{database}/{schema}/{name}/{action}",
+            post(dashboard::act_on_view),
+        )
         .route("/rules", get(dashboard::rules))
         .route("/rules/{id}", get(dashboard::rule))
         .route("/status", get(dashboard::status))

@@ -10,6 +10,7 @@ pub enum Section {
     None,
     Overview,
     Findings,
+    Refreshes,
     Rules,
     Status,
 }
@@ -21,6 +22,7 @@ impl Section {
             Self::None => "",
             Self::Overview => "overview",
             Self::Findings => "findings",
+            Self::Refreshes => "refreshes",
             Self::Rules => "rules",
             Self::Status => "status",
         };
