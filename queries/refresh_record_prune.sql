@@ -1,9 +1,7 @@
--- Forgets old moments, some at a time; the last of each view stays.
--- privilege: SELECT, DELETE on pgadvisor.refresh_run · cost: at most a thousand rows · since: 14
+-- Forgets moments of a view that are older than its last ones by a quarter of a year, some at a time.
+-- privilege: SELECT, DELETE on pgadvisor.refresh_run · cost: at most a thousand rows of one view · since: 14
 DELETE /* pgadvisor */ FROM pgadvisor.refresh_run AS r
-WHERE (r.schema_name, r.view_name, r.due_at) IN (
-    SELECT o.schema_name, o.view_name, o.due_at FROM pgadvisor.refresh_run AS o
-    WHERE o.started_at < pg_catalog.now() - interval '90 days'
-      AND EXISTS (SELECT FROM pgadvisor.refresh_run AS later
-                  WHERE later.schema_name = o.schema_name AND later.view_name = o.view_name AND later.due_at > o.due_at)
-    LIMIT 1000)
+WHERE r.schema_name = $1 AND r.view_name = $2
+  AND r.due_at IN (SELECT o.due_at FROM pgadvisor.refresh_run AS o
+                   WHERE o.schema_name = $1 AND o.view_name = $2 AND o.due_at < $3::timestamptz - interval '90 days'
+                   LIMIT 1000)

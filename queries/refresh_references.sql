@@ -17,7 +17,9 @@ SELECT /* pgadvisor */
         UNION SELECT 'current_date and the like' WHERE t.tree ~ '\{SQLVALUEFUNCTION'
         UNION SELECT 'nextval' WHERE t.tree ~ '\{NEXTVALUEEXPR'
         -- 'today'::text::date
-        UNION SELECT 'a text read as a date or time' WHERE t.tree ~ '\{COERCEVIAIO [^{]*\{[^}]*\} :resulttype (1082|1083|1114|1184|1266) '
+        UNION SELECT 'a text read as a date or time'
+              WHERE t.tree ~ '\{COERCEVIAIO' AND t.tree ~ ':resulttype (1082|1083|1114|1184|1266) '
+        UNION SELECT 'TABLESAMPLE' WHERE t.tree ~ '\{TABLESAMPLECLAUSE'
         ORDER BY 1
     ) AS changing,
     ARRAY(

@@ -7,6 +7,8 @@ WITH RECURSIVE members (root, oid) AS (
 )
 SELECT /* pgadvisor */
     m.root, c.oid, c.relkind::text AS kind, n.nspname::text AS schema, c.relname::text AS name,
+    -- policies of rows read what they like, and of other kinds of relations nothing is counted
+    c.relkind IN ('r', 'p', 'm') AND NOT c.relrowsecurity AS is_counted,
     c.xmin::text AS version, c.relfilenode AS filenode,
     -- a refresh always moves the version of a materialized view, and its counters only later
     CASE WHEN c.relkind <> 'm' THEN

@@ -9,6 +9,13 @@ SELECT /* pgadvisor */
     current_user::text AS login,
     pg_catalog.concat_ws(' ', pg_catalog.pg_postmaster_start_time(), pg_catalog.pg_stat_get_db_stat_reset_time(d.oid),
         (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter AS b), (SELECT w.stats_reset FROM pg_catalog.pg_stat_wal AS w)) AS epoch,
+    -- who writes with track_counts off changes tables unseen; logins of ours that only plan have it off, too
+    pg_catalog.current_setting('track_counts')::bool
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS w
+                        WHERE (w.setdatabase IN (0, d.oid)) AND 'track_counts=off' = ANY (w.setconfig)
+                          AND NOT 'pg_stat_statements.track=none' = ANY (w.setconfig)) AS are_changes_counted,
+    (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(w.oid, ':', w.xmin), ',' ORDER BY w.oid))
+     FROM pg_catalog.pg_rewrite AS w WHERE w.oid >= 16384) AS definitions,
     c.oid IS NOT NULL AS has_record,
     CASE WHEN c.relkind <> 'r' OR c.relhasrules OR c.relhastriggers OR c.relrowsecurity OR c.relhassubclass
               THEN 'pgadvisor.refresh_run is no plain table, or has triggers, rules or policies'

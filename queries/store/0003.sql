@@ -20,11 +20,11 @@ CREATE TABLE refresh_run (
     outcome  TEXT    NOT NULL,
     ended_at INTEGER NOT NULL,
     -- the process that is at it; whoever finds it gone settles the run
-    pid      INTEGER,
+    process  TEXT,
     body     TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX refresh_run_view ON refresh_run (server, database, schema, name, id);
-CREATE INDEX refresh_run_under_way ON refresh_run (server) WHERE pid IS NOT NULL;
+CREATE INDEX refresh_run_under_way ON refresh_run (server) WHERE process IS NOT NULL;
 CREATE INDEX refresh_run_ended_at ON refresh_run (ended_at);
 
 CREATE TABLE refresh_command (

@@ -66,16 +66,18 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         return Err(Failure::Usage(format!("server {}: {why}", visible(&server.name))));
     }
     let began = Instant::now();
-    let (mut all, failed) = refresher.look().await?;
-    if let Some((_, error)) = failed.into_iter().next() {
+    let (all, failed) = refresher.look(options.database.as_deref()).await?;
+    for (database, error) in &failed {
+        let why = visible(&error.one_line());
+        eprintln!(
+            "pgadvisor: views of {} cannot be refreshed: {why}",
+            visible(database)
+        );
+    }
+    let has_unseen = !failed.is_empty();
+    if let (true, Some((_, error))) = (all.is_empty(), failed.into_iter().next()) {
         return Err(error.into());
     }
-    all.retain(|known| {
-        options
-            .database
-            .as_ref()
-            .is_none_or(|only| *only == known.look.database)
-    });
     if options.due {
         for view in refresher.unmatched(&all) {
             eprintln!("pgadvisor: no materialized view matches {}", visible(&view));
@@ -98,8 +100,11 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         });
     }
     if !options.dry_run {
-        let (all, _) = refresher.look().await?;
-        refresher.show(&all).await?;
+        // for the pages; what was done is done
+        if let Ok((all, failed)) = refresher.look(None).await {
+            let failed = failed.into_iter().map(|(database, _)| database);
+            refresher.show(&all, &failed.collect::<Vec<_>>()).await?;
+        }
     }
     let elapsed = began.elapsed().as_secs_f64();
     let report = RefreshReport::new(refresher.name(), planned_at, options.dry_run, runs, elapsed);
@@ -110,7 +115,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     let is_interrupted = *interrupted.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(match (is_interrupted, report.has_failures()) {
         (true, _) => 130,
-        (false, has_failures) => u8::from(has_failures),
+        (false, has_failures) => u8::from(has_failures || has_unseen),
     })
 }
 
@@ -229,6 +234,9 @@ fn stop_on_signals() -> Result<(Stop, Arc<Mutex<bool>>), Failure> {
         *told.lock().unwrap_or_else(PoisonError::into_inner) = true;
         stopping.no_more.cancel();
         stopping.cancel.cancel();
+        // whoever insists is not kept waiting; PostgreSQL takes back what is under way
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        std::process::exit(130);
     });
     Ok((stop, interrupted))
 }

@@ -2,6 +2,7 @@
 //! becomes a [`Gap`]; only a server that cannot be reached at all is an error.
 
 mod catalog;
+mod materialized_views;
 mod relations;
 mod server;
 mod statements;
@@ -15,11 +16,12 @@ use tokio_postgres::types::FromSqlOwned;
 
 use crate::limits;
 use crate::model::remedy::Statement;
-use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot};
+use crate::model::snapshot::{Catalog, DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot};
 use crate::model::status::{Gap, Look};
 use crate::postgres::{Observe, PostgresError, Server};
 
 use catalog::CatalogCache;
+use materialized_views::DefinitionCache;
 use statements::TextCache;
 
 /// Looks at one server again and again, and remembers what need not be read twice: texts, names, definitions.
@@ -30,6 +32,7 @@ pub struct Collector {
     catalog_every: std::time::Duration,
     texts: TextCache,
     catalogs: HashMap<String, CatalogCache>,
+    definitions: HashMap<String, DefinitionCache>,
     remembered: server::Remembered,
     /// Our own clock, which nobody can set.
     clock: (DateTime<Utc>, Instant),
@@ -112,6 +115,7 @@ impl Collector {
             catalog_every,
             texts: TextCache::default(),
             catalogs: HashMap::new(),
+            definitions: HashMap::new(),
             remembered: server::Remembered::default(),
             clock: (Utc::now(), Instant::now()),
         }
@@ -220,17 +224,57 @@ impl Collector {
                 }
             }
         }
+        let catalog = cache.catalog();
         if counters.tables.len().max(counters.indexes.len()) >= limits::RELATIONS_PER_DATABASE {
             return Err(session.too_many(limits::RELATIONS_PER_DATABASE));
         }
+        let materialized_views = self
+            .materialized_views(&session, name, version_num, &catalog, notes)
+            .await?;
         let database = DatabaseSnapshot {
             name: name.to_owned(),
             tables: counters.tables,
             indexes: counters.indexes,
             progress: counters.progress,
-            catalog: cache.catalog(),
+            catalog,
+            materialized_views,
         };
         Ok((database, session.spent_seconds()))
+    }
+
+    /// Materialized views, where there are any.
+    async fn materialized_views(
+        &mut self,
+        session: &Observe,
+        name: &str,
+        version_num: i32,
+        catalog: &Catalog,
+        notes: &mut Notes,
+    ) -> Result<Option<Vec<MaterializedViewFacts>>, PostgresError> {
+        if !catalog.tables.values().any(|table| table.kind == 'm') {
+            return Ok(Some(Vec::new()));
+        }
+        let started = Instant::now();
+        let definitions = self.definitions.entry(name.to_owned()).or_default();
+        match definitions.look(session, version_num).await {
+            Ok(views) => {
+                notes.look("materialized views", Some(name), started, views.len(), None);
+                Ok(Some(views))
+            }
+            Err(error) if error.is_fatal() => Err(error),
+            Err(error) => {
+                notes.look(
+                    "materialized views",
+                    Some(name),
+                    started,
+                    0,
+                    Some(error.one_line()),
+                );
+                let gap = notes.gap("materialized views", Some(name), error.one_line(), None);
+                gap.rules = vec!["matview.*".to_owned()];
+                Ok(None)
+            }
+        }
     }
 }
 

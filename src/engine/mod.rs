@@ -231,9 +231,10 @@ pub fn start(
     let mut refreshes = Vec::new();
     for settings in &configuration.servers {
         let refresher = refreshing::Refresher::new(settings, configuration, store.clone())?;
-        if refresher.has_work() {
-            let grace = settings.refresh_grace.as_duration();
-            refreshes.push(scheduling::Scheduling::new(refresher, grace, signals.clone()));
+        if !refresher.has_work() {
+            store.record_view_statuses(&settings.name, &[], &[])?;
+        } else {
+            refreshes.push(scheduling::Scheduling::new(refresher, settings, signals.clone()));
         }
     }
     let handle = &thread_of_its_own(tasks.clone()).map_err(EngineError::Thread)?;

@@ -2,23 +2,28 @@
 //! `pgadvisor refresh` once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{EngineError, refresher_of};
 use crate::configuration::{Configuration, Refresh, Server as ServerSettings};
+use crate::model::observation::{Observation, Refreshing};
 use crate::model::refresh::{MaterializedView, Outcome, Run, ViewMemory, ViewName, ViewStatus};
 use crate::postgres::{PostgresError, Server, queries};
-use crate::refresh::due::{Due, Reckoning};
+use crate::refresh::due::{Due, Reckoning, interval};
 use crate::refresh::execute::Done;
 use crate::refresh::pass::{self, Event, Stop};
 use crate::refresh::plan::{self, Ask, Knowledge, Step, name_of};
-use crate::refresh::read::{self, Look};
+use crate::refresh::read::{self, Definitions, Look};
 use crate::refresh::remember::{remember, take_in_record};
-use crate::store::{Store, StoreError};
+use crate::store::{RunFilter, Store, StoreError};
+
+/// Between the record of a refresh and its lock there is less than this.
+const SETTLE_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// Runs of one view that rules look at.
+const RUNS_OF_A_VIEW: usize = 10;
 
 /// Refreshes the views of one server that the configuration names.
 pub struct Refresher {
@@ -28,6 +33,8 @@ pub struct Refresher {
     watches: ServerSettings,
     permits: Semaphore,
     store: Store,
+    /// What the views of each database name.
+    definitions: Mutex<HashMap<String, Definitions>>,
 }
 
 /// One database as it was just looked at, with what is remembered of its views.
@@ -72,6 +79,7 @@ impl Refresher {
             watches: settings.clone(),
             permits: Semaphore::new(settings.refreshes_at_once as usize),
             store,
+            definitions: Mutex::default(),
         })
     }
 
@@ -103,15 +111,21 @@ impl Refresher {
     ///
     /// # Errors
     /// If the server cannot be reached, or the store fails.
-    pub async fn look(&self) -> Result<(Vec<Known>, Vec<(String, PostgresError)>), RefreshError> {
+    pub async fn look(
+        &self,
+        only: Option<&str>,
+    ) -> Result<(Vec<Known>, Vec<(String, PostgresError)>), RefreshError> {
         let mut all = Vec::new();
         let mut failed = Vec::new();
-        for database in self.databases().await? {
+        let databases = self.databases().await?.into_iter();
+        for database in databases.filter(|name| only.is_none_or(|only| only == name)) {
             let wanted = |view: &MaterializedView| {
                 self.policy(&database, &format!("{}.{}", view.schema, view.name))
                     .is_some()
             };
-            match read::look(&self.server, &database, &wanted).await {
+            let mut definitions = self.definitions.lock().await;
+            let known = definitions.entry(database.clone()).or_default();
+            match read::look(&self.server, &database, &wanted, known).await {
                 Ok(look) => all.push(self.take_in(look).await?),
                 Err(error) => failed.push((database, error)),
             }
@@ -130,7 +144,7 @@ impl Refresher {
                 .iter()
                 .any(|policy| policy.is_for(&name, &policy.view))
                 && self.watches.watches(&name);
-            if is_meant && flag("allows_connections") && !flag("is_template") {
+            if is_meant && flag("may_connect") && flag("allows_connections") && !flag("is_template") {
                 names.push(name);
             }
         }
@@ -159,15 +173,16 @@ impl Refresher {
             let names: Vec<ViewName> = views.keys().cloned().collect();
             let read = read_by_refreshes(&look, &store.view_memories(&server)?);
             store.record_refreshes(&server, &names, &[], |name, memory| {
-                memory.look(views[name], look.now, read.contains(&views[name].oid));
+                let view = views[name];
                 take_in_record(memory, &look, &name.schema, &name.name);
+                memory.look(view, look.inputs(view.oid), look.now, read.contains(&view.oid));
             })?;
             let memories = store.view_memories(&server)?;
             Ok((look, memories))
         };
         let (look, memories) = blocking(taking).await?;
         Ok(Known {
-            ahead: look.now - Utc::now(),
+            ahead: look.ahead,
             look,
             policies,
             memories,
@@ -199,7 +214,7 @@ impl Refresher {
         let now = Utc::now() + ahead;
         let mut run = Done::nothing(step, Outcome::Planned, step.reason.clone(), now).run;
         run.started_at = Some(now);
-        self.store.start_refresh(&self.name, &run, std::process::id())
+        self.store.start_refresh(&self.name, &run)
     }
 
     fn ended(&self, step: &Step, done: &Done, ahead: TimeDelta) -> Result<(), StoreError> {
@@ -212,11 +227,11 @@ impl Refresher {
             })
     }
 
-    /// Writes down what pages show; views that are configured by their whole name and missing are among it.
+    /// Writes down what pages show; of databases that could not be looked at they show what they showed. Views that are configured by their whole name and missing are among it.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn show(&self, known: &[Known]) -> Result<(), RefreshError> {
+    pub async fn show(&self, known: &[Known], unseen: &[String]) -> Result<(), RefreshError> {
         let mut statuses: Vec<ViewStatus> = known.iter().flat_map(statuses).collect();
         for known in known {
             for policy in self.policies.iter().filter(|policy| !policy.is_pattern()) {
@@ -229,7 +244,8 @@ impl Refresher {
             }
         }
         let (store, name) = (self.store.clone(), self.name.clone());
-        blocking(move || store.record_view_statuses(&name, &statuses)).await
+        let unseen = unseen.to_vec();
+        blocking(move || store.record_view_statuses(&name, &statuses, &unseen)).await
     }
 
     /// Configured names that no view of any database has.
@@ -300,7 +316,14 @@ impl Known {
         let dues = views.filter_map(|view| {
             let name = name_of(&self.look, view);
             let is_paused = self.memories.get(&name).is_some_and(|memory| memory.is_paused);
-            if is_paused || is_busy(&name) {
+            let lineage = self.look.lineages.get(&view.oid);
+            let mut upstream = lineage.into_iter().flat_map(|lineage| &lineage.views);
+            let waits = upstream.any(|oid| {
+                self.look
+                    .view(*oid)
+                    .is_some_and(|view| is_busy(&name_of(&self.look, view)))
+            });
+            if is_paused || waits || is_busy(&name) {
                 return None;
             }
             match self.due(&name, view.is_populated, now)? {
@@ -336,19 +359,21 @@ fn read_by_refreshes(look: &Look, memories: &HashMap<ViewName, ViewMemory>) -> B
     read
 }
 
-/// What became of runs whose process is gone: the whole of a refresh is one transaction, so the view tells.
+/// What became of runs whose process is gone. The whole of a refresh is one transaction that holds a lock, so the server
+/// tells: nobody is at it any more, and the view was refreshed or was not.
 fn settle(store: &Store, server: &str, look: &Look) -> Result<(), StoreError> {
-    let under_way = store.refreshes_under_way(server)?;
+    let under_way = store.refreshes_of_others_under_way(server)?;
     if under_way.is_empty() {
         return Ok(());
     }
     let memories = store.view_memories(server)?;
-    for (run, pid) in under_way {
-        let is_alive = pid == std::process::id() || Path::new("/proc").join(pid.to_string()).exists();
+    for (id, run) in under_way {
+        let view = look.views.iter().find(|view| name_of(look, view) == run.view);
+        let is_young = run.started_at.is_some_and(|at| look.now - at < SETTLE_AFTER);
+        let is_alive = is_young || view.is_some_and(|view| view.is_being_refreshed);
         if is_alive || run.view.database != look.database {
             continue;
         }
-        let view = look.views.iter().find(|view| name_of(look, view) == run.view);
         let was_refreshed = view
             .zip(memories.get(&run.view))
             .is_some_and(|(view, memory)| memory.state.was_refreshed_until(&view.state));
@@ -368,7 +393,7 @@ fn settle(store: &Store, server: &str, look: &Look) -> Result<(), StoreError> {
             ended_at: look.now,
             ..run
         };
-        store.settle_refresh(server, &settled, pid)?;
+        store.settle_refresh(id, &settled)?;
     }
     Ok(())
 }
@@ -385,6 +410,7 @@ fn statuses(known: &Known) -> Vec<ViewStatus> {
         let (next_due_at, waits_for) = match due {
             Some(Due::Now { moment, .. }) => (Some(moment), None),
             Some(Due::Later { at, held }) => (Some(at), held),
+            Some(Due::Waiting) => (None, policy.and_then(|policy| not_there(look, policy))),
             _ => (None, None),
         };
         let depends_on = look
@@ -401,6 +427,9 @@ fn statuses(known: &Known) -> Vec<ViewStatus> {
             max_age_seconds: policy
                 .and_then(|policy| policy.max_age)
                 .map(|age| age.as_seconds()),
+            interval_seconds: policy
+                .and_then(|policy| interval(policy, now))
+                .map(|gap| gap.num_milliseconds() as f64 / 1000.0),
             fresh_as_of: memory.fresh_as_of,
             refreshed_at: memory.refreshed_at,
             refreshed_by_others: memory.refreshed_by_others,
@@ -422,12 +451,72 @@ fn statuses(known: &Known) -> Vec<ViewStatus> {
                 .or(Some(view.size_bytes).filter(|bytes| *bytes > 0.0)),
             unique_index: view.unique_index.clone(),
             has_readers: memory.has_readers(now),
+            read_at: memory.read_at,
+            readers_watched_since: memory.readers_watched_since,
             promise: promise(look).to_owned(),
             why_no_record: look.record.why_not.clone(),
             view: name,
         }
     };
     look.views.iter().map(status).collect()
+}
+
+/// Adds what refreshing knows of the views of a server to what was observed of them.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn add_to(observation: &mut Observation, store: &Store) -> Result<(), StoreError> {
+    let server = observation.server.name.clone();
+    let now = observation.now;
+    let mut statuses: HashMap<ViewName, ViewStatus> = store
+        .view_statuses()?
+        .into_iter()
+        .filter(|(of, status)| *of == server && status.schedule.is_some())
+        .map(|(_, status)| (status.view.clone(), status))
+        .collect();
+    if statuses.is_empty() {
+        return Ok(());
+    }
+    let mut sums = store.refresh_sums(&server, now)?;
+    for database in &mut observation.databases {
+        for observed in database.materialized_views.iter_mut().flatten() {
+            let name = ViewName {
+                database: database.name.clone(),
+                schema: observed.facts.view.schema.clone(),
+                name: observed.facts.view.name.clone(),
+            };
+            let Some(status) = statuses.remove(&name) else {
+                continue;
+            };
+            let filter = RunFilter {
+                server: Some(server.clone()),
+                view: Some(name.clone()),
+                only_made: true,
+                limit: RUNS_OF_A_VIEW,
+            };
+            let runs = store
+                .refresh_runs(&filter)?
+                .into_iter()
+                .map(|(_, run)| run)
+                .collect();
+            let (seconds_last_week, held_up_seconds_last_day) = sums.remove(&name).unwrap_or_default();
+            observed.refreshing = Some(Refreshing {
+                status,
+                runs,
+                seconds_last_week,
+                held_up_seconds_last_day,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the view that this one comes after is missing.
+fn not_there(look: &Look, policy: &Refresh) -> Option<String> {
+    let after = policy.after.as_ref()?;
+    let is_there = |view: &MaterializedView| format!("{}.{}", view.schema, view.name) == *after;
+    let is_missing = !look.views.iter().any(is_there);
+    is_missing.then(|| format!("it comes after {after}, and there is no such materialized view"))
 }
 
 fn promise(look: &Look) -> &'static str {
@@ -450,6 +539,7 @@ fn missing(look: &Look, policy: &Refresh) -> Option<ViewStatus> {
         is_populated: false,
         schedule: Some(policy.when()),
         max_age_seconds: policy.max_age.map(|age| age.as_seconds()),
+        interval_seconds: None,
         fresh_as_of: None,
         refreshed_at: None,
         refreshed_by_others: false,
@@ -464,6 +554,8 @@ fn missing(look: &Look, policy: &Refresh) -> Option<ViewStatus> {
         size_bytes: None,
         unique_index: None,
         has_readers: None,
+        read_at: None,
+        readers_watched_since: None,
         promise: promise(look).to_owned(),
         why_no_record: look.record.why_not.clone(),
     })

@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 
 use super::refreshing::{Known, RefreshError, Refresher};
 use super::{COMMANDS_EVERY, Signals};
+use crate::configuration::Server as ServerSettings;
 use crate::limits;
 use crate::model::refresh::{Outcome, RefreshAction, ViewName};
 use crate::refresh::pass::{Event, Stop};
 use crate::refresh::plan::{Ask, Step};
 use crate::store::RefreshCommand;
 
-/// Views are looked at this often, whether something is due or not.
+/// Views are looked at as often as the statistics are, but at least this often, whether something is due or not.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks there is at least this.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -26,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The refreshes of one server.
 pub struct Scheduling {
     refresher: Arc<Refresher>,
+    look_every: Duration,
     grace: Duration,
     signals: Signals,
     stop: Stop,
@@ -38,10 +40,11 @@ pub struct Scheduling {
 
 impl Scheduling {
     /// Prepares the refreshes of a server.
-    pub fn new(refresher: Refresher, grace: Duration, signals: Signals) -> Self {
+    pub fn new(refresher: Refresher, settings: &ServerSettings, signals: Signals) -> Self {
         Self {
             refresher: Arc::new(refresher),
-            grace,
+            look_every: settings.poll_every.as_duration().min(LOOK_EVERY),
+            grace: settings.refresh_grace.as_duration(),
             signals,
             stop: Stop::default(),
             busy: Arc::default(),
@@ -54,8 +57,7 @@ impl Scheduling {
     pub async fn run(self, stop: CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let asked = self.asked();
-            let seen = match self.turn(&asked).await {
+            let seen = match self.turn().await {
                 Ok(seen) => {
                     failures = 0;
                     seen
@@ -74,7 +76,7 @@ impl Scheduling {
             };
             self.signals.changed(self.refresher.store());
             let longest = match failures {
-                0 => LOOK_EVERY,
+                0 => self.look_every,
                 failures => limits::BACK_OFF_MINIMUM * 2_u32.pow(failures.min(5)),
             };
             tokio::select! {
@@ -139,9 +141,11 @@ impl Scheduling {
     }
 
     /// One look, and a pass over what is due or asked for.
-    async fn turn(&self, asked: &[RefreshCommand]) -> Result<Vec<Known>, RefreshError> {
-        let (all, failed) = self.refresher.look().await?;
-        for (database, error) in failed {
+    async fn turn(&self) -> Result<Vec<Known>, RefreshError> {
+        let (all, failed) = self.refresher.look(None).await?;
+        // only now: what is asked for is not lost if the server cannot be reached
+        let asked = self.asked();
+        for (database, error) in &failed {
             let why = error.one_line();
             tracing::warn!(
                 server = self.refresher.name(),
@@ -160,7 +164,8 @@ impl Scheduling {
                 self.start(steps, known.ahead);
             }
         }
-        self.refresher.show(&all).await?;
+        let unseen: Vec<String> = failed.into_iter().map(|(database, _)| database).collect();
+        self.refresher.show(&all, &unseen).await?;
         Ok(all)
     }
 
@@ -176,7 +181,12 @@ impl Scheduling {
         let due: BTreeSet<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
         let asked: BTreeSet<ViewName> = named.difference(&due).cloned().collect();
         if !asked.is_empty() {
-            steps.extend(known.plan(&Ask::Named(&asked, true)).into_iter().filter(is_free));
+            steps.extend(
+                known
+                    .plan(&Ask::Named(&asked, true))
+                    .into_iter()
+                    .filter(|step| !busy.contains(&step.view)),
+            );
         }
         steps
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::advising::Advising;
 use super::cost::OwnCost;
-use super::{EngineError, Signals, log_events, planner_of, rule_settings, server_of};
+use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
@@ -165,6 +165,9 @@ impl Watch {
         if let Some(advising) = &mut self.advising {
             let is_within_budget = self.status.own_cost_ratio <= self.budget_ratio;
             spent_seconds += advising.turn(&mut observation, is_within_budget).await;
+        }
+        if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
+            tracing::error!(%error, "what refreshing knows cannot be read");
         }
         let mut judgement = judge::judge(&observation, &self.settings);
         let three_looks = Period::seconds(3 * self.pause().as_secs());

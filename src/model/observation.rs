@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::advice::{Advised, Rehearsals};
 use super::finding::Window;
+use super::refresh::{Run, ViewStatus};
 use super::remedy::qualified;
-use super::snapshot::{Catalog, IndexFacts, ServerFacts, StatementText, TableFacts};
+use super::snapshot::{Catalog, IndexFacts, MaterializedViewFacts, ServerFacts, StatementText, TableFacts};
 use super::status::Gap;
 
 /// One server, ready to be judged.
@@ -118,6 +119,30 @@ pub struct DatabaseObservation {
     pub advice: Result<Arc<Advised>, Unknown>,
     /// What the planner says of drops.
     pub rehearsals: Rehearsals,
+    /// Materialized views, or why they are not known.
+    pub materialized_views: Result<Vec<MaterializedViewObservation>, Unknown>,
+}
+
+/// One materialized view, with what refreshing knows of it.
+#[derive(Clone, Debug, Default)]
+pub struct MaterializedViewObservation {
+    /// Its row in the catalog, and what its definition shows.
+    pub facts: MaterializedViewFacts,
+    /// What refreshing knows, where it is refreshed by us.
+    pub refreshing: Option<Refreshing>,
+}
+
+/// What refreshing knows of one view.
+#[derive(Clone, Debug)]
+pub struct Refreshing {
+    /// Its promise, its age, its readers.
+    pub status: ViewStatus,
+    /// Refreshes that were really made, well or badly, newest first.
+    pub runs: Vec<Run>,
+    /// Seconds of refreshing in the last week.
+    pub seconds_last_week: f64,
+    /// Seconds that sessions waited for the view while it was refreshed in the last day.
+    pub held_up_seconds_last_day: f64,
 }
 
 impl DatabaseObservation {

@@ -50,6 +50,12 @@ pub struct MaterializedView {
     pub unusable_indexes: Vec<String>,
     /// What moves when it is refreshed.
     pub state: ViewState,
+    /// Somebody holds a lock on it that a refresh needs.
+    pub is_busy: bool,
+    /// Since when, where that can be seen.
+    pub busy_since: Option<DateTime<Utc>>,
+    /// One of us is at it, on whatever machine.
+    pub is_being_refreshed: bool,
     /// Scans by anybody since the counters began, refreshes included.
     pub scans: i64,
     /// When its row in the catalog was committed, with track_commit_timestamp.
@@ -71,9 +77,10 @@ pub struct ViewState {
 }
 
 impl ViewState {
-    /// Whether the view was refreshed between this state and a later one, as far as that can be seen.
+    /// Whether the view was refreshed between this state and a later one, as far as that is sure: VACUUM FULL moves the file,
+    /// too, and GRANT the version, but neither writes rows.
     pub fn was_refreshed_until(&self, later: &Self) -> bool {
-        self.version != later.version && (self.filenode != later.filenode || self.written != later.written)
+        self.version != later.version && later.written > self.written
     }
 }
 
@@ -233,10 +240,18 @@ pub struct ViewMemory {
     pub looked_at: Option<DateTime<Utc>>,
     /// Its data are those of this moment or later; none if that is not known.
     pub fresh_as_of: Option<DateTime<Utc>>,
-    /// When it was last refreshed by anybody.
+    /// When it was last refreshed by anybody; of others only when that was seen.
     pub refreshed_at: Option<DateTime<Utc>>,
     /// Whether that was not by us.
     pub refreshed_by_others: bool,
+    /// The last moment at which nobody was refreshing it, as far as is known: what others do later begins later.
+    pub quiet_at: Option<DateTime<Utc>>,
+    /// What it would have read at that moment or before.
+    pub quiet_inputs: Option<Inputs>,
+    /// When a plain refresh last took too long for its readers.
+    pub too_slow_at: Option<DateTime<Utc>>,
+    /// Looks in a row at which somebody else was at it.
+    pub busy_looks: u32,
     /// The last due moment that needs nothing more.
     pub handled_until: Option<DateTime<Utc>>,
     /// What it read when we last refreshed it, if nobody else has since.
@@ -275,6 +290,9 @@ pub struct ViewStatus {
     pub schedule: Option<String>,
     /// The promise, in seconds.
     pub max_age_seconds: Option<f64>,
+    /// From one due moment to the next, in seconds, where that is known.
+    #[serde(default)]
+    pub interval_seconds: Option<f64>,
     /// Its data are those of this moment or later.
     pub fresh_as_of: Option<DateTime<Utc>>,
     /// When it was last refreshed, by whomever.
@@ -303,6 +321,12 @@ pub struct ViewStatus {
     pub unique_index: Option<String>,
     /// Whether somebody is known to read it; none if that is not known yet.
     pub has_readers: Option<bool>,
+    /// When somebody was last seen to have read it.
+    #[serde(default)]
+    pub read_at: Option<DateTime<Utc>>,
+    /// Since when it is known whether somebody reads it.
+    #[serde(default)]
+    pub readers_watched_since: Option<DateTime<Utc>>,
     /// Which promise holds: `exactly_once` with the table of runs, else `never_overlapping`.
     pub promise: String,
     /// Why not the better one, where the table of runs is there and cannot be used.
@@ -319,6 +343,16 @@ impl ViewMemory {
         seconds.iter().copied().reduce(f64::max)
     }
 
+    /// How long a refresh of that kind usually takes: one slow moment does not count.
+    pub fn usual_seconds(&self, mode: Mode) -> Option<f64> {
+        let mut seconds = match mode {
+            Mode::Plain => self.plain_seconds.clone(),
+            Mode::Concurrently => self.concurrent_seconds.clone(),
+        };
+        seconds.sort_by(f64::total_cmp);
+        seconds.get(seconds.len() / 2).copied()
+    }
+
     /// Takes in how long one took.
     pub fn learn(&mut self, mode: Mode, seconds: f64) {
         let known = match mode {
@@ -332,7 +366,21 @@ impl ViewMemory {
 
     /// Takes in a look at the view. A view that is another one is forgotten first. Where a view that reads this one was
     /// refreshed since the last look, nobody can tell who else read it.
-    pub fn look(&mut self, view: &MaterializedView, now: DateTime<Utc>, was_read_by_a_refresh: bool) {
+    pub fn look(
+        &mut self,
+        view: &MaterializedView,
+        inputs: Option<Inputs>,
+        now: DateTime<Utc>,
+        was_read_by_a_refresh: bool,
+    ) {
+        // a refresh of ours ended while this look was under way: it knows better
+        if self.oid == view.oid && self.looked_at.is_some_and(|looked_at| looked_at > now) {
+            return;
+        }
+        let quiet = |before: Option<DateTime<Utc>>| match view.is_busy {
+            true => before.max(view.busy_since),
+            false => Some(now),
+        };
         if self.oid != view.oid {
             *self = Self {
                 oid: view.oid,
@@ -342,20 +390,19 @@ impl ViewMemory {
                 scans: view.scans,
                 looked_at: Some(now),
                 readers_watched_since: Some(now),
-                refreshed_at: view.committed_at.filter(|_| view.is_populated),
-                fresh_as_of: None,
+                quiet_at: quiet(None),
+                quiet_inputs: inputs.filter(|_| !view.is_busy),
                 ..Self::default()
             };
             return;
         }
-        let before = self.looked_at;
         match self.state.was_refreshed_until(&view.state) {
             true => {
-                // its data are at least as young as the last look that did not see it
-                self.fresh_as_of = before.or(self.fresh_as_of);
+                // it took its locks after that moment, and its snapshot after its locks
+                self.fresh_as_of = self.quiet_at.max(self.fresh_as_of);
                 self.refreshed_at = Some(view.committed_at.unwrap_or(now));
                 self.refreshed_by_others = true;
-                self.inputs = None;
+                self.inputs = self.quiet_inputs.clone();
             }
             false if was_read_by_a_refresh => {}
             false if view.scans > self.scans && self.state.version == view.state.version => {
@@ -364,6 +411,10 @@ impl ViewMemory {
             // a reset of the counters
             false if view.scans < self.scans => self.readers_watched_since = Some(now),
             false => {}
+        }
+        self.quiet_at = quiet(self.quiet_at);
+        if !view.is_busy {
+            self.quiet_inputs = inputs;
         }
         self.state = view.state.clone();
         self.scans = view.scans;
@@ -407,34 +458,63 @@ mod tests {
     #[test]
     fn a_refresh_by_others_is_seen_and_a_grant_is_none() {
         let mut memory = ViewMemory::default();
-        memory.look(&view("1", 1, 0, 5), at(0), false);
+        memory.look(&view("1", 1, 0, 5), None, at(0), false);
         assert_eq!((memory.refreshed_at, memory.has_readers(at(1))), (None, None));
-        memory.look(&view("2", 1, 0, 5), at(10), false);
+        memory.look(&view("2", 1, 0, 5), None, at(10), false);
         assert_eq!(memory.refreshed_at, None, "a GRANT, or CREATE INDEX");
-        memory.look(&view("3", 2, 0, 6), at(20), false);
+        memory.look(&view("2", 2, 0, 5), None, at(15), false);
+        memory.look(&view("2a", 3, 0, 5), None, at(16), false);
+        assert_eq!(memory.refreshed_at, None, "VACUUM FULL");
+        memory.look(&view("3", 4, 1, 6), None, at(20), false);
         assert_eq!(
             (memory.refreshed_at, memory.fresh_as_of),
-            (Some(at(20)), Some(at(10)))
+            (Some(at(20)), Some(at(16)))
         );
         assert_eq!(memory.read_at, None, "a refresh scans its view, too");
-        memory.look(&view("3", 2, 0, 7), at(30), false);
+        memory.look(&view("3", 4, 1, 7), None, at(30), false);
         assert_eq!(memory.has_readers(at(31)), Some(true));
-        memory.look(&view("4", 2, 9, 7), at(40), false);
+        memory.look(&view("4", 2, 9, 7), None, at(40), false);
         assert_eq!(memory.fresh_as_of, Some(at(30)), "CONCURRENTLY");
         assert_eq!(memory.has_readers(at(9 * 86_400)), Some(false));
     }
 
     #[test]
+    fn a_refresh_that_was_under_way_at_the_last_looks_is_older_than_they_are() {
+        let mut memory = ViewMemory::default();
+        memory.look(&view("1", 1, 0, 5), None, at(0), false);
+        let busy = MaterializedView {
+            is_busy: true,
+            ..view("1", 1, 0, 5)
+        };
+        memory.look(&busy, None, at(10), false);
+        memory.look(&view("2", 2, 9, 5), None, at(20), false);
+        assert_eq!(memory.fresh_as_of, Some(at(0)), "when it began is not known");
+        let seen = MaterializedView {
+            busy_since: Some(at(25)),
+            is_busy: true,
+            ..view("2", 2, 9, 5)
+        };
+        memory.look(&seen, None, at(30), false);
+        memory.look(&view("3", 3, 18, 5), None, at(40), false);
+        assert_eq!(memory.fresh_as_of, Some(at(25)));
+        memory.look(&view("1", 1, 0, 5), None, at(35), false);
+        assert_eq!(
+            memory.state.version, "3",
+            "a look that is older than what is known"
+        );
+    }
+
+    #[test]
     fn another_view_under_the_same_name_is_a_new_one() {
         let mut memory = ViewMemory::default();
-        memory.look(&view("1", 1, 0, 5), at(0), false);
+        memory.look(&view("1", 1, 0, 5), None, at(0), false);
         memory.handled_until = Some(at(0));
         memory.is_paused = true;
         let other = MaterializedView {
             oid: 8,
             ..view("1", 1, 0, 0)
         };
-        memory.look(&other, at(10), false);
+        memory.look(&other, None, at(10), false);
         assert_eq!((memory.handled_until, memory.is_paused), (None, true));
     }
 }

@@ -93,6 +93,12 @@ pub enum Statement {
     CreateIndexOnPartitions {
         definition: String,
     },
+    /// A unique index on plain columns over all rows, as REFRESH CONCURRENTLY needs it.
+    CreateUniqueIndexConcurrently {
+        schema: String,
+        table: String,
+        columns: Vec<String>,
+    },
     /// An index of ours; keys and predicate are SQL that was made from quoted names or by PostgreSQL itself.
     CreateIndex {
         concurrently: bool,
@@ -238,6 +244,19 @@ impl Statement {
                 "ALTER INDEX {} ATTACH PARTITION {}",
                 qualified(schema, name),
                 qualified(partition_schema, partition)
+            ),
+            Self::CreateUniqueIndexConcurrently {
+                schema,
+                table,
+                columns,
+            } => format!(
+                "CREATE UNIQUE INDEX CONCURRENTLY ON {} ({})",
+                qualified(schema, table),
+                columns
+                    .iter()
+                    .map(|column| quote_identifier(column))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
             Self::RefreshMaterializedView {
                 concurrently,

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::by_oid::{ByOid, HasOid};
+use super::refresh::MaterializedView;
 use super::status::Gap;
 
 /// One look at one server.
@@ -212,6 +213,19 @@ pub struct DatabaseSnapshot {
     pub progress: Progress,
     /// Names and definitions.
     pub catalog: Arc<Catalog>,
+    /// Materialized views; none where they could not be read (there is a gap then).
+    #[serde(default)]
+    pub materialized_views: Option<Vec<MaterializedViewFacts>>,
+}
+
+/// One materialized view.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MaterializedViewFacts {
+    /// Its row in the catalog, and what belongs to it.
+    pub view: MaterializedView,
+    /// Columns that are unique together whatever its tables hold, as its definition shows; read only where it has no unique
+    /// index that CONCURRENTLY can use.
+    pub unique_columns: Option<Vec<String>>,
 }
 
 /// Cumulative counters of one table, by `pg_stat_get_*`.

@@ -13,9 +13,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::advice::Rehearsals;
 use crate::model::observation::{
-    DatabaseObservation, IndexObservation, Observation, TableObservation, Unknown,
+    DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, TableObservation,
+    Unknown,
 };
-use crate::model::snapshot::{DatabaseSnapshot, ServerFacts, Snapshot, Work};
+use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot, Work};
 use statements::StatementLook;
 use transaction_ids::TransactionIds;
 use usage::Usages;
@@ -162,11 +163,23 @@ impl Observer {
             indexes,
             // a look does not plan: whoever does puts it in
             rehearsals: Rehearsals::NotTried,
+            materialized_views: materialized_views(database),
             advice: Err(Unknown::because(
                 "the planner was not asked which indexes are missing",
             )),
         }
     }
+}
+
+/// Materialized views as they were read; who refreshes them adds what it knows.
+fn materialized_views(database: &DatabaseSnapshot) -> Result<Vec<MaterializedViewObservation>, Unknown> {
+    let views = database.materialized_views.as_ref();
+    let views = views.ok_or_else(|| Unknown::because("materialized views could not be read"))?;
+    let observed = |facts: &MaterializedViewFacts| MaterializedViewObservation {
+        facts: facts.clone(),
+        refreshing: None,
+    };
+    Ok(views.iter().map(observed).collect())
 }
 
 /// Since when the counters of a database's relations count, if that is known: the latest of its own reset and those that

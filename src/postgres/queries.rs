@@ -113,6 +113,8 @@ pub const ADVISE_WRITES: OurSql = file!("advise_writes.sql");
 pub const SEARCH_PATH: OurSql = file!("search_path.sql");
 /// Sets the search_path.
 pub const SET_SEARCH_PATH: OurSql = file!("set_search_path.sql");
+/// Definitions of materialized views.
+pub const MATVIEW_DEFINITIONS: OurSql = file!("matview_definitions.sql");
 /// What views read.
 pub const REFRESH_REFERENCES: OurSql = file!("refresh_references.sql");
 /// What tells whether relations have changed.
@@ -129,8 +131,6 @@ pub const REFRESH_CLAIM: OurSql = file!("refresh_claim.sql");
 pub const REFRESH_CLAIM_END: OurSql = file!("refresh_claim_end.sql");
 /// One refresher for each view.
 pub const REFRESH_LOCK: OurSql = file!("refresh_lock.sql");
-/// The same, waiting.
-pub const REFRESH_LOCK_WAIT: OurSql = file!("refresh_lock_wait.sql");
 /// One view as it is now.
 pub const REFRESH_STATE: OurSql = file!("refresh_state.sql");
 /// The size of a view.

@@ -70,6 +70,22 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends a session of our own login that does not heed what it is told.
+    pub async fn end_session(&self, pid: i32) {
+        let ending = async {
+            let home = self.observe_home().await?;
+            home.rows(queries::TERMINATE, &[(&pid, Type::INT4)]).await
+        };
+        if let Err(error) = ending.await {
+            tracing::warn!(
+                "a refresh that does not end cannot be ended: {}",
+                error.one_line()
+            );
+        }
+    }
+}
+
 impl Refresh {
     /// One statement of ours.
     ///
@@ -82,20 +98,6 @@ impl Refresh {
     ) -> Result<Vec<Row>, PostgresError> {
         let asking = self.client.query_typed(sql.text, parameters);
         self.answer(sql.name, limits::STATEMENT_TIMEOUT, asking).await
-    }
-
-    /// The same for one that may wait for a lock for so long.
-    ///
-    /// # Errors
-    /// If the server refuses, or does not answer in time.
-    pub async fn rows_within(
-        &self,
-        patience: Duration,
-        sql: OurSql,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Vec<Row>, PostgresError> {
-        let asking = self.client.query_typed(sql.text, parameters);
-        self.answer(sql.name, patience, asking).await
     }
 
     /// Sets what the refresh may take, for this transaction.
@@ -121,29 +123,30 @@ impl Refresh {
         self.rows(queries::REFRESH_SETTINGS, &parameters).await.map(drop)
     }
 
-    /// REFRESH MATERIALIZED VIEW, as its login would run it.
+    /// REFRESH MATERIALIZED VIEW, as its login would run it, and COMMIT, all sent at once: between the two its locks do not
+    /// wait for us.
     ///
     /// # Errors
-    /// If the server refuses, cancels it, or does not answer in time.
+    /// If the server refuses, cancels it, or does not answer in time: then nobody knows whether it lasts.
     pub async fn refresh(
         &self,
         (schema, name): (&Identifier, &Identifier),
         concurrently: bool,
         patience: Duration,
     ) -> Result<(), PostgresError> {
-        self.set_search_path(&self.search_path, true).await?;
         let sql = Identifier::refresh(schema, name, concurrently);
-        let asking = self.client.batch_execute(&sql);
-        self.answer("REFRESH MATERIALIZED VIEW", patience, asking).await?;
-        self.set_search_path("pg_catalog, pg_temp", true).await
-    }
-
-    /// Makes it all last.
-    ///
-    /// # Errors
-    /// If the server refuses, or does not answer: then nobody knows whether it lasts.
-    pub async fn commit(&self) -> Result<(), PostgresError> {
-        self.run("COMMIT", "COMMIT").await
+        let path: [(&(dyn ToSql + Sync), Type); 2] = [(&self.search_path, Type::TEXT), (&true, Type::BOOL)];
+        let asking = async {
+            // what comes after an error is refused, and rolled back
+            let (path, refreshed, committed) = tokio::join!(
+                biased;
+                self.client.query_typed(queries::SET_SEARCH_PATH.text, &path),
+                self.client.batch_execute(&sql),
+                self.client.batch_execute("COMMIT"),
+            );
+            path.and(refreshed).and(committed)
+        };
+        self.answer("REFRESH MATERIALIZED VIEW", patience, asking).await
     }
 
     /// What can end the statement that runs.

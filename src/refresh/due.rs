@@ -105,7 +105,7 @@ impl Reckoning<'_> {
             None => Due::Waiting,
         };
         let Some(moment) = last else { return later() };
-        let handled = self.memory.handled_until.max(self.memory.refreshed_at);
+        let handled = self.memory.handled_until.max(self.memory.fresh_as_of);
         if handled.is_some_and(|handled| handled >= moment) {
             return later();
         }
@@ -116,7 +116,7 @@ impl Reckoning<'_> {
             return later();
         }
         let is_late = now - moment - self.jitter() > MISSED_AFTER;
-        let was_tried = self.memory.failures > 0 || self.hours_ended(now);
+        let was_tried = self.memory.failures > 0 || self.memory.busy_looks > 0 || self.hours_ended(now);
         if is_late && !was_tried && !is_new && self.policy.missed == Missed::Skip {
             return Due::Missed { moment };
         }
@@ -149,8 +149,11 @@ impl Reckoning<'_> {
         let takes = [Mode::Plain, Mode::Concurrently].map(|mode| self.memory.expected_seconds(mode));
         let takes = takes.into_iter().flatten().fold(0.0, f64::max);
         let takes = TimeDelta::milliseconds((takes * 1.2 * 1000.0) as i64) + MARGIN;
-        // a promise shorter than the work cannot be kept: refresh half the time at most
-        let at = moment - takes.min(promise.as_delta() / 2);
+        // a promise shorter than the work cannot be kept: then it is refreshed half the time, and no more
+        let at = match takes < promise.as_delta() {
+            true => moment - takes,
+            false => fresh + takes * 2,
+        };
         match now >= at {
             true => {
                 let age = (now - fresh).num_seconds();
@@ -163,7 +166,7 @@ impl Reckoning<'_> {
 
     fn after_another(&self) -> Due {
         let after = self.policy.after.as_deref().unwrap_or_default();
-        let own = self.memory.fresh_as_of.max(self.memory.handled_until);
+        let own = self.memory.refreshed_at.max(self.memory.handled_until);
         match self.after {
             Some(at) if own.is_none_or(|own| own < at) => Due::Now {
                 moment: at,
@@ -176,11 +179,11 @@ impl Reckoning<'_> {
     /// Retries, and hours in which nothing is started.
     fn held_back(&self, now: DateTime<Utc>, moment: DateTime<Utc>, reason: String) -> Due {
         if let Some(at) = self.memory.retry_at.filter(|at| *at > now) {
-            let held = format!(
-                "try {} failed; the next one is at {}",
-                self.memory.failures,
-                at.format("%H:%M:%S UTC")
-            );
+            let time = at.format("%H:%M:%S UTC");
+            let held = match self.memory.failures {
+                0 => format!("it is looked at again at {time}"),
+                failures => format!("try {failures} failed; the next one is at {time}"),
+            };
             return Due::Later { at, held: Some(held) };
         }
         let zone = self.policy.time_zone;
@@ -198,6 +201,16 @@ impl Reckoning<'_> {
             None => Due::Waiting,
         }
     }
+}
+
+/// From one due moment to the next, where that is known.
+pub fn interval(policy: &Refresh, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let gap = || {
+        let cron = policy.cron.as_ref()?;
+        Some(cron.next(now, policy.time_zone)? - cron.last(now, policy.time_zone)?)
+    };
+    let period = policy.every.or(policy.max_age);
+    period.map(|period| period.as_delta()).or_else(gap)
 }
 
 /// The last and the next multiple of an interval since 1970.

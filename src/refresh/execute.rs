@@ -22,6 +22,8 @@ pub struct Done {
     pub run: Run,
     /// What is to be remembered of it.
     pub effect: Effect,
+    /// It locked readers out for as long as it may, and was not done.
+    pub was_too_slow: bool,
 }
 
 /// What is known of a view after a step.
@@ -31,6 +33,8 @@ pub enum Effect {
     None,
     /// The moment needs nothing more: somebody else took it, or it passed.
     Handled,
+    /// It is to be looked at again then.
+    LookAgain(DateTime<Utc>),
     /// Nothing that the view reads had changed when this was planned.
     StillFresh,
     /// It was refreshed.
@@ -56,12 +60,19 @@ const LOCK_TRIES: u32 = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 /// A refresh that takes longer is watched, this often.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How often a refresh is told to end, and how long it is waited for each time, before its session is ended.
+const CANCEL_TRIES: u32 = 3;
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a refresh did while it was watched.
 #[derive(Clone, Copy, Default)]
 struct Watched {
     waited_seconds: f64,
     held_up_seconds: f64,
+    /// Of the last try, without waiting for locks.
+    work_seconds: f64,
+    /// Readers came and waited longer than they may have to.
+    readers_came: bool,
 }
 
 /// Why there was no refresh.
@@ -104,6 +115,7 @@ impl Done {
                 since: None,
             },
             effect: Effect::None,
+            was_too_slow: false,
         }
     }
 }
@@ -114,21 +126,37 @@ pub async fn execute(server: &Server, step: &Step, cancel: &CancellationToken) -
         return Done::nothing(step, Outcome::Skipped, step.reason.clone(), Utc::now());
     };
     let began = Instant::now();
+    let Some(allowed) = Allowed::of(step, mode, within) else {
+        let why = format!("{}; the hours for a plain refresh ended meanwhile", step.reason);
+        return Done::nothing(step, Outcome::Skipped, why, Utc::now());
+    };
     let mut watched = Watched::default();
     let mut tries = 0;
+    let mut has_waited = false;
     let stopped = loop {
-        tries += 1;
-        match attempt(server, step, (mode, within), cancel, &mut watched).await {
-            Ok(done) => return done,
-            Err(Stopped::Failed(error))
-                if lacks_lock(&error) && tries < LOCK_TRIES && !cancel.is_cancelled() =>
-            {
-                tokio::select! {
-                    () = cancel.cancelled() => break Stopped::Failed(error),
-                    () = tokio::time::sleep(LOCK_PAUSE * (1 << (tries - 1))) => {}
-                }
+        let tried = attempt(server, step, &allowed, (cancel, has_waited), &mut watched).await;
+        let pause = match &tried {
+            Ok(_) => None,
+            // in short tries, so that nobody waits behind this one for long
+            Err(Stopped::Failed(error)) if lacks_lock(error) => {
+                tries += 1;
+                (tries < LOCK_TRIES).then(|| LOCK_PAUSE * (1 << (tries - 1)))
             }
-            Err(stopped) => break stopped,
+            Err(Stopped::Skipped(Outcome::AlreadyRunning, ..)) => {
+                has_waited = step.policy.if_running == IfRunning::Wait;
+                let is_patient = began.elapsed() < step.policy.max_duration.as_duration();
+                (has_waited && is_patient).then_some(LOCK_PAUSE)
+            }
+            Err(_) => None,
+        };
+        let stopped = match tried {
+            Ok(done) => return done,
+            Err(stopped) => stopped,
+        };
+        let Some(pause) = pause else { break stopped };
+        tokio::select! {
+            () = cancel.cancelled() => break stopped,
+            () = tokio::time::sleep(pause) => {}
         }
     };
     let mut done = match stopped {
@@ -136,7 +164,7 @@ pub async fn execute(server: &Server, step: &Step, cancel: &CancellationToken) -
             let nothing = Done::nothing(step, outcome, why, Utc::now());
             return Done { effect, ..nothing };
         }
-        Stopped::Failed(error) => failed(step, &error, cancel, tries),
+        Stopped::Failed(error) => failed(step, &error, &allowed, (cancel, &watched)),
     };
     done.run.mode = Some(mode);
     done.run.elapsed_seconds = Some(began.elapsed().as_secs_f64());
@@ -145,34 +173,84 @@ pub async fn execute(server: &Server, step: &Step, cancel: &CancellationToken) -
     done
 }
 
+/// What a refresh may take now, which may be less than when it was planned.
+struct Allowed {
+    mode: Mode,
+    within: Duration,
+    /// For each try to get the view's lock: later readers wait behind it.
+    lock_timeout: Duration,
+    /// Readers may be locked out for so long.
+    readers_wait: Option<Duration>,
+}
+
+impl Allowed {
+    /// None where it was to be made in hours that are over.
+    fn of(step: &Step, mode: Mode, within: Duration) -> Option<Self> {
+        let policy = &step.policy;
+        let limit = policy.plain_limit.as_duration();
+        let mut allowed = Self {
+            mode,
+            within,
+            lock_timeout: policy.lock_timeout.as_duration(),
+            readers_wait: None,
+        };
+        if mode == Mode::Concurrently {
+            return Some(allowed);
+        }
+        let (now, zone) = (Utc::now() + step.ahead, policy.time_zone);
+        let hours = |at| policy.plain_between.iter().find(|hours| hours.contains(at, zone));
+        match (hours(now), hours(step.planned_at)) {
+            (Some(hours), _) => {
+                let end = hours
+                    .end_after(now, zone)
+                    .and_then(|end| (end - now).to_std().ok());
+                allowed.within = end.map_or(within, |left| within.min(left.max(limit)));
+            }
+            (None, Some(_)) if within > limit => return None,
+            // nobody was seen to read it: whoever comes all the same does not wait longer than readers ever do
+            _ => allowed.readers_wait = Some(limit),
+        }
+        // the time of waiting is part of the time that the server gives it
+        allowed.lock_timeout = allowed.lock_timeout.min(allowed.within / 4);
+        Some(allowed)
+    }
+}
+
 fn lacks_lock(error: &PostgresError) -> bool {
     error.code() == Some("55P03")
 }
 
 /// A refresh that failed, in words.
-fn failed(step: &Step, error: &PostgresError, cancel: &CancellationToken, tries: u32) -> Done {
+fn failed(
+    step: &Step,
+    error: &PostgresError,
+    allowed: &Allowed,
+    (cancel, watched): (&CancellationToken, &Watched),
+) -> Done {
     let code = error.code();
+    let seconds = |duration: Duration| crate::model::unit::seconds_for_people(duration.as_secs_f64());
+    let is_cancelled = code == Some("57014");
     let (outcome, reason) = match code {
         Some("57014") if cancel.is_cancelled() => (
             Outcome::Cancelled,
             "it was cancelled, since the advisor was told to stop".to_owned(),
         ),
+        Some("57014") if watched.readers_came => (
+            Outcome::Failed,
+            "it was cancelled, since readers came and waited for it".to_owned(),
+        ),
         Some("57014") => (
             Outcome::Failed,
             format!(
                 "it was cancelled: it took longer than {}, or somebody ended it",
-                match step.todo {
-                    Todo::Refresh { within, .. } =>
-                        crate::model::unit::seconds_for_people(within.as_secs_f64()),
-                    _ => String::new(),
-                }
+                seconds(allowed.within)
             ),
         ),
         Some("55P03") => (
             Outcome::Failed,
             format!(
-                "the view was locked by others in each of {tries} tries of {}",
-                step.policy.lock_timeout
+                "the view was locked by others in each of {LOCK_TRIES} tries of {}",
+                seconds(allowed.lock_timeout)
             ),
         ),
         Some("42501") => (
@@ -192,6 +270,12 @@ fn failed(step: &Step, error: &PostgresError, cancel: &CancellationToken, tries:
     let mut done = Done::nothing(step, outcome, format!("{}; {reason}", step.reason), Utc::now());
     done.run.sqlstate = code.map(str::to_owned);
     done.run.message = Some(error.one_line());
+    let limit = step.policy.plain_limit.as_seconds();
+    let took_its_time = watched.work_seconds >= limit * 0.7;
+    done.was_too_slow = is_cancelled
+        && !cancel.is_cancelled()
+        && allowed.readers_wait.is_some()
+        && (took_its_time || watched.readers_came);
     done
 }
 
@@ -199,13 +283,13 @@ fn failed(step: &Step, error: &PostgresError, cancel: &CancellationToken, tries:
 async fn attempt(
     server: &Server,
     step: &Step,
-    (mode, within): (Mode, Duration),
-    cancel: &CancellationToken,
+    allowed: &Allowed,
+    (cancel, has_waited): (&CancellationToken, bool),
     watched: &mut Watched,
 ) -> Result<Done, Stopped> {
     let began = Instant::now();
     let session = server.refresh(&step.view.database).await?;
-    lock(&session, step, cancel).await?;
+    lock(&session, step).await?;
     let before = state(&session, step.oid).await?;
     let Some(before) = before else {
         return Err(skipped("it was dropped meanwhile", Effect::None));
@@ -215,51 +299,35 @@ async fn attempt(
         let why = format!("it was renamed to {}.{} meanwhile", before.schema, before.name);
         return Err(skipped(&why, Effect::None));
     }
-    if !step.is_forced && step.seen.state.was_refreshed_until(&before.state) {
-        return Err(skipped("somebody else refreshed it just now", Effect::StillFresh));
+    if !step.is_forced && !has_waited && step.seen.state.was_refreshed_until(&before.state) {
+        // what its data are of, the next look tells
+        let again = Effect::LookAgain(before.at);
+        return Err(skipped("somebody else refreshed it just now", again));
     }
     // before the snapshot of the refresh: what changes later is seen as a change
     let inputs = inputs(&session, step).await?;
-    if !take_moment(&session, step, before.at).await? {
+    if !take_moment(&session, step, (before.at, allowed.mode)).await? {
         return Err(skipped(
             "another refresher has taken this moment",
             Effect::Handled,
         ));
     }
     let limits = RefreshLimits {
-        lock_timeout: step.policy.lock_timeout.as_duration(),
-        statement_timeout: within,
+        lock_timeout: allowed.lock_timeout,
+        statement_timeout: allowed.within,
         work_mem_bytes: step.policy.work_mem.map(|size| size.bytes),
         parallel_workers: step.policy.parallel_workers,
     };
     session.limit(&limits).await?;
-    let working = Instant::now();
-    let waited_before = watched.waited_seconds;
-    let place = (
-        Identifier::new(&step.view.schema),
-        Identifier::new(&step.view.name),
-    );
-    let canceller = session.canceller();
-    let refreshing = session.refresh((&place.0, &place.1), mode == Mode::Concurrently, within);
-    let watching = watch(server, step, before.pid, watched);
-    let mut refreshing = std::pin::pin!(refreshing);
-    tokio::select! {
-        refreshed = &mut refreshing => refreshed?,
-        () = watching => unreachable!("it watches until it is dropped"),
-        () = cancel.cancelled() => {
-            canceller.cancel().await;
-            // it may have been faster
-            refreshing.await?;
-        }
+    if cancel.is_cancelled() {
+        let why = "the advisor was told to stop before it began".to_owned();
+        return Err(Stopped::Skipped(Outcome::Cancelled, why, Effect::None));
     }
-    let work_seconds = (working.elapsed().as_secs_f64() - (watched.waited_seconds - waited_before)).max(0.0);
-    let committed = state(&session, step.oid).await?;
-    end_moment(&session, step, mode).await?;
-    session.commit().await?;
+    refresh(server, step, allowed, (&session, &before), (cancel, watched)).await?;
     let elapsed = began.elapsed().as_secs_f64();
-    let after = afterwards(&session, step.oid).await;
+    let after = afterwards(&session, step).await;
     let mut run = Done::nothing(step, Outcome::Refreshed, step.reason.clone(), before.at).run;
-    run.mode = Some(mode);
+    run.mode = Some(allowed.mode);
     run.started_at = Some(before.at);
     run.ended_at = before.at + chrono::TimeDelta::milliseconds((elapsed * 1000.0) as i64);
     run.elapsed_seconds = Some(elapsed);
@@ -267,44 +335,81 @@ async fn attempt(
     run.held_up_seconds = Some(watched.held_up_seconds);
     run.rows = after.as_ref().and_then(|(state, _)| state.rows);
     run.size_bytes = after.as_ref().and_then(|(_, size)| *size);
-    let last = after.map(|(state, _)| state).or(committed).unwrap_or(before);
+    let last = after.map_or(before, |(state, _)| state);
     Ok(Done {
         run,
         effect: Effect::Refreshed(Box::new(After {
             state: last.state,
             scans: last.scans,
             inputs,
-            work_seconds,
+            work_seconds: watched.work_seconds,
         })),
+        was_too_slow: false,
     })
 }
 
-/// Takes the lock that all refreshers take, for as long as the transaction lasts.
-async fn lock(session: &Refresh, step: &Step, cancel: &CancellationToken) -> Result<(), Stopped> {
-    let key = step.oid.cast_signed();
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&key, Type::INT4)];
-    let rows = session.rows(queries::REFRESH_LOCK, &parameters).await?;
-    if rows.first().is_some_and(|row| column(row, "is_mine")) {
-        return Ok(());
-    }
-    if step.policy.if_running == IfRunning::Skip {
-        let why = "another refresher is at it".to_owned();
-        return Err(Stopped::Skipped(Outcome::AlreadyRunning, why, Effect::None));
-    }
-    let patience = step.policy.max_duration.as_duration();
-    let limits = RefreshLimits {
-        lock_timeout: patience,
-        statement_timeout: patience,
-        work_mem_bytes: None,
-        parallel_workers: None,
+/// REFRESH and COMMIT, watched; ended if it has to be.
+async fn refresh(
+    server: &Server,
+    step: &Step,
+    allowed: &Allowed,
+    (session, before): (&Refresh, &Now),
+    (cancel, watched): (&CancellationToken, &mut Watched),
+) -> Result<(), PostgresError> {
+    let working = Instant::now();
+    let waited_before = watched.waited_seconds;
+    let place = (
+        Identifier::new(&step.view.schema),
+        Identifier::new(&step.view.name),
+    );
+    let canceller = session.canceller();
+    let concurrently = allowed.mode == Mode::Concurrently;
+    let refreshing = session.refresh((&place.0, &place.1), concurrently, allowed.within);
+    let mut refreshing = std::pin::pin!(refreshing);
+    let ended = tokio::select! {
+        refreshed = &mut refreshing => Some(refreshed),
+        () = watch(server, step, (before.pid, allowed.readers_wait), watched) => None,
+        () = cancel.cancelled() => None,
     };
-    session.limit(&limits).await?;
-    let waiting = session.rows_within(patience, queries::REFRESH_LOCK_WAIT, &parameters);
-    tokio::select! {
-        waited = waiting => waited.map(drop).map_err(Stopped::from),
-        () = cancel.cancelled() => {
-            let why = "the advisor was told to stop while another refresher was at it".to_owned();
-            Err(Stopped::Skipped(Outcome::Cancelled, why, Effect::None))
+    let result = match ended {
+        Some(result) => result,
+        None => {
+            let mut result = None;
+            for _ in 0..CANCEL_TRIES {
+                canceller.cancel().await;
+                // it may have been faster
+                if let Ok(ended) = tokio::time::timeout(CANCEL_PATIENCE, &mut refreshing).await {
+                    result = Some(ended);
+                    break;
+                }
+            }
+            match result {
+                Some(result) => result,
+                None => {
+                    server.end_session(before.pid).await;
+                    refreshing.await
+                }
+            }
+        }
+    };
+    if matches!(result, Err(PostgresError::Frozen { .. })) {
+        // a function in the view does not heed its timeout: it would keep its locks
+        server.end_session(before.pid).await;
+    }
+    let waited = watched.waited_seconds - waited_before;
+    watched.work_seconds = (working.elapsed().as_secs_f64() - waited).max(0.0);
+    result
+}
+
+/// Takes the lock that all refreshers take, for as long as the transaction lasts.
+async fn lock(session: &Refresh, step: &Step) -> Result<(), Stopped> {
+    let key = step.oid.cast_signed();
+    let rows = session.rows(queries::REFRESH_LOCK, &[(&key, Type::INT4)]).await?;
+    match rows.first().is_some_and(|row| column(row, "is_mine")) {
+        true => Ok(()),
+        false => {
+            let why = "another refresher is at it".to_owned();
+            Err(Stopped::Skipped(Outcome::AlreadyRunning, why, Effect::None))
         }
     }
 }
@@ -369,56 +474,64 @@ async fn inputs(session: &Refresh, step: &Step) -> Result<Option<Inputs>, Postgr
 }
 
 /// Takes the due moment in the table of runs, where there is one; false if it is taken.
-async fn take_moment(session: &Refresh, step: &Step, at: DateTime<Utc>) -> Result<bool, PostgresError> {
+async fn take_moment(
+    session: &Refresh,
+    step: &Step,
+    (at, mode): (DateTime<Utc>, Mode),
+) -> Result<bool, PostgresError> {
     let Some(moment) = step.moment.filter(|_| step.uses_record) else {
         return Ok(true);
     };
-    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+    let mode = mode.word();
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
         (&step.view.schema, Type::TEXT),
         (&step.view.name, Type::TEXT),
         (&moment, Type::TIMESTAMPTZ),
         (&at, Type::TIMESTAMPTZ),
+        (&step.planned_at, Type::TIMESTAMPTZ),
+        (&mode, Type::TEXT),
     ];
     let rows = session.rows(queries::REFRESH_CLAIM, &parameters).await?;
     Ok(!rows.is_empty())
 }
 
-async fn end_moment(session: &Refresh, step: &Step, mode: Mode) -> Result<(), PostgresError> {
-    let Some(moment) = step.moment.filter(|_| step.uses_record) else {
-        return Ok(());
-    };
-    let mode = mode.word();
-    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-        (&step.view.schema, Type::TEXT),
-        (&step.view.name, Type::TEXT),
-        (&moment, Type::TIMESTAMPTZ),
-        (&mode, Type::TEXT),
-    ];
-    session
-        .rows(queries::REFRESH_CLAIM_END, &parameters)
-        .await
-        .map(drop)
-}
-
-/// The view and its size once its counters can be seen; it is refreshed whether this works or not.
-async fn afterwards(session: &Refresh, oid: u32) -> Option<(Now, Option<f64>)> {
+/// The view and its size once its counters can be seen, and the end of its moment; it is refreshed whether this works or not.
+async fn afterwards(session: &Refresh, step: &Step) -> Option<(Now, Option<f64>)> {
+    if let Some(moment) = step.moment.filter(|_| step.uses_record) {
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&step.view.schema, Type::TEXT),
+            (&step.view.name, Type::TEXT),
+            (&moment, Type::TIMESTAMPTZ),
+        ];
+        for sql in [queries::REFRESH_CLAIM_END, queries::REFRESH_RECORD_PRUNE] {
+            if let Err(error) = session.rows(sql, &parameters).await {
+                tracing::warn!("the table of runs cannot be kept in order: {}", error.one_line());
+            }
+        }
+    }
     // until 14 there is nothing to ask
     let _ = session.rows(queries::REFRESH_FLUSH, &[]).await;
-    let now = state(session, oid).await.ok()??;
+    let now = state(session, step.oid).await.ok()??;
     let size = session
-        .rows(queries::REFRESH_SIZE, &[(&oid, Type::OID)])
+        .rows(queries::REFRESH_SIZE, &[(&step.oid, Type::OID)])
         .await
         .ok();
     let size = size.and_then(|rows| rows.first()?.try_get("size_bytes").ok().flatten());
     Some((now, size))
 }
 
-/// Adds up who waits for whom, until it is dropped.
-async fn watch(server: &Server, step: &Step, pid: i32, watched: &mut Watched) {
+/// Adds up who waits for whom, until it is dropped, or somebody has waited for the view longer than `readers_wait`.
+async fn watch(
+    server: &Server,
+    step: &Step,
+    (pid, readers_wait): (i32, Option<Duration>),
+    watched: &mut Watched,
+) {
     let mut last = Instant::now();
+    let mut waited_in_a_row = Duration::ZERO;
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
-        let seconds = last.elapsed().as_secs_f64();
+        let passed = last.elapsed();
         last = Instant::now();
         let asked = async {
             let home = server.observe_home().await?;
@@ -435,8 +548,17 @@ async fn watch(server: &Server, step: &Step, pid: i32, watched: &mut Watched) {
         };
         let Some(row) = rows.first() else { continue };
         if column(row, "is_waiting") {
-            watched.waited_seconds += seconds;
+            watched.waited_seconds += passed.as_secs_f64();
         }
-        watched.held_up_seconds += seconds * column::<i64>(row, "waiting_sessions") as f64;
+        let waiting: i64 = column(row, "waiting_sessions");
+        watched.held_up_seconds += passed.as_secs_f64() * waiting as f64;
+        waited_in_a_row = match waiting {
+            0 => Duration::ZERO,
+            _ => waited_in_a_row + passed,
+        };
+        if readers_wait.is_some_and(|patience| waited_in_a_row > patience) {
+            watched.readers_came = true;
+            return;
+        }
     }
 }

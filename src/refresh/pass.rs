@@ -88,6 +88,9 @@ async fn one(
         let done = Done::nothing(&step, Outcome::Cancelled, TOLD_TO_STOP, Utc::now());
         return (step, done);
     };
+    if let Some(done) = out_of_hours(&step) {
+        return (step, done);
+    }
     tell(Event::Started(&step));
     let done = execute(server, &step, &stop.cancel).await;
     (step, done)
@@ -120,6 +123,11 @@ fn without_running(step: &Step, outcomes: &BTreeMap<ViewName, Outcome>, stop: &S
         (Todo::Refresh { .. }, None) if stop.no_more.is_cancelled() => {
             nothing(Outcome::Cancelled, TOLD_TO_STOP.to_owned())
         }
+        // whoever is at it may not be done yet: what reads it waits, too
+        (Todo::Refresh { .. }, None) if has_busy_dependency(step, outcomes) => nothing(
+            Outcome::AlreadyRunning,
+            "another refresher is at a view that it reads".to_owned(),
+        ),
         (Todo::Refresh { if_others_are, .. }, None) => {
             let is_refreshed = |other: &ViewName| outcomes.get(other) == Some(&Outcome::Refreshed);
             match *if_others_are && !step.depends_on.iter().any(is_refreshed) {
@@ -132,6 +140,28 @@ fn without_running(step: &Step, outcomes: &BTreeMap<ViewName, Outcome>, stop: &S
         }
         (Todo::Unchanged, _) => with(Effect::StillFresh, step.reason.clone()),
         (Todo::Taken | Todo::Miss, _) => with(Effect::Handled, step.reason.clone()),
-        (Todo::Skip, _) => nothing(Outcome::Skipped, step.reason.clone()),
+        (Todo::LookAgain(at), _) => with(Effect::LookAgain(*at), step.reason.clone()),
     }
+}
+
+fn has_busy_dependency(step: &Step, outcomes: &BTreeMap<ViewName, Outcome>) -> bool {
+    let is_busy = |other: &ViewName| outcomes.get(other) == Some(&Outcome::AlreadyRunning);
+    step.depends_on.iter().any(is_busy)
+}
+
+/// A step that waited for its turn may have come into hours that are not its own.
+fn out_of_hours(step: &Step) -> Option<Done> {
+    // somebody who asked for it wants it now
+    step.moment?;
+    let (now, zone) = (Utc::now() + step.ahead, step.policy.time_zone);
+    let hours = step
+        .policy
+        .not_between
+        .iter()
+        .find(|hours| hours.contains(now, zone))?;
+    let why = format!(
+        "{}; nothing is started within {hours}, which began meanwhile",
+        step.reason
+    );
+    Some(Done::nothing(step, Outcome::Skipped, why, Utc::now()))
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::due::{Due, Reckoning};
+use super::due::{Due, Reckoning, interval};
 use super::graph::dependencies_first;
 use super::read::Look;
 use crate::configuration::{Refresh, RefreshMode};
@@ -29,6 +29,8 @@ pub struct Step {
     pub moment: Option<DateTime<Utc>>,
     /// When this was planned, by the server's clock.
     pub planned_at: DateTime<Utc>,
+    /// The server's clock less ours.
+    pub ahead: TimeDelta,
     /// Materialized views that it reads: those of the pass go first.
     pub depends_on: BTreeSet<ViewName>,
     /// How it is refreshed.
@@ -67,10 +69,10 @@ pub enum Todo {
     },
     /// Nothing: it is as if it had been refreshed now.
     Unchanged,
+    /// Nothing before this: what was written just before the moment may not have been counted yet.
+    LookAgain(DateTime<Utc>),
     /// Nothing: another refresher took the moment.
     Taken,
-    /// Nothing for now.
-    Skip,
     /// Nothing, and its moment passes.
     Miss,
     /// It cannot be refreshed as it is.
@@ -129,10 +131,11 @@ pub fn plan(look: &Look, known: &Knowledge<'_>, ask: &Ask<'_>) -> Vec<Step> {
         let mut step = Step {
             view: name.clone(),
             oid: view.oid,
-            todo: Todo::Skip,
+            todo: Todo::Unchanged,
             reason: reason.unwrap_or_else(|why| why),
             moment,
             planned_at: look.now,
+            ahead: look.ahead,
             depends_on: upstream.filter_map(|oid| names.get(oid).cloned()).collect(),
             policy: policy.clone(),
             seen: view.clone(),
@@ -196,10 +199,7 @@ pub fn after(
         schema: schema.to_owned(),
         name: view.to_owned(),
     };
-    let memory = memories.get(&other)?;
-    memory
-        .refreshed_at
-        .max(memory.fresh_as_of.filter(|_| memory.refreshed_at.is_some()))
+    memories.get(&other)?.refreshed_at
 }
 
 /// What is done with a view that is part of the pass, as far as that does not depend on others.
@@ -208,7 +208,7 @@ fn decide(look: &Look, memory: &ViewMemory, step: &mut Step) {
         (Todo::Miss, None)
     } else if look.is_standby {
         let why = "the server is a standby: materialized views are refreshed on its primary";
-        (Todo::Skip, Some(why.to_owned()))
+        (Todo::LookAgain(look.now + STANDBY_PAUSE), Some(why.to_owned()))
     } else if !step.seen.may_refresh {
         let why = format!(
             "{} may not refresh it: it belongs to {}; GRANT {} TO {}, or from PostgreSQL 17 on GRANT MAINTAIN ON TABLE {} TO {}",
@@ -227,8 +227,7 @@ fn decide(look: &Look, memory: &ViewMemory, step: &mut Step) {
     } else {
         let if_others_are = match unchanged(look, memory, step) {
             Some(why) if step.depends_on.is_empty() => {
-                step.todo = Todo::Unchanged;
-                step.reason = why;
+                leave(look.now, step, why);
                 return;
             }
             Some(_) => true,
@@ -249,6 +248,27 @@ fn decide(look: &Look, memory: &ViewMemory, step: &mut Step) {
     step.todo = todo;
     step.reason = reason.unwrap_or_else(|| step.reason.clone());
 }
+
+/// What is written up to a moment is counted so much later by sessions that stay connected and ask nothing.
+const COUNTED_AFTER: TimeDelta = TimeDelta::seconds(11);
+
+/// Leaves a view as it is; where it is due seldom, only once all that was written before its moment is counted.
+fn leave(now: DateTime<Utc>, step: &mut Step, why: String) {
+    let is_seldom = step.policy.max_age.is_none()
+        && interval(&step.policy, now).is_some_and(|interval| interval > COUNTED_AFTER * 2);
+    let counted_at = step
+        .moment
+        .filter(|_| is_seldom)
+        .map(|moment| moment + COUNTED_AFTER);
+    step.todo = match counted_at.filter(|counted_at| *counted_at > now) {
+        Some(counted_at) => Todo::LookAgain(counted_at),
+        None => Todo::Unchanged,
+    };
+    step.reason = why;
+}
+
+/// A standby may be promoted.
+const STANDBY_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
 /// Whether somebody took the moment, as the table of runs has it.
 fn is_taken(look: &Look, step: &Step) -> bool {
@@ -278,14 +298,18 @@ fn unchanged(look: &Look, memory: &ViewMemory, step: &Step) -> Option<String> {
 
 /// The part of the limit below which locking readers out is better than the work of CONCURRENTLY.
 const HARDLY_FELT: f64 = 0.1;
+/// A plain refresh that took too long for its readers is not tried again for so long.
+const SLOW_FOR: TimeDelta = TimeDelta::hours(24);
 
 /// How a view is refreshed, how long that may take, and why so; or why it cannot be.
 pub fn choose(look: &Look, memory: &ViewMemory, step: &Step) -> Result<(Mode, Duration, String), String> {
     let (policy, view) = (&step.policy, &step.seen);
     let longest = policy.max_duration.as_duration();
     let limit = policy.plain_limit.as_duration();
-    let plain = memory.expected_seconds(Mode::Plain);
-    let concurrent = memory.expected_seconds(Mode::Concurrently);
+    let plain = memory.usual_seconds(Mode::Plain);
+    let concurrent = memory.usual_seconds(Mode::Concurrently);
+    // what was too slow once is tried again now and then
+    let is_known_slow = memory.too_slow_at.is_none_or(|at| look.now - at < SLOW_FOR);
     let in_hours = policy
         .plain_between
         .iter()
@@ -306,7 +330,7 @@ pub fn choose(look: &Look, memory: &ViewMemory, step: &Step) -> Result<(Mode, Du
         )),
         (_, true) => Ok((Mode::Plain, longest, format!("plain, since nobody reads it{why}"))),
         _ => match plain {
-            Some(seconds) if seconds > limit.as_secs_f64() => Err(format!(
+            Some(seconds) if seconds > limit.as_secs_f64() && is_known_slow => Err(format!(
                 "a plain refresh takes about {} and would lock readers out for longer than {}{why}; {}",
                 seconds_for_people(seconds),
                 policy.plain_limit,
@@ -375,10 +399,11 @@ pub fn how(
     let mut step = Step {
         view: name.clone(),
         oid: view.oid,
-        todo: Todo::Skip,
+        todo: Todo::Unchanged,
         reason: String::new(),
         moment: None,
         planned_at: look.now,
+        ahead: look.ahead,
         depends_on: BTreeSet::new(),
         policy: policy.clone(),
         seen: view.clone(),
@@ -430,8 +455,8 @@ fn in_order(mut steps: BTreeMap<ViewName, Step>) -> Vec<Step> {
         } = step.todo
             && !others_are
         {
-            step.todo = Todo::Unchanged;
-            step.reason = "nothing that it reads has changed since it was refreshed".to_owned();
+            let why = "nothing that it reads has changed since it was refreshed";
+            leave(step.planned_at, step, why.to_owned());
         }
         if matches!(step.todo, Todo::Refresh { .. }) {
             refreshed.insert(name.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, Type};
 
@@ -30,8 +30,12 @@ pub struct Look {
     pub lineages: BTreeMap<u32, Lineage>,
     /// What tells whether these have changed, by the OID of what a view names: all partitions of a table.
     pub relations: HashMap<u32, Vec<Relation>>,
+    /// The server's clock less ours.
+    pub ahead: TimeDelta,
     /// Since when counters count.
     pub epoch: String,
+    /// Whether all writers count what they write.
+    pub are_changes_counted: bool,
     /// The table of runs, where refreshers on several machines agree.
     pub record: Record,
 }
@@ -42,6 +46,8 @@ pub struct Look {
 pub struct Relation {
     pub oid: u32,
     pub kind: char,
+    /// Whether what is written to it is counted, and all that decides what is read of it.
+    pub is_counted: bool,
     pub schema: String,
     pub name: String,
     pub state: RelationState,
@@ -62,14 +68,13 @@ impl Look {
     /// Everything that a view reads, as it is now; none where it cannot be told from this whether it has changed.
     pub fn inputs(&self, view: u32) -> Option<Inputs> {
         let lineage = self.lineages.get(&view)?;
-        if !lineage.never_unchanged.is_empty() {
+        if !lineage.never_unchanged.is_empty() || !self.are_changes_counted {
             return None;
         }
         let mut relations = BTreeMap::new();
         for oid in lineage.relations.iter().chain(&lineage.views) {
             for relation in self.relations.get(oid)? {
-                // what is far away tells nothing
-                if relation.kind == 'f' {
+                if !relation.is_counted {
                     return None;
                 }
                 relations.insert(relation.oid, relation.state.clone());
@@ -87,15 +92,27 @@ impl Look {
         let Some(lineage) = self.lineages.get(&view) else {
             return Vec::new();
         };
-        let foreign = lineage
+        let relations = lineage
             .relations
             .iter()
             .filter_map(|oid| self.relations.get(oid))
             .flatten();
-        let foreign = foreign
-            .filter(|relation| relation.kind == 'f')
-            .map(|relation| format!("{}.{} is a foreign table", relation.schema, relation.name));
-        lineage.never_unchanged.iter().cloned().chain(foreign).collect()
+        let uncounted = relations.filter(|relation| !relation.is_counted).map(|relation| {
+            let what = match relation.kind {
+                'f' => "is a foreign table",
+                'S' => "is a sequence",
+                _ => "has policies for its rows",
+            };
+            format!("{}.{} {what}", relation.schema, relation.name)
+        });
+        let counted = (!self.are_changes_counted).then(|| "some writers have track_counts off".to_owned());
+        lineage
+            .never_unchanged
+            .iter()
+            .cloned()
+            .chain(uncounted)
+            .chain(counted)
+            .collect()
     }
 
     /// `schema.name` of what a view reads and is no materialized view.
@@ -129,6 +146,27 @@ fn optional<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
     row.try_get::<_, Option<T>>(name).ok().flatten()
 }
 
+/// What the views of one database name, which is read again only when one of them changed.
+#[derive(Default)]
+pub struct Definitions {
+    version: String,
+    references: HashMap<u32, References>,
+}
+
+impl Definitions {
+    async fn read(&mut self, session: &Observe, version: String) -> Result<(), PostgresError> {
+        if self.version != version || self.references.is_empty() {
+            let limit = (limits::RELATIONS_PER_DATABASE, 0);
+            let references = session
+                .bounded(queries::REFRESH_REFERENCES, limit, references_of)
+                .await?;
+            self.references = references.into_iter().collect();
+            self.version = version;
+        }
+        Ok(())
+    }
+}
+
 /// Looks at one database. Views that `wanted` does not name, and what only they read, are left out of the relations.
 ///
 /// # Errors
@@ -137,6 +175,7 @@ pub async fn look(
     server: &Server,
     database: &str,
     wanted: &(dyn Fn(&MaterializedView) -> bool + Sync),
+    known: &mut Definitions,
 ) -> Result<Look, PostgresError> {
     let session = server.observe(database).await?;
     let mut look = Look {
@@ -144,9 +183,13 @@ pub async fn look(
         ..Look::default()
     };
     let mut version_num = 0;
+    let mut definitions = String::new();
     let mut has_record = false;
     if let Some(row) = session.rows(queries::REFRESH_SERVER, &[]).await?.first() {
         look.now = optional(row, "at").unwrap_or_else(Utc::now);
+        look.ahead = look.now - Utc::now();
+        look.are_changes_counted = column(row, "are_changes_counted");
+        definitions = column(row, "definitions");
         look.is_standby = column(row, "is_standby");
         look.has_standbys = column::<i64>(row, "standbys") > 0;
         look.login = column(row, "login");
@@ -155,12 +198,10 @@ pub async fn look(
         has_record = column(row, "has_record");
         look.record.why_not = optional(row, "why_no_record");
     }
-    let limit = (limits::MATERIALIZED_VIEWS_PER_DATABASE, 0);
-    look.views = session
-        .bounded(queries::REFRESH_VIEWS.on(version_num), limit, view_of)
-        .await?;
+    look.views = views(&session, version_num).await?;
     if look.views.iter().any(wanted) {
-        read_lineages(&session, &mut look, wanted).await?;
+        known.read(&session, definitions).await?;
+        read_lineages(&session, &mut look, wanted, &known.references).await?;
     }
     if has_record && look.record.why_not.is_none() {
         look.record.is_used = true;
@@ -173,19 +214,25 @@ pub async fn look(
     Ok(look)
 }
 
+/// All materialized views of a database, by name.
+///
+/// # Errors
+/// If the server refuses or does not answer.
+pub async fn views(session: &Observe, version_num: i32) -> Result<Vec<MaterializedView>, PostgresError> {
+    let limit = (limits::MATERIALIZED_VIEWS_PER_DATABASE, 0);
+    session
+        .bounded(queries::REFRESH_VIEWS.on(version_num), limit, view_of)
+        .await
+}
+
 async fn read_lineages(
     session: &Observe,
     look: &mut Look,
     wanted: &(dyn Fn(&MaterializedView) -> bool + Sync),
+    references: &HashMap<u32, References>,
 ) -> Result<(), PostgresError> {
-    let limit = (limits::RELATIONS_PER_DATABASE, 0);
-    let references: HashMap<u32, References> = session
-        .bounded(queries::REFRESH_REFERENCES, limit, references_of)
-        .await?
-        .into_iter()
-        .collect();
     let oids: BTreeSet<u32> = look.views.iter().map(|view| view.oid).collect();
-    look.lineages = lineages(&oids, &references);
+    look.lineages = lineages(&oids, references);
     let read: BTreeSet<u32> = look
         .views
         .iter()
@@ -200,6 +247,7 @@ async fn read_lineages(
     for row in rows {
         let relation = Relation {
             oid: column(&row, "oid"),
+            is_counted: column(&row, "is_counted"),
             kind: column::<String>(&row, "kind").chars().next().unwrap_or('?'),
             schema: column(&row, "schema"),
             name: column(&row, "name"),
@@ -232,6 +280,9 @@ fn view_of(row: &Row) -> MaterializedView {
             filenode: column(row, "filenode"),
             written: column(row, "written"),
         },
+        is_busy: column(row, "is_busy"),
+        busy_since: optional(row, "busy_since"),
+        is_being_refreshed: column(row, "is_being_refreshed"),
         scans: column(row, "scans"),
         committed_at: optional(row, "committed_at"),
         size_bytes: column(row, "size_bytes"),

@@ -10,12 +10,16 @@ use crate::model::refresh::{Mode, Outcome, ViewMemory};
 
 /// Where another refresher was at it, it is looked at again after this.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
+/// And later and later, up to this.
+const LOOK_AGAIN_AT_LAST: TimeDelta = TimeDelta::seconds(30);
 /// A plain refresh that did not end in its time would have taken this much longer, at least.
 const LONGER: f64 = 1.5;
-/// A promise that could not be kept is tried again, however often it failed.
+/// What a session has counted is seen by others so much later, if it stays connected and asks nothing.
+const STATISTICS_LAG: TimeDelta = TimeDelta::seconds(10);
+/// A promise that could not be kept is tried again after no more than this, however often it failed.
 const TRY_AGAIN: TimeDelta = TimeDelta::hours(1);
 
-/// Takes in what the table of runs says of a view: when others refreshed it.
+/// Takes in what the table of runs says of a view: when others refreshed it. Before the look itself is taken in.
 pub fn take_in_record(memory: &mut ViewMemory, look: &Look, schema: &str, name: &str) {
     let Some((due_at, started_at)) = look.record.last.get(&(schema.to_owned(), name.to_owned())) else {
         return;
@@ -24,7 +28,9 @@ pub fn take_in_record(memory: &mut ViewMemory, look: &Look, schema: &str, name: 
     if memory.refreshed_at.is_none_or(|known| known < *started_at) {
         memory.refreshed_at = Some(*started_at);
         memory.refreshed_by_others = true;
-        memory.inputs = None;
+        // what it read is no older than the last look before it
+        let is_after_look = memory.quiet_at.is_some_and(|quiet| quiet <= *started_at);
+        memory.inputs = memory.quiet_inputs.clone().filter(|_| is_after_look);
         memory.failures = 0;
         memory.retry_at = None;
     }
@@ -36,8 +42,11 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
     match &done.effect {
         Effect::None => {}
         Effect::Handled => handled(memory, step),
+        Effect::LookAgain(at) => memory.retry_at = Some(*at),
         Effect::StillFresh => {
-            memory.fresh_as_of = memory.fresh_as_of.max(Some(step.planned_at));
+            let promise = step.policy.max_age.map(|age| age.as_delta() / 4);
+            let lag = promise.map_or(STATISTICS_LAG, |promise| promise.min(STATISTICS_LAG));
+            memory.fresh_as_of = memory.fresh_as_of.max(Some(step.planned_at - lag));
             handled(memory, step);
         }
         Effect::Refreshed(after) => {
@@ -46,6 +55,8 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
             memory.state = after.state.clone();
             memory.scans = after.scans;
             memory.looked_at = Some(now);
+            memory.quiet_at = Some(now);
+            memory.quiet_inputs.clone_from(&after.inputs);
             memory.fresh_as_of = Some(started_at);
             memory.refreshed_at = Some(started_at);
             memory.refreshed_by_others = false;
@@ -54,11 +65,16 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
             if let Some(mode) = done.run.mode {
                 memory.learn(mode, after.work_seconds);
             }
+            memory.too_slow_at = None;
             handled(memory, step);
         }
     }
     match done.run.outcome {
-        Outcome::AlreadyRunning => memory.retry_at = Some(now + LOOK_AGAIN),
+        Outcome::AlreadyRunning => {
+            let wait = LOOK_AGAIN * (1 << memory.busy_looks.min(5));
+            memory.retry_at = Some(now + wait.min(LOOK_AGAIN_AT_LAST));
+            memory.busy_looks += 1;
+        }
         Outcome::Failed | Outcome::BlockedByFailure => failed(memory, step, done, now),
         _ => {}
     }
@@ -67,14 +83,14 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
 fn handled(memory: &mut ViewMemory, step: &Step) {
     memory.handled_until = memory.handled_until.max(step.moment);
     memory.failures = 0;
+    memory.busy_looks = 0;
     memory.retry_at = None;
 }
 
 fn failed(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime<Utc>) {
-    let limit = step.policy.plain_limit.as_seconds();
-    let is_too_slow = done.run.sqlstate.as_deref() == Some("57014") && done.run.mode == Some(Mode::Plain);
-    if is_too_slow && done.run.elapsed_seconds.is_some_and(|seconds| seconds >= limit) {
-        memory.learn(Mode::Plain, limit * LONGER);
+    if done.was_too_slow {
+        memory.learn(Mode::Plain, step.policy.plain_limit.as_seconds() * LONGER);
+        memory.too_slow_at = Some(now);
     }
     // nobody waits for what a person asked for
     if step.moment.is_none() {
@@ -85,7 +101,7 @@ fn failed(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime<Utc>)
     if memory.retry_at.is_none() {
         memory.failures = 0;
         match step.policy.max_age {
-            Some(_) => memory.retry_at = Some(now + TRY_AGAIN),
+            Some(promise) => memory.retry_at = Some(now + TRY_AGAIN.min(promise.as_delta())),
             None => memory.handled_until = memory.handled_until.max(step.moment),
         }
     }

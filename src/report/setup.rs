@@ -52,13 +52,13 @@ pub fn planner_in_database(login: &str) -> Vec<String> {
 /// The login that refreshes: as a member of the owners of the views it may what they may.
 pub fn refresher(login: &str) -> Vec<String> {
     vec![format!(
-        "CREATE ROLE {} LOGIN CONNECTION LIMIT 10",
+        "CREATE ROLE {} LOGIN CONNECTION LIMIT 30",
         quote_identifier(login)
     )]
 }
 
-/// What lets several refreshers take each due moment exactly once, in each database with views to refresh: it belongs to
-/// whoever runs this, and the refresher reads and writes its rows.
+/// What lets several refreshers take each due moment exactly once, in each database with views to refresh. It belongs to the
+/// refresher: nobody else could put a trigger there.
 pub fn refresh_record(login: &str) -> Vec<String> {
     let login = quote_identifier(login);
     vec![
@@ -67,7 +67,7 @@ pub fn refresh_record(login: &str) -> Vec<String> {
          due_at timestamptz NOT NULL, started_at timestamptz NOT NULL, ended_at timestamptz, mode text, \
          PRIMARY KEY (schema_name, view_name, due_at))"
             .to_owned(),
-        format!("GRANT USAGE ON SCHEMA pgadvisor TO {login}"),
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON pgadvisor.refresh_run TO {login}"),
+        format!("ALTER TABLE pgadvisor.refresh_run OWNER TO {login}"),
+        format!("ALTER SCHEMA pgadvisor OWNER TO {login}"),
     ]
 }

@@ -3,6 +3,7 @@
 
 pub mod advisor;
 pub mod index;
+pub mod matview;
 pub mod query;
 mod registry;
 #[cfg(test)]
@@ -18,7 +19,10 @@ use crate::model::advice::{Rehearsal, Rehearsals};
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity,
 };
-use crate::model::observation::{DatabaseObservation, Observation, Unknown};
+use crate::model::observation::{
+    DatabaseObservation, MaterializedViewObservation, Observation, Refreshing, Unknown,
+};
+use crate::model::refresh::MaterializedView;
 use crate::model::remedy::Remedy;
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::Period;
@@ -96,6 +100,35 @@ impl<'a> Place<'a> {
     pub fn database(&self) -> Result<&'a DatabaseObservation, Unknown> {
         self.database
             .ok_or_else(|| Unknown::because("no database was given to this rule"))
+    }
+
+    /// The materialized views of the database.
+    ///
+    /// # Errors
+    /// If they could not be read.
+    pub fn materialized_views(&self) -> Result<&'a [MaterializedViewObservation], Unknown> {
+        match &self.database()?.materialized_views {
+            Ok(views) => Ok(views),
+            Err(unknown) => Err(unknown.clone()),
+        }
+    }
+
+    /// Those that we refresh, with what is known of that.
+    ///
+    /// # Errors
+    /// If views could not be read, or this is one look alone, which knows nothing of refreshes.
+    pub fn refreshed_views(
+        &self,
+    ) -> Result<impl Iterator<Item = (&'a MaterializedView, &'a Refreshing)>, Unknown> {
+        let views = self.materialized_views()?;
+        if self.observation.single_look && !views.is_empty() {
+            let why =
+                "how refreshes go is known where the daemon runs, for the views that a [[refresh]] names";
+            return Err(Unknown::because(why));
+        }
+        Ok(views
+            .iter()
+            .filter_map(|view| Some((&view.facts.view, view.refreshing.as_ref()?))))
     }
 
     /// What the planner says of dropping an index.
@@ -251,6 +284,21 @@ pub fn index_object(index: &IndexFacts, table: &TableFacts) -> Object {
         name: index.name.clone(),
         table: Some(table.name.clone()),
     }
+}
+
+/// The object of a materialized view.
+pub fn view_object(view: &MaterializedView) -> Object {
+    Object {
+        kind: ObjectKind::MaterializedView,
+        schema: Some(view.schema.clone()),
+        name: view.name.clone(),
+        table: None,
+    }
+}
+
+/// The subject of a materialized view.
+pub fn view_subject(view: &MaterializedView) -> Vec<String> {
+    vec![view.schema.clone(), view.name.clone()]
 }
 
 /// A rule as the rest of the program knows it, without its type.

@@ -4,6 +4,7 @@ use super::RuleKind;
 
 use super::advisor;
 use super::index;
+use super::matview;
 use super::query;
 use super::vacuum;
 
@@ -16,6 +17,13 @@ pub fn all() -> &'static [RuleKind] {
             RuleKind::of::<index::invalid::Invalid>(),
             RuleKind::of::<index::missing::Missing>(),
             RuleKind::of::<index::unused::Unused>(),
+            RuleKind::of::<matview::blocking_refresh::BlockingRefresh>(),
+            RuleKind::of::<matview::not_concurrent::NotConcurrent>(),
+            RuleKind::of::<matview::overrun::Overrun>(),
+            RuleKind::of::<matview::refresh_failed::RefreshFailed>(),
+            RuleKind::of::<matview::stale::Stale>(),
+            RuleKind::of::<matview::unpopulated::Unpopulated>(),
+            RuleKind::of::<matview::unused::Unused>(),
             RuleKind::of::<query::slow_mean::SlowMean>(),
             RuleKind::of::<query::time_share::TimeShare>(),
             RuleKind::of::<vacuum::autovacuum_off::AutovacuumOff>(),

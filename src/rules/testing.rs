@@ -88,6 +88,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         catalog: Arc::new(Catalog::new(vec![table].into(), indexes.into())),
         advice: Err(Unknown::because("not recorded")),
         rehearsals: crate::model::advice::Rehearsals::NotTried,
+        materialized_views: Ok(Vec::new()),
     }];
     observed
 }

@@ -7,12 +7,14 @@ mod mend;
 mod names;
 mod rewrite;
 mod twin;
+mod unique;
 pub mod workload;
 
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};
 pub use twin::select_twin;
+pub use unique::unique_columns;
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;

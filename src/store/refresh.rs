@@ -2,8 +2,10 @@
 //! `pgadvisor refresh` both write here.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::Store;
@@ -60,7 +62,6 @@ impl Store {
         runs: &[Run],
         mut change: impl FnMut(&ViewName, &mut ViewMemory),
     ) -> Result<(), StoreError> {
-        let pid = std::process::id();
         if views.is_empty() && runs.is_empty() {
             return Ok(());
         }
@@ -73,12 +74,17 @@ impl Store {
                     write_memory(tx, server, view, &memory)?;
                 }
             }
-            runs.iter().try_for_each(|run| write_run(tx, server, run, pid))
+            runs.iter().try_for_each(|run| write_run(tx, server, run))
         })
     }
 
-    /// Replaces what pages show of the views of a server.
-    pub fn record_view_statuses(&self, server: &str, statuses: &[ViewStatus]) -> Result<(), StoreError> {
+    /// Replaces what pages show of the views of a server, but for those of some databases.
+    pub fn record_view_statuses(
+        &self,
+        server: &str,
+        statuses: &[ViewStatus],
+        kept: &[String],
+    ) -> Result<(), StoreError> {
         self.write_shared(|tx| {
             let bodies: Vec<(&ViewName, String)> = statuses
                 .iter()
@@ -100,35 +106,47 @@ impl Store {
                     upsert(tx, "status", server, view, Some(body))?;
                 }
             }
-            for gone in known.keys().filter(|view| !bodies.iter().any(|(there, _)| there == view)) {
+            let is_gone = |view: &&ViewName| !kept.contains(&view.database) && !bodies.iter().any(|(there, _)| there == view);
+            for gone in known.keys().filter(is_gone) {
                 upsert(tx, "status", server, gone, None)?;
             }
             Ok(())
         })
     }
 
-    /// Writes down that a refresh is under way in the process of that number.
-    pub fn start_refresh(&self, server: &str, run: &Run, pid: u32) -> Result<(), StoreError> {
-        self.write_shared(|tx| insert_run(tx, server, run, Some(pid)))
+    /// Writes down that a refresh is under way in this process.
+    pub fn start_refresh(&self, server: &str, run: &Run) -> Result<(), StoreError> {
+        self.write_shared(|tx| insert_run(tx, server, run, Some(this_process())))
+    }
+
+    /// Refreshes that are under way in other processes, as far as is known, each with its number.
+    pub fn refreshes_of_others_under_way(&self, server: &str) -> Result<Vec<(i64, Run)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT id, body FROM refresh_run WHERE server = ?1 AND process IS NOT NULL AND process <> ?2 ORDER BY id",
+            )?;
+            let mut rows = statement.query([server, this_process()])?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push((row.get(0)?, from_json("run", &row.get::<_, String>(1)?)?));
+            }
+            Ok(runs)
+        })
     }
 
     /// Replaces a run whose process is gone by what became of it.
-    pub fn settle_refresh(&self, server: &str, run: &Run, pid: u32) -> Result<(), StoreError> {
-        self.write_shared(|tx| write_run(tx, server, run, pid))
-    }
-
-    /// Refreshes that are under way, as far as is known, with the number of their process.
-    pub fn refreshes_under_way(&self, server: &str) -> Result<Vec<(Run, u32)>, StoreError> {
-        self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT body, pid FROM refresh_run WHERE server = ?1 AND pid IS NOT NULL ORDER BY id",
-            )?;
-            let mut rows = statement.query([server])?;
-            let mut runs = Vec::new();
-            while let Some(row) = rows.next()? {
-                runs.push((from_json("run", &row.get::<_, String>(0)?)?, row.get(1)?));
-            }
-            Ok(runs)
+    pub fn settle_refresh(&self, id: i64, run: &Run) -> Result<(), StoreError> {
+        self.write_shared(|tx| {
+            tx.prepare_cached(
+                "UPDATE refresh_run SET outcome = ?2, ended_at = ?3, body = ?4, process = NULL WHERE id = ?1",
+            )?
+            .execute(params![
+                id,
+                run.outcome.word(),
+                micros(run.ended_at),
+                to_json("run", run)?
+            ])?;
+            Ok(())
         })
     }
 
@@ -174,6 +192,29 @@ impl Store {
                 runs.push((row.get(0)?, from_json("run", &row.get::<_, String>(1)?)?));
             }
             Ok(runs)
+        })
+    }
+
+    /// Of each view of a server: seconds of refreshing in the last week, and seconds that others waited in the last day.
+    pub fn refresh_sums(
+        &self,
+        server: &str,
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<ViewName, (f64, f64)>, StoreError> {
+        let before = |days| micros(now - TimeDelta::days(days));
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT database, schema, name, coalesce(sum(json_extract(body, '$.elapsed_seconds')), 0.0),
+                     coalesce(sum(json_extract(body, '$.held_up_seconds')) FILTER (WHERE ended_at >= ?3), 0.0)
+                 FROM refresh_run WHERE server = ?1 AND ended_at >= ?2 AND outcome IN ('refreshed', 'failed', 'cancelled')
+                 GROUP BY database, schema, name",
+            )?;
+            let mut rows = statement.query(params![server, before(7), before(1)])?;
+            let mut sums = HashMap::new();
+            while let Some(row) = rows.next()? {
+                sums.insert(view_name(row, 0)?, (row.get(3)?, row.get(4)?));
+            }
+            Ok(sums)
         })
     }
 
@@ -269,6 +310,16 @@ impl Store {
     }
 }
 
+/// This process among all that ever wrote here: numbers of processes come again, in a container even the same one.
+fn this_process() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let seed = format!("{:?} {} {:p}", Instant::now(), std::process::id(), &NAME);
+        let started = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        blake3::hash(format!("{seed} {started}").as_bytes()).to_hex()[..16].to_owned()
+    })
+}
+
 fn view_name(row: &Row<'_>, from: usize) -> Result<ViewName, rusqlite::Error> {
     Ok(ViewName {
         database: row.get(from)?,
@@ -328,13 +379,19 @@ fn upsert(
 
 /// Writes a run down, in the place of what was under way. Nothing done for the same reason as the last time is counted
 /// there.
-fn write_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: u32) -> Result<(), StoreError> {
+fn write_run(tx: &Transaction<'_>, server: &str, run: &Run) -> Result<(), StoreError> {
     let view = &run.view;
     tx.prepare_cached(
         "DELETE FROM refresh_run
-         WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4 AND pid = ?5",
+         WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4 AND process = ?5",
     )?
-    .execute(params![server, view.database, view.schema, view.name, pid])?;
+    .execute(params![
+        server,
+        view.database,
+        view.schema,
+        view.name,
+        this_process()
+    ])?;
     let last: Option<(i64, String)> = tx
         .prepare_cached(
             "SELECT id, body FROM refresh_run WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4
@@ -365,10 +422,15 @@ fn write_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: u32) -> Result<
     insert_run(tx, server, run, None)
 }
 
-fn insert_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: Option<u32>) -> Result<(), StoreError> {
+fn insert_run(
+    tx: &Transaction<'_>,
+    server: &str,
+    run: &Run,
+    process: Option<&str>,
+) -> Result<(), StoreError> {
     let view = &run.view;
     tx.prepare_cached(
-        "INSERT INTO refresh_run (server, database, schema, name, outcome, ended_at, pid, body)
+        "INSERT INTO refresh_run (server, database, schema, name, outcome, ended_at, process, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
@@ -378,7 +440,7 @@ fn insert_run(tx: &Transaction<'_>, server: &str, run: &Run, pid: Option<u32>) -
         view.name,
         run.outcome.word(),
         micros(run.ended_at),
-        pid,
+        process,
         to_json("run", run)?,
     ])?;
     Ok(())

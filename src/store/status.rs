@@ -95,6 +95,9 @@ impl Store {
                     format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT value FROM json_each(?1))");
                 tx.execute(&sql, [&names])?;
             }
+            let hide =
+                "UPDATE refresh_view SET status = NULL WHERE server NOT IN (SELECT value FROM json_each(?1))";
+            tx.execute(hide, [&names])?;
             Ok(())
         })
     }
@@ -150,6 +153,11 @@ impl Store {
                 before,
             )?,
             refresh_runs: self.delete_in_chunks(
+                "DELETE FROM refresh_view WHERE (server, database, schema, name) IN
+                     (SELECT server, database, schema, name FROM refresh_view WHERE status IS NULL AND NOT is_paused
+                      AND coalesce(unixepoch(json_extract(memory, '$.looked_at')), 0) * 1000000 < ?1 LIMIT ?2)",
+                before,
+            )? + self.delete_in_chunks(
                 "DELETE FROM refresh_run WHERE id IN (SELECT id FROM refresh_run WHERE ended_at < ?1 LIMIT ?2)",
                 before,
             )? + self.delete_in_chunks(

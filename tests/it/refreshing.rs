@@ -24,6 +24,13 @@ impl Setting {
         Self { folder }
     }
 
+    /// As the login that `setup --refresh` makes.
+    fn as_refresher(cluster: &Cluster, refreshes: &str) -> Self {
+        let dsn = cluster.dsn("pgadvisor_refresher", "postgres");
+        let own = format!("refresh_dsn = \"{dsn}\"\n{refreshes}");
+        Self::of(cluster, &own)
+    }
+
     fn of(cluster: &Cluster, refreshes: &str) -> Self {
         Self::new(&cluster.dsn("postgres", "postgres"), refreshes)
     }
@@ -113,6 +120,9 @@ async fn with_record(cluster: &Cluster) {
     let output = pgadvisor().args(["setup", "--refresh"]).output().unwrap();
     cluster
         .sql("postgres", &String::from_utf8(output.stdout).unwrap())
+        .await;
+    cluster
+        .sql("postgres", "GRANT postgres TO pgadvisor_refresher")
         .await;
 }
 
@@ -225,6 +235,12 @@ async fn what_changes_by_itself_or_is_not_seen_through_is_never_left_alone() {
                  CREATE MATERIALIZED VIEW m6 AS SELECT count(*) FROM pg_class;
                  CREATE MATERIALIZED VIEW m7 AS SELECT a, 'today'::text::date AS d FROM t;
                  CREATE MATERIALIZED VIEW m8 AS SELECT nextval('s') AS n FROM t;
+                 CREATE MATERIALIZED VIEW m9a AS SELECT last_value FROM s;
+                 CREATE MATERIALIZED VIEW m9b AS SELECT a FROM t TABLESAMPLE SYSTEM (50);
+                 CREATE MATERIALIZED VIEW m9c AS SELECT trim('today'::text)::date AS d FROM t;
+                 CREATE TABLE secret (a int); ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
+                 CREATE POLICY p ON secret USING (a > (SELECT count(*) FROM t));
+                 CREATE MATERIALIZED VIEW m9d AS SELECT a FROM secret;
                  CREATE MATERIALIZED VIEW n1 AS SELECT date_trunc('day', at), to_char(at, 'YYYY'), extract(year FROM at), at::date,
                      jsonb_agg(a), string_agg(a::text, ','), lower('X'), count(DISTINCT a), max(at) FROM t GROUP BY at;
                  CREATE MATERIALIZED VIEW n2 AS SELECT ':relid 1259 random' AS \":relid 1259 :funcid 1598 \", a FROM t",
@@ -239,8 +255,21 @@ async fn what_changes_by_itself_or_is_not_seen_through_is_never_left_alone() {
         assert_eq!(
             statuses(&runs),
             "m1 refreshed, m2 refreshed, m3 refreshed, m4 refreshed, m5 refreshed, m6 refreshed, m7 refreshed, m8 refreshed, \
-             n1 skipped, n2 skipped",
+             m9a refreshed, m9b refreshed, m9c refreshed, m9d refreshed, n1 skipped, n2 skipped",
             "{version}"
+        );
+        cluster
+            .sql(
+                "postgres",
+                "CREATE ROLE writer; ALTER ROLE writer SET track_counts = off",
+            )
+            .await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let runs = setting.runs(&["--due"]);
+        assert!(
+            statuses(&runs).ends_with("n1 refreshed, n2 refreshed"),
+            "{}",
+            statuses(&runs)
         );
     }
 }
@@ -342,7 +371,7 @@ async fn a_failure_stops_only_what_depends_on_it() {
         .await;
     let setting = Setting::of(
         &cluster,
-        "[[refresh]]\nview = \"public.*\"\nevery = \"1 s\"\nretry_after = \"1 s\"\nretries = 2",
+        "[[refresh]]\nview = \"public.*\"\nevery = \"1 h\"\nretry_after = \"1 s\"\nretries = 2",
     );
     let runs = setting.runs(&["--due"]);
     assert_eq!(
@@ -480,13 +509,14 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
         ),
         ("REFRESH MATERIALIZED VIEW m", Outcome::Skipped, "somebody else"),
         ("GRANT SELECT ON m TO public", Outcome::Refreshed, "asked"),
-        ("INSERT INTO t VALUES (1)", Outcome::Refreshed, "asked"),
+        ("INSERT INTO t VALUES (2)", Outcome::Refreshed, "asked"),
+        ("VACUUM FULL m", Outcome::Refreshed, "asked"),
     ] {
         cluster
             .sql(
                 "postgres",
                 "DROP MATERIALIZED VIEW IF EXISTS m; DROP MATERIALIZED VIEW IF EXISTS n; DROP TABLE IF EXISTS t;
-                 CREATE TABLE t (a int); CREATE MATERIALIZED VIEW m AS SELECT a FROM t",
+                 CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT a FROM t",
             )
             .await;
         let name = ViewName {
@@ -495,7 +525,9 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
             name: "m".into(),
         };
         let policies = [(name.clone(), std::sync::Arc::new(Refresh::default()))].into();
-        let seen = look(&server, "postgres", &|_| true).await.unwrap();
+        let seen = look(&server, "postgres", &|_| true, &mut Default::default())
+            .await
+            .unwrap();
         let known = Knowledge {
             policies: &policies,
             memories: &Default::default(),
@@ -555,10 +587,10 @@ async fn several_refreshers_take_each_moment_exactly_once() {
     busy_views(&cluster, 8).await;
     with_record(&cluster).await;
     let settings = [
-        Setting::of(&cluster, EVERY_SECOND),
-        Setting::of(&cluster, EVERY_SECOND),
+        Setting::as_refresher(&cluster, EVERY_SECOND),
+        Setting::as_refresher(&cluster, EVERY_SECOND),
     ];
-    let third = Setting::of(&cluster, EVERY_SECOND);
+    let third = Setting::as_refresher(&cluster, EVERY_SECOND);
     let began = cluster
         .number("postgres", "SELECT extract(epoch FROM clock_timestamp())::int8")
         .await;
@@ -624,7 +656,9 @@ async fn without_the_table_they_never_overlap() {
     let _daemons: Vec<Running> = settings.iter().map(Setting::daemon).collect();
     // whoever waits for the lock of a view that is being refreshed would be the second one
     let overlap = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-                   WHERE c.relkind = 'm' AND l.mode = 'AccessExclusiveLock' AND NOT l.granted";
+                   WHERE c.relkind = 'm' AND l.mode = 'AccessExclusiveLock' AND NOT l.granted
+                     AND EXISTS (SELECT FROM pg_locks h WHERE h.relation = l.relation AND h.granted
+                                 AND h.mode = 'AccessExclusiveLock' AND h.pid <> l.pid)";
     let session = cluster.connect("postgres").await;
     let made = "SELECT coalesce(sum(calls), 0)::int8 FROM pg_stat_statements WHERE query LIKE 'REFRESH MATERIALIZED VIEW%'";
     let mut seen = 0;
@@ -639,4 +673,272 @@ async fn without_the_table_they_never_overlap() {
     })
     .await;
     assert!(seen > 20);
+}
+
+#[tokio::test]
+async fn with_the_defaults_a_slow_reader_is_waited_out_and_forgotten() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", SHOP).await;
+    let setting = Setting::of(
+        &cluster,
+        "[[refresh]]\nview = \"public.b_parts\"\nevery = \"1 s\"",
+    );
+    let mut reader = cluster.connect("postgres").await;
+    let holding = reader.transaction().await.unwrap();
+    holding.query("SELECT * FROM b_parts", &[]).await.unwrap();
+    let runs = setting.runs(&["b_parts", "--force"]);
+    assert_eq!(runs[0]["sqlstate"], "55P03", "{runs:?}");
+    holding.rollback().await.unwrap();
+    assert_eq!(
+        statuses(&setting.runs(&["b_parts", "--force"])),
+        "b_parts refreshed"
+    );
+}
+
+#[tokio::test]
+async fn two_refreshers_leave_an_unchanged_database_alone() {
+    for has_record in [true, false] {
+        let cluster = Cluster::start(18).await;
+        let session = cluster.connect("postgres").await;
+        session.batch_execute(SHOP).await.unwrap();
+        cluster.end(session).await;
+        with_record(&cluster).await;
+        if !has_record {
+            cluster.sql("postgres", "DROP TABLE pgadvisor.refresh_run").await;
+        }
+        let every = "[[refresh]]\nview = \"public.*\"\nevery = \"1 s\"";
+        let settings = [
+            Setting::as_refresher(&cluster, every),
+            Setting::as_refresher(&cluster, every),
+        ];
+        let due = |round: usize| {
+            let setting = &settings[round % 2];
+            async move {
+                tokio::time::sleep(Duration::from_millis(1100)).await;
+                setting.runs(&["--due"])
+            }
+        };
+        // each has to see the views, and one refresh of the other
+        for round in 0..5 {
+            due(round).await;
+        }
+        for round in 0..6 {
+            let runs = due(round).await;
+            assert_eq!(
+                statuses(&runs),
+                "b_parts skipped, z_base skipped, a_total skipped",
+                "round {round}, {has_record}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_table_of_runs_is_used_only_where_nobody_else_could_put_code_into_it() {
+    let cluster = Cluster::start(15).await;
+    cluster.sql("postgres", SHOP).await;
+    with_record(&cluster).await;
+    let every = "[[refresh]]\nview = \"public.b_parts\"\nevery = \"1 s\"\nskip_unchanged = false";
+    let setting = Setting::as_refresher(&cluster, every);
+    let taken = || cluster.number("postgres", "SELECT count(*) FROM pgadvisor.refresh_run");
+    setting.runs(&["--due"]);
+    assert_eq!(taken().await, 1);
+    cluster
+        .sql(
+            "postgres",
+            "CREATE TABLE leak (who text); CREATE FUNCTION steal() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN INSERT INTO public.leak VALUES (current_user); RETURN NEW; END';
+             CREATE TRIGGER t BEFORE INSERT ON pgadvisor.refresh_run FOR EACH ROW EXECUTE FUNCTION steal()",
+        )
+        .await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(statuses(&setting.runs(&["--due"])), "b_parts refreshed");
+    assert_eq!(
+        (
+            taken().await,
+            cluster.number("postgres", "SELECT count(*) FROM leak").await
+        ),
+        (1, 0)
+    );
+    cluster
+        .sql(
+            "postgres",
+            "DROP TRIGGER t ON pgadvisor.refresh_run; CREATE ROLE mallory; ALTER TABLE pgadvisor.refresh_run OWNER TO mallory;
+             GRANT ALL ON pgadvisor.refresh_run TO public",
+        )
+        .await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(statuses(&setting.runs(&["--due"])), "b_parts refreshed");
+    assert_eq!(taken().await, 1, "whoever owns it could put a trigger there");
+}
+
+/// A view whose refresh takes long.
+async fn slow_view(cluster: &Cluster, seconds: f64) {
+    let sql = format!(
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1);
+         CREATE FUNCTION nap() RETURNS text LANGUAGE sql AS 'SELECT CASE WHEN count(*) > 1 THEN pg_sleep({seconds})::text END FROM public.t';
+         CREATE MATERIALIZED VIEW slow AS SELECT a, public.nap() AS s FROM t; CREATE UNIQUE INDEX ON slow (a);
+         INSERT INTO t VALUES (2)"
+    );
+    cluster.sql("postgres", &sql).await;
+}
+
+const UNDER_WAY: &str = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'REFRESH MATERIALIZED VIEW%'";
+
+/// What the store of a setting says of the views of the only server.
+async fn page(address: &str) -> Value {
+    crate::dashboard::get(address, "/api/v1/refreshes").json()
+}
+
+#[tokio::test]
+async fn a_kill_leaves_nothing_and_is_settled_at_the_next_start() {
+    let cluster = Cluster::start(18).await;
+    slow_view(&cluster, 60.0).await;
+    let every = "[[refresh]]\nview = \"public.slow\"\nevery = \"1 h\"";
+    let setting = Setting::of(&cluster, every);
+    let mut daemon = setting.daemon();
+    eventually("the refresh", || async {
+        cluster.number("postgres", UNDER_WAY).await == 1
+    })
+    .await;
+    daemon.signal("KILL");
+    // nobody else may begin while the server has not noticed
+    eventually("the server takes it back", || async {
+        cluster.number("postgres", UNDER_WAY).await == 0
+    })
+    .await;
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    assert_eq!(cluster.number("postgres", locks).await, 0);
+    cluster.sql("postgres", "DELETE FROM t WHERE a = 2").await;
+    assert_eq!(statuses(&setting.runs(&["slow"])), "slow refreshed");
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_told_to_stop_ends_its_refreshes_within_the_grace_time() {
+    let cluster = Cluster::start(15).await;
+    slow_view(&cluster, 60.0).await;
+    let setting = Setting::of(
+        &cluster,
+        "refresh_grace = \"500 ms\"\n[[refresh]]\nview = \"public.slow\"\nevery = \"1 h\"",
+    );
+    let mut daemon = setting.daemon();
+    eventually("the refresh", || async {
+        cluster.number("postgres", UNDER_WAY).await == 1
+    })
+    .await;
+    let began = std::time::Instant::now();
+    assert_eq!(daemon.signal("TERM"), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(cluster.number("postgres", UNDER_WAY).await, 0);
+    // it is written down
+    let store = setting.folder.path().join("pgadvisor.db");
+    let store = pgadvisor::store::Store::open(&store).unwrap();
+    let runs = store
+        .refresh_runs(&pgadvisor::store::RunFilter {
+            limit: 10,
+            ..Default::default()
+        })
+        .unwrap();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!(runs[0].1.outcome, pgadvisor::model::refresh::Outcome::Cancelled);
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_in_the_middle_loses_no_moment() {
+    let mut cluster = Cluster::start(15).await;
+    slow_view(&cluster, 3.0).await;
+    let setting = Setting::of(
+        &cluster,
+        "[[refresh]]\nview = \"public.slow\"\nevery = \"1 h\"\nretry_after = \"1 s\"",
+    );
+    let _daemon = setting.daemon();
+    eventually("the refresh", || async {
+        cluster.number("postgres", UNDER_WAY).await == 1
+    })
+    .await;
+    cluster.stop("QUIT");
+    cluster.run();
+    cluster.ready().await;
+    cluster
+        .sql(
+            "postgres",
+            "DELETE FROM t WHERE a = 2; INSERT INTO t VALUES (3); DELETE FROM t WHERE a = 1",
+        )
+        .await;
+    eventually("it is made up for", || async {
+        cluster.number("postgres", "SELECT max(a)::int8 FROM slow").await == 3
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn people_refresh_pause_and_resume_on_the_page() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", SHOP).await;
+    let more = "databases = [\"postgres\"]\n[[refresh]]\nview = \"public.a_total\"\nevery = \"1 s\"\n\
+                [[refresh]]\nview = \"public.b_parts\"\ncron = \"0 1 1 1 *\"\n[[refresh]]\nview = \"public.to_come\"\nevery = \"1 s\"";
+    let daemon = crate::daemon::Daemon::start(&cluster.dsn("postgres", "postgres"), more);
+    let view = |page: &Value, name: &str| {
+        let views = page["views"].as_array().unwrap();
+        views.iter().find(|view| view["view"]["name"] == name).cloned()
+    };
+    let status = async |name: &str| view(&page(&daemon.address).await, name);
+    eventually("a refresh", || async {
+        status("a_total")
+            .await
+            .is_some_and(|view| view["refreshed_at"].is_string())
+    })
+    .await;
+    assert_eq!(status("to_come").await.unwrap()["exists"], false);
+    assert_eq!(status("b_parts").await.unwrap()["refreshed_at"], Value::Null);
+    assert_eq!(
+        status("a_total").await.unwrap()["depends_on"],
+        serde_json::json!(["public.z_base"])
+    );
+    let post = |name: &str, action: &str| {
+        let path = format!("/api/v1/refreshes/main/postgres/public/{name}/{action}");
+        crate::dashboard::request(&daemon.address, "POST", &path, "", "").status
+    };
+    assert_eq!(post("b_parts", "refresh"), 202);
+    eventually("what was asked for", || async {
+        status("b_parts")
+            .await
+            .is_some_and(|view| view["refreshed_at"].is_string())
+    })
+    .await;
+    assert_eq!(
+        (
+            post("z_base", "refresh"),
+            post("nobody", "refresh"),
+            post("b_parts", "drop")
+        ),
+        (409, 404, 404)
+    );
+    assert_eq!(post("a_total", "pause"), 202);
+    eventually("paused", || async {
+        status("a_total").await.unwrap()["is_paused"] == true
+    })
+    .await;
+    cluster.sql("postgres", "REFRESH MATERIALIZED VIEW z_base").await;
+    let before = status("a_total").await.unwrap()["refreshed_at"].clone();
+    cluster
+        .sql("postgres", "CREATE MATERIALIZED VIEW to_come AS SELECT 1 AS a")
+        .await;
+    // what comes meanwhile is refreshed, what is paused is not
+    eventually("what came", || async {
+        status("to_come")
+            .await
+            .is_some_and(|view| view["refreshed_at"].is_string())
+    })
+    .await;
+    assert_eq!(status("a_total").await.unwrap()["refreshed_at"], before);
+    assert_eq!(post("a_total", "resume"), 202);
+    eventually("resumed", || async {
+        status("a_total").await.unwrap()["refreshed_at"] != before
+    })
+    .await;
+    let html = crate::dashboard::get(&daemon.address, "/refreshes").body;
+    assert!(html.contains("public.a_total") && html.contains("<svg class=\"graph\""));
+    let html = crate::dashboard::get(&daemon.address, "/refreshes/main/postgres/public/b_parts").body;
+    assert!(html.contains("Refresh now") && html.contains("How long refreshes took"));
 }

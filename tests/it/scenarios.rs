@@ -1,7 +1,8 @@
 //! Runs `tests/scenarios/<rule>.sql` on real servers. The language:
 //! `-- since 16` · `-- session A:` · `-- look` · `-- at +36 days` · `-- set min_age = "1 day"` · `-- login stranger` ·
 //! `-- expect index.unused on public.orders_note_idx` · `-- expect … saying …` · `-- expect no … on …` ·
-//! `-- expect nothing` · `-- expect skipped because …` · `-- expect undecided because …`. A statement with `-- fails` may
+//! `-- refresh view = "public.m", every = "1 s"` (a table of the configuration) · `-- pass` (what is due is refreshed) ·
+//! `-- pass in background` … `-- passed` · `-- expect nothing` · `-- expect skipped because …` · `-- expect undecided because …`. A statement with `-- fails` may
 //! fail; one with `-- waits` goes on in the background once it waits for a lock, until its session is spoken to again.
 //! The statement for psql that each claim carries is run, too.
 
@@ -10,13 +11,17 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use pgadvisor::collect::Collector;
+use pgadvisor::configuration::Configuration;
 use pgadvisor::engine::advising::Advising;
+use pgadvisor::engine::refreshing::{self, Refresher};
 use pgadvisor::judge::{self, RuleSettings, Settings};
 use pgadvisor::model::judgement::Verdict;
 use pgadvisor::model::unit::Period;
 use pgadvisor::observe::Observer;
 use pgadvisor::postgres::Server;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
+use pgadvisor::refresh::pass::Stop;
+use pgadvisor::refresh::plan::Ask;
 use pgadvisor::rules;
 use pgadvisor::store::{FindingFilter, Store};
 use tokio::task::JoinHandle;
@@ -37,6 +42,9 @@ struct Scenario<'a> {
     shift: TimeDelta,
     sessions: HashMap<String, Client>,
     waiting: HashMap<String, JoinHandle<Client>>,
+    /// The tables `[[refresh]]` of the configuration.
+    refreshes: String,
+    passing: Option<JoinHandle<()>>,
     current: String,
     sql: String,
     looked: bool,
@@ -93,6 +101,8 @@ impl<'a> Scenario<'a> {
             shift: TimeDelta::zero(),
             sessions: HashMap::new(),
             waiting: HashMap::new(),
+            refreshes: String::new(),
+            passing: None,
             current: "main".into(),
             sql: String::new(),
             looked: false,
@@ -149,11 +159,16 @@ impl<'a> Scenario<'a> {
         .await;
     }
 
-    /// Looks, judges and records as the daemon does, at the scenario's time.
-    async fn look(&mut self) {
+    /// What the main session counted is seen by everybody then.
+    async fn end_main(&mut self) {
         if let Some(session) = self.sessions.remove("main") {
             self.cluster.end(session).await;
         }
+    }
+
+    /// Looks, judges and records as the daemon does, at the scenario's time.
+    async fn look(&mut self) {
+        self.end_main().await;
         let mut seen = self.collector.look().await.unwrap();
         seen.snapshot.at += self.shift;
         seen.snapshot.taken_at += self.shift;
@@ -164,6 +179,7 @@ impl<'a> Scenario<'a> {
             eventually("advice is worked out", || async { !advising.is_working() }).await;
             self.advising.turn(&mut observation, false).await;
         }
+        refreshing::add_to(&mut observation, &self.store).unwrap();
         let mut judgement = judge::judge(&observation, &self.settings);
         // a scenario looks seldom
         judgement.unbroken_within = Period::days(400);
@@ -194,6 +210,28 @@ impl<'a> Scenario<'a> {
         };
         self.found = open.iter().map(told).collect();
         self.looked = true;
+    }
+
+    /// Refreshes what is due, as the daemon does.
+    fn pass(&self) -> impl Future<Output = ()> + use<> {
+        let text = format!(
+            "[[servers]]\nname = \"s\"\ndsn = \"{}\"\ndatabases = [\"postgres\"]\n{}",
+            self.cluster.dsn("postgres", "postgres"),
+            self.refreshes
+        );
+        let configuration = Configuration::parse(&text, None, &[], |_| Vec::new()).unwrap();
+        let refresher =
+            Refresher::new(&configuration.servers[0], &configuration, self.store.clone()).unwrap();
+        async move {
+            let (known, failed) = refresher.look(None).await.unwrap();
+            assert!(failed.is_empty());
+            for known in &known {
+                let steps = known.plan(&Ask::Due);
+                refresher.run(steps, known.ahead, &Stop::default(), &|_| {}).await;
+            }
+            let (known, _) = refresher.look(None).await.unwrap();
+            refresher.show(&known, &[]).await.unwrap();
+        }
     }
 
     async fn expect(&mut self, what: &str, place: &str) {
@@ -257,6 +295,26 @@ impl<'a> Scenario<'a> {
         } else if let Some(name) = directive.strip_prefix("session ") {
             self.flush().await;
             self.current = name.trim_end_matches(':').to_owned();
+        } else if let Some(table) = directive.strip_prefix("refresh ") {
+            self.refreshes += &format!("[[refresh]]\n{}\n", table.replace(", ", "\n"));
+        } else if directive == "pass" {
+            self.flush().await;
+            self.end_main().await;
+            self.pass().await;
+            self.looked = false;
+        } else if directive == "pass in background" {
+            self.flush().await;
+            self.passing = Some(tokio::spawn(self.pass()));
+            let cluster = self.cluster;
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            eventually("the refresh waits", || async {
+                cluster.number("postgres", waiting).await == 1
+            })
+            .await;
+        } else if directive == "passed" {
+            self.flush().await;
+            self.passing.take().unwrap().await.unwrap();
+            self.looked = false;
         } else if let Some(login) = directive.strip_prefix("login ") {
             self.flush().await;
             self.cluster
@@ -323,6 +381,13 @@ scenarios! {
     index_invalid = "index.invalid",
     index_missing = "index.missing",
     index_unused = "index.unused",
+    matview_blocking_refresh = "matview.blocking_refresh",
+    matview_not_concurrent = "matview.not_concurrent",
+    matview_overrun = "matview.overrun",
+    matview_refresh_failed = "matview.refresh_failed",
+    matview_stale = "matview.stale",
+    matview_unpopulated = "matview.unpopulated",
+    matview_unused = "matview.unused",
     query_slow_mean = "query.slow_mean",
     query_time_share = "query.time_share",
     vacuum_autovacuum_off = "vacuum.autovacuum_off",

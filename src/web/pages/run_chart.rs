@@ -238,10 +238,7 @@ mod tests {
         ];
         let durations = Durations::of(&runs);
         let tones: Vec<&str> = durations.bars.iter().map(|bar| bar.tone).collect();
-        assert_eq!(
-            (tones, durations.longest.as_str()),
-            (vec!["good", "bad"], "10.0 s")
-        );
+        assert_eq!((tones, durations.longest.as_str()), (vec!["good", "bad"], "10 s"));
         assert_eq!(Durations::of(&runs[1..2]), Durations::default());
     }
 }

@@ -1,0 +1,94 @@
+//! matview.refresh_failed
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::Unknown;
+use crate::model::refresh::{MaterializedView, Outcome, Run};
+use crate::model::remedy::qualified;
+use crate::rules::{Found, Place, Rule, Scope, evidence, measured, view_object, view_subject};
+
+/// The last refresh of a materialized view failed.
+///
+/// ## Why it is bad
+/// The view shows what was true before, and nobody who reads it sees that.
+///
+/// ## What to do
+/// The evidence has what the server said. A lock that was not to be had: see who holds it, and allow more time
+/// (`lock_timeout`, `retries`). A cancelled plain refresh: create the unique index that CONCURRENTLY needs. Rows that are not
+/// unique: the query changed its meaning. A missing right: the message has the GRANT.
+///
+/// ## When it is wrong to obey
+/// When somebody ended it on purpose.
+///
+/// Source: the recorded refreshes; PostgreSQL's appendix "Error Codes".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RefreshFailed {
+    /// Critical from this many failures in a row on.
+    pub critical_failures: u32,
+}
+
+impl Default for RefreshFailed {
+    fn default() -> Self {
+        Self { critical_failures: 3 }
+    }
+}
+
+impl Rule for RefreshFailed {
+    const ID: &'static str = "matview.refresh_failed";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let mut found = Found::default();
+        for (view, refreshing) in place.refreshed_views()? {
+            // what we cancelled ourselves says nothing
+            let runs = refreshing
+                .runs
+                .iter()
+                .filter(|run| run.outcome != Outcome::Cancelled);
+            let failed: Vec<&Run> = runs.take_while(|run| run.outcome == Outcome::Failed).collect();
+            let failures: u32 = failed.iter().map(|run| run.times).sum();
+            let Some(last) = failed.first() else { continue };
+            let severity = match failures >= self.critical_failures {
+                true => Severity::Critical,
+                false => Severity::Warning,
+            };
+            found.claim_worst_first(
+                || view_subject(view),
+                || claim(place, view, last, failures, severity),
+            );
+        }
+        Ok(found)
+    }
+}
+
+fn claim(place: &Place<'_>, view: &MaterializedView, last: &Run, failures: u32, severity: Severity) -> Claim {
+    let name = qualified(&view.schema, &view.name);
+    let times = match failures {
+        1 => "failed".to_owned(),
+        times => format!("failed {times} times in a row"),
+    };
+    Claim {
+        title: format!("Refreshing {name} {times}"),
+        explanation: format!(
+            "{}. Until it works, the view shows what was true before.",
+            last.reason
+        ),
+        evidence: evidence([
+            ("failures_in_a_row", json!(failures)),
+            ("last_failure_at", json!(last.ended_at)),
+            ("sqlstate", json!(last.sqlstate)),
+            ("message", json!(last.message)),
+        ]),
+        confidence: measured("what the server answered"),
+        ..place.claim(
+            RefreshFailed::ID,
+            severity,
+            view_subject(view),
+            Some(view_object(view)),
+        )
+    }
+}

@@ -1,0 +1,103 @@
+//! matview.unused
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{Refreshing, Unknown};
+use crate::model::refresh::MaterializedView;
+use crate::model::remedy::qualified;
+use crate::model::unit::{Period, seconds_for_people};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, view_object, view_subject};
+
+/// A materialized view is refreshed, and nobody reads it.
+///
+/// ## Why it is bad
+/// Its refreshes cost time, disk and WAL for nothing.
+///
+/// ## What to do
+/// Take it out of the configuration, and drop it once nobody missed it. What depends on it is shown by its page.
+///
+/// ## When it is wrong to obey
+/// If it is read once a quarter or once a year, or on a standby: only scans on this server are counted.
+///
+/// Source: pg_stat_get_numscans of the view and its indexes, less those of refreshes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unused {
+    /// Nobody must have read it for so long.
+    pub min_age: Period,
+    /// And refreshing it must take this much in a week.
+    pub min_refreshing: Period,
+}
+
+impl Default for Unused {
+    fn default() -> Self {
+        Self {
+            min_age: Period::days(35),
+            min_refreshing: Period::minutes(10),
+        }
+    }
+}
+
+impl Rule for Unused {
+    const ID: &'static str = "matview.unused";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let mut found = Found::default();
+        let now = place.observation.now;
+        for (view, refreshing) in place.refreshed_views()? {
+            if refreshing.seconds_last_week < self.min_refreshing.as_seconds() {
+                continue;
+            }
+            let status = &refreshing.status;
+            let is_long_ago = |at| now - at >= self.min_age.as_delta();
+            match (status.read_at, status.readers_watched_since) {
+                (Some(read_at), _) if !is_long_ago(read_at) => {}
+                (_, Some(since)) if is_long_ago(since) => {
+                    found.claim_worst_first(|| view_subject(view), || claim(place, view, refreshing));
+                }
+                _ => found.undecided.push(view_subject(view)),
+            }
+        }
+        if !found.undecided.is_empty() {
+            found.untold = Some(format!(
+                "whether some views are read is not known for {} yet",
+                self.min_age
+            ));
+        }
+        Ok(found)
+    }
+}
+
+fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) -> Claim {
+    let name = qualified(&view.schema, &view.name);
+    let seconds = refreshing.seconds_last_week;
+    let mut guards = Guards::default();
+    guards.checked("scans of its own refreshes, and of views that read it, are taken off");
+    match place.observation.server.standbys {
+        0 => guards.checked("the server has no standby on which it might be read"),
+        _ => guards.not_checked("whether it is read on a standby"),
+    }
+    let mut claim = Claim {
+        title: format!("{name} is refreshed, and nobody reads it"),
+        explanation: format!("Refreshing it takes {} a week.", seconds_for_people(seconds)),
+        evidence: evidence([
+            ("refreshing_seconds_per_week", number(seconds)),
+            ("not_read_since", json!(refreshing.status.readers_watched_since)),
+        ]),
+        confidence: guards.confidence("scans were watched all the time"),
+        guards: guards.told(),
+        ..place.claim(
+            Unused::ID,
+            Severity::Info,
+            view_subject(view),
+            Some(view_object(view)),
+        )
+    };
+    claim.impact.db_seconds_per_day = Some(seconds / 7.0);
+    claim.impact.bytes = refreshing.status.size_bytes;
+    claim
+}
