@@ -16,6 +16,10 @@
 //! What the planner says of missing indexes takes longer than a turn may. `engine::advising` works it out meanwhile, one
 //! database after the other, and what is there when a turn comes by is part of its observation.
 //!
+//! Materialized views are refreshed in a pass of the same shape, beside the turns: look, plan, execute, remember
+//! ([`refresh`]); `engine::scheduling` starts one whenever something is due, `pgadvisor refresh` once. What is known of
+//! refreshes is part of the next turn's observation.
+//!
 //! No arrow runs back. Web and command line only read the store; what people do is handed in as a *command*, which the
 //! engine carries out, so that findings have one writer.
 //!
@@ -30,6 +34,7 @@
 //! | [`judge`] | runs the rules, bounds and orders what comes out |
 //! | [`index_advisor`] | the set of indexes that a workload is cheapest with; its gate decides which statements may be planned |
 //! | [`explained`] | a plan that the user ran, read and judged |
+//! | [`refresh`] | materialized views: what they read, when they are due, how each is refreshed |
 //! | [`store`] | SQLite in one file; the questions it answers are its methods |
 //! | [`engine`] | one task a server: the turn, back-off, the cost budget |
 //! | [`configuration`] | what users write; every error at once, with line and column |
@@ -38,6 +43,8 @@
 //! | [`cli`] | one file a command |
 //! | [`demo`] | a disposable server with a living workload |
 //! | [`limits`] | every bound, timeout and cadence |
+//!
+//! Only the Refresh session of [`postgres`] writes on a watched server, and only what a `[[refresh]]` names.
 //!
 //! What is absent on purpose: rules and observations know no clock but the observation's and do no I/O; a number that
 //! could not be read is a gap, never zero; a cumulative counter and a difference have different types; text from a
