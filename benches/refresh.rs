@@ -100,7 +100,7 @@ fn schedules(now: DateTime<Utc>) -> f64 {
 /// Each view reads up to three of those before it, and a table.
 fn graph(now: DateTime<Utc>) -> f64 {
     let oid = |number: usize| 20_000 + number as u32;
-    let references: HashMap<u32, References> = (0..500)
+    let references: HashMap<u32, References> = (0..500_usize)
         .map(|number| {
             let others = [number / 2, number / 3, number.saturating_sub(7)];
             let others = others.into_iter().filter(|other| *other < number).map(oid);
@@ -144,7 +144,7 @@ fn graph(now: DateTime<Utc>) -> f64 {
             policies: &policies,
             memories: &HashMap::new(),
         };
-        let planned = plan(&look, &known, &Ask::Due);
+        let planned = plan(&look, &known, &Ask::Due(false));
         let place: BTreeMap<&ViewName, usize> = planned
             .iter()
             .enumerate()

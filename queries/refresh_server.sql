@@ -12,8 +12,20 @@ SELECT /* pgadvisor */
     -- who writes with track_counts off changes tables unseen; logins of ours that only plan have it off, too
     pg_catalog.current_setting('track_counts')::bool
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS w
-                        WHERE (w.setdatabase IN (0, d.oid)) AND 'track_counts=off' = ANY (w.setconfig)
+                        WHERE (w.setdatabase IN (0, d.oid))
+                          AND EXISTS (SELECT FROM pg_catalog.unnest(w.setconfig) AS o (setting)
+                                      WHERE o.setting LIKE 'track_counts=%' AND NOT pg_catalog.split_part(o.setting, '=', 2)::bool)
                           AND NOT 'pg_stat_statements.track=none' = ANY (w.setconfig)) AS are_changes_counted,
+    -- what a session wrote is counted when its transaction ends, and up to ten seconds later: one that is in a long transaction
+    -- may have written before it. Until 14 an idle session may keep what it counted until it is asked something. What others
+    -- do is seen by members of pg_read_all_stats alone.
+    EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
+            WHERE a.datid = d.oid AND a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'
+              AND a.application_name NOT LIKE 'pgadvisor%' AND (a.state IS NULL OR a.xact_start < pg_catalog.clock_timestamp() - interval '9 seconds')
+    ) AS may_write_unseen,
+    (SELECT max(a.state_change) FROM pg_catalog.pg_stat_activity AS a
+     WHERE a.datid = d.oid AND a.pid <> pg_catalog.pg_backend_pid() AND a.application_name NOT LIKE 'pgadvisor%'
+       AND pg_catalog.current_setting('server_version_num')::int4 < 150000) AS last_activity_at,
     (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(w.oid, ':', w.xmin), ',' ORDER BY w.oid))
      FROM pg_catalog.pg_rewrite AS w WHERE w.oid >= 16384) AS definitions,
     c.oid IS NOT NULL AS has_record,

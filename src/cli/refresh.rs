@@ -89,11 +89,10 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     let (stop, interrupted) = stop_on_signals()?;
     for known in &all {
         let ask = match options.due {
-            true => Ask::Due,
+            true => Ask::Due(options.force),
             false => Ask::Named(&named, options.force),
         };
-        let mut steps = known.plan(&ask);
-        steps.iter_mut().for_each(|step| step.is_forced |= options.force);
+        let steps = known.plan(&ask);
         runs.extend(match options.dry_run {
             true => steps.iter().map(would_be).collect(),
             false => do_it(&refresher, steps, known, &stop).await,

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(crate::sql::statement_count(&statements).unwrap(), 9);
         let sql = refresh_steps("a; DROP \"x", SetupFormat::Sql);
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
-        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 5);
+        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 6);
         assert!(steps("x", "y", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
     }
 

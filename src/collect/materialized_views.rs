@@ -43,12 +43,12 @@ impl DefinitionCache {
                 .rows(queries::MATVIEW_DEFINITIONS, &[(&unread, Type::OID_ARRAY)])
                 .await?;
             for row in rows {
-                let columns: Vec<String> = column(&row, "columns").unwrap_or_default();
+                let columns: Vec<Option<String>> = column(&row, "columns").unwrap_or_default();
                 let definition: String = column(&row, "definition").unwrap_or_default();
                 let unique = sql::unique_columns(&definition).and_then(|positions| {
                     positions
                         .into_iter()
-                        .map(|position| columns.get(position).cloned())
+                        .map(|position| columns.get(position).cloned().flatten())
                         .collect()
                 });
                 read.insert(column::<u32>(&row, "oid").unwrap_or(0), unique);

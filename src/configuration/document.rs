@@ -158,6 +158,13 @@ impl Reader<'_> {
         let mut places = Vec::new();
         for (table, span, path) in self.list(document, "refresh") {
             let mut refresh: Refresh = self.read_section(table, span.clone(), &path);
+            // it was said when, only not in a way that can be read
+            let is_said = ["cron", "every", "max_age", "after"]
+                .iter()
+                .any(|key| table.contains_key(*key));
+            let key = join(&path, "max_age");
+            self.errors
+                .retain(|error| !(is_said && error.key == key && error.message.starts_with("is needed")));
             let place = table.get("server").map_or(span.clone(), |name| name.span());
             let key = join(&path, "server");
             match servers {

@@ -117,6 +117,8 @@ pub fn configuration(server: &Disposable, listen: &str, folder: &Path) -> String
          [web]\nlisten = {}\n\n[store]\npath = {}\n\n\
          [[servers]]\nname = \"demo\"\ndsn = {}\nplanner_dsn = {}\npoll_every = \"5 s\"\ncatalog_every = \"30 s\"\n\
          advise_every = \"10 min\"\n\n\
+         [[refresh]]\nview = \"shop.monthly_revenue\"\nmax_age = \"1 min\"\n\n\
+         [[refresh]]\nview = \"erp.stock_on_hand\"\nevery = \"2 min\"\n\n\
          [rules.index.unused]\nmin_age = \"2 min\"     # instead of 35 days\n\n\
          [rules.vacuum.dead_tuples]\nhold = \"10 s\"        # instead of 1 h\n",
         text(listen),

@@ -174,7 +174,7 @@ impl Refresher {
             let read = read_by_refreshes(&look, &store.view_memories(&server)?);
             store.record_refreshes(&server, &names, &[], |name, memory| {
                 let view = views[name];
-                take_in_record(memory, &look, &name.schema, &name.name);
+                take_in_record(memory, &look, view);
                 memory.look(view, look.inputs(view.oid), look.now, read.contains(&view.oid));
             })?;
             let memories = store.view_memories(&server)?;
@@ -187,6 +187,20 @@ impl Refresher {
             policies,
             memories,
         })
+    }
+
+    /// Remembers that these views are due and wait for others: their moment is not missed.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn wait_for_others(&self, views: Vec<ViewName>) -> Result<(), RefreshError> {
+        let (store, server) = (self.store.clone(), self.name.clone());
+        blocking(move || {
+            store.record_refreshes(&server, &views, &[], |_, memory| {
+                memory.busy_looks = memory.busy_looks.max(1)
+            })
+        })
+        .await
     }
 
     /// Runs steps, and writes down what becomes of them as it happens. `tell` hears of it, too.

@@ -36,6 +36,8 @@ pub struct Scheduling {
     passes: TaskTracker,
     /// Rung whenever a step is over.
     ended: Arc<Notify>,
+    /// What people asked for and was not begun yet.
+    pending: Mutex<BTreeSet<ViewName>>,
 }
 
 impl Scheduling {
@@ -50,6 +52,7 @@ impl Scheduling {
             busy: Arc::default(),
             passes: TaskTracker::new(),
             ended: Arc::default(),
+            pending: Mutex::default(),
         }
     }
 
@@ -111,6 +114,15 @@ impl Scheduling {
     /// How long nothing is due, as far as is known.
     fn until_due(&self, seen: &[Known]) -> Option<Duration> {
         let busy = self.busy();
+        let pending = self
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let is_there = |view: &ViewName| seen.iter().any(|known| known.policies.contains_key(view));
+        if pending.difference(&busy).any(is_there) {
+            return Some(Duration::ZERO);
+        }
         let waits = seen.iter().filter_map(|known| {
             let now = known.now();
             let next = known.next_due(now, |view| busy.contains(view))?;
@@ -153,17 +165,26 @@ impl Scheduling {
                 "views cannot be looked at: {why}"
             );
         }
-        let named: BTreeSet<ViewName> = asked
+        let asked = asked
             .iter()
-            .filter(|command| command.action == RefreshAction::Refresh)
-            .map(|command| command.view.clone())
-            .collect();
+            .filter(|command| command.action == RefreshAction::Refresh);
+        let mut pending = self
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        pending.extend(asked.map(|command| command.view.clone()));
         for known in &all {
-            let steps = self.steps(known, &named);
+            let (steps, waiting) = self.steps(known, &pending);
+            pending.retain(|view| !steps.iter().any(|step| step.view == *view));
+            if !waiting.is_empty() {
+                self.refresher.wait_for_others(waiting).await?;
+            }
             if !steps.is_empty() {
                 self.start(steps, known.ahead);
             }
         }
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
         let unseen: Vec<String> = failed.into_iter().map(|(database, _)| database).collect();
         self.refresher.show(&all, &unseen).await?;
         Ok(all)
@@ -173,22 +194,22 @@ impl Scheduling {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is due or asked for, but for views that are being refreshed, and those that read one of them.
-    fn steps(&self, known: &Known, named: &BTreeSet<ViewName>) -> Vec<Step> {
+    /// What is due or asked for, but for views that are being refreshed; and those that are due and wait for such a view.
+    fn steps(&self, known: &Known, pending: &BTreeSet<ViewName>) -> (Vec<Step>, Vec<ViewName>) {
         let busy = self.busy();
-        let is_free = |step: &Step| !busy.contains(&step.view) && step.depends_on.is_disjoint(&busy);
-        let mut steps: Vec<Step> = known.plan(&Ask::Due).into_iter().filter(is_free).collect();
-        let due: BTreeSet<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
-        let asked: BTreeSet<ViewName> = named.difference(&due).cloned().collect();
-        if !asked.is_empty() {
-            steps.extend(
-                known
-                    .plan(&Ask::Named(&asked, true))
-                    .into_iter()
-                    .filter(|step| !busy.contains(&step.view)),
-            );
+        let is_free = |step: &Step| !busy.contains(&step.view);
+        let asked = known.plan(&Ask::Named(pending, true));
+        let mut steps: Vec<Step> = asked.into_iter().filter(is_free).collect();
+        let mut waiting = Vec::new();
+        for due in known.plan(&Ask::Due(false)).into_iter().filter(is_free) {
+            match steps.iter_mut().find(|step| step.view == due.view) {
+                // what a person wants is done, and the moment with it
+                Some(asked) => asked.moment = due.moment,
+                None if due.depends_on.is_disjoint(&busy) => steps.push(due),
+                None => waiting.push(due.view),
+            }
         }
-        steps
+        (steps, waiting)
     }
 
     fn start(&self, steps: Vec<Step>, ahead: chrono::TimeDelta) {

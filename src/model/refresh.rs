@@ -242,6 +242,8 @@ pub struct ViewMemory {
     pub fresh_as_of: Option<DateTime<Utc>>,
     /// When it was last refreshed by anybody; of others only when that was seen.
     pub refreshed_at: Option<DateTime<Utc>>,
+    /// When that was over, at the latest.
+    pub refreshed_until: Option<DateTime<Utc>>,
     /// Whether that was not by us.
     pub refreshed_by_others: bool,
     /// The last moment at which nobody was refreshing it, as far as is known: what others do later begins later.
@@ -401,10 +403,13 @@ impl ViewMemory {
                 // it took its locks after that moment, and its snapshot after its locks
                 self.fresh_as_of = self.quiet_at.max(self.fresh_as_of);
                 self.refreshed_at = Some(view.committed_at.unwrap_or(now));
+                self.refreshed_until = Some(now);
                 self.refreshed_by_others = true;
                 self.inputs = self.quiet_inputs.clone();
             }
-            false if was_read_by_a_refresh => {}
+            false if was_read_by_a_refresh && view.scans > self.scans => {
+                self.readers_watched_since = Some(now)
+            }
             false if view.scans > self.scans && self.state.version == view.state.version => {
                 self.read_at = Some(now)
             }

@@ -58,6 +58,10 @@ pub struct Reckoning<'a> {
 impl Reckoning<'_> {
     /// Whether it is due now.
     pub fn due(&self, now: DateTime<Utc>) -> Due {
+        if !self.is_populated {
+            let moment = whole_second(now);
+            return self.held_back(now, moment, "it holds nothing yet, and cannot be read".to_owned());
+        }
         let due = match (&self.policy.cron, self.policy.every, self.policy.max_age) {
             (Some(cron), ..) => {
                 let zone = self.policy.time_zone;
@@ -112,7 +116,7 @@ impl Reckoning<'_> {
         let is_new =
             self.memory.handled_until.is_none() && self.memory.first_seen_at.is_none_or(|seen| seen > moment);
         // a nightly refresh does not start at noon because its table of the configuration is new
-        if is_new && self.is_populated && self.policy.cron.is_some() && now - moment > JUST_NOW {
+        if is_new && self.policy.cron.is_some() && now - moment > JUST_NOW {
             return later();
         }
         let is_late = now - moment - self.jitter() > MISSED_AFTER;
@@ -141,8 +145,7 @@ impl Reckoning<'_> {
         let promise = self.policy.max_age.unwrap_or_default();
         let Some(fresh) = self.memory.fresh_as_of else {
             let reason = format!("no older than {promise}: how old it is, is not known");
-            // whole seconds, so that those who look at the same time mean the same moment
-            let moment = now - TimeDelta::nanoseconds(i64::from(now.timestamp_subsec_nanos()));
+            let moment = whole_second(now);
             return Due::Now { moment, reason };
         };
         let moment = fresh + promise.as_delta();
@@ -166,7 +169,7 @@ impl Reckoning<'_> {
 
     fn after_another(&self) -> Due {
         let after = self.policy.after.as_deref().unwrap_or_default();
-        let own = self.memory.refreshed_at.max(self.memory.handled_until);
+        let own = self.memory.fresh_as_of.max(self.memory.handled_until);
         match self.after {
             Some(at) if own.is_none_or(|own| own < at) => Due::Now {
                 moment: at,
@@ -201,6 +204,11 @@ impl Reckoning<'_> {
             None => Due::Waiting,
         }
     }
+}
+
+/// Those who look at the same time mean the same moment.
+fn whole_second(now: DateTime<Utc>) -> DateTime<Utc> {
+    now - TimeDelta::nanoseconds(i64::from(now.timestamp_subsec_nanos()))
 }
 
 /// From one due moment to the next, where that is known.

@@ -24,6 +24,8 @@ pub struct Done {
     pub effect: Effect,
     /// It locked readers out for as long as it may, and was not done.
     pub was_too_slow: bool,
+    /// Somebody was seen to want to read it.
+    pub readers_came: bool,
 }
 
 /// What is known of a view after a step.
@@ -116,6 +118,7 @@ impl Done {
             },
             effect: Effect::None,
             was_too_slow: false,
+            readers_came: false,
         }
     }
 }
@@ -170,6 +173,7 @@ pub async fn execute(server: &Server, step: &Step, cancel: &CancellationToken) -
     done.run.elapsed_seconds = Some(began.elapsed().as_secs_f64());
     done.run.waited_seconds = Some(watched.waited_seconds);
     done.run.held_up_seconds = Some(watched.held_up_seconds);
+    done.readers_came = watched.held_up_seconds > 0.0;
     done
 }
 
@@ -194,7 +198,8 @@ impl Allowed {
             lock_timeout: policy.lock_timeout.as_duration(),
             readers_wait: None,
         };
-        if mode == Mode::Concurrently {
+        // of what holds nothing there is nothing to read
+        if mode == Mode::Concurrently || !step.seen.is_populated {
             return Some(allowed);
         }
         let (now, zone) = (Utc::now() + step.ahead, policy.time_zone);
@@ -345,6 +350,7 @@ async fn attempt(
             work_seconds: watched.work_seconds,
         })),
         was_too_slow: false,
+        readers_came: watched.held_up_seconds > 0.0,
     })
 }
 

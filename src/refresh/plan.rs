@@ -84,8 +84,8 @@ pub enum Todo {
 
 /// What a pass is asked for.
 pub enum Ask<'a> {
-    /// Whatever is due.
-    Due,
+    /// Whatever is due; forced: changed or not.
+    Due(bool),
     /// These views, due or not; forced: changed or not.
     Named(&'a BTreeSet<ViewName>, bool),
 }
@@ -166,8 +166,8 @@ fn asked(
         Ask::Named(names, is_forced) => names
             .contains(name)
             .then(|| (None, Ok("it was asked for".to_owned()), *is_forced)),
-        Ask::Due if memory.is_paused => None,
-        Ask::Due => {
+        Ask::Due(_) if memory.is_paused => None,
+        Ask::Due(is_forced) => {
             let reckoning = Reckoning {
                 policy,
                 view: name,
@@ -176,7 +176,7 @@ fn asked(
                 after: after(name, policy, known.memories),
             };
             match reckoning.due(look.now) {
-                Due::Now { moment, reason } => Some((Some(moment), Ok(reason), false)),
+                Due::Now { moment, reason } => Some((Some(moment), Ok(reason), *is_forced)),
                 Due::Missed { moment } => {
                     let why = format!("the moment {} was missed", moment.format("%Y-%m-%d %H:%M:%S UTC"));
                     Some((Some(moment), Err(why), false))
@@ -199,7 +199,7 @@ pub fn after(
         schema: schema.to_owned(),
         name: view.to_owned(),
     };
-    memories.get(&other)?.refreshed_at
+    memories.get(&other)?.refreshed_until
 }
 
 /// What is done with a view that is part of the pass, as far as that does not depend on others.
@@ -255,7 +255,7 @@ const COUNTED_AFTER: TimeDelta = TimeDelta::seconds(11);
 /// Leaves a view as it is; where it is due seldom, only once all that was written before its moment is counted.
 fn leave(now: DateTime<Utc>, step: &mut Step, why: String) {
     let is_seldom = step.policy.max_age.is_none()
-        && interval(&step.policy, now).is_some_and(|interval| interval > COUNTED_AFTER * 2);
+        && interval(&step.policy, now).is_none_or(|interval| interval > COUNTED_AFTER * 2);
     let counted_at = step
         .moment
         .filter(|_| is_seldom)
@@ -272,6 +272,10 @@ const STANDBY_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
 /// Whether somebody took the moment, as the table of runs has it.
 fn is_taken(look: &Look, step: &Step) -> bool {
+    // a promised age is reckoned from when the last one started; a view of that name that holds nothing is another one
+    if step.policy.max_age.is_some() || !step.seen.is_populated {
+        return false;
+    }
     let key = (step.view.schema.clone(), step.view.name.clone());
     let taken = look.record.last.get(&key).map(|(due, _)| *due);
     step.moment
@@ -286,6 +290,10 @@ fn unchanged(look: &Look, memory: &ViewMemory, step: &Step) -> Option<String> {
     }
     let refreshed = memory.refreshed_at?;
     if look.now - refreshed >= policy.at_least_every.as_delta() {
+        return None;
+    }
+    let may_be_uncounted = look.last_activity_at.is_some_and(|at| at > refreshed);
+    if look.may_write_unseen || may_be_uncounted {
         return None;
     }
     let now = look.inputs(step.oid)?;
@@ -447,9 +455,22 @@ fn in_order(mut steps: BTreeMap<ViewName, Step>) -> Vec<Step> {
         .collect();
     let order = dependencies_first(&dependencies);
     let mut refreshed: BTreeSet<ViewName> = BTreeSet::new();
+    let mut waiting: BTreeMap<ViewName, DateTime<Utc>> = BTreeMap::new();
     for name in &order {
         let others_are = dependencies[name].iter().any(|other| refreshed.contains(other));
         let Some(step) = steps.get_mut(name) else { continue };
+        // what reads a view that is looked at again waits for it
+        let waits = dependencies[name]
+            .iter()
+            .filter_map(|other| waiting.get(other))
+            .max();
+        if let (Todo::Refresh { .. } | Todo::Unchanged, Some(at)) = (&step.todo, waits) {
+            step.todo = Todo::LookAgain(*at);
+            step.reason = "a view that it reads is looked at again first".to_owned();
+        }
+        if let Todo::LookAgain(at) = step.todo {
+            waiting.insert(name.clone(), at);
+        }
         if let Todo::Refresh {
             if_others_are: true, ..
         } = step.todo

@@ -36,6 +36,10 @@ pub struct Look {
     pub epoch: String,
     /// Whether all writers count what they write.
     pub are_changes_counted: bool,
+    /// A session may have written longer ago than it takes until that is counted.
+    pub may_write_unseen: bool,
+    /// Until PostgreSQL 14: when a session that is still connected last did anything.
+    pub last_activity_at: Option<DateTime<Utc>>,
     /// The table of runs, where refreshers on several machines agree.
     pub record: Record,
 }
@@ -189,6 +193,8 @@ pub async fn look(
         look.now = optional(row, "at").unwrap_or_else(Utc::now);
         look.ahead = look.now - Utc::now();
         look.are_changes_counted = column(row, "are_changes_counted");
+        look.may_write_unseen = column(row, "may_write_unseen");
+        look.last_activity_at = optional(row, "last_activity_at");
         definitions = column(row, "definitions");
         look.is_standby = column(row, "is_standby");
         look.has_standbys = column::<i64>(row, "standbys") > 0;

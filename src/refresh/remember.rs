@@ -6,7 +6,7 @@ use super::due::retry_at;
 use super::execute::{Done, Effect};
 use super::plan::Step;
 use super::read::Look;
-use crate::model::refresh::{Mode, Outcome, ViewMemory};
+use crate::model::refresh::{MaterializedView, Mode, Outcome, ViewMemory};
 
 /// Where another refresher was at it, it is looked at again after this.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -20,13 +20,19 @@ const STATISTICS_LAG: TimeDelta = TimeDelta::seconds(10);
 const TRY_AGAIN: TimeDelta = TimeDelta::hours(1);
 
 /// Takes in what the table of runs says of a view: when others refreshed it. Before the look itself is taken in.
-pub fn take_in_record(memory: &mut ViewMemory, look: &Look, schema: &str, name: &str) {
-    let Some((due_at, started_at)) = look.record.last.get(&(schema.to_owned(), name.to_owned())) else {
+pub fn take_in_record(memory: &mut ViewMemory, look: &Look, view: &MaterializedView) {
+    // one of that name that holds nothing is another one
+    if !view.is_populated {
+        return;
+    }
+    let (schema, name) = (&view.schema, &view.name);
+    let Some((due_at, started_at)) = look.record.last.get(&(schema.clone(), name.clone())) else {
         return;
     };
     memory.handled_until = memory.handled_until.max(Some(*due_at));
     if memory.refreshed_at.is_none_or(|known| known < *started_at) {
         memory.refreshed_at = Some(*started_at);
+        memory.refreshed_until = Some(look.now);
         memory.refreshed_by_others = true;
         // what it read is no older than the last look before it
         let is_after_look = memory.quiet_at.is_some_and(|quiet| quiet <= *started_at);
@@ -48,6 +54,9 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
             let lag = promise.map_or(STATISTICS_LAG, |promise| promise.min(STATISTICS_LAG));
             memory.fresh_as_of = memory.fresh_as_of.max(Some(step.planned_at - lag));
             handled(memory, step);
+            // what was written lately is counted by then
+            let pause = promise.map(|promise| promise.max(LOOK_AGAIN));
+            memory.retry_at = pause.map(|pause| step.planned_at + pause);
         }
         Effect::Refreshed(after) => {
             let started_at = done.run.started_at.unwrap_or(step.planned_at);
@@ -59,6 +68,7 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
             memory.quiet_inputs.clone_from(&after.inputs);
             memory.fresh_as_of = Some(started_at);
             memory.refreshed_at = Some(started_at);
+            memory.refreshed_until = Some(done.run.ended_at);
             memory.refreshed_by_others = false;
             memory.inputs.clone_from(&after.inputs);
             memory.size_bytes = done.run.size_bytes.or(memory.size_bytes);
@@ -68,6 +78,9 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
             memory.too_slow_at = None;
             handled(memory, step);
         }
+    }
+    if done.readers_came {
+        memory.read_at = Some(now);
     }
     match done.run.outcome {
         Outcome::AlreadyRunning => {
@@ -101,6 +114,7 @@ fn failed(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime<Utc>)
     if memory.retry_at.is_none() {
         memory.failures = 0;
         match step.policy.max_age {
+            None if !step.seen.is_populated => memory.retry_at = Some(now + TRY_AGAIN),
             Some(promise) => memory.retry_at = Some(now + TRY_AGAIN.min(promise.as_delta())),
             None => memory.handled_until = memory.handled_until.max(step.moment),
         }

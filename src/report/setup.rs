@@ -49,12 +49,14 @@ pub fn planner_in_database(login: &str) -> Vec<String> {
     ]
 }
 
-/// The login that refreshes: as a member of the owners of the views it may what they may.
+/// The login that refreshes: as a member of the owners of the views it may what they may. Without seeing the sessions of
+/// others it could not tell that nothing has changed.
 pub fn refresher(login: &str) -> Vec<String> {
-    vec![format!(
-        "CREATE ROLE {} LOGIN CONNECTION LIMIT 30",
-        quote_identifier(login)
-    )]
+    let login = quote_identifier(login);
+    vec![
+        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 30"),
+        format!("GRANT pg_read_all_stats TO {login}"),
+    ]
 }
 
 /// What lets several refreshers take each due moment exactly once, in each database with views to refresh. It belongs to the

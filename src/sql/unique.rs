@@ -28,6 +28,13 @@ const AGGREGATES: [&str; 16] = [
 /// Positions, from 0, of result columns that are unique together by the query itself: what it groups by, or what it is
 /// DISTINCT in. None where that does not follow from the query alone.
 pub fn unique_columns(query: &str) -> Option<Vec<usize>> {
+    unique(query).filter(|positions| positions.len() <= INDEX_COLUMNS)
+}
+
+/// Columns that an index can have.
+const INDEX_COLUMNS: usize = 32;
+
+fn unique(query: &str) -> Option<Vec<usize>> {
     let parsed = pg_query::parse(query, 0).ok()?;
     let statement = parsed.protobuf.stmts.first()?.stmt.as_ref()?;
     let Some(NodeEnum::SelectStmt(select)) = &statement.node else {
@@ -54,7 +61,7 @@ pub fn unique_columns(query: &str) -> Option<Vec<usize>> {
         return distinct(select, &targets);
     }
     if !select.group_clause.is_empty() {
-        return positions(&select.group_clause, select, &targets);
+        return positions(&select.group_clause, &targets);
     }
     let has_one_row = targets.iter().any(|target| is_aggregate(target)) && select.window_clause.is_empty();
     has_one_row.then(|| vec![0])
@@ -74,11 +81,17 @@ fn is_aggregate(target: &Node) -> bool {
     let Some(NodeEnum::FuncCall(call)) = &target.node else {
         return false;
     };
-    let name = call.funcname.last().and_then(|name| match &name.node {
-        Some(NodeEnum::String(name)) => Some(name.sval.as_str()),
-        _ => None,
-    });
-    call.over.is_none() && name.is_some_and(|name| AGGREGATES.contains(&name))
+    let parts: Vec<&str> = call
+        .funcname
+        .iter()
+        .filter_map(|part| match &part.node {
+            Some(NodeEnum::String(part)) => Some(part.sval.as_str()),
+            _ => None,
+        })
+        .collect();
+    // a function of somebody else may have the same name
+    let is_known = matches!(parts[..], [name] | ["pg_catalog", name] if AGGREGATES.contains(&name));
+    call.over.is_none() && is_known
 }
 
 /// DISTINCT is unique in all columns, DISTINCT ON in those that it names.
@@ -90,22 +103,22 @@ fn distinct(select: &SelectStmt, targets: &[&Node]) -> Option<Vec<usize>> {
         .collect();
     match named.is_empty() {
         true => Some((0..targets.len()).collect()),
-        false => positions(&select.distinct_clause, select, targets),
+        false => positions(&select.distinct_clause, targets),
     }
 }
 
 /// Where each of these expressions stands in the result.
-fn positions(expressions: &[Node], select: &SelectStmt, targets: &[&Node]) -> Option<Vec<usize>> {
+fn positions(expressions: &[Node], targets: &[&Node]) -> Option<Vec<usize>> {
     let mut positions: Vec<usize> = expressions
         .iter()
-        .map(|expression| position(expression, select, targets))
+        .map(|expression| position(expression, targets))
         .collect::<Option<_>>()?;
     positions.sort_unstable();
     positions.dedup();
     Some(positions)
 }
 
-fn position(expression: &Node, select: &SelectStmt, targets: &[&Node]) -> Option<usize> {
+fn position(expression: &Node, targets: &[&Node]) -> Option<usize> {
     match &expression.node {
         // GROUP BY 1
         Some(NodeEnum::AConst(constant)) => match &constant.val {
@@ -116,26 +129,11 @@ fn position(expression: &Node, select: &SelectStmt, targets: &[&Node]) -> Option
         Some(NodeEnum::GroupingSet(_)) | None => None,
         _ => {
             let text = deparsed(expression)?;
-            let by_value = targets
+            targets
                 .iter()
-                .position(|target| deparsed(target).as_ref() == Some(&text));
-            by_value.or_else(|| by_name(expression, select))
+                .position(|target| deparsed(target).as_ref() == Some(&text))
         }
     }
-}
-
-/// A name of a result column, as GROUP BY may use it.
-fn by_name(expression: &Node, select: &SelectStmt) -> Option<usize> {
-    let Some(NodeEnum::ColumnRef(column)) = &expression.node else {
-        return None;
-    };
-    let [field] = &column.fields[..] else { return None };
-    let Some(NodeEnum::String(name)) = &field.node else {
-        return None;
-    };
-    select.target_list.iter().position(
-        |target| matches!(&target.node, Some(NodeEnum::ResTarget(target)) if target.name == name.sval),
-    )
 }
 
 #[cfg(test)]
@@ -156,7 +154,10 @@ mod tests {
                 Some(vec![0]),
             ),
             ("SELECT t.a AS x, count(*) FROM t GROUP BY t.a", Some(vec![0])),
-            ("SELECT a AS x, count(*) FROM t GROUP BY x", Some(vec![0])),
+            // which of two columns a bare name means is not seen
+            ("SELECT a AS x, count(*) FROM t GROUP BY x", None),
+            ("SELECT f.count(b) FROM t", None),
+            ("SELECT pg_catalog.count(b) FROM t", Some(vec![0])),
             ("SELECT count(*) FROM t", Some(vec![0])),
             ("SELECT DISTINCT a, b FROM t", Some(vec![0, 1])),
             ("SELECT DISTINCT ON (b) a, b FROM t ORDER BY b", Some(vec![1])),

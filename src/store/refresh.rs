@@ -176,7 +176,7 @@ impl Store {
                  WHERE (?1 IS NULL OR server = ?1)
                    AND (?2 IS NULL OR database = ?2 AND schema = ?3 AND name = ?4)
                    AND (NOT ?5 OR outcome IN ('refreshed', 'failed', 'cancelled'))
-                 ORDER BY id DESC LIMIT ?6",
+                 ORDER BY ended_at DESC, id DESC LIMIT ?6",
             )?;
             let view = filter.view.as_ref();
             let mut rows = statement.query(params![

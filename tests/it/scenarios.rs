@@ -226,7 +226,7 @@ impl<'a> Scenario<'a> {
             let (known, failed) = refresher.look(None).await.unwrap();
             assert!(failed.is_empty());
             for known in &known {
-                let steps = known.plan(&Ask::Due);
+                let steps = known.plan(&Ask::Due(false));
                 refresher.run(steps, known.ahead, &Stop::default(), &|_| {}).await;
             }
             let (known, _) = refresher.look(None).await.unwrap();

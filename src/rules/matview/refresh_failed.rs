@@ -52,6 +52,14 @@ impl Rule for RefreshFailed {
             let failed: Vec<&Run> = runs.take_while(|run| run.outcome == Outcome::Failed).collect();
             let failures: u32 = failed.iter().map(|run| run.times).sum();
             let Some(last) = failed.first() else { continue };
+            // somebody else did it since
+            if refreshing
+                .status
+                .refreshed_at
+                .is_some_and(|at| at > last.ended_at)
+            {
+                continue;
+            }
             let severity = match failures >= self.critical_failures {
                 true => Severity::Critical,
                 false => Severity::Warning,

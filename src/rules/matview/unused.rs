@@ -48,7 +48,15 @@ impl Rule for Unused {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let mut found = Found::default();
         let now = place.observation.now;
+        let others: Vec<&String> = place
+            .refreshed_views()?
+            .flat_map(|(_, refreshing)| &refreshing.status.depends_on)
+            .collect();
         for (view, refreshing) in place.refreshed_views()? {
+            let name = refreshing.status.view.in_database();
+            if others.contains(&&name) {
+                continue;
+            }
             if refreshing.seconds_last_week < self.min_refreshing.as_seconds() {
                 continue;
             }
@@ -77,6 +85,7 @@ fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) ->
     let seconds = refreshing.seconds_last_week;
     let mut guards = Guards::default();
     guards.checked("scans of its own refreshes, and of views that read it, are taken off");
+    guards.checked("no view that is refreshed reads it");
     match place.observation.server.standbys {
         0 => guards.checked("the server has no standby on which it might be read"),
         _ => guards.not_checked("whether it is read on a standby"),
