@@ -3,7 +3,9 @@
 SELECT /* pgadvisor */
     c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relispopulated AS is_populated,
     pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
-    pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_refresh,
+    -- the privilege came with 17; before, it takes the owner
+    CASE WHEN pg_catalog.current_setting('server_version_num')::int4 >= 170000 THEN pg_catalog.has_table_privilege(c.oid, 'MAINTAIN')
+         ELSE pg_catalog.pg_has_role(c.relowner, 'USAGE') END AS may_refresh,
     -- what REFRESH CONCURRENTLY takes: PostgreSQL's is_usable_unique_index
     (SELECT x.relname::text FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
      WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL

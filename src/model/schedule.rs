@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, TimeZone as _, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
@@ -17,6 +18,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct CronExpression {
     text: String,
     cron: Cron,
+    between: Between,
+}
+
+/// The last two moments that were asked for, with their zone: until the later one is reached they are the answer.
+#[derive(Debug, Default)]
+struct Between(Mutex<Option<(Zone, DateTime<Utc>, DateTime<Utc>)>>);
+
+impl Clone for Between {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Between {
+    fn eq(&self, _: &Self) -> bool {
+        // what was asked is no part of the expression
+        true
+    }
 }
 
 /// A time zone by its name in the tz database.
@@ -55,6 +74,21 @@ const FIELDS: [(&str, &str); 5] = [
 ];
 
 impl CronExpression {
+    /// The last moment at which it was due, not after this one, and the next, after this one. Cheap to ask again and again.
+    pub fn around(&self, now: DateTime<Utc>, zone: Zone) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        let mut between = self.between.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, last, next)) = *between
+            && of == zone
+            && last <= now
+            && now < next
+        {
+            return (Some(last), Some(next));
+        }
+        let (last, next) = (self.last(now, zone), self.next(now, zone));
+        *between = last.zip(next).map(|(last, next)| (zone, last, next));
+        (last, next)
+    }
+
     /// The last moment at which it was due, not after this one. In the hour that a clock skips it is due when the clock
     /// goes on; in the hour that comes twice, a fixed time is due once.
     pub fn last(&self, now: DateTime<Utc>, zone: Zone) -> Option<DateTime<Utc>> {
@@ -103,6 +137,7 @@ impl FromStr for CronExpression {
         Ok(Self {
             text: text.to_owned(),
             cron,
+            between: Between::default(),
         })
     }
 }
@@ -341,6 +376,12 @@ mod tests {
             while let Some(next) = cron.next(now, stockholm).filter(|next| *next < end) {
                 assert_eq!(cron.last(next, stockholm), Some(next));
                 assert_eq!(cron.last(next + TimeDelta::seconds(59), stockholm), Some(next));
+                for at in [now, next - TimeDelta::seconds(1), next] {
+                    assert_eq!(
+                        cron.around(at, stockholm),
+                        (cron.last(at, stockholm), cron.next(at, stockholm))
+                    );
+                }
                 due.push(next.format("%d %H:%M").to_string());
                 now = next;
             }

@@ -143,10 +143,7 @@ pub const REFRESH_WATCH: OurSql = file!("refresh_watch.sql");
 pub const REFRESH_SETTINGS: OurSql = file!("refresh_settings.sql");
 /// Materialized views.
 pub const REFRESH_VIEWS: Query = Query {
-    variants: &[
-        (14, file!("refresh_views.sql")),
-        (17, file!("refresh_views.17.sql")),
-    ],
+    variants: &[(14, file!("refresh_views.sql"))],
 };
 /// The server as a whole.
 pub const SERVER: Query = Query {

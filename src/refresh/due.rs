@@ -65,13 +65,12 @@ impl Reckoning<'_> {
         let due = match (&self.policy.cron, self.policy.every, self.policy.max_age) {
             (Some(cron), ..) => {
                 let zone = self.policy.time_zone;
-                let last = cron.last(now - self.jitter(), zone);
-                let next = cron.next(now - self.jitter(), zone);
-                self.by_moments(now, last, next, format!("cron {cron}"))
+                let (last, next) = cron.around(now - self.jitter(), zone);
+                self.by_moments(now, last, next, || format!("cron {cron}"))
             }
             (_, Some(every), _) => {
                 let (last, next) = multiples(now - self.jitter(), every.as_delta());
-                self.by_moments(now, last, next, format!("every {every}"))
+                self.by_moments(now, last, next, || format!("every {every}"))
             }
             (_, _, Some(_)) => self.by_age(now),
             _ => self.after_another(),
@@ -99,7 +98,7 @@ impl Reckoning<'_> {
         now: DateTime<Utc>,
         last: Option<DateTime<Utc>>,
         next: Option<DateTime<Utc>>,
-        reason: String,
+        reason: impl FnOnce() -> String,
     ) -> Due {
         let later = || match next {
             Some(next) => Due::Later {
@@ -125,8 +124,12 @@ impl Reckoning<'_> {
             return Due::Missed { moment };
         }
         let reason = match is_late && !was_tried {
-            true => format!("{reason}: due since {}", moment.format("%Y-%m-%d %H:%M:%S UTC")),
-            false => reason,
+            true => format!(
+                "{}: due since {}",
+                reason(),
+                moment.format("%Y-%m-%d %H:%M:%S UTC")
+            ),
+            false => reason(),
         };
         Due::Now { moment, reason }
     }
@@ -215,7 +218,8 @@ fn whole_second(now: DateTime<Utc>) -> DateTime<Utc> {
 pub fn interval(policy: &Refresh, now: DateTime<Utc>) -> Option<TimeDelta> {
     let gap = || {
         let cron = policy.cron.as_ref()?;
-        Some(cron.next(now, policy.time_zone)? - cron.last(now, policy.time_zone)?)
+        let (last, next) = cron.around(now, policy.time_zone);
+        Some(next? - last?)
     };
     let period = policy.every.or(policy.max_age);
     period.map(|period| period.as_delta()).or_else(gap)
@@ -424,6 +428,63 @@ mod tests {
             due(&policy, &memory, "2026-11-22T18:00:00Z"),
             Due::Now { .. }
         ));
+    }
+
+    #[test]
+    fn what_holds_nothing_is_filled_at_once_and_what_waits_for_others_is_not_missed() {
+        let policy = Refresh {
+            cron: Some("0 1 * * *".parse().unwrap()),
+            missed: Missed::Skip,
+            ..Refresh::default()
+        };
+        let view = ViewName::default();
+        let mut memory = ViewMemory {
+            handled_until: Some(at("2026-11-22T01:00:00Z")),
+            ..seen("2026-11-01T00:00:00Z")
+        };
+        let empty = Reckoning {
+            policy: &policy,
+            view: &view,
+            memory: &memory,
+            is_populated: false,
+            after: None,
+        };
+        let Due::Now { moment, .. } = empty.due(at("2026-11-22T09:00:00.5Z")) else {
+            panic!("nobody can read it")
+        };
+        assert_eq!(moment, at("2026-11-22T09:00:00Z"));
+        memory.handled_until = Some(at("2026-11-21T01:00:00Z"));
+        memory.busy_looks = 1;
+        let waited = due(&policy, &memory, "2026-11-22T01:05:00Z");
+        assert!(matches!(waited, Due::Now { .. }), "{waited:?}");
+    }
+
+    #[test]
+    fn after_another_means_after_its_end() {
+        let policy = Refresh {
+            after: Some("r.base".into()),
+            ..Refresh::default()
+        };
+        let view = ViewName::default();
+        let is_due = |own: &str, base_ended: &str| {
+            let memory = ViewMemory {
+                fresh_as_of: Some(at(own)),
+                ..seen("2026-11-01T00:00:00Z")
+            };
+            let reckoning = Reckoning {
+                policy: &policy,
+                view: &view,
+                memory: &memory,
+                is_populated: true,
+                after: Some(at(base_ended)),
+            };
+            matches!(reckoning.due(at("2026-11-22T02:00:00Z")), Due::Now { .. })
+        };
+        assert!(
+            is_due("2026-11-22T01:05:00Z", "2026-11-22T01:10:00Z"),
+            "it was read before that was done"
+        );
+        assert!(!is_due("2026-11-22T01:10:00Z", "2026-11-22T01:10:00Z"));
     }
 
     #[test]

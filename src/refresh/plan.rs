@@ -500,3 +500,195 @@ impl Step {
         Some(statement.sql())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph::Lineage;
+    use super::*;
+    use crate::model::refresh::{Inputs, ViewState};
+    use crate::model::schedule::DailyHours;
+    use crate::model::unit::Period;
+
+    fn now() -> DateTime<Utc> {
+        // four seconds past the hour
+        DateTime::from_timestamp(1_790_000_400 / 3600 * 3600 + 4, 0).unwrap()
+    }
+
+    type Policies = HashMap<ViewName, Arc<Refresh>>;
+    type Memories = HashMap<ViewName, ViewMemory>;
+
+    /// `a` reads a table, `b` reads `a` and another table; both hourly, both as they were.
+    fn scene() -> (Look, Policies, Memories) {
+        let view = |oid, name: &str| MaterializedView {
+            oid,
+            schema: "r".into(),
+            name: name.into(),
+            is_populated: true,
+            may_refresh: true,
+            state: ViewState::default(),
+            ..MaterializedView::default()
+        };
+        let lineage = |views: &[u32]| Lineage {
+            views: views.iter().copied().collect(),
+            ..Lineage::default()
+        };
+        let mut look = Look {
+            now: now(),
+            are_changes_counted: true,
+            views: vec![view(1, "a"), view(2, "b")],
+            lineages: BTreeMap::from([(1, lineage(&[])), (2, lineage(&[1]))]),
+            ..Look::default()
+        };
+        look.relations.insert(1, Vec::new());
+        let policy = Arc::new(Refresh {
+            every: Some(Period::minutes(60)),
+            ..Refresh::default()
+        });
+        let names: Vec<ViewName> = look.views.iter().map(|view| name_of(&look, view)).collect();
+        let memory = ViewMemory {
+            first_seen_at: Some(now() - TimeDelta::days(9)),
+            refreshed_at: Some(now() - TimeDelta::hours(1)),
+            handled_until: Some(now() - TimeDelta::hours(1)),
+            inputs: Some(Inputs::default()),
+            ..ViewMemory::default()
+        };
+        let policies = names.iter().map(|name| (name.clone(), policy.clone())).collect();
+        let memories = names.iter().map(|name| (name.clone(), memory.clone())).collect();
+        (look, policies, memories)
+    }
+
+    fn todos(look: &Look, policies: &Policies, memories: &Memories) -> Vec<Todo> {
+        let known = Knowledge { policies, memories };
+        let steps = plan(look, &known, &Ask::Due(false));
+        steps.into_iter().map(|step| step.todo).collect()
+    }
+
+    #[test]
+    fn nothing_is_called_unchanged_before_all_that_was_written_is_counted() {
+        let (mut look, policies, mut memories) = scene();
+        let again = Todo::LookAgain(now() + TimeDelta::seconds(7));
+        assert_eq!(todos(&look, &policies, &memories), [again.clone(), again.clone()]);
+        // what reads a view that is looked at again waits for it, changed or not
+        let b = name_of(&look, &look.views[1]);
+        memories.get_mut(&b).unwrap().inputs = None;
+        assert_eq!(todos(&look, &policies, &memories), [again.clone(), again]);
+        look.now += TimeDelta::seconds(7);
+        let later = todos(&look, &policies, &memories);
+        assert_eq!(later[0], Todo::Unchanged);
+        let is_refreshed = matches!(
+            later[1],
+            Todo::Refresh {
+                if_others_are: false,
+                ..
+            }
+        );
+        assert!(is_refreshed, "{later:?}");
+        // somebody may have written long ago what is not counted yet
+        look.may_write_unseen = true;
+        assert!(matches!(
+            todos(&look, &policies, &memories)[0],
+            Todo::Refresh { .. }
+        ));
+    }
+
+    #[test]
+    fn a_view_that_only_others_could_have_changed_is_refreshed_if_they_are() {
+        let (mut look, policies, mut memories) = scene();
+        look.now += TimeDelta::seconds(20);
+        assert_eq!(
+            todos(&look, &policies, &memories),
+            [Todo::Unchanged, Todo::Unchanged]
+        );
+        let a = name_of(&look, &look.views[0]);
+        memories.get_mut(&a).unwrap().inputs = None;
+        let both = todos(&look, &policies, &memories);
+        let is_refreshed = matches!(
+            both[1],
+            Todo::Refresh {
+                if_others_are: true,
+                ..
+            }
+        );
+        assert!(is_refreshed, "{both:?}");
+    }
+
+    #[test]
+    fn a_moment_that_somebody_took_is_not_taken_again() {
+        let (mut look, policies, memories) = scene();
+        look.record.is_used = true;
+        let moment = now() - TimeDelta::seconds(4);
+        look.record.last.insert(("r".into(), "a".into()), (moment, now()));
+        assert_eq!(todos(&look, &policies, &memories)[0], Todo::Taken);
+        look.views[0].is_populated = false;
+        let filled = &todos(&look, &policies, &memories)[0];
+        assert!(
+            matches!(filled, Todo::Refresh { .. }),
+            "another view of that name: {filled:?}"
+        );
+    }
+
+    #[test]
+    fn how_a_view_is_refreshed_follows_from_who_reads_it_and_what_it_costs() {
+        let (look, _, _) = scene();
+        let name = name_of(&look, &look.views[0]);
+        let day = TimeDelta::days(2);
+        let unread = ViewMemory {
+            readers_watched_since: Some(now() - day),
+            ..ViewMemory::default()
+        };
+        let read = ViewMemory {
+            read_at: Some(now()),
+            ..unread.clone()
+        };
+        let slow = |memory: &ViewMemory| ViewMemory {
+            plain_seconds: vec![9.0],
+            concurrent_seconds: vec![30.0],
+            too_slow_at: Some(now()),
+            ..memory.clone()
+        };
+        let begins = |memory: &ViewMemory, index: bool, policy: Refresh, words: &str| {
+            let view = MaterializedView {
+                unique_index: index.then(|| "u".to_owned()),
+                ..look.views[0].clone()
+            };
+            let told = match how(&look, memory, &view, &name, &Arc::new(policy)) {
+                Ok(how) => how,
+                Err(why) => format!("no: {why}"),
+            };
+            assert!(told.starts_with(words), "{told}");
+        };
+        let auto = Refresh::default;
+        begins(&read, true, auto(), "concurrently by u");
+        begins(&ViewMemory::default(), true, auto(), "concurrently by u");
+        begins(&unread, true, auto(), "plain, since nobody reads it");
+        begins(&read, false, auto(), "plain without a unique index");
+        begins(&slow(&read), false, auto(), "no: a plain refresh takes about 9");
+        begins(&slow(&unread), false, auto(), "plain, since nobody reads it");
+        let once = ViewMemory {
+            plain_seconds: vec![0.05, 0.05, 9.0],
+            ..slow(&read)
+        };
+        begins(&once, false, auto(), "plain without a unique index");
+        let long_ago = ViewMemory {
+            too_slow_at: Some(now() - day),
+            ..slow(&read)
+        };
+        begins(&long_ago, false, auto(), "plain without a unique index");
+        let hours: DailyHours = "00:00-24:00".parse().unwrap();
+        let at_night = Refresh {
+            plain_between: vec![hours],
+            ..auto()
+        };
+        begins(&slow(&read), false, at_night, "plain, within the hours for it");
+        let concurrently = Refresh {
+            mode: RefreshMode::Concurrently,
+            ..auto()
+        };
+        begins(
+            &read,
+            false,
+            concurrently,
+            "no: CONCURRENTLY needs a unique index",
+        );
+    }
+}

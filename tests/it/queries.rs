@@ -16,7 +16,7 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
         "index_definitions.sql" | "relation_sizes.sql" => vec![(&NO_OIDS, Type::OID_ARRAY)],
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
-        "statements.sql" | "statements.17.sql" | "refresh_views.sql" | "refresh_views.17.sql" => {
+        "statements.sql" | "statements.17.sql" | "refresh_views.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }
         _ => vec![],
