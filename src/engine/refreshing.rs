@@ -247,14 +247,14 @@ impl Refresher {
     /// If the store fails.
     pub async fn show(&self, known: &[Known], unseen: &[String]) -> Result<(), RefreshError> {
         let mut statuses: Vec<ViewStatus> = known.iter().flat_map(statuses).collect();
-        for known in known {
-            for policy in self.policies.iter().filter(|policy| !policy.is_pattern()) {
-                let there = |status: &ViewStatus| {
-                    status.view.database == known.look.database && status.view.in_database() == policy.view
-                };
-                if policy.is_for(&known.look.database, &policy.view) && !statuses.iter().any(there) {
-                    statuses.extend(missing(&known.look, policy));
-                }
+        for policy in self.policies.iter().filter(|policy| !policy.is_pattern()) {
+            let is_there =
+                |status: &ViewStatus| policy.is_for(&status.view.database, &status.view.in_database());
+            if !statuses.iter().any(is_there) {
+                let meant = known
+                    .iter()
+                    .find(|known| policy.is_for(&known.look.database, &policy.view));
+                statuses.extend(meant.and_then(|known| missing(&known.look, policy)));
             }
         }
         let (store, name) = (self.store.clone(), self.name.clone());
