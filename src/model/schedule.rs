@@ -23,7 +23,9 @@ pub struct CronExpression {
 
 /// The last two moments that were asked for, with their zone: until the later one is reached they are the answer.
 #[derive(Debug, Default)]
-struct Between(Mutex<Option<(Zone, DateTime<Utc>, DateTime<Utc>)>>);
+struct Between(Mutex<Option<Moments>>);
+
+type Moments = (Zone, DateTime<Utc>, DateTime<Utc>);
 
 impl Clone for Between {
     fn clone(&self) -> Self {
