@@ -18,7 +18,7 @@ use pgadvisor::model::refresh::{MaterializedView, ViewMemory, ViewName};
 use pgadvisor::model::unit::Period;
 use pgadvisor::refresh::due::{Due, Reckoning};
 use pgadvisor::refresh::graph::{References, lineages};
-use pgadvisor::refresh::plan::{Ask, Knowledge, plan};
+use pgadvisor::refresh::plan::{Ask, Knowledge, Unchanged, plan};
 use pgadvisor::refresh::read::Look;
 use tokio_postgres::Client;
 
@@ -115,8 +115,7 @@ fn graph(now: DateTime<Utc>) -> f64 {
     let views: Vec<MaterializedView> = (0..500)
         .map(|number| MaterializedView {
             oid: oid(number),
-            schema: "reports".into(),
-            name: format!("v{number}"),
+            name: view(number),
             is_populated: true,
             may_refresh: true,
             ..MaterializedView::default()
@@ -136,7 +135,7 @@ fn graph(now: DateTime<Utc>) -> f64 {
         let look = Look {
             database: "app".into(),
             now,
-            views: views.clone(),
+            views: views.iter().map(|view| (view.oid, view.clone())).collect(),
             lineages: lineages(&oids, &references),
             ..Look::default()
         };
@@ -144,7 +143,7 @@ fn graph(now: DateTime<Utc>) -> f64 {
             policies: &policies,
             memories: &HashMap::new(),
         };
-        let planned = plan(&look, &known, &Ask::Due(false));
+        let planned = plan(&look, &known, &Ask::Due(Unchanged::Leave));
         let place: BTreeMap<&ViewName, usize> = planned
             .iter()
             .enumerate()

@@ -16,12 +16,12 @@ SELECT /* pgadvisor */
                           AND EXISTS (SELECT FROM pg_catalog.unnest(w.setconfig) AS o (setting)
                                       WHERE o.setting LIKE 'track_counts=%' AND NOT pg_catalog.split_part(o.setting, '=', 2)::bool)
                           AND NOT 'pg_stat_statements.track=none' = ANY (w.setconfig)) AS are_changes_counted,
-    -- what a session wrote is counted when its transaction ends, and up to ten seconds later: one that is in a long transaction
+    -- what a session wrote is counted when its transaction ends, and somewhat later (the parameter): one that is in a longer transaction
     -- may have written before it. Until 14 an idle session may keep what it counted until it is asked something. What others
     -- do is seen by members of pg_read_all_stats alone.
     EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
             WHERE a.datid = d.oid AND a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'
-              AND a.application_name NOT LIKE 'pgadvisor%' AND (a.state IS NULL OR a.xact_start < pg_catalog.clock_timestamp() - interval '9 seconds')
+              AND a.application_name NOT LIKE 'pgadvisor%' AND (a.state IS NULL OR a.xact_start < pg_catalog.clock_timestamp() - $1::text::interval)
     ) AS may_write_unseen,
     (SELECT max(a.state_change) FROM pg_catalog.pg_stat_activity AS a
      WHERE a.datid = d.oid AND a.pid <> pg_catalog.pg_backend_pid() AND a.application_name NOT LIKE 'pgadvisor%'

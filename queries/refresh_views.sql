@@ -1,7 +1,7 @@
 -- Materialized views: what decides whether and how each can be refreshed, and what moves when somebody refreshes it.
 -- privilege: none · cost: one pass over the materialized views and their indexes · since: 14
 SELECT /* pgadvisor */
-    c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relispopulated AS is_populated,
+    c.oid, d.datname::text AS database, n.nspname::text AS schema, c.relname::text AS name, c.relispopulated AS is_populated,
     pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
     -- the privilege came with 17; before, it takes the owner
     CASE WHEN pg_catalog.current_setting('server_version_num')::int4 >= 170000 THEN pg_catalog.has_table_privilege(c.oid, 'MAINTAIN')

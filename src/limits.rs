@@ -76,6 +76,16 @@ pub const GATE_ROWS: usize = 100_000;
 pub const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// A session of ours that idles in a transaction longer is ended by the server.
 pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a session wrote is counted at most so long after its transaction, where it stays connected and asks nothing.
+pub const STATISTICS_LAG: Duration = Duration::from_secs(10);
+/// Materialized views are looked at as often as the statistics are, and at least this often, whether something is due or not.
+pub const VIEWS_LOOKED_AT_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks at materialized views there is at least this.
+pub const VIEWS_PAUSE: Duration = Duration::from_millis(200);
+/// A refresh that takes longer is watched, this often.
+pub const REFRESH_WATCHED_EVERY: Duration = Duration::from_millis(500);
+/// Runs of one view that rules look at.
+pub const RUNS_OF_A_VIEW: usize = 10;
 /// A look that outlives every timeout of the server is given up.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
 /// A problem lasts if it is seen at least this often, or at every third look where those are further apart.

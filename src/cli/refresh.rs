@@ -13,9 +13,8 @@ use super::{ConfigOption, Failure, PlainFormat, configuration, json, print, styl
 use crate::configuration::{Configuration, IfRunning, Server as ServerSettings};
 use crate::engine::refreshing::{Known, RefreshError, Refresher};
 use crate::model::refresh::{Outcome, Run, ViewName};
-use crate::refresh::execute::Done;
 use crate::refresh::pass::{Event, Stop};
-use crate::refresh::plan::{Ask, Step, Todo};
+use crate::refresh::plan::{Ask, Step, Todo, Unchanged};
 use crate::report::refresh::{RefreshReport, ReportedRun, text};
 use crate::report::visible;
 use crate::store::{Store, StoreError};
@@ -87,15 +86,19 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     let mut runs = Vec::new();
     let named = named(&options, &all)?;
     let (stop, interrupted) = stop_on_signals()?;
+    let unchanged = match options.force {
+        true => Unchanged::Refresh,
+        false => Unchanged::Leave,
+    };
     for known in &all {
         let ask = match options.due {
-            true => Ask::Due(options.force),
-            false => Ask::Named(&named, options.force),
+            true => Ask::Due(unchanged),
+            false => Ask::Named(&named, unchanged),
         };
         let steps = known.plan(&ask);
         runs.extend(match options.dry_run {
             true => steps.iter().map(would_be).collect(),
-            false => do_it(&refresher, steps, known, &stop).await,
+            false => do_it(&refresher, steps, &stop).await,
         });
     }
     if !options.dry_run {
@@ -155,11 +158,7 @@ fn named(options: &Options, all: &[Known]) -> Result<BTreeSet<ViewName>, Failure
     let mut named = BTreeSet::new();
     for view in &options.views {
         let fits = |name: &&ViewName| name.in_database() == *view || name.name == *view;
-        let there: Vec<ViewName> = all
-            .iter()
-            .flat_map(|known| known.names())
-            .filter(|name| fits(&name))
-            .collect();
+        let there: Vec<ViewName> = all.iter().flat_map(Known::names).filter(fits).cloned().collect();
         let configured = |name: &&ViewName| all.iter().any(|known| known.policies.contains_key(*name));
         if there.is_empty() {
             let why = format!("there is no materialized view {}", visible(view));
@@ -190,12 +189,13 @@ fn would_be(step: &Step) -> ReportedRun {
     };
     let run = Run {
         mode,
-        ..Done::nothing(step, outcome, step.reason.clone(), step.planned_at).run
+        due_at: step.moment,
+        ..Run::of(&step.view, outcome, step.reason.clone(), step.planned_at)
     };
     ReportedRun::new(&run, depends_on(step))
 }
 
-async fn do_it(refresher: &Refresher, steps: Vec<Step>, known: &Known, stop: &Stop) -> Vec<ReportedRun> {
+async fn do_it(refresher: &Refresher, steps: Vec<Step>, stop: &Stop) -> Vec<ReportedRun> {
     let order: Vec<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
     let runs: Mutex<Vec<ReportedRun>> = Mutex::default();
     let shows = std::io::stderr().is_terminal();
@@ -210,7 +210,7 @@ async fn do_it(refresher: &Refresher, steps: Vec<Step>, known: &Known, stop: &St
             runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         }
     };
-    refresher.run(steps, known.ahead, stop, &tell).await;
+    refresher.run(steps, stop, &tell).await;
     let mut runs = runs.into_inner().unwrap_or_else(PoisonError::into_inner);
     let place = |run: &ReportedRun| {
         order

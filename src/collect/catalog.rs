@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::column;
 use super::relations::Counters;
 use crate::limits;
 use crate::model::by_oid::ByOid;
 use crate::model::snapshot::{Catalog, IndexFacts, TableFacts, Work};
-use crate::postgres::{Observe, PostgresError, queries};
+use crate::postgres::{Observe, PostgresError, column, queries};
 
 /// All definitions are read anew after this long: renaming a column changes one without changing its catalog rows.
 const DEFINITIONS_EVERY: Duration = Duration::from_secs(3600);

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 
 use tokio_postgres::types::Type;
 
-use super::column;
 use crate::model::snapshot::MaterializedViewFacts;
-use crate::postgres::{Observe, PostgresError, queries};
-use crate::refresh::read;
+use crate::postgres::{Observe, PostgresError, column, queries};
 use crate::sql;
 
 /// What definitions say, by OID, each with the version of the view's row that it was read for.
@@ -27,7 +25,7 @@ impl DefinitionCache {
         session: &Observe,
         version_num: i32,
     ) -> Result<Vec<MaterializedViewFacts>, PostgresError> {
-        let views = read::views(session, version_num).await?;
+        let views = session.materialized_views(version_num).await?;
         let lacking = views.iter().filter(|view| view.unique_index.is_none());
         let unread: Vec<u32> = lacking
             .filter(|view| {

@@ -11,8 +11,6 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio_postgres::Row;
-use tokio_postgres::types::FromSqlOwned;
 
 use crate::limits;
 use crate::model::remedy::Statement;
@@ -93,11 +91,6 @@ impl Notes {
         let last = self.gaps.len() - 1;
         &mut self.gaps[last]
     }
-}
-
-/// A column of a row; a wrong type is an error of ours which the tests of every variant find, so it reads as absent.
-fn column<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
-    row.try_get::<_, Option<T>>(name).ok().flatten()
 }
 
 impl Collector {

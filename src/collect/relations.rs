@@ -1,9 +1,8 @@
 //! Counters of tables and indexes of one database, and what runs on them just now.
 
-use super::column;
 use crate::limits;
 use crate::model::snapshot::{IndexCounters, Progress, TableCounters, Work};
-use crate::postgres::{Arrays, Observe, PostgresError, queries};
+use crate::postgres::{Arrays, Observe, PostgresError, column, queries};
 
 /// Counters of one database.
 pub struct Counters {

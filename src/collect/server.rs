@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
-use super::{Notes, column};
+use super::Notes;
 use crate::model::remedy::Statement;
-use crate::model::snapshot::{DatabaseFacts, ServerFacts, Setting, XminHolder};
-use crate::postgres::{Observe, OurSql, PostgresError, queries};
+use crate::model::snapshot::{ServerFacts, Setting, XminHolder};
+use crate::postgres::{Observe, OurSql, PostgresError, column, queries};
 
 /// What changes seldom: names of roles, settings.
 #[derive(Default)]
@@ -52,19 +52,9 @@ pub async fn look(
         shared_statistics_reset_at: row.and_then(|row| column(row, "shared_statistics_reset_at")),
         next_transaction_id: row.and_then(|row| column(row, "next_transaction_id")),
         login: row.and_then(|row| column(row, "login")).unwrap_or_default(),
+        databases: home.databases().await?,
         ..ServerFacts::default()
     };
-    for row in home.rows(queries::DATABASES.on(version_num), &[]).await? {
-        facts.databases.push(DatabaseFacts {
-            oid: column(&row, "oid").unwrap_or(0),
-            name: column(&row, "name").unwrap_or_default(),
-            allows_connections: column(&row, "allows_connections").unwrap_or(false),
-            may_connect: column(&row, "may_connect").unwrap_or(true),
-            is_template: column(&row, "is_template").unwrap_or(false),
-            frozen_xid_age: column(&row, "frozen_xid_age").unwrap_or(0),
-            statistics_reset_at: column(&row, "statistics_reset_at"),
-        });
-    }
     let holders = queries::XMIN_HOLDERS.on(version_num);
     for row in optional(home, holders, "who holds old row versions back", notes).await? {
         facts.xmin_holders.push(XminHolder {

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Notes, column};
+use super::Notes;
 use crate::limits;
 use crate::model::remedy::{Statement, qualified};
 use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, StatementText, Statements};
-use crate::postgres::{Arrays, Identifier, Observe, PostgresError, queries};
+use crate::postgres::{Arrays, Identifier, Observe, PostgresError, column, queries};
 use crate::sql;
 
 /// Texts by queryid, as far as they were ever read and are still in use.

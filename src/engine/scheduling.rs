@@ -19,11 +19,6 @@ use crate::refresh::pass::{Event, Stop};
 use crate::refresh::plan::{Ask, Step};
 use crate::store::RefreshCommand;
 
-/// Views are looked at as often as the statistics are, but at least this often, whether something is due or not.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Between two looks there is at least this.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// The refreshes of one server.
 pub struct Scheduling {
     refresher: Arc<Refresher>,
@@ -45,7 +40,10 @@ impl Scheduling {
     pub fn new(refresher: Refresher, settings: &ServerSettings, signals: Signals) -> Self {
         Self {
             refresher: Arc::new(refresher),
-            look_every: settings.poll_every.as_duration().min(LOOK_EVERY),
+            look_every: settings
+                .poll_every
+                .as_duration()
+                .min(limits::VIEWS_LOOKED_AT_EVERY),
             grace: settings.refresh_grace.as_duration(),
             signals,
             stop: Stop::default(),
@@ -93,7 +91,7 @@ impl Scheduling {
     /// Waits until something is due or asked for, no longer than until the next look.
     async fn rest(&self, mut seen: Vec<Known>, longest: Duration) {
         let began = Instant::now();
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(limits::VIEWS_PAUSE).await;
         while began.elapsed() < longest && !self.is_asked() {
             let left = longest.saturating_sub(began.elapsed());
             let wait = self.until_due(&seen).map_or(left, |due| due.min(left));
@@ -111,22 +109,12 @@ impl Scheduling {
         }
     }
 
-    /// How long nothing is due, as far as is known.
+    /// How long nothing can begin, as far as is known.
     fn until_due(&self, seen: &[Known]) -> Option<Duration> {
-        let busy = self.busy();
-        let pending = self
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let is_there = |view: &ViewName| seen.iter().any(|known| known.policies.contains_key(view));
-        if pending.difference(&busy).any(is_there) {
-            return Some(Duration::ZERO);
-        }
+        let (busy, pending) = (self.busy(), self.pending());
         let waits = seen.iter().filter_map(|known| {
-            let now = known.now();
-            let next = known.next_due(now, |view| busy.contains(view))?;
-            (next - now).to_std().ok().or(Some(Duration::ZERO))
+            let next = known.next(&pending, &busy)?;
+            (next - known.now()).to_std().ok().or(Some(Duration::ZERO))
         });
         waits.min()
     }
@@ -168,11 +156,7 @@ impl Scheduling {
         let asked = asked
             .iter()
             .filter(|command| command.action == RefreshAction::Refresh);
-        let mut pending = self
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut pending = self.pending();
         pending.extend(asked.map(|command| command.view.clone()));
         for known in &all {
             let (steps, waiting) = self.steps(known, &pending);
@@ -181,7 +165,7 @@ impl Scheduling {
                 self.refresher.wait_for_others(waiting).await?;
             }
             if !steps.is_empty() {
-                self.start(steps, known.ahead);
+                self.start(steps);
             }
         }
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
@@ -194,25 +178,28 @@ impl Scheduling {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is due or asked for, but for views that are being refreshed; and those that are due and wait for such a view.
-    fn steps(&self, known: &Known, pending: &BTreeSet<ViewName>) -> (Vec<Step>, Vec<ViewName>) {
-        let busy = self.busy();
-        let is_free = |step: &Step| !busy.contains(&step.view);
-        let asked = known.plan(&Ask::Named(pending, true));
-        let mut steps: Vec<Step> = asked.into_iter().filter(is_free).collect();
-        let mut waiting = Vec::new();
-        for due in known.plan(&Ask::Due(false)).into_iter().filter(is_free) {
-            match steps.iter_mut().find(|step| step.view == due.view) {
-                // what a person wants is done, and the moment with it
-                Some(asked) => asked.moment = due.moment,
-                None if due.depends_on.is_disjoint(&busy) => steps.push(due),
-                None => waiting.push(due.view),
-            }
-        }
-        (steps, waiting)
+    fn pending(&self) -> BTreeSet<ViewName> {
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    fn start(&self, steps: Vec<Step>, ahead: chrono::TimeDelta) {
+    /// What is due or asked for and can begin; and what is due and waits for views that are being refreshed.
+    fn steps(&self, known: &Known, pending: &BTreeSet<ViewName>) -> (Vec<Step>, Vec<ViewName>) {
+        let busy = self.busy();
+        let planned = known.plan(&Ask::DueAnd(pending));
+        let wanted = planned.iter().map(|step| step.view.clone()).collect();
+        let held_up = known.held_up(&wanted, &busy);
+        let (waiting, steps): (Vec<Step>, Vec<Step>) =
+            planned.into_iter().partition(|step| held_up.contains(&step.view));
+        let waiting = waiting
+            .into_iter()
+            .filter(|step| step.moment.is_some() && !busy.contains(&step.view));
+        (steps, waiting.map(|step| step.view).collect())
+    }
+
+    fn start(&self, steps: Vec<Step>) {
         let views: BTreeSet<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
         let busy = self.busy.clone();
         busy.lock()
@@ -231,7 +218,7 @@ impl Scheduling {
                 }
                 signals.changed(refresher.store());
             };
-            refresher.run(steps, ahead, &stop, &tell).await;
+            refresher.run(steps, &stop, &tell).await;
             // whatever ended otherwise
             let mut busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
             views.iter().for_each(|view| _ = busy.remove(view));

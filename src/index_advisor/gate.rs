@@ -19,13 +19,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSqlOwned, Type};
+use tokio_postgres::types::Type;
 
 pub use reason::{Object, Reason};
 
 use super::search_path::SearchPath;
 use crate::limits;
-use crate::postgres::{Plan, PostgresError, ServerText, queries};
+use crate::postgres::{Plan, PostgresError, ServerText, column, queries};
 use crate::sql::{self, Name, Names};
 
 /// Whether a statement may be planned.
@@ -125,11 +125,6 @@ const ROWS: i64 = limits::GATE_ROWS as i64;
 /// Whether an answer may lack rows, and so proves nothing.
 fn is_cut(rows: &[Row]) -> bool {
     rows.len() >= limits::GATE_ROWS
-}
-
-/// A column of an answer; what cannot be read (a name that is not UTF-8) is absent, and the caller refuses.
-fn column<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
-    row.try_get::<_, Option<T>>(name).ok().flatten()
 }
 
 impl Gate {

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSqlOwned, Type};
+use tokio_postgres::types::Type;
 
 use super::candidate::{Candidate, IndexKey};
 use super::clauses::{Key, Predicate, RelationUse};
 use crate::limits;
 use crate::model::remedy::qualified;
-use crate::postgres::{Plan, PostgresError, queries};
+use crate::postgres::{Plan, PostgresError, column, queries};
 use crate::sql::expression::{self, unquoted};
 
 /// A table by its names.
@@ -170,11 +170,6 @@ pub struct Tables {
     tables: BTreeMap<u32, Table>,
     /// By the names in plans; a partition stands for the table that it belongs to.
     by_name: BTreeMap<TableName, u32>,
-}
-
-/// A column of an answer; what cannot be read is absent.
-fn column<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
-    row.try_get::<_, Option<T>>(name).ok().flatten()
 }
 
 fn text(row: &Row, name: &str) -> String {

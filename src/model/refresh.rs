@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::remedy::qualified;
+
 /// Which materialized view of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]
@@ -21,6 +23,11 @@ impl ViewName {
     pub fn in_database(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
+
+    /// The same as a statement names it, quoted where it has to be.
+    pub fn sql(&self) -> String {
+        qualified(&self.schema, &self.name)
+    }
 }
 
 impl fmt::Display for ViewName {
@@ -34,10 +41,8 @@ impl fmt::Display for ViewName {
 pub struct MaterializedView {
     /// Its OID: another one under the same name is another view.
     pub oid: u32,
-    /// Its schema.
-    pub schema: String,
-    /// Its name.
-    pub name: String,
+    /// Its database, schema and name.
+    pub name: ViewName,
     /// Its owner's name.
     pub owner: String,
     /// Whether it can be read at all.
@@ -196,6 +201,44 @@ pub struct Run {
     /// When the first of these times was, where there were several.
     #[serde(default)]
     pub since: Option<DateTime<Utc>>,
+    /// Nothing was done since nothing that the view reads had changed: its data were as if they were new.
+    #[serde(default)]
+    pub is_unchanged: bool,
+}
+
+impl Run {
+    /// One of which no more is known than this.
+    pub fn of(view: &ViewName, outcome: Outcome, reason: impl Into<String>, ended_at: DateTime<Utc>) -> Self {
+        Self {
+            view: view.clone(),
+            outcome,
+            reason: reason.into(),
+            mode: None,
+            due_at: None,
+            started_at: None,
+            ended_at,
+            elapsed_seconds: None,
+            waited_seconds: None,
+            held_up_seconds: None,
+            rows: None,
+            size_bytes: None,
+            sqlstate: None,
+            message: None,
+            times: 1,
+            since: None,
+            is_unchanged: false,
+        }
+    }
+}
+
+/// What refreshers of several machines keep of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Promise {
+    /// Every due moment is refreshed once, by the table of runs.
+    ExactlyOnce,
+    /// No view is refreshed twice at the same time.
+    NeverOverlapping,
 }
 
 /// What a person asks for on a page or by the API.
@@ -330,7 +373,7 @@ pub struct ViewStatus {
     #[serde(default)]
     pub readers_watched_since: Option<DateTime<Utc>>,
     /// Which promise holds: `exactly_once` with the table of runs, else `never_overlapping`.
-    pub promise: String,
+    pub promise: Promise,
     /// Why not the better one, where the table of runs is there and cannot be used.
     pub why_no_record: Option<String>,
 }

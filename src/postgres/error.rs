@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::error::Elapsed;
 use tokio_postgres::error::SqlState;
 
 /// What went wrong with a server, and what to do about it.
@@ -63,6 +64,30 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
+    /// What became of a question that was waited for so long.
+    pub(super) fn of_answer<T>(
+        answer: Result<Result<T, tokio_postgres::Error>, Elapsed>,
+        target: &str,
+        query: &'static str,
+        seconds: Duration,
+    ) -> Result<T, Self> {
+        let target = || target.to_owned();
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(Self::Query {
+                target: target(),
+                query,
+                code: source.code().map(|code| code.code().to_owned()),
+                source,
+            }),
+            Err(_) => Err(Self::Frozen {
+                target: target(),
+                query,
+                seconds,
+            }),
+        }
+    }
+
     /// The SQLSTATE, if the server gave one.
     pub fn code(&self) -> Option<&str> {
         match self {

@@ -10,6 +10,7 @@ mod handle;
 mod plan;
 pub mod queries;
 mod refresh;
+mod row;
 mod session;
 mod tls;
 
@@ -17,4 +18,5 @@ pub use arrays::Arrays;
 pub use error::PostgresError;
 pub use plan::{Detail, Hypothetical, HypotheticalIndex, Parameters, Plan, ServerText};
 pub use refresh::{Canceller, Refresh, RefreshLimits};
+pub use row::{column, column_or_default, relation_state, view_state};
 pub use session::{Identifier, Observe, OurSql, Server};

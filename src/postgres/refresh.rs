@@ -68,9 +68,7 @@ impl Server {
             .await?;
         Ok(session)
     }
-}
 
-impl Server {
     /// Ends a session of our own login that does not heed what it is told.
     pub async fn end_session(&self, pid: i32) {
         let ending = async {
@@ -175,22 +173,9 @@ impl Refresh {
         patience: Duration,
         asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
-        let target = || self.conninfo.to_string();
         let seconds = patience + limits::ANSWER_GRACE;
-        match tokio::time::timeout(seconds, asking).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(PostgresError::Query {
-                target: target(),
-                query,
-                code: source.code().map(|code| code.code().to_owned()),
-                source,
-            }),
-            Err(_) => Err(PostgresError::Frozen {
-                target: target(),
-                query,
-                seconds,
-            }),
-        }
+        let answer = tokio::time::timeout(seconds, asking).await;
+        PostgresError::of_answer(answer, &self.conninfo.to_string(), query, seconds)
     }
 }
 

@@ -419,21 +419,7 @@ impl Observe {
         if answer.is_ok() {
             self.shared.awaits_answer.store(false, Ordering::Relaxed);
         }
-        let target = || self.target.clone();
-        match answer {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(PostgresError::Query {
-                target: target(),
-                query,
-                code: source.code().map(|code| code.code().to_owned()),
-                source,
-            }),
-            Err(_) => Err(PostgresError::Frozen {
-                target: target(),
-                query,
-                seconds,
-            }),
-        }
+        PostgresError::of_answer(answer, &self.target, query, seconds)
     }
 
     /// The error of a database that holds more than is read of one: what is cut off must not count as gone.

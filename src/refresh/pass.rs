@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::execute::{Done, Effect, execute};
-use super::plan::{Step, Todo};
+use super::plan::{OTHERS_ARE_NOT, Step, Todo};
 use crate::model::refresh::{Outcome, ViewName};
 use crate::postgres::Server;
 
@@ -85,7 +85,7 @@ async fn one(
         () = stop.no_more.cancelled() => None,
     };
     let Some(_permit) = permit.filter(|_| !stop.no_more.is_cancelled()) else {
-        let done = Done::nothing(&step, Outcome::Cancelled, TOLD_TO_STOP, Utc::now());
+        let done = Done::nothing(&step, Outcome::Cancelled, TOLD_TO_STOP);
         return (step, done);
     };
     if let Some(done) = out_of_hours(&step) {
@@ -100,19 +100,15 @@ const TOLD_TO_STOP: &str = "the advisor was told to stop before it began";
 
 /// What becomes of a step of which nothing is run.
 fn without_running(step: &Step, outcomes: &BTreeMap<ViewName, Outcome>, stop: &Stop) -> Option<Done> {
-    let now = Utc::now();
-    let nothing = |outcome, reason: String| Some(Done::nothing(step, outcome, reason, now));
-    let with = |effect, reason: String| {
-        let nothing = Done::nothing(step, Outcome::Skipped, reason, now);
-        Some(Done { effect, ..nothing })
-    };
+    let nothing = |outcome, reason: String| Some(Done::nothing(step, outcome, reason));
+    let with = |effect, reason: String| Some(Done::with(step, Outcome::Skipped, reason, effect));
     let failed = step
         .depends_on
         .iter()
         .find(|other| outcomes.get(*other).is_some_and(|outcome| outcome.is_failure()));
     match (&step.todo, failed) {
         (Todo::Refuse { sqlstate }, _) => {
-            let mut done = Done::nothing(step, Outcome::Failed, step.reason.clone(), now);
+            let mut done = Done::nothing(step, Outcome::Failed, step.reason.clone());
             done.run.sqlstate = sqlstate.map(str::to_owned);
             Some(done)
         }
@@ -131,10 +127,7 @@ fn without_running(step: &Step, outcomes: &BTreeMap<ViewName, Outcome>, stop: &S
         (Todo::Refresh { if_others_are, .. }, None) => {
             let is_refreshed = |other: &ViewName| outcomes.get(other) == Some(&Outcome::Refreshed);
             match *if_others_are && !step.depends_on.iter().any(is_refreshed) {
-                true => with(
-                    Effect::StillFresh,
-                    "nothing that it reads has changed since it was refreshed".to_owned(),
-                ),
+                true => with(Effect::StillFresh, OTHERS_ARE_NOT.to_owned()),
                 false => None,
             }
         }
@@ -163,5 +156,5 @@ fn out_of_hours(step: &Step) -> Option<Done> {
         "{}; nothing is started within {hours}, which began meanwhile",
         step.reason
     );
-    Some(Done::nothing(step, Outcome::Skipped, why, Utc::now()))
+    Some(Done::nothing(step, Outcome::Skipped, why))
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::choose::{ON_STANDBY, choose, not_allowed};
 use super::due::{Due, Reckoning, interval};
 use super::graph::dependencies_first;
 use super::read::Look;
-use crate::configuration::{Refresh, RefreshMode};
+use crate::configuration::Refresh;
+use crate::limits;
 use crate::model::refresh::{MaterializedView, Mode, ViewMemory, ViewName};
-use crate::model::remedy::{Statement, qualified, quote_identifier};
-use crate::model::unit::seconds_for_people;
+use crate::model::remedy::Statement;
 
 /// One view of a pass.
 #[derive(Clone, Debug)]
@@ -83,11 +84,22 @@ pub enum Todo {
 }
 
 /// What a pass is asked for.
+#[derive(Clone, Copy)]
 pub enum Ask<'a> {
-    /// Whatever is due; forced: changed or not.
-    Due(bool),
-    /// These views, due or not; forced: changed or not.
-    Named(&'a BTreeSet<ViewName>, bool),
+    /// Whatever is due.
+    Due(Unchanged),
+    /// These views, due or not.
+    Named(&'a BTreeSet<ViewName>, Unchanged),
+    /// Whatever is due and has changed, and these, due or not, changed or not.
+    DueAnd(&'a BTreeSet<ViewName>),
+}
+
+/// What is done with a view of which nothing has changed, or that somebody else has just refreshed.
+#[derive(Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
+pub enum Unchanged {
+    Leave,
+    Refresh,
 }
 
 /// What is known beside the look.
@@ -98,45 +110,43 @@ pub struct Knowledge<'a> {
     pub memories: &'a HashMap<ViewName, ViewMemory>,
 }
 
-/// The name of a view of a look.
-pub fn name_of(look: &Look, view: &MaterializedView) -> ViewName {
-    ViewName {
-        database: look.database.clone(),
-        schema: view.schema.clone(),
-        name: view.name.clone(),
-    }
+/// Why a view is part of a pass.
+struct Asked {
+    /// The moment that it is due for.
+    moment: Option<DateTime<Utc>>,
+    why: Why,
+    unchanged: Unchanged,
+}
+
+enum Why {
+    /// It is to be refreshed, for this reason.
+    Wanted(String),
+    /// Its moment passed, and is not made up for.
+    Missed(String),
 }
 
 /// Plans a pass over one database.
 pub fn plan(look: &Look, known: &Knowledge<'_>, ask: &Ask<'_>) -> Vec<Step> {
-    let names: BTreeMap<u32, ViewName> = look
-        .views
-        .iter()
-        .map(|view| (view.oid, name_of(look, view)))
-        .collect();
     let mut steps: BTreeMap<ViewName, Step> = BTreeMap::new();
-    for view in &look.views {
-        let name = &names[&view.oid];
-        let Some(policy) = known.policies.get(name) else {
+    let nothing = ViewMemory::default();
+    for view in look.views.values() {
+        let Some(policy) = known.policies.get(&view.name) else {
             continue;
         };
-        let nothing = ViewMemory::default();
-        let memory = known.memories.get(name).unwrap_or(&nothing);
-        let Some((moment, reason, is_forced)) = asked(look, known, ask, (view, name), (policy, memory))
-        else {
+        let memory = known.memories.get(&view.name).unwrap_or(&nothing);
+        let Some(asked) = asked(look, known, ask, view, (policy, memory)) else {
             continue;
         };
         let lineage = look.lineages.get(&view.oid);
-        let upstream = lineage.into_iter().flat_map(|lineage| &lineage.views);
         let mut step = Step {
-            view: name.clone(),
+            view: view.name.clone(),
             oid: view.oid,
-            todo: Todo::Unchanged,
-            reason: reason.unwrap_or_else(|why| why),
-            moment,
+            todo: Todo::Miss,
+            reason: String::new(),
+            moment: asked.moment,
             planned_at: look.now,
             ahead: look.ahead,
-            depends_on: upstream.filter_map(|oid| names.get(oid).cloned()).collect(),
+            depends_on: look.upstream(view.oid).cloned().collect(),
             policy: policy.clone(),
             seen: view.clone(),
             reads: look.inputs(view.oid).zip(lineage).map(|(inputs, lineage)| Reads {
@@ -145,45 +155,64 @@ pub fn plan(look: &Look, known: &Knowledge<'_>, ask: &Ask<'_>) -> Vec<Step> {
                 roots: lineage.relations.iter().chain(&lineage.views).copied().collect(),
             }),
             uses_record: look.record.is_used,
-            is_forced,
+            is_forced: asked.unchanged == Unchanged::Refresh,
         };
-        decide(look, memory, &mut step);
-        steps.insert(name.clone(), step);
+        (step.todo, step.reason) = match asked.why {
+            Why::Missed(why) => (Todo::Miss, why),
+            Why::Wanted(reason) => decide(look, memory, &step, reason),
+        };
+        steps.insert(view.name.clone(), step);
     }
     in_order(steps)
 }
 
 /// Whether a view is part of the pass: its moment and why.
-#[allow(clippy::type_complexity)]
 fn asked(
     look: &Look,
     known: &Knowledge<'_>,
     ask: &Ask<'_>,
-    (view, name): (&MaterializedView, &ViewName),
+    view: &MaterializedView,
     (policy, memory): (&Arc<Refresh>, &ViewMemory),
-) -> Option<(Option<DateTime<Utc>>, Result<String, String>, bool)> {
-    match ask {
-        Ask::Named(names, is_forced) => names
-            .contains(name)
-            .then(|| (None, Ok("it was asked for".to_owned()), *is_forced)),
-        Ask::Due(_) if memory.is_paused => None,
-        Ask::Due(is_forced) => {
-            let reckoning = Reckoning {
-                policy,
-                view: name,
-                memory,
-                is_populated: view.is_populated,
-                after: after(name, policy, known.memories),
-            };
-            match reckoning.due(look.now) {
-                Due::Now { moment, reason } => Some((Some(moment), Ok(reason), *is_forced)),
-                Due::Missed { moment } => {
-                    let why = format!("the moment {} was missed", moment.format("%Y-%m-%d %H:%M:%S UTC"));
-                    Some((Some(moment), Err(why), false))
-                }
-                Due::Later { .. } | Due::Waiting => None,
+) -> Option<Asked> {
+    let due = || {
+        let reckoning = Reckoning {
+            policy,
+            view: &view.name,
+            memory,
+            is_populated: view.is_populated,
+            after: after(&view.name, policy, known.memories),
+        };
+        let (moment, why) = match reckoning.due(look.now) {
+            Due::Now { moment, reason } => (moment, Why::Wanted(reason)),
+            Due::Missed { moment } => {
+                let why = format!("the moment {} was missed", moment.format("%Y-%m-%d %H:%M:%S UTC"));
+                (moment, Why::Missed(why))
             }
+            Due::Later { .. } | Due::Waiting => return None,
+        };
+        Some((moment, why))
+    };
+    let named = |moment, unchanged| Asked {
+        moment,
+        why: Why::Wanted("it was asked for".to_owned()),
+        unchanged,
+    };
+    let of_due = |unchanged| {
+        let (moment, why) = due().filter(|_| !memory.is_paused)?;
+        Some(Asked {
+            moment: Some(moment),
+            why,
+            unchanged,
+        })
+    };
+    match ask {
+        Ask::Named(names, unchanged) => names.contains(&view.name).then(|| named(None, *unchanged)),
+        // what a person wants is done, and the moment with it
+        Ask::DueAnd(names) if names.contains(&view.name) => {
+            Some(named(due().map(|(moment, _)| moment), Unchanged::Refresh))
         }
+        Ask::DueAnd(_) => of_due(Unchanged::Leave),
+        Ask::Due(unchanged) => of_due(*unchanged),
     }
 }
 
@@ -202,71 +231,49 @@ pub fn after(
     memories.get(&other)?.refreshed_until
 }
 
-/// What is done with a view that is part of the pass, as far as that does not depend on others.
-fn decide(look: &Look, memory: &ViewMemory, step: &mut Step) {
-    let (todo, reason) = if step.reason.ends_with("was missed") {
-        (Todo::Miss, None)
-    } else if look.is_standby {
-        let why = "the server is a standby: materialized views are refreshed on its primary";
-        (Todo::LookAgain(look.now + STANDBY_PAUSE), Some(why.to_owned()))
-    } else if !step.seen.may_refresh {
-        let why = format!(
-            "{} may not refresh it: it belongs to {}; GRANT {} TO {}, or from PostgreSQL 17 on GRANT MAINTAIN ON TABLE {} TO {}",
-            look.login,
-            step.seen.owner,
-            quote_identifier(&step.seen.owner),
-            quote_identifier(&look.login),
-            qualified(&step.view.schema, &step.view.name),
-            quote_identifier(&look.login),
-        );
+/// What is done with a view that is part of the pass, and why, as far as that does not depend on others.
+fn decide(look: &Look, memory: &ViewMemory, step: &Step, reason: String) -> (Todo, String) {
+    if look.is_standby {
+        return (Todo::LookAgain(look.now + STANDBY_PAUSE), ON_STANDBY.to_owned());
+    }
+    if let Some(why) = not_allowed(look, &step.seen) {
         let sqlstate = Some("42501");
-        (Todo::Refuse { sqlstate }, Some(why))
-    } else if !step.is_forced && is_taken(look, step) {
-        let why = "another refresher has taken this moment";
-        (Todo::Taken, Some(why.to_owned()))
-    } else {
-        let if_others_are = match unchanged(look, memory, step) {
-            Some(why) if step.depends_on.is_empty() => {
-                leave(look.now, step, why);
-                return;
-            }
-            Some(_) => true,
-            None => false,
-        };
-        match choose(look, memory, step) {
-            Ok((mode, within, why)) => {
-                let todo = Todo::Refresh {
-                    mode,
-                    within,
-                    if_others_are,
-                };
-                (todo, Some(format!("{}; {why}", step.reason)))
-            }
-            Err(why) => (Todo::Refuse { sqlstate: None }, Some(why)),
+        return (Todo::Refuse { sqlstate }, why);
+    }
+    if !step.is_forced && is_taken(look, step) {
+        return (Todo::Taken, "another refresher has taken this moment".to_owned());
+    }
+    let unchanged = unchanged(look, memory, step);
+    match (unchanged, choose(look, memory, &step.seen, &step.policy)) {
+        (Some(why), _) if step.depends_on.is_empty() => (leave(look.now, step), why),
+        (unchanged, Ok(choice)) => {
+            let todo = Todo::Refresh {
+                mode: choice.mode,
+                within: choice.within,
+                if_others_are: unchanged.is_some(),
+            };
+            (todo, format!("{reason}; {}", choice.reason))
         }
-    };
-    step.todo = todo;
-    step.reason = reason.unwrap_or_else(|| step.reason.clone());
+        (_, Err(why)) => (Todo::Refuse { sqlstate: None }, why),
+    }
 }
 
-/// What is written up to a moment is counted so much later by sessions that stay connected and ask nothing.
-const COUNTED_AFTER: TimeDelta = TimeDelta::seconds(11);
+/// What is written up to a moment is counted so much later, at the latest, by sessions that stay connected and ask nothing.
+const COUNTED_AFTER: TimeDelta = TimeDelta::seconds(limits::STATISTICS_LAG.as_secs() as i64 + 1);
 
 /// Leaves a view as it is; where it is due seldom, only once all that was written before its moment is counted.
-fn leave(now: DateTime<Utc>, step: &mut Step, why: String) {
+fn leave(now: DateTime<Utc>, step: &Step) -> Todo {
     let is_seldom = step.policy.max_age.is_none()
         && interval(&step.policy, now).is_none_or(|interval| interval > COUNTED_AFTER * 2);
-    let counted_at = step
-        .moment
-        .filter(|_| is_seldom)
-        .map(|moment| moment + COUNTED_AFTER);
-    step.todo = match counted_at.filter(|counted_at| *counted_at > now) {
+    let counted_at = step.moment.map(|moment| moment + COUNTED_AFTER);
+    match counted_at.filter(|counted_at| is_seldom && *counted_at > now) {
         Some(counted_at) => Todo::LookAgain(counted_at),
         None => Todo::Unchanged,
-    };
-    step.reason = why;
+    }
 }
 
+/// Why a view that only others could have changed is left as it is.
+pub const OTHERS_ARE_NOT: &str = "nothing that it reads has changed since it was refreshed";
 /// A standby may be promoted.
 const STANDBY_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
@@ -304,142 +311,6 @@ fn unchanged(look: &Look, memory: &ViewMemory, step: &Step) -> Option<String> {
     })
 }
 
-/// The part of the limit below which locking readers out is better than the work of CONCURRENTLY.
-const HARDLY_FELT: f64 = 0.1;
-/// A plain refresh that took too long for its readers is not tried again for so long.
-const SLOW_FOR: TimeDelta = TimeDelta::hours(24);
-
-/// How a view is refreshed, how long that may take, and why so; or why it cannot be.
-pub fn choose(look: &Look, memory: &ViewMemory, step: &Step) -> Result<(Mode, Duration, String), String> {
-    let (policy, view) = (&step.policy, &step.seen);
-    let longest = policy.max_duration.as_duration();
-    let limit = policy.plain_limit.as_duration();
-    let plain = memory.usual_seconds(Mode::Plain);
-    let concurrent = memory.usual_seconds(Mode::Concurrently);
-    // what was too slow once is tried again now and then
-    let is_known_slow = memory.too_slow_at.is_none_or(|at| look.now - at < SLOW_FOR);
-    let in_hours = policy
-        .plain_between
-        .iter()
-        .any(|hours| hours.contains(look.now, policy.time_zone));
-    let nobody_reads = !look.has_standbys && memory.has_readers(look.now) == Some(false);
-    if !view.is_populated {
-        return Ok((
-            Mode::Plain,
-            longest,
-            "plain, since it holds nothing yet".to_owned(),
-        ));
-    }
-    let plainly = |why: &str| match (in_hours, nobody_reads) {
-        (true, _) => Ok((
-            Mode::Plain,
-            longest,
-            format!("plain, within the hours for it{why}"),
-        )),
-        (_, true) => Ok((Mode::Plain, longest, format!("plain, since nobody reads it{why}"))),
-        _ => match plain {
-            Some(seconds) if seconds > limit.as_secs_f64() && is_known_slow => Err(format!(
-                "a plain refresh takes about {} and would lock readers out for longer than {}{why}; {}",
-                seconds_for_people(seconds),
-                policy.plain_limit,
-                way_out(view)
-            )),
-            _ => Ok((
-                Mode::Plain,
-                limit.min(longest),
-                format!(
-                    "plain{why}, cancelled if it takes longer than {}",
-                    policy.plain_limit
-                ),
-            )),
-        },
-    };
-    match (policy.mode, &view.unique_index) {
-        (RefreshMode::Plain, _) => plainly(", as configured"),
-        (RefreshMode::Concurrently, None) => Err(format!(
-            "CONCURRENTLY needs a unique index on plain columns over all rows, and {}; {}",
-            what_there_is(view),
-            way_out(view)
-        )),
-        (RefreshMode::Auto, None) => plainly(" without a unique index that CONCURRENTLY needs"),
-        (RefreshMode::Concurrently, Some(_)) => Ok((
-            Mode::Concurrently,
-            longest,
-            "concurrently, as configured".to_owned(),
-        )),
-        (RefreshMode::Auto, Some(index)) => {
-            let is_cheaper = plain
-                .zip(concurrent)
-                .is_none_or(|(plain, concurrent)| plain < concurrent);
-            let is_hardly_felt = plain.is_some_and(|plain| plain <= limit.as_secs_f64() * HARDLY_FELT);
-            match (
-                is_cheaper,
-                in_hours || nobody_reads,
-                is_hardly_felt && concurrent.is_some(),
-            ) {
-                (true, true, _) => plainly(", which is cheaper"),
-                (true, _, true) => {
-                    let seconds = seconds_for_people(plain.unwrap_or_default());
-                    Ok((
-                        Mode::Plain,
-                        limit.min(longest),
-                        format!("plain, which took {seconds}, and is cheaper"),
-                    ))
-                }
-                _ => Ok((
-                    Mode::Concurrently,
-                    longest,
-                    format!("concurrently by {index}, since it may be read meanwhile"),
-                )),
-            }
-        }
-    }
-}
-
-/// How a view would be refreshed now, or why it cannot be.
-pub fn how(
-    look: &Look,
-    memory: &ViewMemory,
-    view: &MaterializedView,
-    name: &ViewName,
-    policy: &Arc<Refresh>,
-) -> Result<String, String> {
-    let mut step = Step {
-        view: name.clone(),
-        oid: view.oid,
-        todo: Todo::Unchanged,
-        reason: String::new(),
-        moment: None,
-        planned_at: look.now,
-        ahead: look.ahead,
-        depends_on: BTreeSet::new(),
-        policy: policy.clone(),
-        seen: view.clone(),
-        reads: None,
-        uses_record: false,
-        is_forced: true,
-    };
-    decide(look, memory, &mut step);
-    match step.todo {
-        Todo::Refresh { .. } => Ok(step.reason.trim_start_matches("; ").to_owned()),
-        _ => Err(step.reason),
-    }
-}
-
-fn what_there_is(view: &MaterializedView) -> String {
-    match view.unusable_indexes[..] {
-        [] => "there is no unique index".to_owned(),
-        ref unusable => unusable.join(", "),
-    }
-}
-
-fn way_out(view: &MaterializedView) -> String {
-    format!(
-        "create a unique index on plain columns of {} over all rows, or give hours for it (plain_between)",
-        qualified(&view.schema, &view.name)
-    )
-}
-
 /// Dependencies first; what a pass does not hold decides nothing.
 fn in_order(mut steps: BTreeMap<ViewName, Step>) -> Vec<Step> {
     let within: BTreeSet<ViewName> = steps.keys().cloned().collect();
@@ -464,7 +335,8 @@ fn in_order(mut steps: BTreeMap<ViewName, Step>) -> Vec<Step> {
             .iter()
             .filter_map(|other| waiting.get(other))
             .max();
-        if let (Todo::Refresh { .. } | Todo::Unchanged, Some(at)) = (&step.todo, waits) {
+        if let (Todo::Refresh { .. } | Todo::Unchanged, Some(at), false) = (&step.todo, waits, step.is_forced)
+        {
             step.todo = Todo::LookAgain(*at);
             step.reason = "a view that it reads is looked at again first".to_owned();
         }
@@ -476,8 +348,8 @@ fn in_order(mut steps: BTreeMap<ViewName, Step>) -> Vec<Step> {
         } = step.todo
             && !others_are
         {
-            let why = "nothing that it reads has changed since it was refreshed";
-            leave(step.planned_at, step, why.to_owned());
+            step.todo = leave(step.planned_at, step);
+            step.reason = OTHERS_ARE_NOT.to_owned();
         }
         if matches!(step.todo, Todo::Refresh { .. }) {
             refreshed.insert(name.clone());
@@ -506,7 +378,7 @@ mod tests {
     use super::super::graph::Lineage;
     use super::*;
     use crate::model::refresh::{Inputs, ViewState};
-    use crate::model::schedule::DailyHours;
+
     use crate::model::unit::Period;
 
     fn now() -> DateTime<Utc> {
@@ -521,8 +393,11 @@ mod tests {
     fn scene() -> (Look, Policies, Memories) {
         let view = |oid, name: &str| MaterializedView {
             oid,
-            schema: "r".into(),
-            name: name.into(),
+            name: ViewName {
+                schema: "r".into(),
+                name: name.into(),
+                ..ViewName::default()
+            },
             is_populated: true,
             may_refresh: true,
             state: ViewState::default(),
@@ -535,7 +410,7 @@ mod tests {
         let mut look = Look {
             now: now(),
             are_changes_counted: true,
-            views: vec![view(1, "a"), view(2, "b")],
+            views: BTreeMap::from([(1, view(1, "a")), (2, view(2, "b"))]),
             lineages: BTreeMap::from([(1, lineage(&[])), (2, lineage(&[1]))]),
             ..Look::default()
         };
@@ -544,7 +419,7 @@ mod tests {
             every: Some(Period::minutes(60)),
             ..Refresh::default()
         });
-        let names: Vec<ViewName> = look.views.iter().map(|view| name_of(&look, view)).collect();
+        let names: Vec<ViewName> = look.views.values().map(|view| view.name.clone()).collect();
         let memory = ViewMemory {
             first_seen_at: Some(now() - TimeDelta::days(9)),
             refreshed_at: Some(now() - TimeDelta::hours(1)),
@@ -559,7 +434,7 @@ mod tests {
 
     fn todos(look: &Look, policies: &Policies, memories: &Memories) -> Vec<Todo> {
         let known = Knowledge { policies, memories };
-        let steps = plan(look, &known, &Ask::Due(false));
+        let steps = plan(look, &known, &Ask::Due(Unchanged::Leave));
         steps.into_iter().map(|step| step.todo).collect()
     }
 
@@ -569,7 +444,7 @@ mod tests {
         let again = Todo::LookAgain(now() + TimeDelta::seconds(7));
         assert_eq!(todos(&look, &policies, &memories), [again.clone(), again.clone()]);
         // what reads a view that is looked at again waits for it, changed or not
-        let b = name_of(&look, &look.views[1]);
+        let b = look.views[&2].name.clone();
         memories.get_mut(&b).unwrap().inputs = None;
         assert_eq!(todos(&look, &policies, &memories), [again.clone(), again]);
         look.now += TimeDelta::seconds(7);
@@ -599,7 +474,7 @@ mod tests {
             todos(&look, &policies, &memories),
             [Todo::Unchanged, Todo::Unchanged]
         );
-        let a = name_of(&look, &look.views[0]);
+        let a = look.views[&1].name.clone();
         memories.get_mut(&a).unwrap().inputs = None;
         let both = todos(&look, &policies, &memories);
         let is_refreshed = matches!(
@@ -613,82 +488,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_takes_its_place_among_what_is_due() {
+        let (mut look, policies, mut memories) = scene();
+        look.now += TimeDelta::seconds(20);
+        let [a, b] = [1, 2].map(|oid| look.views[&oid].name.clone());
+        memories.get_mut(&a).unwrap().inputs = None;
+        memories.get_mut(&b).unwrap().is_paused = true;
+        let known = Knowledge {
+            policies: &policies,
+            memories: &memories,
+        };
+        let asked = BTreeSet::from([b.clone()]);
+        let steps = plan(&look, &known, &Ask::DueAnd(&asked));
+        let order: Vec<&ViewName> = steps.iter().map(|step| &step.view).collect();
+        assert_eq!(order, [&a, &b], "whoever asked for b gets it from the new a");
+        let moment = now() - TimeDelta::seconds(4);
+        assert_eq!((steps[1].moment, steps[1].is_forced), (Some(moment), true));
+        assert!(
+            steps[1].reason.starts_with("it was asked for"),
+            "{}",
+            steps[1].reason
+        );
+        assert_eq!(plan(&look, &known, &Ask::Due(Unchanged::Leave)).len(), 1);
+    }
+
+    #[test]
     fn a_moment_that_somebody_took_is_not_taken_again() {
         let (mut look, policies, memories) = scene();
         look.record.is_used = true;
         let moment = now() - TimeDelta::seconds(4);
         look.record.last.insert(("r".into(), "a".into()), (moment, now()));
         assert_eq!(todos(&look, &policies, &memories)[0], Todo::Taken);
-        look.views[0].is_populated = false;
+        look.views.get_mut(&1).unwrap().is_populated = false;
         let filled = &todos(&look, &policies, &memories)[0];
         assert!(
             matches!(filled, Todo::Refresh { .. }),
             "another view of that name: {filled:?}"
-        );
-    }
-
-    #[test]
-    fn how_a_view_is_refreshed_follows_from_who_reads_it_and_what_it_costs() {
-        let (look, _, _) = scene();
-        let name = name_of(&look, &look.views[0]);
-        let day = TimeDelta::days(2);
-        let unread = ViewMemory {
-            readers_watched_since: Some(now() - day),
-            ..ViewMemory::default()
-        };
-        let read = ViewMemory {
-            read_at: Some(now()),
-            ..unread.clone()
-        };
-        let slow = |memory: &ViewMemory| ViewMemory {
-            plain_seconds: vec![9.0],
-            concurrent_seconds: vec![30.0],
-            too_slow_at: Some(now()),
-            ..memory.clone()
-        };
-        let begins = |memory: &ViewMemory, index: bool, policy: Refresh, words: &str| {
-            let view = MaterializedView {
-                unique_index: index.then(|| "u".to_owned()),
-                ..look.views[0].clone()
-            };
-            let told = match how(&look, memory, &view, &name, &Arc::new(policy)) {
-                Ok(how) => how,
-                Err(why) => format!("no: {why}"),
-            };
-            assert!(told.starts_with(words), "{told}");
-        };
-        let auto = Refresh::default;
-        begins(&read, true, auto(), "concurrently by u");
-        begins(&ViewMemory::default(), true, auto(), "concurrently by u");
-        begins(&unread, true, auto(), "plain, since nobody reads it");
-        begins(&read, false, auto(), "plain without a unique index");
-        begins(&slow(&read), false, auto(), "no: a plain refresh takes about 9");
-        begins(&slow(&unread), false, auto(), "plain, since nobody reads it");
-        let once = ViewMemory {
-            plain_seconds: vec![0.05, 0.05, 9.0],
-            ..slow(&read)
-        };
-        begins(&once, false, auto(), "plain without a unique index");
-        let long_ago = ViewMemory {
-            too_slow_at: Some(now() - day),
-            ..slow(&read)
-        };
-        begins(&long_ago, false, auto(), "plain without a unique index");
-        let hours: DailyHours = "00:00-24:00".parse().unwrap();
-        let at_night = Refresh {
-            plain_between: vec![hours],
-            ..auto()
-        };
-        begins(&slow(&read), false, at_night, "plain, within the hours for it");
-        let concurrently = Refresh {
-            mode: RefreshMode::Concurrently,
-            ..auto()
-        };
-        begins(
-            &read,
-            false,
-            concurrently,
-            "no: CONCURRENTLY needs a unique index",
         );
     }
 }

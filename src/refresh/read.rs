@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSqlOwned, Type};
+use tokio_postgres::types::Type;
 
 use super::graph::{Lineage, References, lineages};
 use crate::limits;
-use crate::model::refresh::{Inputs, MaterializedView, RelationState, ViewState};
-use crate::postgres::{Observe, PostgresError, Server, queries};
+use crate::model::refresh::{Inputs, MaterializedView, RelationState, ViewName};
+use crate::postgres::{Observe, PostgresError, Server, column, column_or_default, queries, relation_state};
 
 /// One database at one moment.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,8 @@ pub struct Look {
     pub has_standbys: bool,
     /// Who looked.
     pub login: String,
-    /// The materialized views.
-    pub views: Vec<MaterializedView>,
+    /// The materialized views, by OID.
+    pub views: BTreeMap<u32, MaterializedView>,
     /// What each reads, by OID.
     pub lineages: BTreeMap<u32, Lineage>,
     /// What tells whether these have changed, by the OID of what a view names: all partitions of a table.
@@ -133,21 +133,12 @@ impl Look {
         names
     }
 
-    /// A view by its OID.
-    pub fn view(&self, oid: u32) -> Option<&MaterializedView> {
-        self.views.iter().find(|view| view.oid == oid)
+    /// The materialized views that a view reads.
+    pub fn upstream(&self, view: u32) -> impl Iterator<Item = &ViewName> {
+        let oids = self.lineages.get(&view).map(|lineage| &lineage.views);
+        let views = oids.into_iter().flatten().filter_map(|oid| self.views.get(oid));
+        views.map(|view| &view.name)
     }
-}
-
-fn column<T: FromSqlOwned + Default>(row: &Row, name: &str) -> T {
-    row.try_get::<_, Option<T>>(name)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-}
-
-fn optional<T: FromSqlOwned>(row: &Row, name: &str) -> Option<T> {
-    row.try_get::<_, Option<T>>(name).ok().flatten()
 }
 
 /// What the views of one database name, which is read again only when one of them changed.
@@ -189,46 +180,43 @@ pub async fn look(
     let mut version_num = 0;
     let mut definitions = String::new();
     let mut has_record = false;
-    if let Some(row) = session.rows(queries::REFRESH_SERVER, &[]).await?.first() {
-        look.now = optional(row, "at").unwrap_or_else(Utc::now);
+    let long = format!("{} s", limits::STATISTICS_LAG.as_secs());
+    let server = session
+        .rows(queries::REFRESH_SERVER, &[(&long, Type::TEXT)])
+        .await?;
+    if let Some(row) = server.first() {
+        look.now = column(row, "at").unwrap_or_else(Utc::now);
         look.ahead = look.now - Utc::now();
-        look.are_changes_counted = column(row, "are_changes_counted");
-        look.may_write_unseen = column(row, "may_write_unseen");
-        look.last_activity_at = optional(row, "last_activity_at");
-        definitions = column(row, "definitions");
-        look.is_standby = column(row, "is_standby");
-        look.has_standbys = column::<i64>(row, "standbys") > 0;
-        look.login = column(row, "login");
-        look.epoch = column(row, "epoch");
-        version_num = column(row, "version_num");
-        has_record = column(row, "has_record");
-        look.record.why_not = optional(row, "why_no_record");
+        look.are_changes_counted = column_or_default(row, "are_changes_counted");
+        look.may_write_unseen = column_or_default(row, "may_write_unseen");
+        look.last_activity_at = column(row, "last_activity_at");
+        definitions = column_or_default(row, "definitions");
+        look.is_standby = column_or_default(row, "is_standby");
+        look.has_standbys = column_or_default::<i64>(row, "standbys") > 0;
+        look.login = column_or_default(row, "login");
+        look.epoch = column_or_default(row, "epoch");
+        version_num = column_or_default(row, "version_num");
+        has_record = column_or_default(row, "has_record");
+        look.record.why_not = column(row, "why_no_record");
     }
-    look.views = views(&session, version_num).await?;
-    if look.views.iter().any(wanted) {
+    let views = session.materialized_views(version_num).await?;
+    look.views = views.into_iter().map(|view| (view.oid, view)).collect();
+    if look.views.values().any(wanted) {
         known.read(&session, definitions).await?;
         read_lineages(&session, &mut look, wanted, &known.references).await?;
     }
     if has_record && look.record.why_not.is_none() {
         look.record.is_used = true;
         for row in session.rows(queries::REFRESH_RECORD, &[]).await? {
-            let key = (column(&row, "schema_name"), column(&row, "view_name"));
-            let last = optional(&row, "due_at").zip(optional(&row, "started_at"));
+            let key = (
+                column_or_default(&row, "schema_name"),
+                column_or_default(&row, "view_name"),
+            );
+            let last = column(&row, "due_at").zip(column(&row, "started_at"));
             look.record.last.extend(last.map(|last| (key, last)));
         }
     }
     Ok(look)
-}
-
-/// All materialized views of a database, by name.
-///
-/// # Errors
-/// If the server refuses or does not answer.
-pub async fn views(session: &Observe, version_num: i32) -> Result<Vec<MaterializedView>, PostgresError> {
-    let limit = (limits::MATERIALIZED_VIEWS_PER_DATABASE, 0);
-    session
-        .bounded(queries::REFRESH_VIEWS.on(version_num), limit, view_of)
-        .await
 }
 
 async fn read_lineages(
@@ -237,11 +225,11 @@ async fn read_lineages(
     wanted: &(dyn Fn(&MaterializedView) -> bool + Sync),
     references: &HashMap<u32, References>,
 ) -> Result<(), PostgresError> {
-    let oids: BTreeSet<u32> = look.views.iter().map(|view| view.oid).collect();
+    let oids: BTreeSet<u32> = look.views.keys().copied().collect();
     look.lineages = lineages(&oids, references);
     let read: BTreeSet<u32> = look
         .views
-        .iter()
+        .values()
         .filter(|view| wanted(view))
         .filter_map(|view| look.lineages.get(&view.oid))
         .flat_map(|lineage| lineage.relations.iter().chain(&lineage.views).copied())
@@ -252,55 +240,30 @@ async fn read_lineages(
         .await?;
     for row in rows {
         let relation = Relation {
-            oid: column(&row, "oid"),
-            is_counted: column(&row, "is_counted"),
-            kind: column::<String>(&row, "kind").chars().next().unwrap_or('?'),
-            schema: column(&row, "schema"),
-            name: column(&row, "name"),
-            state: RelationState {
-                version: column(&row, "version"),
-                filenode: column(&row, "filenode"),
-                written: column(&row, "written"),
-            },
+            oid: column_or_default(&row, "oid"),
+            is_counted: column_or_default(&row, "is_counted"),
+            kind: column_or_default::<String>(&row, "kind")
+                .chars()
+                .next()
+                .unwrap_or('?'),
+            schema: column_or_default(&row, "schema"),
+            name: column_or_default(&row, "name"),
+            state: relation_state(&row),
         };
         look.relations
-            .entry(column(&row, "root"))
+            .entry(column_or_default(&row, "root"))
             .or_default()
             .push(relation);
     }
     Ok(())
 }
 
-fn view_of(row: &Row) -> MaterializedView {
-    MaterializedView {
-        oid: column(row, "oid"),
-        schema: column(row, "schema"),
-        name: column(row, "name"),
-        owner: column(row, "owner"),
-        is_populated: column(row, "is_populated"),
-        may_refresh: column(row, "may_refresh"),
-        unique_index: optional(row, "unique_index"),
-        unusable_indexes: column(row, "unusable_indexes"),
-        state: ViewState {
-            version: column(row, "version"),
-            filenode: column(row, "filenode"),
-            written: column(row, "written"),
-        },
-        is_busy: column(row, "is_busy"),
-        busy_since: optional(row, "busy_since"),
-        is_being_refreshed: column(row, "is_being_refreshed"),
-        scans: column(row, "scans"),
-        committed_at: optional(row, "committed_at"),
-        size_bytes: column(row, "size_bytes"),
-    }
-}
-
 fn references_of(row: &Row) -> (u32, References) {
     let references = References {
-        version: column(row, "version"),
-        relations: column(row, "relations"),
-        changing: column(row, "changing"),
-        unseen: column(row, "unseen"),
+        version: column_or_default(row, "version"),
+        relations: column_or_default(row, "relations"),
+        changing: column_or_default(row, "changing"),
+        unseen: column_or_default(row, "unseen"),
     };
-    (column(row, "view"), references)
+    (column_or_default(row, "view"), references)
 }

@@ -6,6 +6,7 @@ use super::due::retry_at;
 use super::execute::{Done, Effect};
 use super::plan::Step;
 use super::read::Look;
+use crate::limits;
 use crate::model::refresh::{MaterializedView, Mode, Outcome, ViewMemory};
 
 /// Where another refresher was at it, it is looked at again after this.
@@ -14,8 +15,6 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 const LOOK_AGAIN_AT_LAST: TimeDelta = TimeDelta::seconds(30);
 /// A plain refresh that did not end in its time would have taken this much longer, at least.
 const LONGER: f64 = 1.5;
-/// What a session has counted is seen by others so much later, if it stays connected and asks nothing.
-const STATISTICS_LAG: TimeDelta = TimeDelta::seconds(10);
 /// A promise that could not be kept is tried again after no more than this, however often it failed.
 const TRY_AGAIN: TimeDelta = TimeDelta::hours(1);
 
@@ -25,8 +24,8 @@ pub fn take_in_record(memory: &mut ViewMemory, look: &Look, view: &MaterializedV
     if !view.is_populated {
         return;
     }
-    let (schema, name) = (&view.schema, &view.name);
-    let Some((due_at, started_at)) = look.record.last.get(&(schema.clone(), name.clone())) else {
+    let key = (view.name.schema.clone(), view.name.name.clone());
+    let Some((due_at, started_at)) = look.record.last.get(&key) else {
         return;
     };
     memory.handled_until = memory.handled_until.max(Some(*due_at));
@@ -51,7 +50,8 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
         Effect::LookAgain(at) => memory.retry_at = Some(*at),
         Effect::StillFresh => {
             let promise = step.policy.max_age.map(|age| age.as_delta() / 4);
-            let lag = promise.map_or(STATISTICS_LAG, |promise| promise.min(STATISTICS_LAG));
+            let lag = TimeDelta::seconds(limits::STATISTICS_LAG.as_secs() as i64);
+            let lag = promise.map_or(lag, |promise| promise.min(lag));
             memory.fresh_as_of = memory.fresh_as_of.max(Some(step.planned_at - lag));
             handled(memory, step);
             // what was written lately is counted by then

@@ -290,15 +290,15 @@ pub fn index_object(index: &IndexFacts, table: &TableFacts) -> Object {
 pub fn view_object(view: &MaterializedView) -> Object {
     Object {
         kind: ObjectKind::MaterializedView,
-        schema: Some(view.schema.clone()),
-        name: view.name.clone(),
+        schema: Some(view.name.schema.clone()),
+        name: view.name.name.clone(),
         table: None,
     }
 }
 
 /// The subject of a materialized view.
 pub fn view_subject(view: &MaterializedView) -> Vec<String> {
-    vec![view.schema.clone(), view.name.clone()]
+    vec![view.name.schema.clone(), view.name.name.clone()]
 }
 
 /// A rule as the rest of the program knows it, without its type.

@@ -32,7 +32,7 @@ pub use audit::{AuditEntry, CommandOutcome};
 pub use commands::NewCommand;
 pub use error::StoreError;
 pub use findings::{CountRow, FindingFilter, FindingList, Sort};
-pub use refresh::{RefreshCommand, RunFilter};
+pub use refresh::RefreshCommand;
 pub use status::PruneReport;
 pub use turn::Turn;
 pub use usage::{IndexKey, IndexUsage};

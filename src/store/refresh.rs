@@ -1,7 +1,7 @@
 //! Materialized views: what is remembered of each, every run, what pages show, what people ask for. The daemon and
 //! `pgadvisor refresh` both write here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -13,19 +13,6 @@ use super::error::StoreError;
 use super::row::{from_json, micros, time, to_json};
 use crate::limits;
 use crate::model::refresh::{Outcome, RefreshAction, Run, ViewMemory, ViewName, ViewStatus};
-
-/// Which runs.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    /// The server.
-    pub server: Option<String>,
-    /// The view.
-    pub view: Option<ViewName>,
-    /// Only those that were really made, well or badly.
-    pub only_made: bool,
-    /// At most so many.
-    pub limit: usize,
-}
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +93,8 @@ impl Store {
                     upsert(tx, "status", server, view, Some(body))?;
                 }
             }
-            let is_gone = |view: &&ViewName| !kept.contains(&view.database) && !bodies.iter().any(|(there, _)| there == view);
+            let there: HashSet<&ViewName> = bodies.iter().map(|(view, _)| *view).collect();
+            let is_gone = |view: &&ViewName| !kept.contains(&view.database) && !there.contains(view);
             for gone in known.keys().filter(is_gone) {
                 upsert(tx, "status", server, gone, None)?;
             }
@@ -138,12 +126,13 @@ impl Store {
     pub fn settle_refresh(&self, id: i64, run: &Run) -> Result<(), StoreError> {
         self.write_shared(|tx| {
             tx.prepare_cached(
-                "UPDATE refresh_run SET outcome = ?2, ended_at = ?3, body = ?4, process = NULL WHERE id = ?1",
+                "UPDATE refresh_run SET outcome = ?2, ended_at = ?3, elapsed_seconds = ?4, body = ?5, process = NULL WHERE id = ?1",
             )?
             .execute(params![
                 id,
                 run.outcome.word(),
                 micros(run.ended_at),
+                run.elapsed_seconds,
                 to_json("run", run)?
             ])?;
             Ok(())
@@ -154,42 +143,84 @@ impl Store {
     pub fn view_statuses(&self) -> Result<Vec<(String, ViewStatus)>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT server, status, is_paused FROM refresh_view WHERE status IS NOT NULL
+                "SELECT status, is_paused, server FROM refresh_view WHERE status IS NOT NULL
                  ORDER BY server, database, schema, name",
             )?;
             let mut rows = statement.query([])?;
             let mut statuses = Vec::new();
             while let Some(row) = rows.next()? {
-                let mut status: ViewStatus = from_json("view", &row.get::<_, String>(1)?)?;
-                status.is_paused = row.get(2)?;
-                statuses.push((row.get(0)?, status));
+                statuses.push((row.get(2)?, status_of(row)?));
             }
             Ok(statuses)
         })
     }
 
-    /// Runs, newest first, with the server's name.
-    pub fn refresh_runs(&self, filter: &RunFilter) -> Result<Vec<(String, Run)>, StoreError> {
+    /// What pages show of one view.
+    pub fn view_status(&self, server: &str, view: &ViewName) -> Result<Option<ViewStatus>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT server, body FROM refresh_run
-                 WHERE (?1 IS NULL OR server = ?1)
-                   AND (?2 IS NULL OR database = ?2 AND schema = ?3 AND name = ?4)
-                   AND (NOT ?5 OR outcome IN ('refreshed', 'failed', 'cancelled'))
-                 ORDER BY ended_at DESC, id DESC LIMIT ?6",
+                "SELECT status, is_paused FROM refresh_view
+                 WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4 AND status IS NOT NULL",
             )?;
-            let view = filter.view.as_ref();
-            let mut rows = statement.query(params![
-                filter.server,
-                view.map(|view| &view.database),
-                view.map(|view| &view.schema),
-                view.map(|view| &view.name),
-                filter.only_made,
-                i64::try_from(filter.limit.min(limits::PAGE_ITEMS_MAXIMUM)).unwrap_or(i64::MAX),
-            ])?;
+            let mut rows = statement.query(params![server, view.database, view.schema, view.name])?;
+            rows.next()?.map(status_of).transpose()
+        })
+    }
+
+    /// The newest runs of all views, newest first, with the server's name.
+    pub fn refresh_runs(&self, limit: usize) -> Result<Vec<(String, Run)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT body, server FROM refresh_run ORDER BY ended_at DESC, id DESC LIMIT ?1",
+            )?;
+            let mut rows = statement.query([at_most(limit)])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
-                runs.push((row.get(0)?, from_json("run", &row.get::<_, String>(1)?)?));
+                runs.push((row.get(1)?, run_of(row)?));
+            }
+            Ok(runs)
+        })
+    }
+
+    /// Runs of one view, newest first.
+    pub fn refresh_runs_of(
+        &self,
+        server: &str,
+        view: &ViewName,
+        limit: usize,
+    ) -> Result<Vec<Run>, StoreError> {
+        let sql =
+            "SELECT body FROM refresh_run WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4
+                   ORDER BY ended_at DESC, id DESC LIMIT ?5";
+        self.runs_of(sql, server, view, limit)
+    }
+
+    /// Of these those that were really made, well or badly.
+    pub fn made_refreshes_of(
+        &self,
+        server: &str,
+        view: &ViewName,
+        limit: usize,
+    ) -> Result<Vec<Run>, StoreError> {
+        let sql = "SELECT body FROM refresh_run WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4
+                   AND outcome IN ('refreshed', 'failed', 'cancelled') ORDER BY ended_at DESC, id DESC LIMIT ?5";
+        self.runs_of(sql, server, view, limit)
+    }
+
+    fn runs_of(
+        &self,
+        sql: &'static str,
+        server: &str,
+        view: &ViewName,
+        limit: usize,
+    ) -> Result<Vec<Run>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(sql)?;
+            let parameters = params![server, view.database, view.schema, view.name, at_most(limit)];
+            let mut rows = statement.query(parameters)?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push(run_of(row)?);
             }
             Ok(runs)
         })
@@ -204,8 +235,8 @@ impl Store {
         let before = |days| micros(now - TimeDelta::days(days));
         self.read(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT database, schema, name, coalesce(sum(json_extract(body, '$.elapsed_seconds')), 0.0),
-                     coalesce(sum(json_extract(body, '$.held_up_seconds')) FILTER (WHERE ended_at >= ?3), 0.0)
+                "SELECT database, schema, name, coalesce(sum(elapsed_seconds), 0.0),
+                     coalesce(sum(held_up_seconds) FILTER (WHERE ended_at >= ?3), 0.0)
                  FROM refresh_run WHERE server = ?1 AND ended_at >= ?2 AND outcome IN ('refreshed', 'failed', 'cancelled')
                  GROUP BY database, schema, name",
             )?;
@@ -222,13 +253,14 @@ impl Store {
     pub fn newest_refresh_runs(&self) -> Result<Vec<(String, Run)>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT server, body FROM refresh_run WHERE id IN
-                     (SELECT max(id) FROM refresh_run GROUP BY server, database, schema, name)",
+                "SELECT r.body, r.server FROM refresh_view AS v JOIN refresh_run AS r ON r.id =
+                     (SELECT max(n.id) FROM refresh_run AS n
+                      WHERE n.server = v.server AND n.database = v.database AND n.schema = v.schema AND n.name = v.name)",
             )?;
             let mut rows = statement.query([])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
-                runs.push((row.get(0)?, from_json("run", &row.get::<_, String>(1)?)?));
+                runs.push((row.get(1)?, run_of(row)?));
             }
             Ok(runs)
         })
@@ -317,6 +349,24 @@ fn this_process() -> &'static str {
         let seed = format!("{:?} {} {:p}", Instant::now(), std::process::id(), &NAME);
         let started = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         blake3::hash(format!("{seed} {started}").as_bytes()).to_hex()[..16].to_owned()
+    })
+}
+
+fn at_most(limit: usize) -> i64 {
+    limit.min(limits::PAGE_ITEMS_MAXIMUM) as i64
+}
+
+/// From the column body.
+fn run_of(row: &Row<'_>) -> Result<Run, StoreError> {
+    from_json("run", &row.get::<_, String>(0)?)
+}
+
+/// From the columns status, is_paused.
+fn status_of(row: &Row<'_>) -> Result<ViewStatus, StoreError> {
+    let status: ViewStatus = from_json("view", &row.get::<_, String>(0)?)?;
+    Ok(ViewStatus {
+        is_paused: row.get(1)?,
+        ..status
     })
 }
 
@@ -414,8 +464,18 @@ fn write_run(tx: &Transaction<'_>, server: &str, run: &Run) -> Result<(), StoreE
                 since: before.since.or(Some(before.ended_at)),
                 ..run.clone()
             };
-            tx.prepare_cached("UPDATE refresh_run SET ended_at = ?2, body = ?3 WHERE id = ?1")?
-                .execute(params![id, micros(run.ended_at), to_json("run", &together)?])?;
+            tx.prepare_cached(
+                "UPDATE refresh_run SET ended_at = ?2, body = ?3,
+                     elapsed_seconds = elapsed_seconds + ?4, held_up_seconds = held_up_seconds + ?5
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id,
+                micros(run.ended_at),
+                to_json("run", &together)?,
+                run.elapsed_seconds,
+                run.held_up_seconds
+            ])?;
             return Ok(());
         }
     }
@@ -430,8 +490,9 @@ fn insert_run(
 ) -> Result<(), StoreError> {
     let view = &run.view;
     tx.prepare_cached(
-        "INSERT INTO refresh_run (server, database, schema, name, outcome, ended_at, process, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO refresh_run
+             (server, database, schema, name, outcome, ended_at, process, body, elapsed_seconds, held_up_seconds)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         server,
@@ -442,6 +503,8 @@ fn insert_run(
         micros(run.ended_at),
         process,
         to_json("run", run)?,
+        run.elapsed_seconds,
+        run.held_up_seconds,
     ])?;
     Ok(())
 }
@@ -460,24 +523,7 @@ mod tests {
     }
 
     fn run(name: &str, outcome: Outcome, second: i64) -> Run {
-        Run {
-            view: view(name),
-            outcome,
-            reason: "r".into(),
-            mode: None,
-            due_at: None,
-            started_at: None,
-            ended_at: at(second),
-            elapsed_seconds: None,
-            waited_seconds: None,
-            held_up_seconds: None,
-            rows: None,
-            size_bytes: None,
-            sqlstate: None,
-            message: None,
-            times: 1,
-            since: None,
-        }
+        Run::of(&view(name), outcome, "r", at(second))
     }
 
     #[test]
@@ -495,24 +541,12 @@ mod tests {
                 |_, _| {},
             )
             .unwrap();
-        let of = |name: &str| {
-            let filter = RunFilter {
-                view: Some(view(name)),
-                limit: 10,
-                ..RunFilter::default()
-            };
-            store.refresh_runs(&filter).unwrap()
-        };
-        let runs = of("a");
+        let runs = store.refresh_runs_of("main", &view("a"), 10).unwrap();
         assert_eq!(runs.len(), 2);
-        assert_eq!((runs[1].1.times, runs[1].1.ended_at), (100, at(99)));
-        assert_eq!(of("b").len(), 1);
-        let made = RunFilter {
-            only_made: true,
-            limit: 10,
-            ..RunFilter::default()
-        };
-        assert_eq!(store.refresh_runs(&made).unwrap().len(), 2);
+        assert_eq!((runs[1].times, runs[1].ended_at), (100, at(99)));
+        let made = |name: &str| store.made_refreshes_of("main", &view(name), 10).unwrap().len();
+        assert_eq!((made("a"), made("b")), (1, 1));
+        assert_eq!(store.refresh_runs(10).unwrap().len(), 3);
     }
 
     #[test]

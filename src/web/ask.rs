@@ -22,7 +22,7 @@ use crate::model::judgement::Verdict;
 use crate::model::refresh::{Run, ViewName};
 use crate::model::status::ServerStatus;
 use crate::rules::{self, RuleKind};
-use crate::store::{FindingFilter, RunFilter, Sort, Store};
+use crate::store::{FindingFilter, Sort, Store};
 
 /// The words of a list's address.
 #[derive(Clone, Debug, Default, utoipa::IntoParams)]
@@ -371,11 +371,7 @@ fn view_lines(store: &Store) -> Result<Vec<ViewLine>, Problem> {
 
 /// All materialized views that the refresher knows.
 pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Problem> {
-    let filter = RunFilter {
-        limit: 50,
-        ..RunFilter::default()
-    };
-    let runs = store.refresh_runs(&filter)?.into_iter();
+    let runs = store.refresh_runs(50)?.into_iter();
     let runs = runs.map(|(server, run)| RunLine { server, run }).collect();
     let is_configured = !context.configuration.refreshes.is_empty();
     Ok(RefreshesPage::build(
@@ -388,16 +384,10 @@ pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Prob
 
 /// One materialized view.
 pub fn refresh(store: &Store, server: &str, view: &ViewName) -> Result<RefreshPage, Problem> {
-    let line = view_lines(store)?
-        .into_iter()
-        .find(|line| line.server == server && line.status.view == *view);
-    let line = line.ok_or_else(|| Problem::new(404, "such materialized view"))?;
-    let filter = RunFilter {
-        server: Some(server.to_owned()),
-        view: Some(view.clone()),
-        limit: limits::PAGE_ITEMS,
-        ..RunFilter::default()
-    };
-    let runs = store.refresh_runs(&filter)?.into_iter().map(|(_, run)| run);
-    Ok(RefreshPage::build(Utc::now(), line, runs.collect()))
+    let status = store.view_status(server, view)?;
+    let status = status.ok_or_else(|| Problem::new(404, "such materialized view"))?;
+    let runs = store.refresh_runs_of(server, view, limits::PAGE_ITEMS)?;
+    let now = Utc::now();
+    let line = ViewLine::new(now, server.to_owned(), status, runs.first().cloned());
+    Ok(RefreshPage::build(now, line, runs))
 }

@@ -41,6 +41,7 @@ fn arrows_run_one_way() {
             "model",
             vec![
                 "index_advisor",
+                "refresh",
                 "postgres",
                 "collect",
                 "observe",
@@ -57,6 +58,7 @@ fn arrows_run_one_way() {
             "sql",
             vec![
                 "index_advisor",
+                "refresh",
                 "postgres",
                 "collect",
                 "observe",
@@ -72,6 +74,7 @@ fn arrows_run_one_way() {
             "observe",
             vec![
                 "index_advisor",
+                "refresh",
                 "postgres",
                 "collect",
                 "rules",
@@ -86,6 +89,7 @@ fn arrows_run_one_way() {
             "rules",
             vec![
                 "index_advisor",
+                "refresh",
                 "postgres",
                 "collect",
                 "judge",
@@ -99,6 +103,7 @@ fn arrows_run_one_way() {
             "judge",
             vec![
                 "index_advisor",
+                "refresh",
                 "postgres",
                 "collect",
                 "store",
@@ -111,6 +116,7 @@ fn arrows_run_one_way() {
             "postgres",
             vec![
                 "index_advisor",
+                "refresh",
                 "collect",
                 "observe",
                 "rules",
@@ -125,6 +131,7 @@ fn arrows_run_one_way() {
             "collect",
             vec![
                 "index_advisor",
+                "refresh",
                 "observe",
                 "rules",
                 "judge",

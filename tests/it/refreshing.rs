@@ -482,7 +482,7 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
     use pgadvisor::model::refresh::{Outcome, ViewName};
     use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
     use pgadvisor::refresh::execute::execute;
-    use pgadvisor::refresh::plan::{Ask, Knowledge, plan};
+    use pgadvisor::refresh::plan::{Ask, Knowledge, Unchanged, plan};
     use pgadvisor::refresh::read::look;
     use tokio_util::sync::CancellationToken;
 
@@ -532,7 +532,7 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
             policies: &policies,
             memories: &Default::default(),
         };
-        let steps = plan(&seen, &known, &Ask::Named(&[name].into(), false));
+        let steps = plan(&seen, &known, &Ask::Named(&[name].into(), Unchanged::Leave));
         cluster.sql("postgres", meanwhile).await;
         let done = execute(&server, &steps[0], &CancellationToken::new()).await;
         assert_eq!(done.run.outcome, outcome, "{meanwhile}: {:?}", done.run);
@@ -833,12 +833,7 @@ async fn a_daemon_that_is_told_to_stop_ends_its_refreshes_within_the_grace_time(
     // it is written down
     let store = setting.folder.path().join("pgadvisor.db");
     let store = pgadvisor::store::Store::open(&store).unwrap();
-    let runs = store
-        .refresh_runs(&pgadvisor::store::RunFilter {
-            limit: 10,
-            ..Default::default()
-        })
-        .unwrap();
+    let runs = store.refresh_runs(10).unwrap();
     assert_eq!(runs.len(), 1, "{runs:?}");
     assert_eq!(runs[0].1.outcome, pgadvisor::model::refresh::Outcome::Cancelled);
 }

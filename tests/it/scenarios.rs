@@ -21,7 +21,7 @@ use pgadvisor::observe::Observer;
 use pgadvisor::postgres::Server;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::refresh::pass::Stop;
-use pgadvisor::refresh::plan::Ask;
+use pgadvisor::refresh::plan::{Ask, Unchanged};
 use pgadvisor::rules;
 use pgadvisor::store::{FindingFilter, Store};
 use tokio::task::JoinHandle;
@@ -226,8 +226,8 @@ impl<'a> Scenario<'a> {
             let (known, failed) = refresher.look(None).await.unwrap();
             assert!(failed.is_empty());
             for known in &known {
-                let steps = known.plan(&Ask::Due(false));
-                refresher.run(steps, known.ahead, &Stop::default(), &|_| {}).await;
+                let steps = known.plan(&Ask::Due(Unchanged::Leave));
+                refresher.run(steps, &Stop::default(), &|_| {}).await;
             }
             let (known, _) = refresher.look(None).await.unwrap();
             refresher.show(&known, &[]).await.unwrap();

@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Refreshing, Unknown};
 use crate::model::refresh::MaterializedView;
-use crate::model::remedy::qualified;
 use crate::model::unit::{Period, seconds_for_people};
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number, view_object, view_subject};
 
@@ -56,7 +55,7 @@ impl Rule for BlockingRefresh {
 }
 
 fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) -> Claim {
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let waited = refreshing.held_up_seconds_last_day;
     let mut claim = Claim {
         title: format!(

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{MaterializedViewObservation, Unknown};
-use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier};
+use crate::model::remedy::{Remedy, Statement, quote_identifier};
 use crate::rules::{
     Found, Guards, Place, Rule, Scope, estimated, evidence, measured, view_object, view_subject,
 };
@@ -74,15 +74,15 @@ impl Rule for NotConcurrent {
 
 fn claim(place: &Place<'_>, observed: &MaterializedViewObservation, is_read: bool) -> Claim {
     let view = &observed.facts.view;
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let create =
         observed
             .facts
             .unique_columns
             .as_ref()
             .map(|columns| Statement::CreateUniqueIndexConcurrently {
-                schema: view.schema.clone(),
-                table: view.name.clone(),
+                schema: view.name.schema.clone(),
+                table: view.name.name.clone(),
                 columns: columns.clone(),
             });
     let mut guards = Guards::default();
@@ -111,8 +111,8 @@ fn claim(place: &Place<'_>, observed: &MaterializedViewObservation, is_read: boo
         ]),
         evidence_sql: Some(format!(
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = {} AND tablename = {}",
-            crate::model::remedy::quote_literal(&view.schema),
-            crate::model::remedy::quote_literal(&view.name)
+            crate::model::remedy::quote_literal(&view.name.schema),
+            crate::model::remedy::quote_literal(&view.name.name)
         )),
         confidence: match is_read {
             true => measured("somebody was seen to read it"),

@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Refreshing, Unknown};
 use crate::model::refresh::{MaterializedView, Outcome};
-use crate::model::remedy::qualified;
 use crate::model::unit::seconds_for_people;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number, view_object, view_subject};
 
@@ -87,7 +86,7 @@ fn claim(
     (typical, interval): (f64, f64),
     severity: Severity,
 ) -> Claim {
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let schedule = refreshing.status.schedule.clone().unwrap_or_default();
     Claim {
         title: format!(

@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::Unknown;
 use crate::model::refresh::{MaterializedView, Outcome, Run};
-use crate::model::remedy::qualified;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, view_object, view_subject};
 
 /// The last refresh of a materialized view failed.
@@ -74,7 +73,7 @@ impl Rule for RefreshFailed {
 }
 
 fn claim(place: &Place<'_>, view: &MaterializedView, last: &Run, failures: u32, severity: Severity) -> Claim {
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let times = match failures {
         1 => "failed".to_owned(),
         times => format!("failed {times} times in a row"),

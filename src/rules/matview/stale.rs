@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Refreshing, Unknown};
 use crate::model::refresh::MaterializedView;
-use crate::model::remedy::qualified;
 use crate::model::unit::seconds_for_people;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number, view_object, view_subject};
 
@@ -91,7 +90,7 @@ fn claim(
     (age, promise): (f64, f64),
     severity: Severity,
 ) -> Claim {
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let status = &refreshing.status;
     let why = match (&status.waits_for, status.is_paused, refreshing.runs.first()) {
         (_, true, _) => "It is paused.".to_owned(),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::Unknown;
 use crate::model::refresh::MaterializedView;
-use crate::model::remedy::{Remedy, Statement, qualified};
+use crate::model::remedy::{Remedy, Statement};
 use crate::model::unit::Period;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, view_object, view_subject};
 
@@ -44,11 +44,11 @@ impl Rule for Unpopulated {
 }
 
 fn claim(place: &Place<'_>, view: &MaterializedView) -> Claim {
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let refresh = Statement::RefreshMaterializedView {
         concurrently: false,
-        schema: view.schema.clone(),
-        name: view.name.clone(),
+        schema: view.name.schema.clone(),
+        name: view.name.name.clone(),
     };
     Claim {
         title: format!("{name} has never been filled"),

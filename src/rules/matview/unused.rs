@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Refreshing, Unknown};
 use crate::model::refresh::MaterializedView;
-use crate::model::remedy::qualified;
 use crate::model::unit::{Period, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, view_object, view_subject};
 
@@ -81,7 +80,7 @@ impl Rule for Unused {
 }
 
 fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) -> Claim {
-    let name = qualified(&view.schema, &view.name);
+    let name = view.name.sql();
     let seconds = refreshing.seconds_last_week;
     let mut guards = Guards::default();
     guards.checked("scans of its own refreshes, and of views that read it, are taken off");

@@ -11,7 +11,7 @@ use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::graph::{Graph, Vertex};
 use super::present::{self, url_part};
-use crate::model::refresh::{Outcome, Run, ViewName, ViewStatus};
+use crate::model::refresh::{Outcome, Promise, Run, ViewName, ViewStatus};
 
 /// A view that is due is late after this.
 const LATE: TimeDelta = TimeDelta::seconds(60);
@@ -251,8 +251,8 @@ impl RefreshesPage {
 
 /// Which promise holds, in words.
 pub fn promise(status: &ViewStatus) -> String {
-    match (status.promise.as_str(), &status.why_no_record) {
-        ("exactly_once", _) => "each due moment is taken exactly once, by whichever refresher comes first".to_owned(),
+    match (status.promise, &status.why_no_record) {
+        (Promise::ExactlyOnce, _) => "each due moment is taken exactly once, by whichever refresher comes first".to_owned(),
         (_, Some(why)) => format!("two refreshers never overlap; not exactly once, since {why}"),
         _ => "two refreshers never overlap; if there are several, pgadvisor setup --refresh prints the table by which each \
               moment is taken exactly once"

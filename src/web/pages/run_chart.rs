@@ -69,12 +69,10 @@ impl Step {
                 as_of,
                 was_fresh_before: false,
             }],
-            (Outcome::Skipped, _) if run.reason.starts_with("nothing that it reads has changed") => {
-                match run.since {
-                    Some(since) => vec![unchanged(since, false), unchanged(run.ended_at, true)],
-                    None => vec![unchanged(run.ended_at, false)],
-                }
-            }
+            _ if run.is_unchanged => match run.since {
+                Some(since) => vec![unchanged(since, false), unchanged(run.ended_at, true)],
+                None => vec![unchanged(run.ended_at, false)],
+            },
             _ => Vec::new(),
         }
     }
@@ -177,22 +175,11 @@ mod tests {
 
     fn run(outcome: Outcome, started: i64, ended: i64) -> Run {
         Run {
-            view: ViewName::default(),
-            outcome,
-            reason: "nothing that it reads has changed".into(),
-            mode: None,
-            due_at: None,
             started_at: (outcome == Outcome::Refreshed).then(|| at(started)),
-            ended_at: at(ended),
             elapsed_seconds: (outcome != Outcome::Skipped).then(|| (ended - started) as f64),
-            waited_seconds: None,
-            held_up_seconds: None,
-            rows: None,
-            size_bytes: None,
-            sqlstate: None,
-            message: None,
-            times: 1,
             since: (outcome == Outcome::Skipped).then(|| at(started)),
+            is_unchanged: outcome == Outcome::Skipped,
+            ..Run::of(&ViewName::default(), outcome, "", at(ended))
         }
     }
 
