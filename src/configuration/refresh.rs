@@ -261,3 +261,74 @@ pub(super) fn cycle(refreshes: &[Refresh], start: usize) -> Option<Vec<String>> 
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{WITH_SERVERS, errors};
+
+    #[test]
+    fn bad_schedules_say_line_field_and_what_was_meant() {
+        let wrong = |table: &str, words: &str| {
+            let text = format!("{WITH_SERVERS}[[refresh]]\nserver = \"a\"\n{table}");
+            let errors = errors(&text);
+            assert_eq!(errors.len(), 1, "{table}: {errors:?}");
+            assert!(errors[0].contains(words), "{table}: {errors:?}");
+        };
+        let view = |line: &str| format!("view = \"r.v\"\n{line}");
+        wrong(&view("cron = \"0 0 31 2 *\""), "10:8 refresh[0].cron");
+        wrong(&view("cron = \"0 0 31 2 *\""), "never due");
+        wrong(&view("cron = \"0 0 1 * * *\""), "has 6 fields, and must have 5");
+        wrong(&view("cron = \"0 25 * * *\""), "the hour \"25\"");
+        wrong(
+            &view("cron = \"0 1 * * *\"\ntime_zone = \"Stockholm\""),
+            "did you mean \"Europe/Stockholm\"?",
+        );
+        wrong(&view("max_age = \"-5 min\""), "out of range");
+        wrong(&view("max_age = \"0 s\""), "at least 1 s");
+        wrong(
+            &view("every = \"1 h\"\nmax_age = \"1 h\""),
+            "cannot stand beside every",
+        );
+        wrong("view = \"\"\nevery = \"1 h\"", "view is needed");
+        wrong("view = \"orders\"\nevery = \"1 h\"", "\"public.orders\"");
+        wrong(&view(""), "when is the view due?");
+        wrong(&view("after = \"base\""), "with its schema");
+        wrong(&view("after = \"r.v\""), "r.v after r.v");
+        wrong(
+            &view("every = \"1 h\"\nnot_between = [\"9-17\"]"),
+            "the hours \"9-17\"",
+        );
+        wrong(&view("every = \"1 h\"\nmissed = \"never\""), "once");
+        wrong(
+            &view("every = \"1 h\"\nevry = \"1 h\""),
+            "did you mean \"every\"?",
+        );
+        wrong(&view("every = \"1 h\"\nwork_mem = \"1 kB\""), "from 64 KiB");
+        let without = format!("{WITH_SERVERS}[[refresh]]\nview = \"r.v\"\nevery = \"1 h\"");
+        assert!(errors(&without)[0].contains("several servers"));
+        let unknown = format!("{WITH_SERVERS}[[refresh]]\nserver = \"c\"\nview = \"r.v\"\nevery = \"1 h\"");
+        assert!(errors(&unknown)[0].contains("no server \"c\""));
+    }
+
+    #[test]
+    fn views_that_wait_for_each_other_are_told_with_the_whole_circle() {
+        let table = |view: &str, after: &str| {
+            format!("[[refresh]]\nserver = \"a\"\nview = \"r.{view}\"\nafter = \"r.{after}\"\n")
+        };
+        let ring = format!(
+            "{WITH_SERVERS}{}{}{}",
+            table("x", "y"),
+            table("y", "z"),
+            table("z", "x")
+        );
+        let errors = errors(&ring);
+        assert_eq!(errors.len(), 3);
+        assert!(
+            errors[0].contains("r.x after r.y after r.z after r.x"),
+            "{errors:?}"
+        );
+        // the last table that matches counts: this one ends the chain
+        let ended = format!("{ring}[[refresh]]\nserver = \"a\"\nview = \"r.z\"\nevery = \"1 h\"\n");
+        assert_eq!(super::tests::errors(&ended), Vec::<String>::new());
+    }
+}

@@ -91,8 +91,7 @@ async fn one(
     if let Some(done) = out_of_hours(&step) {
         return (step, done);
     }
-    tell(Event::Started(&step));
-    let done = execute(server, &step, &stop.cancel).await;
+    let done = execute(server, &step, &stop.cancel, &|| tell(Event::Started(&step))).await;
     (step, done)
 }
 

@@ -234,7 +234,8 @@ pub fn after(
 /// What is done with a view that is part of the pass, and why, as far as that does not depend on others.
 fn decide(look: &Look, memory: &ViewMemory, step: &Step, reason: String) -> (Todo, String) {
     if look.is_standby {
-        return (Todo::LookAgain(look.now + STANDBY_PAUSE), ON_STANDBY.to_owned());
+        // it may be promoted any time
+        return (Todo::LookAgain(look.now), ON_STANDBY.to_owned());
     }
     if let Some(why) = not_allowed(look, &step.seen) {
         let sqlstate = Some("42501");
@@ -274,9 +275,6 @@ fn leave(now: DateTime<Utc>, step: &Step) -> Todo {
 
 /// Why a view that only others could have changed is left as it is.
 pub const OTHERS_ARE_NOT: &str = "nothing that it reads has changed since it was refreshed";
-/// A standby may be promoted.
-const STANDBY_PAUSE: TimeDelta = TimeDelta::seconds(60);
-
 /// Whether somebody took the moment, as the table of runs has it.
 fn is_taken(look: &Look, step: &Step) -> bool {
     // a promised age is reckoned from when the last one started; a view of that name that holds nothing is another one

@@ -7,7 +7,7 @@ use super::execute::{Done, Effect};
 use super::plan::Step;
 use super::read::Look;
 use crate::limits;
-use crate::model::refresh::{MaterializedView, Mode, Outcome, ViewMemory};
+use crate::model::refresh::{MaterializedView, Mode, Outcome, Run, ViewMemory};
 
 /// Where another refresher was at it, it is looked at again after this.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -40,6 +40,15 @@ pub fn take_in_record(memory: &mut ViewMemory, look: &Look, view: &MaterializedV
         memory.retry_at = None;
     }
     memory.fresh_as_of = memory.fresh_as_of.max(Some(*started_at));
+}
+
+/// Takes in that one of us refreshed the view, and ended before it could say so. After the look that showed it.
+pub fn take_in_settled(memory: &mut ViewMemory, run: &Run) {
+    memory.handled_until = memory.handled_until.max(run.due_at);
+    memory.fresh_as_of = memory.fresh_as_of.max(run.started_at);
+    memory.refreshed_by_others = false;
+    memory.failures = 0;
+    memory.retry_at = None;
 }
 
 /// Takes in what became of a step. `now` is the server's clock.

@@ -104,14 +104,18 @@ impl Store {
 
     /// Writes down that a refresh is under way in this process.
     pub fn start_refresh(&self, server: &str, run: &Run) -> Result<(), StoreError> {
-        self.write_shared(|tx| insert_run(tx, server, run, Some(this_process())))
+        self.write_shared(|tx| {
+            // of an earlier try
+            delete_own(tx, server, &run.view)?;
+            insert_run(tx, server, run, Some(this_process()))
+        })
     }
 
     /// Refreshes that are under way in other processes, as far as is known, each with its number.
     pub fn refreshes_of_others_under_way(&self, server: &str) -> Result<Vec<(i64, Run)>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT id, body FROM refresh_run WHERE server = ?1 AND process IS NOT NULL AND process <> ?2 ORDER BY id",
+                "SELECT id, body FROM refresh_run WHERE server = ?1 AND process IS NOT NULL AND process <> ?2 AND outcome = 'planned' ORDER BY id",
             )?;
             let mut rows = statement.query([server, this_process()])?;
             let mut runs = Vec::new();
@@ -122,11 +126,11 @@ impl Store {
         })
     }
 
-    /// Replaces a run whose process is gone by what became of it.
+    /// Replaces a run whose process is gone by what became of it; if it is not gone, it will replace this in turn.
     pub fn settle_refresh(&self, id: i64, run: &Run) -> Result<(), StoreError> {
         self.write_shared(|tx| {
             tx.prepare_cached(
-                "UPDATE refresh_run SET outcome = ?2, ended_at = ?3, elapsed_seconds = ?4, body = ?5, process = NULL WHERE id = ?1",
+                "UPDATE refresh_run SET outcome = ?2, ended_at = ?3, elapsed_seconds = ?4, body = ?5 WHERE id = ?1",
             )?
             .execute(params![
                 id,
@@ -427,10 +431,8 @@ fn upsert(
     Ok(())
 }
 
-/// Writes a run down, in the place of what was under way. Nothing done for the same reason as the last time is counted
-/// there.
-fn write_run(tx: &Transaction<'_>, server: &str, run: &Run) -> Result<(), StoreError> {
-    let view = &run.view;
+/// Deletes what this process wrote of a run that was under way.
+fn delete_own(tx: &Transaction<'_>, server: &str, view: &ViewName) -> Result<(), StoreError> {
     tx.prepare_cached(
         "DELETE FROM refresh_run
          WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4 AND process = ?5",
@@ -442,6 +444,14 @@ fn write_run(tx: &Transaction<'_>, server: &str, run: &Run) -> Result<(), StoreE
         view.name,
         this_process()
     ])?;
+    Ok(())
+}
+
+/// Writes a run down, in the place of what was under way. Nothing done for the same reason as the last time is counted
+/// there.
+fn write_run(tx: &Transaction<'_>, server: &str, run: &Run) -> Result<(), StoreError> {
+    let view = &run.view;
+    delete_own(tx, server, view)?;
     let last: Option<(i64, String)> = tx
         .prepare_cached(
             "SELECT id, body FROM refresh_run WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4

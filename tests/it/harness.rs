@@ -110,12 +110,17 @@ fn template(version: u32) -> PathBuf {
     data
 }
 
+/// A user may mount what only its own processes see.
+const NAMESPACE: [&str; 4] = ["--user", "--map-current-user", "--keep-caps", "--mount"];
+
 /// One running server, ended and removed when it is dropped.
 pub struct Cluster {
     pub version: u32,
     folder: tempfile::TempDir,
     process: Option<Child>,
     settings: Vec<String>,
+    /// Megabytes of a file system of its own at `small` in its folder, which nobody else sees.
+    small_disk: Option<u32>,
     pub port: u16,
 }
 
@@ -127,6 +132,51 @@ impl Cluster {
 
     /// The same with further settings, on a port.
     pub async fn start_with(version: u32, port: u16, settings: &[&str]) -> Self {
+        let mut cluster = Self::new(version, port, settings, &template(version));
+        cluster.run();
+        cluster.ready().await;
+        cluster
+            .sql("postgres", "CREATE EXTENSION pg_stat_statements")
+            .await;
+        cluster
+    }
+
+    /// One with a directory `small/space` in its folder that holds so many megabytes; none where this machine does not let us make it.
+    pub async fn start_with_small_disk(version: u32, megabytes: u32) -> Option<Self> {
+        let mut cluster = Self::new(version, 5432, &[], &template(version));
+        let mut probe = as_runner(Path::new("unshare"));
+        if !probe
+            .args(NAMESPACE)
+            .arg("true")
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            return None;
+        }
+        cluster.small_disk = Some(megabytes);
+        cluster.run();
+        cluster.ready().await;
+        Some(cluster)
+    }
+
+    /// A standby of this one, which is stopped and started for that.
+    pub async fn standby(&mut self) -> Self {
+        self.stop("INT");
+        let mut standby = Self::new(self.version, self.port, &[], &self.folder.path().join("data"));
+        let data = standby.folder.path().join("data");
+        let conninfo = format!("primary_conninfo = '{}'\n", self.dsn("postgres", "postgres"));
+        let configuration = data.join("postgresql.auto.conf");
+        fs::write(&configuration, conninfo).unwrap();
+        fs::write(data.join("standby.signal"), "").unwrap();
+        self.run();
+        self.ready().await;
+        standby.run();
+        standby.ready().await;
+        standby
+    }
+
+    /// One that does not run yet, from a data directory.
+    fn new(version: u32, port: u16, settings: &[&str], data_of: &Path) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("pgadvisor-it-")
             .tempdir()
@@ -134,7 +184,7 @@ impl Cluster {
         let data = folder.path().join("data");
         let copied = Command::new("cp")
             .arg("-a")
-            .arg(template(version))
+            .arg(data_of)
             .arg(&data)
             .status()
             .unwrap();
@@ -143,19 +193,14 @@ impl Cluster {
             chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut cluster = Self {
+        Self {
             version,
             folder,
             process: None,
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            small_disk: None,
             port,
-        };
-        cluster.run();
-        cluster.ready().await;
-        cluster
-            .sql("postgres", "CREATE EXTENSION pg_stat_statements")
-            .await;
-        cluster
+        }
     }
 
     /// Starts the server process.
@@ -175,7 +220,24 @@ impl Cluster {
             "max_prepared_transactions=5",
             "wal_level=logical",
         ];
-        let mut command = as_runner(&servers().join(format!("{}/bin/postgres", self.version)));
+        let program = servers().join(format!("{}/bin/postgres", self.version));
+        let mut command = match self.small_disk {
+            None => as_runner(&program),
+            Some(megabytes) => {
+                let small = self.folder.path().join("small");
+                let mount = format!(
+                    "mount -t tmpfs -o size={megabytes}m,mode=777 none {0} && mkdir {0}/space && exec \"$@\"",
+                    small.display()
+                );
+                fs::create_dir_all(&small).unwrap();
+                let mut command = as_runner(Path::new("unshare"));
+                command
+                    .args(NAMESPACE)
+                    .args(["sh", "-c", &mount, "sh"])
+                    .arg(&program);
+                command
+            }
+        };
         command
             .arg("-D")
             .arg(self.folder.path().join("data"))
@@ -204,6 +266,11 @@ impl Cluster {
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The folder of the server, which every user of this machine can reach.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What the server logged.

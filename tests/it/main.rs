@@ -14,6 +14,8 @@ mod invariants;
 mod plan_file;
 mod planning;
 mod queries;
+mod refresh_troubles;
+mod refreshers;
 mod refreshing;
 mod reports;
 mod scenarios;

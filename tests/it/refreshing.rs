@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
+use pgadvisor::model::refresh::Run;
+use pgadvisor::store::Store;
 use serde_json::Value;
 
 use crate::harness::{Cluster, eventually, pgadvisor, some_versions};
 
 /// A configuration with a store of its own.
-struct Setting {
+pub struct Setting {
     folder: tempfile::TempDir,
 }
 
 impl Setting {
-    fn new(dsn: &str, refreshes: &str) -> Self {
+    pub fn new(dsn: &str, refreshes: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "[web]\nlisten = \"127.0.0.1:0\"\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 h\"\n\
@@ -25,13 +27,13 @@ impl Setting {
     }
 
     /// As the login that `setup --refresh` makes.
-    fn as_refresher(cluster: &Cluster, refreshes: &str) -> Self {
+    pub fn as_refresher(cluster: &Cluster, refreshes: &str) -> Self {
         let dsn = cluster.dsn("pgadvisor_refresher", "postgres");
         let own = format!("refresh_dsn = \"{dsn}\"\n{refreshes}");
         Self::of(cluster, &own)
     }
 
-    fn of(cluster: &Cluster, refreshes: &str) -> Self {
+    pub fn of(cluster: &Cluster, refreshes: &str) -> Self {
         Self::new(&cluster.dsn("postgres", "postgres"), refreshes)
     }
 
@@ -39,7 +41,7 @@ impl Setting {
         self.folder.path().join("config.toml")
     }
 
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = pgadvisor();
         command
             .arg("refresh")
@@ -49,12 +51,12 @@ impl Setting {
         command
     }
 
-    fn refresh(&self, arguments: &[&str]) -> Output {
+    pub fn refresh(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// The runs of a report, which the contract's schema accepts.
-    fn runs(&self, arguments: &[&str]) -> Vec<Value> {
+    pub fn runs(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.refresh(&[arguments, &["--format", "json"]].concat());
         let error = String::from_utf8_lossy(&output.stderr);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
@@ -66,8 +68,23 @@ impl Setting {
         report["runs"].as_array().unwrap().clone()
     }
 
+    /// The same with looks at the server this often.
+    pub fn polled_every(self, period: &str) -> Self {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let text = text.replace("poll_every = \"1 h\"", &format!("poll_every = \"{period}\""));
+        std::fs::write(self.config(), text).unwrap();
+        self
+    }
+
+    /// All that its store has recorded, newest first.
+    pub fn recorded(&self) -> Vec<Run> {
+        let store = Store::open_shared(&self.folder.path().join("pgadvisor.db"));
+        let runs = store.and_then(|store| store.refresh_runs(1000));
+        runs.unwrap_or_default().into_iter().map(|(_, run)| run).collect()
+    }
+
     /// The daemon.
-    fn daemon(&self) -> Running {
+    pub fn daemon(&self) -> Running {
         let process = pgadvisor()
             .arg("run")
             .arg("--config")
@@ -80,10 +97,17 @@ impl Setting {
 }
 
 /// A process that ends with the test.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
-    fn signal(&mut self, signal: &str) -> Option<i32> {
+    /// It does nothing any more, and is there.
+    pub fn stop(&self) {
+        let _ = std::process::Command::new("kill")
+            .args(["-STOP", &self.0.id().to_string()])
+            .status();
+    }
+
+    pub fn signal(&mut self, signal: &str) -> Option<i32> {
         let _ = std::process::Command::new("kill")
             .args([&format!("-{signal}"), &self.0.id().to_string()])
             .status();
@@ -99,7 +123,7 @@ impl Drop for Running {
 }
 
 /// The statuses by name, as `a refreshed, b skipped`.
-fn statuses(runs: &[Value]) -> String {
+pub fn statuses(runs: &[Value]) -> String {
     let one = |run: &Value| {
         format!(
             "{} {}",
@@ -110,13 +134,13 @@ fn statuses(runs: &[Value]) -> String {
     runs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn reason(runs: &[Value], name: &str) -> String {
+pub fn reason(runs: &[Value], name: &str) -> String {
     let run = runs.iter().find(|run| run["name"] == name).unwrap();
     run["reason"].as_str().unwrap().to_owned()
 }
 
 /// What setup prints for refreshing, as far as it is SQL.
-async fn with_record(cluster: &Cluster) {
+pub async fn with_record(cluster: &Cluster) {
     let output = pgadvisor().args(["setup", "--refresh"]).output().unwrap();
     cluster
         .sql("postgres", &String::from_utf8(output.stdout).unwrap())
@@ -126,7 +150,7 @@ async fn with_record(cluster: &Cluster) {
         .await;
 }
 
-const SHOP: &str = "
+pub const SHOP: &str = "
     CREATE TABLE orders (id int PRIMARY KEY, amount int, made timestamptz DEFAULT now());
     INSERT INTO orders SELECT i, i, now() - i * interval '1 minute' FROM generate_series(1, 1000) i;
     CREATE TABLE parts (a int, b int) PARTITION BY LIST (a);
@@ -534,7 +558,7 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
         };
         let steps = plan(&seen, &known, &Ask::Named(&[name].into(), Unchanged::Leave));
         cluster.sql("postgres", meanwhile).await;
-        let done = execute(&server, &steps[0], &CancellationToken::new()).await;
+        let done = execute(&server, &steps[0], &CancellationToken::new(), &|| {}).await;
         assert_eq!(done.run.outcome, outcome, "{meanwhile}: {:?}", done.run);
         assert!(
             done.run.reason.contains(words),
@@ -542,137 +566,6 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
             done.run.reason
         );
     }
-}
-
-/// Many views that are due every second over and over, and the rows that change between two moments.
-async fn busy_views(cluster: &Cluster, views: usize) {
-    cluster
-        .sql(
-            "postgres",
-            "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 100)",
-        )
-        .await;
-    for number in 0..views {
-        // a refresh takes a while, so that refreshers meet
-        let sql = format!(
-            "CREATE MATERIALIZED VIEW m{number} AS SELECT count(*) AS n, clock_timestamp() AS at, pg_sleep(0.05)::text AS s FROM t"
-        );
-        cluster.sql("postgres", &sql).await;
-    }
-    // each committed refresh leaves its mark, and whether another one was under way
-    cluster
-        .sql(
-            "postgres",
-            "CREATE TABLE seen (view text, began timestamptz, ended timestamptz)",
-        )
-        .await;
-}
-
-/// Due moments that were taken, and the greatest number of refreshes for one of them.
-async fn moments(cluster: &Cluster) -> (i64, i64) {
-    let taken = cluster
-        .number("postgres", "SELECT count(*) FROM pgadvisor.refresh_run")
-        .await;
-    // what pg_stat_statements counted, utility statements by their text
-    let made = "SELECT coalesce(sum(calls), 0)::int8 FROM pg_stat_statements WHERE query LIKE 'REFRESH MATERIALIZED VIEW%'";
-    (taken, cluster.number("postgres", made).await)
-}
-
-const EVERY_SECOND: &str =
-    "[[refresh]]\nview = \"public.m*\"\nevery = \"1 s\"\nlock_timeout = \"5 s\"\nmode = \"plain\"\n";
-
-#[tokio::test]
-async fn several_refreshers_take_each_moment_exactly_once() {
-    let cluster = Cluster::start(18).await;
-    busy_views(&cluster, 8).await;
-    with_record(&cluster).await;
-    let settings = [
-        Setting::as_refresher(&cluster, EVERY_SECOND),
-        Setting::as_refresher(&cluster, EVERY_SECOND),
-    ];
-    let third = Setting::as_refresher(&cluster, EVERY_SECOND);
-    let began = cluster
-        .number("postgres", "SELECT extract(epoch FROM clock_timestamp())::int8")
-        .await;
-    let mut daemons: Vec<Running> = settings.iter().map(Setting::daemon).collect();
-    let (mut round, mut kills) = (0, 0);
-    eventually("several hundred moments", || {
-        round += 1;
-        // cron on another host
-        let _ = third.refresh(&["--due"]);
-        if round % 4 == 0 {
-            // and one of the daemons dies in the middle of something
-            daemons[1].signal("KILL");
-            kills += 1;
-            daemons[1] = settings[1].daemon();
-        }
-        let cluster = &cluster;
-        async move { moments(cluster).await.0 >= 200 }
-    })
-    .await;
-    let mut graceful = |position: usize| daemons[position].signal("TERM");
-    assert_eq!((graceful(0), graceful(1)), (Some(0), Some(0)));
-    eventually("all sessions have ended", || async {
-        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pgadvisor%'";
-        cluster.number("postgres", sessions).await == 0
-    })
-    .await;
-    let (taken, made) = moments(&cluster).await;
-    // whoever is killed between REFRESH and COMMIT has refreshed nothing, but was counted: at most two at once by each
-    assert!(
-        (taken..=taken + 2 * (kills + 2)).contains(&made),
-        "{made} refreshes for {taken} moments, {kills} kills"
-    );
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
-    assert_eq!(cluster.number("postgres", locks).await, 0);
-    let ended = cluster
-        .number(
-            "postgres",
-            "SELECT extract(epoch FROM max(due_at))::int8 FROM pgadvisor.refresh_run",
-        )
-        .await;
-    let left_out = format!(
-        "SELECT count(*) FROM generate_series({}, {}) AS s (second), generate_series(0, 7) AS v (number)
-         WHERE NOT EXISTS (SELECT FROM pgadvisor.refresh_run r WHERE r.view_name = 'm' || number
-                           AND r.due_at = to_timestamp(second))",
-        began + 8,
-        ended - 1
-    );
-    let left_out = cluster.number("postgres", &left_out).await;
-    assert!(
-        left_out * 10 <= taken,
-        "{left_out} moments passed before anybody came to them, {taken} were taken"
-    );
-}
-
-#[tokio::test]
-async fn without_the_table_they_never_overlap() {
-    let cluster = Cluster::start(15).await;
-    busy_views(&cluster, 4).await;
-    let settings = [
-        Setting::of(&cluster, EVERY_SECOND),
-        Setting::of(&cluster, EVERY_SECOND),
-    ];
-    let _daemons: Vec<Running> = settings.iter().map(Setting::daemon).collect();
-    // whoever waits for the lock of a view that is being refreshed would be the second one
-    let overlap = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-                   WHERE c.relkind = 'm' AND l.mode = 'AccessExclusiveLock' AND NOT l.granted
-                     AND EXISTS (SELECT FROM pg_locks h WHERE h.relation = l.relation AND h.granted
-                                 AND h.mode = 'AccessExclusiveLock' AND h.pid <> l.pid)";
-    let session = cluster.connect("postgres").await;
-    let made = "SELECT coalesce(sum(calls), 0)::int8 FROM pg_stat_statements WHERE query LIKE 'REFRESH MATERIALIZED VIEW%'";
-    let mut seen = 0;
-    eventually("a hundred refreshes", || {
-        let (session, cluster) = (&session, &cluster);
-        seen += 1;
-        async move {
-            let waiting: i64 = session.query_one(overlap, &[]).await.unwrap().get(0);
-            assert_eq!(waiting, 0, "two at once");
-            cluster.number("postgres", made).await >= 100
-        }
-    })
-    .await;
-    assert!(seen > 20);
 }
 
 #[tokio::test]
@@ -695,175 +588,9 @@ async fn with_the_defaults_a_slow_reader_is_waited_out_and_forgotten() {
     );
 }
 
-#[tokio::test]
-async fn two_refreshers_leave_an_unchanged_database_alone() {
-    for has_record in [true, false] {
-        let cluster = Cluster::start(18).await;
-        let session = cluster.connect("postgres").await;
-        session.batch_execute(SHOP).await.unwrap();
-        cluster.end(session).await;
-        with_record(&cluster).await;
-        if !has_record {
-            cluster.sql("postgres", "DROP TABLE pgadvisor.refresh_run").await;
-        }
-        let every = "[[refresh]]\nview = \"public.*\"\nevery = \"1 s\"";
-        let settings = [
-            Setting::as_refresher(&cluster, every),
-            Setting::as_refresher(&cluster, every),
-        ];
-        let due = |round: usize| {
-            let setting = &settings[round % 2];
-            async move {
-                tokio::time::sleep(Duration::from_millis(1100)).await;
-                setting.runs(&["--due"])
-            }
-        };
-        // each has to see the views, and one refresh of the other
-        for round in 0..5 {
-            due(round).await;
-        }
-        for round in 0..6 {
-            let runs = due(round).await;
-            assert_eq!(
-                statuses(&runs),
-                "b_parts skipped, z_base skipped, a_total skipped",
-                "round {round}, {has_record}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_table_of_runs_is_used_only_where_nobody_else_could_put_code_into_it() {
-    let cluster = Cluster::start(15).await;
-    cluster.sql("postgres", SHOP).await;
-    with_record(&cluster).await;
-    let every = "[[refresh]]\nview = \"public.b_parts\"\nevery = \"1 s\"\nskip_unchanged = false";
-    let setting = Setting::as_refresher(&cluster, every);
-    let taken = || cluster.number("postgres", "SELECT count(*) FROM pgadvisor.refresh_run");
-    setting.runs(&["--due"]);
-    assert_eq!(taken().await, 1);
-    cluster
-        .sql(
-            "postgres",
-            "CREATE TABLE leak (who text); CREATE FUNCTION steal() RETURNS trigger LANGUAGE plpgsql AS
-                 'BEGIN INSERT INTO public.leak VALUES (current_user); RETURN NEW; END';
-             CREATE TRIGGER t BEFORE INSERT ON pgadvisor.refresh_run FOR EACH ROW EXECUTE FUNCTION steal()",
-        )
-        .await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(statuses(&setting.runs(&["--due"])), "b_parts refreshed");
-    assert_eq!(
-        (
-            taken().await,
-            cluster.number("postgres", "SELECT count(*) FROM leak").await
-        ),
-        (1, 0)
-    );
-    cluster
-        .sql(
-            "postgres",
-            "DROP TRIGGER t ON pgadvisor.refresh_run; CREATE ROLE mallory; ALTER TABLE pgadvisor.refresh_run OWNER TO mallory;
-             GRANT ALL ON pgadvisor.refresh_run TO public",
-        )
-        .await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(statuses(&setting.runs(&["--due"])), "b_parts refreshed");
-    assert_eq!(taken().await, 1, "whoever owns it could put a trigger there");
-}
-
-/// A view whose refresh takes long.
-async fn slow_view(cluster: &Cluster, seconds: f64) {
-    let sql = format!(
-        "CREATE TABLE t (a int); INSERT INTO t VALUES (1);
-         CREATE FUNCTION nap() RETURNS text LANGUAGE sql AS 'SELECT CASE WHEN count(*) > 1 THEN pg_sleep({seconds})::text END FROM public.t';
-         CREATE MATERIALIZED VIEW slow AS SELECT a, public.nap() AS s FROM t; CREATE UNIQUE INDEX ON slow (a);
-         INSERT INTO t VALUES (2)"
-    );
-    cluster.sql("postgres", &sql).await;
-}
-
-const UNDER_WAY: &str = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'REFRESH MATERIALIZED VIEW%'";
-
 /// What the store of a setting says of the views of the only server.
-async fn page(address: &str) -> Value {
+pub async fn page(address: &str) -> Value {
     crate::dashboard::get(address, "/api/v1/refreshes").json()
-}
-
-#[tokio::test]
-async fn a_kill_leaves_nothing_and_is_settled_at_the_next_start() {
-    let cluster = Cluster::start(18).await;
-    slow_view(&cluster, 60.0).await;
-    let every = "[[refresh]]\nview = \"public.slow\"\nevery = \"1 h\"";
-    let setting = Setting::of(&cluster, every);
-    let mut daemon = setting.daemon();
-    eventually("the refresh", || async {
-        cluster.number("postgres", UNDER_WAY).await == 1
-    })
-    .await;
-    daemon.signal("KILL");
-    // nobody else may begin while the server has not noticed
-    eventually("the server takes it back", || async {
-        cluster.number("postgres", UNDER_WAY).await == 0
-    })
-    .await;
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
-    assert_eq!(cluster.number("postgres", locks).await, 0);
-    cluster.sql("postgres", "DELETE FROM t WHERE a = 2").await;
-    assert_eq!(statuses(&setting.runs(&["slow"])), "slow refreshed");
-}
-
-#[tokio::test]
-async fn a_daemon_that_is_told_to_stop_ends_its_refreshes_within_the_grace_time() {
-    let cluster = Cluster::start(15).await;
-    slow_view(&cluster, 60.0).await;
-    let setting = Setting::of(
-        &cluster,
-        "refresh_grace = \"500 ms\"\n[[refresh]]\nview = \"public.slow\"\nevery = \"1 h\"",
-    );
-    let mut daemon = setting.daemon();
-    eventually("the refresh", || async {
-        cluster.number("postgres", UNDER_WAY).await == 1
-    })
-    .await;
-    let began = std::time::Instant::now();
-    assert_eq!(daemon.signal("TERM"), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    assert_eq!(cluster.number("postgres", UNDER_WAY).await, 0);
-    // it is written down
-    let store = setting.folder.path().join("pgadvisor.db");
-    let store = pgadvisor::store::Store::open(&store).unwrap();
-    let runs = store.refresh_runs(10).unwrap();
-    assert_eq!(runs.len(), 1, "{runs:?}");
-    assert_eq!(runs[0].1.outcome, pgadvisor::model::refresh::Outcome::Cancelled);
-}
-
-#[tokio::test]
-async fn a_server_that_restarts_in_the_middle_loses_no_moment() {
-    let mut cluster = Cluster::start(15).await;
-    slow_view(&cluster, 3.0).await;
-    let setting = Setting::of(
-        &cluster,
-        "[[refresh]]\nview = \"public.slow\"\nevery = \"1 h\"\nretry_after = \"1 s\"",
-    );
-    let _daemon = setting.daemon();
-    eventually("the refresh", || async {
-        cluster.number("postgres", UNDER_WAY).await == 1
-    })
-    .await;
-    cluster.stop("QUIT");
-    cluster.run();
-    cluster.ready().await;
-    cluster
-        .sql(
-            "postgres",
-            "DELETE FROM t WHERE a = 2; INSERT INTO t VALUES (3); DELETE FROM t WHERE a = 1",
-        )
-        .await;
-    eventually("it is made up for", || async {
-        cluster.number("postgres", "SELECT max(a)::int8 FROM slow").await == 3
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -74,8 +74,12 @@ impl Known {
         held_up.intersection(wanted).cloned().collect()
     }
 
-    /// The next moment at which something can begin, that is due or among the `asked`; now, if something can.
+    /// The next moment at which something can begin, that is due or among the `asked`; now, if something can. On a standby
+    /// nothing can before the next look shows that it was promoted.
     pub fn next(&self, asked: &BTreeSet<ViewName>, busy: &BTreeSet<ViewName>) -> Option<DateTime<Utc>> {
+        if self.look.is_standby {
+            return None;
+        }
         let now = self.now();
         let mut wanted = BTreeSet::new();
         let mut next: Option<DateTime<Utc>> = None;

@@ -15,7 +15,7 @@ use crate::refresh::execute::Done;
 use crate::refresh::pass::{self, Event, Stop};
 use crate::refresh::plan::Step;
 use crate::refresh::read::{self, Definitions, Look};
-use crate::refresh::remember::{remember, take_in_record};
+use crate::refresh::remember::{remember, take_in_record, take_in_settled};
 use crate::store::{Store, StoreError};
 
 pub use self::known::Known;
@@ -146,7 +146,7 @@ impl Refresher {
             .collect();
         let (store, server) = (self.store.clone(), self.name.clone());
         let taking = move || -> Result<(Look, HashMap<ViewName, ViewMemory>), StoreError> {
-            settle(&store, &server, &look)?;
+            let settled = settle(&store, &server, &look)?;
             let views: HashMap<ViewName, &MaterializedView> = look
                 .views
                 .values()
@@ -158,6 +158,9 @@ impl Refresher {
                 let view = views[name];
                 take_in_record(memory, &look, view);
                 memory.look(view, look.inputs(view.oid), look.now, read.contains(&view.oid));
+                for run in settled.iter().filter(|run| run.view == *name) {
+                    take_in_settled(memory, run);
+                }
             })?;
             let memories = store.view_memories(&server)?;
             Ok((look, memories))

@@ -6,20 +6,22 @@ use crate::model::refresh::{Outcome, Run};
 use crate::refresh::read::Look;
 use crate::store::{Store, StoreError};
 
-/// Between the record of a refresh and its lock there is less than this.
-const SETTLE_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// A refresh that began later than this before a look may have taken its lock after it.
+const LOOK_TAKES: TimeDelta = TimeDelta::seconds(1);
 
-/// What became of runs whose process is gone. The whole of a refresh is one transaction that holds a lock, so the server
-/// tells: nobody is at it any more, and the view was refreshed or was not.
-pub(super) fn settle(store: &Store, server: &str, look: &Look) -> Result<(), StoreError> {
+/// Writes down what became of runs whose process is gone, and tells which of them did refresh their view. The whole of a
+/// refresh is one transaction that holds a lock, so the server tells: nobody is at it any more, and the view was refreshed or
+/// was not. A process that is there after all replaces this by what it knows.
+pub(super) fn settle(store: &Store, server: &str, look: &Look) -> Result<Vec<Run>, StoreError> {
     let under_way = store.refreshes_of_others_under_way(server)?;
     if under_way.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut refreshed = Vec::new();
     let memories = store.view_memories(server)?;
     for (id, run) in under_way {
         let view = look.views.values().find(|view| view.name == run.view);
-        let is_young = run.started_at.is_some_and(|at| look.now - at < SETTLE_AFTER);
+        let is_young = run.started_at.is_some_and(|at| look.now - at < LOOK_TAKES);
         let is_alive = is_young || view.is_some_and(|view| view.is_being_refreshed);
         if is_alive || run.view.database != look.database {
             continue;
@@ -44,6 +46,7 @@ pub(super) fn settle(store: &Store, server: &str, look: &Look) -> Result<(), Sto
             ..run
         };
         store.settle_refresh(id, &settled)?;
+        refreshed.extend(Some(settled).filter(|_| was_refreshed));
     }
-    Ok(())
+    Ok(refreshed)
 }
