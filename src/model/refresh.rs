@@ -111,8 +111,34 @@ pub struct Inputs {
     pub relations: BTreeMap<u32, RelationState>,
 }
 
+/// What pg_stat_statements counted of one statement, all its runs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Counted {
+    pub query_id: i64,
+    pub calls: i64,
+    pub wal_bytes: f64,
+    pub temp_bytes: f64,
+}
+
+impl Counted {
+    /// What the last run wrote, WAL and temporary files, if it was the only one since the count before.
+    pub fn last_run(&self, before: Option<&Self>) -> Option<(f64, f64)> {
+        let nothing = Self::default();
+        let before = match self.calls {
+            1 => &nothing,
+            calls => before.filter(|before| before.query_id == self.query_id && before.calls + 1 == calls)?,
+        };
+        let (wal, temp) = (
+            self.wal_bytes - before.wal_bytes,
+            self.temp_bytes - before.temp_bytes,
+        );
+        (wal >= 0.0 && temp >= 0.0).then_some((wal, temp))
+    }
+}
+
 /// How a refresh is or was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Mode {
@@ -192,6 +218,12 @@ pub struct Run {
     pub rows: Option<i64>,
     /// The view with its indexes afterwards.
     pub size_bytes: Option<f64>,
+    /// WAL that it wrote, where pg_stat_statements tells it of this run alone.
+    #[serde(default)]
+    pub wal_bytes: Option<f64>,
+    /// What it wrote to temporary files, where that is told.
+    #[serde(default)]
+    pub temp_bytes: Option<f64>,
     /// SQLSTATE of what went wrong.
     pub sqlstate: Option<String>,
     /// What the server said.
@@ -222,6 +254,8 @@ impl Run {
             held_up_seconds: None,
             rows: None,
             size_bytes: None,
+            wal_bytes: None,
+            temp_bytes: None,
             sqlstate: None,
             message: None,
             times: 1,
@@ -309,6 +343,8 @@ pub struct ViewMemory {
     pub plain_seconds: Vec<f64>,
     /// The same of those CONCURRENTLY.
     pub concurrent_seconds: Vec<f64>,
+    /// What was counted of each of its statements when it last ended.
+    pub counted: BTreeMap<Mode, Counted>,
     /// Scans counted when it was last looked at.
     pub scans: i64,
     /// When somebody was last seen to have read it between two looks without a refresh.
@@ -549,6 +585,41 @@ mod tests {
         assert_eq!(
             memory.state.version, "3",
             "a look that is older than what is known"
+        );
+    }
+
+    #[test]
+    fn what_one_run_wrote_is_told_only_of_a_run_that_was_counted_alone() {
+        let counted = |query_id, calls, wal_bytes| Counted {
+            query_id,
+            calls,
+            wal_bytes,
+            temp_bytes: 0.0,
+        };
+        let before = counted(7, 4, 100.0);
+        let wal = |now: Counted, before: Option<&Counted>| now.last_run(before).map(|(wal, _)| wal);
+        assert_eq!(wal(counted(7, 1, 30.0), None), Some(30.0), "the first one");
+        assert_eq!(
+            wal(counted(7, 1, 30.0), Some(&before)),
+            Some(30.0),
+            "after a reset"
+        );
+        assert_eq!(wal(counted(7, 5, 130.0), Some(&before)), Some(30.0));
+        assert_eq!(
+            wal(counted(7, 6, 130.0), Some(&before)),
+            None,
+            "somebody else ran it, too"
+        );
+        assert_eq!(wal(counted(7, 5, 130.0), None), None);
+        assert_eq!(
+            wal(counted(8, 5, 130.0), Some(&before)),
+            None,
+            "another statement"
+        );
+        assert_eq!(
+            wal(counted(7, 5, 30.0), Some(&before)),
+            None,
+            "reset and run as often"
         );
     }
 

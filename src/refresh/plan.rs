@@ -12,7 +12,7 @@ use super::graph::dependencies_first;
 use super::read::Look;
 use crate::configuration::Refresh;
 use crate::limits;
-use crate::model::refresh::{MaterializedView, Mode, ViewMemory, ViewName};
+use crate::model::refresh::{Counted, MaterializedView, Mode, ViewMemory, ViewName};
 use crate::model::remedy::Statement;
 
 /// One view of a pass.
@@ -40,6 +40,8 @@ pub struct Step {
     pub seen: MaterializedView,
     /// What it reads, as far as it tells whether it has changed; none if it cannot.
     pub reads: Option<Reads>,
+    /// What was counted of its statements when it was last refreshed.
+    pub counted: BTreeMap<Mode, Counted>,
     /// Whether a due moment is taken in the table of runs.
     pub uses_record: bool,
     /// Even if somebody else has just done it.
@@ -154,6 +156,7 @@ pub fn plan(look: &Look, known: &Knowledge<'_>, ask: &Ask<'_>) -> Vec<Step> {
                 definition: inputs.definition,
                 roots: lineage.relations.iter().chain(&lineage.views).copied().collect(),
             }),
+            counted: memory.counted.clone(),
             uses_record: look.record.is_used,
             is_forced: asked.unchanged == Unchanged::Refresh,
         };

@@ -82,6 +82,10 @@ pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime
             memory.inputs.clone_from(&after.inputs);
             memory.size_bytes = done.run.size_bytes.or(memory.size_bytes);
             if let Some(mode) = done.run.mode {
+                match after.counted {
+                    Some(counted) => _ = memory.counted.insert(mode, counted),
+                    None => _ = memory.counted.remove(&mode),
+                }
                 memory.learn(mode, after.work_seconds);
             }
             memory.too_slow_at = None;

@@ -299,6 +299,44 @@ async fn what_changes_by_itself_or_is_not_seen_through_is_never_left_alone() {
 }
 
 #[tokio::test]
+async fn what_a_refresh_wrote_is_recorded_where_it_is_counted_of_it_alone() {
+    for version in some_versions() {
+        let cluster = Cluster::start(version).await;
+        cluster
+            .sql(
+                "postgres",
+                "CREATE TABLE t AS SELECT i AS a, md5(i::text) AS b FROM generate_series(1, 20000) AS i;
+                 CREATE MATERIALIZED VIEW \"M v\" AS SELECT a, b FROM t ORDER BY b; CREATE UNIQUE INDEX ON \"M v\" (a)",
+            )
+            .await;
+        let setting = |mode: &str| {
+            let table = format!(
+                "[[refresh]]\nview = \"public.*\"\nevery = \"1 s\"\nwork_mem = \"64 KiB\"\nmode = \"{mode}\""
+            );
+            Setting::of(&cluster, &table)
+        };
+        let wrote = |setting: &Setting| {
+            assert_eq!(statuses(&setting.runs(&["M v", "--force"])), "M v refreshed");
+            let run = &setting.recorded()[0];
+            run.wal_bytes.zip(run.temp_bytes)
+        };
+        let plain = setting("plain");
+        let (wal, temp) = wrote(&plain).expect("the first one is counted alone");
+        assert!(wal > 800_000.0 && temp > 800_000.0, "{version}: {wal} {temp}");
+        let (again, _) = wrote(&plain).expect("and the second, by its number");
+        assert!((again / wal - 1.0).abs() < 0.5, "{version}: {again} after {wal}");
+        cluster
+            .sql("postgres", "REFRESH MATERIALIZED VIEW public.\"M v\"")
+            .await;
+        assert_eq!(wrote(&plain), None, "{version}: somebody else ran the same");
+        assert!(wrote(&plain).is_some());
+        // rows that are the same are not written again
+        let (wal, _) = wrote(&setting("concurrently")).expect("another statement");
+        assert!(wal < again / 2.0, "{version}: {wal} concurrently, {again} plain");
+    }
+}
+
+#[tokio::test]
 async fn only_named_views_that_are_configured_and_exist() {
     let cluster = Cluster::start(18).await;
     cluster.sql("postgres", SHOP).await;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::model::refresh::{Inputs, Mode, RelationState, ViewState};
+use crate::model::refresh::{Counted, Inputs, Mode, RelationState, ViewState};
 use crate::postgres::{
-    PostgresError, Refresh, column, column_or_default, queries, relation_state, view_state,
+    Identifier, PostgresError, Refresh, Server, column, column_or_default, queries, relation_state,
+    view_state,
 };
 use crate::refresh::plan::Step;
 
@@ -79,6 +80,33 @@ pub(super) async fn take_moment(
     ];
     let rows = session.rows(queries::REFRESH_CLAIM, &parameters).await?;
     Ok(!rows.is_empty())
+}
+
+/// What pg_stat_statements counted of the statement that refreshed the view; none where it is not installed in the database
+/// of our connection settings, or does not track utility statements.
+pub(super) async fn counted(server: &Server, step: &Step, mode: Mode) -> Option<Counted> {
+    let home = server.observe_home().await.ok()?;
+    let rows = home.rows(queries::EXTENSION.on(0), &[]).await.ok()?;
+    let schema: String = column(rows.first()?, "schema")?;
+    let query_id = step.counted.get(&mode).map(|counted| counted.query_id);
+    let sql = step.sql();
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&query_id, Type::INT8),
+        (&sql, Type::TEXT),
+        (&step.view.database, Type::TEXT),
+    ];
+    let schema = Identifier::new(schema);
+    let rows = home
+        .rows_in_schema(queries::REFRESH_COUNTED, &schema, &parameters)
+        .await;
+    let rows = rows.ok()?;
+    let row = rows.first()?;
+    Some(Counted {
+        query_id: column(row, "query_id")?,
+        calls: column_or_default(row, "calls"),
+        wal_bytes: column_or_default(row, "wal_bytes"),
+        temp_bytes: column_or_default(row, "temp_bytes"),
+    })
 }
 
 /// The view and its size once its counters can be seen, and the end of its moment; it is refreshed whether this works or not.

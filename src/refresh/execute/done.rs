@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::LOCK_TRIES;
 use super::allowed::Allowed;
 use super::watch::Watched;
-use crate::model::refresh::{Inputs, Outcome, Run, ViewState};
+use crate::model::refresh::{Counted, Inputs, Outcome, Run, ViewState};
 use crate::model::unit::seconds_for_people;
 use crate::postgres::PostgresError;
 use crate::refresh::plan::Step;
@@ -50,6 +50,8 @@ pub struct After {
     pub scans: i64,
     /// What it read.
     pub inputs: Option<Inputs>,
+    /// What was counted of its statement.
+    pub counted: Option<Counted>,
     /// Seconds of work, without waiting for locks.
     pub work_seconds: f64,
 }

@@ -174,6 +174,9 @@ impl Execution<'_> {
         self.refresh(&session, &before).await?;
         let elapsed = began.elapsed().as_secs_f64();
         let after = ask::afterwards(&session, step).await;
+        let counted = ask::counted(self.server, step, self.allowed.mode).await;
+        let before_it = step.counted.get(&self.allowed.mode);
+        let wrote = counted.and_then(|counted| counted.last_run(before_it));
         let run = Run {
             mode: Some(self.allowed.mode),
             due_at: step.moment,
@@ -183,6 +186,8 @@ impl Execution<'_> {
             held_up_seconds: Some(self.watched.held_up_seconds),
             rows: after.as_ref().and_then(|(state, _)| state.rows),
             size_bytes: after.as_ref().and_then(|(_, size)| *size),
+            wal_bytes: wrote.map(|(wal, _)| wal),
+            temp_bytes: wrote.map(|(_, temp)| temp),
             ..Run::of(
                 &step.view,
                 Outcome::Refreshed,
@@ -197,6 +202,7 @@ impl Execution<'_> {
                 state: last.state,
                 scans: last.scans,
                 inputs,
+                counted,
                 work_seconds: self.watched.work_seconds,
             })),
             was_too_slow: false,

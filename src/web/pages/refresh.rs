@@ -43,9 +43,9 @@ impl RefreshPage {
         }
     }
 
-    /// A time that is worth a number.
-    fn if_any(&self, seconds: &Option<f64>) -> Option<f64> {
-        seconds.filter(|seconds| *seconds > 0.0)
+    /// What is worth a number.
+    fn if_any(&self, number: &Option<f64>) -> Option<f64> {
+        number.filter(|number| *number > 0.0)
     }
 
     /// What a person can ask for: the word, the label, why.
