@@ -64,6 +64,8 @@ pub const PLAN_FILE_BYTES: u64 = 16 << 20;
 pub const STATEMENTS_WITH_VALUES: usize = 100;
 /// What is written to tables is a rate over at least so long.
 pub const WRITES_WINDOW: Duration = Duration::from_secs(55 * 60);
+/// Statements of one advice that are tried as materialized views: the costliest.
+pub const SUMMARY_VIEWS: usize = 20;
 /// Drops that are rehearsed in one database, and statements that are planned again for one of them.
 pub const REHEARSED_DROPS: usize = 200;
 #[allow(missing_docs)]

@@ -50,13 +50,15 @@ pub async fn look(session: &Observe, version_num: i32) -> Result<Counters, Postg
 fn tables(arrays: &Arrays) -> Result<Vec<TableCounters>, PostgresError> {
     let mut oids = arrays.values(0)?;
     let (mut scans, mut live_rows, mut dead_rows) = (arrays.values(1)?, arrays.values(2)?, arrays.values(3)?);
-    let (mut last_vacuums_at, mut rows_were_counted) = (arrays.values(4)?, arrays.values(5)?);
+    let mut written = arrays.values(4)?;
+    let (mut last_vacuums_at, mut rows_were_counted) = (arrays.values(5)?, arrays.values(6)?);
     let table = || {
         Some(TableCounters {
             oid: oids.next()?,
             scans: scans.next()?,
             live_rows: live_rows.next()?,
             dead_rows: dead_rows.next()?,
+            written: written.next()?,
             last_vacuum_at: last_vacuums_at.next()?,
             rows_were_counted: rows_were_counted.next()?,
         })

@@ -9,6 +9,7 @@ use super::candidate::{Candidate, Kinds};
 use super::definition::Definition;
 use super::estimated::Methods;
 use super::gate::Gate;
+use super::grouped::summary_views;
 use super::merge::{Bounds, merge};
 use super::ready::Ready;
 use super::rehearsal::rehearse;
@@ -19,7 +20,7 @@ use super::values::tried;
 use super::what_if::WhatIf;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::advice::{Droppable, Rehearsal, TriedValue};
+use crate::model::advice::{Droppable, Rehearsal, SummaryView, TriedValue};
 use crate::model::finding::Confidence;
 use crate::model::plan::{PlanLine, PlanTree};
 use crate::postgres::{Plan, PostgresError};
@@ -35,6 +36,8 @@ pub struct Wanted<'a> {
     pub calls_per_statement: usize,
     /// Indexes whose drop is to be rehearsed.
     pub drops: &'a [Droppable],
+    /// Whether statements are also tried as materialized views.
+    pub summary_views: bool,
     /// Where the weights are calls of so many seconds: what was written to tables is then read, too.
     pub window_seconds: Option<f64>,
     /// What was read of that earlier.
@@ -61,6 +64,7 @@ impl Default for Wanted<'_> {
             budget_bytes: None,
             calls_per_statement: limits::WHAT_IF_CALLS_PER_STATEMENT,
             drops: &[],
+            summary_views: false,
             window_seconds: None,
             earlier_writes: None,
         }
@@ -141,6 +145,8 @@ pub struct Advice {
     pub was_stopped: bool,
     /// Whether the planner could be asked at all: it cannot without HypoPG.
     pub is_proven: bool,
+    /// Statements that could read a materialized view of their groups.
+    pub summary_views: Vec<SummaryView>,
     /// What the planner says of drops.
     pub rehearsals: Vec<(Droppable, Rehearsal)>,
     /// What was written to the tables until now, if it was read.
@@ -242,6 +248,10 @@ pub async fn advise(
         stop,
     )
     .await?;
+    let summary_views = match wanted.summary_views {
+        true => summary_views(plan, gate, paths, &ready, stop).await?,
+        false => Vec::new(),
+    };
     let positions = ready.positions.clone();
     let mut advice = ready
         .told(plan, &problem, &set, answers, &names, &counted)
@@ -258,6 +268,7 @@ pub async fn advise(
     advice.was_stopped = was_stopped || stop();
     advice.is_proven = true;
     advice.rehearsals = rehearsals;
+    advice.summary_views = summary_views;
     advice.writes = writes;
     advice.writes_are_counted =
         !advice.indexes.is_empty() && advice.indexes.iter().all(|index| index.writes_are_counted);

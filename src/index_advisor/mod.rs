@@ -3,7 +3,7 @@
 //! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
 //! ([`selection`], `merge`), how it is made ([`definition`]) and how long that takes (`build`). Whether it holds for particular values is seen
 //! in `values`. Drops are tried
-//! beforehand in `rehearsal`. [`advice`] is the way through all of it.
+//! beforehand in `rehearsal`. What could be a materialized view is seen in `grouped`. [`advice`] is the way through all of it.
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
 //! through the [`gate`].
@@ -15,6 +15,7 @@ pub mod clauses;
 pub mod definition;
 pub mod estimated;
 pub mod gate;
+mod grouped;
 mod knapsack;
 mod merge;
 mod ready;

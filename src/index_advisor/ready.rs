@@ -427,14 +427,14 @@ impl Ready {
 }
 
 /// Why a statement was not planned.
-struct Refused {
-    reason: String,
+pub(super) struct Refused {
+    pub(super) reason: String,
     is_privilege: bool,
     is_of_the_text: bool,
 }
 
 /// The plan of a text as things are, after the gate let it pass.
-async fn explain(
+pub(super) async fn explain(
     plan: &Plan,
     gate: &mut Gate,
     text: &str,

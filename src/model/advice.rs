@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Confidence, Window};
 use super::plan::PlanLine;
+use crate::sql::GroupedView;
 
 /// What `pgadvisor advise` answers: `advise.schema.json`, and what a reader should know of how it came about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -172,8 +173,35 @@ pub struct Advised {
     pub writes_are_counted: bool,
     /// What the planner says of drops, by the OID of the index.
     pub rehearsals: BTreeMap<u32, Rehearsal>,
+    /// Statements that could read a materialized view of their groups.
+    pub summary_views: Vec<SummaryView>,
     /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.
     pub earlier: BTreeMap<MissingIndex, BTreeSet<String>>,
+}
+
+/// A statement that groups, and a materialized view that would hold its groups.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct SummaryView {
+    pub statement_id: String,
+    /// The schema of the first table that it reads.
+    pub schema: String,
+    pub first_table: String,
+    /// The query of the view.
+    pub definition: String,
+    /// What the statement becomes.
+    pub reading: GroupedView,
+    pub unique_columns: Vec<String>,
+    /// One call of the statement, in the planner's units.
+    pub cost_statement: f64,
+    /// The query of the view, in the same units.
+    pub cost_filling: f64,
+    /// Rows of the tables that it reads.
+    pub rows_read: f64,
+    /// Rows that the view would hold, as the planner reckons.
+    pub rows_held: f64,
+    /// The tables that it reads, by OID; of a partitioned one its partitions.
+    pub table_oids: Vec<u32>,
 }
 
 /// An index that may be there for nothing.

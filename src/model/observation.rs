@@ -169,12 +169,14 @@ impl DatabaseObservation {
 }
 
 /// One table now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs)]
 pub struct TableObservation {
     pub oid: u32,
     pub live_rows: i64,
     pub dead_rows: i64,
+    /// Rows inserted, updated and deleted a second over the last half hour, or less where it was watched for less.
+    pub written_per_second: Option<f64>,
     /// Dead row versions at which autovacuum would come: the formula of PostgreSQL's chapter "Routine Vacuuming".
     pub vacuum_threshold_rows: f64,
     pub last_vacuum_at: Option<DateTime<Utc>>,

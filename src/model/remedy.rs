@@ -124,6 +124,16 @@ pub enum Statement {
         schema: String,
         name: String,
     },
+    /// Its query is SQL that PostgreSQL has planned.
+    CreateMaterializedView {
+        schema: String,
+        name: String,
+        query: String,
+    },
+    DropMaterializedView {
+        schema: String,
+        name: String,
+    },
     RefreshMaterializedView {
         concurrently: bool,
         schema: String,
@@ -267,6 +277,12 @@ impl Statement {
                 if *concurrently { "CONCURRENTLY " } else { "" },
                 qualified(schema, name)
             ),
+            Self::CreateMaterializedView { schema, name, query } => {
+                format!("CREATE MATERIALIZED VIEW {} AS\n{query}", qualified(schema, name))
+            }
+            Self::DropMaterializedView { schema, name } => {
+                format!("DROP MATERIALIZED VIEW {}", qualified(schema, name))
+            }
             Self::ReindexIndexConcurrently { schema, name } => {
                 format!("REINDEX INDEX CONCURRENTLY {}", qualified(schema, name))
             }

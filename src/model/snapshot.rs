@@ -229,7 +229,7 @@ pub struct MaterializedViewFacts {
 }
 
 /// Cumulative counters of one table, by `pg_stat_get_*`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TableCounters {
     pub oid: u32,
@@ -237,6 +237,9 @@ pub struct TableCounters {
     /// Estimates of now, no counters: n_live_tup, n_dead_tup.
     pub live_rows: i64,
     pub dead_rows: i64,
+    /// n_tup_ins + n_tup_upd + n_tup_del.
+    #[serde(default)]
+    pub written: i64,
     pub last_vacuum_at: Option<DateTime<Utc>>,
     /// VACUUM or ANALYZE has counted its rows since the counters began. Before that the estimates are what was added since
     /// then, and a reset or a crash makes them 0.

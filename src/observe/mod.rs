@@ -5,6 +5,7 @@ mod statements;
 mod tables;
 mod transaction_ids;
 pub mod usage;
+mod writes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFact
 use statements::StatementLook;
 use transaction_ids::TransactionIds;
 use usage::Usages;
+use writes::Writes;
 
 /// What is remembered of one server between looks.
 #[derive(Default)]
@@ -30,6 +32,7 @@ pub struct Observer {
     transaction_ids: TransactionIds,
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
+    writes: Writes,
     /// Every window of statements is a whole one, however short: somebody asked for the second look.
     pub any_window: bool,
     /// Average sessions executing between the last two looks, where they are comparable.
@@ -82,6 +85,7 @@ impl Observer {
         {
             self.looks.clear();
             self.transaction_ids = TransactionIds::default();
+            self.writes = Writes::default();
             self.usages.distrust_clock();
         }
         self.clocks = Some(clocks);
@@ -92,6 +96,7 @@ impl Observer {
             .map(|database| database.name.as_str())
             .collect();
         self.usages.forget_databases_but(&there);
+        self.writes.forget_databases_but(&there);
         let statements = self.observe_statements(snapshot, single_look);
         let databases = snapshot
             .databases
@@ -116,6 +121,7 @@ impl Observer {
         let counters_since = counters_since(&snapshot.server, &database.name);
         self.usages.forget_gone(&database.name, &database.catalog);
         let autovacuum = tables::Autovacuum::of(&snapshot.server);
+        self.writes.observe(&database.name, &database.tables, snapshot.at);
         let mut facts_of_tables = database.catalog.tables.finder();
         let tables = database
             .tables
@@ -126,6 +132,7 @@ impl Observer {
                     oid: table.oid,
                     live_rows: table.live_rows,
                     dead_rows: table.dead_rows,
+                    written_per_second: self.writes.per_second(&database.name, table, snapshot.at),
                     vacuum_threshold_rows: autovacuum.threshold_rows(facts),
                     last_vacuum_at: table.last_vacuum_at,
                     rows_were_counted: table.rows_were_counted,

@@ -24,6 +24,7 @@ pub fn all() -> &'static [RuleKind] {
             RuleKind::of::<matview::stale::Stale>(),
             RuleKind::of::<matview::unpopulated::Unpopulated>(),
             RuleKind::of::<matview::unused::Unused>(),
+            RuleKind::of::<query::matview_candidate::MatviewCandidate>(),
             RuleKind::of::<query::slow_mean::SlowMean>(),
             RuleKind::of::<query::time_share::TimeShare>(),
             RuleKind::of::<vacuum::autovacuum_off::AutovacuumOff>(),

@@ -3,6 +3,7 @@
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
 pub mod expression;
+mod grouped;
 mod mend;
 mod names;
 mod rewrite;
@@ -10,6 +11,7 @@ mod twin;
 mod unique;
 pub mod workload;
 
+pub use grouped::{GroupedView, grouped_view};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};

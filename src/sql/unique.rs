@@ -77,7 +77,8 @@ fn is_star(target: &Node) -> bool {
         .any(|field| matches!(&field.node, Some(NodeEnum::AStar(_))))
 }
 
-fn is_aggregate(target: &Node) -> bool {
+/// Whether it is a call of one of PostgreSQL's aggregates.
+pub(super) fn is_aggregate(target: &Node) -> bool {
     let Some(NodeEnum::FuncCall(call)) = &target.node else {
         return false;
     };

@@ -173,7 +173,7 @@ impl<'a> Scenario<'a> {
         seen.snapshot.at += self.shift;
         seen.snapshot.taken_at += self.shift;
         let mut observation = self.observer.observe(&seen.snapshot, false);
-        if self.rule == "index.missing" {
+        if ["index.missing", "query.matview_candidate"].contains(&self.rule.as_str()) {
             self.advising.turn(&mut observation, true).await;
             let advising = &self.advising;
             eventually("advice is worked out", || async { !advising.is_working() }).await;
@@ -388,6 +388,7 @@ scenarios! {
     matview_stale = "matview.stale",
     matview_unpopulated = "matview.unpopulated",
     matview_unused = "matview.unused",
+    query_matview_candidate = "query.matview_candidate",
     query_slow_mean = "query.slow_mean",
     query_time_share = "query.time_share",
     vacuum_autovacuum_off = "vacuum.autovacuum_off",

@@ -13,7 +13,7 @@ use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::upkeep::WriteCounters;
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, Rehearsal};
+use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, Rehearsal, SummaryView};
 use crate::model::finding::Window;
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Statement;
@@ -136,6 +136,7 @@ impl Asked {
             unplanned_seconds,
             activity,
             rehearsals: answered.rehearsals,
+            summary_views: answered.summary_views,
             writes_are_counted: answered.writes_are_counted,
             report,
             earlier: self.earlier,
@@ -147,6 +148,7 @@ impl Asked {
 struct Answered {
     report: AdviceReport,
     rehearsals: BTreeMap<u32, Rehearsal>,
+    summary_views: Vec<SummaryView>,
     pub(super) writes: Option<WriteCounters>,
     writes_are_counted: bool,
 }
@@ -225,6 +227,7 @@ async fn ask(
     let workload = asked.workload.clone();
     let wanted = Wanted {
         drops: &asked.drops,
+        summary_views: true,
         window_seconds: asked.window.map(|window| window.seconds()),
         earlier_writes: asked.earlier_writes.as_ref(),
         ..Wanted::default()
@@ -241,6 +244,7 @@ async fn ask(
     let by_oid = rehearsals.map(|(index, rehearsal)| (index.oid, rehearsal.clone()));
     Ok(Answered {
         rehearsals: by_oid.collect(),
+        summary_views: advice.summary_views.clone(),
         report: advice.summary(about),
         writes: advice.writes,
         writes_are_counted: advice.writes_are_counted,

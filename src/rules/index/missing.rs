@@ -486,6 +486,7 @@ mod tests {
             (one.statement_id.clone(), did)
         };
         Advised {
+            summary_views: Vec::new(),
             at: now(),
             window: None,
             total_seconds: 100.0,

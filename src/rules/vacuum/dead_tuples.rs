@@ -331,6 +331,7 @@ mod tests {
             dead_rows,
             vacuum_threshold_rows,
             last_vacuum_at: None,
+            written_per_second: None,
             rows_were_counted: true,
             being_vacuumed: Some(false),
         }

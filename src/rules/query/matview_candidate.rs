@@ -1,0 +1,304 @@
+//! query.matview_candidate
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::advice::{Advised, SummaryView};
+use crate::model::finding::{Claim, Object, ObjectKind, Severity};
+use crate::model::observation::{DatabaseObservation, Unknown};
+use crate::model::remedy::{Remedy, Statement, qualified};
+use crate::model::unit::{Period, seconds_for_people};
+use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
+
+/// A statement groups many rows again and again, and they hardly change.
+///
+/// ## Why it is bad
+/// Each call reads all rows to make the same groups of them.
+///
+/// ## What to do
+/// Keep the groups in a materialized view, let the statement read that, and let the advisor refresh it (`[[refresh]]`). The
+/// view was not guessed: the planner planned its query, which tells what filling it costs; the arithmetic stands beside it.
+///
+/// ## When it is wrong to obey
+/// If whoever asks must see what was written a moment ago: data are as old as the promise allows. If an index that is advised
+/// does as much: the time that it saves is taken off before. If the statement itself cannot be changed.
+///
+/// Only statements are told whose parameters are compared with what they group by, or ask for one value of a column: other
+/// conditions cut through groups. What stands as a parameter within a group (`date_trunc($1, …)`) is not known and not told.
+///
+/// Sources: pg_stat_statements; PostgreSQL's chapters "Using EXPLAIN" and "Materialized Views".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatviewCandidate {
+    /// Rows that its tables must have together.
+    pub min_rows: f64,
+    /// Calls that there must be in the window.
+    pub min_calls: i64,
+    /// The part of its rows, 0 to 1, that may be written in an hour.
+    pub max_written_per_hour: f64,
+    /// How old the groups may be: what refreshing costs is reckoned for that.
+    pub max_age: Period,
+    /// Share of all database time, 0 to 1, that must be saved.
+    pub min_saved_share: f64,
+}
+
+impl Default for MatviewCandidate {
+    fn default() -> Self {
+        Self {
+            min_rows: 1e6,
+            min_calls: 10,
+            max_written_per_hour: 0.01,
+            max_age: Period::minutes(15),
+            min_saved_share: 0.01,
+        }
+    }
+}
+
+/// The planner's price of reading one row of a view: a tuple, and its part of a page.
+const ROW_COST: f64 = 0.02;
+/// A view that is nearly as large as what it is made of saves nothing.
+const ROWS_OF_A_GROUP: f64 = 10.0;
+/// What is saved must be so many times what refreshing costs.
+const WORTH_IT: f64 = 2.0;
+/// Bytes of a name.
+const NAME_BYTES: usize = 55;
+
+impl Rule for MatviewCandidate {
+    const ID: &'static str = "query.matview_candidate";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let database = place.database()?;
+        let advised = database.advice.as_ref().map_err(Clone::clone)?;
+        let mut found = Found {
+            absence_is_no_proof: advised.still_filling.clone(),
+            ..Found::default()
+        };
+        for view in &advised.summary_views {
+            let Some(prices) = Prices::of(advised, view, self.max_age) else {
+                continue;
+            };
+            let is_large =
+                view.rows_read >= self.min_rows && view.rows_held * ROWS_OF_A_GROUP <= view.rows_read;
+            if !is_large || prices.calls < self.min_calls || !self.pays(advised, &prices, true) {
+                continue;
+            }
+            let Some(written_per_hour) = written_per_hour(database, view) else {
+                found.undecided.push(vec![view.statement_id.clone()]);
+                found.untold = Some("how fast its tables are written is not known yet".to_owned());
+                continue;
+            };
+            let is_quiet = written_per_hour <= self.max_written_per_hour * view.rows_read;
+            if is_quiet && self.pays(advised, &prices, written_per_hour > 0.0) {
+                found
+                    .claims
+                    .push(self.claim(place, database, view, (&prices, written_per_hour)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What the statement and the view take, in seconds of a day.
+struct Prices {
+    calls: i64,
+    calls_per_day: f64,
+    /// One call, with the indexes that are advised.
+    call_seconds: f64,
+    /// One call that reads the view instead.
+    reading_seconds: f64,
+    /// One refresh.
+    filling_seconds: f64,
+    refreshes_per_day: f64,
+}
+
+impl Prices {
+    fn of(advised: &Advised, view: &SummaryView, max_age: Period) -> Option<Self> {
+        let did = advised.activity.get(&view.statement_id)?;
+        let window_seconds = advised.window?.seconds().max(1.0);
+        let now_seconds = did.seconds / did.calls.max(1) as f64;
+        let statements = &advised.report.statements;
+        let told = statements
+            .iter()
+            .find(|one| one.statement_id == view.statement_id)?;
+        let with_indexes = told
+            .cost_after
+            .zip(told.cost_before)
+            .map_or(1.0, |(after, before)| (after / before.max(1.0)).min(1.0));
+        let seconds_of = |cost: f64| now_seconds * cost / view.cost_statement.max(1.0);
+        Some(Self {
+            calls: did.calls,
+            calls_per_day: did.calls as f64 / window_seconds * 86_400.0,
+            call_seconds: now_seconds * with_indexes,
+            reading_seconds: seconds_of(view.rows_held * ROW_COST).min(now_seconds),
+            filling_seconds: seconds_of(view.cost_filling),
+            refreshes_per_day: 86_400.0 / max_age.as_seconds().max(1.0),
+        })
+    }
+
+    fn saved_seconds(&self) -> f64 {
+        self.calls_per_day * (self.call_seconds - self.reading_seconds).max(0.0)
+    }
+
+    /// What is not changed is refreshed once a day.
+    fn refreshing_seconds(&self, is_written: bool) -> f64 {
+        self.filling_seconds * if is_written { self.refreshes_per_day } else { 1.0 }
+    }
+}
+
+/// Rows written in an hour to all that a view would read; none where that is not known.
+fn written_per_hour(database: &DatabaseObservation, view: &SummaryView) -> Option<f64> {
+    let mut rows = 0.0;
+    for oid in &view.table_oids {
+        let table = database.tables.iter().find(|table| table.oid == *oid)?;
+        rows += table.written_per_second? * 3600.0;
+    }
+    Some(rows)
+}
+
+impl MatviewCandidate {
+    fn pays(&self, advised: &Advised, prices: &Prices, is_written: bool) -> bool {
+        let Some(window) = advised.window else {
+            return false;
+        };
+        let all_seconds = advised.total_seconds / window.seconds().max(1.0) * 86_400.0;
+        let (saved, refreshing) = (prices.saved_seconds(), prices.refreshing_seconds(is_written));
+        saved >= refreshing * WORTH_IT && saved - refreshing >= all_seconds * self.min_saved_share
+    }
+
+    fn claim(
+        &self,
+        place: &Place<'_>,
+        database: &DatabaseObservation,
+        view: &SummaryView,
+        (prices, written_per_hour): (&Prices, f64),
+    ) -> Claim {
+        let id = view.statement_id.clone();
+        let name = name_for(database, view);
+        let qualified = qualified(&view.schema, &name);
+        let is_there = relation_kind(database, &view.schema, &name) == Some('m');
+        let statement = database.advice.as_ref().ok().and_then(|advised| {
+            let mut statements = advised.report.statements.iter();
+            statements.find(|one| one.statement_id == id)
+        });
+        let text = statement.map_or(String::new(), |one| one.text.clone());
+        let schedule = format!(
+            "[[refresh]]\nview = {}\nmax_age = \"{}\"",
+            toml::Value::String(format!("{}.{name}", view.schema)),
+            self.max_age
+        );
+        let create = [
+            Statement::CreateMaterializedView {
+                schema: view.schema.clone(),
+                name: name.clone(),
+                query: view.definition.clone(),
+            },
+            Statement::CreateUniqueIndexConcurrently {
+                schema: view.schema.clone(),
+                table: name.clone(),
+                columns: view.unique_columns.clone(),
+            },
+        ];
+        let drop = Statement::DropMaterializedView {
+            schema: view.schema.clone(),
+            name,
+        };
+        let is_written = written_per_hour > 0.0;
+        let (saved, refreshing) = (prices.saved_seconds(), prices.refreshing_seconds(is_written));
+        let mut guards = Guards::default();
+        guards.checked("the planner planned the query of the view");
+        guards.checked(
+            "every group lies wholly within the conditions that become conditions on the view, or without",
+        );
+        guards.checked("nothing in it changes by itself, as the current time does");
+        guards.checked("the indexes that are advised are reckoned as if they were there");
+        guards.not_checked("how old the groups may be for whoever asks");
+        let mut claim = Claim {
+            title: format!("{} could read a materialized view", crate::sql::outline(&text)),
+            explanation: format!(
+                "It groups {:.0} rows {} times a day, {} each time, and {:.0} rows an hour are written to its tables. A view of \
+                 its {:.0} groups is filled in about {}; no older than {}, that is {} a day instead of {}.",
+                view.rows_read,
+                prices.calls_per_day.round(),
+                seconds_for_people(prices.call_seconds),
+                written_per_hour,
+                view.rows_held,
+                seconds_for_people(prices.filling_seconds),
+                self.max_age,
+                seconds_for_people(refreshing),
+                seconds_for_people(saved),
+            ),
+            evidence: evidence([
+                ("statement", json!(text)),
+                ("becomes", json!(view.reading.reading(&qualified))),
+                ("schedule", json!(schedule)),
+                ("calls_per_day", number(prices.calls_per_day)),
+                ("mean_seconds", number(prices.call_seconds)),
+                ("reading_seconds", number(prices.reading_seconds)),
+                ("filling_seconds", number(prices.filling_seconds)),
+                ("saved_seconds_per_day", number(saved)),
+                ("refreshing_seconds_per_day", number(refreshing)),
+                ("rows_read", number(view.rows_read)),
+                ("rows_held", number(view.rows_held)),
+                ("rows_written_per_hour", number(written_per_hour)),
+                ("cost_of_statement", number(view.cost_statement)),
+                ("cost_of_filling", number(view.cost_filling)),
+            ]),
+            evidence_window: database.advice.as_ref().ok().and_then(|advised| advised.window),
+            confidence: estimated(
+                "what filling and reading the view take is reckoned from the planner's costs and the measured time of the statement",
+            ),
+            remedy: Remedy {
+                apply_sql: create.iter().filter(|_| !is_there).map(Statement::sql).collect(),
+                undo_sql: vec![drop.sql()],
+                lock: (!is_there).then(|| "ACCESS SHARE".to_owned()),
+                expected_seconds: (!is_there).then_some(prices.filling_seconds),
+                caveats: vec![
+                    match is_there {
+                        true => format!("{qualified} is there already: what is missing is that the statement reads it."),
+                        false => format!("Roles that run the statement need SELECT on {qualified}."),
+                    },
+                    "The statement then reads it as it stands under \"becomes\"; the table of the configuration that keeps it \
+                     fresh stands under \"schedule\"."
+                        .to_owned(),
+                ],
+                ..Remedy::default()
+            },
+            guards: guards.told(),
+            ..place.claim(
+                Self::ID,
+                Severity::Info,
+                vec![id.clone()],
+                Some(Object {
+                    kind: ObjectKind::Statement,
+                    schema: None,
+                    name: id,
+                    table: None,
+                }),
+            )
+        };
+        claim.impact.db_seconds_per_day = Some(saved - refreshing);
+        claim
+    }
+}
+
+fn relation_kind(database: &DatabaseObservation, schema: &str, name: &str) -> Option<char> {
+    let mut tables = database.catalog.tables.values();
+    let table = tables.find(|table| (table.schema.as_str(), table.name.as_str()) == (schema, name));
+    table.map(|table| table.kind)
+}
+
+/// A name that nothing but a view of ours may have.
+fn name_for(database: &DatabaseObservation, view: &SummaryView) -> String {
+    let all = match &view.unique_columns[..] {
+        [] => format!("{}_totals", view.first_table),
+        columns => format!("{}_by_{}", view.first_table, columns.join("_")),
+    };
+    let name = crate::sql::cut(&all, NAME_BYTES).to_owned();
+    match relation_kind(database, &view.schema, &name) {
+        None | Some('m') => name,
+        Some(_) => name + "_summary",
+    }
+}
