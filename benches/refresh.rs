@@ -88,6 +88,7 @@ fn schedules(now: DateTime<Utc>) -> f64 {
                     memory,
                     is_populated: true,
                     after: None,
+                    others: None,
                 };
                 matches!(reckoning.due(now), Due::Now { .. })
             })

@@ -317,6 +317,8 @@ pub struct ViewMemory {
     pub looked_at: Option<DateTime<Utc>>,
     /// Its data are those of this moment or later; none if that is not known.
     pub fresh_as_of: Option<DateTime<Utc>>,
+    /// Of this moment was the oldest view that it was made from; none if it reads none whose age is known.
+    pub made_from: Option<DateTime<Utc>>,
     /// When it was last refreshed by anybody; of others only when that was seen.
     pub refreshed_at: Option<DateTime<Utc>>,
     /// When that was over, at the latest.
@@ -415,6 +417,12 @@ pub struct ViewStatus {
 }
 
 impl ViewMemory {
+    /// Its rows are of this moment or later, those that it has from other views included.
+    pub fn data_as_of(&self) -> Option<DateTime<Utc>> {
+        let own = self.fresh_as_of?;
+        Some(self.made_from.map_or(own, |others| others.min(own)))
+    }
+
     /// How long a refresh of that kind took lately, at worst of the last five.
     pub fn expected_seconds(&self, mode: Mode) -> Option<f64> {
         let seconds = match mode {
@@ -481,6 +489,7 @@ impl ViewMemory {
             true => {
                 // it took its locks after that moment, and its snapshot after its locks
                 self.fresh_as_of = self.quiet_at.max(self.fresh_as_of);
+                self.made_from = None;
                 self.refreshed_at = Some(view.committed_at.unwrap_or(now));
                 self.refreshed_until = Some(now);
                 self.refreshed_by_others = true;

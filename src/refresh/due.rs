@@ -53,6 +53,8 @@ pub struct Reckoning<'a> {
     pub is_populated: bool,
     /// When the view that it comes after was last refreshed.
     pub after: Option<DateTime<Utc>>,
+    /// Of when the oldest view is that it reads.
+    pub others: Option<DateTime<Utc>>,
 }
 
 impl Reckoning<'_> {
@@ -146,7 +148,13 @@ impl Reckoning<'_> {
     /// As late as keeps the promise: when its age and the time that a refresh takes reach it.
     fn by_age(&self, now: DateTime<Utc>) -> Due {
         let promise = self.policy.max_age.unwrap_or_default();
-        let Some(fresh) = self.memory.fresh_as_of else {
+        // where it has old rows from another view, only a younger one helps
+        let is_helped = self.others > self.memory.data_as_of();
+        let fresh = match is_helped {
+            true => self.memory.data_as_of(),
+            false => self.memory.fresh_as_of,
+        };
+        let Some(fresh) = fresh else {
             let reason = format!("no older than {promise}: how old it is, is not known");
             let moment = whole_second(now);
             return Due::Now { moment, reason };
@@ -257,6 +265,7 @@ mod tests {
             memory,
             is_populated: true,
             after: None,
+            others: None,
         };
         reckoning.due(at(now))
     }
@@ -364,6 +373,36 @@ mod tests {
     }
 
     #[test]
+    fn a_promise_counts_the_age_of_the_views_that_it_was_made_from() {
+        let policy = Refresh {
+            max_age: Some(Period::minutes(15)),
+            ..Refresh::default()
+        };
+        let memory = ViewMemory {
+            fresh_as_of: Some(at("2026-11-22T00:10:00Z")),
+            made_from: Some(at("2026-11-22T00:00:00Z")),
+            ..seen("2026-11-22T00:00:00Z")
+        };
+        assert_eq!(memory.data_as_of(), memory.made_from);
+        let due = |others: &str| {
+            let reckoning = Reckoning {
+                policy: &policy,
+                view: &ViewName::default(),
+                memory: &memory,
+                is_populated: true,
+                after: None,
+                others: Some(at(others)),
+            };
+            matches!(reckoning.due(at("2026-11-22T00:16:00Z")), Due::Now { .. })
+        };
+        assert!(!due("2026-11-22T00:00:00Z"), "nothing younger is there to be had");
+        assert!(
+            due("2026-11-22T00:12:00Z"),
+            "its rows are 16 min old, and need not be"
+        );
+    }
+
+    #[test]
     fn moments_are_the_same_for_everybody_and_jitter_belongs_to_the_view() {
         let policy = Refresh {
             every: Some(Period::minutes(10)),
@@ -385,6 +424,7 @@ mod tests {
                 memory: &memory,
                 is_populated: true,
                 after: None,
+                others: None,
             };
             let handled = ViewMemory {
                 handled_until: Some(at("2026-11-22T00:09:00Z")),
@@ -448,6 +488,7 @@ mod tests {
             memory: &memory,
             is_populated: false,
             after: None,
+            others: None,
         };
         let Due::Now { moment, .. } = empty.due(at("2026-11-22T09:00:00.5Z")) else {
             panic!("nobody can read it")
@@ -477,6 +518,7 @@ mod tests {
                 memory: &memory,
                 is_populated: true,
                 after: Some(at(base_ended)),
+                others: None,
             };
             matches!(reckoning.due(at("2026-11-22T02:00:00Z")), Due::Now { .. })
         };

@@ -184,6 +184,7 @@ fn asked(
             memory,
             is_populated: view.is_populated,
             after: after(&view.name, policy, known.memories),
+            others: oldest(look.upstream(view.oid), known.memories),
         };
         let (moment, why) = match reckoning.due(look.now) {
             Due::Now { moment, reason } => (moment, Why::Wanted(reason)),
@@ -217,6 +218,17 @@ fn asked(
         Ask::DueAnd(_) => of_due(Unchanged::Leave),
         Ask::Due(unchanged) => of_due(*unchanged),
     }
+}
+
+/// Of when the oldest of these views is, as far as that is known.
+pub fn oldest<'a>(
+    views: impl IntoIterator<Item = &'a ViewName>,
+    memories: &HashMap<ViewName, ViewMemory>,
+) -> Option<DateTime<Utc>> {
+    let known = views
+        .into_iter()
+        .filter_map(|view| memories.get(view)?.data_as_of());
+    known.min()
 }
 
 /// When the view that this one comes after was last refreshed.

@@ -33,6 +33,7 @@ pub fn take_in_record(memory: &mut ViewMemory, look: &Look, view: &MaterializedV
         memory.refreshed_at = Some(*started_at);
         memory.refreshed_until = Some(look.now);
         memory.refreshed_by_others = true;
+        memory.made_from = None;
         // what it read is no older than the last look before it
         let is_after_look = memory.quiet_at.is_some_and(|quiet| quiet <= *started_at);
         memory.inputs = memory.quiet_inputs.clone().filter(|_| is_after_look);
@@ -46,13 +47,23 @@ pub fn take_in_record(memory: &mut ViewMemory, look: &Look, view: &MaterializedV
 pub fn take_in_settled(memory: &mut ViewMemory, run: &Run) {
     memory.handled_until = memory.handled_until.max(run.due_at);
     memory.fresh_as_of = memory.fresh_as_of.max(run.started_at);
+    memory.made_from = None;
     memory.refreshed_by_others = false;
     memory.failures = 0;
     memory.retry_at = None;
 }
 
-/// Takes in what became of a step. `now` is the server's clock.
-pub fn remember(memory: &mut ViewMemory, step: &Step, done: &Done, now: DateTime<Utc>) {
+/// Takes in what became of a step. `now` is the server's clock; `others` is of when the oldest view is that it reads.
+pub fn remember(
+    memory: &mut ViewMemory,
+    step: &Step,
+    done: &Done,
+    now: DateTime<Utc>,
+    others: Option<DateTime<Utc>>,
+) {
+    if matches!(done.effect, Effect::StillFresh | Effect::Refreshed(_)) {
+        memory.made_from = others;
+    }
     match &done.effect {
         Effect::None => {}
         Effect::Handled => handled(memory, step),

@@ -7,9 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Found, Place, Rule, RuleKind, Scope};
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::observation::{
-    DatabaseObservation, IndexObservation, Observation, StatementActivity, StatementDelta, Unknown,
+    DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, Refreshing,
+    StatementActivity, StatementDelta, Unknown,
 };
-use crate::model::snapshot::{Catalog, IndexFacts, ServerFacts, Setting, TableFacts};
+use crate::model::refresh::{MaterializedView, Outcome, Promise, Run, ViewName, ViewStatus};
+use crate::model::snapshot::{Catalog, IndexFacts, MaterializedViewFacts, ServerFacts, Setting, TableFacts};
 
 /// The moment of every recorded observation.
 pub fn now() -> DateTime<Utc> {
@@ -145,4 +147,68 @@ pub fn severities<R: Rule>(observed: &Observation) -> Vec<Severity> {
         .iter()
         .map(|claim| claim.severity)
         .collect()
+}
+
+/// The materialized view `public.v` of the first database, as refreshing knows it: every ten minutes, read just now.
+pub fn refreshed_view(change: impl FnOnce(&mut Refreshing)) -> Observation {
+    let name = ViewName {
+        database: "app".into(),
+        schema: "public".into(),
+        name: "v".into(),
+    };
+    let mut refreshing = Refreshing {
+        status: ViewStatus {
+            view: name.clone(),
+            exists: true,
+            is_populated: true,
+            schedule: Some("every 10 min".into()),
+            max_age_seconds: None,
+            interval_seconds: Some(600.0),
+            fresh_as_of: Some(now()),
+            refreshed_at: None,
+            refreshed_by_others: false,
+            next_due_at: None,
+            waits_for: None,
+            how: "plain".into(),
+            can_refresh: true,
+            is_paused: false,
+            depends_on: Vec::new(),
+            tables: Vec::new(),
+            never_unchanged: Vec::new(),
+            size_bytes: None,
+            unique_index: None,
+            has_readers: Some(true),
+            read_at: Some(now()),
+            readers_watched_since: Some(now() - TimeDelta::days(100)),
+            promise: Promise::NeverOverlapping,
+            why_no_record: None,
+        },
+        runs: Vec::new(),
+        seconds_last_week: 0.0,
+        held_up_seconds_last_day: 0.0,
+    };
+    change(&mut refreshing);
+    let mut observed = database(vec![]);
+    let view = MaterializedView {
+        oid: 7,
+        name,
+        is_populated: true,
+        ..MaterializedView::default()
+    };
+    observed.databases[0].materialized_views = Ok(vec![MaterializedViewObservation {
+        facts: MaterializedViewFacts {
+            view,
+            unique_columns: None,
+        },
+        refreshing: Some(refreshing),
+    }]);
+    observed
+}
+
+/// A refresh of `public.v` that ended just now.
+pub fn run(outcome: Outcome, seconds: f64) -> Run {
+    Run {
+        elapsed_seconds: Some(seconds),
+        ..Run::of(&ViewName::default(), outcome, "due", now())
+    }
 }

@@ -51,6 +51,7 @@ impl Known {
             memory: self.memories.get(&view.name).unwrap_or(&nothing),
             is_populated: view.is_populated,
             after: plan::after(&view.name, policy, &self.memories),
+            others: plan::oldest(self.look.upstream(view.oid), &self.memories),
         };
         Some(reckoning.due(now))
     }

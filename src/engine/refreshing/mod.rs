@@ -13,7 +13,7 @@ use crate::model::refresh::{MaterializedView, Outcome, Run, ViewMemory, ViewName
 use crate::postgres::{PostgresError, Server};
 use crate::refresh::execute::Done;
 use crate::refresh::pass::{self, Event, Stop};
-use crate::refresh::plan::Step;
+use crate::refresh::plan::{Step, oldest};
 use crate::refresh::read::{self, Definitions, Look};
 use crate::refresh::remember::{remember, take_in_record, take_in_settled};
 use crate::store::{Store, StoreError};
@@ -212,9 +212,13 @@ impl Refresher {
         let views = [step.view.clone()];
         let runs = [done.run.clone()];
         let now = Utc::now() + step.ahead;
+        let others = match step.depends_on.is_empty() {
+            true => None,
+            false => oldest(&step.depends_on, &self.store.view_memories(&self.name)?),
+        };
         self.store
             .record_refreshes(&self.name, &views, &runs, |_, memory| {
-                remember(memory, step, done, now)
+                remember(memory, step, done, now, others)
             })
     }
 

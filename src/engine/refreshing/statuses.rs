@@ -32,7 +32,7 @@ pub(super) fn statuses(known: &Known) -> Vec<ViewStatus> {
             interval_seconds: policy
                 .and_then(|policy| interval(policy, now))
                 .map(|gap| gap.num_milliseconds() as f64 / 1000.0),
-            fresh_as_of: memory.fresh_as_of,
+            fresh_as_of: memory.data_as_of(),
             refreshed_at: memory.refreshed_at,
             refreshed_by_others: memory.refreshed_by_others,
             next_due_at,

@@ -81,3 +81,18 @@ fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) ->
     claim.impact.db_seconds_per_day = Some(waited);
     claim
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{refreshed_view, severities};
+
+    #[test]
+    fn the_edge_of_its_threshold() {
+        let said = |seconds: f64| {
+            severities::<BlockingRefresh>(&refreshed_view(|view| view.held_up_seconds_last_day = seconds))
+                .len()
+        };
+        assert_eq!((said(4.9), said(5.0)), (0, 1));
+    }
+}

@@ -111,3 +111,41 @@ fn claim(
         ..place.claim(Overrun::ID, severity, view_subject(view), Some(view_object(view)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{refreshed_view, run, severities};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let severity = |outcomes: &[(Outcome, f64)]| {
+            let observed = refreshed_view(|view| {
+                let runs = outcomes.iter().map(|(outcome, seconds)| run(*outcome, *seconds));
+                view.runs = runs.collect();
+            });
+            severities::<Overrun>(&observed)
+        };
+        let three = |seconds: f64| severity(&[(Outcome::Refreshed, seconds); 3]);
+        assert_eq!(three(480.0), vec![], "four fifths of ten minutes");
+        assert_eq!(three(481.0), vec![Severity::Warning]);
+        assert_eq!(three(600.0), vec![Severity::Critical]);
+        assert_eq!(
+            severity(&[(Outcome::Refreshed, 900.0); 2]),
+            vec![],
+            "two say nothing"
+        );
+        let made = |seconds| (Outcome::Refreshed, seconds);
+        assert_eq!(
+            severity(&[made(900.0), made(9.0), made(9.0)]),
+            vec![],
+            "one alone was slow"
+        );
+        let failed = (Outcome::Failed, 900.0);
+        assert_eq!(
+            severity(&[failed, failed, failed, made(9.0)]),
+            vec![],
+            "failures have their own rule"
+        );
+    }
+}

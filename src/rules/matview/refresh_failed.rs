@@ -99,3 +99,49 @@ fn claim(place: &Place<'_>, view: &MaterializedView, last: &Run, failures: u32, 
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::rules::testing::{now, refreshed_view, run, severities};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let severity = |runs: Vec<Run>, refreshed_seconds_later: Option<i64>| {
+            severities::<RefreshFailed>(&refreshed_view(|view| {
+                view.runs = runs;
+                view.status.refreshed_at =
+                    refreshed_seconds_later.map(|later| now() + TimeDelta::seconds(later));
+            }))
+        };
+        let failed = |times| Run {
+            times,
+            ..run(Outcome::Failed, 1.0)
+        };
+        let made = || run(Outcome::Refreshed, 1.0);
+        assert_eq!(severity(vec![failed(2), made()], None), vec![Severity::Warning]);
+        assert_eq!(
+            severity(vec![failed(2), failed(1), made()], None),
+            vec![Severity::Critical]
+        );
+        assert_eq!(severity(vec![made(), failed(9)], None), vec![], "it is over");
+        assert_eq!(
+            severity(vec![failed(9)], Some(1)),
+            vec![],
+            "somebody else did it since"
+        );
+        assert_eq!(severity(vec![failed(1)], Some(-1)), vec![Severity::Warning]);
+        let cancelled = run(Outcome::Cancelled, 1.0);
+        assert_eq!(
+            severity(vec![cancelled.clone(), made()], None),
+            vec![],
+            "we ended it ourselves"
+        );
+        assert_eq!(
+            severity(vec![cancelled, failed(1)], None),
+            vec![Severity::Warning]
+        );
+    }
+}

@@ -116,3 +116,32 @@ fn claim(
         ..place.claim(Stale::ID, severity, view_subject(view), Some(view_object(view)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::rules::testing::{found, now, refreshed_view, severities};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let severity = |age_seconds: Option<i64>| {
+            let observed = refreshed_view(|view| {
+                view.status.max_age_seconds = Some(600.0);
+                view.status.fresh_as_of = age_seconds.map(|age| now() - TimeDelta::seconds(age));
+            });
+            (
+                severities::<Stale>(&observed),
+                found::<Stale>(&observed).unwrap().undecided.len(),
+            )
+        };
+        assert_eq!(severity(Some(600)), (vec![], 0), "a promise that is just kept");
+        assert_eq!(severity(Some(601)), (vec![Severity::Info], 0));
+        assert_eq!(severity(Some(1200)), (vec![Severity::Warning], 0));
+        assert_eq!(severity(Some(3000)), (vec![Severity::Critical], 0));
+        assert_eq!(severity(None), (vec![], 1), "its age is not known");
+        let old = refreshed_view(|view| view.status.fresh_as_of = Some(now() - TimeDelta::days(9)));
+        assert_eq!(severities::<Stale>(&old), vec![], "nothing was promised");
+    }
+}

@@ -109,3 +109,45 @@ fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) ->
     claim.impact.bytes = refreshing.status.size_bytes;
     claim
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::rules::testing::{found, now, refreshed_view};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let ago = |days: i64| Some(now() - TimeDelta::days(days));
+        let judged = |read_days: Option<i64>, watched_days: i64, minutes: f64| {
+            let observed = refreshed_view(|view| {
+                view.status.read_at = read_days.and_then(ago);
+                view.status.readers_watched_since = ago(watched_days);
+                view.seconds_last_week = minutes * 60.0;
+            });
+            let found = found::<Unused>(&observed).unwrap();
+            (found.claims.len(), found.undecided.len())
+        };
+        assert_eq!(judged(None, 35, 10.0), (1, 0));
+        assert_eq!(judged(None, 34, 10.0), (0, 1), "not watched for long enough");
+        assert_eq!(judged(Some(34), 100, 10.0), (0, 0), "read");
+        assert_eq!(judged(Some(35), 100, 10.0), (1, 0));
+        assert_eq!(judged(None, 100, 9.9), (0, 0), "it hardly costs anything");
+        let mut read_by_another = refreshed_view(|view| {
+            (view.status.read_at, view.seconds_last_week) = (None, 6000.0);
+        });
+        let views = read_by_another.databases[0].materialized_views.as_mut().unwrap();
+        let mut other = views[0].clone();
+        let refreshing = other.refreshing.as_mut().unwrap();
+        refreshing.status.depends_on = vec!["public.v".into()];
+        refreshing.status.view.name = "w".into();
+        refreshing.status.read_at = ago(1);
+        views.push(other);
+        assert_eq!(
+            found::<Unused>(&read_by_another).unwrap().claims.len(),
+            0,
+            "w needs it"
+        );
+    }
+}
