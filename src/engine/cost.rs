@@ -1,6 +1,7 @@
 //! What the advisor costs a server: seconds of its sessions in the last hour, against database time or one core.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -32,6 +33,22 @@ impl OwnCost {
         });
         // the first looks fetch what later ones need not: over less than ten minutes a share would say nothing
         (own, own / database.max(elapsed).max(600.0))
+    }
+}
+
+/// Seconds that a server spent for a task of ours, until whoever adds them up asks.
+#[derive(Clone, Default)]
+pub struct Spent(Arc<Mutex<f64>>);
+
+impl Spent {
+    /// Adds some.
+    pub fn add(&self, seconds: f64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += seconds;
+    }
+
+    /// All since the last time.
+    pub fn take(&self) -> f64 {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -229,12 +229,18 @@ pub fn start(
         .collect();
     store.forget_servers_but(&names)?;
     let mut refreshes = Vec::new();
-    for settings in &configuration.servers {
+    for (settings, watch) in configuration.servers.iter().zip(&watches) {
         let refresher = refreshing::Refresher::new(settings, configuration, store.clone())?;
         if !refresher.has_work() {
             store.record_view_statuses(&settings.name, &[], &[])?;
         } else {
-            refreshes.push(scheduling::Scheduling::new(refresher, settings, signals.clone()));
+            let spent = watch.refreshing_spent();
+            refreshes.push(scheduling::Scheduling::new(
+                refresher,
+                settings,
+                signals.clone(),
+                spent,
+            ));
         }
     }
     let handle = &thread_of_its_own(tasks.clone()).map_err(EngineError::Thread)?;

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cost::Spent;
 use super::refreshing::{Known, RefreshError, Refresher};
 use super::{COMMANDS_EVERY, Signals};
 use crate::configuration::Server as ServerSettings;
@@ -25,6 +26,8 @@ pub struct Scheduling {
     look_every: Duration,
     grace: Duration,
     signals: Signals,
+    /// What looks cost, for whoever adds up what the advisor costs.
+    spent: Spent,
     stop: Stop,
     /// Views that some pass is about.
     busy: Arc<Mutex<BTreeSet<ViewName>>>,
@@ -37,7 +40,7 @@ pub struct Scheduling {
 
 impl Scheduling {
     /// Prepares the refreshes of a server.
-    pub fn new(refresher: Refresher, settings: &ServerSettings, signals: Signals) -> Self {
+    pub fn new(refresher: Refresher, settings: &ServerSettings, signals: Signals, spent: Spent) -> Self {
         Self {
             refresher: Arc::new(refresher),
             look_every: settings
@@ -46,6 +49,7 @@ impl Scheduling {
                 .min(limits::VIEWS_LOOKED_AT_EVERY),
             grace: settings.refresh_grace.as_duration(),
             signals,
+            spent,
             stop: Stop::default(),
             busy: Arc::default(),
             passes: TaskTracker::new(),
@@ -143,6 +147,9 @@ impl Scheduling {
     /// One look, and a pass over what is due or asked for.
     async fn turn(&self) -> Result<Vec<Known>, RefreshError> {
         let (all, failed) = self.refresher.look(None).await?;
+        self.spent
+            .add(all.iter().map(|known| known.look.spent_seconds).sum());
+        self.refresher.record_looks(&all, &failed).await?;
         // only now: what is asked for is not lost if the server cannot be reached
         let asked = self.asked();
         for (database, error) in &failed {

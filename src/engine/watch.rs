@@ -6,7 +6,7 @@ use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
 use super::advising::Advising;
-use super::cost::OwnCost;
+use super::cost::{OwnCost, Spent};
 use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
@@ -22,6 +22,7 @@ use crate::observe::usage::{IndexName, Usage};
 use crate::postgres::PostgresError;
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
+use crate::rules::query::matview_candidate::MatviewCandidate;
 use crate::store::{FindingFilter, IndexKey, IndexUsage, Store, StoreError, Turn};
 
 /// One server that is watched.
@@ -35,6 +36,8 @@ pub struct Watch {
     cost: OwnCost,
     /// Of the looks alone: advice is worked out more seldom instead of them.
     looks_cost: OwnCost,
+    /// What looks at materialized views cost, which another task takes.
+    refreshing_spent: Spent,
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
     budget_ratio: f64,
@@ -54,7 +57,8 @@ impl Watch {
     ) -> Result<Self, EngineError> {
         let server = server_of(settings)?;
         let rules = rule_settings(configuration);
-        let is_wanted = rules.get(Missing::ID).is_none_or(|rule| rule.enabled);
+        let is_enabled = |rule: &str| rules.get(rule).is_none_or(|rule| rule.enabled);
+        let is_wanted = is_enabled(Missing::ID) || is_enabled(MatviewCandidate::ID);
         let every = settings.advise_every.as_duration();
         let advising = match is_wanted {
             true => {
@@ -90,10 +94,16 @@ impl Watch {
             store,
             cost: OwnCost::default(),
             looks_cost: OwnCost::default(),
+            refreshing_spent: Spent::default(),
             advising,
             budget_ratio: configuration.budget.own_cost_ratio,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
+    }
+
+    /// Where the task that refreshes adds what its looks cost.
+    pub fn refreshing_spent(&self) -> Spent {
+        self.refreshing_spent.clone()
     }
 
     /// Turns until it is told to stop. A server that fails is tried again, later and later; one that costs more than its
@@ -161,7 +171,7 @@ impl Watch {
             .await
             .map_err(|error: PostgresError| error.one_line())?;
         let mut observation = self.observer.observe(&seen.snapshot, false);
-        let mut spent_seconds = seen.spent_seconds;
+        let mut spent_seconds = seen.spent_seconds + self.refreshing_spent.take();
         if let Some(advising) = &mut self.advising {
             let is_within_budget = self.status.own_cost_ratio <= self.budget_ratio;
             spent_seconds += advising.turn(&mut observation, is_within_budget).await;

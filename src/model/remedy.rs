@@ -95,6 +95,8 @@ pub enum Statement {
     },
     /// A unique index on plain columns over all rows, as REFRESH CONCURRENTLY needs it.
     CreateUniqueIndexConcurrently {
+        /// Without a name PostgreSQL gives one.
+        name: Option<String>,
         schema: String,
         table: String,
         columns: Vec<String>,
@@ -256,11 +258,14 @@ impl Statement {
                 qualified(partition_schema, partition)
             ),
             Self::CreateUniqueIndexConcurrently {
+                name,
                 schema,
                 table,
                 columns,
             } => format!(
-                "CREATE UNIQUE INDEX CONCURRENTLY ON {} ({})",
+                "CREATE UNIQUE INDEX CONCURRENTLY {}ON {} ({})",
+                name.as_ref()
+                    .map_or(String::new(), |name| quote_identifier(name) + " "),
                 qualified(schema, table),
                 columns
                     .iter()

@@ -42,6 +42,8 @@ pub struct Look {
     pub last_activity_at: Option<DateTime<Utc>>,
     /// The table of runs, where refreshers on several machines agree.
     pub record: Record,
+    /// How long the server took for all this.
+    pub spent_seconds: f64,
 }
 
 /// A relation that a view reads, or a partition of one.
@@ -216,6 +218,7 @@ pub async fn look(
             look.record.last.extend(last.map(|last| (key, last)));
         }
     }
+    look.spent_seconds = session.spent_seconds();
     Ok(look)
 }
 

@@ -697,6 +697,14 @@ async fn people_refresh_pause_and_resume_on_the_page() {
         status("a_total").await.unwrap()["refreshed_at"] != before
     })
     .await;
+    // what looking at views costs is part of what the advisor costs
+    let status = crate::dashboard::get(&daemon.address, "/api/v1/status").json();
+    let looks = status["servers"][0]["looks"].as_array().unwrap();
+    let look = looks.iter().find(|look| look["family"] == "refreshing").unwrap();
+    assert!(
+        look["database"] == "postgres" && look["elapsed_seconds"].as_f64() > Some(0.0),
+        "{look}"
+    );
     let html = crate::dashboard::get(&daemon.address, "/refreshes").body;
     assert!(html.contains("public.a_total") && html.contains("<svg class=\"graph\""));
     let html = crate::dashboard::get(&daemon.address, "/refreshes/main/postgres/public/b_parts").body;

@@ -8,7 +8,8 @@ CREATE UNIQUE INDEX ON safe (a);
 -- expect nothing
 -- expect undecided because it is not known yet whether some views are read
 DO $$ BEGIN FOR i IN 1..30 LOOP PERFORM count(*) FROM m; PERFORM count(*) FROM opaque; PERFORM count(*) FROM safe; END LOOP; END $$;
--- expect matview.not_concurrent on public.m saying CREATE UNIQUE INDEX CONCURRENTLY ON public.m (a)
+-- expect matview.not_concurrent on public.m saying CREATE UNIQUE INDEX CONCURRENTLY m_a_key ON public.m (a)
+-- expect matview.not_concurrent on public.m saying DROP INDEX CONCURRENTLY public.m_a_key
 -- expect matview.not_concurrent on public.opaque saying its query does not show it
 -- expect no matview.not_concurrent on public.safe
 CREATE UNIQUE INDEX part ON m (a) WHERE a > 0;

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::{EngineError, refresher_of};
 use crate::configuration::{Configuration, Refresh, Server as ServerSettings};
 use crate::model::refresh::{MaterializedView, Outcome, Run, ViewMemory, ViewName, ViewStatus};
+use crate::model::status;
 use crate::postgres::{PostgresError, Server};
 use crate::refresh::execute::Done;
 use crate::refresh::pass::{self, Event, Stop};
@@ -171,6 +172,36 @@ impl Refresher {
             policies,
             memories,
         })
+    }
+
+    /// Writes down when databases were looked at, and what that cost.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn record_looks(
+        &self,
+        all: &[Known],
+        failed: &[(String, PostgresError)],
+    ) -> Result<(), RefreshError> {
+        let look = |database: &str, elapsed_seconds, rows, error| status::Look {
+            server: self.name.clone(),
+            family: "refreshing".to_owned(),
+            database: Some(database.to_owned()),
+            at: Utc::now(),
+            elapsed_seconds,
+            rows,
+            error,
+        };
+        let seen = all.iter().map(|known| {
+            let seen = &known.look;
+            look(&seen.database, seen.spent_seconds, seen.views.len() as u64, None)
+        });
+        let unseen = failed
+            .iter()
+            .map(|(database, error)| look(database, 0.0, 0, Some(error.one_line())));
+        let looks: Vec<status::Look> = seen.chain(unseen).collect();
+        let store = self.store.clone();
+        blocking(move || looks.iter().try_for_each(|look| store.record_look(look))).await
     }
 
     /// Remembers that these views are due and wait for others: their moment is not missed.

@@ -72,15 +72,41 @@ impl Rule for NotConcurrent {
     }
 }
 
+/// A name that says what it is, and that no other index has.
+fn index_name(
+    place: &Place<'_>,
+    observed: &MaterializedViewObservation,
+    columns: &[String],
+) -> Option<String> {
+    let view = &observed.facts.view.name;
+    let name = format!("{}_{}_key", view.name, columns.join("_"));
+    let mut indexes = place.database?.catalog.indexes.values();
+    let is_taken = indexes.any(|index| (&index.schema, &index.name) == (&view.schema, &name));
+    (name.len() <= NAME_BYTES && !is_taken).then_some(name)
+}
+
+/// PostgreSQL would cut longer names.
+const NAME_BYTES: usize = 63;
+
 fn claim(place: &Place<'_>, observed: &MaterializedViewObservation, is_read: bool) -> Claim {
     let view = &observed.facts.view;
     let name = view.name.sql();
+    let index = observed
+        .facts
+        .unique_columns
+        .as_ref()
+        .and_then(|columns| index_name(place, observed, columns));
+    let undo = index.as_ref().map(|name| Statement::DropIndexConcurrently {
+        schema: view.name.schema.clone(),
+        name: name.clone(),
+    });
     let create =
         observed
             .facts
             .unique_columns
             .as_ref()
             .map(|columns| Statement::CreateUniqueIndexConcurrently {
+                name: index.clone(),
                 schema: view.name.schema.clone(),
                 table: view.name.name.clone(),
                 columns: columns.clone(),
@@ -120,7 +146,7 @@ fn claim(place: &Place<'_>, observed: &MaterializedViewObservation, is_read: boo
         },
         remedy: Remedy {
             apply_sql: create.iter().map(Statement::sql).collect(),
-            undo_sql: Vec::new(),
+            undo_sql: undo.iter().map(Statement::sql).collect(),
             lock: create.is_some().then(|| "SHARE UPDATE EXCLUSIVE".to_owned()),
             caveats: match &observed.facts.unique_columns {
                 Some(columns) => vec![format!(

@@ -196,6 +196,8 @@ impl MatviewCandidate {
                 query: view.definition.clone(),
             },
             Statement::CreateUniqueIndexConcurrently {
+                // it goes with the view
+                name: None,
                 schema: view.schema.clone(),
                 table: name.clone(),
                 columns: view.unique_columns.clone(),
