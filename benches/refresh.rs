@@ -89,6 +89,7 @@ fn schedules(now: DateTime<Utc>) -> f64 {
                     is_populated: true,
                     after: None,
                     others: None,
+                    next_pass_in: TimeDelta::zero(),
                 };
                 matches!(reckoning.due(now), Due::Now { .. })
             })
@@ -143,6 +144,7 @@ fn graph(now: DateTime<Utc>) -> f64 {
         let known = Knowledge {
             policies: &policies,
             memories: &HashMap::new(),
+            next_pass_in: TimeDelta::zero(),
         };
         let planned = plan(&look, &known, &Ask::Due(Unchanged::Leave));
         let place: BTreeMap<&ViewName, usize> = planned

@@ -55,6 +55,8 @@ pub struct Reckoning<'a> {
     pub after: Option<DateTime<Utc>>,
     /// Of when the oldest view is that it reads.
     pub others: Option<DateTime<Utc>>,
+    /// So long nobody comes back.
+    pub next_pass_in: TimeDelta,
 }
 
 impl Reckoning<'_> {
@@ -168,7 +170,9 @@ impl Reckoning<'_> {
             true => moment - takes,
             false => fresh + takes * 2,
         };
-        match now >= at {
+        // more than half of a promise is no interval to keep it by
+        let next_pass_in = self.next_pass_in.min(promise.as_delta() / 2);
+        match now + next_pass_in >= at {
             true => {
                 let age = (now - fresh).num_seconds();
                 let reason = format!("no older than {promise}: it is of {age} s ago");
@@ -266,6 +270,7 @@ mod tests {
             is_populated: true,
             after: None,
             others: None,
+            next_pass_in: TimeDelta::zero(),
         };
         reckoning.due(at(now))
     }
@@ -373,6 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn a_promise_that_would_be_broken_before_anybody_comes_back_is_kept_now() {
+        let policy = Refresh {
+            max_age: Some(Period::minutes(15)),
+            ..Refresh::default()
+        };
+        let memory = ViewMemory {
+            fresh_as_of: Some(at("2026-11-22T00:00:00Z")),
+            ..seen("2026-11-22T00:00:00Z")
+        };
+        let due = |now: &str, next_pass_in: TimeDelta| {
+            let reckoning = Reckoning {
+                policy: &policy,
+                view: &ViewName::default(),
+                memory: &memory,
+                is_populated: true,
+                after: None,
+                others: None,
+                next_pass_in,
+            };
+            matches!(reckoning.due(at(now)), Due::Now { .. })
+        };
+        let minute = TimeDelta::minutes(1);
+        assert!(!due("2026-11-22T00:14:00Z", TimeDelta::zero()) && due("2026-11-22T00:14:00Z", minute));
+        assert!(!due("2026-11-22T00:13:30Z", minute));
+        assert!(
+            !due("2026-11-22T00:05:00Z", TimeDelta::days(1)),
+            "whoever comes once a day keeps no such promise"
+        );
+    }
+
+    #[test]
     fn a_promise_counts_the_age_of_the_views_that_it_was_made_from() {
         let policy = Refresh {
             max_age: Some(Period::minutes(15)),
@@ -392,6 +428,7 @@ mod tests {
                 is_populated: true,
                 after: None,
                 others: Some(at(others)),
+                next_pass_in: TimeDelta::zero(),
             };
             matches!(reckoning.due(at("2026-11-22T00:16:00Z")), Due::Now { .. })
         };
@@ -425,6 +462,7 @@ mod tests {
                 is_populated: true,
                 after: None,
                 others: None,
+                next_pass_in: TimeDelta::zero(),
             };
             let handled = ViewMemory {
                 handled_until: Some(at("2026-11-22T00:09:00Z")),
@@ -489,6 +527,7 @@ mod tests {
             is_populated: false,
             after: None,
             others: None,
+            next_pass_in: TimeDelta::zero(),
         };
         let Due::Now { moment, .. } = empty.due(at("2026-11-22T09:00:00.5Z")) else {
             panic!("nobody can read it")
@@ -519,6 +558,7 @@ mod tests {
                 is_populated: true,
                 after: Some(at(base_ended)),
                 others: None,
+                next_pass_in: TimeDelta::zero(),
             };
             matches!(reckoning.due(at("2026-11-22T02:00:00Z")), Due::Now { .. })
         };

@@ -110,6 +110,8 @@ pub struct Knowledge<'a> {
     pub policies: &'a HashMap<ViewName, Arc<Refresh>>,
     /// What is remembered of each view, this look taken in.
     pub memories: &'a HashMap<ViewName, ViewMemory>,
+    /// So long nobody comes back: a promise that would be broken meanwhile is kept now.
+    pub next_pass_in: TimeDelta,
 }
 
 /// Why a view is part of a pass.
@@ -185,6 +187,7 @@ fn asked(
             is_populated: view.is_populated,
             after: after(&view.name, policy, known.memories),
             others: oldest(look.upstream(view.oid), known.memories),
+            next_pass_in: known.next_pass_in,
         };
         let (moment, why) = match reckoning.due(look.now) {
             Due::Now { moment, reason } => (moment, Why::Wanted(reason)),
@@ -446,7 +449,11 @@ mod tests {
     }
 
     fn todos(look: &Look, policies: &Policies, memories: &Memories) -> Vec<Todo> {
-        let known = Knowledge { policies, memories };
+        let known = Knowledge {
+            policies,
+            memories,
+            next_pass_in: TimeDelta::zero(),
+        };
         let steps = plan(look, &known, &Ask::Due(Unchanged::Leave));
         steps.into_iter().map(|step| step.todo).collect()
     }
@@ -510,6 +517,7 @@ mod tests {
         let known = Knowledge {
             policies: &policies,
             memories: &memories,
+            next_pass_in: TimeDelta::zero(),
         };
         let asked = BTreeSet::from([b.clone()]);
         let steps = plan(&look, &known, &Ask::DueAnd(&asked));

@@ -337,6 +337,32 @@ async fn what_a_refresh_wrote_is_recorded_where_it_is_counted_of_it_alone() {
 }
 
 #[tokio::test]
+async fn whoever_is_called_now_and_then_keeps_a_promise_before_it_is_broken() {
+    let cluster = Cluster::start(15).await;
+    cluster
+        .sql(
+            "postgres",
+            "CREATE MATERIALIZED VIEW m AS SELECT clock_timestamp() AS at",
+        )
+        .await;
+    let setting = Setting::of(&cluster, "[[refresh]]\nview = \"public.m\"\nmax_age = \"20 s\"");
+    assert_eq!(
+        statuses(&setting.runs(&["--due"])),
+        "m refreshed",
+        "its age is not known"
+    );
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        statuses(&setting.runs(&["--due"])),
+        "",
+        "it is young enough until the next time"
+    );
+    // the next time would be after about twenty seconds
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(statuses(&setting.runs(&["--due"])), "m refreshed");
+}
+
+#[tokio::test]
 async fn only_named_views_that_are_configured_and_exist() {
     let cluster = Cluster::start(18).await;
     cluster.sql("postgres", SHOP).await;
@@ -593,6 +619,7 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
         let known = Knowledge {
             policies: &policies,
             memories: &Default::default(),
+            next_pass_in: Default::default(),
         };
         let steps = plan(&seen, &known, &Ask::Named(&[name].into(), Unchanged::Leave));
         cluster.sql("postgres", meanwhile).await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::configuration::Refresh;
 use crate::model::refresh::{MaterializedView, ViewMemory, ViewName};
@@ -19,6 +19,10 @@ pub struct Known {
     pub policies: HashMap<ViewName, Arc<Refresh>>,
     /// What is remembered of each view.
     pub memories: HashMap<ViewName, ViewMemory>,
+    /// So long nobody comes back; whoever waits until something is due leaves it at nothing.
+    pub next_pass_in: TimeDelta,
+    /// How long ago its views were looked at before this.
+    pub since_last_look: Option<TimeDelta>,
 }
 
 impl Known {
@@ -32,6 +36,7 @@ impl Known {
         let known = Knowledge {
             policies: &self.policies,
             memories: &self.memories,
+            next_pass_in: self.next_pass_in,
         };
         plan::plan(&self.look, &known, ask)
     }
@@ -52,6 +57,7 @@ impl Known {
             is_populated: view.is_populated,
             after: plan::after(&view.name, policy, &self.memories),
             others: plan::oldest(self.look.upstream(view.oid), &self.memories),
+            next_pass_in: TimeDelta::zero(),
         };
         Some(reckoning.due(now))
     }
@@ -109,8 +115,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
     use crate::model::unit::Period;
     use crate::refresh::graph::Lineage;
@@ -124,6 +128,8 @@ mod tests {
             },
             policies: HashMap::new(),
             memories: HashMap::new(),
+            next_pass_in: TimeDelta::zero(),
+            since_last_look: None,
         };
         let policy = Arc::new(Refresh {
             every: Some(Period::minutes(1)),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{EngineError, refresher_of};
@@ -146,7 +146,7 @@ impl Refresher {
             })
             .collect();
         let (store, server) = (self.store.clone(), self.name.clone());
-        let taking = move || -> Result<(Look, HashMap<ViewName, ViewMemory>), StoreError> {
+        let taking = move || -> Result<_, StoreError> {
             let settled = settle(&store, &server, &look)?;
             let views: HashMap<ViewName, &MaterializedView> = look
                 .views
@@ -154,7 +154,9 @@ impl Refresher {
                 .map(|view| (view.name.clone(), view))
                 .collect();
             let names: Vec<ViewName> = views.keys().cloned().collect();
-            let read = read_by_refreshes(&look, &store.view_memories(&server)?);
+            let before = store.view_memories(&server)?;
+            let looked_at = names.iter().filter_map(|name| before.get(name)?.looked_at).max();
+            let read = read_by_refreshes(&look, &before);
             store.record_refreshes(&server, &names, &[], |name, memory| {
                 let view = views[name];
                 take_in_record(memory, &look, view);
@@ -164,10 +166,13 @@ impl Refresher {
                 }
             })?;
             let memories = store.view_memories(&server)?;
-            Ok((look, memories))
+            let since_last_look = looked_at.map(|at| look.now - at);
+            Ok((look, memories, since_last_look))
         };
-        let (look, memories) = blocking(taking).await?;
+        let (look, memories, since_last_look) = blocking(taking).await?;
         Ok(Known {
+            next_pass_in: TimeDelta::zero(),
+            since_last_look,
             look,
             policies,
             memories,
