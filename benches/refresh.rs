@@ -63,7 +63,8 @@ fn policy(number: usize) -> Refresh {
     policy
 }
 
-fn schedules(now: DateTime<Utc>) -> f64 {
+/// The first time, and once the moments around now are known.
+fn schedules(now: DateTime<Utc>) -> (f64, f64) {
     let jobs: Vec<(ViewName, Refresh, ViewMemory)> = (0..10_000)
         .map(|number| {
             let at = now - TimeDelta::seconds(number as i64 % 600);
@@ -78,7 +79,7 @@ fn schedules(now: DateTime<Utc>) -> f64 {
         })
         .collect();
     let mut due = 0;
-    let took = milliseconds(20, || {
+    let mut reckon = || {
         due = jobs
             .iter()
             .filter(|(view, policy, memory)| {
@@ -94,7 +95,8 @@ fn schedules(now: DateTime<Utc>) -> f64 {
                 matches!(reckoning.due(now), Due::Now { .. })
             })
             .count();
-    });
+    };
+    let took = (milliseconds(1, &mut reckon), milliseconds(20, &mut reckon));
     assert!(due < 10_000);
     took
 }
@@ -248,6 +250,12 @@ async fn refreshes(client: &Client, database: &str) -> (i64, f64) {
     (row.get(0), row.get(1))
 }
 
+/// Seconds of everything else that we asked.
+async fn looks(client: &Client) -> f64 {
+    let sql = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0) / 1000 FROM pg_stat_statements WHERE query LIKE '%/* pgadvisor */%'";
+    client.query_one(sql, &[]).await.expect("a row").get(0)
+}
+
 /// Reads every view in turn until the end, and adds up how long the answers took and the longest of them.
 async fn read(client: Client, until: Instant) -> (f64, f64) {
     let (mut sum, mut longest) = (0.0, 0.0_f64);
@@ -339,12 +347,17 @@ async fn beside_pg_cron(server: &Disposable, minutes: u64) {
         };
         println!("| {name} | {calls} | {seconds:.1} | {waited:.2} | {longest:.2} |");
     }
+    println!(
+        "seconds of everything else that pgadvisor asked the server: {:.2}",
+        looks(&home).await
+    );
 }
 
 #[tokio::main]
 async fn main() {
     let now = Utc::now();
-    println!("due or not, 10 000 schedules: {:.1} ms", schedules(now));
+    let (first, again) = schedules(now);
+    println!("due or not, 10 000 schedules: {first:.1} ms the first time, {again:.1} ms then");
     println!("500 views planned, dependencies first: {:.1} ms", graph(now));
     let arguments: Vec<String> = std::env::args().collect();
     let beside = arguments
