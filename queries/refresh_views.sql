@@ -21,14 +21,6 @@ SELECT /* pgadvisor */
     coalesce(pg_catalog.pg_stat_get_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_tuples_updated(c.oid)
         + pg_catalog.pg_stat_get_tuples_deleted(c.oid), 0) AS written,
     CASE WHEN pg_catalog.current_setting('track_commit_timestamp')::bool THEN pg_catalog.pg_xact_commit_timestamp(c.xmin) END AS committed_at,
-    -- who refreshes it has one of these locks from before its snapshot on; when that began is seen of our own login alone
-    EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'relation' AND l.relation = c.oid AND l.database = d.oid
-            AND l.granted AND l.mode IN ('ExclusiveLock', 'AccessExclusiveLock')) AS is_busy,
-    (SELECT min(a.xact_start) FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-     WHERE l.locktype = 'relation' AND l.relation = c.oid AND l.database = d.oid AND l.granted
-       AND l.mode IN ('ExclusiveLock', 'AccessExclusiveLock')) AS busy_since,
-    EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid = 1885823332 AND l.objid = c.oid
-            AND l.database = d.oid) AS is_being_refreshed,
     c.relpages::float8 * pg_catalog.current_setting('block_size')::float8 AS size_bytes
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

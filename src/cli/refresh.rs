@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use chrono::TimeDelta;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -92,8 +91,9 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         false => Unchanged::Leave,
     };
     for mut known in all {
-        // whoever calls us comes back when as much time has passed as since the last look, and a little more
-        known.next_pass_in = known.since_last_look.unwrap_or_default() * 11 / 10 + LATE;
+        if options.due && !options.dry_run {
+            refresher.called(&mut known).await?;
+        }
         let ask = match options.due {
             true => Ask::Due(unchanged),
             false => Ask::Named(&named, unchanged),
@@ -123,9 +123,6 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         (false, has_failures) => u8::from(has_failures || has_unseen),
     })
 }
-
-/// Cron is not more precise than this.
-const LATE: TimeDelta = TimeDelta::seconds(1);
 
 fn server_of<'a>(
     configuration: &'a Configuration,

@@ -2,10 +2,11 @@
 //! may refresh them.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,10 +16,12 @@ use super::refreshing::{Known, RefreshError, Refresher};
 use super::{COMMANDS_EVERY, Signals};
 use crate::configuration::Server as ServerSettings;
 use crate::limits;
-use crate::model::refresh::{Outcome, RefreshAction, ViewName};
+use crate::model::refresh::{Outcome, ViewName};
 use crate::refresh::pass::{Event, Stop};
 use crate::refresh::plan::{Ask, Step};
-use crate::store::RefreshCommand;
+
+/// What people asked for so long ago, of a view that was not there, they do not wait for any more.
+const ASKED_LONG_AGO: TimeDelta = TimeDelta::hours(1);
 
 /// The refreshes of one server.
 pub struct Scheduling {
@@ -34,8 +37,10 @@ pub struct Scheduling {
     passes: TaskTracker,
     /// Rung whenever a step is over.
     ended: Arc<Notify>,
-    /// What people asked for and was not begun yet.
-    pending: Mutex<BTreeSet<ViewName>>,
+    /// What people asked for and was not done yet.
+    pending: Arc<Mutex<BTreeSet<ViewName>>>,
+    /// The newest of what they asked for when that was last looked at.
+    seen_command: AtomicI64,
 }
 
 impl Scheduling {
@@ -54,7 +59,8 @@ impl Scheduling {
             busy: Arc::default(),
             passes: TaskTracker::new(),
             ended: Arc::default(),
-            pending: Mutex::default(),
+            pending: Arc::default(),
+            seen_command: AtomicI64::new(0),
         }
     }
 
@@ -115,7 +121,7 @@ impl Scheduling {
 
     /// How long nothing can begin, as far as is known.
     fn until_due(&self, seen: &[Known]) -> Option<Duration> {
-        let (busy, pending) = (self.busy(), self.pending());
+        let (busy, pending) = (self.busy(), locked(&self.pending).clone());
         let waits = seen.iter().filter_map(|known| {
             let next = known.next(&pending, &busy)?;
             (next - known.now()).to_std().ok().or(Some(Duration::ZERO))
@@ -123,35 +129,35 @@ impl Scheduling {
         waits.min()
     }
 
+    /// Whether somebody asked for something since that was last looked at.
     fn is_asked(&self) -> bool {
-        self.refresher
-            .store()
-            .is_refresh_asked(self.refresher.name())
-            .unwrap_or(false)
-    }
-
-    fn asked(&self) -> Vec<RefreshCommand> {
-        match self
+        let newest = self
             .refresher
             .store()
-            .take_refresh_commands(self.refresher.name(), Utc::now())
-        {
-            Ok(commands) => commands,
-            Err(error) => {
-                tracing::error!(%error, "what was asked for cannot be read");
-                Vec::new()
-            }
+            .newest_refresh_command(self.refresher.name());
+        let newest = newest.unwrap_or_default();
+        newest.is_some_and(|newest| newest > self.seen_command.load(Ordering::Relaxed))
+    }
+
+    /// Pauses and resumes what people want paused and resumed.
+    fn take_switches(&self) -> Result<(), RefreshError> {
+        let (store, server) = (self.refresher.store(), self.refresher.name());
+        if let Some(newest) = store.newest_refresh_command(server)? {
+            self.seen_command.store(newest, Ordering::Relaxed);
+            store.apply_refresh_switches(server, Utc::now())?;
         }
+        Ok(())
     }
 
     /// One look, and a pass over what is due or asked for.
     async fn turn(&self) -> Result<Vec<Known>, RefreshError> {
+        // what ends during the look is not seen by it
+        let busy = self.busy();
+        self.take_switches()?;
         let (all, failed) = self.refresher.look(None).await?;
         self.spent
             .add(all.iter().map(|known| known.look.spent_seconds).sum());
         self.refresher.record_looks(&all, &failed).await?;
-        // only now: what is asked for is not lost if the server cannot be reached
-        let asked = self.asked();
         for (database, error) in &failed {
             let why = error.one_line();
             tracing::warn!(
@@ -160,14 +166,15 @@ impl Scheduling {
                 "views cannot be looked at: {why}"
             );
         }
-        let asked = asked
-            .iter()
-            .filter(|command| command.action == RefreshAction::Refresh);
-        let mut pending = self.pending();
-        pending.extend(asked.map(|command| command.view.clone()));
+        let since = Utc::now() - ASKED_LONG_AGO;
+        let asked = self
+            .refresher
+            .store()
+            .refresh_requests(self.refresher.name(), since)?;
+        let pending: BTreeSet<ViewName> = asked.into_iter().collect();
+        locked(&self.pending).clone_from(&pending);
         for known in &all {
-            let (steps, waiting) = self.steps(known, &pending);
-            pending.retain(|view| !steps.iter().any(|step| step.view == *view));
+            let (steps, waiting) = self.steps(known, &pending, &busy);
             if !waiting.is_empty() {
                 self.refresher.wait_for_others(waiting).await?;
             }
@@ -175,26 +182,24 @@ impl Scheduling {
                 self.start(steps);
             }
         }
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
         let unseen: Vec<String> = failed.into_iter().map(|(database, _)| database).collect();
         self.refresher.show(&all, &unseen).await?;
         Ok(all)
     }
 
     fn busy(&self) -> BTreeSet<ViewName> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn pending(&self) -> BTreeSet<ViewName> {
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.busy).clone()
     }
 
     /// What is due or asked for and can begin; and what is due and waits for views that are being refreshed.
-    fn steps(&self, known: &Known, pending: &BTreeSet<ViewName>) -> (Vec<Step>, Vec<ViewName>) {
-        let busy = self.busy();
+    fn steps(
+        &self,
+        known: &Known,
+        pending: &BTreeSet<ViewName>,
+        busy_before: &BTreeSet<ViewName>,
+    ) -> (Vec<Step>, Vec<ViewName>) {
+        let mut busy = self.busy();
+        busy.extend(busy_before.iter().cloned());
         let planned = known.plan(&Ask::DueAnd(pending));
         let wanted = planned.iter().map(|step| step.view.clone()).collect();
         let held_up = known.held_up(&wanted, &busy);
@@ -208,27 +213,30 @@ impl Scheduling {
 
     fn start(&self, steps: Vec<Step>) {
         let views: BTreeSet<ViewName> = steps.iter().map(|step| step.view.clone()).collect();
-        let busy = self.busy.clone();
-        busy.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(views.iter().cloned());
+        locked(&self.busy).extend(views.iter().cloned());
+        let (busy, pending, ended) = (self.busy.clone(), self.pending.clone(), self.ended.clone());
         let (refresher, stop, signals) = (self.refresher.clone(), self.stop.clone(), self.signals.clone());
-        let ended = self.ended.clone();
         self.passes.spawn(async move {
+            // a later pass may be at what this one is done with
+            let own = Mutex::new(views);
             let tell = |event: &Event<'_>| {
                 log(refresher.name(), event);
-                if let Event::Ended(step, _) = event {
-                    busy.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .remove(&step.view);
+                if let Event::Ended(step, done) = event {
+                    // what somebody else is at, or what a stop cancelled, is still to be done
+                    let is_left = matches!(done.run.outcome, Outcome::AlreadyRunning | Outcome::Cancelled);
+                    if !is_left && locked(&pending).remove(&step.view) {
+                        finish(&refresher, &step.view);
+                    }
+                    locked(&own).remove(&step.view);
+                    locked(&busy).remove(&step.view);
                     ended.notify_one();
                 }
                 signals.changed(refresher.store());
             };
             refresher.run(steps, &stop, &tell).await;
             // whatever ended otherwise
-            let mut busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
-            views.iter().for_each(|view| _ = busy.remove(view));
+            let mut busy = locked(&busy);
+            locked(&own).iter().for_each(|view| _ = busy.remove(view));
         });
     }
 
@@ -244,6 +252,20 @@ impl Scheduling {
             self.passes.wait().await;
         }
     }
+}
+
+/// What was asked for is done.
+fn finish(refresher: &Refresher, view: &ViewName) {
+    if let Err(error) = refresher
+        .store()
+        .finish_refresh_requests(refresher.name(), view, Utc::now())
+    {
+        tracing::error!(%error, "what was asked for cannot be taken off the list");
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn one_line(error: &RefreshError) -> String {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::remedy::qualified;
+use crate::limits;
 
 /// Which materialized view of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -87,6 +88,11 @@ impl ViewState {
     pub fn was_refreshed_until(&self, later: &Self) -> bool {
         self.version != later.version && later.written > self.written
     }
+
+    /// Whether something happened until a later state of which it is not known yet whether it was a refresh.
+    fn is_uncounted_at(&self, later: &Self) -> bool {
+        self.version != later.version && later.written == self.written
+    }
 }
 
 /// What tells whether one relation has changed.
@@ -126,6 +132,8 @@ impl Counted {
     pub fn last_run(&self, before: Option<&Self>) -> Option<(f64, f64)> {
         let nothing = Self::default();
         let before = match self.calls {
+            // counting may have ended since
+            1 if before == Some(self) => return None,
             1 => &nothing,
             calls => before.filter(|before| before.query_id == self.query_id && before.calls + 1 == calls)?,
         };
@@ -345,6 +353,10 @@ pub struct ViewMemory {
     pub plain_seconds: Vec<f64>,
     /// The same of those CONCURRENTLY.
     pub concurrent_seconds: Vec<f64>,
+    /// When its row version was seen to move, where no rows were counted yet that would tell why.
+    pub moved_at: Option<DateTime<Utc>>,
+    /// When `refresh --due` was last called for it.
+    pub called_at: Option<DateTime<Utc>>,
     /// What was counted of each of its statements when it last ended.
     pub counted: BTreeMap<Mode, Counted>,
     /// Scans counted when it was last looked at.
@@ -423,6 +435,11 @@ impl ViewMemory {
         Some(self.made_from.map_or(own, |others| others.min(own)))
     }
 
+    /// Whether somebody else was at it just now, so that it is not tried for a moment.
+    pub fn waits_for_others(&self, now: DateTime<Utc>) -> bool {
+        self.busy_looks > 0 && self.retry_at.is_some_and(|at| at > now)
+    }
+
     /// How long a refresh of that kind took lately, at worst of the last five.
     pub fn expected_seconds(&self, mode: Mode) -> Option<f64> {
         let seconds = match mode {
@@ -466,6 +483,15 @@ impl ViewMemory {
         if self.oid == view.oid && self.looked_at.is_some_and(|looked_at| looked_at > now) {
             return;
         }
+        // the version moves at once, what was written is counted somewhat later: until then what it was before is kept
+        if self.oid == view.oid && self.state.is_uncounted_at(&view.state) {
+            let lag = chrono::TimeDelta::seconds(limits::STATISTICS_LAG.as_secs() as i64 + 1);
+            if now - *self.moved_at.get_or_insert(now) < lag {
+                self.looked_at = Some(now);
+                return;
+            }
+        }
+        self.moved_at = None;
         let quiet = |before: Option<DateTime<Utc>>| match view.is_busy {
             true => before.max(view.busy_since),
             false => Some(now),
@@ -554,21 +580,36 @@ mod tests {
         memory.look(&view("1", 1, 0, 5), None, at(0), false);
         assert_eq!((memory.refreshed_at, memory.has_readers(at(1))), (None, None));
         memory.look(&view("2", 1, 0, 5), None, at(10), false);
+        memory.look(&view("2", 1, 0, 5), None, at(25), false);
         assert_eq!(memory.refreshed_at, None, "a GRANT, or CREATE INDEX");
-        memory.look(&view("2", 2, 0, 5), None, at(15), false);
-        memory.look(&view("2a", 3, 0, 5), None, at(16), false);
+        memory.look(&view("2a", 3, 0, 5), None, at(30), false);
+        memory.look(&view("2a", 3, 0, 5), None, at(45), false);
         assert_eq!(memory.refreshed_at, None, "VACUUM FULL");
-        memory.look(&view("3", 4, 1, 6), None, at(20), false);
+        memory.look(&view("3", 4, 1, 6), None, at(50), false);
         assert_eq!(
             (memory.refreshed_at, memory.fresh_as_of),
-            (Some(at(20)), Some(at(16)))
+            (Some(at(50)), Some(at(45)))
         );
         assert_eq!(memory.read_at, None, "a refresh scans its view, too");
-        memory.look(&view("3", 4, 1, 7), None, at(30), false);
-        assert_eq!(memory.has_readers(at(31)), Some(true));
-        memory.look(&view("4", 2, 9, 7), None, at(40), false);
-        assert_eq!(memory.fresh_as_of, Some(at(30)), "CONCURRENTLY");
+        memory.look(&view("3", 4, 1, 7), None, at(60), false);
+        assert_eq!(memory.has_readers(at(61)), Some(true));
+        memory.look(&view("4", 2, 9, 7), None, at(70), false);
+        assert_eq!(memory.fresh_as_of, Some(at(60)), "CONCURRENTLY");
         assert_eq!(memory.has_readers(at(9 * 86_400)), Some(false));
+    }
+
+    #[test]
+    fn a_refresh_is_seen_though_its_rows_are_counted_after_its_version_moved() {
+        let mut memory = ViewMemory::default();
+        memory.look(&view("1", 1, 0, 5), None, at(0), false);
+        memory.look(&view("2", 2, 0, 5), None, at(10), false);
+        assert_eq!(memory.refreshed_at, None);
+        memory.look(&view("2", 2, 7, 6), None, at(15), false);
+        assert_eq!(
+            (memory.refreshed_at, memory.fresh_as_of),
+            (Some(at(15)), Some(at(0))),
+            "it began after the last look at which the version was the old one"
+        );
     }
 
     #[test]
@@ -613,6 +654,8 @@ mod tests {
             Some(30.0),
             "after a reset"
         );
+        let first = counted(7, 1, 30.0);
+        assert_eq!(wal(first, Some(&first)), None, "nothing was counted any more");
         assert_eq!(wal(counted(7, 5, 130.0), Some(&before)), Some(30.0));
         assert_eq!(
             wal(counted(7, 6, 130.0), Some(&before)),

@@ -1,5 +1,8 @@
 //! Columns of answers, and what several rooms read from a row in the same way.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 
@@ -63,15 +66,43 @@ impl Observe {
     /// # Errors
     /// If the server refuses or does not answer.
     pub async fn materialized_views(&self, version_num: i32) -> Result<Vec<MaterializedView>, PostgresError> {
+        let locks: HashMap<u32, Locks> = self
+            .rows(queries::REFRESH_LOCKS, &[])
+            .await?
+            .iter()
+            .map(|row| (column_or_default(row, "oid"), Locks::of(row)))
+            .collect();
         let limit = (limits::MATERIALIZED_VIEWS_PER_DATABASE, 0);
-        self.bounded(queries::REFRESH_VIEWS.on(version_num), limit, materialized_view)
-            .await
+        self.bounded(queries::REFRESH_VIEWS.on(version_num), limit, |row| {
+            materialized_view(row, &locks)
+        })
+        .await
     }
 }
 
-fn materialized_view(row: &Row) -> MaterializedView {
+/// Who is at a view.
+#[derive(Clone, Default)]
+struct Locks {
+    is_busy: bool,
+    busy_since: Option<DateTime<Utc>>,
+    is_being_refreshed: bool,
+}
+
+impl Locks {
+    fn of(row: &Row) -> Self {
+        Self {
+            is_busy: column_or_default(row, "is_busy"),
+            busy_since: column(row, "busy_since"),
+            is_being_refreshed: column_or_default(row, "is_being_refreshed"),
+        }
+    }
+}
+
+fn materialized_view(row: &Row, locks: &HashMap<u32, Locks>) -> MaterializedView {
+    let oid = column_or_default(row, "oid");
+    let locks = locks.get(&oid).cloned().unwrap_or_default();
     MaterializedView {
-        oid: column_or_default(row, "oid"),
+        oid,
         name: ViewName {
             database: column_or_default(row, "database"),
             schema: column_or_default(row, "schema"),
@@ -83,9 +114,9 @@ fn materialized_view(row: &Row) -> MaterializedView {
         unique_index: column(row, "unique_index"),
         unusable_indexes: column_or_default(row, "unusable_indexes"),
         state: view_state(row),
-        is_busy: column_or_default(row, "is_busy"),
-        busy_since: column(row, "busy_since"),
-        is_being_refreshed: column_or_default(row, "is_being_refreshed"),
+        is_busy: locks.is_busy,
+        busy_since: locks.busy_since,
+        is_being_refreshed: locks.is_being_refreshed,
         scans: column_or_default(row, "scans"),
         committed_at: column(row, "committed_at"),
         size_bytes: column_or_default(row, "size_bytes"),

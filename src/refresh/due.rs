@@ -161,13 +161,14 @@ impl Reckoning<'_> {
             let moment = whole_second(now);
             return Due::Now { moment, reason };
         };
-        let moment = fresh + promise.as_delta();
+        // each refresh has another moment, whatever it was made from
+        let moment = self.memory.fresh_as_of.unwrap_or(fresh) + promise.as_delta();
         let takes = [Mode::Plain, Mode::Concurrently].map(|mode| self.memory.expected_seconds(mode));
         let takes = takes.into_iter().flatten().fold(0.0, f64::max);
         let takes = TimeDelta::milliseconds((takes * 1.2 * 1000.0) as i64) + MARGIN;
         // a promise shorter than the work cannot be kept: then it is refreshed half the time, and no more
         let at = match takes < promise.as_delta() {
-            true => moment - takes,
+            true => fresh + promise.as_delta() - takes,
             false => fresh + takes * 2,
         };
         // more than half of a promise is no interval to keep it by

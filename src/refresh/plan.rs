@@ -214,6 +214,7 @@ fn asked(
     };
     match ask {
         Ask::Named(names, unchanged) => names.contains(&view.name).then(|| named(None, *unchanged)),
+        Ask::DueAnd(names) if names.contains(&view.name) && memory.waits_for_others(look.now) => None,
         // what a person wants is done, and the moment with it
         Ask::DueAnd(names) if names.contains(&view.name) => {
             Some(named(due().map(|(moment, _)| moment), Unchanged::Refresh))

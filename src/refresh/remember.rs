@@ -44,7 +44,13 @@ pub fn take_in_record(memory: &mut ViewMemory, look: &Look, view: &MaterializedV
 }
 
 /// Takes in that one of us refreshed the view, and ended before it could say so. After the look that showed it.
-pub fn take_in_settled(memory: &mut ViewMemory, run: &Run) {
+pub fn take_in_settled(memory: &mut ViewMemory, view: &MaterializedView, run: &Run, now: DateTime<Utc>) {
+    // it was not gone, and has said it itself
+    if memory.looked_at.is_some_and(|looked_at| looked_at > now) {
+        return;
+    }
+    memory.state = view.state.clone();
+    memory.moved_at = None;
     memory.handled_until = memory.handled_until.max(run.due_at);
     memory.fresh_as_of = memory.fresh_as_of.max(run.started_at);
     memory.made_from = None;
@@ -66,7 +72,11 @@ pub fn remember(
     }
     match &done.effect {
         Effect::None => {}
-        Effect::Handled => handled(memory, step),
+        Effect::Handled => {
+            handled(memory, step);
+            // the next look tells of when its rows are
+            memory.retry_at = step.policy.max_age.map(|_| now + LOOK_AGAIN);
+        }
         Effect::LookAgain(at) => memory.retry_at = Some(*at),
         Effect::StillFresh => {
             let promise = step.policy.max_age.map(|age| age.as_delta() / 4);

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::Store;
 use super::error::StoreError;
-use super::row::{from_json, micros, time, to_json};
+use super::row::{from_json, micros, to_json};
 use crate::limits;
 use crate::model::refresh::{Outcome, RefreshAction, Run, ViewMemory, ViewName, ViewStatus};
 
@@ -290,58 +290,69 @@ impl Store {
         })
     }
 
-    /// Whether something is asked for that was not taken yet.
-    pub fn is_refresh_asked(&self, server: &str) -> Result<bool, StoreError> {
+    /// The number of the newest thing that is asked for and was not done yet.
+    pub fn newest_refresh_command(&self, server: &str) -> Result<Option<i64>, StoreError> {
         self.read(|tx| {
-            let sql =
-                "SELECT EXISTS (SELECT 1 FROM refresh_command WHERE applied_at IS NULL AND server = ?1)";
+            let sql = "SELECT max(id) FROM refresh_command WHERE applied_at IS NULL AND server = ?1";
             Ok(tx.prepare_cached(sql)?.query_row([server], |row| row.get(0))?)
         })
     }
 
-    /// Takes what was asked for of a server: pausing and resuming is done with that, what is to be refreshed comes back.
-    pub fn take_refresh_commands(
-        &self,
-        server: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<RefreshCommand>, StoreError> {
-        if !self.is_refresh_asked(server)? {
-            return Ok(Vec::new());
-        }
+    /// Pauses and resumes views as people want it.
+    pub fn apply_refresh_switches(&self, server: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.write_shared(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT database, schema, name, action, actor, submitted_at FROM refresh_command
-                 WHERE applied_at IS NULL AND server = ?1 ORDER BY id",
+                "SELECT database, schema, name, action FROM refresh_command
+                 WHERE applied_at IS NULL AND server = ?1 AND action <> 'refresh' ORDER BY id",
             )?;
             let mut rows = statement.query([server])?;
-            let mut commands = Vec::new();
             while let Some(row) = rows.next()? {
-                let Some(action) = RefreshAction::parse(&row.get::<_, String>(3)?) else {
-                    continue;
-                };
-                commands.push(RefreshCommand {
-                    server: server.to_owned(),
-                    view: view_name(row, 0)?,
-                    action,
-                    actor: row.get(4)?,
-                    submitted_at: time(row.get(5)?),
-                });
-            }
-            tx.prepare_cached("UPDATE refresh_command SET applied_at = ?2 WHERE applied_at IS NULL AND server = ?1")?
-                .execute(params![server, micros(now)])?;
-            for command in &commands {
-                let paused = match command.action {
-                    RefreshAction::Refresh => continue,
-                    action => action == RefreshAction::Pause,
-                };
-                let view = &command.view;
+                let view = view_name(row, 0)?;
+                let is_paused = RefreshAction::parse(&row.get::<_, String>(3)?) == Some(RefreshAction::Pause);
                 tx.prepare_cached(
                     "INSERT INTO refresh_view (server, database, schema, name, is_paused) VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT DO UPDATE SET is_paused = excluded.is_paused",
                 )?
-                .execute(params![server, view.database, view.schema, view.name, paused])?;
+                .execute(params![server, view.database, view.schema, view.name, is_paused])?;
             }
-            Ok(commands)
+            tx.prepare_cached(
+                "UPDATE refresh_command SET applied_at = ?2 WHERE applied_at IS NULL AND server = ?1 AND action <> 'refresh'",
+            )?
+            .execute(params![server, micros(now)])?;
+            Ok(())
+        })
+    }
+
+    /// Views that are to be refreshed since somebody asked for it, at this time or later.
+    pub fn refresh_requests(&self, server: &str, since: DateTime<Utc>) -> Result<Vec<ViewName>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT database, schema, name FROM refresh_command
+                 WHERE applied_at IS NULL AND server = ?1 AND action = 'refresh' AND submitted_at >= ?2",
+            )?;
+            let mut rows = statement.query(params![server, micros(since)])?;
+            let mut views = Vec::new();
+            while let Some(row) = rows.next()? {
+                views.push(view_name(row, 0)?);
+            }
+            Ok(views)
+        })
+    }
+
+    /// Notes that a view was refreshed as it was asked for, or cannot be.
+    pub fn finish_refresh_requests(
+        &self,
+        server: &str,
+        view: &ViewName,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.write_shared(|tx| {
+            tx.prepare_cached(
+                "UPDATE refresh_command SET applied_at = ?5
+                 WHERE applied_at IS NULL AND action = 'refresh' AND server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4",
+            )?
+            .execute(params![server, view.database, view.schema, view.name, micros(now)])?;
+            Ok(())
         })
     }
 }
@@ -570,11 +581,9 @@ mod tests {
             submitted_at: at(0),
         };
         store.submit_refresh_command(&command).unwrap();
-        assert_eq!(
-            store.take_refresh_commands("main", at(1)).unwrap(),
-            std::slice::from_ref(&command)
-        );
-        assert!(store.take_refresh_commands("main", at(2)).unwrap().is_empty());
+        assert!(store.newest_refresh_command("main").unwrap().is_some());
+        store.apply_refresh_switches("main", at(1)).unwrap();
+        assert_eq!(store.newest_refresh_command("main").unwrap(), None);
         let learn = |_: &ViewName, memory: &mut ViewMemory| {
             memory.failures += 1;
             memory.is_paused = false;
@@ -590,7 +599,32 @@ mod tests {
             ..command
         };
         store.submit_refresh_command(&resume).unwrap();
-        store.take_refresh_commands("main", at(3)).unwrap();
+        store.apply_refresh_switches("main", at(3)).unwrap();
         assert!(!store.view_memories("main").unwrap()[&view("a")].is_paused);
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_until_it_is_done() {
+        let store = Store::in_memory().unwrap();
+        let ask = |name: &str, second: i64| {
+            let command = RefreshCommand {
+                server: "main".into(),
+                view: view(name),
+                action: RefreshAction::Refresh,
+                actor: "ann".into(),
+                submitted_at: at(second),
+            };
+            store.submit_refresh_command(&command).unwrap()
+        };
+        let newest = [ask("a", 0), ask("b", 10)][1];
+        store.apply_refresh_switches("main", at(11)).unwrap();
+        assert_eq!(store.newest_refresh_command("main").unwrap(), Some(newest));
+        let asked = |second: i64| store.refresh_requests("main", at(second)).unwrap();
+        assert_eq!(
+            (asked(0), asked(5)),
+            (vec![view("a"), view("b")], vec![view("b")])
+        );
+        store.finish_refresh_requests("main", &view("b"), at(20)).unwrap();
+        assert_eq!(asked(0), [view("a")]);
     }
 }

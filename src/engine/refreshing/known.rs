@@ -21,8 +21,6 @@ pub struct Known {
     pub memories: HashMap<ViewName, ViewMemory>,
     /// So long nobody comes back; whoever waits until something is due leaves it at nothing.
     pub next_pass_in: TimeDelta,
-    /// How long ago its views were looked at before this.
-    pub since_last_look: Option<TimeDelta>,
 }
 
 impl Known {
@@ -91,13 +89,12 @@ impl Known {
         let mut wanted = BTreeSet::new();
         let mut next: Option<DateTime<Utc>> = None;
         for view in self.look.views.values() {
-            let is_paused = self
-                .memories
-                .get(&view.name)
-                .is_some_and(|memory| memory.is_paused);
             let due = self.due(view, now);
+            let memory = self.memories.get(&view.name);
+            let is_paused = memory.is_some_and(|memory| memory.is_paused);
+            let waits = memory.is_some_and(|memory| memory.waits_for_others(now));
             match due {
-                Some(_) if asked.contains(&view.name) => _ = wanted.insert(view.name.clone()),
+                Some(_) if asked.contains(&view.name) && !waits => _ = wanted.insert(view.name.clone()),
                 _ if is_paused => {}
                 Some(Due::Now { .. } | Due::Missed { .. }) => _ = wanted.insert(view.name.clone()),
                 Some(Due::Later { at, .. }) if !busy.contains(&view.name) => {
@@ -129,7 +126,6 @@ mod tests {
             policies: HashMap::new(),
             memories: HashMap::new(),
             next_pass_in: TimeDelta::zero(),
-            since_last_look: None,
         };
         let policy = Arc::new(Refresh {
             every: Some(Period::minutes(1)),

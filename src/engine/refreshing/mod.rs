@@ -2,9 +2,9 @@
 //! `pgadvisor refresh` once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{EngineError, refresher_of};
@@ -28,6 +28,9 @@ mod known;
 mod observed;
 mod settle;
 mod statuses;
+
+/// Nobody is called more precisely than this.
+const CRON_IS_LATE: TimeDelta = TimeDelta::seconds(1);
 
 /// Refreshes the views of one server that the configuration names.
 pub struct Refresher {
@@ -154,25 +157,24 @@ impl Refresher {
                 .map(|view| (view.name.clone(), view))
                 .collect();
             let names: Vec<ViewName> = views.keys().cloned().collect();
-            let before = store.view_memories(&server)?;
-            let looked_at = names.iter().filter_map(|name| before.get(name)?.looked_at).max();
-            let read = read_by_refreshes(&look, &before);
+            let read = read_by_refreshes(&look, &store.view_memories(&server)?);
             store.record_refreshes(&server, &names, &[], |name, memory| {
                 let view = views[name];
+                if settled.too_young.contains(name) {
+                    return;
+                }
                 take_in_record(memory, &look, view);
                 memory.look(view, look.inputs(view.oid), look.now, read.contains(&view.oid));
-                for run in settled.iter().filter(|run| run.view == *name) {
-                    take_in_settled(memory, run);
+                for run in settled.refreshed.iter().filter(|run| run.view == *name) {
+                    take_in_settled(memory, view, run, look.now);
                 }
             })?;
             let memories = store.view_memories(&server)?;
-            let since_last_look = looked_at.map(|at| look.now - at);
-            Ok((look, memories, since_last_look))
+            Ok((look, memories))
         };
-        let (look, memories, since_last_look) = blocking(taking).await?;
+        let (look, memories) = blocking(taking).await?;
         Ok(Known {
             next_pass_in: TimeDelta::zero(),
-            since_last_look,
             look,
             policies,
             memories,
@@ -209,6 +211,26 @@ impl Refresher {
         blocking(move || looks.iter().try_for_each(|look| store.record_look(look))).await
     }
 
+    /// Remembers that `refresh --due` was called, and reckons from the last time when it will be called again: what would be
+    /// late by then is due now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn called(&self, known: &mut Known) -> Result<(), RefreshError> {
+        let now = known.look.now;
+        let names: Vec<ViewName> = known.policies.keys().cloned().collect();
+        let called = names
+            .iter()
+            .filter_map(|name| known.memories.get(name)?.called_at);
+        let since = called.max().map(|at| now - at).unwrap_or_default();
+        known.next_pass_in = since * 11 / 10 + CRON_IS_LATE;
+        let (store, server) = (self.store.clone(), self.name.clone());
+        blocking(move || {
+            store.record_refreshes(&server, &names, &[], |_, memory| memory.called_at = Some(now))
+        })
+        .await
+    }
+
     /// Remembers that these views are due and wait for others: their moment is not missed.
     ///
     /// # Errors
@@ -225,11 +247,17 @@ impl Refresher {
 
     /// Runs steps, and writes down what becomes of them as it happens. `tell` hears of it, too.
     pub async fn run(&self, steps: Vec<Step>, stop: &Stop, tell: &(dyn Fn(&Event<'_>) + Sync)) {
+        // of when the views are that each one is made from: others may refresh them meanwhile
+        let made_from = std::sync::Mutex::new(HashMap::new());
         let recording = |event: Event<'_>| {
+            let mut made_from = made_from.lock().unwrap_or_else(PoisonError::into_inner);
             let written = match &event {
-                Event::Started(step) => self.started(step),
-                Event::Ended(step, done) => self.ended(step, done),
+                Event::Started(step) => self.started(step).map(|others| {
+                    made_from.insert(step.view.clone(), others);
+                }),
+                Event::Ended(step, done) => self.ended(step, done, made_from.remove(&step.view)),
             };
+            drop(made_from);
             if let Err(error) = written {
                 tracing::error!(server = self.name, %error, "a refresh cannot be written down");
             }
@@ -238,19 +266,33 @@ impl Refresher {
         pass::run(&self.server, steps, &self.permits, stop, &recording).await;
     }
 
-    fn started(&self, step: &Step) -> Result<(), StoreError> {
+    /// Gives of when the oldest view is that it reads.
+    fn started(&self, step: &Step) -> Result<Option<DateTime<Utc>>, StoreError> {
         let run = Done::nothing(step, Outcome::Planned, step.reason.clone()).run;
         let started_at = Some(run.ended_at);
-        self.store.start_refresh(&self.name, &Run { started_at, ..run })
+        self.store.start_refresh(&self.name, &Run { started_at, ..run })?;
+        self.oldest_read(step)
     }
 
-    fn ended(&self, step: &Step, done: &Done) -> Result<(), StoreError> {
+    fn oldest_read(&self, step: &Step) -> Result<Option<DateTime<Utc>>, StoreError> {
+        match step.depends_on.is_empty() {
+            true => Ok(None),
+            false => Ok(oldest(&step.depends_on, &self.store.view_memories(&self.name)?)),
+        }
+    }
+
+    fn ended(
+        &self,
+        step: &Step,
+        done: &Done,
+        made_from: Option<Option<DateTime<Utc>>>,
+    ) -> Result<(), StoreError> {
         let views = [step.view.clone()];
         let runs = [done.run.clone()];
         let now = Utc::now() + step.ahead;
-        let others = match step.depends_on.is_empty() {
-            true => None,
-            false => oldest(&step.depends_on, &self.store.view_memories(&self.name)?),
+        let others = match made_from {
+            Some(others) => others,
+            None => self.oldest_read(step)?,
         };
         self.store
             .record_refreshes(&self.name, &views, &runs, |_, memory| {
