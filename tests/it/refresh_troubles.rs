@@ -213,3 +213,37 @@ async fn a_full_disk_is_told_and_what_was_there_stays() {
     cluster.sql("postgres", "DELETE FROM t WHERE a > 2000").await;
     assert_eq!(statuses(&setting.runs(&["m"])), "m refreshed");
 }
+
+#[tokio::test]
+async fn what_somebody_asked_for_is_done_after_a_kill() {
+    let cluster = Cluster::start(18).await;
+    slow_view(&cluster, 60.0).await;
+    cluster
+        .sql(
+            "postgres",
+            "CREATE MATERIALIZED VIEW over AS SELECT count(*) FROM slow",
+        )
+        .await;
+    let setting = Setting::of(&cluster, "[[refresh]]\nview = \"public.*\"\ncron = \"0 1 1 1 *\"");
+    let mut daemon = setting.daemon();
+    eventually("the daemon is there", || async { setting.ask("slow") }).await;
+    eventually("the refresh", || async {
+        cluster.number("postgres", UNDER_WAY).await == 1
+    })
+    .await;
+    assert!(setting.ask("over"), "it waits for what it reads");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    daemon.signal("KILL");
+    cluster.sql("postgres", "DELETE FROM t WHERE a = 2").await;
+    let _daemon = setting.daemon();
+    let is_done = |name: &str| {
+        let made = |run: &Run| run.view.name == name && run.outcome == Outcome::Refreshed;
+        setting.recorded().iter().any(made)
+    };
+    eventually("both are refreshed", || async {
+        is_done("slow") && is_done("over")
+    })
+    .await;
+    let over = setting.recorded().into_iter().find(|run| run.view.name == "over");
+    assert!(over.unwrap().reason.starts_with("it was asked for"));
+}

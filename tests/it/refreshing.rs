@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
-use pgadvisor::model::refresh::Run;
-use pgadvisor::store::Store;
+use pgadvisor::model::refresh::{RefreshAction, Run, ViewName};
+use pgadvisor::store::{RefreshCommand, Store};
 use serde_json::Value;
 
 use crate::harness::{Cluster, eventually, pgadvisor, some_versions};
@@ -74,6 +74,23 @@ impl Setting {
         let text = text.replace("poll_every = \"1 h\"", &format!("poll_every = \"{period}\""));
         std::fs::write(self.config(), text).unwrap();
         self
+    }
+
+    /// Asks for a refresh of a view as the page does; false while there is no store yet.
+    pub fn ask(&self, name: &str) -> bool {
+        let command = RefreshCommand {
+            server: "main".into(),
+            view: ViewName {
+                database: "postgres".into(),
+                schema: "public".into(),
+                name: name.into(),
+            },
+            action: RefreshAction::Refresh,
+            actor: "ann".into(),
+            submitted_at: chrono::Utc::now(),
+        };
+        let store = Store::open_shared(&self.folder.path().join("pgadvisor.db"));
+        store.is_ok_and(|store| store.submit_refresh_command(&command).is_ok())
     }
 
     /// All that its store has recorded, newest first.
@@ -567,7 +584,7 @@ async fn a_reader_or_a_writer_that_holds_the_view_is_waited_for_in_short_tries()
 #[tokio::test]
 async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
     use pgadvisor::configuration::Refresh;
-    use pgadvisor::model::refresh::{Outcome, ViewName};
+    use pgadvisor::model::refresh::Outcome;
     use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
     use pgadvisor::refresh::execute::execute;
     use pgadvisor::refresh::plan::{Ask, Knowledge, Unchanged, plan};
