@@ -1,17 +1,19 @@
 //! Statements that group many rows, as materialized views: what such a view would hold is planned like any statement, so that
 //! the planner says what filling it costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::types::{ToSql, Type};
 
 use super::gate::Gate;
 use super::ready::{Ready, explain};
-use super::tables::{Table, Tables};
+use super::search_path::SearchPath;
+use super::tables::Table;
 use super::workload::SearchPaths;
 use crate::limits;
 use crate::model::advice::SummaryView;
-use crate::model::plan::PlanTree;
-use crate::postgres::{Plan, PostgresError};
-use crate::sql;
+use crate::postgres::{Plan, PostgresError, column_or_default, queries};
+use crate::sql::{self, KnownTable};
 
 /// The statements of a workload that could read such a view, the costliest first.
 ///
@@ -36,23 +38,35 @@ pub(super) async fn summary_views(
             break;
         }
         let told = &ready.statements[ready.positions[number]];
-        let tree = &ready.planned[number].tree;
-        let schemas = schemas(tree, &ready.tables);
-        let schema_of = |table: &str| schemas.get(table).cloned().flatten();
-        let Some(view) = sql::grouped_view(&told.statement.text, &schema_of) else {
+        let Some(named) = sql::named_in_grouping(&told.statement.text) else {
             continue;
         };
         let path = paths.of(plan, &told.statement).await?;
+        let known = known_tables(plan, &named.tables, &path).await?;
+        let table = |schema: &str, name: &str| {
+            let named = (schema.to_owned(), name.to_owned());
+            known.get(&named).map(|(_, table)| table.clone())
+        };
+        let Some(view) = sql::grouped_view(&told.statement.text, &table) else {
+            continue;
+        };
+        if !always_answer_the_same(plan, &named.functions).await? {
+            continue;
+        }
         let role = told.statement.role.as_deref();
         let Ok(filling) = explain(plan, gate, &view.definition, &path, role).await? else {
             continue;
         };
-        let tables: BTreeMap<u32, &Table> = view
-            .tables
-            .iter()
-            .filter_map(|(schema, name)| ready.tables.get(schema, name))
+        let tables: BTreeMap<u32, &Table> = known
+            .values()
+            .filter_map(|(oid, _)| ready.tables.all().find(|table| table.oid == *oid))
             .map(|table| (table.oid, table))
             .collect();
+        let oids: BTreeSet<u32> = known.values().map(|(oid, _)| *oid).collect();
+        // whatever else it reads would be written unseen
+        if tables.len() < oids.len() || view.tables.iter().any(|(schema, _)| schema.contains('*')) {
+            continue;
+        }
         let Some((schema, name)) = view.tables.first() else {
             continue;
         };
@@ -63,10 +77,11 @@ pub(super) async fn summary_views(
             definition: view.definition.clone(),
             reading: view.clone(),
             unique_columns: view.unique_columns.clone(),
-            cost_statement: tree.total_cost(),
+            cost_statement: ready.planned[number].tree.total_cost(),
             cost_filling: filling.tree.total_cost(),
             rows_read: tables.values().map(|table| table.rows).sum(),
             rows_held: filling.tree.root.rows,
+            row_bytes: filling.tree.root.row_bytes,
             table_oids: tables.values().flat_map(|table| parts(table)).collect(),
         });
     }
@@ -87,22 +102,41 @@ fn parts(table: &Table) -> Vec<u32> {
     }
 }
 
-/// The schema of each table of a plan by its name alone; none where two have the same name.
-fn schemas(tree: &PlanTree, tables: &Tables) -> BTreeMap<String, Option<String>> {
-    let mut schemas: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for node in tree.nodes() {
-        let (Some(schema), Some(relation)) = (&node.schema, &node.relation) else {
-            continue;
+/// What the names of a statement mean, with the OID: only tables all of whose rows are their own.
+async fn known_tables(
+    plan: &Plan,
+    named: &[(String, String)],
+    path: &SearchPath,
+) -> Result<BTreeMap<(String, String), (u32, KnownTable)>, PostgresError> {
+    let schemas: Vec<&str> = named.iter().map(|(schema, _)| schema.as_str()).collect();
+    let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
+    let path = path.lookup();
+    let asked: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&schemas, Type::TEXT_ARRAY),
+        (&names, Type::TEXT_ARRAY),
+        (&path, Type::TEXT_ARRAY),
+    ];
+    let rows = plan.session().rows(queries::ADVISE_RELATIONS, &asked).await?;
+    let known = rows.iter().map(|row| {
+        let columns: Vec<String> = column_or_default(row, "columns");
+        let types: Vec<String> = column_or_default(row, "types");
+        let named = (
+            column_or_default(row, "written_schema"),
+            column_or_default(row, "written_name"),
+        );
+        let table = KnownTable {
+            schema: column_or_default(row, "schema"),
+            columns: columns.into_iter().zip(types).collect(),
         };
-        let Some(table) = tables.get(schema, relation) else {
-            continue;
-        };
-        let known = schemas
-            .entry(table.name.name.clone())
-            .or_insert_with(|| Some(table.name.schema.clone()));
-        if known.as_ref() != Some(&table.name.schema) {
-            *known = None;
-        }
-    }
-    schemas
+        (named, (column_or_default(row, "oid"), table))
+    });
+    Ok(known.collect())
+}
+
+/// Whether all of these functions always answer the same.
+async fn always_answer_the_same(plan: &Plan, functions: &BTreeSet<String>) -> Result<bool, PostgresError> {
+    let names: Vec<&str> = functions.iter().map(String::as_str).collect();
+    let asked: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
+    let rows = plan.session().rows(queries::ADVISE_FUNCTIONS, &asked).await?;
+    Ok(rows.len() == names.len())
 }

@@ -200,6 +200,8 @@ pub struct SummaryView {
     pub rows_read: f64,
     /// Rows that the view would hold, as the planner reckons.
     pub rows_held: f64,
+    /// Bytes of each.
+    pub row_bytes: f64,
     /// The tables that it reads, by OID; of a partitioned one its partitions.
     pub table_oids: Vec<u32>,
 }

@@ -27,6 +27,8 @@ pub struct PlanNode {
     pub startup_cost: f64,
     pub total_cost: f64,
     pub rows: f64,
+    /// Mean bytes of a row.
+    pub row_bytes: f64,
     /// Filters, index, hash, merge and join conditions; with VERBOSE every column has its relation's alias.
     pub conditions: Vec<String>,
     pub sort_key: Vec<String>,
@@ -165,6 +167,7 @@ impl PlanNode {
             startup_cost: number("Startup Cost"),
             total_cost: number("Total Cost"),
             rows: number("Plan Rows"),
+            row_bytes: number("Plan Width"),
             conditions: CONDITIONS.iter().flat_map(|key| texts(key)).collect(),
             sort_key: texts("Sort Key"),
             group_key: texts("Group Key"),

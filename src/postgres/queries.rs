@@ -134,6 +134,10 @@ pub const REFRESH_LOCK: OurSql = file!("refresh_lock.sql");
 /// One view as it is now.
 pub const REFRESH_STATE: OurSql = file!("refresh_state.sql");
 /// The size of a view.
+pub const ADVISE_RELATIONS: OurSql = file!("advise_relations.sql");
+#[allow(missing_docs)]
+pub const ADVISE_FUNCTIONS: OurSql = file!("advise_functions.sql");
+#[allow(missing_docs)]
 pub const REFRESH_LOCKS: OurSql = file!("refresh_locks.sql");
 #[allow(missing_docs)]
 pub const REFRESH_COUNTED: OurSql = file!("refresh_counted.sql");

@@ -5,8 +5,10 @@
 //! or without: where it compares what the query groups by anyway, or asks for one value of a column, which then becomes one
 //! more column to group by.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use pg_query::protobuf::{
-    AExprKind, ColumnRef, LimitOption, ParseResult, RangeVar, ResTarget, SelectStmt, SetOperation, SortByDir,
+    AExprKind, ColumnRef, LimitOption, ParseResult, ResTarget, SelectStmt, SetOperation, SortByDir,
     SortByNulls,
 };
 use pg_query::{Node, NodeEnum};
@@ -27,8 +29,8 @@ pub struct GroupedView {
     pub unique_columns: Vec<String>,
     /// The tables that it reads, by schema and name, as they come.
     pub tables: Vec<(String, String)>,
-    /// The columns that the statement gives, in its order.
-    columns: Vec<String>,
+    /// The columns that the statement gives, in its order, with the names under which it gives them.
+    columns: Vec<(String, String)>,
     /// What it asks of the view.
     conditions: Vec<String>,
     order: Vec<String>,
@@ -36,22 +38,69 @@ pub struct GroupedView {
     offset: Option<String>,
 }
 
-/// Functions that answer otherwise each time.
-const CHANGING: [&str; 10] = [
-    "now",
-    "transaction_timestamp",
-    "statement_timestamp",
-    "clock_timestamp",
-    "timeofday",
-    "random",
-    "nextval",
-    "currval",
-    "gen_random_uuid",
-    "setseed",
+/// A table of a statement, all of whose rows are its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KnownTable {
+    /// Its schema.
+    pub schema: String,
+    /// Its columns with their types; a text whose collation takes different texts for equal is `nondeterministic`.
+    pub columns: BTreeMap<String, String>,
+}
+
+/// Types of which one value is equal to itself alone, whoever compares it, and that a unique index takes.
+const KEY_TYPES: [&str; 20] = [
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "numeric",
+    "text",
+    "varchar",
+    "bpchar",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "uuid",
+    "inet",
+    "cidr",
+    "macaddr",
+    "bytea",
+    "enum",
+    "name",
 ];
+/// Types that a cast makes of any number in the same way for everybody.
+const NUMBERS: [&str; 6] = ["int2", "int4", "int8", "numeric", "float4", "float8"];
+/// Comparisons that hold for all rows of a group or for none.
+const COMPARISONS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
+/// Aggregates whose one row a unique index takes.
+const SMALL: [&str; 7] = ["count", "sum", "min", "max", "avg", "bool_and", "bool_or"];
+/// Aggregates whose results grow with what they are made of.
+const GROWING: [&str; 8] = [
+    "array_agg",
+    "string_agg",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "xmlagg",
+    "range_agg",
+];
+/// Columns that every table has and no view may.
+const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"];
+/// A unique index takes no more.
+const KEYS: usize = 32;
+/// Of the name of a column: a number behind it must fit.
+const COLUMN_BYTES: usize = 55;
 
 /// What no view holds, or what is not looked into.
-const NOT_SEEN_THROUGH: [&str; 9] = [
+const NOT_SEEN_THROUGH: [&str; 14] = [
+    "AStar",
+    "AIndirection",
+    "RowExpr",
+    "CollateClause",
+    "XmlExpr",
     "SubLink",
     "RangeSubselect",
     "RangeFunction",
@@ -63,11 +112,34 @@ const NOT_SEEN_THROUGH: [&str; 9] = [
     "WindowDef",
 ];
 
-/// Takes a statement apart; `schema_of` knows the schema of a table that is named without one. None where its groups, kept in
-/// a view, would not give the same.
-pub fn grouped_view(text: &str, schema_of: &dyn Fn(&str) -> Option<String>) -> Option<GroupedView> {
+/// What a statement names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// Tables, by schema (empty where there is none) and name.
+    pub tables: Vec<(String, String)>,
+    /// Functions that it calls.
+    pub functions: BTreeSet<String>,
+}
+
+/// The tables that a statement names and the functions that it calls; none where it is no grouping query that could be a view.
+pub fn named_in_grouping(text: &str) -> Option<Named> {
+    let select = grouping(text)?;
+    let mut tables = Vec::new();
+    for from in &select.from_clause {
+        tables_of(from, &mut tables)?;
+    }
+    let mut functions = BTreeSet::new();
+    collect_functions(&serde_json::to_value(&*select).ok()?, &mut functions);
+    if functions.iter().any(|name| GROWING.contains(&name.as_str())) {
+        return None;
+    }
+    Some(Named { tables, functions })
+}
+
+/// A query that groups and of which nothing is hidden.
+fn grouping(text: &str) -> Option<Box<SelectStmt>> {
     let statement = parse_one(text).ok()?;
-    let NodeEnum::SelectStmt(mut select) = statement.stmt?.node? else {
+    let NodeEnum::SelectStmt(select) = statement.stmt?.node? else {
         return None;
     };
     let is_plain = select.with_clause.is_none()
@@ -80,9 +152,14 @@ pub fn grouped_view(text: &str, schema_of: &dyn Fn(&str) -> Option<String>) -> O
         && matches!(select.op(), SetOperation::SetopNone | SetOperation::Undefined)
         && select.limit_option() != LimitOption::WithTies
         && is_seen_through(&serde_json::to_value(&*select).ok()?);
-    if !is_plain {
-        return None;
-    }
+    is_plain.then_some(select)
+}
+
+/// Takes a statement apart; `table` knows what is named by a schema (empty where there is none) and a name. None where its
+/// groups, kept in a view, would not give the same. That the functions which it calls always answer the same is for the caller
+/// to know ([`named_in_grouping`]).
+pub fn grouped_view(text: &str, table: &dyn Fn(&str, &str) -> Option<KnownTable>) -> Option<GroupedView> {
+    let mut select = grouping(text)?;
     let is_aggregate = |target: &Node| match &target.node {
         Some(NodeEnum::ResTarget(target)) => target.val.as_deref().is_some_and(is_aggregate),
         _ => false,
@@ -90,11 +167,11 @@ pub fn grouped_view(text: &str, schema_of: &dyn Fn(&str) -> Option<String>) -> O
     if select.group_clause.is_empty() && !select.target_list.iter().all(is_aggregate) {
         return None;
     }
-    let mut tables = Vec::new();
+    let (mut tables, mut columns) = (Vec::new(), BTreeMap::new());
     for from in &mut select.from_clause {
-        qualify(from, schema_of, &mut tables)?;
+        qualify(from, table, (&mut tables, &mut columns))?;
     }
-    let mut view = Taken::of(&select)?;
+    let mut view = Taken::of(&select, columns)?;
     let keys = view.group_keys(&select)?;
     let conditions = view.conditions(&mut select, &keys)?;
     let order = select
@@ -109,9 +186,12 @@ pub fn grouped_view(text: &str, schema_of: &dyn Fn(&str) -> Option<String>) -> O
     let (limit, offset) = (number(&select.limit_count)?, number(&select.limit_offset)?);
     let unique_columns = match view.keys.is_empty() {
         // one row
-        true => vec![view.columns.first()?.clone()],
+        true => vec![view.small()?],
         false => view.keys.clone(),
     };
+    if unique_columns.len() > KEYS {
+        return None;
+    }
     (select.limit_count, select.limit_offset, select.sort_clause) = (None, None, Vec::new());
     select.limit_option = LimitOption::Default as i32;
     select.target_list.clone_from(&view.targets);
@@ -123,7 +203,7 @@ pub fn grouped_view(text: &str, schema_of: &dyn Fn(&str) -> Option<String>) -> O
         definition: deparse(*select)?,
         unique_columns,
         tables,
-        columns: view.columns[..view.given].to_vec(),
+        columns: view.given(),
         conditions,
         order,
         limit,
@@ -134,7 +214,11 @@ pub fn grouped_view(text: &str, schema_of: &dyn Fn(&str) -> Option<String>) -> O
 impl GroupedView {
     /// What the statement becomes, with the view's name as a statement has it.
     pub fn reading(&self, view: &str) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|name| quote_identifier(name)).collect();
+        let column = |(column, name): &(String, String)| match column == name {
+            true => quote_identifier(column),
+            false => format!("{} AS {}", quote_identifier(column), quote_identifier(name)),
+        };
+        let columns: Vec<String> = self.columns.iter().map(column).collect();
         let part = |word: &str, parts: &[String], between: &str| match parts.is_empty() {
             true => String::new(),
             false => format!(" {word} {}", parts.join(between)),
@@ -157,46 +241,55 @@ struct Taken {
     /// Their expressions, as the parser spells them.
     spelled: Vec<String>,
     columns: Vec<String>,
-    /// So many of them are the statement's own.
-    given: usize,
+    /// What PostgreSQL calls the statement's own, which come first.
+    names: Vec<String>,
     /// Those that it is grouped by.
     keys: Vec<String>,
     /// What it is to be grouped by beside that.
     added: Vec<Node>,
+    /// Columns of its tables, with their types.
+    known: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Taken {
-    fn of(select: &SelectStmt) -> Option<Self> {
+    fn of(select: &SelectStmt, known: BTreeMap<String, BTreeSet<String>>) -> Option<Self> {
         let mut taken = Self {
             targets: Vec::new(),
             spelled: Vec::new(),
             columns: Vec::new(),
-            given: select.target_list.len(),
+            names: Vec::new(),
             keys: Vec::new(),
             added: Vec::new(),
+            known,
         };
         for target in &select.target_list {
             let NodeEnum::ResTarget(target) = target.node.as_ref()? else {
                 return None;
             };
-            taken.add(target.val.as_deref()?, &target.name)?;
+            let expression = target.val.as_deref()?;
+            let name = match target.name.as_str() {
+                "" => name_of(expression),
+                alias => alias.to_owned(),
+            };
+            taken.add(expression, &name)?;
+            taken.names.push(name);
         }
         Some(taken)
     }
 
     /// Adds a column under a name that no other one has.
-    fn add(&mut self, expression: &Node, alias: &str) -> Option<usize> {
+    fn add(&mut self, expression: &Node, name: &str) -> Option<usize> {
         let spelled = deparsed(expression)?;
-        if spelled.contains('*') && is_star(expression) {
+        let wanted = match name {
+            "?column?" => "column",
+            name => crate::sql::cut(name, COLUMN_BYTES),
+        };
+        if SYSTEM_COLUMNS.contains(&wanted) {
             return None;
         }
-        let wanted = match alias {
-            "" => name_of(expression),
-            alias => alias.to_owned(),
-        };
         let is_taken = |name: &String| self.columns.contains(name);
         let numbered = (2..).map(|number| format!("{wanted}_{number}"));
-        let name = std::iter::once(wanted.clone())
+        let name = std::iter::once(wanted.to_owned())
             .chain(numbered)
             .find(|name| !is_taken(name))?;
         self.targets.push(Node {
@@ -211,38 +304,99 @@ impl Taken {
         Some(self.columns.len() - 1)
     }
 
+    /// The statement's own columns, with what it calls them.
+    fn given(&self) -> Vec<(String, String)> {
+        self.columns
+            .iter()
+            .cloned()
+            .zip(self.names.iter().cloned())
+            .collect()
+    }
+
     fn position(&self, spelled: &str) -> Option<usize> {
         self.spelled.iter().position(|one| one == spelled)
     }
 
-    /// Which of the statement's columns a name or a number means.
-    fn named(&self, expression: &Node) -> Option<usize> {
-        if let Some(number) = whole_number(expression) {
-            return number.checked_sub(1).filter(|position| *position < self.given);
+    fn numbered(&self, expression: &Node) -> Option<Option<usize>> {
+        let number = whole_number(expression)?;
+        Some(
+            number
+                .checked_sub(1)
+                .filter(|position| *position < self.names.len()),
+        )
+    }
+
+    fn by_name(&self, expression: &Node) -> Option<usize> {
+        let name = bare_column(expression)?;
+        self.names.iter().position(|one| *one == name)
+    }
+
+    /// The statement's column that GROUP BY means: a bare name is a column of a table if there is one.
+    fn grouped(&self, expression: &Node) -> Option<usize> {
+        if let Some(numbered) = self.numbered(expression) {
+            return numbered;
+        }
+        let is_column = bare_column(expression).is_some_and(|name| self.known.contains_key(&name));
+        let by_name = || self.by_name(expression).filter(|_| !is_column);
+        self.position(&deparsed(expression)?).or_else(by_name)
+    }
+
+    /// The column that ORDER BY means: a bare name is one of the result if there is one.
+    fn ordered(&self, expression: &Node) -> Option<usize> {
+        if let Some(numbered) = self.numbered(expression) {
+            return numbered;
         }
         let spelled = deparsed(expression)?;
-        let by_name = || {
-            let name = bare_column(expression)?;
-            self.columns[..self.given]
-                .iter()
-                .position(|column| *column == name)
-        };
-        self.position(&spelled).or_else(by_name)
+        self.by_name(expression).or_else(|| self.position(&spelled))
     }
 
     /// What is grouped by, as the parser spells it, each a column of the view.
     fn group_keys(&mut self, select: &SelectStmt) -> Option<Vec<String>> {
         let mut keys = Vec::new();
         for key in &select.group_clause {
-            let position = match self.named(key) {
+            let position = match self.grouped(key) {
                 Some(position) => position,
-                None => self.add(key, "")?,
+                None if self.numbered(key).is_some() => return None,
+                None => self.add(key, &name_of(key))?,
             };
+            let target = self.targets[position].clone();
+            if let Some(NodeEnum::ResTarget(target)) = &target.node
+                && !self.may_be_key(target.val.as_deref()?)
+            {
+                return None;
+            }
+            let column = self.columns[position].clone();
             keys.push(self.spelled[position].clone());
-            self.keys.push(self.columns[position].clone());
+            if !self.keys.contains(&column) {
+                self.keys.push(column);
+            }
         }
-        self.keys.dedup();
         Some(keys)
+    }
+
+    /// Whether equal values of a key are one value; of an expression its functions answer for that.
+    fn may_be_key(&self, expression: &Node) -> bool {
+        let Some(NodeEnum::ColumnRef(column)) = &expression.node else {
+            return true;
+        };
+        let Some(NodeEnum::String(name)) = column.fields.last().and_then(|field| field.node.as_ref()) else {
+            return false;
+        };
+        let types = self.known.get(&name.sval);
+        types.is_some_and(|types| types.iter().all(|one| KEY_TYPES.contains(&one.as_str())))
+    }
+
+    /// A column of the one row that a unique index takes.
+    fn small(&self) -> Option<String> {
+        let is_small = |name: &&String| SMALL.contains(&name.as_str());
+        let position = self.targets.iter().position(|target| match &target.node {
+            Some(NodeEnum::ResTarget(target)) => {
+                let name = target.val.as_deref().map(name_of);
+                name.as_ref().is_some_and(|name| is_small(&name))
+            }
+            _ => false,
+        });
+        Some(self.columns[position?].clone())
     }
 
     /// Takes the conditions with parameters out of the query; what they become for the view.
@@ -265,9 +419,12 @@ impl Taken {
             let NodeEnum::AExpr(compared) = condition.node.as_mut()? else {
                 return None;
             };
-            let (is_point, is_range) = match compared.kind() {
-                AExprKind::AexprOp => (operator(&compared.name) == "=", true),
-                AExprKind::AexprIn | AExprKind::AexprOpAny | AExprKind::AexprBetween => (false, true),
+            // an operator with a schema is somebody else's
+            let operator = operator(&compared.name).filter(|_| compared.name.len() == 1)?;
+            let is_point = match compared.kind() {
+                AExprKind::AexprOp if COMPARISONS.contains(&operator) => operator == "=",
+                AExprKind::AexprIn | AExprKind::AexprOpAny if operator == "=" => false,
+                AExprKind::AexprBetween => false,
                 _ => return None,
             };
             let sides = (compared.lexpr.as_deref()?, compared.rexpr.as_deref()?);
@@ -277,14 +434,16 @@ impl Taken {
                 _ => return None,
             };
             let side = if is_left { sides.0 } else { sides.1 };
-            if has_parameters(side) {
+            let other = if is_left { sides.1 } else { sides.0 };
+            // a cast compares otherwise than the groups were made
+            if has_parameters(side) || contains(other, "TypeCast") || !self.may_be_key(side) {
                 return None;
             }
             let spelled = deparsed(side)?;
             let position = match self.position(&spelled).filter(|_| keys.contains(&spelled)) {
-                Some(position) if is_range => position,
+                Some(position) => position,
                 None if is_point && matches!(side.node, Some(NodeEnum::ColumnRef(_))) => {
-                    let position = self.add(side, "")?;
+                    let position = self.add(side, &name_of(side))?;
                     self.added.push(side.clone());
                     self.keys.push(self.columns[position].clone());
                     position
@@ -306,7 +465,7 @@ impl Taken {
         let NodeEnum::SortBy(sort) = item.node.as_ref()? else {
             return None;
         };
-        let position = self.named(sort.node.as_deref()?)?;
+        let position = self.ordered(sort.node.as_deref()?)?;
         let direction = match sort.sortby_dir() {
             SortByDir::SortbyDesc => " DESC",
             SortByDir::SortbyUsing => return None,
@@ -324,78 +483,114 @@ impl Taken {
     }
 }
 
-/// Whether everything in it is what it seems, and answers the same each time.
+/// Whether everything in it is what it seems, and answers the same for everybody, but for functions.
 fn is_seen_through(tree: &Value) -> bool {
     match tree {
         Value::Object(fields) => fields.iter().all(|(kind, value)| {
-            let changes = kind == "FuncCall"
-                && value["funcname"].as_array().is_some_and(|parts| {
-                    let name = parts
-                        .last()
-                        .and_then(|part| part["node"]["String"]["sval"].as_str());
-                    name.is_some_and(|name| CHANGING.contains(&name))
-                });
             let is_window = kind == "over" && !value.is_null();
-            !changes && !is_window && !NOT_SEEN_THROUGH.contains(&kind.as_str()) && is_seen_through(value)
+            // a text or a date of a time is another one in another zone
+            let is_other_cast = kind == "TypeCast"
+                && tree_has(value, "ColumnRef")
+                && !NUMBERS.contains(&last_name(&value["type_name"]["names"]));
+            !is_window
+                && !is_other_cast
+                && !NOT_SEEN_THROUGH.contains(&kind.as_str())
+                && is_seen_through(value)
         }),
         Value::Array(values) => values.iter().all(is_seen_through),
         _ => true,
     }
 }
 
+/// The last part of a name.
+fn last_name(parts: &Value) -> &str {
+    let last = parts.as_array().and_then(|parts| parts.last());
+    last.and_then(|part| part["node"]["String"]["sval"].as_str())
+        .unwrap_or("")
+}
+
+fn collect_functions(tree: &Value, found: &mut BTreeSet<String>) {
+    match tree {
+        Value::Object(fields) => fields.iter().for_each(|(kind, value)| {
+            if kind == "FuncCall" {
+                found.insert(last_name(&value["funcname"]).to_owned());
+            }
+            collect_functions(value, found);
+        }),
+        Value::Array(values) => values.iter().for_each(|value| collect_functions(value, found)),
+        _ => {}
+    }
+}
+
+fn tables_of(from: &Node, tables: &mut Vec<(String, String)>) -> Option<()> {
+    match from.node.as_ref()? {
+        NodeEnum::RangeVar(table) => tables.push((table.schemaname.clone(), table.relname.clone())),
+        NodeEnum::JoinExpr(join) => {
+            tables_of(join.larg.as_deref()?, tables)?;
+            tables_of(join.rarg.as_deref()?, tables)?;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+type Columns = BTreeMap<String, BTreeSet<String>>;
+
 /// Names tables with their schemas.
 fn qualify(
     from: &mut Node,
-    schema_of: &dyn Fn(&str) -> Option<String>,
-    tables: &mut Vec<(String, String)>,
+    known: &dyn Fn(&str, &str) -> Option<KnownTable>,
+    (tables, columns): (&mut Vec<(String, String)>, &mut Columns),
 ) -> Option<()> {
     match from.node.as_mut()? {
-        NodeEnum::RangeVar(table) => qualify_table(table, schema_of, tables),
+        NodeEnum::RangeVar(table) => {
+            let found = known(&table.schemaname, &table.relname)?;
+            table.schemaname = found.schema;
+            // qualified columns go on to mean it
+            tables.push((table.schemaname.clone(), table.relname.clone()));
+            for (name, type_name) in found.columns {
+                columns.entry(name).or_default().insert(type_name);
+            }
+            Some(())
+        }
         NodeEnum::JoinExpr(join) => {
             let no_parameters = join.quals.as_deref().is_none_or(|quals| !has_parameters(quals));
             let (left, right) = (join.larg.as_mut()?, join.rarg.as_mut()?);
-            qualify(left, schema_of, tables)?;
-            qualify(right, schema_of, tables)?;
+            qualify(left, known, (tables, columns))?;
+            qualify(right, known, (tables, columns))?;
             no_parameters.then_some(())
         }
         _ => None,
     }
 }
 
-fn qualify_table(
-    table: &mut RangeVar,
-    schema_of: &dyn Fn(&str) -> Option<String>,
-    tables: &mut Vec<(String, String)>,
-) -> Option<()> {
-    if table.schemaname.is_empty() {
-        table.schemaname = schema_of(&table.relname)?;
-    }
-    // qualified columns go on to mean it
-    tables.push((table.schemaname.clone(), table.relname.clone()));
-    Some(())
+/// What PostgreSQL calls a column of the result (`FigureColname`).
+fn name_of(expression: &Node) -> String {
+    named(expression).unwrap_or_else(|| "?column?".to_owned())
 }
 
-/// What PostgreSQL would call a column of the result, or something like it.
-fn name_of(expression: &Node) -> String {
+fn named(expression: &Node) -> Option<String> {
     let last = |parts: &[Node]| match parts.last().and_then(|part| part.node.as_ref()) {
         Some(NodeEnum::String(part)) => Some(part.sval.clone()),
         _ => None,
     };
-    let name = match &expression.node {
-        Some(NodeEnum::ColumnRef(column)) => last(&column.fields),
-        Some(NodeEnum::FuncCall(call)) => last(&call.funcname),
-        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().map(name_of),
+    match expression.node.as_ref()? {
+        NodeEnum::ColumnRef(column) => last(&column.fields),
+        NodeEnum::FuncCall(call) => last(&call.funcname),
+        NodeEnum::TypeCast(cast) => {
+            let of_type = || last(&cast.type_name.as_ref()?.names);
+            cast.arg.as_deref().and_then(named).or_else(of_type)
+        }
+        NodeEnum::CaseExpr(_) => Some("case".to_owned()),
+        NodeEnum::CoalesceExpr(_) => Some("coalesce".to_owned()),
+        NodeEnum::MinMaxExpr(one) => Some(match one.op() {
+            pg_query::protobuf::MinMaxOp::IsLeast => "least".to_owned(),
+            _ => "greatest".to_owned(),
+        }),
+        NodeEnum::AExpr(one) if one.kind() == AExprKind::AexprNullif => Some("nullif".to_owned()),
+        NodeEnum::AArrayExpr(_) => Some("array".to_owned()),
         _ => None,
-    };
-    name.unwrap_or_else(|| "column".to_owned())
-}
-
-fn is_star(expression: &Node) -> bool {
-    let Some(NodeEnum::ColumnRef(column)) = &expression.node else {
-        return false;
-    };
-    let is_star = |field: &Node| matches!(field.node, Some(NodeEnum::AStar(_)));
-    column.fields.iter().any(is_star)
+    }
 }
 
 /// The name of a column that is named without its table.
@@ -422,10 +617,10 @@ fn whole_number(expression: &Node) -> Option<usize> {
     }
 }
 
-fn operator(name: &[Node]) -> &str {
+fn operator(name: &[Node]) -> Option<&str> {
     match name.last().and_then(|part| part.node.as_ref()) {
-        Some(NodeEnum::String(part)) => &part.sval,
-        _ => "",
+        Some(NodeEnum::String(part)) => Some(&part.sval),
+        _ => None,
     }
 }
 
@@ -434,16 +629,21 @@ fn has_parameters(node: &Node) -> bool {
 }
 
 fn has_columns(node: &Node) -> bool {
-    fn any(tree: &Value) -> bool {
-        match tree {
-            Value::Object(fields) => fields
-                .iter()
-                .any(|(kind, value)| kind == "ColumnRef" || any(value)),
-            Value::Array(values) => values.iter().any(any),
-            _ => false,
-        }
+    contains(node, "ColumnRef")
+}
+
+fn contains(node: &Node, kind: &str) -> bool {
+    serde_json::to_value(node).map_or(true, |tree| tree_has(&tree, kind))
+}
+
+fn tree_has(tree: &Value, kind: &str) -> bool {
+    match tree {
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| key == kind || tree_has(value, kind)),
+        Value::Array(values) => values.iter().any(|value| tree_has(value, kind)),
+        _ => false,
     }
-    serde_json::to_value(node).map_or(true, |tree| any(&tree))
 }
 
 /// The parts of an AND.
@@ -504,8 +704,38 @@ mod tests {
     use super::*;
 
     fn taken(text: &str) -> Option<(String, String, String)> {
-        let schema_of = |table: &str| (table != "elsewhere").then(|| "app".to_owned());
-        let view = grouped_view(text, &schema_of)?;
+        let types = [
+            ("status", "text"),
+            ("region", "int4"),
+            ("day", "date"),
+            ("city", "text"),
+            ("a", "int4"),
+            ("b", "int4"),
+            ("c", "text"),
+            ("x", "int4"),
+            ("made", "timestamptz"),
+            ("folded", "citext"),
+            ("name_ci", "nondeterministic"),
+            ("doc", "json"),
+            ("amount", "numeric"),
+        ];
+        let table = |schema: &str, name: &str| {
+            (name != "elsewhere").then(|| KnownTable {
+                schema: if schema.is_empty() { "app" } else { schema }.to_owned(),
+                columns: types
+                    .iter()
+                    .map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned()))
+                    .collect(),
+            })
+        };
+        let functions = named_in_grouping(text)?.functions;
+        if functions
+            .iter()
+            .any(|name| ["now", "date", "age", "unnest"].contains(&name.as_str()))
+        {
+            return None;
+        }
+        let view = grouped_view(text, &table)?;
         Some((
             view.definition.clone(),
             view.unique_columns.join(","),
@@ -531,7 +761,7 @@ mod tests {
             "SELECT count(*), count(*) FROM ONLY other.orders o WHERE o.is_open",
             "SELECT count(*) AS count, count(*) AS count_2 FROM ONLY other.orders o WHERE o.is_open",
             "count",
-            "SELECT count, count_2 FROM v",
+            "SELECT count, count_2 AS count FROM v",
         );
         // one value of a column, and a range of what it is grouped by
         becomes(
@@ -541,6 +771,25 @@ mod tests {
              WHERE o.x > 0 GROUP BY 1, s.city",
             "day,city",
             "SELECT \"day\", avg FROM v WHERE city = $1 AND day >= $2 ORDER BY \"day\"",
+        );
+        // names as PostgreSQL gives them; ORDER BY means the result, GROUP BY a column of the table
+        becomes(
+            "SELECT b AS kind, count(*) AS b, a + x FROM t GROUP BY b, a + x ORDER BY b DESC LIMIT $1",
+            "SELECT b AS kind, count(*) AS b, a + x AS \"column\" FROM app.t GROUP BY b, a + x",
+            "kind,column",
+            "SELECT kind, b, \"column\" AS \"?column?\" FROM v ORDER BY b DESC LIMIT $1",
+        );
+        becomes(
+            "SELECT c, sum(amount) AS amount FROM t WHERE amount = $1 GROUP BY c ORDER BY amount",
+            "SELECT c AS c, sum(amount) AS amount, amount AS amount_2 FROM app.t GROUP BY c, amount",
+            "c,amount_2",
+            "SELECT c, amount FROM v WHERE amount_2 = $1 ORDER BY amount",
+        );
+        becomes(
+            "SELECT lower(c) AS c, count(*) FROM t GROUP BY c",
+            "SELECT lower(c) AS c, count(*) AS count, c AS c_2 FROM app.t GROUP BY c",
+            "c_2",
+            "SELECT c, count FROM v",
         );
         becomes(
             "SELECT sum(a) FROM t WHERE b IN ($1, $2) AND $3 = c GROUP BY b",
@@ -565,6 +814,24 @@ mod tests {
             "SELECT a, sum(b * $1) FROM t GROUP BY a",
             "SELECT a, count(*) FROM t GROUP BY a HAVING count(*) > $1",
             "SELECT a, count(*) FROM t JOIN u ON t.id = u.id AND u.b = $1 GROUP BY a",
+            // compared otherwise than the groups were made
+            "SELECT c, count(*) FROM t WHERE c = $1 COLLATE ci GROUP BY c",
+            "SELECT a, count(*) FROM t WHERE c = $1::char(3) GROUP BY a",
+            "SELECT a, count(*) FROM t WHERE folded = $1 GROUP BY a",
+            "SELECT name_ci, count(*) FROM t GROUP BY name_ci",
+            "SELECT c, count(*) FROM t WHERE c ~ $1 GROUP BY c",
+            "SELECT a, count(*) FROM t WHERE a OPERATOR(other.=) $1 GROUP BY a",
+            // another one in another session
+            "SELECT made::date, count(*) FROM t GROUP BY made::date",
+            "SELECT date(made), count(*) FROM t GROUP BY 1",
+            "SELECT made::text, count(*) FROM t GROUP BY 1",
+            // no view, or no unique index
+            "SELECT (a, b), count(*) FROM t GROUP BY a, b",
+            "SELECT (t).*, count(*) FROM t GROUP BY a",
+            "SELECT tableoid, count(*) FROM t GROUP BY 1",
+            "SELECT a, array_agg(b) FROM t GROUP BY a",
+            "SELECT a, unnest(ARRAY[1, 2]), count(*) FROM t GROUP BY a",
+            "SELECT every(a > 1) FROM t",
             // it changes by itself
             "SELECT a, count(*) FROM t WHERE made > now() - interval '1 day' GROUP BY a",
             "SELECT a, count(*) FROM t WHERE made = current_date GROUP BY a",

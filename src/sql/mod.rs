@@ -11,7 +11,7 @@ mod twin;
 mod unique;
 pub mod workload;
 
-pub use grouped::{GroupedView, grouped_view};
+pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};

@@ -19,4 +19,5 @@ mod refreshers;
 mod refreshing;
 mod reports;
 mod scenarios;
+mod summaries;
 mod windows;

@@ -55,14 +55,19 @@ impl Default for MatviewCandidate {
     }
 }
 
-/// The planner's price of reading one row of a view: a tuple, and its part of a page.
-const ROW_COST: f64 = 0.02;
+/// The planner's price of reading one row (`cpu_tuple_cost`) and a page of 8 kB (`seq_page_cost`).
+const ROW_COST: f64 = 0.01;
+const BYTES_OF_A_PAGE: f64 = 8192.0;
+/// What writing one row of the view and its index takes, in the same units, and comparing it with what was there.
+const WRITING_COST: f64 = 0.05;
+/// What is not written just now will be some time: refreshes a day are reckoned to be at least so many.
+const LEAST_REFRESHES: f64 = 24.0;
 /// A view that is nearly as large as what it is made of saves nothing.
 const ROWS_OF_A_GROUP: f64 = 10.0;
 /// What is saved must be so many times what refreshing costs.
 const WORTH_IT: f64 = 2.0;
 /// Bytes of a name.
-const NAME_BYTES: usize = 55;
+const NAME_BYTES: usize = 50;
 
 impl Rule for MatviewCandidate {
     const ID: &'static str = "query.matview_candidate";
@@ -76,6 +81,10 @@ impl Rule for MatviewCandidate {
             absence_is_no_proof: advised.still_filling.clone(),
             ..Found::default()
         };
+        // some calls of a few minutes are no rate of a day
+        if advised.still_filling.is_some() {
+            return Ok(found);
+        }
         for view in &advised.summary_views {
             let Some(prices) = Prices::of(advised, view, self.max_age) else {
                 continue;
@@ -132,8 +141,8 @@ impl Prices {
             calls: did.calls,
             calls_per_day: did.calls as f64 / window_seconds * 86_400.0,
             call_seconds: now_seconds * with_indexes,
-            reading_seconds: seconds_of(view.rows_held * ROW_COST).min(now_seconds),
-            filling_seconds: seconds_of(view.cost_filling),
+            reading_seconds: seconds_of(view.rows_held * (ROW_COST + view.row_bytes / BYTES_OF_A_PAGE)),
+            filling_seconds: seconds_of(view.cost_filling + view.rows_held * WRITING_COST),
             refreshes_per_day: 86_400.0 / max_age.as_seconds().max(1.0),
         })
     }
@@ -142,9 +151,14 @@ impl Prices {
         self.calls_per_day * (self.call_seconds - self.reading_seconds).max(0.0)
     }
 
-    /// What is not changed is refreshed once a day.
     fn refreshing_seconds(&self, is_written: bool) -> f64 {
-        self.filling_seconds * if is_written { self.refreshes_per_day } else { 1.0 }
+        let most = self.refreshes_per_day;
+        self.filling_seconds
+            * if is_written {
+                most
+            } else {
+                most.min(LEAST_REFRESHES)
+            }
     }
 }
 
@@ -176,9 +190,9 @@ impl MatviewCandidate {
         (prices, written_per_hour): (&Prices, f64),
     ) -> Claim {
         let id = view.statement_id.clone();
-        let name = name_for(database, view);
+        let name = name_for(view);
         let qualified = qualified(&view.schema, &name);
-        let is_there = relation_kind(database, &view.schema, &name) == Some('m');
+        let is_there = is_there(database, &view.schema, &name);
         let statement = database.advice.as_ref().ok().and_then(|advised| {
             let mut statements = advised.report.statements.iter();
             statements.find(|one| one.statement_id == id)
@@ -220,7 +234,7 @@ impl MatviewCandidate {
         let mut claim = Claim {
             title: format!("{} could read a materialized view", crate::sql::outline(&text)),
             explanation: format!(
-                "It groups {:.0} rows {} times a day, {} each time, and {:.0} rows an hour are written to its tables. A view of \
+                "It groups rows of tables of {:.0} rows {} times a day, {} each time, and {:.0} rows an hour are written to its tables. A view of \
                  its {:.0} groups is filled in about {}; no older than {}, that is {} a day instead of {}.",
                 view.rows_read,
                 prices.calls_per_day.round(),
@@ -254,14 +268,16 @@ impl MatviewCandidate {
             ),
             remedy: Remedy {
                 apply_sql: create.iter().filter(|_| !is_there).map(Statement::sql).collect(),
-                undo_sql: vec![drop.sql()],
+                undo_sql: Some(drop.sql()).filter(|_| !is_there).into_iter().collect(),
                 lock: (!is_there).then(|| "ACCESS SHARE".to_owned()),
                 expected_seconds: (!is_there).then_some(prices.filling_seconds),
                 caveats: vec![
                     match is_there {
                         true => format!("{qualified} is there already: what is missing is that the statement reads it."),
-                        false => format!("Roles that run the statement need SELECT on {qualified}."),
+                        false => format!("Roles that run the statement need SELECT on {qualified}. If its index cannot be made, drop it."),
                     },
+                    "The parameters must have the types of the columns that they are compared with; of a list of values                      pg_stat_statements may have kept only one."
+                        .to_owned(),
                     "The statement then reads it as it stands under \"becomes\"; the table of the configuration that keeps it \
                      fresh stands under \"schedule\"."
                         .to_owned(),
@@ -286,23 +302,20 @@ impl MatviewCandidate {
     }
 }
 
-fn relation_kind(database: &DatabaseObservation, schema: &str, name: &str) -> Option<char> {
+/// Whether the view is there: its name tells its query.
+fn is_there(database: &DatabaseObservation, schema: &str, name: &str) -> bool {
     let mut tables = database.catalog.tables.values();
-    let table = tables.find(|table| (table.schema.as_str(), table.name.as_str()) == (schema, name));
-    table.map(|table| table.kind)
+    tables.any(|table| (table.schema.as_str(), table.name.as_str(), table.kind) == (schema, name, 'm'))
 }
 
-/// A name that nothing but a view of ours may have.
-fn name_for(database: &DatabaseObservation, view: &SummaryView) -> String {
+/// A name that only a view of this query has.
+fn name_for(view: &SummaryView) -> String {
     let all = match &view.unique_columns[..] {
         [] => format!("{}_totals", view.first_table),
         columns => format!("{}_by_{}", view.first_table, columns.join("_")),
     };
-    let name = crate::sql::cut(&all, NAME_BYTES).to_owned();
-    match relation_kind(database, &view.schema, &name) {
-        None | Some('m') => name,
-        Some(_) => name + "_summary",
-    }
+    let hash = blake3::hash(view.definition.as_bytes()).to_hex();
+    format!("{}_{}", crate::sql::cut(&all, NAME_BYTES), &hash[..6]).replace('*', "_")
 }
 
 #[cfg(test)]
@@ -322,7 +335,13 @@ mod tests {
     /// nothing else for half of the time.
     fn judged(change: impl FnOnce(&mut Advised, &mut TableObservation)) -> (usize, usize) {
         let text = "SELECT a, count(*) FROM t GROUP BY a";
-        let reading = crate::sql::grouped_view(text, &|_| Some("public".to_owned())).unwrap();
+        let reading = crate::sql::grouped_view(text, &|_, _| {
+            Some(crate::sql::KnownTable {
+                schema: "public".into(),
+                columns: BTreeMap::from([("a".to_owned(), "int4".to_owned())]),
+            })
+        })
+        .unwrap();
         let view = SummaryView {
             statement_id: "s".into(),
             schema: "public".into(),
@@ -334,6 +353,7 @@ mod tests {
             cost_filling: 50_000.0,
             rows_read: 2e6,
             rows_held: 100.0,
+            row_bytes: 12.0,
             table_oids: vec![1],
         };
         let statement = AdvisedStatement {
@@ -422,11 +442,19 @@ mod tests {
         assert_eq!(written(None), (0, 1));
         let indexed = judged(|advised, _| advised.report.statements[0].cost_after = Some(100.0));
         assert_eq!(indexed, (0, 0));
-        // what is never written is refreshed once a day, however dear that is
-        let quiet = judged(|advised, table| {
-            table.written_per_second = Some(0.0);
-            advised.summary_views[0].cost_filling = 5_000_000.0;
-        });
-        assert_eq!(quiet, (1, 0));
+        // what is not written now is refreshed more seldom
+        let quiet = |cost: f64| {
+            judged(|advised, table| {
+                table.written_per_second = Some(0.0);
+                advised.summary_views[0].cost_filling = cost;
+            })
+        };
+        assert_eq!(
+            (quiet(990_000.0), quiet(1_010_000.0)),
+            ((1, 0), (0, 0)),
+            "each hour, for half of what is saved"
+        );
+        let filling = judged(|advised, _| advised.still_filling = Some("still filling".into()));
+        assert_eq!(filling, (0, 0));
     }
 }
