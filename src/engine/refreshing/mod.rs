@@ -300,7 +300,8 @@ impl Refresher {
             })
     }
 
-    /// Writes down what pages show; of databases that could not be looked at they show what they showed. Views that are configured by their whole name and missing are among it.
+    /// Writes down what pages show; of databases that could not be looked at they show what they showed. Views that are
+    /// configured by their whole name and missing are among it.
     ///
     /// # Errors
     /// If the store fails.
