@@ -32,7 +32,7 @@
 //! | [`observe`] | windows: comparable looks and what ends them |
 //! | [`rules`] | one file a rule: its thresholds are its fields, its manual is its doc comment |
 //! | [`judge`] | runs the rules, bounds and orders what comes out |
-//! | [`index_advisor`] | the set of indexes that a workload is cheapest with; its gate decides which statements may be planned |
+//! | [`index_advisor`] | the set of indexes that a workload is cheapest with, and what could be a materialized view; its gate decides which statements may be planned |
 //! | [`explained`] | a plan that the user ran, read and judged |
 //! | [`refresh`] | materialized views: what they read, when they are due, how each is refreshed |
 //! | [`store`] | SQLite in one file; the questions it answers are its methods |

@@ -491,11 +491,14 @@ async fn silence_is_well_only_where_everything_was_seen() {
     for (path, words) in [
         (
             "/",
-            "Nothing was found in what could be judged; 3 rules could not be.",
+            "Nothing was found in what could be judged; 4 rules could not be.",
         ),
         ("/", "the extension pg_stat_statements is not installed"),
         ("/findings", "Nothing was found in what could be judged."),
-        ("/findings", "index.missing, query.slow_mean, query.time_share"),
+        (
+            "/findings",
+            "index.missing, query.matview_candidate, query.slow_mean, query.time_share",
+        ),
     ] {
         let page = get(&blind.address, path);
         assert!(
