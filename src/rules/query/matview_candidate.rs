@@ -8,7 +8,7 @@ use crate::model::advice::{Advised, SummaryView};
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified};
-use crate::model::unit::{Period, seconds_for_people};
+use crate::model::unit::{Period, count_for_people, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
 
 /// A statement groups many rows again and again, and they hardly change.
@@ -234,13 +234,13 @@ impl MatviewCandidate {
         let mut claim = Claim {
             title: format!("{} could read a materialized view", crate::sql::outline(&text)),
             explanation: format!(
-                "It groups rows of tables of {:.0} rows {} times a day, {} each time, and {:.0} rows an hour are written to its tables. A view of \
-                 its {:.0} groups is filled in about {}; no older than {}, that is {} a day instead of {}.",
-                view.rows_read,
-                prices.calls_per_day.round(),
+                "It makes groups of tables of {} rows, {} times a day, {} each time; {} rows an hour are written to them. A view of \
+                 its {} groups is filled in about {}. No older than {}, that is {} a day instead of {}.",
+                count_for_people(view.rows_read),
+                count_for_people(prices.calls_per_day),
                 seconds_for_people(prices.call_seconds),
-                written_per_hour,
-                view.rows_held,
+                count_for_people(written_per_hour),
+                count_for_people(view.rows_held),
                 seconds_for_people(prices.filling_seconds),
                 self.max_age,
                 seconds_for_people(refreshing),
@@ -276,7 +276,8 @@ impl MatviewCandidate {
                         true => format!("{qualified} is there already: what is missing is that the statement reads it."),
                         false => format!("Roles that run the statement need SELECT on {qualified}. If its index cannot be made, drop it."),
                     },
-                    "The parameters must have the types of the columns that they are compared with; of a list of values                      pg_stat_statements may have kept only one."
+                    "The parameters must have the types of the columns that they are compared with; of a list of values \
+                     pg_stat_statements may have kept only one."
                         .to_owned(),
                     "The statement then reads it as it stands under \"becomes\"; the table of the configuration that keeps it \
                      fresh stands under \"schedule\"."
