@@ -84,6 +84,8 @@ pub const STATISTICS_LAG: Duration = Duration::from_secs(10);
 pub const VIEWS_LOOKED_AT_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at materialized views there is at least this.
 pub const VIEWS_PAUSE: Duration = Duration::from_millis(200);
+/// What pages show of views follows their refreshes this often, at most.
+pub const VIEWS_SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// A refresh that takes longer is watched, this often.
 pub const REFRESH_WATCHED_EVERY: Duration = Duration::from_millis(500);
 /// Runs of one view that rules look at.

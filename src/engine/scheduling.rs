@@ -43,6 +43,14 @@ pub struct Scheduling {
     seen_command: AtomicI64,
 }
 
+/// What the last look saw.
+#[derive(Default)]
+struct Seen {
+    known: Vec<Known>,
+    /// Databases that could not be looked at.
+    unseen: Vec<String>,
+}
+
 impl Scheduling {
     /// Prepares the refreshes of a server.
     pub fn new(refresher: Refresher, settings: &ServerSettings, signals: Signals, spent: Spent) -> Self {
@@ -82,7 +90,7 @@ impl Scheduling {
                         );
                     }
                     failures += 1;
-                    Vec::new()
+                    Seen::default()
                 }
             };
             self.signals.changed(self.refresher.store());
@@ -99,24 +107,49 @@ impl Scheduling {
     }
 
     /// Waits until something is due or asked for, no longer than until the next look.
-    async fn rest(&self, mut seen: Vec<Known>, longest: Duration) {
+    async fn rest(&self, mut seen: Seen, longest: Duration) {
         let began = Instant::now();
         tokio::time::sleep(limits::VIEWS_PAUSE).await;
+        let (mut shown, mut has_news) = (began, false);
         while began.elapsed() < longest && !self.is_asked() {
+            if has_news && shown.elapsed() >= limits::VIEWS_SHOWN_EVERY {
+                (has_news, shown) = (false, Instant::now());
+                self.show_again(&seen).await;
+            }
             let left = longest.saturating_sub(began.elapsed());
-            let wait = self.until_due(&seen).map_or(left, |due| due.min(left));
+            let wait = self.until_due(&seen.known).map_or(left, |due| due.min(left));
             if wait.is_zero() {
                 return;
             }
             tokio::select! {
                 () = tokio::time::sleep(wait.min(COMMANDS_EVERY)) => {}
-                // a view that was refreshed has another next moment, which needs no look
-                () = self.ended.notified() => match self.refresher.store().view_memories(self.refresher.name()) {
-                    Ok(memories) => seen.iter_mut().for_each(|known| known.memories.clone_from(&memories)),
-                    Err(error) => tracing::error!(%error, "what is remembered of views cannot be read"),
-                },
+                // a view that was refreshed has another age and another next moment, which needs no look
+                () = self.ended.notified() => has_news = self.remember_again(&mut seen),
             }
         }
+    }
+
+    /// Takes in what is remembered now; whether that could be read.
+    fn remember_again(&self, seen: &mut Seen) -> bool {
+        match self.refresher.store().view_memories(self.refresher.name()) {
+            Ok(memories) => {
+                let known = seen.known.iter_mut();
+                known.for_each(|known| known.memories.clone_from(&memories));
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "what is remembered of views cannot be read");
+                false
+            }
+        }
+    }
+
+    /// What pages show of views, with what is remembered now.
+    async fn show_again(&self, seen: &Seen) {
+        if let Err(error) = self.refresher.show(&seen.known, &seen.unseen).await {
+            tracing::error!(%error, "what became of views cannot be shown");
+        }
+        self.signals.changed(self.refresher.store());
     }
 
     /// How long nothing can begin, as far as is known.
@@ -150,7 +183,7 @@ impl Scheduling {
     }
 
     /// One look, and a pass over what is due or asked for.
-    async fn turn(&self) -> Result<Vec<Known>, RefreshError> {
+    async fn turn(&self) -> Result<Seen, RefreshError> {
         // what ends during the look is not seen by it
         let busy = self.busy();
         self.take_switches()?;
@@ -184,7 +217,7 @@ impl Scheduling {
         }
         let unseen: Vec<String> = failed.into_iter().map(|(database, _)| database).collect();
         self.refresher.show(&all, &unseen).await?;
-        Ok(all)
+        Ok(Seen { known: all, unseen })
     }
 
     fn busy(&self) -> BTreeSet<ViewName> {
