@@ -124,7 +124,7 @@ impl Scheduling {
             tokio::select! {
                 () = tokio::time::sleep(wait.min(COMMANDS_EVERY)) => {}
                 // a view that was refreshed has another age and another next moment, which needs no look
-                () = self.ended.notified() => has_news = self.remember_again(&mut seen),
+                () = self.ended.notified() => has_news |= self.remember_again(&mut seen),
             }
         }
     }

@@ -187,11 +187,8 @@ pub struct SummaryView {
     /// The schema of the first table that it reads.
     pub schema: String,
     pub first_table: String,
-    /// The query of the view.
-    pub definition: String,
-    /// What the statement becomes.
-    pub reading: GroupedView,
-    pub unique_columns: Vec<String>,
+    /// The query of the view, what is unique in it, and what the statement becomes.
+    pub grouped: GroupedView,
     /// One call of the statement, in the planner's units.
     pub cost_statement: f64,
     /// The query of the view, in the same units.

@@ -207,14 +207,14 @@ impl MatviewCandidate {
             Statement::CreateMaterializedView {
                 schema: view.schema.clone(),
                 name: name.clone(),
-                query: view.definition.clone(),
+                query: view.grouped.definition.clone(),
             },
             Statement::CreateUniqueIndexConcurrently {
                 // it goes with the view
                 name: None,
                 schema: view.schema.clone(),
                 table: name.clone(),
-                columns: view.unique_columns.clone(),
+                columns: view.grouped.unique_columns.clone(),
             },
         ];
         let drop = Statement::DropMaterializedView {
@@ -248,7 +248,7 @@ impl MatviewCandidate {
             ),
             evidence: evidence([
                 ("statement", json!(text)),
-                ("becomes", json!(view.reading.reading(&qualified))),
+                ("becomes", json!(view.grouped.reading(&qualified))),
                 ("schedule", json!(schedule)),
                 ("calls_per_day", number(prices.calls_per_day)),
                 ("mean_seconds", number(prices.call_seconds)),
@@ -311,11 +311,11 @@ fn is_there(database: &DatabaseObservation, schema: &str, name: &str) -> bool {
 
 /// A name that only a view of this query has.
 fn name_for(view: &SummaryView) -> String {
-    let all = match &view.unique_columns[..] {
+    let all = match &view.grouped.unique_columns[..] {
         [] => format!("{}_totals", view.first_table),
         columns => format!("{}_by_{}", view.first_table, columns.join("_")),
     };
-    let hash = blake3::hash(view.definition.as_bytes()).to_hex();
+    let hash = blake3::hash(view.grouped.definition.as_bytes()).to_hex();
     format!("{}_{}", crate::sql::cut(&all, NAME_BYTES), &hash[..6]).replace('*', "_")
 }
 
@@ -336,7 +336,7 @@ mod tests {
     /// nothing else for half of the time.
     fn judged(change: impl FnOnce(&mut Advised, &mut TableObservation)) -> (usize, usize) {
         let text = "SELECT a, count(*) FROM t GROUP BY a";
-        let reading = crate::sql::grouped_view(text, &|_, _| {
+        let grouped = crate::sql::grouped_view(text, &|_, _| {
             Some(crate::sql::KnownTable {
                 schema: "public".into(),
                 columns: BTreeMap::from([("a".to_owned(), "int4".to_owned())]),
@@ -347,9 +347,7 @@ mod tests {
             statement_id: "s".into(),
             schema: "public".into(),
             first_table: "t".into(),
-            definition: reading.definition.clone(),
-            unique_columns: reading.unique_columns.clone(),
-            reading,
+            grouped,
             cost_statement: 50_000.0,
             cost_filling: 50_000.0,
             rows_read: 2e6,
