@@ -2,10 +2,14 @@
 -- privilege: none · cost: one pass over pg_class and pg_depend, so every ten minutes · since: 14
 SELECT /* pgadvisor */
     c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
-    c.reltuples::float8 AS rows, c.relpages::float8 * pg_catalog.current_setting('block_size')::float8 AS size_bytes,
+    c.reltuples::float8 AS rows, greatest(c.relpages, 0)::float8 * pg_catalog.current_setting('block_size')::float8 AS size_bytes,
     coalesce(c.reloptions, '{}') AS options,
     CASE WHEN c.relfrozenxid <> '0'::xid THEN pg_catalog.age(c.relfrozenxid)::int8 ELSE 0 END AS frozen_xid_age,
     p.oid AS toast_of,
+    -- the table at the top of its partitions
+    CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::pg_catalog.oid END AS partition_of,
+    c.oid IN (SELECT r.prrelid FROM pg_catalog.pg_publication_rel AS r)
+        OR EXISTS (SELECT FROM pg_catalog.pg_publication AS b WHERE b.puballtables) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AS is_published,
     EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') AS owned_by_extension
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

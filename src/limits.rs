@@ -18,6 +18,16 @@ pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
 pub const RELATIONS_PER_DATABASE: usize = 200_000;
 /// Materialized views of one database that refreshing knows.
 pub const MATERIALIZED_VIEWS_PER_DATABASE: usize = 10_000;
+/// What statements did is kept minute by minute for this long; hour by hour as long as measurements are kept.
+pub const MINUTES_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
+/// Ranges up to this are shown minute by minute.
+pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
+/// Problems that are shown as left out.
+pub const IGNORED_SHOWN: usize = 500;
+/// Statements of which it is remembered that they look for a pattern that begins with a wildcard.
+pub const WILDCARDS_REMEMBERED: usize = 1_000;
+/// Sessions read in one look: those with the oldest transactions.
+pub const SESSIONS_PER_LOOK: usize = 5_000;
 /// Databases visited on one server.
 pub const DATABASES_PER_SERVER: usize = 200;
 /// Definitions of indexes fetched in one look; the others follow at the next.

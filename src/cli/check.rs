@@ -97,13 +97,15 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         }
     }
     for rule in rules::all() {
-        let mut chosen = judge::settings_of(&settings, rule);
-        chosen.enabled &= options.rule.is_empty()
+        let mut chosen = settings.of(rule);
+        let is_asked_for = options.rule.is_empty()
             || options
                 .rule
                 .iter()
                 .any(|pattern| rules::matches(pattern, rule.id));
-        settings.insert(rule.id.to_owned(), chosen);
+        chosen.enabled &= is_asked_for;
+        chosen.overrides.retain(|_| is_asked_for);
+        settings.rules.insert(rule.id.to_owned(), chosen);
     }
     let (mut collector, planner) = collector(&options, &configuration.servers)?;
     let mut observer = Observer::default();
@@ -118,7 +120,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     if options.wait.is_none() {
         name_wait(&mut observation);
     }
-    if settings.get(Missing::ID).is_some_and(|rule| rule.enabled) {
+    if settings.is_enabled(Missing::ID) {
         advise_at_once(&planner, &mut observation).await;
     }
     let judgement = judge::judge(&observation, &settings);
@@ -170,7 +172,11 @@ async fn pause(wait: Duration) {
 
 /// What looks at the server that is meant, and who plans there.
 fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector, Server), Failure> {
-    let every = Duration::from_secs(600);
+    // what is read seldom is read by both looks, so that what lies between them is known
+    let every = match options.wait {
+        Some(_) => Duration::ZERO,
+        None => Duration::from_secs(600),
+    };
     let configured = match (&options.url, &options.server, servers) {
         (Some(_), _, _) => None,
         (None, Some(name), _) => Some(named(name, servers)?),
@@ -187,7 +193,8 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
     if let Some(settings) = configured {
         let watched = settings.clone();
         let watches = Box::new(move |database: &str| watched.watches(database));
-        let collector = Collector::new(settings.name.clone(), server_of(settings)?, watches, every);
+        let mut collector = Collector::new(settings.name.clone(), server_of(settings)?, watches, every);
+        collector.declare(settings.declared());
         return Ok((collector, planner_of(settings)?));
     }
     let url = options.url.as_deref().unwrap_or("");

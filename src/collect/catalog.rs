@@ -309,6 +309,8 @@ fn table_facts(row: &Row) -> TableFacts {
         options: column(row, "options").unwrap_or_default(),
         frozen_xid_age: column(row, "frozen_xid_age").unwrap_or(0),
         toast_of: column(row, "toast_of"),
+        partition_of: column(row, "partition_of"),
+        is_published: column(row, "is_published").unwrap_or(false),
         owned_by_extension: column(row, "owned_by_extension").unwrap_or(false),
     }
 }

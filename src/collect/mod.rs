@@ -2,19 +2,26 @@
 //! becomes a [`Gap`]; only a server that cannot be reached at all is an error.
 
 mod catalog;
+mod design;
 mod materialized_views;
 mod relations;
+mod replication;
 mod server;
+mod sessions;
 mod statements;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::limits;
 use crate::model::remedy::Statement;
-use crate::model::snapshot::{Catalog, DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot};
+use crate::model::schema::Schema;
+use crate::model::snapshot::{
+    Catalog, DatabaseSnapshot, Declared, MaterializedViewFacts, ServerFacts, Snapshot, TableActivityLook,
+};
 use crate::model::status::{Gap, Look};
 use crate::postgres::{Observe, PostgresError, Server};
 
@@ -31,6 +38,8 @@ pub struct Collector {
     texts: TextCache,
     catalogs: HashMap<String, CatalogCache>,
     definitions: HashMap<String, DefinitionCache>,
+    designs: HashMap<String, Design>,
+    declared: Declared,
     remembered: server::Remembered,
     /// Our own clock, which nobody can set.
     clock: (DateTime<Utc>, Instant),
@@ -44,6 +53,16 @@ pub struct Seen {
     pub looks: Vec<Look>,
     /// Seconds that the server took for us.
     pub spent_seconds: f64,
+    /// The question that took longest: its name, and seconds.
+    pub slowest_question: (&'static str, f64),
+}
+
+/// What changes little in one database, as it was read last.
+#[derive(Clone)]
+struct Design {
+    read_at: Instant,
+    table_activity: Option<Arc<TableActivityLook>>,
+    schema: Option<Arc<Schema>>,
 }
 
 /// The notes of one look while it goes on.
@@ -71,6 +90,22 @@ impl Notes {
             rows: rows as u64,
             error,
         });
+    }
+
+    /// A family of one database that could not be read: a gap, unless the session is lost.
+    fn unread(
+        &mut self,
+        family: &str,
+        database: &str,
+        started: Instant,
+        error: PostgresError,
+    ) -> Result<(), PostgresError> {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        self.look(family, Some(database), started, 0, Some(error.one_line()));
+        self.gap(family, Some(database), error.one_line(), None);
+        Ok(())
     }
 
     fn gap(
@@ -109,9 +144,16 @@ impl Collector {
             texts: TextCache::default(),
             catalogs: HashMap::new(),
             definitions: HashMap::new(),
+            designs: HashMap::new(),
+            declared: Declared::default(),
             remembered: server::Remembered::default(),
             clock: (Utc::now(), Instant::now()),
         }
+    }
+
+    /// Takes in what the server's owner says of its machine.
+    pub fn declare(&mut self, declared: Declared) {
+        self.declared = declared;
     }
 
     /// The server that it looks at.
@@ -132,7 +174,7 @@ impl Collector {
         let home = self.server.observe_home().await?;
         let started = Instant::now();
         let taken_at = self.clock.0 + TimeDelta::from_std(self.clock.1.elapsed()).unwrap_or_default();
-        let (at, facts) = server::look(
+        let (at, mut facts) = server::look(
             &home,
             &self.name,
             &mut self.remembered,
@@ -140,18 +182,28 @@ impl Collector {
             &mut notes,
         )
         .await?;
+        facts.declared = self.declared.clone();
         notes.look("server", None, started, facts.databases.len(), None);
         let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
+        let sessions = sessions::look(&home, facts.version_num, &mut notes).await?;
+        let prepared_transactions =
+            sessions::prepared_transactions(&home, facts.version_num, &mut notes).await?;
+        let replication = replication::look(&home, facts.version_num, &mut notes).await?;
         let mut spent_seconds = home.spent_seconds();
+        let mut slowest_question = home.slowest_question();
         drop(home);
 
         let watched = self.watched(&facts, &mut notes);
         self.catalogs.retain(|name, _| watched.contains(name));
+        self.designs.retain(|name, _| watched.contains(name));
         let mut databases = Vec::new();
         for name in &watched {
-            match self.visit(name, facts.version_num, &mut notes).await {
-                Ok((database, seconds)) => {
+            match self.visit(name, at, &facts, &mut notes).await {
+                Ok((database, seconds, slowest)) => {
                     spent_seconds += seconds;
+                    if slowest.1 > slowest_question.1 {
+                        slowest_question = slowest;
+                    }
                     databases.push(database);
                 }
                 Err(error) => {
@@ -166,6 +218,9 @@ impl Collector {
             server: facts,
             watched,
             statements,
+            sessions,
+            prepared_transactions,
+            replication,
             databases,
             gaps: notes.gaps,
         };
@@ -173,6 +228,7 @@ impl Collector {
             snapshot,
             looks: notes.looks,
             spent_seconds,
+            slowest_question,
         })
     }
 
@@ -196,9 +252,11 @@ impl Collector {
     async fn visit(
         &mut self,
         name: &str,
-        version_num: i32,
+        at: DateTime<Utc>,
+        facts: &ServerFacts,
         notes: &mut Notes,
-    ) -> Result<(DatabaseSnapshot, f64), PostgresError> {
+    ) -> Result<(DatabaseSnapshot, f64, (&'static str, f64)), PostgresError> {
+        let version_num = facts.version_num;
         let session: Observe = self.server.observe(name).await?;
         let started = Instant::now();
         let cache = self.catalogs.entry(name.to_owned()).or_default();
@@ -221,6 +279,7 @@ impl Collector {
         if counters.tables.len().max(counters.indexes.len()) >= limits::RELATIONS_PER_DATABASE {
             return Err(session.too_many(limits::RELATIONS_PER_DATABASE));
         }
+        let design = self.design(&session, name, at, facts, notes).await?;
         let materialized_views = self
             .materialized_views(&session, name, version_num, &catalog, notes)
             .await?;
@@ -230,9 +289,59 @@ impl Collector {
             indexes: counters.indexes,
             progress: counters.progress,
             catalog,
+            table_activity: design.table_activity,
+            schema: design.schema,
             materialized_views,
         };
-        Ok((database, session.spent_seconds()))
+        Ok((database, session.spent_seconds(), session.slowest_question()))
+    }
+
+    /// The design of a database and how its tables were used, read again where that is due.
+    async fn design(
+        &mut self,
+        session: &Observe,
+        name: &str,
+        at: DateTime<Utc>,
+        facts: &ServerFacts,
+        notes: &mut Notes,
+    ) -> Result<Design, PostgresError> {
+        let known = self.designs.get(name);
+        if let Some(known) = known.filter(|known| known.read_at.elapsed() < self.catalog_every) {
+            return Ok(known.clone());
+        }
+        let started = Instant::now();
+        let mut design = Design {
+            read_at: started,
+            table_activity: None,
+            schema: None,
+        };
+        match design::table_activity(session, facts.version_num, at).await {
+            Ok(look) => {
+                notes.look("table activity", Some(name), started, look.tables.len(), None);
+                design.table_activity = Some(Arc::new(look));
+            }
+            Err(error) => notes.unread("table activity", name, started, error)?,
+        }
+        let started = Instant::now();
+        // what is to be changed is changed on the primary, and a standby cannot read all of its sequences
+        let schema = match facts.is_standby {
+            true => Ok(None),
+            false => design::schema(session, facts.version_num).await.map(Some),
+        };
+        match schema {
+            Ok(None) => {}
+            Ok(Some(schema)) => {
+                let rows = schema.foreign_keys.len() + schema.not_valid.len() + schema.sequences.len();
+                notes.look("schema", Some(name), started, rows, None);
+                design.schema = Some(Arc::new(schema));
+            }
+            Err(error) => notes.unread("schema", name, started, error)?,
+        }
+        // what was refused is asked for each time
+        if design.table_activity.is_some() && (design.schema.is_some() || facts.is_standby) {
+            self.designs.insert(name.to_owned(), design.clone());
+        }
+        Ok(design)
     }
 
     /// Materialized views, where there are any.

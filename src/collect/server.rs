@@ -114,6 +114,8 @@ impl Remembered {
                 value: column(row, "setting").unwrap_or_default(),
                 unit: column(row, "unit"),
                 source: column(row, "source").unwrap_or_default(),
+                is_pending_restart: column(row, "pending_restart").unwrap_or(false),
+                context: column(row, "context").unwrap_or_default(),
             };
             Some((column(row, "name")?, setting))
         };

@@ -180,14 +180,11 @@ async fn counters(
 fn entries(arrays: &Arrays) -> Result<Vec<StatementCounters>, PostgresError> {
     let (mut user_oids, mut database_oids, mut queryids) =
         (arrays.values(0)?, arrays.values(1)?, arrays.values(2)?);
-    let (mut calls, mut execution_ms, mut stddev_ms, mut rows) = (
-        arrays.values(3)?,
-        arrays.values(4)?,
-        arrays.values(5)?,
-        arrays.values(6)?,
-    );
-    let (mut shared_blocks_hit, mut shared_blocks_read) = (arrays.values(7)?, arrays.values(8)?);
-    let (mut temp_blocks_written, mut since) = (arrays.values(9)?, arrays.values(10)?);
+    let (mut calls, mut execution_ms, mut stddev_ms) =
+        (arrays.values(3)?, arrays.values(4)?, arrays.values(5)?);
+    let (mut max_ms, mut planning_ms, mut rows) = (arrays.values(6)?, arrays.values(7)?, arrays.values(8)?);
+    let (mut shared_blocks_hit, mut shared_blocks_read) = (arrays.values(9)?, arrays.values(10)?);
+    let (mut temp_blocks_written, mut since) = (arrays.values(11)?, arrays.values(12)?);
     let entry = || {
         Some(StatementCounters {
             key: StatementKey {
@@ -198,6 +195,8 @@ fn entries(arrays: &Arrays) -> Result<Vec<StatementCounters>, PostgresError> {
             calls: calls.next()?,
             execution_ms: execution_ms.next()?,
             stddev_ms: stddev_ms.next()?,
+            max_ms: max_ms.next()?,
+            planning_ms: planning_ms.next()?,
             rows: rows.next()?,
             shared_blocks_hit: shared_blocks_hit.next()?,
             shared_blocks_read: shared_blocks_read.next()?,

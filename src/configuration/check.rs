@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::read::Section;
 use super::{Budget, Server, StoreSettings, Web};
+pub(super) use crate::model::selector::matches;
 use crate::model::unit::Period;
 
 type Problems = Vec<(&'static str, String)>;
@@ -187,24 +188,6 @@ fn listen(address: &str) -> Result<(), String> {
     is_loopback.then_some(()).ok_or_else(|| message.to_owned())
 }
 
-/// Whether a pattern, in which `*` stands for any characters, matches the whole name.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        // the earliest place leaves the most room for what follows
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,21 +237,6 @@ mod tests {
         assert_eq!(watched(&["*", "!scratch*", "*_keep"]), [true, false, true]);
         assert_eq!(watched(&["app"]), [true, false, false]);
         assert_eq!(watched(&["!scratch*", "*"]), [true, true, true]);
-    }
-
-    #[test]
-    fn stars_stand_for_any_characters() {
-        for (pattern, name, expected) in [
-            ("a*b*c", "aXbYc", true),
-            ("a*b*c", "acb", false),
-            ("ab*ba", "aba", false),
-            ("*", "", true),
-            ("", "", true),
-            ("**é*", "aéb", true),
-            ("a", "ab", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 
     proptest! {

@@ -5,20 +5,21 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::placed;
+use super::ignore::IgnoreTable;
 use super::name::{join, nearest, shortened};
-use super::read::{Reader, Section};
+use super::read::{Check, Reader, Section};
 use super::{
-    Configuration, ConfigurationErrors, Refresh, RuleSchema, RuleSettings, Server, ServerCheck, Source,
-    check, refresh, secret,
+    Configuration, ConfigurationErrors, Refresh, RuleOverride, RuleSchema, RuleSettings, Server, ServerCheck,
+    Source, check, refresh, secret,
 };
+use crate::model::selector::{Ignore, Selector};
 
 /// The tables that a file may have.
-const TABLES: [&str; 6] = ["web", "store", "servers", "refresh", "rules", "budget"];
-/// Documented, but not in this version: to ignore them silently would be a false promise.
-const LATER_TABLES: [&str; 1] = ["ignore"];
+const TABLES: [&str; 7] = ["web", "store", "servers", "refresh", "ignore", "rules", "budget"];
 /// The settings that every rule has beside its thresholds.
 const OF_EVERY_RULE: [&str; 3] = ["enabled", "hold", "clear"];
 
@@ -67,6 +68,7 @@ fn parse_here(
         store: reader.section(document, "store"),
         budget: reader.section(document, "budget"),
         refreshes: reader.refreshes(document, &servers),
+        ignores: reader.ignores(document, &servers, rules),
         servers,
         rules: reader.rules(document, rules),
         source: path.map_or(Source::Text, |path| Source::File(path.to_owned())),
@@ -88,6 +90,9 @@ fn parse_here(
     Ok(configuration)
 }
 
+/// A rule's settings from an object with all of their keys, or why that is none.
+type Made<'m> = &'m dyn Fn(&Map<String, Value>) -> Result<RuleSettings, String>;
+
 impl Reader<'_> {
     fn check_tables(&mut self, document: &DeTable<'_>) {
         for (key, value) in document {
@@ -95,12 +100,7 @@ impl Reader<'_> {
             if TABLES.contains(&name) || self.is_broken(&key.span(), &value.span()) {
                 continue;
             }
-            if LATER_TABLES.contains(&name) {
-                let message = format!("[[{name}]] is not in this version yet: take it out until it is");
-                self.error(key.span(), name, message);
-            } else {
-                self.unknown(key.span(), &join("", name), "table", name, &TABLES);
-            }
+            self.unknown(key.span(), &join("", name), "table", name, &TABLES);
         }
     }
 
@@ -198,6 +198,38 @@ impl Reader<'_> {
             }
         }
         refreshes
+    }
+
+    /// What nobody wants to hear of. A name that fits no rule or no server was meant to be another.
+    fn ignores(
+        &mut self,
+        document: &DeTable<'_>,
+        servers: &[Server],
+        rules: &[RuleSchema<'_>],
+    ) -> Vec<Ignore> {
+        let mut ignores = Vec::new();
+        for (table, span, path) in self.list(document, "ignore") {
+            let ignore: IgnoreTable = self.read_section(table, span, &path);
+            let known =
+                |pattern: &str, names: &[&str]| names.iter().any(|name| check::matches(pattern, name));
+            let ids: Vec<&str> = rules.iter().map(|rule| rule.id).collect();
+            let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+            for (key, pattern, names) in [("rule", &ignore.rule, ids), ("server", &ignore.server, names)] {
+                let Some(value) = table.get(key).filter(|_| !names.is_empty()) else {
+                    continue;
+                };
+                if !known(pattern, &names) {
+                    let meant = nearest(pattern, names.iter().copied()).unwrap_or_default();
+                    let message = format!(
+                        "no {key} fits \"{}\": did you mean \"{meant}\"?",
+                        shortened(pattern)
+                    );
+                    self.error(value.span(), &join(&path, key), message);
+                }
+            }
+            ignores.push(Ignore::from(ignore));
+        }
+        ignores
     }
 
     fn servers(&mut self, document: &DeTable<'_>, folder: &Path, check: ServerCheck) -> Vec<Server> {
@@ -300,6 +332,7 @@ impl Reader<'_> {
             hold,
             clear,
             thresholds: rule.defaults.clone(),
+            overrides: Vec::new(),
         };
         let mut defaults = Map::new();
         if let Ok(Value::Object(object)) = serde_json::to_value(&default) {
@@ -317,6 +350,10 @@ impl Reader<'_> {
                 .into_iter()
                 .partition(|(name, _)| OF_EVERY_RULE.contains(&name.as_str()));
             let mut ours = Value::Object(ours);
+            // no place has one of its own: what is gone is no longer anywhere
+            if ours.get("clear").is_none() {
+                ours["clear"] = serde_json::to_value(clear).unwrap_or_default();
+            }
             ours["thresholds"] = Value::Object(thresholds);
             serde_json::from_value::<RuleSettings>(ours).map_err(|error| error.to_string())
         };
@@ -326,8 +363,76 @@ impl Reader<'_> {
                 .try_for_each(|(name, value)| check::threshold(name, value))?;
             (rule.check)(&made(object)?.thresholds)
         };
-        let object = self.read_object(table, &format!("rules.{}", rule.id), defaults, &check);
-        made(&object).unwrap_or(default)
+        let path = format!("rules.{}", rule.id);
+        let mut plain = table.clone();
+        let own = plain.remove("where");
+        let object = self.read_object(&plain, &path, defaults, &check);
+        let mut settings = made(&object).unwrap_or(default);
+        settings.overrides = self.overrides(own.as_ref(), &path, object, &made, &check);
+        settings
+    }
+
+    /// `[[rules.….where]]`: what it does not name is as in the rule's own table.
+    fn overrides(
+        &mut self,
+        value: Option<&Spanned<DeValue<'_>>>,
+        path: &str,
+        mut defaults: Map<String, Value>,
+        made: Made<'_>,
+        check: Check<'_>,
+    ) -> Vec<RuleOverride> {
+        let path = join(path, "where");
+        let Some(value) = value else { return Vec::new() };
+        let tables = value.get_ref().as_array().filter(|array| {
+            let mut elements = array.iter();
+            elements.all(|element| element.get_ref().is_table())
+        });
+        let Some(tables) = tables else {
+            let message = format!("must be written [[{path}]], with two brackets, once for each of them");
+            self.error(value.span(), &path, message);
+            return Vec::new();
+        };
+        defaults.remove("clear");
+        let selectors = serde_json::to_value(Selector::default()).unwrap_or_default();
+        let selectors = selectors.as_object().cloned().unwrap_or_default();
+        let split = |object: &Map<String, Value>| -> (Map<String, Value>, Map<String, Value>) {
+            object
+                .clone()
+                .into_iter()
+                .partition(|(name, _)| selectors.contains_key(name))
+        };
+        let selector = |object: Map<String, Value>| {
+            serde_json::from_value::<Selector>(Value::Object(object)).map_err(|error| error.to_string())
+        };
+        let check = |object: &Map<String, Value>| {
+            let (places, settings) = split(object);
+            selector(places)?;
+            check(&settings)
+        };
+        let mut overrides = Vec::new();
+        for (number, element) in tables.iter().enumerate() {
+            let Some(table) = element.get_ref().as_table() else {
+                continue;
+            };
+            let mut all = defaults.clone();
+            all.extend(selectors.clone());
+            let object = self.read_object(table, &format!("{path}[{number}]"), all, &check);
+            let (places, settings) = split(&object);
+            let (Ok(selector), Ok(settings)) = (selector(places), made(&settings)) else {
+                continue;
+            };
+            if selector.is_everything() {
+                let message = "names no server, database, object or role: write it into the rule's own table";
+                self.error(element.span(), &format!("{path}[{number}]"), message);
+            }
+            overrides.push(RuleOverride {
+                selector,
+                enabled: settings.enabled,
+                hold: settings.hold,
+                thresholds: settings.thresholds,
+            });
+        }
+        overrides
     }
 }
 

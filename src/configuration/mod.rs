@@ -4,6 +4,7 @@
 mod check;
 mod document;
 mod error;
+mod ignore;
 mod name;
 mod read;
 mod refresh;
@@ -19,7 +20,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::unit::Period;
+use crate::model::selector::{Ignore, Selector};
+use crate::model::snapshot::Declared;
+use crate::model::unit::{Period, Size};
 
 pub(crate) use name::{is_like, nearest};
 
@@ -47,6 +50,8 @@ pub struct Configuration {
     pub refreshes: Vec<Refresh>,
     /// The settings of every rule, by its id (`index.unused`).
     pub rules: BTreeMap<String, RuleSettings>,
+    /// What nobody wants to hear of.
+    pub ignores: Vec<Ignore>,
     /// What the advisor may cost a server.
     pub budget: Budget,
     /// Where all this comes from.
@@ -123,6 +128,24 @@ pub struct Server {
     pub refreshes_at_once: u32,
     /// How long running refreshes may go on when the daemon is told to stop; then they are cancelled.
     pub refresh_grace: Period,
+    /// RAM of its machine, as "64 GiB": rules that size memory need it, and no server tells.
+    pub memory: Option<Size>,
+    /// Cores of its machine.
+    pub cores: Option<u32>,
+    /// What its data lie on: "ssd" or "disk".
+    pub storage: Option<Storage>,
+    /// Its data may be lost at any time, as on a server for tests.
+    pub throw_away: bool,
+}
+
+/// What a server's data lie on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// Solid state, local or behind a network.
+    Ssd,
+    /// Turning disks.
+    Disk,
 }
 
 /// The settings of one rule.
@@ -135,6 +158,24 @@ pub struct RuleSettings {
     /// How long the evidence must be gone before a finding resolves.
     pub clear: Period,
     /// The rule's own thresholds, all of them, as an object.
+    pub thresholds: Value,
+    /// Settings of their own for some places and things, in the order of the file.
+    #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<RuleOverride>,
+}
+
+/// Settings of one rule for some places and things: `[[rules.index.unused.where]]`. What it does not name is as in the
+/// rule's own table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleOverride {
+    /// For which; where several fit, the last one counts.
+    #[serde(flatten)]
+    pub selector: Selector,
+    /// Whether the rule is judged there.
+    pub enabled: bool,
+    /// How long the evidence must last there.
+    pub hold: Period,
+    /// The rule's own thresholds there, all of them.
     pub thresholds: Value,
 }
 
@@ -197,11 +238,25 @@ impl Default for Server {
             advise_every: Period::minutes(60),
             refreshes_at_once: 2,
             refresh_grace: Period::seconds(3),
+            memory: None,
+            cores: None,
+            storage: None,
+            throw_away: false,
         }
     }
 }
 
 impl Server {
+    /// What is said here of its machine.
+    pub fn declared(&self) -> Declared {
+        Declared {
+            memory_bytes: self.memory.map(|memory| memory.bytes as f64),
+            cores: self.cores,
+            is_solid_state: self.storage.map(|storage| storage == Storage::Ssd),
+            is_throw_away: self.throw_away,
+        }
+    }
+
     /// Whether a database is to be watched. The last pattern that matches decides; where the first one
     /// excludes, everything else is meant to be watched.
     pub fn watches(&self, database: &str) -> bool {
@@ -233,6 +288,7 @@ impl Configuration {
                     hold,
                     clear,
                     thresholds: rule.defaults.clone(),
+                    overrides: Vec::new(),
                 },
             )
         });
@@ -241,6 +297,7 @@ impl Configuration {
             store: StoreSettings::default(),
             servers: Vec::new(),
             refreshes: Vec::new(),
+            ignores: Vec::new(),
             rules: rules.collect(),
             budget: Budget::default(),
             source: Source::Defaults,

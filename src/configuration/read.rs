@@ -33,7 +33,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// Whether an object with all its keys is acceptable, and if not, why.
-type Check<'c> = &'c dyn Fn(&Map<String, Value>) -> Result<(), String>;
+pub(super) type Check<'c> = &'c dyn Fn(&Map<String, Value>) -> Result<(), String>;
 
 /// One key of a table with its value.
 struct Given {

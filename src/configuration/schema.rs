@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::check::is_share;
+use super::ignore::IgnoreTable;
 use super::{Budget, Refresh, RuleSchema, Server, StoreSettings, Web};
 
 /// What pgadvisor watches, and how.
@@ -25,6 +26,8 @@ struct Document {
     servers: Vec<Server>,
     /// The materialized views to refresh.
     refresh: Vec<Refresh>,
+    /// What nobody wants to hear of.
+    ignore: Vec<IgnoreTable>,
     /// The settings of the rules, in tables such as [rules.index.unused].
     rules: BTreeMap<String, Value>,
 }
@@ -79,6 +82,27 @@ fn of_rule(rule: &RuleSchema<'_>, own: Option<&Value>, definitions: &mut Map<Str
         }
         properties[name] = property;
     }
+    let mut own = properties.clone();
+    if let Some(own) = own.as_object_mut() {
+        own.remove("clear");
+        for (name, what) in [
+            ("server", "The name of a server"),
+            ("database", "The database"),
+            ("object", "The thing with its schema"),
+            ("role", "The role that causes it"),
+        ] {
+            let description = format!("{what}, or a pattern with `*`.");
+            own.insert(
+                name.to_owned(),
+                json!({ "type": "string", "default": "*", "description": description }),
+            );
+        }
+    }
+    properties["where"] = json!({
+        "type": "array",
+        "description": "Settings of their own for some places and things; where several fit, the last one counts.",
+        "items": { "type": "object", "properties": own, "additionalProperties": false },
+    });
     schema.insert("type".to_owned(), json!("object"));
     schema.insert("properties".to_owned(), properties);
     schema.insert("additionalProperties".to_owned(), Value::Bool(false));
@@ -95,6 +119,11 @@ pub(super) fn of_refresh(schema: &mut Schema) {
     require(schema, &["view"]);
     let one = ["cron", "every", "max_age", "after"].map(|key| json!({ "required": [key] }));
     schema.insert("oneOf".to_owned(), json!(one));
+}
+
+/// What is ignored needs a reason.
+pub(super) fn of_ignore(schema: &mut Schema) {
+    require(schema, &["reason"]);
 }
 
 fn require(schema: &mut Schema, needed: &[&str]) {

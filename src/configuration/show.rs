@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::visible;
+use super::ignore::IgnoreTable;
 use super::name::join;
 use super::{Configuration, secret};
 
@@ -42,6 +43,9 @@ pub(super) fn effective(configuration: &Configuration) -> Vec<Effective> {
     for (number, refresh) in configuration.refreshes.iter().enumerate() {
         list.add(&format!("refresh[{number}]"), refresh);
     }
+    for (number, ignore) in configuration.ignores.iter().enumerate() {
+        list.add(&format!("ignore[{number}]"), &IgnoreTable::from(ignore.clone()));
+    }
     for (id, rule) in &configuration.rules {
         list.add(&format!("rules.{id}"), rule);
     }
@@ -66,6 +70,11 @@ impl List<'_> {
                         .into_iter()
                         .for_each(|(name, value)| self.row(path, &name, value));
                 }
+                Value::Array(overrides) if name == "where" => {
+                    for (number, own) in overrides.iter().enumerate() {
+                        self.add(&format!("{path}.where[{number}]"), own);
+                    }
+                }
                 value => self.row(path, &name, value),
             }
         }
@@ -75,7 +84,11 @@ impl List<'_> {
         let key = join(path, name);
         let from = match self.configuration.origins.get(&key) {
             Some(line) => format!("line {line}"),
-            None => "default".to_owned(),
+            // what a place does not say is as in the rule's own table
+            None => match path.split_once(".where[") {
+                Some((rule, _)) => rule.to_owned(),
+                None => "default".to_owned(),
+            },
         };
         let value = match value {
             Value::String(text) if name.ends_with("dsn") => Value::from(secret::hidden(&text)),

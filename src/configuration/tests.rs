@@ -183,9 +183,121 @@ minage = 1
         "25:14 rules.index.unsed there is no rule \"index.unsed\": did you mean [rules.index.unused]?",
         "26:8 rules.indx.unused there is no rule \"indx.unused\": did you mean [rules.index.unused]?",
         "27:2 rule unknown table \"rule\": did you mean \"rules\"?",
-        "28:3 ignore [[ignore]] is not in this version yet",
+        "28:1 ignore[0].reason is needed: why it is ignored",
+        "28:1 ignore[0].rule is needed, or another key that says what is ignored",
     ];
     assert_errors(text, &expected);
+}
+
+#[test]
+fn what_is_ignored_is_named_and_has_a_reason() {
+    let text = r#"[[servers]]
+name = "main"
+dsn = "x"
+[[ignore]]
+rule = "index.*"
+object = "legacy.*"
+until = 2027-01-31
+reason = "goes away with the old shop"
+[[ignore]]
+rule = "indx.*"
+reason = "x"
+[[ignore]]
+server = "mian"
+reason = "x"
+until = "soon"
+[[ignore]]
+application = "nightly"
+because = "x"
+"#;
+    assert_errors(
+        text,
+        &[
+            "10:8 ignore[1].rule no rule fits \"indx.*\": did you mean",
+            "13:10 ignore[2].server no server fits \"mian\": did you mean \"main\"?",
+            "15:9 ignore[2].until must be a day, such as 2027-01-31",
+            "16:1 ignore[3].reason is needed",
+            "18:1 ignore[3].because unknown key",
+        ],
+    );
+    let good = text.split("[[ignore]]\nrule = \"indx").next().unwrap();
+    let read = Configuration::parse(good, None, &rules(), |_| Vec::new()).unwrap();
+    let ignore = &read.ignores[0];
+    assert_eq!(
+        (ignore.rule.as_str(), ignore.selector.object.as_str()),
+        ("index.*", "legacy.*")
+    );
+    assert_eq!(ignore.until, chrono::NaiveDate::from_ymd_opt(2027, 1, 31));
+    let shown = read.effective();
+    let until = shown.iter().find(|one| one.key == "ignore[0].until").unwrap();
+    assert_eq!(
+        (until.shown().as_str(), until.from.as_str()),
+        ("\"2027-01-31\"", "line 7")
+    );
+}
+
+#[test]
+fn thresholds_of_their_own_inherit_from_the_rules_table() {
+    let text = r#"[rules.index.unused]
+min_pages = 100
+hold = "1 h"
+[[rules.index.unused.where]]
+object = "legacy.*"
+min_age = "90 days"
+[[rules.index.unused.where]]
+database = "sales"
+role = "report_*"
+enabled = false
+hold = "2 h"
+"#;
+    let read = Configuration::parse(text, None, &rules(), |_| Vec::new()).unwrap();
+    let rule = &read.rules["index.unused"];
+    assert_eq!(rule.thresholds["min_age"], "35 days");
+    let [legacy, sales] = &rule.overrides[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (&legacy.thresholds["min_age"], &legacy.thresholds["min_pages"]),
+        (&json!("90 days"), &json!(100))
+    );
+    assert_eq!((legacy.enabled, legacy.hold), (true, Period::minutes(60)));
+    assert_eq!((sales.enabled, sales.hold), (false, Period::minutes(120)));
+    assert_eq!(
+        (sales.selector.database.as_str(), sales.selector.object.as_str()),
+        ("sales", "*")
+    );
+    let shown = read.effective();
+    let from = |key: &str| {
+        shown
+            .iter()
+            .find(|one| one.key == key)
+            .map(|one| one.from.as_str())
+    };
+    assert_eq!(from("rules.index.unused.where[0].min_age"), Some("line 6"));
+    assert_eq!(
+        from("rules.index.unused.where[0].min_pages"),
+        Some("rules.index.unused")
+    );
+    assert_eq!(from("rules.index.unused.min_pages"), Some("line 2"));
+    assert_errors(
+        r#"[[rules.index.unused.where]]
+min_age = "1 day"
+[[rules.index.unused.where]]
+object = "a.*"
+min_share = 2
+clear = "1 min"
+obejct = "b"
+[rules.vacuum.dead_tuples]
+where = 5
+"#,
+        &[
+            "1:1 rules.index.unused.where[0] names no server, database, object or role",
+            "5:13 rules.index.unused.where[1].min_share must be a share from 0 to 1, not 2",
+            "6:1 rules.index.unused.where[1].clear unknown key",
+            "7:1 rules.index.unused.where[1].obejct unknown key \"obejct\": did you mean \"object\"?",
+            "9:9 rules.vacuum.dead_tuples.where must be written [[rules.vacuum.dead_tuples.where]]",
+        ],
+    );
 }
 
 #[test]

@@ -96,17 +96,24 @@ pub enum EngineError {
 
 /// The rules' settings as the judge takes them.
 pub fn rule_settings(configuration: &Configuration) -> judge::Settings {
+    let own = |own: &crate::configuration::RuleOverride| judge::Override {
+        selector: own.selector.clone(),
+        enabled: own.enabled,
+        hold: own.hold,
+        thresholds: own.thresholds.clone(),
+    };
     let settings = |rule: &crate::configuration::RuleSettings| judge::RuleSettings {
         enabled: rule.enabled,
         hold: rule.hold,
         clear: rule.clear,
         thresholds: rule.thresholds.clone(),
+        overrides: rule.overrides.iter().map(own).collect(),
     };
-    configuration
-        .rules
-        .iter()
-        .map(|(id, rule)| (id.clone(), settings(rule)))
-        .collect()
+    let rules = configuration.rules.iter();
+    judge::Settings {
+        rules: rules.map(|(id, rule)| (id.clone(), settings(rule))).collect(),
+        ignores: configuration.ignores.clone(),
+    }
 }
 
 /// What the rules tell the configuration about themselves.
@@ -296,7 +303,11 @@ async fn commands(store: Store, signals: Signals, stop: CancellationToken) {
 async fn pruning(store: Store, retention: crate::model::unit::Period, stop: CancellationToken) {
     loop {
         let pruning = store.clone();
-        match tokio::task::spawn_blocking(move || pruning.prune(Utc::now(), retention)).await {
+        let work = move || {
+            pruning.roll_up(Utc::now())?;
+            pruning.prune(Utc::now(), retention)
+        };
+        match tokio::task::spawn_blocking(work).await {
             Ok(Ok(report)) => tracing::debug!(?report, "deleted what is older than the retention"),
             Ok(Err(error)) => tracing::error!(%error, "what is too old cannot be deleted"),
             Err(error) => tracing::error!(%error, "deleting what is too old failed"),

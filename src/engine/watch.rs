@@ -13,7 +13,9 @@ use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
 use crate::limits;
 use crate::model::finding::{Event, Finding, State};
+use crate::model::history::StatementMinute;
 use crate::model::judgement::Judgement;
+use crate::model::observation::OwnCost as ObservedCost;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ServerStatus};
 use crate::model::unit::Period;
@@ -57,8 +59,7 @@ impl Watch {
     ) -> Result<Self, EngineError> {
         let server = server_of(settings)?;
         let rules = rule_settings(configuration);
-        let is_enabled = |rule: &str| rules.get(rule).is_none_or(|rule| rule.enabled);
-        let is_wanted = is_enabled(Missing::ID) || is_enabled(MatviewCandidate::ID);
+        let is_wanted = rules.is_enabled(Missing::ID) || rules.is_enabled(MatviewCandidate::ID);
         let every = settings.advise_every.as_duration();
         let advising = match is_wanted {
             true => {
@@ -80,15 +81,13 @@ impl Watch {
         );
         let watched = settings.clone();
         let watches = Box::new(move |database: &str| watched.watches(database));
+        let every = settings.catalog_every.as_duration();
+        let mut collector = Collector::new(settings.name.clone(), server, watches, every);
+        collector.declare(settings.declared());
         Ok(Self {
             name: settings.name.clone(),
             poll_every: settings.poll_every.as_duration(),
-            collector: Collector::new(
-                settings.name.clone(),
-                server,
-                watches,
-                settings.catalog_every.as_duration(),
-            ),
+            collector,
             observer,
             settings: rules,
             store,
@@ -179,6 +178,14 @@ impl Watch {
         if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
+        let (seconds_last_hour, ratio) = self.cost.seconds_and_ratio(Utc::now());
+        observation.own_cost = Some(ObservedCost {
+            ratio,
+            seconds_last_hour,
+            slowest_question: Some((seen.slowest_question.0.to_owned(), seen.slowest_question.1)),
+            looks_every_seconds: self.pause().as_secs_f64(),
+            budget_ratio: self.budget_ratio,
+        });
         let mut judgement = judge::judge(&observation, &self.settings);
         let three_looks = Period::seconds(3 * self.pause().as_secs());
         judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
@@ -191,6 +198,7 @@ impl Watch {
                 at: Utc::now(),
                 load_sessions: self.observer.load_sessions,
             },
+            minute: self.observer.statement_minute.take(),
             usage: self.observer.usages.take_changed(),
             gone: self.observer.usages.take_gone(),
             snapshot: seen.snapshot,
@@ -320,6 +328,7 @@ struct Record {
     judgement: Judgement,
     status: ServerStatus,
     load: LoadPoint,
+    minute: Option<StatementMinute>,
     usage: Vec<(IndexName, Usage)>,
     gone: Vec<IndexName>,
     snapshot: Snapshot,
@@ -333,6 +342,7 @@ impl Record {
             looks: &self.looks,
             gaps: &self.snapshot.gaps,
             load: &self.load,
+            minute: self.minute.as_ref(),
             changed: &rows(&self.usage),
             gone: &keys(&self.gone),
         };

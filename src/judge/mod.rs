@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
 use crate::limits;
-use crate::model::finding::{ConfidenceLevel, by_impact};
-use crate::model::judgement::{Judgement, RuleOutcome, Verdict};
+use crate::model::finding::{Claim, ConfidenceLevel, by_impact};
+use crate::model::judgement::{Ignored, Judgement, RuleOutcome, Verdict};
 use crate::model::observation::{DatabaseObservation, Observation, Unknown};
+use crate::model::selector::{Ignore, Selector, is_ignored_by_comment};
 use crate::model::unit::Period;
 use crate::rules::{self, Found, Place, RuleKind, Scope};
 
@@ -19,29 +21,56 @@ pub struct RuleSettings {
     pub hold: Period,
     pub clear: Period,
     pub thresholds: Value,
+    /// Settings of their own for some places and things; where several fit, the last one counts.
+    pub overrides: Vec<Override>,
 }
 
-/// Every rule's settings, by id; a rule that is not named runs with its defaults.
-pub type Settings = BTreeMap<String, RuleSettings>;
+/// Settings of one rule for some places and things.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Override {
+    pub selector: Selector,
+    pub enabled: bool,
+    pub hold: Period,
+    pub thresholds: Value,
+}
 
-/// The settings of one rule.
-pub fn settings_of(settings: &Settings, rule: &RuleKind) -> RuleSettings {
-    settings.get(rule.id).cloned().unwrap_or_else(|| RuleSettings {
-        enabled: true,
-        hold: rule.hold,
-        clear: rule.clear,
-        thresholds: (rule.defaults)(),
-    })
+/// What the configuration says of all rules.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Every rule's settings, by id; a rule that is not named runs with its defaults.
+    pub rules: BTreeMap<String, RuleSettings>,
+    /// What nobody wants to hear of.
+    pub ignores: Vec<Ignore>,
+}
+
+impl Settings {
+    /// The settings of one rule.
+    pub fn of(&self, rule: &RuleKind) -> RuleSettings {
+        self.rules.get(rule.id).cloned().unwrap_or_else(|| RuleSettings {
+            enabled: true,
+            hold: rule.hold,
+            clear: rule.clear,
+            thresholds: (rule.defaults)(),
+            overrides: Vec::new(),
+        })
+    }
+
+    /// Whether a rule is judged anywhere.
+    pub fn is_enabled(&self, rule: &str) -> bool {
+        let settings = self.rules.get(rule);
+        settings.is_none_or(|rule| rule.enabled || rule.overrides.iter().any(|own| own.enabled))
+    }
 }
 
 /// Judges one observation by every rule that is switched on.
 pub fn judge(observation: &Observation, settings: &Settings) -> Judgement {
     let mut judgement = Judgement::default();
     for rule in rules::all() {
-        let chosen = settings_of(settings, rule);
-        if !chosen.enabled {
+        if !settings.is_enabled(rule.id) {
             continue;
         }
+        let chosen = settings.of(rule);
         match rule.scope {
             Scope::Server => judge_place(rule, &chosen, observation, None, &mut judgement),
             Scope::Database => {
@@ -52,6 +81,7 @@ pub fn judge(observation: &Observation, settings: &Settings) -> Judgement {
             }
         }
     }
+    leave_out(&settings.ignores, observation.now, &mut judgement);
     judgement.claims.sort_by(by_impact);
     judgement.unbroken_within = Period::seconds(limits::UNBROKEN_WITHIN.as_secs());
     let databases = &observation.server.databases;
@@ -66,13 +96,11 @@ fn judge_place(
     database: Option<&DatabaseObservation>,
     judgement: &mut Judgement,
 ) {
-    let found = (rule.judge)(
-        &settings.thresholds,
-        &Place {
-            observation,
-            database,
-        },
-    );
+    let place = Place {
+        observation,
+        database,
+    };
+    let found = by_own_settings(rule, settings, &place, judgement);
     let name = database.map(|database| database.name.clone());
     let verdict = match found {
         Ok(mut found) => {
@@ -89,6 +117,94 @@ fn judge_place(
         Err(Unknown { reason, remedy_sql }) => Verdict::Skipped { reason, remedy_sql },
     };
     judgement.outcomes.push(outcome(rule, settings, name, verdict));
+}
+
+/// Judges by the rule's settings and, where some have settings of their own, by those: each claim counts only as the
+/// settings that are meant for it make it.
+fn by_own_settings(
+    rule: &RuleKind,
+    settings: &RuleSettings,
+    place: &Place<'_>,
+    judgement: &mut Judgement,
+) -> Result<Found, Unknown> {
+    let (server, database) = (
+        &place.observation.server.name,
+        place.database.map(|database| database.name.as_str()),
+    );
+    let own: Vec<&Override> = settings
+        .overrides
+        .iter()
+        .filter(|own| own.selector.may_select(server, database))
+        .collect();
+    if own.is_empty() && settings.enabled {
+        return (rule.judge)(&settings.thresholds, place);
+    }
+    // the last that fits; none is the rule's own
+    let meant_for = |claim: &Claim| own.iter().rposition(|own| own.selector.selects(claim));
+    let mut together = match settings.enabled {
+        true => (rule.judge)(&settings.thresholds, place)?,
+        false => Found::default(),
+    };
+    together.claims.retain(|claim| match meant_for(claim) {
+        None => true,
+        // switched off for it: counted as what is left out
+        Some(position) if !own[position].enabled => {
+            judgement.ignored.push(ignored(claim, SWITCHED_OFF, None));
+            false
+        }
+        Some(_) => false,
+    });
+    for (position, chosen) in own.iter().enumerate().filter(|(_, chosen)| chosen.enabled) {
+        let found = (rule.judge)(&chosen.thresholds, place)?;
+        let meant = found
+            .claims
+            .into_iter()
+            .filter(|claim| meant_for(claim) == Some(position));
+        together.claims.extend(meant.map(|claim| Claim {
+            hold: Some(chosen.hold),
+            ..claim
+        }));
+        together.beyond.extend(found.beyond);
+        together.undecided.extend(found.undecided);
+        together.untold = together.untold.or(found.untold);
+        together.absence_is_no_proof = together.absence_is_no_proof.or(found.absence_is_no_proof);
+    }
+    Ok(together)
+}
+
+/// Why a claim is left out where the configuration has switched its rule off for it.
+const SWITCHED_OFF: &str = "the rule is switched off for it";
+
+fn ignored(claim: &Claim, reason: &str, until: Option<NaiveDate>) -> Ignored {
+    Ignored {
+        rule: claim.rule.clone(),
+        database: claim.database.clone(),
+        title: claim.title.clone(),
+        severity: claim.severity,
+        reason: reason.to_owned(),
+        until,
+    }
+}
+
+/// Leaves out what nobody wants to hear of, and counts it.
+fn leave_out(ignores: &[Ignore], now: DateTime<Utc>, judgement: &mut Judgement) {
+    let in_force: Vec<&Ignore> = ignores.iter().filter(|ignore| ignore.is_in_force(now)).collect();
+    let left_out = &mut judgement.ignored;
+    judgement.claims.retain(|claim| {
+        let by_comment = || {
+            let text = claim.evidence.get("statement").and_then(Value::as_str)?;
+            is_ignored_by_comment(text, &claim.rule)
+                .then(|| ignored(claim, "its text says pgadvisor:ignore", None))
+        };
+        let chosen = in_force.iter().find(|ignore| ignore.selects(claim));
+        let found = chosen
+            .map(|ignore| ignored(claim, &ignore.reason, ignore.until))
+            .or_else(by_comment);
+        let stays = found.is_none();
+        left_out.extend(found);
+        stays
+    });
+    left_out.sort_by(|a, b| (&a.rule, &a.database, &a.title).cmp(&(&b.rule, &b.database, &b.title)));
 }
 
 /// Takes in the worst claims; the rest are counted, and keep the state that they have.
@@ -152,5 +268,121 @@ fn skip_unseen(
         judgement
             .outcomes
             .push(outcome(rule, settings, gap.database.clone(), verdict));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{now, observation, set, statement};
+    use serde_json::json;
+
+    /// Two statements of 100 ms a call, one of a role that reports.
+    fn observed() -> Observation {
+        let mut report = statement("SELECT 1 FROM report", 100, 100.0);
+        report.roles = vec!["report_eu".into()];
+        let marked = "SELECT /* pgadvisor:ignore query.* */ 1 FROM marked";
+        let statements = vec![
+            report,
+            statement("SELECT 1 FROM shop", 100, 100.0),
+            statement(marked, 100, 100.0),
+        ];
+        let mut observed = observation(statements, 0.0);
+        set(&mut observed, "autovacuum", "off");
+        set(&mut observed, "track_counts", "off");
+        observed
+    }
+
+    fn only(rule: &str, change: impl FnOnce(&mut RuleSettings)) -> Settings {
+        let mut settings = Settings::default();
+        for kind in rules::all() {
+            let mut chosen = settings.of(kind);
+            chosen.enabled = kind.id == rule;
+            settings.rules.insert(kind.id.to_owned(), chosen);
+        }
+        change(settings.rules.get_mut(rule).unwrap());
+        settings
+    }
+
+    fn own(selector: Selector, enabled: bool, thresholds: Value) -> Override {
+        Override {
+            selector,
+            enabled,
+            hold: Period::minutes(7),
+            thresholds,
+        }
+    }
+
+    fn titles(judgement: &Judgement) -> Vec<&str> {
+        judgement
+            .claims
+            .iter()
+            .map(|claim| claim.title.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn thresholds_of_their_own_count_for_what_they_are_meant_for_and_nothing_else() {
+        let slow = rules::find("query.slow_mean").unwrap();
+        let mut lenient = (slow.defaults)();
+        lenient["info_mean"] = json!("200 ms");
+        let of_reports = Selector {
+            role: "report_*".into(),
+            ..Selector::default()
+        };
+        let judged = |enabled, thresholds| {
+            let settings = only(slow.id, |rule| {
+                rule.overrides = vec![own(of_reports.clone(), enabled, thresholds)]
+            });
+            judge(&observed(), &settings)
+        };
+        let lenient = judged(true, lenient);
+        assert_eq!(titles(&lenient).len(), 1);
+        assert!(titles(&lenient)[0].contains("shop"));
+        let strict = judged(true, (slow.defaults)());
+        let holds: Vec<_> = strict.claims.iter().map(|claim| claim.hold).collect();
+        assert_eq!(holds.iter().flatten().count(), 1, "only what it is meant for");
+        let off = judged(false, (slow.defaults)());
+        assert!(titles(&off)[0].contains("shop") && off.claims.len() == 1);
+        assert!(off.ignored.iter().any(|one| one.reason == SWITCHED_OFF));
+        let settings = only(slow.id, |rule| {
+            rule.enabled = false;
+            rule.overrides = vec![own(of_reports.clone(), true, (slow.defaults)())];
+        });
+        let alone = judge(&observed(), &settings);
+        assert!(titles(&alone)[0].contains("report") && alone.claims.len() == 1);
+    }
+
+    #[test]
+    fn what_is_ignored_is_counted_and_comes_back_after_its_last_day() {
+        let ignore = |until| Ignore {
+            rule: "vacuum.*".into(),
+            selector: Selector {
+                object: "autovacuum".into(),
+                ..Selector::default()
+            },
+            application: "*".into(),
+            until,
+            reason: "a bulk load".into(),
+        };
+        let judged = |until| {
+            let mut settings = only("vacuum.autovacuum_off", |_| {});
+            settings.ignores = vec![ignore(until)];
+            judge(&observed(), &settings)
+        };
+        for until in [None, Some(now().date_naive())] {
+            let judgement = judged(until);
+            assert_eq!((judgement.claims.len(), judgement.ignored.len()), (1, 1));
+            assert_eq!(judgement.ignored[0].reason, "a bulk load");
+        }
+        let over = judged(now().date_naive().pred_opt());
+        assert_eq!((over.claims.len(), over.ignored.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_comment_in_the_statement_leaves_it_out() {
+        let judgement = judge(&observed(), &only("query.slow_mean", |_| {}));
+        assert_eq!((judgement.claims.len(), judgement.ignored.len()), (2, 1));
+        assert!(judgement.ignored[0].title.contains("marked"));
     }
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::id::Fingerprint;
 pub use super::remedy::Remedy;
+use super::unit::Period;
 
 /// How much it matters. The order is the order of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -162,6 +163,15 @@ pub struct Confidence {
 /// Named numbers with the unit in the name, in the order in which they are told.
 pub type Evidence = serde_json::Map<String, serde_json::Value>;
 
+/// Who causes a problem.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Who {
+    /// The roles; none where that is not known or means nothing.
+    pub roles: Vec<String>,
+    /// The applications, by application_name.
+    pub applications: Vec<String>,
+}
+
 /// What a rule claims about one subject, before the store knows its history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Claim {
@@ -179,6 +189,14 @@ pub struct Claim {
     #[serde(skip)]
     #[schema(ignore)]
     pub subject: Vec<String>,
+    /// Who causes it, as far as that is known: what `[[ignore]]` and thresholds of their own go by; not published.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub who: Who,
+    /// How long its evidence must last before it opens, where that is another time than its rule's; not published.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub hold: Option<Period>,
     /// The claim in a few words, with the object's name.
     pub title: String,
     /// One paragraph: what, why that is bad, what to do.

@@ -1,8 +1,10 @@
 //! What one turn of all rules over one observation of one server came to.
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::finding::Claim;
+use super::finding::{Claim, Severity};
 use super::unit::Period;
 
 /// Everything that the rules said of one observation.
@@ -12,12 +14,32 @@ pub struct Judgement {
     pub claims: Vec<Claim>,
     /// For each rule, and each database where it judges databases one by one, what became of it.
     pub outcomes: Vec<RuleOutcome>,
+    /// What was left out because somebody does not want to hear of it.
+    pub ignored: Vec<Ignored>,
     /// Claims left out because a rule made more than it may.
     pub dropped_claims: usize,
     /// Two sights of a problem that are further apart than this are not one that lasted.
     pub unbroken_within: Period,
     /// Every database that the server has, watched or not, where that is known: what was found in another one is gone.
     pub databases: Option<Vec<String>>,
+}
+
+/// A problem that somebody does not want to hear of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ignored {
+    /// The rule, as `index.unused`.
+    pub rule: String,
+    /// The database; null where the whole server is meant.
+    pub database: Option<String>,
+    /// The problem in a few words.
+    pub title: String,
+    /// How much it would have mattered.
+    pub severity: Severity,
+    /// Why it is left out, in the words of whoever wrote that.
+    pub reason: String,
+    /// The last day on which it is.
+    #[schema(value_type = Option<String>)]
+    pub until: Option<NaiveDate>,
 }
 
 /// What became of one rule in one place.

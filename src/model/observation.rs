@@ -1,5 +1,6 @@
 //! What rules judge: differences over known windows, and facts. Made by `observe` from snapshots.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,9 @@ use super::advice::{Advised, Rehearsals};
 use super::finding::Window;
 use super::refresh::{Run, ViewStatus};
 use super::remedy::qualified;
+use super::replication::Replication;
+use super::schema::Schema;
+use super::session::{PreparedTransaction, Session};
 use super::snapshot::{Catalog, IndexFacts, MaterializedViewFacts, ServerFacts, StatementText, TableFacts};
 use super::status::Gap;
 
@@ -22,12 +26,53 @@ pub struct Observation {
     pub transaction_ids_per_second: Option<f64>,
     /// What statements did over a window, or why that is not known.
     pub statements: Result<StatementActivity, Unknown>,
+    /// Entries of pg_stat_statements that were read; none where they could not be.
+    pub statement_entries: Option<usize>,
+    /// What sessions do just now, or why that is not known.
+    pub sessions: Result<Vec<Session>, Unknown>,
+    /// statement_ids of statements that some session sent with a pattern that begins with a wildcard.
+    pub leading_wildcards: HashSet<String>,
+    /// Prepared transactions, or why they are not known.
+    pub prepared_transactions: Result<Vec<PreparedTransaction>, Unknown>,
+    /// Slots and standbys, or why they are not known.
+    pub replication: Result<Replication, Unknown>,
+    /// How databases found their blocks, over the last day or less.
+    pub block_reads: Vec<BlockReads>,
+    /// What the advisor itself costs the server; none where that is not measured, as in one look.
+    pub own_cost: Option<OwnCost>,
     /// Each database that could be visited.
     pub databases: Vec<DatabaseObservation>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
     /// Whether this is one look alone, as in `check`: nothing can have lasted.
     pub single_look: bool,
+}
+
+/// What the advisor itself costs a server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnCost {
+    /// Seconds of its sessions in the last hour ÷ max(database time, one core).
+    pub ratio: f64,
+    /// Seconds of its sessions in the last hour.
+    pub seconds_last_hour: f64,
+    /// The longest question of the last look: the name of its file, and seconds.
+    pub slowest_question: Option<(String, f64)>,
+    /// How far apart looks are now, after slowing down.
+    pub looks_every_seconds: f64,
+    /// What it may cost.
+    pub budget_ratio: f64,
+}
+
+/// How a database found the blocks that it needed, over a window.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct BlockReads {
+    pub database: String,
+    pub window: Window,
+    /// Found in shared_buffers.
+    pub hit: i64,
+    /// Asked of the operating system.
+    pub read: i64,
 }
 
 /// Why a number is not known.
@@ -82,6 +127,10 @@ pub struct StatementDelta {
     pub seconds: f64,
     /// Standard deviation since the entry began, in seconds; the difference of two is not defined.
     pub stddev_seconds: f64,
+    /// The longest call since the entry began, or its maximum was reset.
+    pub max_seconds: f64,
+    /// Planning; 0 where pg_stat_statements.track_planning is off.
+    pub planning_seconds: f64,
     pub rows: i64,
     pub shared_blocks_hit: i64,
     pub shared_blocks_read: i64,
@@ -113,6 +162,10 @@ pub struct DatabaseObservation {
     pub catalog: Arc<Catalog>,
     /// Tables with their state of now.
     pub tables: Vec<TableObservation>,
+    /// How tables were read and written, in the order of their OIDs, or why that is not known.
+    pub table_activity: Result<Vec<TableActivity>, Unknown>,
+    /// Foreign keys, constraints that are not valid, sequences, or why they are not known.
+    pub schema: Result<SchemaObservation, Unknown>,
     /// Indexes with their use.
     pub indexes: Vec<IndexObservation>,
     /// Which indexes are missing, as the planner says, or why that is not known.
@@ -162,6 +215,34 @@ impl DatabaseObservation {
             .filter_map(move |table| Some((table, facts.find(table.oid)?)))
     }
 
+    /// How each table was read and written, with its facts.
+    ///
+    /// # Errors
+    /// If that could not be read.
+    pub fn table_activity_with_facts(
+        &self,
+    ) -> Result<impl Iterator<Item = (&TableActivity, &TableFacts)>, Unknown> {
+        let activity = self.table_activity.as_ref().map_err(Clone::clone)?;
+        let mut facts = self.catalog.tables.finder();
+        Ok(activity
+            .iter()
+            .filter_map(move |table| Some((table, facts.find(table.oid)?))))
+    }
+
+    /// The design of the database.
+    ///
+    /// # Errors
+    /// If it could not be read.
+    pub fn schema(&self) -> Result<&SchemaObservation, Unknown> {
+        self.schema.as_ref().map_err(Clone::clone)
+    }
+
+    /// What is observed of a table, by its OID.
+    pub fn table(&self, oid: u32) -> Option<&TableObservation> {
+        let position = self.tables.binary_search_by_key(&oid, |table| table.oid).ok()?;
+        Some(&self.tables[position])
+    }
+
     /// The facts of an index's table.
     pub fn table_of(&self, index: &IndexFacts) -> Option<&TableFacts> {
         self.catalog.tables.get(index.table_oid)
@@ -184,6 +265,54 @@ pub struct TableObservation {
     pub rows_were_counted: bool,
     /// `None` where it cannot be seen on which table VACUUM works.
     pub being_vacuumed: Option<bool>,
+}
+
+/// How one table was read and written.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct TableActivity {
+    pub oid: u32,
+    /// Rows changed since the last ANALYZE.
+    pub modified_since_analyze: i64,
+    pub last_analyze_at: Option<DateTime<Utc>>,
+    /// Changed rows at which autovacuum would ANALYZE: the formula of PostgreSQL's chapter "Routine Vacuuming".
+    pub analyze_threshold_rows: f64,
+    /// What happened over a window, where there is one: an hour or more of looks, or since a known reset.
+    pub over: Option<TableDelta>,
+}
+
+/// What happened to one table over a window: never cumulative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct TableDelta {
+    pub window: Window,
+    pub sequential_scans: i64,
+    pub sequential_rows_read: i64,
+    pub inserted: i64,
+    pub updated: i64,
+    pub hot_updated: i64,
+    pub deleted: i64,
+}
+
+impl TableDelta {
+    /// A count of the window as a rate.
+    pub fn per_hour(&self, count: i64) -> f64 {
+        count as f64 / (self.window.seconds() / 3600.0).max(1e-3)
+    }
+
+    /// Rows inserted, updated and deleted.
+    pub fn written(&self) -> i64 {
+        self.inserted + self.updated + self.deleted
+    }
+}
+
+/// The design of a database, ready to be judged.
+#[derive(Clone, Debug, Default)]
+pub struct SchemaObservation {
+    /// As read.
+    pub facts: Arc<Schema>,
+    /// How fast each sequence is used, in values a second, by its OID: where two looks are far enough apart to tell.
+    pub values_per_second: HashMap<u32, f64>,
 }
 
 /// How an index was used.

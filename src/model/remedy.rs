@@ -188,7 +188,62 @@ pub enum Statement {
     AlterAllRolesReset {
         name: String,
     },
+    /// A default for the sessions of one role.
+    AlterRoleSet {
+        role: String,
+        name: &'static str,
+        value: String,
+    },
+    AlterRoleReset {
+        role: String,
+        name: &'static str,
+    },
     ReloadConfiguration,
+    Analyze {
+        schema: String,
+        table: String,
+    },
+    ValidateConstraint {
+        schema: String,
+        table: String,
+        name: String,
+    },
+    SetNotNull {
+        schema: String,
+        table: String,
+        column: String,
+    },
+    /// An index that is unique over columns that are not null becomes the primary key, and takes its name.
+    AddPrimaryKeyUsing {
+        schema: String,
+        table: String,
+        index: String,
+    },
+    AlterColumnType {
+        schema: String,
+        table: String,
+        column: String,
+        /// As `format_type` writes it.
+        type_name: String,
+    },
+    AlterSequenceType {
+        schema: String,
+        name: String,
+        type_name: &'static str,
+    },
+    CancelBackend {
+        pid: i32,
+    },
+    TerminateBackend {
+        pid: i32,
+    },
+    /// In the database in which it was prepared.
+    RollbackPrepared {
+        gid: String,
+    },
+    DropReplicationSlot {
+        name: String,
+    },
     GrantRole {
         role: &'static str,
         to: String,
@@ -331,6 +386,50 @@ impl Statement {
             Self::AlterSystemReset { name } => named("ALTER SYSTEM RESET", name),
             Self::AlterAllRolesSet { name, value } => format!("ALTER ROLE ALL {}", set(name, value)),
             Self::AlterAllRolesReset { name } => named("ALTER ROLE ALL RESET", name),
+            Self::AlterRoleSet { role, name, value } => {
+                format!("{} {}", named("ALTER ROLE", role), set(name, value))
+            }
+            Self::AlterRoleReset { role, name } => format!("{} RESET {name}", named("ALTER ROLE", role)),
+            Self::Analyze { schema, table } => format!("ANALYZE {}", qualified(schema, table)),
+            Self::ValidateConstraint { schema, table, name } => {
+                alter_table(schema, table, &named("VALIDATE CONSTRAINT", name))
+            }
+            Self::SetNotNull {
+                schema,
+                table,
+                column,
+            } => alter_table(
+                schema,
+                table,
+                &format!("{} SET NOT NULL", named("ALTER COLUMN", column)),
+            ),
+            Self::AddPrimaryKeyUsing { schema, table, index } => {
+                alter_table(schema, table, &named("ADD PRIMARY KEY USING INDEX", index))
+            }
+            Self::AlterColumnType {
+                schema,
+                table,
+                column,
+                type_name,
+            } => alter_table(
+                schema,
+                table,
+                &format!("{} TYPE {type_name}", named("ALTER COLUMN", column)),
+            ),
+            Self::AlterSequenceType {
+                schema,
+                name,
+                type_name,
+            } => format!("ALTER SEQUENCE {} AS {type_name}", qualified(schema, name)),
+            Self::CancelBackend { pid } => format!("SELECT pg_catalog.pg_cancel_backend({pid})"),
+            Self::TerminateBackend { pid } => format!("SELECT pg_catalog.pg_terminate_backend({pid})"),
+            Self::RollbackPrepared { gid } => format!("ROLLBACK PREPARED {}", quote_literal(gid)),
+            Self::DropReplicationSlot { name } => {
+                format!(
+                    "SELECT pg_catalog.pg_drop_replication_slot({})",
+                    quote_literal(name)
+                )
+            }
             Self::ReloadConfiguration => "SELECT pg_catalog.pg_reload_conf()".to_owned(),
             Self::GrantRole { role, to } => format!("GRANT {role} TO {}", quote_identifier(to)),
             Self::GrantConnect { database, to } => format!(
@@ -393,6 +492,47 @@ mod tests {
                 name: "autovacuum".into(),
                 value: text(),
             },
+            Statement::AlterRoleSet {
+                role: text(),
+                name: "work_mem",
+                value: text(),
+            },
+            Statement::AlterRoleReset {
+                role: text(),
+                name: "work_mem",
+            },
+            Statement::Analyze {
+                schema: text(),
+                table: text(),
+            },
+            Statement::ValidateConstraint {
+                schema: text(),
+                table: text(),
+                name: text(),
+            },
+            Statement::SetNotNull {
+                schema: text(),
+                table: text(),
+                column: text(),
+            },
+            Statement::AddPrimaryKeyUsing {
+                schema: text(),
+                table: text(),
+                index: text(),
+            },
+            Statement::AlterColumnType {
+                schema: text(),
+                table: text(),
+                column: text(),
+                type_name: "character varying(40)".into(),
+            },
+            Statement::AlterSequenceType {
+                schema: text(),
+                name: text(),
+                type_name: "bigint",
+            },
+            Statement::RollbackPrepared { gid: text() },
+            Statement::DropReplicationSlot { name: text() },
         ];
         for statement in statements {
             let sql = statement.sql();

@@ -10,7 +10,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::by_oid::{ByOid, HasOid};
+use super::provider::Provider;
 use super::refresh::MaterializedView;
+use super::replication::Replication;
+use super::schema::Schema;
+use super::session::{PreparedTransaction, Session};
 use super::status::Gap;
 
 /// One look at one server.
@@ -26,6 +30,15 @@ pub struct Snapshot {
     pub watched: Vec<String>,
     /// pg_stat_statements; `None` where it could not be read (there is a gap then).
     pub statements: Option<Statements>,
+    /// What sessions do; `None` where it could not be read (there is a gap then).
+    #[serde(default)]
+    pub sessions: Option<Vec<Session>>,
+    /// Prepared transactions; `None` where they could not be read.
+    #[serde(default)]
+    pub prepared_transactions: Option<Vec<PreparedTransaction>>,
+    /// Slots and standbys; `None` where they could not be read.
+    #[serde(default)]
+    pub replication: Option<Replication>,
     /// Each watched database that could be visited.
     pub databases: Vec<DatabaseSnapshot>,
     /// What could not be read.
@@ -65,9 +78,43 @@ pub struct ServerFacts {
     pub login: String,
     /// Whether the login is a superuser.
     pub login_is_superuser: bool,
+    /// What its owner says of its machine.
+    #[serde(default)]
+    pub declared: Declared,
+}
+
+/// What no server tells of its machine, and its owner may write into the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// RAM.
+    pub memory_bytes: Option<f64>,
+    /// Cores.
+    pub cores: Option<u32>,
+    /// Whether the data are on solid-state storage.
+    pub is_solid_state: Option<bool>,
+    /// Its data may be lost at any time: a server for tests.
+    pub is_throw_away: bool,
 }
 
 impl ServerFacts {
+    /// The managed service that it runs at.
+    pub fn provider(&self) -> Option<Provider> {
+        Provider::of(&self.settings, &self.roles)
+    }
+
+    /// A setting's value in bytes, where its unit is one of memory and the value is the server's.
+    pub fn setting_bytes(&self, name: &str) -> Option<f64> {
+        let unit = match self.settings.get(name)?.unit.as_deref() {
+            Some("B") => 1.0,
+            Some("kB") => 1024.0,
+            Some("8kB") => 8192.0,
+            Some("16kB") => 16384.0,
+            Some("MB") => 1_048_576.0,
+            _ => return None,
+        };
+        Some(self.setting_number(name)? * unit)
+    }
+
     /// A setting's value as a number, in the setting's own unit, if it is the server's.
     pub fn setting_number(&self, name: &str) -> Option<f64> {
         let setting = self.settings.get(name)?;
@@ -84,6 +131,12 @@ pub struct Setting {
     pub unit: Option<String>,
     /// Where the value came from.
     pub source: String,
+    /// It was changed, and only a restart makes that count.
+    #[serde(default)]
+    pub is_pending_restart: bool,
+    /// `postmaster` where only a restart changes it, else `sighup`, `user`, …
+    #[serde(default)]
+    pub context: String,
 }
 
 impl Setting {
@@ -116,6 +169,11 @@ pub struct DatabaseFacts {
     pub frozen_xid_age: i64,
     /// When its statistics were reset, if that is known.
     pub statistics_reset_at: Option<DateTime<Utc>>,
+    /// Blocks of tables and indexes that were found in shared_buffers, and that had to be read.
+    #[serde(default)]
+    pub blocks_hit: i64,
+    #[serde(default)]
+    pub blocks_read: i64,
 }
 
 /// Something that keeps VACUUM from removing row versions.
@@ -168,6 +226,12 @@ pub struct StatementCounters {
     pub calls: i64,
     pub execution_ms: f64,
     pub stddev_ms: f64,
+    /// Of one call since the entry began, or its least and greatest were reset.
+    #[serde(default)]
+    pub max_ms: f64,
+    /// Planning; 0 where pg_stat_statements.track_planning is off.
+    #[serde(default)]
+    pub planning_ms: f64,
     pub rows: i64,
     pub shared_blocks_hit: i64,
     pub shared_blocks_read: i64,
@@ -213,6 +277,12 @@ pub struct DatabaseSnapshot {
     pub progress: Progress,
     /// Names and definitions.
     pub catalog: Arc<Catalog>,
+    /// How tables were read and written; none where that could not be read (there is a gap then).
+    #[serde(default)]
+    pub table_activity: Option<Arc<TableActivityLook>>,
+    /// Foreign keys, constraints, sequences; none where they could not be read (there is a gap then).
+    #[serde(default)]
+    pub schema: Option<Arc<Schema>>,
     /// Materialized views; none where they could not be read (there is a gap then).
     #[serde(default)]
     pub materialized_views: Option<Vec<MaterializedViewFacts>>,
@@ -244,6 +314,32 @@ pub struct TableCounters {
     /// VACUUM or ANALYZE has counted its rows since the counters began. Before that the estimates are what was added since
     /// then, and a reset or a crash makes them 0.
     pub rows_were_counted: bool,
+}
+
+/// How the tables of a database were read and written, as read at one time; seldom, since it changes little.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TableActivityLook {
+    /// When, by the server's clock.
+    pub at: DateTime<Utc>,
+    /// In the order of their OIDs.
+    pub tables: Vec<TableActivityCounters>,
+}
+
+/// More cumulative counters of one table, by `pg_stat_get_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct TableActivityCounters {
+    pub oid: u32,
+    pub sequential_scans: i64,
+    pub sequential_rows_read: i64,
+    pub inserted: i64,
+    pub updated: i64,
+    pub hot_updated: i64,
+    pub deleted: i64,
+    /// Rows changed since the last ANALYZE: an estimate of now, no counter.
+    pub modified_since_analyze: i64,
+    /// The last ANALYZE or autoanalyze that the server remembers.
+    pub last_analyze_at: Option<DateTime<Utc>>,
 }
 
 /// Cumulative counters of one index.
@@ -340,6 +436,12 @@ pub struct TableFacts {
     pub frozen_xid_age: i64,
     /// The table whose TOAST table this is.
     pub toast_of: Option<u32>,
+    /// The table at the top of the partitions that it belongs to.
+    #[serde(default)]
+    pub partition_of: Option<u32>,
+    /// It is published for logical replication, alone or with all tables.
+    #[serde(default)]
+    pub is_published: bool,
     pub owned_by_extension: bool,
 }
 

@@ -1,24 +1,34 @@
 //! From looks to observations: differences between comparable looks, each family with its own window, and the facts
 //! that several rules share. Pure: it knows no server and no clock but the one in the snapshot.
 
+mod blocks;
+mod replication;
+mod sequences;
 mod statements;
+mod table_activity;
 mod tables;
 mod transaction_ids;
 pub mod usage;
 mod writes;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::limits;
 use crate::model::advice::Rehearsals;
+use crate::model::history::StatementMinute;
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, TableObservation,
     Unknown,
 };
 use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot, Work};
+use blocks::Blocks;
+use replication::IdleSlots;
+use sequences::Sequences;
 use statements::StatementLook;
+use table_activity::TableActivities;
 use transaction_ids::TransactionIds;
 use usage::Usages;
 use writes::Writes;
@@ -33,10 +43,17 @@ pub struct Observer {
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
     writes: Writes,
+    table_activities: TableActivities,
+    sequences: Sequences,
+    blocks: Blocks,
+    idle_slots: IdleSlots,
+    leading_wildcards: HashSet<String>,
     /// Every window of statements is a whole one, however short: somebody asked for the second look.
     pub any_window: bool,
     /// Average sessions executing between the last two looks, where they are comparable.
     pub load_sessions: Option<f64>,
+    /// What statements did between the last two looks, where they are comparable.
+    pub statement_minute: Option<StatementMinute>,
 }
 
 /// What must agree for two looks to be comparable at all.
@@ -86,6 +103,10 @@ impl Observer {
             self.looks.clear();
             self.transaction_ids = TransactionIds::default();
             self.writes = Writes::default();
+            self.table_activities = TableActivities::default();
+            self.sequences = Sequences::default();
+            self.blocks = Blocks::default();
+            self.idle_slots = IdleSlots::default();
             self.usages.distrust_clock();
         }
         self.clocks = Some(clocks);
@@ -97,6 +118,12 @@ impl Observer {
             .collect();
         self.usages.forget_databases_but(&there);
         self.writes.forget_databases_but(&there);
+        self.table_activities.forget_databases_but(&there);
+        self.sequences.forget_databases_but(&there);
+        self.remember_wildcards(snapshot);
+        let unread = |fact: &str| Unknown::because(format!("{fact} could not be read"));
+        let replication = snapshot.replication.clone();
+        let replication = replication.map(|seen| self.idle_slots.observe(seen, snapshot.at));
         let statements = self.observe_statements(snapshot, single_look);
         let databases = snapshot
             .databases
@@ -111,9 +138,32 @@ impl Observer {
                 .transaction_ids
                 .per_second(snapshot.at, snapshot.server.next_transaction_id),
             statements,
+            statement_entries: snapshot.statements.as_ref().map(|read| read.entries.len()),
+            sessions: snapshot.sessions.clone().ok_or_else(|| unread("sessions")),
+            leading_wildcards: self.leading_wildcards.clone(),
+            prepared_transactions: snapshot
+                .prepared_transactions
+                .clone()
+                .ok_or_else(|| unread("prepared transactions")),
+            replication: replication.ok_or_else(|| unread("replication")),
+            block_reads: self.blocks.observe(snapshot, self.any_window),
+            // whoever measures it puts it in
+            own_cost: None,
             databases,
             gaps: snapshot.gaps.clone(),
             single_look,
+        }
+    }
+
+    /// Patterns that begin with a wildcard are seen only while a statement runs: what was seen once is known from then on.
+    fn remember_wildcards(&mut self, snapshot: &Snapshot) {
+        for session in snapshot.sessions.iter().flatten() {
+            if let Some(statement) = &session.statement
+                && session.has_leading_wildcard
+                && self.leading_wildcards.len() < limits::WILDCARDS_REMEMBERED
+            {
+                self.leading_wildcards.insert(statement.statement_id.clone());
+            }
         }
     }
 
@@ -140,6 +190,21 @@ impl Observer {
                 })
             })
             .collect();
+        let unread = |fact: &str| Unknown::because(format!("{fact} could not be read in this database"));
+        let table_activity = database.table_activity.as_ref().map(|look| {
+            self.table_activities.observe(
+                &database.name,
+                look,
+                counters_since,
+                &database.catalog,
+                &autovacuum,
+                self.any_window,
+            )
+        });
+        let schema = database
+            .schema
+            .as_ref()
+            .map(|facts| self.sequences.observe(&database.name, facts, snapshot.at));
         let mut facts_of_indexes = database.catalog.indexes.finder();
         let indexes = database
             .indexes
@@ -167,6 +232,8 @@ impl Observer {
             counters_since,
             catalog: database.catalog.clone(),
             tables,
+            table_activity: table_activity.ok_or_else(|| unread("how tables were read and written")),
+            schema: schema.ok_or_else(|| unread("foreign keys, constraints and sequences")),
             indexes,
             // a look does not plan: whoever does puts it in
             rehearsals: Rehearsals::NotTried,

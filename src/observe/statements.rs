@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Observer;
 use crate::limits;
 use crate::model::finding::Window;
+use crate::model::history::{StatementCounts, StatementMinute, StatementPoint};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::snapshot::{Snapshot, StatementCounters, StatementKind, StatementText, Statements};
 
@@ -63,6 +64,7 @@ impl StatementLook {
         StatementCounters {
             calls: now.calls - before.calls,
             execution_ms: now.execution_ms - before.execution_ms,
+            planning_ms: (now.planning_ms - before.planning_ms).max(0.0),
             rows: now.rows - before.rows,
             shared_blocks_hit: (now.shared_blocks_hit - before.shared_blocks_hit).max(0),
             shared_blocks_read: (now.shared_blocks_read - before.shared_blocks_read).max(0),
@@ -79,7 +81,7 @@ impl Observer {
         snapshot: &Snapshot,
         single_look: bool,
     ) -> Result<StatementActivity, Unknown> {
-        self.load_sessions = None;
+        (self.load_sessions, self.statement_minute) = (None, None);
         let cannot_tell = snapshot
             .gaps
             .iter()
@@ -105,10 +107,9 @@ impl Observer {
         {
             self.looks.clear();
         }
-        self.load_sessions = self
-            .looks
-            .back()
-            .and_then(|last| load(last, statements, snapshot.at));
+        let last = self.looks.back();
+        self.load_sessions = last.and_then(|last| load(last, statements, snapshot.at));
+        self.statement_minute = last.and_then(|last| minute(last, statements, snapshot));
         self.keep_look(now.clone());
         let older = self.looks[0].clone();
         let length = snapshot.at - older.at;
@@ -196,6 +197,35 @@ fn load(last: &StatementLook, statements: &Statements, at: DateTime<Utc>) -> Opt
     (seconds > 0.0).then_some(busy / seconds)
 }
 
+/// What each statement of a watched database did since the last look.
+fn minute(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> Option<StatementMinute> {
+    let window = Window {
+        from: last.at,
+        to: snapshot.at,
+    };
+    if window.seconds() <= 0.0 {
+        return None;
+    }
+    let activity = activity(snapshot, statements, last.until(statements), window, 0);
+    let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+    let point = |delta: StatementDelta| StatementPoint {
+        counts: StatementCounts {
+            calls: whole(delta.calls),
+            microseconds: (delta.seconds * 1e6) as u64,
+            rows: whole(delta.rows),
+            shared_blocks_hit: whole(delta.shared_blocks_hit),
+            shared_blocks_read: whole(delta.shared_blocks_read),
+            temp_blocks_written: whole(delta.temp_blocks_written),
+        },
+        database: delta.database,
+        text: delta.text,
+    };
+    Some(StatementMinute {
+        seconds: window.seconds(),
+        points: activity.statements.into_iter().map(point).collect(),
+    })
+}
+
 /// Brings the entries of all roles together by database and statement.
 fn activity(
     snapshot: &Snapshot,
@@ -259,6 +289,8 @@ fn empty(database: &str, text: &Arc<StatementText>, queryid: i64) -> StatementDe
         calls: 0,
         seconds: 0.0,
         stddev_seconds: 0.0,
+        max_seconds: 0.0,
+        planning_seconds: 0.0,
         rows: 0,
         shared_blocks_hit: 0,
         shared_blocks_read: 0,
@@ -271,6 +303,8 @@ fn add(entry: &mut StatementDelta, delta: &StatementCounters, roles: &HashMap<u3
     entry.calls += delta.calls;
     entry.seconds += seconds;
     entry.stddev_seconds = entry.stddev_seconds.max(delta.stddev_ms / 1000.0);
+    entry.max_seconds = entry.max_seconds.max(delta.max_ms / 1000.0);
+    entry.planning_seconds += delta.planning_ms / 1000.0;
     entry.rows += delta.rows;
     entry.shared_blocks_hit += delta.shared_blocks_hit;
     entry.shared_blocks_read += delta.shared_blocks_read;
@@ -302,6 +336,8 @@ mod tests {
             calls: *calls,
             execution_ms: *calls as f64 * 1000.0,
             stddev_ms: 0.0,
+            max_ms: 0.0,
+            planning_ms: 0.0,
             rows: *calls,
             shared_blocks_hit: 0,
             shared_blocks_read: 0,
@@ -334,6 +370,9 @@ mod tests {
                 entries: Arc::new(entries.iter().map(counters).collect()),
                 texts: Arc::new((0..10).map(text).collect()),
             }),
+            sessions: None,
+            prepared_transactions: None,
+            replication: None,
             databases: vec![],
             gaps: vec![],
         }

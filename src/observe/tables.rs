@@ -7,6 +7,8 @@ pub struct Autovacuum {
     threshold: f64,
     scale_factor: f64,
     max_threshold: f64,
+    analyze_threshold: f64,
+    analyze_scale_factor: f64,
 }
 
 impl Autovacuum {
@@ -18,19 +20,17 @@ impl Autovacuum {
             scale_factor: number("autovacuum_vacuum_scale_factor", 0.2),
             // -1 switches the ceiling off; versions before 18 have none
             max_threshold: number("autovacuum_vacuum_max_threshold", -1.0),
+            analyze_threshold: number("autovacuum_analyze_threshold", 50.0),
+            analyze_scale_factor: number("autovacuum_analyze_scale_factor", 0.1),
         }
     }
 
     /// Dead row versions at which autovacuum comes for a table: base + scale × rows, by the table's own storage parameters
     /// where it has some, and from 18 never more than autovacuum_vacuum_max_threshold (chapter "Routine Vacuuming").
     pub fn threshold_rows(&self, table: &TableFacts) -> f64 {
-        let own = |name: &str, default: f64| {
-            let own = table.option(name).and_then(|value| value.parse().ok());
-            own.unwrap_or(default)
-        };
-        let base = own("autovacuum_vacuum_threshold", self.threshold);
-        let scale = own("autovacuum_vacuum_scale_factor", self.scale_factor);
-        let ceiling = own("autovacuum_vacuum_max_threshold", self.max_threshold);
+        let base = own(table, "autovacuum_vacuum_threshold", self.threshold);
+        let scale = own(table, "autovacuum_vacuum_scale_factor", self.scale_factor);
+        let ceiling = own(table, "autovacuum_vacuum_max_threshold", self.max_threshold);
         let threshold = base + scale * table.rows.max(0.0);
         if ceiling >= 0.0 {
             threshold.min(ceiling)
@@ -38,6 +38,23 @@ impl Autovacuum {
             threshold
         }
     }
+
+    /// Changed rows at which autovacuum comes to ANALYZE a table.
+    pub fn analyze_threshold_rows(&self, table: &TableFacts) -> f64 {
+        let base = own(table, "autovacuum_analyze_threshold", self.analyze_threshold);
+        let scale = own(
+            table,
+            "autovacuum_analyze_scale_factor",
+            self.analyze_scale_factor,
+        );
+        base + scale * table.rows.max(0.0)
+    }
+}
+
+/// The table's own storage parameter, or what holds without one.
+fn own(table: &TableFacts, name: &str, default: f64) -> f64 {
+    let own = table.option(name).and_then(|value| value.parse().ok());
+    own.unwrap_or(default)
 }
 
 #[cfg(test)]
@@ -66,6 +83,7 @@ mod tests {
             "autovacuum_vacuum_threshold=0".into(),
         ];
         assert_eq!(Autovacuum::of(&server).threshold_rows(&table), 1e7);
+        assert_eq!(Autovacuum::of(&server).analyze_threshold_rows(&table), 50.0 + 1e8);
         table.rows = -1.0;
         assert_eq!(
             Autovacuum::of(&server).threshold_rows(&table),

@@ -227,6 +227,55 @@ pub const RELATION_SIZES: Query = Query {
 pub const PROGRESS: Query = Query {
     variants: &[(14, file!("progress.sql"))],
 };
+/// What sessions do.
+pub const SESSIONS: Query = Query {
+    variants: &[(14, file!("sessions.sql"))],
+};
+/// Locks that are waited for.
+pub const AWAITED_LOCKS: Query = Query {
+    variants: &[(14, file!("awaited_locks.sql"))],
+};
+/// Prepared transactions.
+pub const PREPARED_TRANSACTIONS: Query = Query {
+    variants: &[(14, file!("prepared_transactions.sql"))],
+};
+/// Standbys that are connected.
+pub const STANDBYS: Query = Query {
+    variants: &[(14, file!("standbys.sql"))],
+};
+/// How a standby keeps up.
+pub const REPLAY: Query = Query {
+    variants: &[(14, file!("replay.sql"))],
+};
+/// How tables were read and written.
+pub const TABLE_ACTIVITY: Query = Query {
+    variants: &[(14, file!("table_activity.sql"))],
+};
+/// Foreign keys.
+pub const FOREIGN_KEYS: Query = Query {
+    variants: &[
+        (14, file!("foreign_keys.sql")),
+        (18, file!("foreign_keys.18.sql")),
+    ],
+};
+/// Constraints that are NOT VALID.
+pub const CONSTRAINTS_NOT_VALID: Query = Query {
+    variants: &[
+        (14, file!("constraints_not_valid.sql")),
+        (18, file!("constraints_not_valid.18.sql")),
+    ],
+};
+/// Sequences.
+pub const SEQUENCES: Query = Query {
+    variants: &[(14, file!("sequences.sql"))],
+};
+/// Replication slots.
+pub const REPLICATION_SLOTS: Query = Query {
+    variants: &[
+        (14, file!("replication_slots.sql")),
+        (17, file!("replication_slots.17.sql")),
+    ],
+};
 /// Rights of the login.
 pub const PRIVILEGES: Query = Query {
     variants: &[(14, file!("privileges.sql"))],
@@ -252,5 +301,15 @@ pub const ALL: &[Query] = &[
     RELATION_SIZES,
     PROGRESS,
     PRIVILEGES,
+    SESSIONS,
+    AWAITED_LOCKS,
+    PREPARED_TRANSACTIONS,
+    STANDBYS,
+    REPLAY,
+    TABLE_ACTIVITY,
+    FOREIGN_KEYS,
+    CONSTRAINTS_NOT_VALID,
+    SEQUENCES,
+    REPLICATION_SLOTS,
     REFRESH_VIEWS,
 ];

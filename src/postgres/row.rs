@@ -57,6 +57,8 @@ impl Observe {
             is_template: column_or_default(row, "is_template"),
             frozen_xid_age: column_or_default(row, "frozen_xid_age"),
             statistics_reset_at: column(row, "statistics_reset_at"),
+            blocks_hit: column_or_default(row, "blocks_hit"),
+            blocks_read: column_or_default(row, "blocks_read"),
         };
         Ok(rows.iter().map(database).collect())
     }

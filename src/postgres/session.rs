@@ -79,6 +79,8 @@ pub struct Observe {
     target: String,
     /// Seconds that the server spent for us, as we saw it.
     spent: std::sync::Mutex<Duration>,
+    /// The longest question, and its name.
+    slowest: std::sync::Mutex<(Duration, &'static str)>,
     shared: Arc<Shared>,
 }
 
@@ -191,6 +193,7 @@ impl Observe {
             client,
             target,
             spent: std::sync::Mutex::default(),
+            slowest: std::sync::Mutex::default(),
             shared,
         }
     }
@@ -416,6 +419,9 @@ impl Observe {
         if let Ok(mut spent) = self.spent.lock() {
             *spent += started.elapsed();
         }
+        if let Ok(mut slowest) = self.slowest.lock() {
+            *slowest = slowest.max((started.elapsed(), query));
+        }
         if answer.is_ok() {
             self.shared.awaits_answer.store(false, Ordering::Relaxed);
         }
@@ -436,6 +442,13 @@ impl Observe {
             target: self.target.clone(),
             what,
         }
+    }
+
+    /// The question of ours that took longest in this session: its name, and seconds.
+    pub fn slowest_question(&self) -> (&'static str, f64) {
+        let slowest = self.slowest.lock().map(|slowest| *slowest);
+        let (time, query) = slowest.unwrap_or_default();
+        (query, time.as_secs_f64())
     }
 
     /// Seconds that the server took for this session's statements, as seen from here.

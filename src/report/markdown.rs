@@ -45,6 +45,13 @@ pub fn markdown(report: &CheckReport) -> String {
         out.push_str("\n## Cannot tell\n\n");
         report.skipped.iter().for_each(|one| out.push_str(&skipped(one)));
     }
+    if !report.ignored.is_empty() {
+        out.push_str("\n## Left out\n\n");
+        for ignored in &report.ignored {
+            let (title, reason) = (escaped(&ignored.title), escaped(&ignored.reason));
+            out.push_str(&format!("- `{}`: {title} ({reason})\n", ignored.rule));
+        }
+    }
     out
 }
 

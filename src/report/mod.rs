@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::model::finding::{Finding, Links, ObjectKind, Remedy, Severity, State, Window};
-use crate::model::judgement::{Judgement, Verdict};
+use crate::model::judgement::{Ignored, Judgement, Verdict};
 use crate::model::snapshot::Snapshot;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
@@ -34,6 +34,8 @@ pub struct CheckReport {
     pub window: Option<Window>,
     pub findings: Vec<Finding>,
     pub skipped: Vec<SkippedRule>,
+    /// What was found and left out, because somebody does not want to hear of it.
+    pub ignored: Vec<Ignored>,
     pub summary: Summary,
 }
 
@@ -66,6 +68,7 @@ pub struct Summary {
     pub warning: usize,
     pub info: usize,
     pub skipped: usize,
+    pub ignored: usize,
     pub rules_run: usize,
 }
 
@@ -131,10 +134,12 @@ impl CheckReport {
                 warning: count(Severity::Warning),
                 info: count(Severity::Info),
                 skipped: skipped.len(),
+                ignored: judgement.ignored.len(),
                 rules_run,
             },
             findings,
             skipped,
+            ignored: judgement.ignored,
         }
     }
 

@@ -15,6 +15,8 @@ fn finding(rule: &str, object: Object) -> Finding {
             server: "main".to_owned(),
             database: Some("d".to_owned()),
             subject: vec![object.name.clone()],
+            who: Default::default(),
+            hold: None,
             object: Some(object),
             title: "A title".to_owned(),
             explanation: "Why.".to_owned(),

@@ -54,6 +54,21 @@ pub fn text(report: &CheckReport, style: Style) -> String {
             }
         }
     }
+    if !report.ignored.is_empty() {
+        out.push_str(&format!("\n{}\n", style.paint("1", "Left out")));
+        for ignored in &report.ignored {
+            out.push_str(&format!(
+                "  {}: {} ({}{})\n",
+                ignored.rule,
+                visible(&ignored.title),
+                visible(&ignored.reason),
+                ignored
+                    .until
+                    .map(|until| format!(", until {until}"))
+                    .unwrap_or_default()
+            ));
+        }
+    }
     out
 }
 

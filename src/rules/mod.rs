@@ -1,11 +1,19 @@
 //! The rules. A rule is one file: a struct whose documented fields are its thresholds and whose doc comment is its manual.
 //! It does no I/O, knows no clock but the observation's, and no neighbour. `registry.rs` is generated from the files.
 
+pub mod activity;
 pub mod advisor;
+pub mod config;
 pub mod index;
 pub mod matview;
+pub mod pgss;
 pub mod query;
 mod registry;
+pub mod replication;
+pub mod schema;
+pub mod sessions;
+pub mod settings;
+pub mod statements;
 #[cfg(test)]
 pub mod testing;
 pub mod vacuum;
@@ -17,7 +25,7 @@ use serde_json::Value;
 use crate::limits;
 use crate::model::advice::{Rehearsal, Rehearsals};
 use crate::model::finding::{
-    Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity,
+    Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity, Who,
 };
 use crate::model::observation::{
     DatabaseObservation, MaterializedViewObservation, Observation, Refreshing, Unknown,
@@ -27,6 +35,7 @@ use crate::model::remedy::Remedy;
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::Period;
 
+pub use crate::model::selector::matches;
 pub use registry::all;
 
 /// Whether a rule judges a server once, or each of its databases.
@@ -170,6 +179,8 @@ impl<'a> Place<'a> {
             database: self.database.map(|database| database.name.clone()),
             object,
             subject,
+            who: Who::default(),
+            hold: None,
             title: String::new(),
             explanation: String::new(),
             evidence: Evidence::new(),
@@ -286,6 +297,19 @@ pub fn index_object(index: &IndexFacts, table: &TableFacts) -> Object {
     }
 }
 
+/// The object of a table.
+pub fn table_object(table: &TableFacts) -> Object {
+    Object {
+        kind: match table.kind {
+            'm' => ObjectKind::MaterializedView,
+            _ => ObjectKind::Table,
+        },
+        schema: Some(table.schema.clone()),
+        name: table.name.clone(),
+        table: None,
+    }
+}
+
 /// The object of a materialized view.
 pub fn view_object(view: &MaterializedView) -> Object {
     Object {
@@ -380,22 +404,6 @@ pub fn find(id: &str) -> Option<RuleKind> {
     all().iter().find(|rule| rule.id == id).copied()
 }
 
-/// Whether a text fits a pattern in which `*` stands for anything.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    let inside = text.strip_prefix(first).and_then(|text| text.strip_suffix(last));
-    // each part at its first place leaves most for those that follow
-    let found = inside.and_then(|inside| {
-        middle
-            .split('*')
-            .try_fold(inside, |text, part| Some(&text[text.find(part)? + part.len()..]))
-    });
-    found.is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,37 +427,5 @@ mod tests {
         guards.not_checked("b");
         assert_eq!(guards.told(), ["a", "not checked: b"]);
         assert_eq!(guards.confidence("r"), estimated("not checked: b"));
-    }
-
-    #[test]
-    fn patterns() {
-        let long = "a".repeat(20_000);
-        assert!(
-            !matches("*a*a*a*a*a*a*b", &long),
-            "a long text takes no longer than it is"
-        );
-        for (pattern, text) in [
-            ("a*", "a"),
-            ("*", ""),
-            ("**", "x"),
-            ("a*b*c", "a-b-b-c"),
-            ("*ä*", "xäx"),
-            ("*ab*ab*", "abab"),
-        ] {
-            assert!(matches(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [
-            ("a*a", "a"),
-            ("a*b*c", "a-c-b"),
-            ("*ab*ab*", "ab"),
-            ("", "x"),
-            ("a*b", "a-b-c"),
-        ] {
-            assert!(!matches(pattern, text), "{pattern} {text}");
-        }
-        assert!(
-            matches("index.*", "index.unused") && matches("*", "a.b") && matches("*.unused", "index.unused")
-        );
-        assert!(!matches("index.*", "query.slow_mean") && !matches("index", "index.unused"));
     }
 }

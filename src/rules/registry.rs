@@ -2,20 +2,46 @@
 
 use super::RuleKind;
 
+use super::activity;
 use super::advisor;
+use super::config;
 use super::index;
 use super::matview;
+use super::pgss;
 use super::query;
+use super::replication;
+use super::schema;
 use super::vacuum;
 
 /// Every rule, by id.
 pub fn all() -> &'static [RuleKind] {
     const {
         &[
+            RuleKind::of::<activity::blocking::Blocking>(),
+            RuleKind::of::<activity::idle_in_transaction::IdleInTransaction>(),
+            RuleKind::of::<activity::long_query::LongQuery>(),
+            RuleKind::of::<activity::prepared_transaction::PreparedTransaction>(),
+            RuleKind::of::<advisor::overhead::Overhead>(),
             RuleKind::of::<advisor::privilege_gap::PrivilegeGap>(),
+            RuleKind::of::<config::cache_hit::CacheHit>(),
+            RuleKind::of::<config::connections::Connections>(),
+            RuleKind::of::<config::durability_off::DurabilityOff>(),
+            RuleKind::of::<config::logging::Logging>(),
+            RuleKind::of::<config::memory_sizing::MemorySizing>(),
+            RuleKind::of::<config::pending_restart::PendingRestart>(),
+            RuleKind::of::<config::planner_disabled::PlannerDisabled>(),
+            RuleKind::of::<config::random_page_cost::RandomPageCost>(),
+            RuleKind::of::<config::statistics_off::StatisticsOff>(),
+            RuleKind::of::<config::version::Version>(),
+            RuleKind::of::<index::blocks_hot::BlocksHot>(),
             RuleKind::of::<index::duplicate::Duplicate>(),
+            RuleKind::of::<index::fk_missing::FkMissing>(),
             RuleKind::of::<index::invalid::Invalid>(),
             RuleKind::of::<index::missing::Missing>(),
+            RuleKind::of::<index::rarely_used::RarelyUsed>(),
+            RuleKind::of::<index::redundant_prefix::RedundantPrefix>(),
+            RuleKind::of::<index::seq_scan_hotspot::SeqScanHotspot>(),
+            RuleKind::of::<index::too_many::TooMany>(),
             RuleKind::of::<index::unused::Unused>(),
             RuleKind::of::<matview::blocking_refresh::BlockingRefresh>(),
             RuleKind::of::<matview::not_concurrent::NotConcurrent>(),
@@ -24,12 +50,34 @@ pub fn all() -> &'static [RuleKind] {
             RuleKind::of::<matview::stale::Stale>(),
             RuleKind::of::<matview::unpopulated::Unpopulated>(),
             RuleKind::of::<matview::unused::Unused>(),
+            RuleKind::of::<pgss::eviction::Eviction>(),
+            RuleKind::of::<query::cache_miss::CacheMiss>(),
+            RuleKind::of::<query::count_all::CountAll>(),
+            RuleKind::of::<query::heavy_rare::HeavyRare>(),
+            RuleKind::of::<query::large_result::LargeResult>(),
+            RuleKind::of::<query::leading_wildcard::LeadingWildcard>(),
             RuleKind::of::<query::matview_candidate::MatviewCandidate>(),
+            RuleKind::of::<query::n_plus_one::NPlusOne>(),
+            RuleKind::of::<query::offset_pagination::OffsetPagination>(),
+            RuleKind::of::<query::planning_heavy::PlanningHeavy>(),
             RuleKind::of::<query::slow_mean::SlowMean>(),
+            RuleKind::of::<query::temp_spill::TempSpill>(),
             RuleKind::of::<query::time_share::TimeShare>(),
+            RuleKind::of::<query::unstable::Unstable>(),
+            RuleKind::of::<replication::lag::Lag>(),
+            RuleKind::of::<replication::slot_retention::SlotRetention>(),
+            RuleKind::of::<schema::constraint_not_valid::ConstraintNotValid>(),
+            RuleKind::of::<schema::fk_type_mismatch::FkTypeMismatch>(),
+            RuleKind::of::<schema::int_key_overflow::IntKeyOverflow>(),
+            RuleKind::of::<schema::no_primary_key::NoPrimaryKey>(),
+            RuleKind::of::<schema::sequence_exhaustion::SequenceExhaustion>(),
             RuleKind::of::<vacuum::autovacuum_off::AutovacuumOff>(),
             RuleKind::of::<vacuum::dead_tuples::DeadTuples>(),
+            RuleKind::of::<vacuum::disabled::Disabled>(),
+            RuleKind::of::<vacuum::scale_factor_big::ScaleFactorBig>(),
+            RuleKind::of::<vacuum::stale_statistics::StaleStatistics>(),
             RuleKind::of::<vacuum::xid_wraparound::XidWraparound>(),
+            RuleKind::of::<vacuum::xmin_blocked::XminBlocked>(),
         ]
     }
 }

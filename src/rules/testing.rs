@@ -8,9 +8,12 @@ use super::{Found, Place, Rule, RuleKind, Scope};
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, Refreshing,
-    StatementActivity, StatementDelta, Unknown,
+    SchemaObservation, StatementActivity, StatementDelta, TableActivity, TableDelta, Unknown,
 };
 use crate::model::refresh::{MaterializedView, Outcome, Promise, Run, ViewName, ViewStatus};
+use crate::model::replication::Replication;
+use crate::model::schema::Schema;
+use crate::model::session::Session;
 use crate::model::snapshot::{Catalog, IndexFacts, MaterializedViewFacts, ServerFacts, Setting, TableFacts};
 
 /// The moment of every recorded observation.
@@ -41,6 +44,13 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         },
         transaction_ids_per_second: None,
         statements: Ok(activity),
+        statement_entries: None,
+        sessions: Ok(vec![]),
+        leading_wildcards: Default::default(),
+        prepared_transactions: Ok(vec![]),
+        replication: Ok(Replication::default()),
+        block_reads: vec![],
+        own_cost: None,
         databases: vec![],
         gaps: vec![],
         single_look: false,
@@ -57,6 +67,8 @@ pub fn statement(text: &str, calls: i64, mean_ms: f64) -> StatementDelta {
         calls,
         seconds: mean_ms / 1000.0 * calls as f64,
         stddev_seconds: 0.0,
+        max_seconds: 0.0,
+        planning_seconds: 0.0,
         rows: calls,
         shared_blocks_hit: 0,
         shared_blocks_read: 0,
@@ -87,6 +99,8 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         counters_since: Some(now() - TimeDelta::days(40)),
         indexes: observations.collect(),
         tables: vec![],
+        table_activity: Ok(vec![]),
+        schema: Ok(SchemaObservation::default()),
         catalog: Arc::new(Catalog::new(vec![table].into(), indexes.into())),
         advice: Err(Unknown::because("not recorded")),
         rehearsals: crate::model::advice::Rehearsals::NotTried,
@@ -109,6 +123,77 @@ pub fn index(oid: u32, name: &str) -> IndexFacts {
         definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)")),
         ..IndexFacts::default()
     }
+}
+
+/// A database with these tables, whose OIDs are given, and nothing else known.
+pub fn tables(tables: Vec<TableFacts>) -> Observation {
+    let mut observed = database(vec![]);
+    observed.databases[0].catalog = Arc::new(Catalog::new(tables.into(), Vec::new().into()));
+    observed
+}
+
+/// The ordinary table `public.name` of so many rows and bytes.
+pub fn table(oid: u32, name: &str, rows: f64, size_bytes: f64) -> TableFacts {
+    TableFacts {
+        oid,
+        schema: "public".into(),
+        name: name.into(),
+        kind: 'r',
+        rows,
+        size_bytes,
+        ..TableFacts::default()
+    }
+}
+
+/// What happened to a table in the last hour: change what matters.
+pub fn last_hour(oid: u32, change: impl FnOnce(&mut TableDelta)) -> TableActivity {
+    let mut delta = TableDelta {
+        window: Window {
+            from: now() - TimeDelta::hours(1),
+            to: now(),
+        },
+        sequential_scans: 0,
+        sequential_rows_read: 0,
+        inserted: 0,
+        updated: 0,
+        hot_updated: 0,
+        deleted: 0,
+    };
+    change(&mut delta);
+    TableActivity {
+        oid,
+        over: Some(delta),
+        ..TableActivity::default()
+    }
+}
+
+/// Puts the design of the first database in.
+pub fn set_schema(observed: &mut Observation, facts: Schema) {
+    observed.databases[0].schema = Ok(SchemaObservation {
+        facts: Arc::new(facts),
+        ..SchemaObservation::default()
+    });
+}
+
+/// A client's session in the database `app`, in this state for so many seconds; change what matters.
+pub fn session(pid: i32, state: &str, seconds: i64, change: impl FnOnce(&mut Session)) -> Session {
+    let since = Some(now() - TimeDelta::seconds(seconds));
+    let mut session = Session {
+        pid,
+        backend_type: "client backend".into(),
+        role: Some("app".into()),
+        database: Some("app".into()),
+        application: "shop".into(),
+        state: Some(state.into()),
+        transaction_started_at: since,
+        query_started_at: since,
+        state_changed_at: since,
+        statement: Some(Arc::new(crate::sql::identify("SELECT 1 FROM a"))),
+        command: "SELECT".into(),
+        ..Session::default()
+    };
+    change(&mut session);
+    session
 }
 
 /// A setting.

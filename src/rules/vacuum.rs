@@ -2,4 +2,8 @@
 
 pub mod autovacuum_off;
 pub mod dead_tuples;
+pub mod disabled;
+pub mod scale_factor_big;
+pub mod stale_statistics;
 pub mod xid_wraparound;
+pub mod xmin_blocked;

@@ -4,14 +4,18 @@
 
 pub mod expression;
 mod grouped;
+pub mod index_keys;
+mod masked;
 mod mend;
 mod names;
 mod rewrite;
+pub mod shape;
 mod twin;
 mod unique;
 pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
+pub use masked::{command, masked};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};

@@ -13,11 +13,12 @@ use super::error::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"pgad");
 
 /// What brings a store from each version to the next. Never changed once published, only added to.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../queries/store/0001.sql"),
     include_str!("../../queries/store/0002.sql"),
     include_str!("../../queries/store/0003.sql"),
     include_str!("../../queries/store/0004.sql"),
+    include_str!("../../queries/store/0005.sql"),
 ];
 const VERSION: i32 = MIGRATIONS.len() as i32;
 

@@ -207,6 +207,9 @@ impl<'a> Outcomes<'a> {
     }
 
     fn hold(&self, claim: &Claim) -> TimeDelta {
+        if let Some(own) = claim.hold {
+            return own.as_delta();
+        }
         let outcomes = self.speaking_for(&claim.rule, claim.database.as_deref());
         outcomes
             .map(|outcome| outcome.hold.as_delta())

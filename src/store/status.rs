@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::error::StoreError;
 use super::row::{from_json, micros, time, to_json};
 use super::{Store, locked};
-use crate::model::judgement::RuleOutcome;
+use crate::limits;
+use crate::model::judgement::{Ignored, RuleOutcome};
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 use crate::model::unit::Period;
 
@@ -33,6 +34,8 @@ pub struct PruneReport {
     pub rule_outcomes: u64,
     /// Refreshes of materialized views.
     pub refresh_runs: u64,
+    /// Rows of the history of statements.
+    pub history: u64,
     /// Pages given back to the file system.
     pub pages: u64,
 }
@@ -55,6 +58,17 @@ impl Store {
         let rows = self.read(|tx| bodies(tx, "SELECT server, body FROM gap ORDER BY server, ordinal"))?;
         rows.into_iter()
             .map(|(server, body)| Ok((server, from_json("gap", &body)?)))
+            .collect()
+    }
+
+    /// What was left out because somebody does not want to hear of it, with the server's name.
+    pub fn ignored(&self) -> Result<Vec<(String, Ignored)>, StoreError> {
+        let rows = self.read(|tx| {
+            let sql = "SELECT server, body FROM ignored ORDER BY server, ordinal";
+            bodies(tx, sql)
+        })?;
+        rows.into_iter()
+            .map(|(server, body)| Ok((server, from_json("ignored", &body)?)))
             .collect()
     }
 
@@ -89,6 +103,7 @@ impl Store {
                 ("server", "name"),
                 ("look", "server"),
                 ("gap", "server"),
+                ("ignored", "server"),
                 ("rule_outcome", "server"),
             ] {
                 let sql =
@@ -164,12 +179,13 @@ impl Store {
                 "DELETE FROM refresh_command WHERE id IN (SELECT id FROM refresh_command WHERE applied_at < ?1 LIMIT ?2)",
                 before,
             )?,
+            history: self.prune_history(now, retention)?,
             pages: self.give_back_pages()?,
         })
     }
 
     /// Runs a DELETE of (time, at most so many) until it finds nothing more; each run is a transaction of its own.
-    fn delete_in_chunks(&self, sql: &str, before: i64) -> Result<u64, StoreError> {
+    pub(super) fn delete_in_chunks(&self, sql: &str, before: i64) -> Result<u64, StoreError> {
         let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
         let mut deleted = 0;
         loop {
@@ -223,21 +239,43 @@ pub(super) fn record_look(tx: &Transaction<'_>, look: &Look) -> Result<(), Store
 
 /// Replaces what could not be read of a server.
 pub(super) fn record_gaps(tx: &Transaction<'_>, server: &str, gaps: &[Gap]) -> Result<(), StoreError> {
-    let new: Vec<String> = gaps
+    record_list(tx, "gap", server, gaps)
+}
+
+/// What was left out in the last turn; of very much only the beginning.
+pub(super) fn record_ignored(
+    tx: &Transaction<'_>,
+    server: &str,
+    ignored: &[Ignored],
+) -> Result<(), StoreError> {
+    let shown = ignored.len().min(limits::IGNORED_SHOWN);
+    record_list(tx, "ignored", server, &ignored[..shown])
+}
+
+/// The rows of one server in a table of bodies. They mostly stay: no change, no new revision.
+fn record_list(
+    tx: &Transaction<'_>,
+    table: &'static str,
+    server: &str,
+    items: &[impl Serialize],
+) -> Result<(), StoreError> {
+    let new: Vec<String> = items
         .iter()
-        .map(|gap| to_json("gap", gap))
+        .map(|item| to_json(table, item))
         .collect::<Result<_, _>>()?;
-    let mut old = tx.prepare_cached("SELECT body FROM gap WHERE server = ?1 ORDER BY ordinal")?;
+    let mut old = tx.prepare_cached(&format!(
+        "SELECT body FROM {table} WHERE server = ?1 ORDER BY ordinal"
+    ))?;
     let old: Vec<String> = old
         .query_map([server], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    // Gaps mostly stay: no change, no new revision.
     if old == new {
         return Ok(());
     }
-    tx.prepare_cached("DELETE FROM gap WHERE server = ?1")?
+    tx.prepare_cached(&format!("DELETE FROM {table} WHERE server = ?1"))?
         .execute([server])?;
-    let mut insert = tx.prepare_cached("INSERT INTO gap (server, ordinal, body) VALUES (?1, ?2, ?3)")?;
+    let insert = format!("INSERT INTO {table} (server, ordinal, body) VALUES (?1, ?2, ?3)");
+    let mut insert = tx.prepare_cached(&insert)?;
     for (ordinal, body) in (0_i64..).zip(&new) {
         insert.execute(params![server, ordinal, body])?;
     }

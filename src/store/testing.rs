@@ -26,6 +26,8 @@ pub(super) fn claim(rule: &str, database: Option<&str>, table: &str) -> Claim {
             table: None,
         }),
         subject: vec!["public".to_owned(), table.to_owned()],
+        who: Default::default(),
+        hold: None,
         title: format!("Table {table} is too large"),
         explanation: "Because.".to_owned(),
         evidence: [("rows_total".to_owned(), 12.into())].into_iter().collect(),
@@ -75,6 +77,7 @@ pub(super) fn judgement(
 ) -> Judgement {
     let claims = claims.into_iter().collect();
     Judgement {
+        ignored: Vec::new(),
         claims,
         outcomes: outcomes.into_iter().collect(),
         dropped_claims: 0,

@@ -4,10 +4,12 @@ use chrono::{DateTime, Utc};
 
 use super::Store;
 use super::error::StoreError;
+use super::history::record_statements;
 use super::record::record;
-use super::status::{record_gaps, record_load, record_look, record_server};
+use super::status::{record_gaps, record_ignored, record_load, record_look, record_server};
 use super::usage::{IndexKey, IndexUsage, save_index_usage};
 use crate::model::finding::Event;
+use crate::model::history::StatementMinute;
 use crate::model::judgement::Judgement;
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 
@@ -24,6 +26,8 @@ pub struct Turn<'a> {
     pub gaps: &'a [Gap],
     /// How busy the server was.
     pub load: &'a LoadPoint,
+    /// What statements did since the look before; none where the two cannot be compared.
+    pub minute: Option<&'a StatementMinute>,
     /// Indexes whose use must be written down.
     pub changed: &'a [IndexUsage],
     /// Indexes that are gone.
@@ -41,8 +45,12 @@ impl Store {
             save_index_usage(tx, server, turn.changed, turn.gone)?;
             let events = record(tx, server, now, turn.judgement)?;
             record_gaps(tx, server, turn.gaps)?;
+            record_ignored(tx, server, &turn.judgement.ignored)?;
             for look in turn.looks {
                 record_look(tx, look)?;
+            }
+            if let Some(minute) = turn.minute {
+                record_statements(tx, server, now, minute)?;
             }
             record_load(tx, server, turn.load)?;
             record_server(tx, turn.status)?;

@@ -19,6 +19,7 @@ use super::pages::overview::OverviewPage;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::RefreshesPage;
 use super::pages::rules::RuleView;
+use super::pages::statements::{StatementPage, StatementsPage};
 use super::pages::status::StatusPage;
 use super::problem::Problem;
 use super::query::{Parameters, limit, unknown};
@@ -42,6 +43,8 @@ pub fn routes() -> (axum::Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(act))
         .routes(routes!(events))
         .routes(routes!(overview))
+        .routes(routes!(statements))
+        .routes(routes!(statement))
         .routes(routes!(refreshes))
         .routes(routes!(refresh))
         .routes(routes!(act_on_view))
@@ -182,6 +185,36 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
         store.finding(&fingerprint)?.ok_or_else(missing)
     })
     .await
+}
+
+/// The statements of a database that took most time.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/statements",
+    params(("server" = String, Path), ("database" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d or 30d"), ("limit" = Option<usize>, Query)),
+    responses((status = 200, body = StatementsPage), (status = 404, body = Problem)))]
+async fn statements(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(place): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::statements(store, &uri, place)).await?;
+    Ok(answer(&headers, &page, Some(&page.statements)))
+}
+
+/// One statement over time.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/statements/{id}",
+    params(("server" = String, Path), ("database" = String, Path), ("id" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d or 30d")),
+    responses((status = 200, body = StatementPage), (status = 404, body = Problem)))]
+async fn statement(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(which): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::statement(store, &uri, which)).await?;
+    Ok(answer(&headers, &page, Some(&page.history)))
 }
 
 /// Materialized views, how fresh they are, and what was done lately.

@@ -12,12 +12,13 @@ use super::pages::overview::OverviewPage;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
 use super::pages::rules::{RuleView, Skip, Threshold};
+use super::pages::statements::{Range, StatementPage, StatementsPage};
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
 use super::problem::Problem;
 use super::query::{self, Parameters};
 use crate::judge;
 use crate::limits;
-use crate::model::finding::{Severity, State};
+use crate::model::finding::{Finding, Severity, State};
 use crate::model::judgement::Verdict;
 use crate::model::refresh::{Run, ViewName};
 use crate::model::status::ServerStatus;
@@ -279,7 +280,7 @@ pub fn rule_views(context: &Context, store: &Store) -> Result<Vec<RuleView>, Pro
 }
 
 fn thresholds(context: &Context, rule: &RuleKind, settings: &judge::Settings) -> Vec<Threshold> {
-    let chosen = judge::settings_of(settings, rule);
+    let chosen = settings.of(rule);
     let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let from = |name: &str| {
         let key = format!("rules.{}.{name}", rule.id);
@@ -347,6 +348,7 @@ pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
         servers: servers(context, store)?,
         looks: store.looks()?,
         gaps: store.gaps()?,
+        ignored: store.ignored()?,
         connections: Vec::new(),
         limits: limits.collect(),
         audit,
@@ -380,6 +382,57 @@ pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Prob
         runs,
         is_configured,
     ))
+}
+
+/// Every server with each of its databases.
+pub fn places(store: &Store) -> Result<Vec<(String, String)>, Problem> {
+    let of_server = |server: ServerStatus| {
+        let place = move |database| (server.name.clone(), database);
+        server.databases.into_iter().map(place).collect::<Vec<_>>()
+    };
+    Ok(store.servers()?.into_iter().flat_map(of_server).collect())
+}
+
+/// The costliest statements of a database over a range.
+pub fn statements(store: &Store, uri: &Uri, place: (String, String)) -> Result<StatementsPage, Problem> {
+    let parameters = Parameters::read(uri, &["range", "limit"])?;
+    let range = Range::of(&parameters)?;
+    let limit = query::limit(parameters.get("limit").as_deref())?;
+    let places = places(store)?;
+    if !places.contains(&place) {
+        return Err(Problem::new(404, "such database"));
+    }
+    let now = Utc::now();
+    let (server, database) = (place.0.as_str(), Some(place.1.as_str()));
+    let found = store.busiest_statements(server, database, now - range.length(), now, limit)?;
+    Ok(StatementsPage::build(now, place, range, found, places))
+}
+
+/// One statement over a range.
+pub fn statement(
+    store: &Store,
+    uri: &Uri,
+    which: (String, String, String),
+) -> Result<StatementPage, Problem> {
+    let range = Range::of(&Parameters::read(uri, &["range"])?)?;
+    let now = Utc::now();
+    let (server, database, id) = (&which.0, &which.1, &which.2);
+    let found = store.statement_history(server, database, id, now - range.length(), now)?;
+    let found = found.ok_or_else(|| Problem::new(404, "such statement"))?;
+    let filter = FindingFilter {
+        server: Some(server.clone()),
+        database: Some(database.clone()),
+        text: Some(id.clone()),
+        limit: limits::PAGE_ITEMS,
+        ..FindingFilter::default()
+    };
+    let about = |finding: &Finding| {
+        let object = finding.claim.object.as_ref();
+        object.is_some_and(|object| object.name == *id)
+    };
+    let mut findings = store.findings(&filter)?.items;
+    findings.retain(about);
+    Ok(StatementPage::build(now, which, range, found, findings))
 }
 
 /// One materialized view.

@@ -127,6 +127,52 @@ pub async fn rule(State(context): State<Context>, uri: Uri, Path(id): Path<Strin
     .await
 }
 
+/// The way to the first database that there is.
+pub async fn statements_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
+    let base = way_up(uri.path());
+    match ask(&context.store, ask::places).await {
+        Ok(places) => match places.first() {
+            Some((server, database)) => {
+                let path = super::pages::statements::path(server, database);
+                Redirect::to(&format!("{base}{path}")).into_response()
+            }
+            None => failed(
+                &context,
+                uri.path(),
+                &Problem::new(
+                    404,
+                    "server that was looked at yet, so that no statements are known",
+                ),
+            ),
+        },
+        Err(problem) => failed(&context, uri.path(), &problem),
+    }
+}
+
+pub async fn statements(
+    State(context): State<Context>,
+    uri: Uri,
+    Path(place): Path<(String, String)>,
+) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
+        ask::statements(store, &asked, place)
+    })
+    .await
+}
+
+pub async fn statement(
+    State(context): State<Context>,
+    uri: Uri,
+    Path(which): Path<(String, String, String)>,
+) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
+        ask::statement(store, &asked, which)
+    })
+    .await
+}
+
 pub async fn refreshes(State(context): State<Context>, uri: Uri) -> Response {
     page(&context, &uri, ask::refreshes).await
 }

@@ -75,6 +75,15 @@ fn routes() -> Router<Context> {
         .route("/findings/acknowledge", post(dashboard::acknowledge_many))
         .route("/findings/{fingerprint}", get(dashboard::finding))
         .route("/findings/{fingerprint}/{action}", post(dashboard::act))
+        .route("/statements", get(dashboard::statements_of_the_first))
+        .route(
+            "/servers/{server}/{database}/statements",
+            get(dashboard::statements),
+        )
+        .route(
+            "/servers/{server}/{database}/statements/{id}",
+            get(dashboard::statement),
+        )
         .route("/refreshes", get(dashboard::refreshes))
         .route(
             "/refreshes/{server}/{database}/{schema}/{name}",

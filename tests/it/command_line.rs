@@ -392,6 +392,8 @@ fn finding(number: usize) -> Claim {
         database: None,
         object: None,
         subject: vec![number.to_string()],
+        who: Default::default(),
+        hold: None,
         title: format!("Finding {number}"),
         explanation: "Because.".to_owned(),
         evidence: Default::default(),

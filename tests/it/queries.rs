@@ -16,7 +16,15 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
         "index_definitions.sql" | "relation_sizes.sql" => vec![(&NO_OIDS, Type::OID_ARRAY)],
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
-        "statements.sql" | "statements.17.sql" | "refresh_views.sql" => {
+        "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL)],
+        "statements.sql"
+        | "statements.17.sql"
+        | "refresh_views.sql"
+        | "awaited_locks.sql"
+        | "table_activity.sql"
+        | "foreign_keys.sql"
+        | "constraints_not_valid.sql"
+        | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }
         _ => vec![],

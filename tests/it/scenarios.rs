@@ -2,11 +2,13 @@
 //! `-- since 16` · `-- session A:` · `-- look` · `-- at +36 days` · `-- set min_age = "1 day"` · `-- login stranger` ·
 //! `-- expect index.unused on public.orders_note_idx` · `-- expect … saying …` · `-- expect no … on …` ·
 //! `-- refresh view = "public.m", every = "1 s"` (a table of the configuration) · `-- pass` (what is due is refreshed) ·
+//! `-- declare memory = "1 GiB"` (a key of the server's table) · `-- own cost ratio 0.02` (what the advisor is said to cost) ·
 //! `-- pass in background` … `-- passed` · `-- expect nothing` · `-- expect skipped because …` · `-- expect undecided because …`. A statement with `-- fails` may
 //! fail; one with `-- waits` goes on in the background once it waits for a lock, until its session is spoken to again.
 //! The statement for psql that each claim carries is run, too.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -16,6 +18,7 @@ use pgadvisor::engine::advising::Advising;
 use pgadvisor::engine::refreshing::{self, Refresher};
 use pgadvisor::judge::{self, RuleSettings, Settings};
 use pgadvisor::model::judgement::Verdict;
+use pgadvisor::model::observation::OwnCost;
 use pgadvisor::model::unit::Period;
 use pgadvisor::observe::Observer;
 use pgadvisor::postgres::Server;
@@ -45,6 +48,9 @@ struct Scenario<'a> {
     /// The tables `[[refresh]]` of the configuration.
     refreshes: String,
     passing: Option<JoinHandle<()>>,
+    /// Keys of the server's table.
+    declared: String,
+    own_cost_ratio: Option<f64>,
     current: String,
     sql: String,
     looked: bool,
@@ -80,12 +86,13 @@ impl<'a> Scenario<'a> {
         // only this rule: a scenario says nothing of others
         let only = |other: &rules::RuleKind| RuleSettings {
             enabled: other.id == kind.id,
-            ..judge::settings_of(&Settings::new(), other)
+            ..Settings::default().of(other)
         };
-        let settings = rules::all()
-            .iter()
-            .map(|other| (other.id.to_owned(), only(other)))
-            .collect();
+        let rules = rules::all().iter();
+        let settings = Settings {
+            rules: rules.map(|other| (other.id.to_owned(), only(other))).collect(),
+            ..Settings::default()
+        };
         Self {
             cluster,
             rule: rule.to_owned(),
@@ -103,6 +110,8 @@ impl<'a> Scenario<'a> {
             waiting: HashMap::new(),
             refreshes: String::new(),
             passing: None,
+            declared: String::new(),
+            own_cost_ratio: None,
             current: "main".into(),
             sql: String::new(),
             looked: false,
@@ -172,7 +181,20 @@ impl<'a> Scenario<'a> {
         let mut seen = self.collector.look().await.unwrap();
         seen.snapshot.at += self.shift;
         seen.snapshot.taken_at += self.shift;
+        seen.snapshot.server.declared = self.configuration().servers[0].declared();
+        for database in &mut seen.snapshot.databases {
+            if let Some(look) = &mut database.table_activity {
+                Arc::make_mut(look).at += self.shift;
+            }
+        }
         let mut observation = self.observer.observe(&seen.snapshot, false);
+        observation.own_cost = self.own_cost_ratio.map(|ratio| OwnCost {
+            ratio,
+            seconds_last_hour: 72.0,
+            slowest_question: None,
+            looks_every_seconds: 60.0,
+            budget_ratio: 0.005,
+        });
         if ["index.missing", "query.matview_candidate"].contains(&self.rule.as_str()) {
             self.advising.turn(&mut observation, true).await;
             let advising = &self.advising;
@@ -212,14 +234,19 @@ impl<'a> Scenario<'a> {
         self.looked = true;
     }
 
-    /// Refreshes what is due, as the daemon does.
-    fn pass(&self) -> impl Future<Output = ()> + use<> {
+    fn configuration(&self) -> Configuration {
         let text = format!(
-            "[[servers]]\nname = \"s\"\ndsn = \"{}\"\ndatabases = [\"postgres\"]\n{}",
+            "[[servers]]\nname = \"s\"\ndsn = \"{}\"\ndatabases = [\"postgres\"]\n{}\n{}",
             self.cluster.dsn("postgres", "postgres"),
+            self.declared,
             self.refreshes
         );
-        let configuration = Configuration::parse(&text, None, &[], |_| Vec::new()).unwrap();
+        Configuration::parse(&text, None, &[], |_| Vec::new()).unwrap()
+    }
+
+    /// Refreshes what is due, as the daemon does.
+    fn pass(&self) -> impl Future<Output = ()> + use<> {
+        let configuration = self.configuration();
         let refresher =
             Refresher::new(&configuration.servers[0], &configuration, self.store.clone()).unwrap();
         async move {
@@ -241,7 +268,7 @@ impl<'a> Scenario<'a> {
         }
         let names: Vec<&String> = self.found.iter().map(|(name, _)| name).collect();
         if what == "nothing" {
-            assert!(names.is_empty(), "{place}: found {names:?}");
+            assert!(names.is_empty(), "{place}: found {:#?}", self.found);
         } else if let Some(reason) = what.strip_prefix("skipped because ") {
             let told = self.skipped.clone().unwrap_or_default();
             assert!(told.contains(reason), "{place}: skipped because {told:?}");
@@ -297,6 +324,13 @@ impl<'a> Scenario<'a> {
             self.current = name.trim_end_matches(':').to_owned();
         } else if let Some(table) = directive.strip_prefix("refresh ") {
             self.refreshes += &format!("[[refresh]]\n{}\n", table.replace(", ", "\n"));
+        } else if let Some(key) = directive.strip_prefix("declare ") {
+            self.flush().await;
+            self.declared += &format!("{key}\n");
+            self.looked = false;
+        } else if let Some(ratio) = directive.strip_prefix("own cost ratio ") {
+            self.own_cost_ratio = Some(ratio.parse().unwrap());
+            self.looked = false;
         } else if directive == "pass" {
             self.flush().await;
             self.end_main().await;
@@ -325,7 +359,7 @@ impl<'a> Scenario<'a> {
         } else if let Some(setting) = directive.strip_prefix("set ") {
             let table: toml::Table =
                 toml::from_str(setting).unwrap_or_else(|error| panic!("{place}: {error}"));
-            let chosen = self.settings.get_mut(&self.rule).unwrap();
+            let chosen = self.settings.rules.get_mut(&self.rule).unwrap();
             for (name, value) in table {
                 chosen.thresholds[&name] = serde_json::to_value(value).unwrap();
             }
@@ -376,10 +410,31 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    activity_blocking = "activity.blocking",
+    activity_idle_in_transaction = "activity.idle_in_transaction",
+    activity_long_query = "activity.long_query",
+    activity_prepared_transaction = "activity.prepared_transaction",
+    advisor_overhead = "advisor.overhead",
     advisor_privilege_gap = "advisor.privilege_gap",
+    config_cache_hit = "config.cache_hit",
+    config_connections = "config.connections",
+    config_durability_off = "config.durability_off",
+    config_logging = "config.logging",
+    config_memory_sizing = "config.memory_sizing",
+    config_pending_restart = "config.pending_restart",
+    config_planner_disabled = "config.planner_disabled",
+    config_random_page_cost = "config.random_page_cost",
+    config_statistics_off = "config.statistics_off",
+    config_version = "config.version",
+    index_blocks_hot = "index.blocks_hot",
     index_duplicate = "index.duplicate",
+    index_fk_missing = "index.fk_missing",
     index_invalid = "index.invalid",
     index_missing = "index.missing",
+    index_rarely_used = "index.rarely_used",
+    index_redundant_prefix = "index.redundant_prefix",
+    index_seq_scan_hotspot = "index.seq_scan_hotspot",
+    index_too_many = "index.too_many",
     index_unused = "index.unused",
     matview_blocking_refresh = "matview.blocking_refresh",
     matview_not_concurrent = "matview.not_concurrent",
@@ -388,10 +443,32 @@ scenarios! {
     matview_stale = "matview.stale",
     matview_unpopulated = "matview.unpopulated",
     matview_unused = "matview.unused",
+    pgss_eviction = "pgss.eviction",
+    query_cache_miss = "query.cache_miss",
+    query_count_all = "query.count_all",
+    query_heavy_rare = "query.heavy_rare",
+    query_large_result = "query.large_result",
+    query_leading_wildcard = "query.leading_wildcard",
     query_matview_candidate = "query.matview_candidate",
+    query_n_plus_one = "query.n_plus_one",
+    query_offset_pagination = "query.offset_pagination",
+    query_planning_heavy = "query.planning_heavy",
     query_slow_mean = "query.slow_mean",
+    query_temp_spill = "query.temp_spill",
     query_time_share = "query.time_share",
+    query_unstable = "query.unstable",
+    replication_lag = "replication.lag",
+    replication_slot_retention = "replication.slot_retention",
+    schema_constraint_not_valid = "schema.constraint_not_valid",
+    schema_fk_type_mismatch = "schema.fk_type_mismatch",
+    schema_int_key_overflow = "schema.int_key_overflow",
+    schema_no_primary_key = "schema.no_primary_key",
+    schema_sequence_exhaustion = "schema.sequence_exhaustion",
     vacuum_autovacuum_off = "vacuum.autovacuum_off",
     vacuum_dead_tuples = "vacuum.dead_tuples",
+    vacuum_disabled = "vacuum.disabled",
+    vacuum_scale_factor_big = "vacuum.scale_factor_big",
+    vacuum_stale_statistics = "vacuum.stale_statistics",
     vacuum_xid_wraparound = "vacuum.xid_wraparound",
+    vacuum_xmin_blocked = "vacuum.xmin_blocked",
 }

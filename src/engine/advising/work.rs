@@ -20,7 +20,7 @@ use crate::model::remedy::Statement;
 use crate::model::snapshot::IndexFacts;
 use crate::postgres::{Plan, PostgresError, Server};
 use crate::report::setup;
-use crate::rules::index::{duplicate, unused};
+use crate::rules::index::{duplicate, redundant_prefix, unused};
 
 /// What is to be worked out: statements of one database and what they did.
 pub(super) struct Asked {
@@ -88,9 +88,16 @@ fn droppable(database: &DatabaseObservation, now: DateTime<Utc>) -> Vec<Droppabl
         .into_iter()
         .map(|(facts, ..)| facts)
         .collect();
+    // a plan names the indexes of partitions, never that of the whole
+    let shorter = redundant_prefix::superfluous(database, &|_| true);
+    let shorter = shorter.into_iter().map(|(facts, ..)| facts);
+    drops.extend(shorter.filter(|facts| !facts.is_partitioned));
+    let known: BTreeSet<u32> = drops.iter().map(|facts| facts.oid).collect();
     let mut idle: Vec<(DateTime<Utc>, &IndexFacts)> = database
         .indexes_with_facts()
-        .filter(|(_, facts)| !unused::is_needed(facts) && !alike.contains(&facts.oid))
+        .filter(|(_, facts)| {
+            !unused::is_needed(facts) && !alike.contains(&facts.oid) && !known.contains(&facts.oid)
+        })
         .filter_map(|(index, facts)| {
             let since = index
                 .idle_since
@@ -300,11 +307,20 @@ mod tests {
             index(11, "idle"),
             index(12, "longer"),
             index(13, "used"),
+            index(14, "prefix"),
         ]);
+        let indexes = &mut std::sync::Arc::make_mut(&mut observed.databases[0].catalog).indexes;
+        for (oid, keys) in [(11, "idle"), (12, "longer, b"), (13, "used"), (14, "longer")] {
+            let facts = indexes.get_mut(oid).unwrap();
+            facts.definition = Some(format!(
+                "CREATE INDEX {} ON public.t USING btree ({keys})",
+                facts.name
+            ));
+        }
         for index in &mut observed.databases[0].indexes {
             let days = match index.oid {
                 11 => 3,
-                13 => 0,
+                13 | 14 => 0,
                 _ => 40,
             };
             (index.idle_since, index.no_scan_counted_since) = (Some(now() - TimeDelta::days(days)), None);
@@ -313,8 +329,8 @@ mod tests {
         let names: Vec<&str> = drops.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(
             names,
-            ["b", "longer", "idle"],
-            "of two twins the one that index.duplicate drops"
+            ["b", "prefix", "longer", "idle"],
+            "of two twins the one that index.duplicate drops, and what a longer one can stand in for"
         );
     }
 }

@@ -4,11 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
+use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, seconds_for_people};
-use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, matches, measured, number};
+use crate::rules::statements::{self, share};
+use crate::rules::{Found, Place, Rule, Scope, evidence, matches, number};
 
 /// A statement that takes long each time it is called.
 ///
@@ -70,7 +71,7 @@ impl Rule for SlowMean {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = place.observation.statements.as_ref().map_err(Clone::clone)?;
+        let activity = statements::activity(place)?;
         let claims = activity.statements.iter().filter_map(|statement| {
             let severity = self.severity(statement, activity)?;
             (!self.ignores(statement)).then(|| claim(place, activity, statement, severity))
@@ -100,7 +101,7 @@ impl SlowMean {
 
     fn severity(&self, statement: &StatementDelta, activity: &StatementActivity) -> Option<Severity> {
         let mean = statement.mean_seconds();
-        let share = statement.seconds / activity.total_seconds.max(f64::MIN_POSITIVE);
+        let share = share(activity, statement.seconds);
         let calls = statement.calls;
         if mean >= self.critical_mean.as_seconds() && share >= self.critical_share {
             Some(Severity::Critical)
@@ -122,81 +123,46 @@ fn claim(
 ) -> Claim {
     let mean = statement.mean_seconds();
     let calls = statement.calls as f64;
-    let window = activity.window;
-    let days = window.map_or(1.0, |window| window.seconds().max(1.0) / 86_400.0);
-    let share = statement.seconds / activity.total_seconds.max(f64::MIN_POSITIVE);
-    let id = statement.text.statement_id.clone();
-    let object = Object {
-        kind: ObjectKind::Statement,
-        schema: None,
-        name: id.clone(),
-        table: None,
-    };
-    Claim {
-        database: Some(statement.database.clone()),
-        title: format!(
-            "{} takes {} a call",
-            crate::sql::outline(&statement.text.text),
-            seconds_for_people(mean)
-        ),
-        explanation: format!(
-            "It was called {calls} times and took {} in all, {:.1} % of the database time of the window. Each call \
-             returned {:.0} rows and touched {:.0} blocks.",
-            seconds_for_people(statement.seconds),
-            share * 100.0,
-            statement.rows as f64 / calls,
-            (statement.shared_blocks_hit + statement.shared_blocks_read) as f64 / calls,
-        ),
-        evidence: evidence([
-            ("statement", json!(statement.text.text)),
-            ("mean_seconds", number(mean)),
-            ("stddev_seconds", number(statement.stddev_seconds)),
-            ("calls", json!(statement.calls)),
-            ("total_seconds", number(statement.seconds)),
-            ("share_ratio", number(share)),
-            ("rows_per_call", number(statement.rows as f64 / calls)),
-            (
-                "shared_blocks_hit_per_call",
-                number(statement.shared_blocks_hit as f64 / calls),
-            ),
-            (
-                "shared_blocks_read_per_call",
-                number(statement.shared_blocks_read as f64 / calls),
-            ),
-            ("roles", json!(statement.roles)),
-            ("queryid", json!(statement.queryid.to_string())),
-        ]),
-        evidence_window: window,
-        evidence_sql: Some(format!(
-            "SELECT calls, mean_exec_time, stddev_exec_time, rows, shared_blks_hit, shared_blks_read\n  \
-             FROM {} WHERE queryid = {}",
-            activity.view(),
-            statement.queryid
-        )),
-        impact: Impact {
-            db_seconds_per_day: Some(statement.seconds / days),
-            ..Impact::default()
-        },
-        confidence: if activity.evictions > 0 {
-            estimated("pg_stat_statements evicted entries in the window, so that shares are not exact")
-        } else {
-            measured("counted by pg_stat_statements over the window")
-        },
-        remedy: Remedy {
-            caveats: vec![
-                "Look at its plan first: EXPLAIN (ANALYZE, BUFFERS) with the parameters of a slow call."
-                    .to_owned(),
-                "A report that runs at a quiet hour may be left as it is.".to_owned(),
-            ],
-            ..Remedy::default()
-        },
-        guards: vec![
-            "called by clients, not from inside functions".to_owned(),
-            "no utility statement".to_owned(),
-            "neither its text nor its roles are on the list of those to ignore".to_owned(),
+    let (hit, read) = (
+        statement.shared_blocks_hit as f64,
+        statement.shared_blocks_read as f64,
+    );
+    let own = evidence([
+        ("mean_seconds", number(mean)),
+        ("stddev_seconds", number(statement.stddev_seconds)),
+        ("calls", json!(statement.calls)),
+        ("total_seconds", number(statement.seconds)),
+        ("share_ratio", number(share(activity, statement.seconds))),
+        ("rows_per_call", number(statement.rows as f64 / calls)),
+        ("shared_blocks_hit_per_call", number(hit / calls)),
+        ("shared_blocks_read_per_call", number(read / calls)),
+    ]);
+    let mut claim = statements::claim(place, SlowMean::ID, severity, activity, statement, own);
+    claim.title = format!(
+        "{} takes {} a call",
+        crate::sql::outline(&statement.text.text),
+        seconds_for_people(mean)
+    );
+    claim.explanation = format!(
+        "It was called {calls} times and took {} in all, {:.1} % of the database time of the window. Each call \
+         returned {:.0} rows and touched {:.0} blocks.",
+        seconds_for_people(statement.seconds),
+        share(activity, statement.seconds) * 100.0,
+        statement.rows as f64 / calls,
+        (hit + read) / calls,
+    );
+    claim.remedy = Remedy {
+        caveats: vec![
+            "Look at its plan first: EXPLAIN (ANALYZE, BUFFERS) with the parameters of a slow call."
+                .to_owned(),
+            "A report that runs at a quiet hour may be left as it is.".to_owned(),
         ],
-        ..place.claim(SlowMean::ID, severity, vec![id], Some(object))
-    }
+        ..Remedy::default()
+    };
+    claim
+        .guards
+        .push("neither its text nor its roles are on the list of those to ignore".to_owned());
+    claim
 }
 
 #[cfg(test)]

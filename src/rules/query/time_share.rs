@@ -4,11 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
-use crate::model::observation::Unknown;
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::seconds_for_people;
-use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, measured, number};
+use crate::rules::statements::{self, load_sessions, share};
+use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
 /// A statement that takes a large part of all database time.
 ///
@@ -51,87 +52,78 @@ impl Rule for TimeShare {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = place.observation.statements.as_ref().map_err(Clone::clone)?;
-        let Some(window) = activity.window else {
-            return Ok(Found::default());
-        };
-        let load = activity.total_seconds / window.seconds().max(1.0);
-        if load < self.minimum_load {
+        let activity = statements::activity(place)?;
+        let load = load_sessions(activity);
+        if activity.window.is_none() || load < self.minimum_load {
             return Ok(Found::default());
         }
-        let mut claims = Vec::new();
-        for (position, statement) in activity.statements.iter().enumerate() {
-            let share = statement.seconds / activity.total_seconds;
-            if share < self.warning_share {
-                break;
-            }
-            let severity = if share >= self.critical_share {
-                Severity::Critical
-            } else {
-                Severity::Warning
-            };
-            let id = statement.text.statement_id.clone();
-            let object = Object {
-                kind: ObjectKind::Statement,
-                schema: None,
-                name: id.clone(),
-                table: None,
-            };
-            claims.push(Claim {
-                database: Some(statement.database.clone()),
-                title: format!("{} takes {:.0} % of database time", crate::sql::outline(&statement.text.text), share * 100.0),
-                explanation: format!(
-                    "Of {} of database time in the window, this statement took {} with {} calls of {} each. It is the \
-                     place where work pays most.",
-                    seconds_for_people(activity.total_seconds),
-                    seconds_for_people(statement.seconds),
-                    statement.calls,
-                    seconds_for_people(statement.mean_seconds()),
-                ),
-                evidence: evidence([
-                    ("statement", json!(statement.text.text)),
-                    ("share_ratio", number(share)),
-                    ("rank", json!(position + 1)),
-                    ("total_seconds", number(statement.seconds)),
-                    ("calls", json!(statement.calls)),
-                    ("mean_seconds", number(statement.mean_seconds())),
-                    ("rows_per_call", number(statement.rows as f64 / statement.calls as f64)),
-                    ("load_sessions", number(load)),
-                    ("roles", json!(statement.roles)),
-                    ("queryid", json!(statement.queryid.to_string())),
-                ]),
-                evidence_window: Some(window),
-                evidence_sql: Some(format!(
-                    "SELECT queryid, calls, total_exec_time / sum(total_exec_time) OVER () AS share\n  \
-                     FROM {} WHERE toplevel ORDER BY share DESC LIMIT 10",
-                    activity.view()
-                )),
-                impact: Impact {
-                    db_seconds_per_day: Some(statement.seconds / window.seconds().max(1.0) * 86_400.0),
-                    ..Impact::default()
-                },
-                confidence: if activity.evictions > 0 {
-                    estimated("pg_stat_statements evicted entries in the window, so that shares are not exact")
-                } else {
-                    measured("counted by pg_stat_statements over the window")
-                },
-                remedy: Remedy {
-                    caveats: vec![
-                        "Ask whether it must be called so often, then look at its plan: EXPLAIN (ANALYZE, BUFFERS)."
-                            .to_owned(),
-                    ],
-                    ..Remedy::default()
-                },
-                guards: vec![format!("the server was busy: {load:.2} sessions executing on average")],
-                ..place.claim(Self::ID, severity, vec![id], Some(object))
+        let large = activity
+            .statements
+            .iter()
+            .enumerate()
+            .map_while(|(position, statement)| {
+                let share = share(activity, statement.seconds);
+                let severity = match share {
+                    _ if share < self.warning_share => return None,
+                    _ if share < self.critical_share => Severity::Warning,
+                    _ => Severity::Critical,
+                };
+                Some(claim(place, activity, statement, severity, position + 1))
             });
-        }
         Ok(Found {
-            claims,
+            claims: large.collect(),
             absence_is_no_proof: activity.still_filling.clone(),
             ..Found::default()
         })
     }
+}
+
+fn claim(
+    place: &Place<'_>,
+    activity: &StatementActivity,
+    statement: &StatementDelta,
+    severity: Severity,
+    rank: usize,
+) -> Claim {
+    let (share, load) = (share(activity, statement.seconds), load_sessions(activity));
+    let own = evidence([
+        ("share_ratio", number(share)),
+        ("rank", json!(rank)),
+        ("total_seconds", number(statement.seconds)),
+        ("calls", json!(statement.calls)),
+        ("mean_seconds", number(statement.mean_seconds())),
+        ("load_sessions", number(load)),
+    ]);
+    let mut claim = statements::claim(place, TimeShare::ID, severity, activity, statement, own);
+    claim.title = format!(
+        "{} takes {:.0} % of database time",
+        crate::sql::outline(&statement.text.text),
+        share * 100.0
+    );
+    claim.explanation = format!(
+        "Of {} of database time in the window, this statement took {} with {} calls of {} each. It is the place where \
+         work pays most.",
+        seconds_for_people(activity.total_seconds),
+        seconds_for_people(statement.seconds),
+        statement.calls,
+        seconds_for_people(statement.mean_seconds()),
+    );
+    claim.evidence_sql = Some(format!(
+        "SELECT queryid, calls, total_exec_time / sum(total_exec_time) OVER () AS share\n  \
+         FROM {} WHERE toplevel ORDER BY share DESC LIMIT 10",
+        activity.view()
+    ));
+    claim.remedy = Remedy {
+        caveats: vec![
+            "Ask whether it must be called so often, then look at its plan: EXPLAIN (ANALYZE, BUFFERS)."
+                .to_owned(),
+        ],
+        ..Remedy::default()
+    };
+    claim.guards.push(format!(
+        "the server was busy: {load:.2} sessions executing on average"
+    ));
+    claim
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod finding;
 pub mod findings;
 pub mod frame;
 pub mod graph;
+pub mod history_chart;
 pub mod manual;
 pub mod overview;
 mod plans;
@@ -21,6 +22,7 @@ pub mod run_chart;
 pub mod sentence;
 pub mod spark;
 pub mod sql_text;
+pub mod statements;
 pub mod status;
 
 #[cfg(test)]

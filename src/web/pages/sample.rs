@@ -24,6 +24,8 @@ pub(crate) fn finding(rule: &str, name: &str) -> Finding {
             severity: Severity::Warning,
             server: "main".to_owned(),
             database: Some("shop".to_owned()),
+            who: Default::default(),
+            hold: None,
             object: Some(Object {
                 kind: ObjectKind::Table,
                 schema: Some("public".to_owned()),

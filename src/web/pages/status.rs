@@ -11,6 +11,7 @@ use super::overview::EventLine;
 use super::present;
 use super::sql_text::SqlText;
 use crate::model::finding::Event;
+use crate::model::judgement::Ignored;
 use crate::model::status::{Gap, Look, ServerStatus};
 
 /// A look after which it is called late, where nothing went wrong: one hour.
@@ -74,6 +75,16 @@ impl ServerGap {
     }
 }
 
+/// A problem that somebody does not want to hear of, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ServerIgnored {
+    /// The server.
+    pub server: String,
+    /// The problem.
+    #[serde(flatten)]
+    pub ignored: Ignored,
+}
+
 /// What the page is made from.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
@@ -82,6 +93,7 @@ pub struct StatusFacts {
     pub servers: Vec<ServerStatus>,
     pub looks: Vec<Look>,
     pub gaps: Vec<(String, Gap)>,
+    pub ignored: Vec<(String, Ignored)>,
     pub connections: Vec<Connections>,
     pub limits: Vec<Limit>,
     /// What people did, newest first.
@@ -139,6 +151,8 @@ pub struct StatusPage {
     pub servers: Vec<ServerLooks>,
     /// What could not be read.
     pub gaps: Vec<ServerGap>,
+    /// What is left out because somebody does not want to hear of it.
+    pub ignored: Vec<ServerIgnored>,
     /// The bounds.
     pub limits: Vec<Limit>,
     /// What people did, newest first.
@@ -216,6 +230,11 @@ impl StatusPage {
                 .gaps
                 .into_iter()
                 .map(|(server, gap)| ServerGap { server, gap })
+                .collect(),
+            ignored: facts
+                .ignored
+                .into_iter()
+                .map(|(server, ignored)| ServerIgnored { server, ignored })
                 .collect(),
             advisor: facts.advisor,
             limits: facts.limits,

@@ -1,0 +1,11 @@
+-- Constraints that are NOT VALID, but for foreign keys, which are read with the others.
+-- privilege: none · cost: one pass over pg_constraint, every ten minutes · since: 18
+SELECT /* pgadvisor */
+    k.conname::text AS name, k.conrelid AS table_oid, k.contype::text AS kind,
+    CASE k.contype
+        WHEN 'c' THEN pg_catalog.pg_get_expr(k.conbin, k.conrelid)
+        ELSE (SELECT pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1])
+    END AS condition
+FROM pg_catalog.pg_constraint AS k
+WHERE k.contype IN ('c', 'n') AND NOT k.convalidated AND k.conenforced AND k.conrelid >= 16384
+LIMIT $1

@@ -1,0 +1,138 @@
+//! The design of one database (foreign keys, constraints, sequences) and how its tables were read and written: what
+//! changes little, and is read as seldom as the names.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+
+use crate::limits;
+use crate::model::schema::{Constraint, ForeignKey, Schema, Sequence, SequenceColumn};
+use crate::model::snapshot::{TableActivityCounters, TableActivityLook};
+use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
+
+/// Reads foreign keys, constraints that are not valid, and sequences.
+///
+/// # Errors
+/// If the server refuses or does not answer, or has more than the bound.
+pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, PostgresError> {
+    let limit = (limits::RELATIONS_PER_DATABASE, 0);
+    let read = session
+        .bounded(queries::FOREIGN_KEYS.on(version_num), limit, |row| {
+            (foreign_key(row), column_or_default::<bool>(row, "is_valid"))
+        })
+        .await?;
+    let query = queries::CONSTRAINTS_NOT_VALID.on(version_num);
+    let mut not_valid = session.bounded(query, limit, constraint).await?;
+    let of_keys = read.iter().filter(|(_, is_valid)| !is_valid);
+    not_valid.extend(of_keys.map(|(key, _)| Constraint {
+        name: key.name.clone(),
+        table_oid: key.table_oid,
+        kind: 'f',
+        condition: None,
+        foreign_key: Some(key.clone()),
+    }));
+    not_valid.sort_by(|a, b| (a.table_oid, &a.name).cmp(&(b.table_oid, &b.name)));
+    let mut foreign_keys: Vec<ForeignKey> = read.into_iter().map(|(key, _)| key).collect();
+    foreign_keys.sort_by_key(|key| key.oid);
+    let mut sequences = session
+        .bounded(queries::SEQUENCES.on(version_num), limit, sequence)
+        .await?;
+    sequences.sort_by_key(|sequence| sequence.oid);
+    Ok(Schema {
+        foreign_keys,
+        not_valid,
+        sequences,
+    })
+}
+
+fn first_character(row: &Row, name: &str) -> char {
+    column::<String>(row, name)
+        .and_then(|text| text.chars().next())
+        .unwrap_or(' ')
+}
+
+fn foreign_key(row: &Row) -> ForeignKey {
+    ForeignKey {
+        oid: column_or_default(row, "oid"),
+        name: column_or_default(row, "name"),
+        table_oid: column_or_default(row, "table_oid"),
+        columns: column_or_default(row, "columns"),
+        types: column_or_default(row, "types"),
+        referenced_oid: column_or_default(row, "referenced_oid"),
+        referenced_columns: column_or_default(row, "referenced_columns"),
+        referenced_types: column_or_default(row, "referenced_types"),
+        on_delete: first_character(row, "on_delete"),
+    }
+}
+
+fn constraint(row: &Row) -> Constraint {
+    Constraint {
+        name: column_or_default(row, "name"),
+        table_oid: column_or_default(row, "table_oid"),
+        kind: first_character(row, "kind"),
+        condition: column(row, "condition"),
+        foreign_key: None,
+    }
+}
+
+fn sequence(row: &Row) -> Sequence {
+    let column_of = || {
+        Some(SequenceColumn {
+            table_oid: column(row, "column_table_oid")?,
+            name: column(row, "column_name")?,
+            type_name: column_or_default(row, "column_type"),
+            is_identity: column_or_default(row, "is_identity"),
+        })
+    };
+    Sequence {
+        oid: column_or_default(row, "oid"),
+        schema: column_or_default(row, "schema"),
+        name: column_or_default(row, "name"),
+        type_name: column_or_default(row, "type_name"),
+        last_value: column(row, "last_value"),
+        is_readable: column_or_default(row, "is_readable"),
+        least: column_or_default(row, "least"),
+        greatest: column_or_default(row, "greatest"),
+        increment: column::<i64>(row, "increment")
+            .filter(|step| *step != 0)
+            .unwrap_or(1),
+        cycles: column_or_default(row, "cycles"),
+        column: column_of(),
+    }
+}
+
+/// Reads how tables were read and written.
+///
+/// # Errors
+/// If the server refuses or does not answer.
+pub async fn table_activity(
+    session: &Observe,
+    version_num: i32,
+    at: DateTime<Utc>,
+) -> Result<TableActivityLook, PostgresError> {
+    let query = queries::TABLE_ACTIVITY.on(version_num);
+    let arrays = session
+        .arrays(query, None, limits::RELATIONS_PER_DATABASE)
+        .await?;
+    let mut oids = arrays.values(0)?;
+    let (mut sequential_scans, mut sequential_rows_read) = (arrays.values(1)?, arrays.values(2)?);
+    let (mut inserted, mut updated, mut hot_updated) =
+        (arrays.values(3)?, arrays.values(4)?, arrays.values(5)?);
+    let (mut deleted, mut modified_since_analyze) = (arrays.values(6)?, arrays.values(7)?);
+    let mut last_analyzes_at = arrays.values(8)?;
+    let table = || {
+        Some(TableActivityCounters {
+            oid: oids.next()?,
+            sequential_scans: sequential_scans.next()?,
+            sequential_rows_read: sequential_rows_read.next()?,
+            inserted: inserted.next()?,
+            updated: updated.next()?,
+            hot_updated: hot_updated.next()?,
+            deleted: deleted.next()?,
+            modified_since_analyze: modified_since_analyze.next()?,
+            last_analyze_at: last_analyzes_at.next()?,
+        })
+    };
+    let mut tables: Vec<TableActivityCounters> = std::iter::from_fn(table).collect();
+    tables.sort_unstable_by_key(|table| table.oid);
+    Ok(TableActivityLook { at, tables })
+}

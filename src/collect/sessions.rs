@@ -1,0 +1,155 @@
+//! What sessions do just now. Constants in their statements are taken out here, before anything else sees them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::Notes;
+use crate::limits;
+use crate::model::session::{AwaitedLock, PreparedTransaction, Session};
+use crate::model::snapshot::StatementText;
+use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
+use crate::sql;
+
+/// Reads all sessions and, where somebody waits, the locks that are waited for.
+///
+/// # Errors
+/// Only if the session is lost; everything else is a gap.
+pub async fn look(
+    home: &Observe,
+    version_num: i32,
+    notes: &mut Notes,
+) -> Result<Option<Vec<Session>>, PostgresError> {
+    let started = Instant::now();
+    let read = match read(home, version_num, true).await {
+        // one text in an encoding that ours does not know must not hide all sessions
+        Err(error) if !error.is_fatal() => read(home, version_num, false).await,
+        read => read,
+    };
+    match read {
+        Ok(sessions) => {
+            notes.look("sessions", None, started, sessions.len(), None);
+            Ok(Some(sessions))
+        }
+        Err(error) if error.is_fatal() => Err(error),
+        Err(error) => {
+            notes.look("sessions", None, started, 0, Some(error.one_line()));
+            notes.gap("sessions", None, error.one_line(), None).rules = vec!["activity.*".to_owned()];
+            Ok(None)
+        }
+    }
+}
+
+async fn read(home: &Observe, version_num: i32, with_texts: bool) -> Result<Vec<Session>, PostgresError> {
+    let limit = limits::SESSIONS_PER_LOOK as i64;
+    let query = queries::SESSIONS.on(version_num);
+    let rows = home
+        .rows(query, &[(&limit, Type::INT8), (&with_texts, Type::BOOL)])
+        .await?;
+    // many sessions run the same few statements
+    let mut known: HashMap<String, Statement> = HashMap::new();
+    let mut sessions: Vec<Session> = rows.iter().map(|row| session(row, &mut known)).collect();
+    if sessions.iter().any(|session| !session.blocked_by.is_empty()) {
+        let query = queries::AWAITED_LOCKS.on(version_num);
+        let locks = home.rows(query, &[(&limit, Type::INT8)]).await?;
+        let mut awaited: HashMap<i32, AwaitedLock> = locks.iter().filter_map(awaited_lock).collect();
+        for session in &mut sessions {
+            session.awaited = awaited.remove(&session.pid);
+        }
+    }
+    Ok(sessions)
+}
+
+/// What is kept of a statement as it was sent.
+#[derive(Clone)]
+struct Statement {
+    masked: Arc<StatementText>,
+    command: String,
+    has_leading_wildcard: bool,
+}
+
+impl Statement {
+    fn of(text: &str) -> Self {
+        Self {
+            masked: Arc::new(sql::masked(text)),
+            command: sql::command(text),
+            has_leading_wildcard: sql::shape::has_leading_wildcard(text),
+        }
+    }
+}
+
+fn session(row: &Row, known: &mut HashMap<String, Statement>) -> Session {
+    let text: Option<String> = column(row, "text").filter(|text: &String| !text.is_empty());
+    let statement = text.map(|text| {
+        let of_text = || Statement::of(&text);
+        known.entry(text.clone()).or_insert_with(of_text).clone()
+    });
+    Session {
+        pid: column_or_default(row, "pid"),
+        backend_type: column_or_default(row, "backend_type"),
+        role: column(row, "role"),
+        database: column(row, "database"),
+        application: column_or_default(row, "application"),
+        state: column(row, "state"),
+        wait_event_type: column(row, "wait_event_type"),
+        wait_event: column(row, "wait_event"),
+        transaction_started_at: column(row, "transaction_started_at"),
+        query_started_at: column(row, "query_started_at"),
+        state_changed_at: column(row, "state_changed_at"),
+        xmin_age: column(row, "xmin_age"),
+        has_leading_wildcard: statement
+            .as_ref()
+            .is_some_and(|statement| statement.has_leading_wildcard),
+        command: statement
+            .as_ref()
+            .map(|statement| statement.command.clone())
+            .unwrap_or_default(),
+        statement: statement.map(|statement| statement.masked),
+        blocked_by: column_or_default(row, "blocked_by"),
+        awaited: None,
+    }
+}
+
+fn awaited_lock(row: &Row) -> Option<(i32, AwaitedLock)> {
+    let lock = AwaitedLock {
+        kind: column_or_default(row, "kind"),
+        mode: column_or_default(row, "mode"),
+        relation_oid: column(row, "relation_oid"),
+        since: column(row, "since"),
+    };
+    Some((column(row, "pid")?, lock))
+}
+
+/// Transactions that are prepared; none where they may not be read.
+///
+/// # Errors
+/// Only if the session is lost.
+pub async fn prepared_transactions(
+    home: &Observe,
+    version_num: i32,
+    notes: &mut Notes,
+) -> Result<Option<Vec<PreparedTransaction>>, PostgresError> {
+    let query = queries::PREPARED_TRANSACTIONS.on(version_num);
+    let prepared = |row: &Row| {
+        Some(PreparedTransaction {
+            gid: column(row, "gid")?,
+            owner: column(row, "owner"),
+            database: column_or_default(row, "database"),
+            prepared_at: column(row, "prepared_at")?,
+            xid_age: column_or_default(row, "xid_age"),
+        })
+    };
+    match home.rows(query, &[]).await {
+        Ok(rows) => Ok(Some(rows.iter().filter_map(prepared).collect())),
+        Err(error) if error.is_fatal() => Err(error),
+        Err(error) => {
+            notes
+                .gap("prepared transactions", None, error.one_line(), None)
+                .rules = vec!["activity.prepared_transaction".to_owned()];
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Replication at one moment: slots, the standbys of a primary, and how a standby itself keeps up.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What a server knows of replication.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Replication {
+    /// pg_replication_slots.
+    pub slots: Vec<ReplicationSlot>,
+    /// pg_stat_replication: standbys and other consumers that are connected.
+    pub standbys: Vec<Standby>,
+    /// How this server itself keeps up, where it is a standby.
+    pub replay: Option<Replay>,
+}
+
+/// One row of pg_replication_slots.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ReplicationSlot {
+    pub name: String,
+    pub is_logical: bool,
+    pub plugin: Option<String>,
+    pub database: Option<String>,
+    pub is_active: bool,
+    /// WAL that it keeps from being removed; `None` where it keeps none yet.
+    pub retained_bytes: Option<f64>,
+    /// `reserved`, `extended`, `unreserved`, `lost`.
+    pub wal_status: Option<String>,
+    /// WAL that can still be written before it may be lost; `None` where there is no such limit.
+    pub safe_wal_bytes: Option<f64>,
+    /// Since when nobody is connected: as the server says from 17 on, else since our own looks have seen it so.
+    pub inactive_since: Option<DateTime<Utc>>,
+}
+
+/// One row of pg_stat_replication.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Standby {
+    /// Its application_name, which is the standby's name.
+    pub name: String,
+    pub address: Option<String>,
+    pub role: Option<String>,
+    /// `streaming`, `catchup`, `backup`, …
+    pub state: Option<String>,
+    pub sync_state: Option<String>,
+    /// WAL written here that it has not replayed.
+    pub replay_lag_bytes: Option<f64>,
+    pub write_lag_seconds: Option<f64>,
+    pub flush_lag_seconds: Option<f64>,
+    pub replay_lag_seconds: Option<f64>,
+}
+
+/// How a standby keeps up.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Replay {
+    /// Whether it receives WAL just now.
+    pub is_streaming: bool,
+    /// WAL that was received and not replayed.
+    pub unreplayed_bytes: Option<f64>,
+    /// Since the commit that was replayed last. On an idle primary it grows although nothing is behind.
+    pub since_last_commit_seconds: Option<f64>,
+    /// recovery_min_apply_delay: behind on purpose.
+    pub delay_seconds: f64,
+}

@@ -1,0 +1,257 @@
+//! Which problems something is about, by patterns: what `[[ignore]]` leaves out, and what thresholds of their own are for.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::finding::Claim;
+
+/// Whether a text fits a pattern in which `*` stands for anything.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let inside = text.strip_prefix(first).and_then(|text| text.strip_suffix(last));
+    // each part at its first place leaves most for those that follow
+    let found = inside.and_then(|inside| {
+        middle
+            .split('*')
+            .try_fold(inside, |text, part| Some(&text[text.find(part)? + part.len()..]))
+    });
+    found.is_some()
+}
+
+/// Problems in some places, about some things. `*` alone fits everything, what has no such thing, too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Selector {
+    /// The name of a server, or a pattern with `*`.
+    pub server: String,
+    /// The database, or a pattern.
+    pub database: String,
+    /// The thing with its schema, as "legacy.*"; of an index or a column its table's name counts, too.
+    pub object: String,
+    /// The role that causes it, or a pattern: every role must fit.
+    pub role: String,
+}
+
+impl Default for Selector {
+    fn default() -> Self {
+        let any = || ANY.to_owned();
+        Self {
+            server: any(),
+            database: any(),
+            object: any(),
+            role: any(),
+        }
+    }
+}
+
+/// Fits everything.
+const ANY: &str = "*";
+
+/// Whether every one of some names fits; where there is none, only "*" does.
+fn fit(pattern: &str, names: &[String]) -> bool {
+    pattern == ANY || !names.is_empty() && names.iter().all(|name| matches(pattern, name))
+}
+
+impl Selector {
+    /// Whether a problem is meant.
+    pub fn selects(&self, claim: &Claim) -> bool {
+        matches(&self.server, &claim.server)
+            && self.fits_database(claim.database.as_deref())
+            && self.fits_object(claim)
+            && fit(&self.role, &claim.who.roles)
+    }
+
+    /// Whether problems of a server, and of a database where that is known, can be meant.
+    pub fn may_select(&self, server: &str, database: Option<&str>) -> bool {
+        let fits = database.is_none_or(|name| self.fits_database(Some(name)));
+        matches(&self.server, server) && fits
+    }
+
+    fn fits_database(&self, database: Option<&str>) -> bool {
+        self.database == ANY || database.is_some_and(|name| matches(&self.database, name))
+    }
+
+    fn fits_object(&self, claim: &Claim) -> bool {
+        if self.object == ANY {
+            return true;
+        }
+        let Some(object) = &claim.object else { return false };
+        let table = object.table.as_ref().map(|table| match &object.schema {
+            Some(schema) => format!("{schema}.{table}"),
+            None => table.clone(),
+        });
+        matches(&self.object, &object.qualified()) || table.is_some_and(|table| matches(&self.object, &table))
+    }
+
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Problems that nobody wants to hear of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ignore {
+    /// The rule, as `index.unused`, or a pattern.
+    pub rule: String,
+    /// Where, and about what.
+    pub selector: Selector,
+    /// The application_name of who causes it, or a pattern.
+    pub application: String,
+    /// The last day, in UTC, on which it counts; always without one.
+    pub until: Option<NaiveDate>,
+    /// Why, in the words of whoever wrote it.
+    pub reason: String,
+}
+
+impl Ignore {
+    /// Whether it still counts.
+    pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        self.until.is_none_or(|until| now.date_naive() <= until)
+    }
+
+    /// Whether a problem is meant.
+    pub fn selects(&self, claim: &Claim) -> bool {
+        matches(&self.rule, &claim.rule)
+            && self.selector.selects(claim)
+            && fit(&self.application, &claim.who.applications)
+    }
+}
+
+/// A comment in a statement that asks to leave it alone: `/* pgadvisor:ignore */` for every rule, or with names of rules
+/// behind it, as `/* pgadvisor:ignore query.slow_mean query.offset* */`.
+pub fn is_ignored_by_comment(statement: &str, rule: &str) -> bool {
+    const MARK: &str = "pgadvisor:ignore";
+    let comments = statement.split("/*").skip(1);
+    let named = comments.filter_map(|rest| {
+        let (comment, _) = rest.split_once("*/")?;
+        comment.trim().strip_prefix(MARK)
+    });
+    named
+        .filter(|names| names.is_empty() || names.starts_with(char::is_whitespace))
+        .any(|names| {
+            let mut names = names
+                .split(|c: char| c.is_whitespace() || c == ',')
+                .filter(|name| !name.is_empty())
+                .peekable();
+            names.peek().is_none() || names.any(|pattern| matches(pattern, rule))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::{Object, ObjectKind, Who};
+
+    #[test]
+    fn patterns() {
+        let long = "a".repeat(20_000);
+        assert!(
+            !matches("*a*a*a*a*a*a*b", &long),
+            "a long text takes no longer than it is"
+        );
+        for (pattern, text) in [
+            ("a*", "a"),
+            ("*", ""),
+            ("**", "x"),
+            ("a*b*c", "a-b-b-c"),
+            ("*ä*", "xäx"),
+            ("*ab*ab*", "abab"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("a*a", "a"),
+            ("a*b*c", "a-c-b"),
+            ("*ab*ab*", "ab"),
+            ("", "x"),
+            ("a*b", "a-b-c"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    fn claim(kind: ObjectKind, name: &str, table: Option<&str>, roles: &[&str]) -> Claim {
+        let mut claim: Claim = serde_json::from_value(serde_json::json!({
+            "rule": "index.unused", "severity": "info", "server": "main", "database": "sales", "object": null, "title": "t",
+            "explanation": "e", "evidence": {}, "evidence_window": null, "impact": {},
+            "confidence": { "level": "measured", "reason": "r" },
+            "remedy": { "apply_sql": [], "undo_sql": [], "caveats": [] }, "guards": [],
+        }))
+        .unwrap();
+        claim.object = Some(Object {
+            kind,
+            schema: Some("legacy".into()),
+            name: name.into(),
+            table: table.map(str::to_owned),
+        });
+        claim.who = Who {
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            applications: vec!["nightly".into()],
+        };
+        claim
+    }
+
+    #[test]
+    fn what_is_selected() {
+        let index = claim(ObjectKind::Index, "a_idx", Some("orders"), &[]);
+        let statement = claim(ObjectKind::Statement, "0123", None, &["report_eu", "report_us"]);
+        let with = |change: &dyn Fn(&mut Selector)| {
+            let mut selector = Selector::default();
+            change(&mut selector);
+            (selector.selects(&index), selector.selects(&statement))
+        };
+        assert_eq!(with(&|_| {}), (true, true));
+        assert_eq!(with(&|all| all.server = "other".into()), (false, false));
+        assert_eq!(with(&|all| all.database = "s*".into()), (true, true));
+        assert_eq!(with(&|all| all.object = "legacy.orders".into()), (true, false));
+        assert_eq!(with(&|all| all.object = "legacy.a_*".into()), (true, false));
+        assert_eq!(
+            with(&|all| all.object = "orders".into()),
+            (false, false),
+            "the schema belongs to it"
+        );
+        assert_eq!(with(&|all| all.role = "report_*".into()), (false, true));
+        assert_eq!(
+            with(&|all| all.role = "report_eu".into()),
+            (false, false),
+            "another role does it, too"
+        );
+    }
+
+    #[test]
+    fn an_ignore_ends_with_its_last_day() {
+        let ignore = Ignore {
+            until: NaiveDate::from_ymd_opt(2027, 1, 31),
+            ..Ignore::default()
+        };
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        assert!(ignore.is_in_force(at("2027-01-31T23:59:59Z")));
+        assert!(!ignore.is_in_force(at("2027-02-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_comment_asks_to_be_left_alone() {
+        let ignored = |text: &str| is_ignored_by_comment(text, "query.slow_mean");
+        for text in [
+            "/* pgadvisor:ignore */ SELECT 1",
+            "SELECT 1 /*pgadvisor:ignore*/",
+            "/* app */ SELECT /* pgadvisor:ignore query.time_share, query.slow_* */ 1",
+        ] {
+            assert!(ignored(text), "{text}");
+        }
+        for text in [
+            "SELECT 1",
+            "SELECT 'pgadvisor:ignore'",
+            "/* pgadvisor:ignored */ SELECT 1",
+            "/* pgadvisor:ignore query.time_share */ SELECT 1",
+            "SELECT 1 /* pgadvisor:ignore",
+        ] {
+            assert!(!ignored(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! advisor.overhead
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity, Window};
+use crate::model::observation::{OwnCost, Unknown};
+use crate::model::remedy::Remedy;
+use crate::model::unit::{Period, seconds_for_people};
+use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number};
+
+/// The advisor itself costs this server more than it should.
+///
+/// ## Why it is bad
+/// Who watches takes from what is watched. A long question of the advisor's may also make others wait: while
+/// pg_stat_statements is read, new statements are not let in, and an old snapshot keeps VACUUM from its work.
+///
+/// ## What to do
+/// The advisor slows itself down until it is within its budget; how far apart its looks are then is told. Where that is
+/// too seldom, find out what is so expensive: very many tables and indexes, or very many entries in pg_stat_statements.
+/// Read names less often (`catalog_every`), look less often (`poll_every`), ask the planner less often (`advise_every`),
+/// or watch fewer databases.
+///
+/// ## When it is wrong to obey
+/// In the first hour on a large server everything is read for the first time, and on a very small server a hundredth of
+/// one core is little. A question may have been slow only because the whole server was.
+///
+/// It is the time of the advisor's sessions in the last hour, divided by the time of all statements or one core,
+/// whichever is more. Known where the daemon runs; a single look does not measure it. Source: the advisor's own clock, as
+/// on its page *status*.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Overhead {
+    /// Share of database time or one core, 0 to 1, from which it is a warning.
+    warning_ratio: f64,
+    /// Length of one question of the advisor's from which it is a warning.
+    warning_question: Period,
+}
+
+impl Default for Overhead {
+    fn default() -> Self {
+        Self {
+            warning_ratio: 0.01,
+            warning_question: Period::seconds(5),
+        }
+    }
+}
+
+impl Rule for Overhead {
+    const ID: &'static str = "advisor.overhead";
+    const SCOPE: Scope = Scope::Server;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let Some(cost) = &place.observation.own_cost else {
+            return Err(Unknown::because(
+                "what the advisor costs is known where the daemon runs",
+            ));
+        };
+        let slow = cost.slowest_question.as_ref();
+        let slow = slow.filter(|(_, seconds)| *seconds >= self.warning_question.as_seconds());
+        let is_over = cost.ratio >= self.warning_ratio;
+        let claims = (is_over || slow.is_some()).then(|| claim(place, cost, is_over, slow));
+        Ok(Found {
+            claims: claims.into_iter().collect(),
+            ..Found::default()
+        })
+    }
+}
+
+fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String, f64)>) -> Claim {
+    let server = &place.observation.server.name;
+    let percent = |ratio: f64| format!("{:.1} %", ratio * 100.0);
+    let question = slow.map(|(file, seconds)| format!("{file} took {}", seconds_for_people(*seconds)));
+    let title = match &question {
+        Some(question) if !is_over => format!("A question of the advisor's on {server} is slow: {question}"),
+        _ => format!("The advisor costs {server} {} of its time", percent(cost.ratio)),
+    };
+    let slowest = question.map_or(String::new(), |question| format!(" Of the last look {question}."));
+    let looks = seconds_for_people(cost.looks_every_seconds);
+    let object = Object {
+        kind: ObjectKind::Server,
+        schema: None,
+        name: server.clone(),
+        table: None,
+    };
+    Claim {
+        title,
+        explanation: format!(
+            "Its sessions took {} in the last hour, {} of the larger of database time and one core; its budget is {}. \
+             It slows itself down, and looks every {looks} now.{slowest}",
+            seconds_for_people(cost.seconds_last_hour),
+            percent(cost.ratio),
+            percent(cost.budget_ratio)
+        ),
+        evidence: evidence([
+            ("own_cost_ratio", number(cost.ratio)),
+            ("own_seconds_per_hour", number(cost.seconds_last_hour)),
+            ("budget_ratio", number(cost.budget_ratio)),
+            ("looks_every_seconds", number(cost.looks_every_seconds)),
+            ("slowest_question", json!(cost.slowest_question.as_ref().map(|(file, _)| file))),
+            ("slowest_question_seconds", json!(cost.slowest_question.as_ref().map(|(_, seconds)| number(*seconds)))),
+        ]),
+        evidence_window: Some(Window {
+            from: place.observation.now - Period::minutes(60).as_delta(),
+            to: place.observation.now,
+        }),
+        evidence_sql: Some(
+            "SELECT pid, state, query_start, query FROM pg_stat_activity WHERE application_name = 'pgadvisor'"
+                .to_owned(),
+        ),
+        impact: Impact {
+            db_seconds_per_day: Some(cost.seconds_last_hour * 24.0),
+            ..Impact::default()
+        },
+        confidence: measured("the advisor's own clock, for each of its questions"),
+        remedy: remedy(),
+        guards: vec!["less than ten minutes of looks count as ten minutes".to_owned()],
+        ..place.claim(Overhead::ID, Severity::Warning, Vec::new(), Some(object))
+    }
+}
+
+fn remedy() -> Remedy {
+    let caveats = [
+        "In the configuration of this server: look less often (poll_every), read names less often (catalog_every), ask the \
+         planner less often (advise_every), or watch fewer databases.",
+        "own_cost_ratio of [budget] is what it may cost: with less it slows itself down sooner.",
+        "Questions about statements are as long as pg_stat_statements is full: see pgss.eviction before that is made larger.",
+    ];
+    Remedy {
+        caveats: caveats.map(str::to_owned).to_vec(),
+        ..Remedy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::rules::testing::{claims, observation};
+
+    fn judged(ratio: f64, slowest_question: Option<(&str, f64)>) -> Vec<Claim> {
+        let mut observed = observation(vec![], 0.0);
+        observed.own_cost = Some(OwnCost {
+            ratio,
+            seconds_last_hour: 72.0,
+            slowest_question: slowest_question.map(|(file, seconds)| (file.to_owned(), seconds)),
+            looks_every_seconds: 240.0,
+            budget_ratio: 0.005,
+        });
+        claims::<Overhead>(&observed).unwrap()
+    }
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        assert_eq!(judged(0.0099, None).len(), 0);
+        assert_eq!(judged(0.01, None).len(), 1);
+        assert_eq!(judged(0.001, Some(("statements.sql", 4.9))).len(), 0);
+        assert_eq!(judged(0.001, Some(("statements.sql", 5.0))).len(), 1);
+    }
+
+    #[test]
+    fn both_are_one_finding_about_the_server() {
+        let both = judged(0.02, Some(("statements.sql", 6.0))).remove(0);
+        assert_eq!(both.title, "The advisor costs main 2.0 % of its time");
+        assert!(
+            both.explanation
+                .contains("looks every 4 min now. Of the last look statements.sql took 6.0 s.")
+        );
+        assert!(both.subject.is_empty());
+        assert_eq!(both.impact.db_seconds_per_day, Some(1728.0));
+        let slow = judged(0.002, Some(("statements.sql", 6.0))).remove(0);
+        assert!(slow.title.ends_with("is slow: statements.sql took 6.0 s"));
+        let fast = judged(0.02, Some(("server.sql", 0.1))).remove(0);
+        assert!(
+            !fast.explanation.contains("server.sql"),
+            "what is fast is no cause"
+        );
+        assert_eq!(fast.evidence["slowest_question"], "server.sql");
+    }
+
+    #[test]
+    fn one_look_does_not_measure_it() {
+        let unknown = claims::<Overhead>(&observation(vec![], 0.0)).unwrap_err();
+        assert!(unknown.reason.contains("where the daemon runs"));
+    }
+}

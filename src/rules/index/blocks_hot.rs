@@ -1,0 +1,424 @@
+//! index.blocks_hot
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::seq_scan_hotspot::{Part, Whole, Wholes, statements_and_names, tell_undecided};
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{DatabaseObservation, StatementDelta, Unknown};
+use crate::model::remedy::{Remedy, Statement};
+use crate::model::snapshot::{IndexFacts, TableFacts};
+use crate::model::unit::count_for_people;
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
+use crate::sql::Names;
+use crate::sql::expression::bare_columns;
+use crate::sql::index_keys::index_keys;
+
+/// A table is updated much, and most updates write to all of its indexes.
+///
+/// ## Why it is bad
+/// An update whose new row version finds room in the same page, and changes no column that an index holds, writes to no index
+/// (HOT). Every other one writes an entry to each index of the table, leaves a dead entry in each, and makes WAL for both;
+/// VACUUM has to read all of the indexes to clean up.
+///
+/// ## What to do
+/// Updates touch indexed columns, or pages are full. For the first, see whether an index over a column that is set all the
+/// time (`updated_at`, a state, a counter) is worth that, or can do without the column. For the second, leave room in the
+/// pages: `fillfactor` 90 or less. The columns that captured statements set, and the indexes that hold them, are shown.
+///
+/// ## When it is wrong to obey
+/// When the index over the changed column serves the most important query. When rows are updated once, soon after they were
+/// inserted, room in old pages is never used. A long transaction keeps old row versions, and with them full pages: nothing
+/// helps but to end it.
+///
+/// Counters tell how many updates were HOT, not why the others were not: that an UPDATE sets a column does not say that it
+/// changed it. From 16 on BRIN indexes do not stand in the way, and are not counted as such. Partitions are judged together
+/// with their table. Source: PostgreSQL's chapter "Heap-Only Tuples (HOT)", pg_stat_all_tables.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlocksHot {
+    /// Updates in an hour from which it is a warning.
+    warning_updates_per_hour: i64,
+    /// Share of them, 0 to 1, that must be HOT.
+    min_hot_share: f64,
+}
+
+impl Default for BlocksHot {
+    fn default() -> Self {
+        Self {
+            warning_updates_per_hour: 10_000,
+            min_hot_share: 0.5,
+        }
+    }
+}
+
+/// What pages are filled to where nothing else is said, and what leaves room for some updates.
+const FULL: i64 = 100;
+const WITH_ROOM: i64 = 90;
+/// Partitions for which the remedy is written out: those with most updates.
+const PARTITIONS: usize = 20;
+
+impl Rule for BlocksHot {
+    const ID: &'static str = "index.blocks_hot";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let database = place.database()?;
+        let wholes = Wholes::watched(database)?;
+        let mut found = Found::default();
+        let mut blocked: Vec<(f64, Whole<'_>)> = Vec::new();
+        let mut is_any_known = false;
+        for whole in wholes.all() {
+            is_any_known |= whole.window().is_some();
+            if whole.is_unknown() {
+                found.undecided.push(whole.subject());
+                continue;
+            }
+            let per_hour = whole.per_hour(|delta| delta.updated);
+            let is_much = per_hour >= self.warning_updates_per_hour as f64 && per_hour > 0.0;
+            if is_much && hot_share(&whole) < self.min_hot_share {
+                blocked.push((per_hour, whole));
+            }
+        }
+        tell_undecided(&mut found, is_any_known)?;
+        blocked
+            .sort_by(|(a, one), (b, other)| b.total_cmp(a).then_with(|| one.subject().cmp(&other.subject())));
+        let named = match blocked.is_empty() {
+            true => Vec::new(),
+            false => statements_and_names(place),
+        };
+        for (_, whole) in &blocked {
+            let indexes = indexes_of(database, whole);
+            // without an index there is none to write to
+            if !indexes.is_empty() {
+                let columns = updated_columns(&named, whole);
+                found.claim_worst_first(|| whole.subject(), || claim(place, whole, &indexes, &columns));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The part of the updates, 0 to 1, that wrote to no index.
+fn hot_share(whole: &Whole<'_>) -> f64 {
+    let hot = whole.sum(|delta| delta.hot_updated) as f64;
+    hot / (whole.sum(|delta| delta.updated) as f64).max(1.0)
+}
+
+/// The indexes of a table, of a partitioned one those of the whole, or where it has none those of its partitions.
+fn indexes_of<'a>(database: &'a DatabaseObservation, whole: &Whole<'_>) -> Vec<&'a IndexFacts> {
+    let of = |oids: BTreeSet<u32>| {
+        let all = database.catalog.indexes.values();
+        all.filter(|facts| oids.contains(&facts.table_oid))
+            .collect::<Vec<&'a IndexFacts>>()
+    };
+    let own = of([whole.table.oid].into());
+    if !own.is_empty() || whole.table.kind != 'p' {
+        return own;
+    }
+    of(whole.parts.iter().map(|part| part.facts.oid).collect())
+}
+
+/// The columns that captured statements set in a table.
+fn updated_columns(named: &[(&StatementDelta, Names)], whole: &Whole<'_>) -> BTreeSet<String> {
+    let writes = named.iter().filter(|(_, names)| {
+        let target = names.target.as_ref();
+        target.is_some_and(|name| whole.is_named(name.schema.as_deref(), &name.name))
+    });
+    writes
+        .flat_map(|(statement, _)| crate::sql::updated_columns(&statement.text.text))
+        .collect()
+}
+
+/// Whether an index holds one of these columns in a way that keeps an update of it from being HOT.
+fn stands_in_the_way(facts: &IndexFacts, columns: &BTreeSet<String>, version_num: i32) -> bool {
+    let Some(index) = facts.definition.as_deref().and_then(index_keys) else {
+        return false;
+    };
+    let texts = index
+        .keys
+        .iter()
+        .map(|key| &key.text)
+        .chain(&index.include)
+        .chain(&index.predicate);
+    let held: BTreeSet<String> = texts.flat_map(|text| bare_columns(text)).collect();
+    (index.method != "brin" || version_num < 160_000) && !held.is_disjoint(columns)
+}
+
+/// What the pages of a table are filled to.
+fn fillfactor(facts: &TableFacts) -> i64 {
+    let own = facts.option("fillfactor").and_then(|value| value.parse().ok());
+    own.unwrap_or(FULL)
+}
+
+fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns: &BTreeSet<String>) -> Claim {
+    let table = whole.table;
+    let (per_hour, hot) = (whole.per_hour(|delta| delta.updated), hot_share(whole));
+    let version_num = place.observation.server.version_num;
+    let in_the_way: Vec<&str> = indexes
+        .iter()
+        .filter(|facts| stands_in_the_way(facts, columns, version_num))
+        .map(|facts| facts.name.as_str())
+        .collect();
+    let least = whole.parts.iter().map(|part| fillfactor(part.facts)).min();
+    let greatest = whole.parts.iter().map(|part| fillfactor(part.facts)).max();
+    let mut guards = Guards::default();
+    guards.checked("it has indexes to write to");
+    match columns.is_empty() {
+        true => guards.not_checked("which columns are updated: no captured statement updates it"),
+        false => {
+            guards.checked("the columns that captured statements set were compared with those of its indexes")
+        }
+    }
+    Claim {
+        title: format!(
+            "{}.{}: {:.0} % of its updates write to every index",
+            table.schema,
+            table.name,
+            (1.0 - hot) * 100.0
+        ),
+        explanation: format!(
+            "It is updated {} times an hour, and only {:.0} % of these updates are HOT; each of the others writes to all of \
+             its indexes ({}). Updates touch indexed columns, or pages are full. {}",
+            count_for_people(per_hour),
+            hot * 100.0,
+            indexes.len(),
+            cause(columns, &in_the_way),
+        ),
+        evidence: evidence([
+            ("updates_per_hour", number(per_hour)),
+            ("hot_ratio", number(hot)),
+            ("updates", json!(whole.sum(|delta| delta.updated))),
+            ("hot_updates", json!(whole.sum(|delta| delta.hot_updated))),
+            ("indexes", json!(indexes.len())),
+            ("fillfactor_percent", json!(greatest)),
+            (
+                "least_fillfactor_percent",
+                json!(least.filter(|_| least != greatest)),
+            ),
+            ("updated_columns", json!((!columns.is_empty()).then_some(columns))),
+            (
+                "indexes_over_them",
+                json!((!in_the_way.is_empty()).then_some(&in_the_way)),
+            ),
+            ("size_bytes", json!(whole.size_bytes())),
+        ]),
+        evidence_window: whole.window(),
+        evidence_sql: Some(whole.evidence_sql("n_tup_upd, n_tup_hot_upd, n_dead_tup")),
+        confidence: guards.confidence("counted by the server over the window"),
+        remedy: remedy(whole, &in_the_way),
+        guards: guards.told(),
+        ..place.claim(
+            BlocksHot::ID,
+            Severity::Warning,
+            whole.subject(),
+            Some(table_object(table)),
+        )
+    }
+}
+
+/// Which of the two it seems to be.
+fn cause(columns: &BTreeSet<String>, in_the_way: &[&str]) -> String {
+    let set: Vec<&str> = columns.iter().map(String::as_str).collect();
+    match (set.is_empty(), in_the_way.is_empty()) {
+        (true, _) => "Which of the two, counters do not tell.".to_owned(),
+        (false, false) => format!(
+            "Captured statements set {}, and {} of its indexes are over such columns: {}.",
+            set.join(", "),
+            in_the_way.len(),
+            in_the_way.join(", ")
+        ),
+        (false, true) => format!(
+            "Captured statements set {}, which no index of it holds: pages are full.",
+            set.join(", ")
+        ),
+    }
+}
+
+/// Room in the pages of those parts that are filled to the brim.
+fn remedy(whole: &Whole<'_>, in_the_way: &[&str]) -> Remedy {
+    let mut caveats = Vec::new();
+    if !in_the_way.is_empty() {
+        caveats.push(format!(
+            "First see whether these indexes are worth it, or can do without the column: {}. Room in pages does not help an \
+             update that changes what an index holds.",
+            in_the_way.join(", ")
+        ));
+    }
+    let updates = |part: &&Part<'_>| part.over().map_or(0, |delta| delta.updated);
+    let is_full = |part: &&Part<'_>| fillfactor(part.facts) >= FULL && updates(part) > 0;
+    let mut full: Vec<&Part<'_>> = whole.parts.iter().filter(is_full).collect();
+    full.sort_by(|a, b| {
+        let most = updates(b).cmp(&updates(a));
+        most.then_with(|| (&a.facts.schema, &a.facts.name).cmp(&(&b.facts.schema, &b.facts.name)))
+    });
+    caveats.push("Which index holds the changed column is not known from counters.".to_owned());
+    if full.is_empty() {
+        caveats.push("Its pages have room by their fillfactor already.".to_owned());
+        return Remedy {
+            caveats,
+            ..Remedy::default()
+        };
+    }
+    if full.len() > PARTITIONS {
+        caveats.push(format!(
+            "{} more partitions are filled to 100 %.",
+            full.len() - PARTITIONS
+        ));
+        full.truncate(PARTITIONS);
+    }
+    caveats.push(
+        "It counts for pages that rows come to from then on: full ones stay so until their rows move or the table is rewritten \
+         (pg_repack, or VACUUM FULL with its lock). The table grows by up to a ninth."
+            .to_owned(),
+    );
+    let named = |part: &Part<'_>| (part.facts.schema.clone(), part.facts.name.clone());
+    let set = |part: &Part<'_>, value: &str| {
+        let (schema, table) = named(part);
+        let value = value.to_owned();
+        Statement::SetStorageParameter {
+            schema,
+            table,
+            name: "fillfactor",
+            value,
+        }
+        .sql()
+    };
+    let back = |part: &Part<'_>| match part.facts.option("fillfactor") {
+        Some(own) => set(part, own),
+        None => {
+            let (schema, table) = named(part);
+            Statement::ResetStorageParameter {
+                schema,
+                table,
+                name: "fillfactor",
+            }
+            .sql()
+        }
+    };
+    Remedy {
+        apply_sql: full
+            .iter()
+            .map(|part| set(part, &WITH_ROOM.to_string()))
+            .collect(),
+        undo_sql: full.iter().map(|part| back(part)).collect(),
+        lock: Some("SHARE UPDATE EXCLUSIVE".to_owned()),
+        rewrites_table: Some(false),
+        caveats,
+        ..Remedy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::finding::ConfidenceLevel;
+    use crate::model::observation::Observation;
+    use crate::model::snapshot::Catalog;
+    use crate::rules::testing::{claims, found, index, last_hour, observation, statement, table, tables};
+
+    /// `public.t`, with an index on (a), updated in the last hour; `change` what is known of it.
+    fn observed(updated: i64, hot_updated: i64, change: impl FnOnce(&mut TableFacts)) -> Observation {
+        let mut facts = table(1, "t", 1000.0, 1e7);
+        change(&mut facts);
+        let mut observed = tables(vec![facts.clone()]);
+        let database = &mut observed.databases[0];
+        database.catalog = Arc::new(Catalog::new(vec![facts].into(), vec![index(9, "i")].into()));
+        database.table_activity = Ok(vec![last_hour(1, |delta| {
+            (delta.updated, delta.hot_updated) = (updated, hot_updated);
+        })]);
+        observed
+    }
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let judged = |updated: i64, hot: i64| {
+            claims::<BlocksHot>(&observed(updated, hot, |_| ()))
+                .unwrap()
+                .len()
+        };
+        assert_eq!(judged(10_000, 4_999), 1);
+        assert_eq!(judged(9_999, 0), 0);
+        assert_eq!(judged(10_000, 5_000), 0);
+        assert_eq!(judged(0, 0), 0);
+    }
+
+    #[test]
+    fn what_is_left_out_and_what_is_not_known() {
+        let of_extension = observed(10_000, 0, |facts| facts.owned_by_extension = true);
+        assert_eq!(claims::<BlocksHot>(&of_extension).unwrap().len(), 0);
+        let mut without_index = observed(10_000, 0, |_| ());
+        let facts = table(1, "t", 1000.0, 1e7);
+        without_index.databases[0].catalog = Arc::new(Catalog::new(vec![facts].into(), Vec::new().into()));
+        assert_eq!(claims::<BlocksHot>(&without_index).unwrap().len(), 0);
+        let mut young = observed(10_000, 0, |_| ());
+        young.databases[0].table_activity.as_mut().unwrap()[0].over = None;
+        assert!(
+            found::<BlocksHot>(&young)
+                .unwrap_err()
+                .reason
+                .contains("an hour apart")
+        );
+    }
+
+    #[test]
+    fn room_is_made_only_where_there_is_none() {
+        let remedy = |options: &[&str]| {
+            let options = options.iter().map(|option| (*option).to_owned()).collect();
+            let observed = observed(10_000, 0, |facts| facts.options = options);
+            let remedy = claims::<BlocksHot>(&observed).unwrap().remove(0).remedy;
+            (remedy.apply_sql.join(";"), remedy.undo_sql.join(";"))
+        };
+        let set = "ALTER TABLE public.t SET (fillfactor = 90)".to_owned();
+        assert_eq!(
+            remedy(&[]),
+            (set.clone(), "ALTER TABLE public.t RESET (fillfactor)".to_owned())
+        );
+        assert_eq!(
+            remedy(&["fillfactor=100"]),
+            (set, "ALTER TABLE public.t SET (fillfactor = 100)".to_owned())
+        );
+        assert_eq!(remedy(&["fillfactor=80"]), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn the_columns_that_are_set_are_compared_with_those_of_the_indexes() {
+        let told = |text: &str, definition: &str, version_num: i32| {
+            let mut observed = observed(10_000, 0, |_| ());
+            observed.server.version_num = version_num;
+            observed.statements = observation(vec![statement(text, 9, 1.0)], 0.0).statements;
+            let facts = table(1, "t", 1000.0, 1e7);
+            let index = IndexFacts {
+                definition: Some(definition.to_owned()),
+                ..index(9, "i")
+            };
+            observed.databases[0].catalog = Arc::new(Catalog::new(vec![facts].into(), vec![index].into()));
+            let claim = claims::<BlocksHot>(&observed).unwrap().remove(0);
+            (
+                claim.evidence.contains_key("indexes_over_them"),
+                claim.confidence.level,
+            )
+        };
+        let update = "UPDATE t SET \"B c\" = $1, d = $2 WHERE a = $3";
+        let (yes, no) = (
+            (true, ConfidenceLevel::Measured),
+            (false, ConfidenceLevel::Measured),
+        );
+        let index = |rest: &str| format!("CREATE INDEX i ON public.t USING {rest}");
+        assert_eq!(told(update, &index("btree (\"B c\")"), 170_000), yes);
+        assert_eq!(told(update, &index("btree (a)"), 170_000), no);
+        assert_eq!(told(update, &index("btree (lower(d))"), 170_000), yes);
+        assert_eq!(told(update, &index("btree (a) INCLUDE (d)"), 170_000), yes);
+        assert_eq!(told(update, &index("btree (a) WHERE (d > 0)"), 170_000), yes);
+        assert_eq!(told(update, &index("brin (d)"), 170_000), no);
+        assert_eq!(told(update, &index("brin (d)"), 150_000), yes);
+        let of_another = told("UPDATE u SET d = 1", &index("btree (d)"), 170_000);
+        assert_eq!(of_another, (false, ConfidenceLevel::Estimated));
+    }
+}

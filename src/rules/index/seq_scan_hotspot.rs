@@ -1,0 +1,548 @@
+//! index.seq_scan_hotspot
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::model::advice::AdvisedIndex;
+use crate::model::finding::{Claim, Severity, Window};
+use crate::model::observation::{DatabaseObservation, StatementDelta, TableActivity, TableDelta, Unknown};
+use crate::model::remedy::{Remedy, qualified, quote_literal};
+use crate::model::snapshot::{StatementKind, TableFacts};
+use crate::model::unit::count_for_people;
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
+use crate::sql::{Command, Names};
+
+/// A table that is read from end to end again and again.
+///
+/// ## Why it is bad
+/// Each of these reads passes over all rows, mostly to find a few. That takes time at every call, and what was read pushes out
+/// of memory what others need.
+///
+/// ## What to do
+/// Where the planner was asked which index is missing, its answer is given. Else look at the statements that read the table,
+/// the costliest first, with `EXPLAIN (ANALYZE, BUFFERS)`: a node `Seq Scan` with many "Rows Removed by Filter" asks for an
+/// index on the columns of its filter.
+///
+/// ## When it is wrong to obey
+/// When the statements need most of the rows: totals, exports, a backup with pg_dump. Then no index helps; a summary that is
+/// kept, or a copy of the table for reports, may. One whole read in an hour is never enough to be told here.
+///
+/// The server counts reads by table, not by statement, so that the statements that are shown are those that name the table,
+/// not only those that read it whole. Building an index reads the table whole, too, and is counted. Small tables are left out:
+/// to read them whole is the fastest way. So are materialized views, which each refresh CONCURRENTLY reads. Partitions are
+/// judged together with their table. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_tables.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeqScanHotspot {
+    /// Rows that a table must have to be worth knowing.
+    info_rows: i64,
+    /// How many times its rows sequential scans must read in an hour for that.
+    info_times_per_hour: f64,
+    /// Rows that a table must have to be a warning.
+    warning_rows: i64,
+    /// How many times its rows sequential scans must read in an hour for that.
+    warning_times_per_hour: f64,
+}
+
+impl Default for SeqScanHotspot {
+    fn default() -> Self {
+        Self {
+            info_rows: 10_000,
+            info_times_per_hour: 10.0,
+            warning_rows: 50_000,
+            warning_times_per_hour: 50.0,
+        }
+    }
+}
+
+/// Statements that are looked at for the names of tables, and those of one table that are told.
+const STATEMENTS_READ: usize = 200;
+const STATEMENTS_TOLD: usize = 5;
+/// Bytes of each of their texts.
+const STATEMENT_BYTES: usize = 1_000;
+/// Why nothing is said of a table yet.
+pub(super) const NO_WINDOW: &str = "how tables are read and written is known after two looks an hour apart, or half an hour \
+                                    after a known reset of statistics";
+
+impl Rule for SeqScanHotspot {
+    const ID: &'static str = "index.seq_scan_hotspot";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let database = place.database()?;
+        let wholes = Wholes::watched(database)?;
+        let mut found = Found::default();
+        let mut hot: Vec<(f64, Severity, Whole<'_>)> = Vec::new();
+        let mut is_any_known = false;
+        for whole in wholes.all().filter(|whole| whole.rows() >= self.info_rows as f64) {
+            is_any_known |= whole.window().is_some();
+            if whole.is_unknown() {
+                found.undecided.push(whole.subject());
+                continue;
+            }
+            let rows_per_hour = whole.per_hour(|delta| delta.sequential_rows_read);
+            if let Some(severity) = self.severity(whole.rows(), rows_per_hour) {
+                hot.push((rows_per_hour, severity, whole));
+            }
+        }
+        tell_undecided(&mut found, is_any_known)?;
+        hot.sort_by(|(a, _, one), (b, _, other)| {
+            b.total_cmp(a).then_with(|| one.subject().cmp(&other.subject()))
+        });
+        let named = match hot.is_empty() {
+            true => Vec::new(),
+            false => statements_and_names(place),
+        };
+        for (_, severity, whole) in &hot {
+            found.claim_worst_first(|| whole.subject(), || claim(place, *severity, whole, &named));
+        }
+        Ok(found)
+    }
+}
+
+/// Tells why some tables are undecided; an error where nothing is known of any.
+pub(super) fn tell_undecided(found: &mut Found, is_any_known: bool) -> Result<(), Unknown> {
+    match (found.undecided.is_empty(), is_any_known) {
+        (true, _) => {}
+        (false, false) => return Err(Unknown::because(NO_WINDOW)),
+        (false, true) => found.untold = Some(NO_WINDOW.to_owned()),
+    }
+    Ok(())
+}
+
+impl SeqScanHotspot {
+    fn severity(&self, rows: f64, rows_per_hour: f64) -> Option<Severity> {
+        let is_hot = |least_rows: i64, times: f64| {
+            rows >= least_rows as f64 && rows_per_hour >= times * rows && rows_per_hour > 0.0
+        };
+        if is_hot(self.warning_rows, self.warning_times_per_hour) {
+            Some(Severity::Warning)
+        } else if is_hot(self.info_rows, self.info_times_per_hour) {
+            Some(Severity::Info)
+        } else {
+            None
+        }
+    }
+}
+
+/// A table with all of its partitions: they are judged together, once.
+pub(super) struct Whole<'a> {
+    /// The table, of partitions the one at the top.
+    pub(super) table: &'a TableFacts,
+    /// What holds its rows: the table itself, or its partitions.
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// A table that holds rows.
+pub(super) struct Part<'a> {
+    pub(super) facts: &'a TableFacts,
+    /// Live rows: as VACUUM and ANALYZE counted them, or by the catalog where that is more than what was added since.
+    rows: f64,
+    activity: Option<&'a TableActivity>,
+}
+
+impl<'a> Part<'a> {
+    /// What happened to it over a window.
+    pub(super) fn over(&self) -> Option<&'a TableDelta> {
+        self.activity?.over.as_ref()
+    }
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn rows(&self) -> f64 {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+
+    /// Bytes of its rows, without TOAST and indexes.
+    pub(super) fn size_bytes(&self) -> f64 {
+        self.parts.iter().map(|part| part.facts.size_bytes).sum()
+    }
+
+    fn deltas(&self) -> impl Iterator<Item = &'a TableDelta> {
+        self.parts.iter().filter_map(Part::over)
+    }
+
+    /// A count of all parts as a rate.
+    pub(super) fn per_hour(&self, count: fn(&TableDelta) -> i64) -> f64 {
+        self.deltas().map(|delta| delta.per_hour(count(delta))).sum()
+    }
+
+    /// A count of all parts.
+    pub(super) fn sum(&self, count: fn(&TableDelta) -> i64) -> i64 {
+        self.deltas().map(count).sum()
+    }
+
+    /// The time in which it was watched.
+    pub(super) fn window(&self) -> Option<Window> {
+        self.deltas().map(|delta| delta.window).reduce(|a, b| Window {
+            from: a.from.min(b.from),
+            to: a.to.max(b.to),
+        })
+    }
+
+    /// Whether it is there, and how it was used is not known yet.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.window().is_none() && self.parts.iter().any(|part| part.activity.is_some())
+    }
+
+    pub(super) fn subject(&self) -> Vec<String> {
+        vec![self.table.schema.clone(), self.table.name.clone()]
+    }
+
+    /// Whether the table or one of its partitions may be meant by a name.
+    pub(super) fn is_named(&self, schema: Option<&str>, name: &str) -> bool {
+        let mut own = std::iter::once(self.table).chain(self.parts.iter().map(|part| part.facts));
+        own.any(|facts| facts.name == name && schema.is_none_or(|schema| facts.schema == schema))
+    }
+
+    /// SELECT of columns of pg_stat_user_tables, for psql.
+    pub(super) fn evidence_sql(&self, columns: &str) -> String {
+        let table = quote_literal(&qualified(&self.table.schema, &self.table.name));
+        let which = match self.table.kind {
+            'p' => format!("relid IN (SELECT relid FROM pg_partition_tree({table}))"),
+            _ => format!("relid = {table}::regclass"),
+        };
+        format!("SELECT relname, {columns}\n  FROM pg_stat_user_tables WHERE {which}")
+    }
+}
+
+/// The tables of a database, each with its partitions.
+pub(super) struct Wholes<'a> {
+    database: &'a DatabaseObservation,
+    partitions: HashMap<u32, Vec<&'a TableFacts>>,
+}
+
+impl<'a> Wholes<'a> {
+    /// Whether or not it is known how they are read and written.
+    pub(super) fn of(database: &'a DatabaseObservation) -> Self {
+        let mut partitions: HashMap<u32, Vec<&TableFacts>> = HashMap::new();
+        for table in database.catalog.tables.values().filter(|table| table.kind == 'r') {
+            if let Some(root) = table.partition_of {
+                partitions.entry(root).or_default().push(table);
+            }
+        }
+        Self { database, partitions }
+    }
+
+    /// For rules that judge how they are read and written.
+    pub(super) fn watched(database: &'a DatabaseObservation) -> Result<Self, Unknown> {
+        database.table_activity.as_ref().map_err(Clone::clone)?;
+        Ok(Self::of(database))
+    }
+
+    /// Each table that is no partition and belongs to no extension.
+    pub(super) fn all(&self) -> impl Iterator<Item = Whole<'a>> {
+        let is_judged = |table: &&TableFacts| {
+            matches!(table.kind, 'r' | 'p') && table.partition_of.is_none() && !table.owned_by_extension
+        };
+        let tables = self.database.catalog.tables.values().filter(is_judged);
+        tables.map(move |table| self.get(table))
+    }
+
+    /// One table with its partitions.
+    pub(super) fn get(&self, table: &'a TableFacts) -> Whole<'a> {
+        let parts = match table.kind {
+            'p' => self.partitions.get(&table.oid).cloned().unwrap_or_default(),
+            _ => vec![table],
+        };
+        let part = |facts: &'a TableFacts| Part {
+            facts,
+            rows: self.rows(facts),
+            activity: self.activity(facts),
+        };
+        Whole {
+            table,
+            parts: parts.into_iter().map(part).collect(),
+        }
+    }
+
+    fn rows(&self, facts: &TableFacts) -> f64 {
+        let rows = match self.database.table(facts.oid) {
+            Some(seen) if seen.rows_were_counted => seen.live_rows as f64,
+            Some(seen) => facts.rows.max(seen.live_rows as f64),
+            None => facts.rows,
+        };
+        rows.max(0.0)
+    }
+
+    fn activity(&self, facts: &TableFacts) -> Option<&'a TableActivity> {
+        let known = self.database.table_activity.as_ref().ok()?;
+        let position = known.binary_search_by_key(&facts.oid, |one| one.oid).ok()?;
+        Some(&known[position])
+    }
+}
+
+/// The costliest statements of a database, with what they name.
+pub(super) fn statements_and_names<'a>(place: &Place<'a>) -> Vec<(&'a StatementDelta, Names)> {
+    let (Ok(activity), Some(database)) = (&place.observation.statements, place.database) else {
+        return Vec::new();
+    };
+    let ours = activity.statements.iter().filter(|statement| {
+        statement.database == database.name && statement.text.kind == StatementKind::Query
+    });
+    ours.take(STATEMENTS_READ)
+        .filter_map(|statement| Some((statement, crate::sql::names(&statement.text.text).ok()?)))
+        .collect()
+}
+
+/// Whether a statement may read a table: it names it, and not only to insert into it.
+fn may_read(names: &Names, whole: &Whole<'_>) -> bool {
+    names.relations.iter().any(|relation| {
+        let is_only_filled = names.command == Command::Insert && names.target.as_ref() == Some(relation);
+        !is_only_filled && whole.is_named(relation.schema.as_deref(), &relation.name)
+    })
+}
+
+fn told(statement: &StatementDelta) -> Value {
+    json!({
+        "statement": crate::sql::cut(&statement.text.text, STATEMENT_BYTES),
+        "calls": statement.calls,
+        "total_seconds": number(statement.seconds),
+        "statement_id": statement.text.statement_id,
+    })
+}
+
+fn claim(
+    place: &Place<'_>,
+    severity: Severity,
+    whole: &Whole<'_>,
+    named: &[(&StatementDelta, Names)],
+) -> Claim {
+    let table = whole.table;
+    let rows_per_hour = whole.per_hour(|delta| delta.sequential_rows_read);
+    let times = rows_per_hour / whole.rows().max(1.0);
+    let scans = whole.sum(|delta| delta.sequential_scans);
+    let rows_read = whole.sum(|delta| delta.sequential_rows_read);
+    let readers = named.iter().filter(|(_, names)| may_read(names, whole));
+    let statements: Vec<Value> = readers
+        .take(STATEMENTS_TOLD)
+        .map(|(statement, _)| told(statement))
+        .collect();
+    let (answer, remedy) = answer(place, whole);
+    let mut guards = Guards::default();
+    guards.checked("the table is not small");
+    guards.checked("it is read whole many times in an hour, not once for an export");
+    if whole.table.kind == 'p' {
+        guards.checked("its partitions are counted together");
+    }
+    Claim {
+        title: format!("{}.{} is read whole again and again", table.schema, table.name),
+        explanation: format!(
+            "Sequential scans read {} rows of it in an hour, {} times the {} rows that it has. {answer}",
+            count_for_people(rows_per_hour),
+            count_for_people(times),
+            count_for_people(whole.rows()),
+        ),
+        evidence: evidence([
+            ("rows", json!(whole.rows() as i64)),
+            ("sequential_rows_read_per_hour", number(rows_per_hour)),
+            ("times_its_rows_per_hour", number(times)),
+            (
+                "sequential_scans_per_hour",
+                number(whole.per_hour(|delta| delta.sequential_scans)),
+            ),
+            ("rows_per_scan", number(rows_read as f64 / scans.max(1) as f64)),
+            ("size_bytes", json!(whole.size_bytes())),
+            (
+                "partitions",
+                json!((table.kind == 'p').then_some(whole.parts.len())),
+            ),
+            (
+                "statements",
+                json!((!statements.is_empty()).then_some(statements)),
+            ),
+        ]),
+        evidence_window: whole.window(),
+        evidence_sql: Some(whole.evidence_sql("seq_scan, seq_tup_read, idx_scan, n_live_tup")),
+        confidence: guards.confidence("counted by the server over the window"),
+        remedy,
+        guards: guards.told(),
+        ..place.claim(
+            SeqScanHotspot::ID,
+            severity,
+            whole.subject(),
+            Some(table_object(table)),
+        )
+    }
+}
+
+/// What the planner said of indexes for the table, as a sentence and as a remedy.
+fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
+    let look = "Look at the statements that read it: EXPLAIN (ANALYZE, BUFFERS). A Seq Scan that removes most rows by its \
+                filter asks for an index on the columns of the filter."
+        .to_owned();
+    let unasked = |why: &str| format!("The planner was not asked which index would help: {why}.");
+    let advised = match place.database.map(|database| &database.advice) {
+        Some(Ok(advised)) => advised,
+        Some(Err(unknown)) => return (unasked(&unknown.reason), told_only(vec![look])),
+        None => return (unasked("no database is known"), told_only(vec![look])),
+    };
+    let is_ours = |index: &&AdvisedIndex| whole.is_named(Some(&index.schema), &index.table);
+    let indexes: Vec<&AdvisedIndex> = advised.report.indexes.iter().filter(is_ours).collect();
+    if indexes.is_empty() {
+        let none = "The planner was asked for the costliest statements, and found no index of this table that is worth its \
+                    price: they may need most of its rows, or be others.";
+        return (none.to_owned(), told_only(vec![look]));
+    }
+    let definitions: Vec<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
+    let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
+    // ON ONLY a partitioned table it is there at once
+    let lock = match apply_sql.iter().any(|sql| sql.contains(" ON ONLY ")) {
+        true => "SHARE",
+        false => "SHARE UPDATE EXCLUSIVE",
+    };
+    let undo = indexes.iter().rev().flat_map(|index| index.undo_sql.clone());
+    let remedy = Remedy {
+        undo_sql: undo.collect(),
+        lock: Some(lock.to_owned()),
+        rewrites_table: Some(false),
+        extra_disk_bytes: indexes.iter().map(|index| index.size_bytes).sum(),
+        expected_seconds: indexes.iter().map(|index| index.build_seconds).sum(),
+        caveats: vec![
+            "What it saves, with the plans, is told by index.missing where it is worth that.".to_owned(),
+            "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
+             invalid index, which is to be dropped."
+                .to_owned(),
+        ],
+        apply_sql,
+    };
+    (
+        format!("The planner advises: {}.", definitions.join("; ")),
+        remedy,
+    )
+}
+
+fn told_only(caveats: Vec<String>) -> Remedy {
+    Remedy {
+        caveats,
+        ..Remedy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::observation::Observation;
+    use crate::rules::testing::{
+        claims, found, last_hour, observation, severities, statement, table, tables,
+    };
+
+    /// `public.t` with so many rows, of which so many were read in the last hour.
+    fn observed(rows: f64, rows_read: i64) -> Observation {
+        let mut observed = tables(vec![table(1, "t", rows, 1e7)]);
+        let read = last_hour(1, |delta| {
+            (delta.sequential_rows_read, delta.sequential_scans) = (rows_read, 20);
+        });
+        observed.databases[0].table_activity = Ok(vec![read]);
+        observed
+    }
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let judged = |rows: f64, rows_read: i64| severities::<SeqScanHotspot>(&observed(rows, rows_read));
+        assert_eq!(judged(10_000.0, 100_000), [Severity::Info]);
+        assert_eq!(judged(10_000.0, 99_999), []);
+        assert_eq!(judged(9_999.0, 1_000_000), [], "a small table");
+        assert_eq!(judged(50_000.0, 2_500_000), [Severity::Warning]);
+        assert_eq!(judged(50_000.0, 2_499_999), [Severity::Info]);
+        assert_eq!(judged(49_999.0, 9_000_000), [Severity::Info]);
+    }
+
+    #[test]
+    fn what_is_left_out_and_what_is_not_known() {
+        let with = |change: fn(&mut TableFacts)| {
+            let mut facts = table(1, "t", 10_000.0, 1e7);
+            change(&mut facts);
+            let mut observed = tables(vec![facts]);
+            observed.databases[0].table_activity =
+                Ok(vec![last_hour(1, |delta| delta.sequential_rows_read = 1_000_000)]);
+            claims::<SeqScanHotspot>(&observed).unwrap().len()
+        };
+        assert_eq!(with(|_| ()), 1);
+        assert_eq!(with(|facts| facts.owned_by_extension = true), 0);
+        assert_eq!(with(|facts| facts.kind = 'm'), 0, "a refresh reads it");
+        let mut standby = observed(10_000.0, 1_000_000);
+        standby.server.is_standby = true;
+        assert!(found::<SeqScanHotspot>(&standby).is_err());
+        let mut unread = observed(10_000.0, 1_000_000);
+        unread.databases[0].table_activity = Err(Unknown::because("not now"));
+        assert_eq!(found::<SeqScanHotspot>(&unread).unwrap_err().reason, "not now");
+    }
+
+    #[test]
+    fn without_a_window_nothing_is_said() {
+        let mut young = observed(10_000.0, 1_000_000);
+        let activity = young.databases[0].table_activity.as_mut().unwrap();
+        activity[0].over = None;
+        assert_eq!(found::<SeqScanHotspot>(&young).unwrap_err().reason, NO_WINDOW);
+        let mut both = tables(vec![table(1, "t", 10_000.0, 1e7), table(2, "u", 10_000.0, 1e7)]);
+        let unknown = TableActivity {
+            oid: 2,
+            ..TableActivity::default()
+        };
+        both.databases[0].table_activity = Ok(vec![last_hour(1, |_| ()), unknown]);
+        let judged = found::<SeqScanHotspot>(&both).unwrap();
+        assert_eq!(judged.undecided, [["public".to_owned(), "u".to_owned()]]);
+        assert_eq!(judged.untold.as_deref(), Some(NO_WINDOW));
+        assert_eq!(judged.claims.len(), 0);
+    }
+
+    #[test]
+    fn partitions_are_one_table() {
+        let mut parts = vec![
+            table(1, "t", -1.0, 0.0),
+            table(2, "t_1", 6_000.0, 1e6),
+            table(3, "t_2", 6_000.0, 1e6),
+        ];
+        parts[0].kind = 'p';
+        (parts[1].partition_of, parts[2].partition_of) = (Some(1), Some(1));
+        let mut observed = tables(parts);
+        observed.databases[0].table_activity = Ok(vec![
+            last_hour(2, |delta| delta.sequential_rows_read = 100_000),
+            last_hour(3, |delta| delta.sequential_rows_read = 20_000),
+        ]);
+        let claims = claims::<SeqScanHotspot>(&observed).unwrap();
+        assert_eq!(claims.len(), 1);
+        assert_eq!(claims[0].subject, ["public", "t"]);
+        assert_eq!(claims[0].evidence["times_its_rows_per_hour"], json!(10.0));
+        assert_eq!(claims[0].evidence["partitions"], json!(2));
+    }
+
+    #[test]
+    fn who_reads_it_and_what_the_planner_says_is_told() {
+        let mut observed = observed(10_000.0, 1_000_000);
+        let texts = [
+            "SELECT 1 FROM t WHERE a = $1",
+            "SELECT 1 FROM u",
+            "INSERT INTO t VALUES ($1)",
+            "UPDATE public.t SET a = 1",
+        ];
+        let texts = texts.iter().map(|text| statement(text, 9, 1.0)).collect();
+        observed.statements = observation(texts, 0.0).statements;
+        let claim = claims::<SeqScanHotspot>(&observed).unwrap().remove(0);
+        let told = claim.evidence["statements"].as_array().unwrap();
+        let told: Vec<&str> = told
+            .iter()
+            .map(|one| one["statement"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            told,
+            ["SELECT 1 FROM t WHERE a = $1", "UPDATE public.t SET a = 1"]
+        );
+        assert!(
+            claim
+                .explanation
+                .contains("not asked which index would help: not recorded")
+        );
+        observed.databases[0].advice = Ok(Arc::default());
+        let claim = claims::<SeqScanHotspot>(&observed).unwrap().remove(0);
+        assert!(claim.explanation.contains("found no index of this table"));
+        assert!(claim.remedy.apply_sql.is_empty());
+    }
+}

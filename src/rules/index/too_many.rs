@@ -1,0 +1,344 @@
+//! index.too_many
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::seq_scan_hotspot::{Whole, Wholes, tell_undecided};
+use crate::model::finding::{Claim, Impact, Severity};
+use crate::model::observation::{DatabaseObservation, TableDelta, Unknown};
+use crate::model::remedy::{Remedy, qualified, quote_literal};
+use crate::model::snapshot::IndexFacts;
+use crate::model::unit::{Size, bytes_for_people, count_for_people};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
+
+/// A table that is written to much has many indexes, or indexes that are larger than twice the table.
+///
+/// ## Why it is bad
+/// Every row that is inserted is an entry in each index, and so is every update that is not HOT. That makes writes slower, and
+/// more WAL; VACUUM reads all of the indexes, backups and replicas carry them, and what they take of memory others lack. The
+/// planner looks at each of them for every statement on the table.
+///
+/// ## What to do
+/// Look at the whole set at once: it is shown with sizes and scans. First go those that nothing uses, that are the same as
+/// another one or its beginning (index.unused, index.duplicate, index.redundant_prefix), then those that hardly earn their
+/// price (index.rarely_used). Then see whether one index can serve the statements of two.
+///
+/// ## When it is wrong to obey
+/// When every one of them serves statements that matter, and writing is fast enough. A wide table that is asked in many ways
+/// may need a dozen. Few scans are no proof of little use: one scan may be the report of the month.
+///
+/// Entries that are written to each index are counted: rows inserted, and updates that are not HOT. The size of a table is
+/// that of its rows without TOAST. Partitions are judged together with their table; the number of indexes is then that of the
+/// partition that has most. Source: PostgreSQL's chapter "Indexes", pg_stat_all_indexes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TooMany {
+    /// Indexes of one table from which it is worth knowing.
+    info_indexes: i64,
+    /// Or how many times the size of the table its indexes together must exceed.
+    info_times_size: f64,
+    /// A table must be as large as this for the comparison of sizes.
+    min_size: Size,
+    /// Entries that writes to the table make in each index in an hour, without which nothing is said.
+    min_entries_per_hour: i64,
+}
+
+impl Default for TooMany {
+    fn default() -> Self {
+        Self {
+            info_indexes: 10,
+            info_times_size: 2.0,
+            min_size: Size { bytes: 10_000_000 },
+            min_entries_per_hour: 1_000,
+        }
+    }
+}
+
+/// Indexes that are shown.
+const INDEXES_TOLD: usize = 50;
+
+/// Entries that writes made in each index: an update that is HOT makes none.
+pub(super) fn entries(delta: &TableDelta) -> i64 {
+    delta.inserted + (delta.updated - delta.hot_updated).max(0)
+}
+
+/// The indexes of one table.
+struct Set<'a> {
+    /// Those of the table, of a partitioned one those that its partitions' belong to.
+    own: Vec<&'a IndexFacts>,
+    /// How many there are, of partitions the most that one has.
+    count: usize,
+    size_bytes: f64,
+}
+
+impl<'a> Set<'a> {
+    fn of(by_table: &HashMap<u32, Vec<&'a IndexFacts>>, whole: &Whole<'_>) -> Self {
+        let of_table = |oid: u32| by_table.get(&oid).map(Vec::as_slice).unwrap_or_default();
+        let parts = whole.parts.iter().map(|part| of_table(part.facts.oid));
+        Self {
+            own: of_table(whole.table.oid).to_vec(),
+            count: parts.clone().map(<[_]>::len).max().unwrap_or(0),
+            size_bytes: parts.flatten().map(|facts| facts.size_bytes).sum(),
+        }
+    }
+}
+
+/// The indexes of each table of a database.
+pub(super) fn by_table(database: &DatabaseObservation) -> HashMap<u32, Vec<&IndexFacts>> {
+    let mut by_table: HashMap<u32, Vec<&IndexFacts>> = HashMap::new();
+    let all = database.catalog.indexes.values();
+    for facts in all.filter(|facts| !facts.owned_by_extension) {
+        by_table.entry(facts.table_oid).or_default().push(facts);
+    }
+    by_table
+}
+
+impl Rule for TooMany {
+    const ID: &'static str = "index.too_many";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let database = place.database()?;
+        let wholes = Wholes::watched(database)?;
+        let indexes = by_table(database);
+        let mut found = Found::default();
+        let mut many: Vec<(Whole<'_>, Set<'_>)> = Vec::new();
+        let mut is_any_known = false;
+        for whole in wholes.all() {
+            is_any_known |= whole.window().is_some();
+            let per_hour = whole.per_hour(entries);
+            let is_written = per_hour >= self.min_entries_per_hour as f64;
+            if !is_written && !whole.is_unknown() {
+                continue;
+            }
+            let set = Set::of(&indexes, &whole);
+            if !self.is_too_much(&whole, &set) {
+                continue;
+            }
+            match whole.is_unknown() {
+                true => found.undecided.push(whole.subject()),
+                false => many.push((whole, set)),
+            }
+        }
+        tell_undecided(&mut found, is_any_known)?;
+        many.sort_by(|(one, a), (other, b)| {
+            let by_size = b.size_bytes.total_cmp(&a.size_bytes);
+            by_size.then_with(|| one.subject().cmp(&other.subject()))
+        });
+        for (whole, set) in &many {
+            found.claim_worst_first(|| whole.subject(), || claim(place, database, whole, set));
+        }
+        Ok(found)
+    }
+}
+
+impl TooMany {
+    fn is_too_much(&self, whole: &Whole<'_>, set: &Set<'_>) -> bool {
+        let is_large = whole.size_bytes() >= self.min_size.bytes as f64;
+        set.count as i64 >= self.info_indexes.max(1)
+            || is_large && set.size_bytes > self.info_times_size * whole.size_bytes()
+    }
+}
+
+fn told(database: &DatabaseObservation, facts: &IndexFacts) -> Value {
+    let position = database.indexes.binary_search_by_key(&facts.oid, |seen| seen.oid);
+    let scans = position.ok().map(|position| database.indexes[position].scans);
+    json!({
+        "name": facts.name,
+        "definition": facts.definition,
+        // those of partitions are not in it
+        "size_bytes": (!facts.is_partitioned).then_some(facts.size_bytes),
+        "scans": scans,
+        "is_unique": facts.is_unique,
+        "constraint": facts.constraint,
+    })
+}
+
+fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, set: &Set<'_>) -> Claim {
+    let table = whole.table;
+    let per_hour = whole.per_hour(entries);
+    let mut indexes = set.own.clone();
+    indexes.sort_by(|a, b| {
+        b.size_bytes
+            .total_cmp(&a.size_bytes)
+            .then_with(|| a.name.cmp(&b.name))
+    });
+    let indexes: Vec<Value> = indexes
+        .into_iter()
+        .take(INDEXES_TOLD)
+        .map(|facts| told(database, facts))
+        .collect();
+    let times = set.size_bytes / whole.size_bytes().max(1.0);
+    let mut guards = Guards::default();
+    guards.checked("rows are written to it that each index pays for");
+    if table.kind == 'p' {
+        guards.checked("its partitions are counted together");
+    }
+    Claim {
+        title: format!(
+            "{}.{} has {} indexes of {} together",
+            table.schema,
+            table.name,
+            set.count,
+            bytes_for_people(set.size_bytes)
+        ),
+        explanation: format!(
+            "Its rows take {}, its {} indexes {}. Writes make {} entries in each of them in an hour. Look at the whole set: \
+             those that are there for nothing go first, then those that hardly earn their price.",
+            bytes_for_people(whole.size_bytes()),
+            set.count,
+            bytes_for_people(set.size_bytes),
+            count_for_people(per_hour),
+        ),
+        evidence: evidence([
+            ("indexes_count", json!(set.count)),
+            ("indexes_size_bytes", json!(set.size_bytes)),
+            ("size_bytes", json!(whole.size_bytes())),
+            ("times_its_size", number(times)),
+            ("entries_per_hour", number(per_hour)),
+            (
+                "rows_inserted_per_hour",
+                number(whole.per_hour(|delta| delta.inserted)),
+            ),
+            ("updates_per_hour", number(whole.per_hour(|delta| delta.updated))),
+            (
+                "partitions",
+                json!((table.kind == 'p').then_some(whole.parts.len())),
+            ),
+            ("scans_since", json!(database.counters_since)),
+            ("indexes", json!(indexes)),
+        ]),
+        evidence_window: whole.window(),
+        evidence_sql: Some(evidence_sql(whole)),
+        impact: Impact {
+            bytes: Some((set.size_bytes - whole.size_bytes()).max(0.0)),
+            ..Impact::default()
+        },
+        confidence: guards.confidence("counted by the server over the window"),
+        remedy: Remedy {
+            caveats: vec![
+                "Which of them may go is told by index.unused, index.duplicate, index.redundant_prefix and \
+                 index.rarely_used; those that back a constraint stay."
+                    .to_owned(),
+                "Few scans are no proof of little use: keep the definition of what you drop, and drop one at a time."
+                    .to_owned(),
+            ],
+            ..Remedy::default()
+        },
+        guards: guards.told(),
+        ..place.claim(
+            TooMany::ID,
+            Severity::Info,
+            whole.subject(),
+            Some(table_object(table)),
+        )
+    }
+}
+
+fn evidence_sql(whole: &Whole<'_>) -> String {
+    let table = quote_literal(&qualified(&whole.table.schema, &whole.table.name));
+    let which = match whole.table.kind {
+        'p' => format!("relid IN (SELECT relid FROM pg_partition_tree({table}))"),
+        _ => format!("relid = {table}::regclass"),
+    };
+    format!(
+        "SELECT relname, indexrelname, idx_scan, pg_relation_size(indexrelid)\n  FROM pg_stat_user_indexes WHERE {which} \
+         ORDER BY 4 DESC"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::observation::Observation;
+    use crate::model::snapshot::{Catalog, TableFacts};
+    use crate::rules::testing::{claims, found, index, last_hour, table, tables};
+
+    /// Tables with indexes of so many bytes, each on the table of that OID.
+    fn with_indexes(facts: Vec<TableFacts>, sizes: &[(u32, f64)]) -> Observation {
+        let of = |(number, (table_oid, size_bytes)): (usize, &(u32, f64))| IndexFacts {
+            table_oid: *table_oid,
+            size_bytes: *size_bytes,
+            ..index(100 + number as u32, &format!("i{number}"))
+        };
+        let indexes: Vec<IndexFacts> = sizes.iter().enumerate().map(of).collect();
+        let mut observed = tables(facts.clone());
+        observed.databases[0].catalog = Arc::new(Catalog::new(facts.into(), indexes.into()));
+        observed
+    }
+
+    /// `public.t` of so many bytes, into which rows were inserted in the last hour.
+    fn observed(size_bytes: f64, inserted: i64, sizes: &[f64]) -> Observation {
+        let sizes: Vec<(u32, f64)> = sizes.iter().map(|size| (1, *size)).collect();
+        let mut observed = with_indexes(vec![table(1, "t", 1e5, size_bytes)], &sizes);
+        observed.databases[0].table_activity = Ok(vec![last_hour(1, |delta| delta.inserted = inserted)]);
+        observed
+    }
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let judged = |size_bytes: f64, inserted: i64, sizes: &[f64]| {
+            claims::<TooMany>(&observed(size_bytes, inserted, sizes))
+                .unwrap()
+                .len()
+        };
+        assert_eq!(judged(1e9, 1_000, &[1.0; 10]), 1);
+        assert_eq!(judged(1e9, 1_000, &[1.0; 9]), 0);
+        assert_eq!(judged(1e9, 999, &[1.0; 10]), 0, "hardly written to");
+        assert_eq!(judged(1e7, 1_000, &[1.5e7, 0.6e7]), 1);
+        assert_eq!(judged(1e7, 1_000, &[1.5e7, 0.5e7]), 0);
+        assert_eq!(judged(0.9e7, 1_000, &[1.5e7, 0.6e7]), 0, "a small table");
+    }
+
+    #[test]
+    fn updates_that_are_hot_and_deletes_write_to_no_index() {
+        let judged = |updated: i64, hot_updated: i64, deleted: i64| {
+            let mut observed = observed(1e9, 0, &[1.0; 10]);
+            observed.databases[0].table_activity = Ok(vec![last_hour(1, |delta| {
+                (delta.updated, delta.hot_updated, delta.deleted) = (updated, hot_updated, deleted);
+            })]);
+            claims::<TooMany>(&observed).unwrap().len()
+        };
+        assert_eq!(judged(2_000, 1_000, 0), 1);
+        assert_eq!(judged(2_000, 1_001, 0), 0);
+        assert_eq!(judged(0, 0, 1_000_000), 0);
+    }
+
+    #[test]
+    fn partitions_are_one_table() {
+        let mut parts = vec![
+            table(1, "t", -1.0, 0.0),
+            table(2, "t_1", 1e5, 1e7),
+            table(3, "t_2", 1e5, 1e7),
+        ];
+        parts[0].kind = 'p';
+        (parts[1].partition_of, parts[2].partition_of) = (Some(1), Some(1));
+        let mut observed = with_indexes(parts, &[(1, 0.0), (2, 3e7), (3, 2e7), (3, 1.0)]);
+        observed.databases[0].table_activity = Ok(vec![
+            last_hour(2, |delta| delta.inserted = 600),
+            last_hour(3, |delta| delta.inserted = 600),
+        ]);
+        let claims = claims::<TooMany>(&observed).unwrap();
+        assert_eq!(claims.len(), 1);
+        assert_eq!(claims[0].subject, ["public", "t"]);
+        assert_eq!(claims[0].evidence["indexes_count"], json!(2));
+        assert_eq!(claims[0].evidence["indexes_size_bytes"], json!(5e7 + 1.0));
+    }
+
+    #[test]
+    fn only_what_might_be_too_much_waits_for_a_window() {
+        let judged = |sizes: &[f64]| {
+            let mut observed = observed(1e9, 0, sizes);
+            observed.databases[0].table_activity.as_mut().unwrap()[0].over = None;
+            found::<TooMany>(&observed)
+        };
+        assert!(judged(&[1.0; 10]).unwrap_err().reason.contains("an hour apart"));
+        assert!(judged(&[1.0; 9]).unwrap().undecided.is_empty());
+    }
+}

@@ -1,0 +1,190 @@
+//! query.heavy_rare
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
+use crate::model::remedy::Remedy;
+use crate::model::unit::{Period, count_for_people, seconds_for_people};
+use crate::rules::statements;
+use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+
+/// A statement that is hardly ever called, and takes a good part of the database time all the same.
+///
+/// ## Why it is bad
+/// The nightly report, the monthly bill, the clean-up: no list by mean time or by number of calls shows what they cost,
+/// because they run once and are gone. While they run they take disk and memory from everybody else.
+///
+/// ## What to do
+/// Look at the plan of one call. If its result may be some minutes or hours old, keep it in a materialized view that the
+/// advisor refreshes. If nobody waits for it, move it to an hour in which nobody waits for anything.
+///
+/// ## When it is wrong to obey
+/// If it runs at a quiet hour already: then it has the large part of a small whole. A server that is nearly idle is left
+/// out by `minimum_load`. If it was run once by hand and will not come again.
+///
+/// A window is half an hour to an hour long. How often a rare statement comes in a day cannot be told from that, so that
+/// its cost of a day is what the window shows and no more. A finding stays for two days after it was last seen, so that
+/// what runs each night is not new each night. Source: PostgreSQL's chapter "pg_stat_statements".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeavyRare {
+    /// Share of all database time, 0 to 1, from which it is a warning.
+    warning_share: f64,
+    /// With so many calls in the window, or more, it is not rare.
+    max_calls: i64,
+    /// Mean time of a call that it takes.
+    min_mean: Period,
+    /// Average number of sessions executing below which nothing is said: the server is nearly idle.
+    minimum_load: f64,
+}
+
+impl Default for HeavyRare {
+    fn default() -> Self {
+        Self {
+            warning_share: 0.05,
+            max_calls: 20,
+            min_mean: Period::seconds(1),
+            minimum_load: 0.05,
+        }
+    }
+}
+
+const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
+const DAY: f64 = 86_400.0;
+
+impl Rule for HeavyRare {
+    const ID: &'static str = "query.heavy_rare";
+    const SCOPE: Scope = Scope::Server;
+    /// What runs each night is seen once a day.
+    const CLEAR: Period = Period::days(2);
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let activity = statements::activity(place)?;
+        let mut found = Found::default();
+        if statements::load_sessions(activity) < self.minimum_load {
+            found.absence_is_no_proof = Some(IDLE.to_owned());
+            return Ok(found);
+        }
+        found.absence_is_no_proof.clone_from(&activity.still_filling);
+        for statement in &activity.statements {
+            let is_heavy = statements::share(activity, statement.seconds) >= self.warning_share
+                && statement.mean_seconds() >= self.min_mean.as_seconds();
+            if is_heavy && statement.calls < self.max_calls {
+                found.claim_worst_first(
+                    || vec![statement.text.statement_id.clone()],
+                    || claim(place, activity, statement),
+                );
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementDelta) -> Claim {
+    let window_seconds = statements::window_seconds(activity);
+    let load = statements::load_sessions(activity);
+    let share = statements::share(activity, statement.seconds);
+    let calls_per_day = statement.calls as f64 / window_seconds * DAY;
+    let own = evidence([
+        ("max_seconds", number(statement.max_seconds)),
+        ("window_seconds", number(window_seconds)),
+        ("calls_per_day_at_this_rate", number(calls_per_day)),
+        ("load_sessions", number(load)),
+        ("window_ended_at", json!(activity.window.map(|window| window.to))),
+    ]);
+    let mut claim = statements::claim(place, HeavyRare::ID, Severity::Warning, activity, statement, own);
+    let times = match statement.calls {
+        1 => "one call".to_owned(),
+        calls => format!("{calls} calls"),
+    };
+    claim.title = format!(
+        "{} is seldom called and took {:.0} % of database time in {times}",
+        crate::sql::outline(&statement.text.text),
+        share * 100.0
+    );
+    claim.explanation = format!(
+        "In a window of {}, {times} took {}: {} each. At that rate it would be {} calls a day, but a statement that runs once \
+         a night has no such rate. What runs beside it has less disk and memory meanwhile. Look at its plan, and ask whether \
+         its result may be older or its hour another one.",
+        seconds_for_people(window_seconds),
+        seconds_for_people(statement.seconds),
+        seconds_for_people(statement.mean_seconds()),
+        count_for_people(calls_per_day),
+    );
+    // a few calls in half an hour are not the same in every half hour of the day
+    if window_seconds < DAY {
+        claim.impact.db_seconds_per_day = Some(statement.seconds);
+    }
+    claim.remedy = remedy();
+    claim.guards.push(format!(
+        "the server was busy: {load:.2} sessions executing on average"
+    ));
+    claim
+}
+
+fn remedy() -> Remedy {
+    Remedy {
+        caveats: vec![
+            "Look at its plan first: EXPLAIN shows it without running it; EXPLAIN (ANALYZE, BUFFERS) takes as long as one call."
+                .to_owned(),
+            "If its result may be as old as its last run, a materialized view with a [[refresh]] of its own holds it ready."
+                .to_owned(),
+            "A report that runs at a quiet hour already may be left as it is.".to_owned(),
+        ],
+        ..Remedy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{claims, found, observation, severities, statement};
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let severity = |calls: i64, mean_ms: f64, others: f64| {
+            let observed = observation(vec![statement("SELECT 1 FROM a", calls, mean_ms)], others);
+            severities::<HeavyRare>(&observed)
+        };
+        assert_eq!(severity(1, 5000.0, 95.0), [Severity::Warning]);
+        assert_eq!(severity(1, 5000.0, 95.1), []);
+        assert_eq!(severity(19, 1000.0, 20.0), [Severity::Warning]);
+        assert_eq!(severity(20, 1000.0, 20.0), [], "not rare");
+        assert_eq!(severity(19, 999.0, 20.0), [], "not slow");
+    }
+
+    #[test]
+    fn an_idle_server_says_nothing_and_proves_nothing() {
+        let observed = observation(vec![statement("SELECT 1 FROM a", 1, 29_000.0)], 0.0);
+        let found = found::<HeavyRare>(&observed).unwrap();
+        assert_eq!(found.claims.len(), 0, "29 seconds in ten minutes");
+        assert_eq!(found.absence_is_no_proof.as_deref(), Some(IDLE));
+    }
+
+    #[test]
+    fn a_short_window_is_not_made_a_day() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 1, 60_000.0)], 0.0);
+        let cost = |observed: &_| {
+            claims::<HeavyRare>(observed).unwrap()[0]
+                .impact
+                .db_seconds_per_day
+        };
+        assert_eq!(cost(&observed), Some(60.0));
+        let activity = observed.statements.as_mut().unwrap();
+        let window = activity.window.as_mut().unwrap();
+        window.from = window.to - chrono::TimeDelta::days(2);
+        activity.total_seconds = 20_000.0;
+        activity.statements[0].seconds = 6_000.0;
+        assert_eq!(cost(&observed), Some(3_000.0), "two days are a rate");
+    }
+
+    #[test]
+    fn without_statements_it_cannot_tell() {
+        let mut observed = observation(vec![], 0.0);
+        observed.statements = Err(Unknown::because("no"));
+        assert!(claims::<HeavyRare>(&observed).is_err());
+    }
+}

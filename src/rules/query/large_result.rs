@@ -1,0 +1,151 @@
+//! query.large_result
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
+use crate::model::remedy::Remedy;
+use crate::model::unit::{count_for_people, seconds_for_people};
+use crate::rules::statements;
+use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+use crate::sql::shape;
+
+/// A statement that returns very many rows, again and again.
+///
+/// ## Why it is bad
+/// Nobody reads ten thousand rows. Either the program throws most of them away, or it counts and adds up what the database
+/// could have counted and added up. All of them are read, sent over the network and held in the memory of the program, at
+/// each call.
+///
+/// ## What to do
+/// Ask for what is shown: LIMIT with the key where the last page ended (`WHERE id > $1 ORDER BY id LIMIT 50`). Let the
+/// database aggregate. Ask only for rows that changed since last time.
+///
+/// ## When it is wrong to obey
+/// Exports, and programs that fill a cache of their own, want all rows. pg_stat_statements does not know applications, so
+/// that dumps and loaders are not told from shops; COPY, FETCH and other utility statements are left out. One that reads
+/// through a cursor is counted with all rows that it fetched.
+///
+/// Only statements that return rows to their sender are judged: what INSERT … SELECT writes is no result. Source:
+/// PostgreSQL's chapter "pg_stat_statements".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LargeResult {
+    /// Rows that a call must return on average.
+    info_rows_per_call: f64,
+    /// Calls in the window that this needs.
+    info_calls: i64,
+}
+
+impl Default for LargeResult {
+    fn default() -> Self {
+        Self {
+            info_rows_per_call: 10_000.0,
+            info_calls: 100,
+        }
+    }
+}
+
+impl Rule for LargeResult {
+    const ID: &'static str = "query.large_result";
+    const SCOPE: Scope = Scope::Server;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let activity = statements::activity(place)?;
+        let mut found = Found {
+            absence_is_no_proof: activity.still_filling.clone(),
+            ..Found::default()
+        };
+        for statement in &activity.statements {
+            let rows_per_call = statement.rows as f64 / statement.calls.max(1) as f64;
+            let is_large = statement.calls >= self.info_calls && rows_per_call >= self.info_rows_per_call;
+            if is_large && shape::is_select(&statement.text.text) {
+                found.claim_worst_first(
+                    || vec![statement.text.statement_id.clone()],
+                    || claim(place, activity, statement, rows_per_call),
+                );
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn claim(
+    place: &Place<'_>,
+    activity: &StatementActivity,
+    statement: &StatementDelta,
+    rows_per_call: f64,
+) -> Claim {
+    let hours = statements::window_seconds(activity) / 3600.0;
+    let own = evidence([
+        ("rows_per_call", number(rows_per_call)),
+        ("rows", number(statement.rows as f64)),
+        ("rows_per_hour", number(statement.rows as f64 / hours)),
+    ]);
+    let mut claim = statements::claim(place, LargeResult::ID, Severity::Info, activity, statement, own);
+    claim.title = format!(
+        "{} returns {} rows a call",
+        crate::sql::outline(&statement.text.text),
+        count_for_people(rows_per_call)
+    );
+    claim.explanation = format!(
+        "It was called {} times in the window and returned {} rows in all, in {} of database time; sending them and holding \
+         them in the program comes on top. Ask for the page that is shown, or let the database add up what is only added up.",
+        statement.calls,
+        count_for_people(statement.rows as f64),
+        seconds_for_people(statement.seconds),
+    );
+    claim.remedy = Remedy {
+        caveats: vec![
+            "Page by the key, not by OFFSET: WHERE id > $1 ORDER BY id LIMIT 50 reads 50 rows on every page.".to_owned(),
+            "An export, a dump or a cache that is filled needs all rows: which application asks is not known to \
+             pg_stat_statements."
+                .to_owned(),
+        ],
+        ..Remedy::default()
+    };
+    claim
+        .guards
+        .push("it returns its rows to its sender: no rows that were written".to_owned());
+    claim
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{claims, observation, statement};
+
+    fn count(text: &str, calls: i64, rows: i64) -> usize {
+        let mut one = statement(text, calls, 10.0);
+        one.rows = rows;
+        claims::<LargeResult>(&observation(vec![one], 0.0)).unwrap().len()
+    }
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        assert_eq!(count("SELECT a FROM t", 100, 1_000_000), 1);
+        assert_eq!(count("SELECT a FROM t", 100, 999_999), 0);
+        assert_eq!(count("SELECT a FROM t", 99, 1_000_000), 0);
+    }
+
+    #[test]
+    fn what_is_written_is_no_result() {
+        for text in [
+            "INSERT INTO u SELECT a FROM t",
+            "UPDATE t SET a = $1",
+            "SELECT a INTO u FROM t",
+            "COPY t TO STDOUT",
+            "FETCH ALL FROM c",
+        ] {
+            assert_eq!(count(text, 100, 1_000_000), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_statements_it_cannot_tell() {
+        let mut observed = observation(vec![], 0.0);
+        observed.statements = Err(Unknown::because("no"));
+        assert!(claims::<LargeResult>(&observed).is_err());
+    }
+}

@@ -1,0 +1,469 @@
+//! query.leading_wildcard
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
+use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier};
+use crate::model::snapshot::TableFacts;
+use crate::model::unit::{count_for_people, seconds_for_people};
+use crate::rules::statements;
+use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
+use crate::sql::shape::{Searched, searched_columns};
+
+/// A search with a pattern that begins with a wildcard (`LIKE '%x%'`) in a table of many rows.
+///
+/// ## Why it is bad
+/// An ordinary index is sorted by how values begin. Where the beginning is not known it is of no use, and every row is read
+/// and compared, at each call.
+///
+/// ## What to do
+/// An index of trigrams (the extension pg_trgm, which comes with PostgreSQL) finds any three letters in a row wherever they
+/// stand, in LIKE and in ILIKE. Where whole words are searched, a full-text index is smaller and knows grammar.
+///
+/// ## When it is wrong to obey
+/// An index of trigrams is large, often as large as the column itself, and every row that is written has to be taken apart
+/// for it: a table that is written much and searched little is better off without. It does not help patterns with fewer than
+/// three letters in a row. Where other conditions of the statement leave few rows, an index on those is better.
+///
+/// pg_stat_statements takes constants out, so that a pattern is not known from it. It is known where a session was seen
+/// while it ran the statement. Else `$2 || $1`, where something stands in front of what was given as a parameter, is taken
+/// for `'%' || $1`. Sources: PostgreSQL's chapters "Pattern Matching" and "pg_trgm".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeadingWildcard {
+    /// Rows that the table must have.
+    min_rows: f64,
+    /// Share of all database time, 0 to 1, that the statement must take.
+    info_share: f64,
+    /// Average number of sessions executing below which nothing is said: the server is nearly idle.
+    minimum_load: f64,
+}
+
+impl Default for LeadingWildcard {
+    fn default() -> Self {
+        Self {
+            min_rows: 10_000.0,
+            info_share: 0.005,
+            minimum_load: 0.05,
+        }
+    }
+}
+
+const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
+/// Bytes of a name that the table and the column may take.
+const NAME_BYTES: usize = 48;
+/// Operator classes and access methods of indexes that find a text anywhere.
+const FINDERS: [&str; 3] = ["trgm_ops", "bigm_ops", "pgroonga"];
+
+/// Columns of one table that are searched.
+struct Search<'a> {
+    table: &'a TableFacts,
+    rows: f64,
+    columns: Vec<Searched>,
+    /// A session was seen with such a pattern.
+    was_seen: bool,
+    /// Not all indexes of the table could be read.
+    has_unread_indexes: bool,
+}
+
+impl Rule for LeadingWildcard {
+    const ID: &'static str = "query.leading_wildcard";
+    const SCOPE: Scope = Scope::Server;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let activity = statements::activity(place)?;
+        let mut found = Found::default();
+        if statements::load_sessions(activity) < self.minimum_load {
+            found.absence_is_no_proof = Some(IDLE.to_owned());
+            return Ok(found);
+        }
+        found.absence_is_no_proof.clone_from(&activity.still_filling);
+        for statement in &activity.statements {
+            if statements::share(activity, statement.seconds) < self.info_share {
+                continue;
+            }
+            match self.search(place, statement) {
+                Ok(None) => {}
+                Ok(Some(search)) => found.claim_worst_first(
+                    || vec![statement.text.statement_id.clone()],
+                    || claim(place, activity, statement, &search),
+                ),
+                Err(unknown) => {
+                    found.undecided.push(vec![statement.text.statement_id.clone()]);
+                    found.untold = Some(unknown.reason);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl LeadingWildcard {
+    /// What a statement searches that is worth a word.
+    fn search<'a>(
+        &self,
+        place: &Place<'a>,
+        statement: &StatementDelta,
+    ) -> Result<Option<Search<'a>>, Unknown> {
+        let mut columns = searched_columns(&statement.text.text);
+        let was_seen = place
+            .observation
+            .leading_wildcards
+            .contains(&statement.text.statement_id);
+        columns.retain(|column| was_seen || column.is_behind_constant);
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let mut databases = place.observation.databases.iter();
+        let database = databases
+            .find(|database| database.name == statement.database)
+            .ok_or_else(|| Unknown::because(format!("the tables of {} are not known", statement.database)))?;
+        let mut worst: Option<(&TableFacts, f64)> = None;
+        for column in &columns {
+            if let Some(table) = table_of(database, column)? {
+                let rows = rows_of(database, table);
+                if rows >= self.min_rows && worst.is_none_or(|(_, most)| rows > most) {
+                    worst = Some((table, rows));
+                }
+            }
+        }
+        let Some((table, rows)) = worst else {
+            return Ok(None);
+        };
+        columns.retain(|column| is_of(table, column) && !is_found(database, table, column));
+        let mut indexes = database.catalog.indexes.values();
+        let has_unread_indexes = indexes.any(|one| one.table_oid == table.oid && one.definition.is_none());
+        Ok((!columns.is_empty()).then_some(Search {
+            table,
+            rows,
+            columns,
+            was_seen,
+            has_unread_indexes,
+        }))
+    }
+}
+
+fn is_of(table: &TableFacts, column: &Searched) -> bool {
+    column.table.as_ref().is_some_and(|(schema, name)| {
+        *name == table.name && schema.as_ref().is_none_or(|schema| *schema == table.schema)
+    })
+}
+
+/// The table of a column; none if there is no such table, as where it is a view.
+fn table_of<'a>(
+    database: &'a DatabaseObservation,
+    column: &Searched,
+) -> Result<Option<&'a TableFacts>, Unknown> {
+    let because =
+        |what: &str| Unknown::because(format!("which table {} is a column of {what}", column.written));
+    if column.table.is_none() {
+        return Err(because("cannot be told from the statement"));
+    }
+    let all = database.catalog.tables.values();
+    let mut named = all.filter(|table| table.kind != 't' && is_of(table, column));
+    match (named.next(), named.next()) {
+        (Some(_), Some(_)) => Err(because("cannot be told: several schemas have one of that name")),
+        (table, _) => Ok(table.filter(|table| !table.owned_by_extension)),
+    }
+}
+
+/// Its rows; those of a partitioned table are in its partitions.
+fn rows_of(database: &DatabaseObservation, table: &TableFacts) -> f64 {
+    if table.kind != 'p' {
+        return table.rows;
+    }
+    let all = database.catalog.tables.values();
+    let parts = all.filter(|part| part.partition_of == Some(table.oid) && part.kind == 'r');
+    parts.map(|part| part.rows.max(0.0)).sum()
+}
+
+/// Whether an index of the table finds a text of that column anywhere.
+fn is_found(database: &DatabaseObservation, table: &TableFacts, column: &Searched) -> bool {
+    let name = quote_identifier(&column.column);
+    let is_finder = |definition: &String| {
+        FINDERS.iter().any(|finder| definition.contains(*finder)) && definition.contains(&name)
+    };
+    let mut indexes = database.catalog.indexes.values();
+    indexes.any(|one| {
+        one.table_oid == table.oid && one.is_valid && one.definition.as_ref().is_some_and(is_finder)
+    })
+}
+
+fn claim(
+    place: &Place<'_>,
+    activity: &StatementActivity,
+    statement: &StatementDelta,
+    search: &Search<'_>,
+) -> Claim {
+    let table = qualified(&search.table.schema, &search.table.name);
+    let columns: Vec<&str> = search
+        .columns
+        .iter()
+        .map(|column| column.column.as_str())
+        .collect();
+    let share = statements::share(activity, statement.seconds);
+    let own = evidence([
+        ("table", json!(table)),
+        ("table_rows", number(search.rows)),
+        ("columns", json!(columns)),
+        ("seen_with_leading_wildcard", json!(search.was_seen)),
+    ]);
+    let id = LeadingWildcard::ID;
+    let mut claim = statements::claim(place, id, Severity::Info, activity, statement, own);
+    claim.title = format!(
+        "{} searches {table} for what stands anywhere in {}",
+        crate::sql::outline(&statement.text.text),
+        columns.join(", ")
+    );
+    let how_known = match search.was_seen {
+        true => "A session was seen that sent it with a pattern that begins with a wildcard",
+        false => "A constant stands in front of its pattern's parameter, mostly a wildcard",
+    };
+    claim.explanation = format!(
+        "{how_known}. No ordinary index finds that: unless another condition leaves few of the {} rows, all are compared at each \
+         of its {} calls, which took {}, {:.1} % of database time. An index of trigrams finds it.",
+        count_for_people(search.rows),
+        count_for_people(statement.calls as f64),
+        seconds_for_people(statement.seconds),
+        share * 100.0,
+    );
+    let mut guards = Guards::default();
+    match search.has_unread_indexes {
+        true => guards.not_checked(
+            "whether an index of trigrams is there already: the definitions of some indexes are not read yet",
+        ),
+        false => guards.checked("no index of trigrams holds the column"),
+    }
+    guards
+        .not_checked("what the planner makes of such an index; index.missing asks it where HypoPG is there");
+    guards.not_checked("whether the extension pg_trgm can be installed on this server");
+    claim.confidence = estimated(match search.was_seen {
+        true => "the pattern was seen; what an index would save was not planned",
+        false => {
+            "that the constant in front of the pattern is a wildcard is supposed: pg_stat_statements does not keep it"
+        }
+    });
+    claim.guards.extend(guards.told());
+    claim.remedy = remedy(place, &statement.database, search);
+    claim
+}
+
+fn remedy(place: &Place<'_>, database: &str, search: &Search<'_>) -> Remedy {
+    let caveats = [
+        "Such an index is often as large as the column, and every row that is written is taken apart for it.",
+        "It helps patterns with at least three letters in a row. For whole words a full-text index is smaller.",
+    ];
+    let mut remedy = Remedy {
+        caveats: caveats.map(str::to_owned).into(),
+        ..Remedy::default()
+    };
+    let why_not = match &search.columns[..] {
+        _ if place.observation.server.is_standby => "This is a standby: make the index on its primary.",
+        _ if search.table.kind == 'p' => {
+            "The table is partitioned: make the index on each partition with CONCURRENTLY, then attach them."
+        }
+        [column] if column.is_plain => {
+            let mut databases = place.observation.databases.iter();
+            if let Some(database) = databases.find(|one| one.name == database) {
+                create(&mut remedy, database, search.table, &column.column);
+            }
+            return remedy;
+        }
+        [_] => {
+            "The column is searched as an expression (lower, a cast): the index must be on that very expression."
+        }
+        _ => {
+            "Several columns are searched, and which of them with a leading wildcard is not known: index only those."
+        }
+    };
+    remedy.caveats.push(why_not.to_owned());
+    remedy
+}
+
+fn create(remedy: &mut Remedy, database: &DatabaseObservation, table: &TableFacts, column: &str) {
+    let schema = table.schema.clone();
+    let stem = format!("{}_{column}", table.name);
+    let stem = crate::sql::cut(&stem, NAME_BYTES);
+    let numbers = std::iter::once(String::new()).chain((2..).map(|number: u32| number.to_string()));
+    let is_taken = |name: &String| {
+        let mut indexes = database.catalog.indexes.values();
+        let mut tables = database.catalog.tables.values();
+        indexes.any(|one| (&one.schema, &one.name) == (&schema, name))
+            || tables.any(|one| (&one.schema, &one.name) == (&schema, name))
+    };
+    let mut names = numbers.map(|number| format!("{stem}_trgm_idx{number}"));
+    let Some(name) = names.find(|name| !is_taken(name)) else {
+        return;
+    };
+    let index = Statement::CreateIndex {
+        concurrently: true,
+        only: false,
+        name: Some(name.clone()),
+        schema: schema.clone(),
+        table: table.name.clone(),
+        method: "gin",
+        keys: vec![format!("{} gin_trgm_ops", quote_identifier(column))],
+        include: Vec::new(),
+        predicate: None,
+    };
+    remedy.apply_sql = vec![Statement::CreateExtension { name: "pg_trgm" }.sql(), index.sql()];
+    remedy.undo_sql = vec![Statement::DropIndexConcurrently { schema, name }.sql()];
+    remedy.lock = Some("SHARE UPDATE EXCLUSIVE".to_owned());
+    remedy.rewrites_table = Some(false);
+    remedy.caveats.push(
+        "The column must be text or varchar. If the build fails it leaves an index that is not valid: drop that, then try again."
+            .to_owned(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::observation::Observation;
+    use crate::model::snapshot::{Catalog, IndexFacts};
+    use crate::rules::testing::{claims, found, index, observation, statement, table, tables};
+
+    const SEARCH: &str = "SELECT id FROM notes WHERE body LIKE $1";
+    const JOINED: &str = "SELECT id FROM notes n WHERE n.body ILIKE $2 || $1 || $3";
+
+    /// A statement that took ten seconds of ten minutes, on a table of so many rows.
+    fn observed(text: &str, rows: f64, was_seen: bool) -> Observation {
+        let one = statement(text, 100, 100.0);
+        let id = one.text.statement_id.clone();
+        let mut observed = observation(vec![one], 90.0);
+        observed.leading_wildcards.extend(was_seen.then_some(id));
+        observed.databases = tables(vec![table(1, "notes", rows, 1e6)]).databases;
+        observed
+    }
+
+    fn count(text: &str, rows: f64, was_seen: bool) -> usize {
+        claims::<LeadingWildcard>(&observed(text, rows, was_seen))
+            .unwrap()
+            .len()
+    }
+
+    fn set_catalog(observed: &mut Observation, tables: Vec<TableFacts>, indexes: Vec<IndexFacts>) {
+        observed.databases[0].catalog = Arc::new(Catalog::new(tables.into(), indexes.into()));
+    }
+
+    #[test]
+    fn what_was_seen_or_stands_behind_a_constant() {
+        assert_eq!(count(SEARCH, 10_000.0, true), 1);
+        assert_eq!(count(SEARCH, 10_000.0, false), 0, "the pattern is not known");
+        assert_eq!(count(SEARCH, 9_999.0, true), 0, "a small table");
+        assert_eq!(count(JOINED, 10_000.0, false), 1);
+        assert_eq!(
+            count("SELECT id FROM a_view WHERE body LIKE $2 || $1", 10_000.0, false),
+            0
+        );
+        assert_eq!(count("SELECT id FROM notes WHERE body = $1", 10_000.0, true), 0);
+    }
+
+    #[test]
+    fn little_time_and_idle_servers_are_left_out() {
+        let mut busy = observed(SEARCH, 10_000.0, true);
+        busy.statements.as_mut().unwrap().total_seconds = 2_000.0;
+        assert_eq!(claims::<LeadingWildcard>(&busy).unwrap().len(), 1, "0.5 %");
+        busy.statements.as_mut().unwrap().total_seconds = 2_001.0;
+        assert_eq!(claims::<LeadingWildcard>(&busy).unwrap().len(), 0);
+        busy.statements.as_mut().unwrap().total_seconds = 29.0;
+        let idle = found::<LeadingWildcard>(&busy).unwrap();
+        assert_eq!((idle.claims.len(), idle.absence_is_no_proof.is_some()), (0, true));
+    }
+
+    #[test]
+    fn the_index_and_its_way_back() {
+        let mut notes = observed(SEARCH, 10_000.0, true);
+        let remedy = |observed: &Observation| claims::<LeadingWildcard>(observed).unwrap().remove(0).remedy;
+        let made = remedy(&notes);
+        assert_eq!(
+            made.apply_sql,
+            [
+                "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+                "CREATE INDEX CONCURRENTLY notes_body_trgm_idx ON public.notes USING gin (body gin_trgm_ops)"
+            ]
+        );
+        assert_eq!(
+            made.undo_sql,
+            ["DROP INDEX CONCURRENTLY public.notes_body_trgm_idx"]
+        );
+        let table_facts = table(1, "notes", 10_000.0, 1e6);
+        set_catalog(
+            &mut notes,
+            vec![table_facts.clone()],
+            vec![index(9, "notes_body_trgm_idx")],
+        );
+        assert!(
+            remedy(&notes).apply_sql[1].contains(" notes_body_trgm_idx2 "),
+            "the name is taken"
+        );
+        let partitioned = TableFacts {
+            kind: 'p',
+            rows: 0.0,
+            ..table_facts.clone()
+        };
+        let part = TableFacts {
+            partition_of: Some(1),
+            ..table(2, "notes_1", 10_000.0, 1e6)
+        };
+        set_catalog(&mut notes, vec![partitioned, part], vec![]);
+        assert!(remedy(&notes).apply_sql.is_empty());
+        set_catalog(&mut notes, vec![table_facts], vec![]);
+        notes.server.is_standby = true;
+        assert!(remedy(&notes).apply_sql.is_empty());
+        let lower = observed("SELECT id FROM notes WHERE lower(body) LIKE $1", 10_000.0, true);
+        assert!(remedy(&lower).apply_sql.is_empty());
+        let several = observed(
+            "SELECT id FROM notes WHERE body LIKE $1 OR title LIKE $2",
+            10_000.0,
+            true,
+        );
+        assert!(remedy(&several).apply_sql.is_empty());
+    }
+
+    #[test]
+    fn an_index_of_trigrams_that_is_there_is_enough() {
+        let mut indexed = observed(SEARCH, 10_000.0, true);
+        let all = vec![table(1, "notes", 10_000.0, 1e6)];
+        let mut trigrams = index(9, "i");
+        trigrams.definition = Some("CREATE INDEX i ON public.notes USING gist (body x.gist_trgm_ops)".into());
+        set_catalog(&mut indexed, all.clone(), vec![trigrams.clone()]);
+        assert_eq!(claims::<LeadingWildcard>(&indexed).unwrap().len(), 0);
+        trigrams.is_valid = false;
+        set_catalog(&mut indexed, all.clone(), vec![trigrams.clone()]);
+        assert_eq!(claims::<LeadingWildcard>(&indexed).unwrap().len(), 1);
+        trigrams.definition = None;
+        set_catalog(&mut indexed, all, vec![trigrams]);
+        let claim = claims::<LeadingWildcard>(&indexed).unwrap().remove(0);
+        assert!(
+            claim
+                .guards
+                .join("; ")
+                .contains("not checked: whether an index of trigrams is there")
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_not_known_for_sure_is_not_named() {
+        let undecided = |observed: &Observation| {
+            let found = found::<LeadingWildcard>(observed).unwrap();
+            (found.claims.len(), found.undecided.len())
+        };
+        let mut twice = observed(SEARCH, 10_000.0, true);
+        let other = TableFacts {
+            schema: "shop".into(),
+            ..table(2, "notes", 10_000.0, 1e6)
+        };
+        set_catalog(&mut twice, vec![table(1, "notes", 10_000.0, 1e6), other], vec![]);
+        assert_eq!(undecided(&twice), (0, 1));
+        twice.databases.clear();
+        assert_eq!(undecided(&twice), (0, 1), "its database was not visited");
+        let either = observed("SELECT 1 FROM notes, users WHERE body LIKE $1", 10_000.0, true);
+        assert_eq!(undecided(&either), (0, 1));
+    }
+}

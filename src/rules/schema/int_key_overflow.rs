@@ -1,0 +1,547 @@
+//! schema.int_key_overflow
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::sequence_exhaustion::{Bounds, Way, column_limit, integer_type, is_of_extension, unread};
+use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
+use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
+use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
+use crate::model::schema::{Sequence, SequenceColumn};
+use crate::model::snapshot::{Catalog, TableFacts};
+use crate::model::unit::{Period, Size, bytes_for_people};
+use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+
+/// A smallint or integer column whose sequence comes near the end of the column's type.
+///
+/// ## Why it is bad
+/// After 2 147 483 647 (smallint: 32 767) every INSERT that draws a key fails. To widen a large column then takes hours in
+/// which nobody can write.
+///
+/// ## What to do
+/// Widen the column to bigint while there is time. A small table is rewritten in place. A large one takes another way: a new
+/// column, a trigger that fills it, the old rows in batches, then a swap. Columns that refer to it must be widened first.
+///
+/// ## When it is wrong to obey
+/// Where the table is to be emptied, or goes away, before its keys run out.
+///
+/// The sequence tells how far the keys are: one that was set far ahead by hand looks used up. Where the sequence ends before
+/// the column does, schema.sequence_exhaustion speaks instead; never both. A domain over integer is not seen as one. Shares,
+/// rates and sequences that may not be read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and
+/// "ALTER TABLE".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntKeyOverflow {
+    /// Used share of the column's numbers, 0 to 1, from which it is worth a word.
+    info_share: f64,
+    /// Used share of the column's numbers, 0 to 1, from which it is a warning.
+    warning_share: f64,
+    /// Used share of the column's numbers, 0 to 1, from which it is critical.
+    critical_share: f64,
+    /// It is critical, too, where they end sooner than this at the sequence's rate.
+    critical_time: Period,
+    /// Used share of the column's numbers, 0 to 1, from which the rate counts.
+    rate_min_share: f64,
+    /// Up to this size, with its indexes, a table is advised to be rewritten in place.
+    rewrite_size: Size,
+}
+
+impl Default for IntKeyOverflow {
+    fn default() -> Self {
+        Self {
+            info_share: 0.5,
+            warning_share: 0.75,
+            critical_share: 0.9,
+            critical_time: Period::days(30),
+            rate_min_share: 0.25,
+            rewrite_size: Size::gigabytes(1),
+        }
+    }
+}
+
+/// A column that comes near its end.
+struct Key<'a> {
+    severity: Severity,
+    way: Way,
+    limit: i64,
+    sequence: &'a Sequence,
+    column: &'a SequenceColumn,
+    table: &'a TableFacts,
+}
+
+impl Key<'_> {
+    fn subject(&self) -> Vec<String> {
+        subject(self.table, self.column)
+    }
+
+    fn object(&self) -> Object {
+        Object {
+            kind: ObjectKind::Column,
+            schema: Some(self.table.schema.clone()),
+            name: self.column.name.clone(),
+            table: Some(self.table.name.clone()),
+        }
+    }
+}
+
+fn subject(table: &TableFacts, column: &SequenceColumn) -> Vec<String> {
+    vec![table.schema.clone(), table.name.clone(), column.name.clone()]
+}
+
+impl Rule for IntKeyOverflow {
+    const ID: &'static str = "schema.int_key_overflow";
+    const SCOPE: Scope = Scope::Database;
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let database = place.database()?;
+        let schema = database.schema()?;
+        let bounds = Bounds {
+            info: self.info_share,
+            warning: self.warning_share,
+            critical: self.critical_share,
+            soon: self.critical_time,
+            rate: self.rate_min_share,
+        };
+        let (mut keys, mut unreadable, mut undecided, mut readable) =
+            (Vec::new(), Vec::new(), Vec::new(), 0_usize);
+        for sequence in &schema.facts.sequences {
+            let Some((limit, column, table)) = fed(database, sequence) else {
+                continue;
+            };
+            if !sequence.is_readable {
+                unreadable.push(sequence);
+                undecided.push(subject(table, column));
+                continue;
+            }
+            readable += 1;
+            if let Some(way) = Way::of(schema, sequence, limit)
+                && let Some(severity) = bounds.severity(&way)
+            {
+                keys.push(Key {
+                    severity,
+                    way,
+                    limit,
+                    sequence,
+                    column,
+                    table,
+                });
+            }
+        }
+        let mut found = Found::default();
+        if !unreadable.is_empty() {
+            let unknown = unread(place, &unreadable);
+            if readable == 0 {
+                return Err(unknown);
+            }
+            (found.untold, found.undecided) = (Some(unknown.reason), undecided);
+        }
+        keys.sort_by(|a, b| {
+            let by_severity = b.severity.cmp(&a.severity);
+            let by_share = by_severity.then(b.way.used_ratio.total_cmp(&a.way.used_ratio));
+            by_share.then_with(|| a.subject().cmp(&b.subject()))
+        });
+        // of several sequences that feed a column, or its parts in partitions, the one that is farthest counts
+        let mut told = HashSet::new();
+        keys.retain(|key| told.insert((key.table.oid, &key.column.name)));
+        for key in &keys {
+            found.claim_worst_first(|| key.subject(), || self.claim(place, database, schema, key));
+        }
+        Ok(found)
+    }
+}
+
+/// The end of the column that a sequence feeds, that column, and its table: where the column is what would end. A partition
+/// counts as the table that it belongs to.
+fn fed<'a>(
+    database: &'a DatabaseObservation,
+    sequence: &'a Sequence,
+) -> Option<(i64, &'a SequenceColumn, &'a TableFacts)> {
+    let limit = column_limit(sequence)?;
+    // one that cycles where the column ends never goes beyond it
+    if sequence.cycles && limit == sequence.limit() || is_of_extension(database, sequence) {
+        return None;
+    }
+    let column = sequence.column.as_ref()?;
+    let tables = &database.catalog.tables;
+    let table = tables.get(column.table_oid)?;
+    let top = table.partition_of.and_then(|oid| tables.get(oid));
+    Some((limit, column, top.unwrap_or(table)))
+}
+
+/// What a table takes on disk, with its TOAST, its indexes and its partitions.
+pub(super) fn whole_size_bytes(catalog: &Catalog, oid: u32) -> f64 {
+    let is_part = |table: &TableFacts| table.oid == oid || table.partition_of == Some(oid);
+    let is_part_by_oid = |oid: u32| catalog.tables.get(oid).is_some_and(is_part);
+    let tables = catalog.tables.values().filter(|table| {
+        let is_toast_of_it = table.toast_of.is_some_and(is_part_by_oid);
+        is_part(table) || is_toast_of_it
+    });
+    let indexes = catalog
+        .indexes
+        .values()
+        .filter(|index| is_part_by_oid(index.table_oid));
+    let of_tables: f64 = tables.map(|table| table.size_bytes.max(0.0)).sum();
+    let of_indexes: f64 = indexes.map(|index| index.size_bytes.max(0.0)).sum();
+    of_tables + of_indexes
+}
+
+/// The columns that refer to a column and are no wider than it.
+fn referring(database: &DatabaseObservation, schema: &SchemaObservation, key: &Key<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for foreign_key in &schema.facts.foreign_keys {
+        let Some(table) = database.catalog.tables.get(foreign_key.table_oid) else {
+            continue;
+        };
+        let pairs = foreign_key
+            .columns
+            .iter()
+            .zip(&foreign_key.types)
+            .zip(&foreign_key.referenced_columns);
+        let narrow = pairs.filter(|((_, type_name), referenced)| {
+            foreign_key.referenced_oid == key.table.oid
+                && **referenced == key.column.name
+                && ["smallint", "integer"].contains(&type_name.as_str())
+        });
+        names.extend(narrow.map(|((column, _), _)| format!("{}.{}.{column}", table.schema, table.name)));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Columns that are named in a caveat.
+const NAMED: usize = 10;
+
+impl IntKeyOverflow {
+    fn claim(
+        &self,
+        place: &Place<'_>,
+        database: &DatabaseObservation,
+        schema: &SchemaObservation,
+        key: &Key<'_>,
+    ) -> Claim {
+        let (table, column, sequence, way) = (key.table, key.column, key.sequence, &key.way);
+        let last = sequence.last_value.unwrap_or_default();
+        let size_bytes = whole_size_bytes(&database.catalog, table.oid);
+        let referring = referring(database, schema, key);
+        let guards = way.guards(&[
+            "the column ends no later than its sequence",
+            "the columns that refer to it",
+        ]);
+        Claim {
+            title: format!(
+                "{}.{}.{} has used {} % of {}",
+                table.schema,
+                table.name,
+                column.name,
+                way.percent(),
+                column.type_name
+            ),
+            explanation: format!(
+                "Its sequence {}.{} is at {last}, and {} ends at {}: {}. After that every INSERT that draws a key fails. Widen \
+                 the column to bigint before; it and its indexes take {}.",
+                sequence.schema,
+                sequence.name,
+                column.type_name,
+                key.limit,
+                way.left(),
+                bytes_for_people(size_bytes)
+            ),
+            evidence: evidence([
+                ("last_value", json!(last)),
+                ("limit", json!(key.limit)),
+                ("used_ratio", number(way.used_ratio)),
+                ("values_left", json!(way.values_left)),
+                ("values_per_day", json!(way.per_day.map(f64::round))),
+                ("left_days", json!(way.days_left.map(f64::round))),
+                ("type", json!(column.type_name)),
+                (
+                    "sequence",
+                    json!(format!("{}.{}", sequence.schema, sequence.name)),
+                ),
+                ("size_bytes", json!(size_bytes)),
+                ("referring_columns", json!(referring)),
+            ]),
+            evidence_sql: Some(evidence_sql(key)),
+            impact: Impact {
+                days_left: way.days_left,
+                ..Impact::default()
+            },
+            confidence: guards.confidence("the last value of its sequence"),
+            remedy: self.remedy(key, size_bytes, &referring),
+            guards: guards.told(),
+            ..place.claim(Self::ID, key.severity, key.subject(), Some(key.object()))
+        }
+    }
+
+    fn remedy(&self, key: &Key<'_>, size_bytes: f64, referring: &[String]) -> Remedy {
+        let mut remedy = Remedy::default();
+        if !referring.is_empty() {
+            let more = referring.len().saturating_sub(NAMED);
+            let more = match more {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            remedy.caveats.push(format!(
+                "These columns refer to it and are too narrow for what comes; widen them first: {}{more}.",
+                referring[..referring.len().min(NAMED)].join(", ")
+            ));
+        }
+        match size_bytes <= self.rewrite_size.bytes as f64 {
+            true => in_place(key, size_bytes, &mut remedy),
+            false => in_steps(size_bytes, &mut remedy),
+        }
+        if key.sequence.limit_of(&key.sequence.type_name) != Some(key.sequence.limit()) {
+            remedy.caveats.push(format!(
+                "The sequence has an end of its own, {}, set by hand: move that, too.",
+                key.sequence.limit()
+            ));
+        }
+        remedy
+            .caveats
+            .push("See that clients take such numbers: drivers, generated code, JavaScript.".to_owned());
+        remedy
+    }
+}
+
+fn evidence_sql(key: &Key<'_>) -> String {
+    format!(
+        "SELECT s.last_value, s.data_type AS sequence_type, format_type(a.atttypid, a.atttypmod) AS column_type\n  \
+         FROM pg_sequences AS s, pg_attribute AS a WHERE s.schemaname = {} AND s.sequencename = {}\n  \
+         AND a.attrelid = {}::regclass AND a.attname = {}",
+        quote_literal(&key.sequence.schema),
+        quote_literal(&key.sequence.name),
+        quote_literal(&qualified(&key.table.schema, &key.table.name)),
+        quote_literal(&key.column.name)
+    )
+}
+
+/// Adds the rewrite of a table that is small enough for it. An identity column takes its sequence along.
+fn in_place(key: &Key<'_>, size_bytes: f64, remedy: &mut Remedy) {
+    let column = |type_name: &str| Statement::AlterColumnType {
+        schema: key.table.schema.clone(),
+        table: key.table.name.clone(),
+        column: key.column.name.clone(),
+        type_name: type_name.to_owned(),
+    };
+    let sequence = |type_name: &'static str| Statement::AlterSequenceType {
+        schema: key.sequence.schema.clone(),
+        name: key.sequence.name.clone(),
+        type_name,
+    };
+    let before =
+        integer_type(&key.sequence.type_name).filter(|name| *name != "bigint" && !key.column.is_identity);
+    remedy.apply_sql.push(column("bigint").sql());
+    remedy.apply_sql.extend(before.map(|_| sequence("bigint").sql()));
+    remedy
+        .undo_sql
+        .extend(before.map(|before| sequence(before).sql()));
+    remedy.undo_sql.push(column(&key.column.type_name).sql());
+    remedy.lock = Some("ACCESS EXCLUSIVE".to_owned());
+    remedy.rewrites_table = Some(true);
+    remedy.extra_disk_bytes = Some(size_bytes);
+    remedy.caveats.push(format!(
+        "It rewrites the table and its indexes, {}; nobody can read or write the table, or the tables that refer to it, \
+         meanwhile. Set a lock_timeout.",
+        bytes_for_people(size_bytes)
+    ));
+    remedy.caveats.push("PostgreSQL refuses where a view, a generated column or a trigger uses the column: drop them and make them anew.".to_owned());
+    if key.table.kind == 'p' {
+        remedy.caveats.push(
+            "All partitions are rewritten. A column of the partition key cannot change its type.".to_owned(),
+        );
+    }
+}
+
+/// Adds the way for a table that is too large to be rewritten at once.
+fn in_steps(size_bytes: f64, remedy: &mut Remedy) {
+    let told = [
+        format!(
+            "ALTER COLUMN … TYPE would rewrite {} while nobody can read or write the table. The other way follows.",
+            bytes_for_people(size_bytes)
+        ),
+        "1. Add a bigint column, and a trigger that copies the key into it at every INSERT and UPDATE. 2. Backfill the old rows \
+         in batches of some thousands, with VACUUM between them. 3. Build a unique index on it CONCURRENTLY; add CHECK (… IS \
+         NOT NULL) NOT VALID and VALIDATE it."
+            .to_owned(),
+        "4. In one short transaction with a lock_timeout: drop the trigger, swap the names, give the new column the default or \
+         identity and the sequence (OWNED BY, AS bigint), make the index the primary key, and add the foreign keys to it \
+         NOT VALID. 5. VALIDATE them, and drop the old column."
+            .to_owned(),
+        "Where that takes longer than the keys last: if nothing minds negative keys, let the sequence go on from the least \
+         number of the type (MINVALUE and RESTART), which gives as many again."
+            .to_owned(),
+    ];
+    remedy.caveats.extend(told);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::observation::Observation;
+    use crate::model::schema::{ForeignKey, Schema};
+    use crate::rules::testing::{claims, found, set_schema, severities, table, tables};
+
+    /// `public.t_id_seq`, which feeds `public.t.id`.
+    fn serial(type_name: &str, last_value: i64) -> Sequence {
+        let column = SequenceColumn {
+            table_oid: 1,
+            name: "id".into(),
+            type_name: type_name.into(),
+            is_identity: false,
+        };
+        let mut sequence = Sequence {
+            oid: 9,
+            schema: "public".into(),
+            name: "t_id_seq".into(),
+            type_name: type_name.into(),
+            last_value: Some(last_value),
+            is_readable: true,
+            increment: 1,
+            column: Some(column),
+            ..Sequence::default()
+        };
+        sequence.greatest = sequence.limit_of(type_name).unwrap_or(i64::MAX);
+        sequence
+    }
+
+    fn observed(sequence: Sequence, change: impl FnOnce(&mut Schema, &mut TableFacts)) -> Observation {
+        let mut schema = Schema {
+            sequences: vec![sequence],
+            ..Schema::default()
+        };
+        let mut facts = table(1, "t", 10.0, 1e6);
+        change(&mut schema, &mut facts);
+        let mut observed = tables(vec![facts, table(2, "child", 10.0, 1e6)]);
+        set_schema(&mut observed, schema);
+        observed
+    }
+
+    fn said(sequence: Sequence) -> Vec<Severity> {
+        severities::<IntKeyOverflow>(&observed(sequence, |_, _| ()))
+    }
+
+    #[test]
+    fn the_edges_of_its_shares() {
+        // of 32 767: 16 383.5, 24 575.25, 29 490.3
+        assert_eq!(said(serial("smallint", 16_383)), []);
+        assert_eq!(said(serial("smallint", 16_384)), [Severity::Info]);
+        assert_eq!(said(serial("smallint", 24_576)), [Severity::Warning]);
+        assert_eq!(said(serial("smallint", 29_490)), [Severity::Warning]);
+        assert_eq!(said(serial("smallint", 29_491)), [Severity::Critical]);
+        assert_eq!(said(serial("integer", 29_491)), []);
+    }
+
+    #[test]
+    fn only_a_column_that_ends_no_later_than_its_sequence_is_meant() {
+        let near = |change: fn(&mut Sequence)| {
+            let mut sequence = serial("integer", 2_147_483_647);
+            change(&mut sequence);
+            said(sequence).len()
+        };
+        assert_eq!(near(|_| ()), 1);
+        assert_eq!(near(|sequence| sequence.column = None), 0);
+        assert_eq!(
+            near(|sequence| sequence.greatest -= 1),
+            0,
+            "the sequence ends first"
+        );
+        assert_eq!(near(|sequence| sequence.greatest += 1), 1);
+        assert_eq!(near(|sequence| sequence.cycles = true), 0);
+        assert_eq!(
+            near(|sequence| (sequence.cycles, sequence.greatest) = (true, i64::MAX)),
+            1
+        );
+        assert_eq!(near(|sequence| sequence.last_value = None), 0);
+        assert_eq!(said(serial("bigint", i64::MAX)), []);
+        let mut of_text = serial("integer", 2_147_483_647);
+        of_text.column.as_mut().unwrap().type_name = "text".into();
+        assert_eq!(said(of_text), []);
+        let owned = observed(serial("integer", 2_147_483_647), |_, facts| {
+            facts.owned_by_extension = true
+        });
+        assert_eq!(severities::<IntKeyOverflow>(&owned), []);
+    }
+
+    #[test]
+    fn a_partition_counts_as_its_table_and_each_column_once() {
+        let mut second = serial("integer", 2_000_000_000);
+        (second.oid, second.name) = (10, "farther".into());
+        let found = claims::<IntKeyOverflow>(&observed(serial("integer", 1_900_000_000), |schema, facts| {
+            schema.sequences.push(second);
+            facts.partition_of = Some(2);
+        }))
+        .unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].subject, ["public", "child", "id"]);
+        assert_eq!(found[0].evidence["sequence"], json!("public.farther"));
+        assert_eq!(found[0].evidence["size_bytes"], json!(2e6), "with its partition");
+    }
+
+    #[test]
+    fn a_small_table_is_rewritten_and_a_large_one_is_not() {
+        let claim = |size_bytes: f64, is_identity: bool| {
+            let mut sequence = serial("integer", 2_000_000_000);
+            sequence.column.as_mut().unwrap().is_identity = is_identity;
+            let observed = observed(sequence, |schema, facts| {
+                facts.size_bytes = size_bytes;
+                schema.foreign_keys.push(ForeignKey {
+                    table_oid: 2,
+                    columns: vec!["t_id".into(), "other".into()],
+                    types: vec!["integer".into(), "integer".into()],
+                    referenced_oid: 1,
+                    referenced_columns: vec!["id".into(), "other".into()],
+                    ..ForeignKey::default()
+                });
+            });
+            claims::<IntKeyOverflow>(&observed).unwrap().remove(0)
+        };
+        let small = claim(1e9, false);
+        assert_eq!(small.evidence["referring_columns"], json!(["public.child.t_id"]));
+        assert!(small.remedy.caveats[0].ends_with("widen them first: public.child.t_id."));
+        assert_eq!(
+            small.remedy.apply_sql,
+            [
+                "ALTER TABLE public.t ALTER COLUMN id TYPE bigint",
+                "ALTER SEQUENCE public.t_id_seq AS bigint"
+            ]
+        );
+        assert_eq!(
+            small.remedy.undo_sql,
+            [
+                "ALTER SEQUENCE public.t_id_seq AS integer",
+                "ALTER TABLE public.t ALTER COLUMN id TYPE integer"
+            ]
+        );
+        assert_eq!(small.remedy.rewrites_table, Some(true));
+        assert_eq!(
+            claim(1e9, true).remedy.apply_sql.len(),
+            1,
+            "an identity takes its sequence along"
+        );
+        let large = claim(1e9 + 1.0, false).remedy;
+        assert!(large.apply_sql.is_empty() && large.undo_sql.is_empty() && large.lock.is_none());
+        assert!(large.caveats.iter().any(|caveat| caveat.contains("Backfill")));
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_unknown() {
+        let mut hidden = serial("integer", 1);
+        (hidden.last_value, hidden.is_readable) = (None, false);
+        let all = observed(hidden.clone(), |_, _| ());
+        assert!(
+            claims::<IntKeyOverflow>(&all)
+                .unwrap_err()
+                .reason
+                .contains("GRANT SELECT")
+        );
+        let some = observed(hidden, |schema, _| schema.sequences.push(serial("integer", 1)));
+        let found = found::<IntKeyOverflow>(&some).unwrap();
+        assert_eq!(found.undecided, [["public", "t", "id"]]);
+        assert!(found.untold.unwrap().contains("GRANT SELECT"));
+    }
+}

@@ -1,0 +1,203 @@
+//! What rules about settings share: reading one that is the server's own, the claim about it, and how it is changed at
+//! the place where the server runs.
+
+use serde_json::json;
+
+use super::{Place, evidence, measured};
+use crate::model::finding::{Claim, Object, ObjectKind, Severity};
+use crate::model::observation::Unknown;
+use crate::model::remedy::{Remedy, Statement};
+use crate::model::snapshot::{ServerFacts, Setting};
+
+/// A setting, if its value is the server's own and no one else's.
+///
+/// # Errors
+/// If it could not be read, or is set for our login, database or session, so that the server's own value is hidden.
+pub fn servers_own<'a>(place: &Place<'a>, name: &str) -> Result<&'a Setting, Unknown> {
+    let setting = place
+        .observation
+        .server
+        .settings
+        .get(name)
+        .ok_or_else(|| Unknown::because(format!("{name} could not be read")))?;
+    match setting.is_servers() {
+        true => Ok(setting),
+        false => Err(Unknown::because(hidden(name, setting))),
+    }
+}
+
+/// Why the server's own value of a setting cannot be seen.
+pub fn hidden(name: &str, setting: &Setting) -> String {
+    format!(
+        "{name} is set for the advisor's login, database or session (source: {}), so that the server's own value cannot \
+         be seen: look with a login that has no such setting",
+        setting.source
+    )
+}
+
+/// A value with its unit, as `SHOW` would tell it: `16384 × 8kB`.
+pub fn told(setting: &Setting) -> String {
+    match setting.unit.as_deref() {
+        None | Some("") => setting.value.clone(),
+        Some(unit) if unit.starts_with(|c: char| c.is_ascii_digit()) => format!("{} × {unit}", setting.value),
+        Some(unit) => format!("{} {unit}", setting.value),
+    }
+}
+
+/// A claim about one setting: its identity, value and source. Title, explanation and remedy are the rule's.
+pub fn claim(place: &Place<'_>, rule: &str, severity: Severity, name: &str, setting: &Setting) -> Claim {
+    let object = Object {
+        kind: ObjectKind::Setting,
+        schema: None,
+        name: name.to_owned(),
+        table: None,
+    };
+    Claim {
+        evidence: evidence([
+            ("setting", json!(told(setting))),
+            ("source", json!(setting.source)),
+        ]),
+        evidence_sql: Some(format!(
+            "SELECT name, setting, unit, source, sourcefile FROM pg_settings WHERE name = '{name}'"
+        )),
+        confidence: measured("read from pg_settings"),
+        guards: vec![format!("the setting comes from: {}", setting.source)],
+        ..place.claim(rule, severity, vec![name.to_owned()], Some(object))
+    }
+}
+
+/// How a setting gets another value at the place where the server runs: ALTER SYSTEM, the way of the managed service, or
+/// what stands in the way of both. The caveats of the caller follow.
+pub fn change(server: &ServerFacts, name: &str, value: &str, caveats: &[&str]) -> Remedy {
+    let unknown = Setting::default();
+    let setting = server.settings.get(name).unwrap_or(&unknown);
+    let needs_restart = setting.context == "postmaster";
+    let mut told: Vec<String> = Vec::new();
+    let (name_owned, before) = (name.to_owned(), setting.value.clone());
+    let (apply, undo) = match (server.provider(), setting.source.as_str()) {
+        (Some(provider), _) => {
+            told.push(provider.how_to_set(name, value, needs_restart));
+            (Vec::new(), Vec::new())
+        }
+        (None, "command line") => {
+            told.push(format!(
+                "ALTER SYSTEM has no effect: {name}={before} is given on the server's command line. Change it in what starts \
+                 the server, then restart it."
+            ));
+            (Vec::new(), Vec::new())
+        }
+        (None, "global") => {
+            told.push("It counts for new sessions.".to_owned());
+            (
+                vec![Statement::AlterAllRolesReset {
+                    name: name_owned.clone(),
+                }],
+                vec![Statement::AlterAllRolesSet {
+                    name: name_owned,
+                    value: before,
+                }],
+            )
+        }
+        (None, source) => {
+            let set = |value: String| Statement::AlterSystemSet {
+                name: name_owned.clone(),
+                value,
+            };
+            // what nobody had set is as before once it is taken out again; a value that somebody wrote is written back
+            let back = match source {
+                "default" => Statement::AlterSystemReset {
+                    name: name_owned.clone(),
+                },
+                _ => set(with_unit(&before, setting.unit.as_deref())),
+            };
+            (
+                vec![set(value.to_owned()), Statement::ReloadConfiguration],
+                vec![back, Statement::ReloadConfiguration],
+            )
+        }
+    };
+    if needs_restart {
+        told.push("It counts from the next restart of the server on.".to_owned());
+    }
+    told.extend(caveats.iter().map(|caveat| (*caveat).to_owned()));
+    Remedy {
+        apply_sql: apply.iter().map(Statement::sql).collect(),
+        undo_sql: undo.iter().map(Statement::sql).collect(),
+        rewrites_table: Some(false),
+        caveats: told,
+        ..Remedy::default()
+    }
+}
+
+/// A value as ALTER SYSTEM takes it: a bare number is in the setting's own unit already.
+fn with_unit(value: &str, unit: Option<&str>) -> String {
+    match unit {
+        Some("s" | "ms" | "min" | "kB" | "MB" | "B") => format!("{value}{}", unit.unwrap_or_default()),
+        _ => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(source: &str, context: &str) -> ServerFacts {
+        let setting = Setting {
+            value: "100".into(),
+            unit: Some("ms".into()),
+            source: source.into(),
+            context: context.into(),
+            ..Setting::default()
+        };
+        ServerFacts {
+            settings: [("deadlock_timeout".to_owned(), setting)].into(),
+            ..ServerFacts::default()
+        }
+    }
+
+    #[test]
+    fn the_way_back_is_to_what_was_there() {
+        let file = change(
+            &server("configuration file", "sighup"),
+            "deadlock_timeout",
+            "1s",
+            &[],
+        );
+        assert_eq!(
+            file.apply_sql,
+            [
+                "ALTER SYSTEM SET deadlock_timeout = '1s'",
+                "SELECT pg_catalog.pg_reload_conf()"
+            ]
+        );
+        assert_eq!(file.undo_sql[0], "ALTER SYSTEM SET deadlock_timeout = '100ms'");
+        let default = change(&server("default", "postmaster"), "deadlock_timeout", "1s", &["c"]);
+        assert_eq!(default.undo_sql[0], "ALTER SYSTEM RESET deadlock_timeout");
+        assert!(default.caveats[0].contains("restart") && default.caveats[1] == "c");
+        assert_eq!(
+            change(&server("global", "user"), "deadlock_timeout", "1s", &[])
+                .apply_sql
+                .len(),
+            1
+        );
+        assert!(
+            change(&server("command line", "user"), "deadlock_timeout", "1s", &[])
+                .apply_sql
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_managed_service_has_its_own_way() {
+        let mut managed = server("configuration file", "postmaster");
+        managed
+            .settings
+            .insert("rds.extensions".into(), Setting::default());
+        let remedy = change(&managed, "deadlock_timeout", "1000", &[]);
+        assert!(remedy.apply_sql.is_empty() && remedy.undo_sql.is_empty());
+        assert!(
+            remedy.caveats[0]
+                .contains("ParameterName=deadlock_timeout,ParameterValue=1000,ApplyMethod=pending-reboot")
+        );
+    }
+}

@@ -1,0 +1,12 @@
+-- one look does not measure it
+-- expect skipped because where the daemon runs
+-- own cost ratio 0.002
+-- look
+-- expect nothing
+-- own cost ratio 0.02
+-- look
+-- expect advisor.overhead saying The advisor costs s 2.0 % of its time
+-- own cost ratio 0.002
+-- look
+-- at +20 min
+-- expect nothing

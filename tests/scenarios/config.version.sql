@@ -1,0 +1,7 @@
+-- since 18
+-- the newest minor release of a version that lives until November 2030
+-- expect nothing
+-- set end_of_life_notice = "9000 days"
+-- expect config.version saying PostgreSQL 18 gets no more fixes after 2030-11-14
+-- at +4000 days
+-- expect config.version saying PostgreSQL 18 is past the end of its life since 2030-11-14
