@@ -26,6 +26,10 @@ pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
 pub const IGNORED_SHOWN: usize = 500;
 /// Statements of which it is remembered that they look for a pattern that begins with a wildcard.
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
+/// Sessions of which the page of what goes on has a line, and applications that it names.
+pub const SESSIONS_SHOWN: usize = 200;
+#[allow(missing_docs)]
+pub const APPLICATIONS_SHOWN: usize = 10;
 /// Sessions read in one look: those with the oldest transactions.
 pub const SESSIONS_PER_LOOK: usize = 5_000;
 /// Databases visited on one server.

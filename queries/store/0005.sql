@@ -37,6 +37,12 @@ CREATE TABLE statement_hour (
     PRIMARY KEY (server, hour)
 ) STRICT, WITHOUT ROWID;
 
+-- What goes on at a server, as of the last look.
+CREATE TABLE activity (
+    server TEXT NOT NULL PRIMARY KEY,
+    body   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE ignored (
     server  TEXT    NOT NULL,
     ordinal INTEGER NOT NULL,

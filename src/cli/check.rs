@@ -1,12 +1,13 @@
 //! `pgadvisor check [URL]`: one look, judged, told.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 
-use super::{ConfigOption, Failure, Format, configuration, json, print, style};
+use super::{ConfigOption, Failure, Format, configuration, json, print, snapshot, style};
 use crate::collect::Collector;
 use crate::configuration::{Configuration, Server as ServerSettings, USUAL_PLACES};
 use crate::engine::advising::advise_at_once;
@@ -14,6 +15,7 @@ use crate::engine::{planner_of, rule_schemas, rule_settings, server_of};
 use crate::judge;
 use crate::model::finding::Severity;
 use crate::model::observation::{Observation, Unknown};
+use crate::model::snapshot::Snapshot;
 use crate::model::unit::{Period, UnitError, seconds_for_people};
 use crate::observe::Observer;
 use crate::postgres::Server;
@@ -46,6 +48,12 @@ pub struct Options {
     /// Look twice, that far apart (as 60s), and judge statements by what happened in between
     #[arg(long, value_name = "TIME", value_parser = wait)]
     wait: Option<Period>,
+    /// Judge what such a file holds, instead of looking at a server
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "server", "wait", "all_databases", "save_snapshot"])]
+    snapshot: Option<PathBuf>,
+    /// Write what was seen into a file, without secrets or constants, to be judged elsewhere
+    #[arg(long, value_name = "FILE")]
+    save_snapshot: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOption,
 }
@@ -107,29 +115,46 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         chosen.overrides.retain(|_| is_asked_for);
         settings.rules.insert(rule.id.to_owned(), chosen);
     }
-    let (mut collector, planner) = collector(&options, &configuration.servers)?;
+    let (looks, planner) = looks(&options, &configuration.servers).await?;
     let mut observer = Observer::default();
-    observer.any_window = options.wait.is_some();
-    let mut seen = collector.look().await?;
-    if let Some(wait) = options.wait {
-        observer.observe(&seen.snapshot, true);
-        pause(wait.as_duration()).await;
-        seen = collector.look().await?;
+    observer.any_window = looks.len() > 1;
+    let mut observation = observer.observe(&looks[0], true);
+    for look in &looks[1..] {
+        observation = observer.observe(look, true);
     }
-    let mut observation = observer.observe(&seen.snapshot, true);
-    if options.wait.is_none() {
+    if looks.len() == 1 {
         name_wait(&mut observation);
     }
-    if settings.is_enabled(Missing::ID) {
+    if let Some(planner) = planner.filter(|_| settings.is_enabled(Missing::ID)) {
         advise_at_once(&planner, &mut observation).await;
     }
     let judgement = judge::judge(&observation, &settings);
-    let mut report = CheckReport::new(&seen.snapshot, judgement, Utc::now());
-    if options.wait.is_some() {
+    let mut report = CheckReport::new(&looks[looks.len() - 1], judgement, Utc::now());
+    if looks.len() > 1 {
         report.window = observation.statements.ok().and_then(|activity| activity.window);
     }
     print(&render(&report, options.format)?)?;
     Ok(exit_code(&report, &options))
+}
+
+/// One look, or two with `--wait` between them, and who plans there; from a file there is nobody to ask.
+async fn looks(
+    options: &Options,
+    servers: &[ServerSettings],
+) -> Result<(Vec<Snapshot>, Option<Server>), Failure> {
+    if let Some(path) = &options.snapshot {
+        return Ok((snapshot::load(path)?, None));
+    }
+    let (mut collector, planner) = collector(options, servers)?;
+    let mut looks = vec![collector.look().await?.snapshot];
+    if let Some(wait) = options.wait {
+        pause(wait.as_duration()).await;
+        looks.push(collector.look().await?.snapshot);
+    }
+    if let Some(path) = &options.save_snapshot {
+        snapshot::save(path, looks.clone())?;
+    }
+    Ok((looks, Some(planner)))
 }
 
 /// Where only a second look is missing, says how to have one.

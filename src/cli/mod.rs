@@ -11,6 +11,7 @@ mod plan;
 mod refresh;
 mod run;
 mod setup;
+mod snapshot;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

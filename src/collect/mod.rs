@@ -3,6 +3,7 @@
 
 mod catalog;
 mod design;
+pub mod mask;
 mod materialized_views;
 mod relations;
 mod replication;

@@ -116,6 +116,7 @@ pub fn configuration(server: &Disposable, listen: &str, folder: &Path) -> String
         "# Written by pgadvisor demo. The waits are shortened, so that there is something to see in minutes.\n\
          [web]\nlisten = {}\n\n[store]\npath = {}\n\n\
          [[servers]]\nname = \"demo\"\ndsn = {}\nplanner_dsn = {}\npoll_every = \"5 s\"\ncatalog_every = \"30 s\"\n\
+         throw_away = true\n\
          advise_every = \"10 min\"\n\n\
          [[refresh]]\nview = \"shop.monthly_revenue\"\nmax_age = \"1 min\"\n\n\
          [[refresh]]\nview = \"erp.stock_on_hand\"\nevery = \"2 min\"\n\n\

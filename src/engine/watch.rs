@@ -12,6 +12,7 @@ use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
 use crate::limits;
+use crate::model::activity::ActivityNow;
 use crate::model::finding::{Event, Finding, State};
 use crate::model::history::StatementMinute;
 use crate::model::judgement::Judgement;
@@ -19,8 +20,8 @@ use crate::model::observation::OwnCost as ObservedCost;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ServerStatus};
 use crate::model::unit::Period;
-use crate::observe::Observer;
 use crate::observe::usage::{IndexName, Usage};
+use crate::observe::{Observer, activity};
 use crate::postgres::PostgresError;
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
@@ -199,6 +200,7 @@ impl Watch {
                 load_sessions: self.observer.load_sessions,
             },
             minute: self.observer.statement_minute.take(),
+            activity: activity::now(&observation),
             usage: self.observer.usages.take_changed(),
             gone: self.observer.usages.take_gone(),
             snapshot: seen.snapshot,
@@ -329,6 +331,7 @@ struct Record {
     status: ServerStatus,
     load: LoadPoint,
     minute: Option<StatementMinute>,
+    activity: Option<ActivityNow>,
     usage: Vec<(IndexName, Usage)>,
     gone: Vec<IndexName>,
     snapshot: Snapshot,
@@ -343,6 +346,7 @@ impl Record {
             gaps: &self.snapshot.gaps,
             load: &self.load,
             minute: self.minute.as_ref(),
+            activity: self.activity.as_ref(),
             changed: &rows(&self.usage),
             gone: &keys(&self.gone),
         };

@@ -1,5 +1,6 @@
 //! The vocabulary: plain data without I/O, clocks or decisions. Everything else speaks in these words.
 
+pub mod activity;
 pub mod advice;
 pub mod by_oid;
 pub mod finding;

@@ -68,8 +68,27 @@ fn named(what: &str, name: &str) -> String {
     format!("{what} {}", quote_identifier(name))
 }
 
+/// Settings that are lists of names. One constant with commas would be one name to ALTER SYSTEM, and a server with a
+/// library of such a name does not start.
+const LISTS: [&str; 5] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+];
+
 fn set(name: &str, value: &str) -> String {
-    format!("{} = {}", named("SET", name), quote_literal(value))
+    let value = match LISTS.contains(&name) && value.contains(',') {
+        true => {
+            let items = value
+                .split(',')
+                .map(|item| quote_literal(item.trim().trim_matches('"')));
+            items.collect::<Vec<_>>().join(", ")
+        }
+        false => quote_literal(value),
+    };
+    format!("{} = {value}", named("SET", name))
 }
 
 /// The statements that remedies are made of.
@@ -492,6 +511,10 @@ mod tests {
                 name: "autovacuum".into(),
                 value: text(),
             },
+            Statement::AlterSystemSet {
+                name: "shared_preload_libraries".into(),
+                value: "auto_explain,$libdir/x, pg_stat_statements".into(),
+            },
             Statement::AlterRoleSet {
                 role: text(),
                 name: "work_mem",
@@ -538,6 +561,16 @@ mod tests {
             let sql = statement.sql();
             assert_eq!(crate::sql::statement_count(&sql).unwrap(), 1, "{sql}");
         }
+        let libraries = Statement::AlterSystemSet {
+            name: "shared_preload_libraries".into(),
+            value: "auto_explain, pg_stat_statements".into(),
+        };
+        assert!(
+            libraries
+                .sql()
+                .ends_with("= 'auto_explain', 'pg_stat_statements'"),
+            "one constant would be one name"
+        );
         assert!(
             parameter("0.01")
                 .sql()

@@ -28,7 +28,7 @@ pub struct Session {
     /// The age in transactions of the oldest of its id and its snapshot; `None` where it holds nothing back.
     pub xmin_age: Option<i64>,
     /// What it runs, or ran last, with every constant taken out; `None` where it is idle or may not be seen.
-    #[serde(skip)]
+    #[serde(default)]
     pub statement: Option<Arc<StatementText>>,
     /// The statement as it was sent looks for a pattern that begins with a wildcard. The constant itself is not kept.
     pub has_leading_wildcard: bool,

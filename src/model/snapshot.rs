@@ -205,7 +205,7 @@ pub struct Statements {
     /// Every entry, in the order of their keys.
     pub entries: Arc<Vec<StatementCounters>>,
     /// Texts by queryid, as far as they could be read.
-    #[serde(skip)]
+    #[serde(default)]
     pub texts: Arc<HashMap<i64, Arc<StatementText>>>,
 }
 
@@ -241,7 +241,7 @@ pub struct StatementCounters {
 }
 
 /// A normalised text, and what our parser says of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatementText {
     /// Ours: the hash of the parser's normal form.
     pub statement_id: String,

@@ -1,6 +1,7 @@
 //! From looks to observations: differences between comparable looks, each family with its own window, and the facts
 //! that several rules share. Pure: it knows no server and no clock but the one in the snapshot.
 
+pub mod activity;
 mod blocks;
 mod replication;
 mod sequences;

@@ -60,6 +60,44 @@ pub fn masked(text: &str) -> StatementText {
     masked
 }
 
+/// A text of SQL in which a mark stands for each constant: the same for the same constant and key, and nothing that tells
+/// what it was. Of a text that our scanner does not take, nothing is left but a mark.
+pub fn mask_constants(text: &str, key: &[u8; 32]) -> String {
+    use pg_query::protobuf::Token;
+    let mark = |constant: &str| {
+        let hash = blake3::keyed_hash(key, constant.as_bytes()).to_hex();
+        format!("'\u{2026}{}'", &hash[..8])
+    };
+    let Ok(scan) = pg_query::scan(text) else {
+        return mark(text);
+    };
+    let constants = [
+        Token::Sconst as i32,
+        Token::Usconst as i32,
+        Token::Bconst as i32,
+        Token::Xconst as i32,
+        Token::Fconst as i32,
+        Token::Iconst as i32,
+    ];
+    let mut masked = String::with_capacity(text.len());
+    let mut done = 0;
+    for token in scan
+        .tokens
+        .iter()
+        .filter(|token| constants.contains(&token.token))
+    {
+        let (start, end) = (token.start as usize, token.end as usize);
+        let (Some(before), Some(constant)) = (text.get(done..start), text.get(start..end)) else {
+            return mark(text);
+        };
+        masked.push_str(before);
+        masked.push_str(&mark(constant));
+        done = end;
+    }
+    masked.push_str(text.get(done..).unwrap_or_default());
+    masked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

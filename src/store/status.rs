@@ -1,13 +1,14 @@
 //! What the advisor knows about its own work, and how the store stays small.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
 use super::error::StoreError;
 use super::row::{from_json, micros, time, to_json};
 use super::{Store, locked};
 use crate::limits;
+use crate::model::activity::ActivityNow;
 use crate::model::judgement::{Ignored, RuleOutcome};
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 use crate::model::unit::Period;
@@ -61,6 +62,15 @@ impl Store {
             .collect()
     }
 
+    /// What goes on at a server, as of the last look; none where that is not known.
+    pub fn activity(&self, server: &str) -> Result<Option<ActivityNow>, StoreError> {
+        let body: Option<String> = self.read(|tx| {
+            let mut statement = tx.prepare_cached("SELECT body FROM activity WHERE server = ?1")?;
+            Ok(statement.query_row([server], |row| row.get(0)).optional()?)
+        })?;
+        body.map(|body| from_json("activity", &body)).transpose()
+    }
+
     /// What was left out because somebody does not want to hear of it, with the server's name.
     pub fn ignored(&self) -> Result<Vec<(String, Ignored)>, StoreError> {
         let rows = self.read(|tx| {
@@ -104,6 +114,7 @@ impl Store {
                 ("look", "server"),
                 ("gap", "server"),
                 ("ignored", "server"),
+                ("activity", "server"),
                 ("rule_outcome", "server"),
             ] {
                 let sql =
@@ -240,6 +251,26 @@ pub(super) fn record_look(tx: &Transaction<'_>, look: &Look) -> Result<(), Store
 /// Replaces what could not be read of a server.
 pub(super) fn record_gaps(tx: &Transaction<'_>, server: &str, gaps: &[Gap]) -> Result<(), StoreError> {
     record_list(tx, "gap", server, gaps)
+}
+
+/// What goes on; what could not be read is known no more.
+pub(super) fn record_activity(
+    tx: &Transaction<'_>,
+    server: &str,
+    activity: Option<&ActivityNow>,
+) -> Result<(), StoreError> {
+    match activity {
+        None => tx
+            .prepare_cached("DELETE FROM activity WHERE server = ?1")?
+            .execute([server])?,
+        Some(activity) => tx
+            .prepare_cached(
+                "INSERT INTO activity (server, body) VALUES (?1, ?2)
+                 ON CONFLICT DO UPDATE SET body = excluded.body",
+            )?
+            .execute(params![server, to_json("activity", activity)?])?,
+    };
+    Ok(())
 }
 
 /// What was left out in the last turn; of very much only the beginning.

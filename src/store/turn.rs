@@ -6,8 +6,9 @@ use super::Store;
 use super::error::StoreError;
 use super::history::record_statements;
 use super::record::record;
-use super::status::{record_gaps, record_ignored, record_load, record_look, record_server};
+use super::status::{record_activity, record_gaps, record_ignored, record_load, record_look, record_server};
 use super::usage::{IndexKey, IndexUsage, save_index_usage};
+use crate::model::activity::ActivityNow;
 use crate::model::finding::Event;
 use crate::model::history::StatementMinute;
 use crate::model::judgement::Judgement;
@@ -28,6 +29,8 @@ pub struct Turn<'a> {
     pub load: &'a LoadPoint,
     /// What statements did since the look before; none where the two cannot be compared.
     pub minute: Option<&'a StatementMinute>,
+    /// What goes on just now; none where that could not be read.
+    pub activity: Option<&'a ActivityNow>,
     /// Indexes whose use must be written down.
     pub changed: &'a [IndexUsage],
     /// Indexes that are gone.
@@ -52,6 +55,7 @@ impl Store {
             if let Some(minute) = turn.minute {
                 record_statements(tx, server, now, minute)?;
             }
+            record_activity(tx, server, turn.activity)?;
             record_load(tx, server, turn.load)?;
             record_server(tx, turn.status)?;
             Ok(events)

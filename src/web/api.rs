@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::Context;
 use super::ask::{self, ListQuery, ask};
 use super::dashboard::{ViewPath, view_of};
+use super::pages::activity::ActivityPage;
 use super::pages::overview::OverviewPage;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::RefreshesPage;
@@ -43,6 +44,7 @@ pub fn routes() -> (axum::Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(act))
         .routes(routes!(events))
         .routes(routes!(overview))
+        .routes(routes!(activity))
         .routes(routes!(statements))
         .routes(routes!(statement))
         .routes(routes!(refreshes))
@@ -185,6 +187,20 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
         store.finding(&fingerprint)?.ok_or_else(missing)
     })
     .await
+}
+
+/// What goes on at a server, as of the last look.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/activity", params(("server" = String, Path)),
+    responses((status = 200, body = ActivityPage), (status = 404, body = Problem)))]
+async fn activity(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(server): Path<String>,
+) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let page = ask(&context.store, move |store| ask::activity(store, server)).await?;
+    Ok(answer::<_, ()>(&headers, &page, None))
 }
 
 /// The statements of a database that took most time.

@@ -6,6 +6,7 @@ use axum::http::Uri;
 use chrono::{TimeDelta, Utc};
 
 use super::Context;
+use super::pages::activity::ActivityPage;
 use super::pages::coverage::Coverage;
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
@@ -382,6 +383,16 @@ pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Prob
         runs,
         is_configured,
     ))
+}
+
+/// What goes on at a server.
+pub fn activity(store: &Store, server: String) -> Result<ActivityPage, Problem> {
+    let servers: Vec<String> = store.servers()?.into_iter().map(|server| server.name).collect();
+    if !servers.contains(&server) {
+        return Err(Problem::new(404, "such server"));
+    }
+    let activity = store.activity(&server)?;
+    Ok(ActivityPage::build(Utc::now(), server, activity, servers))
 }
 
 /// Every server with each of its databases.

@@ -8,11 +8,13 @@ use chrono::{TimeDelta, Utc};
 use super::Context;
 use super::access::way_up;
 use super::ask::{self, ListQuery, ask};
+use super::pages::activity::ActivityPage;
 use super::pages::error::ErrorPage;
 use super::pages::finding::FindingPage;
 use super::pages::findings::FindingsPage;
 use super::pages::frame::Page;
 use super::pages::rules::{RulePage, RulesPage};
+use super::pages::statements::StatementsPage;
 use super::problem::{HTML, Problem};
 use crate::model::finding::Action;
 use crate::model::id::Fingerprint;
@@ -127,26 +129,16 @@ pub async fn rule(State(context): State<Context>, uri: Uri, Path(id): Path<Strin
     .await
 }
 
-/// The way to the first database that there is.
+/// Those of the first database that there is.
 pub async fn statements_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
-    let base = way_up(uri.path());
-    match ask(&context.store, ask::places).await {
-        Ok(places) => match places.first() {
-            Some((server, database)) => {
-                let path = super::pages::statements::path(server, database);
-                Redirect::to(&format!("{base}{path}")).into_response()
-            }
-            None => failed(
-                &context,
-                uri.path(),
-                &Problem::new(
-                    404,
-                    "server that was looked at yet, so that no statements are known",
-                ),
-            ),
-        },
-        Err(problem) => failed(&context, uri.path(), &problem),
-    }
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
+        match ask::places(store)?.into_iter().next() {
+            Some(place) => ask::statements(store, &asked, place),
+            None => Ok(StatementsPage::of_nothing(Utc::now())),
+        }
+    })
+    .await
 }
 
 pub async fn statements(
@@ -171,6 +163,21 @@ pub async fn statement(
         ask::statement(store, &asked, which)
     })
     .await
+}
+
+/// That of the first server that there is.
+pub async fn activity_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
+    page(&context, &uri, |_, store| {
+        match store.servers()?.into_iter().next() {
+            Some(server) => ask::activity(store, server.name),
+            None => Ok(ActivityPage::build(Utc::now(), String::new(), None, Vec::new())),
+        }
+    })
+    .await
+}
+
+pub async fn activity(State(context): State<Context>, uri: Uri, Path(server): Path<String>) -> Response {
+    page(&context, &uri, move |_, store| ask::activity(store, server)).await
 }
 
 pub async fn refreshes(State(context): State<Context>, uri: Uri) -> Response {

@@ -75,6 +75,8 @@ fn routes() -> Router<Context> {
         .route("/findings/acknowledge", post(dashboard::acknowledge_many))
         .route("/findings/{fingerprint}", get(dashboard::finding))
         .route("/findings/{fingerprint}/{action}", post(dashboard::act))
+        .route("/activity", get(dashboard::activity_of_the_first))
+        .route("/servers/{server}/activity", get(dashboard::activity))
         .route("/statements", get(dashboard::statements_of_the_first))
         .route(
             "/servers/{server}/{database}/statements",

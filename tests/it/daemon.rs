@@ -14,6 +14,9 @@ pub struct Daemon {
     process: Child,
 }
 
+/// What is true of every server of a test, and of no interest.
+const OF_A_TEST: &str = "[rules.query.planning_heavy]\nenabled = false\n[[ignore]]\nrule = \"config.*\"\nreason = \"a server of a test\"\n";
+
 impl Daemon {
     /// Starts it on a server, with further configuration.
     pub fn start(dsn: &str, more: &str) -> Self {
@@ -25,7 +28,7 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "[web]\nlisten = \"127.0.0.1:0\"\n{web}\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
-             catalog_every = \"1 s\"\n{more}\n"
+             catalog_every = \"1 s\"\nmemory = \"1 GiB\"\ncores = 2\nstorage = \"disk\"\n{more}\n{OF_A_TEST}"
         );
         std::fs::write(folder.path().join("config.toml"), text).unwrap();
         let (process, address) = Self::launch(folder.path());
@@ -296,7 +299,12 @@ async fn without_pg_stat_statements_the_rest_is_judged() {
         .output()
         .unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answer["findings"][0]["rule"], "index.duplicate");
+    let rules = answer["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["rule"]);
+    assert!(rules.clone().any(|rule| rule == "index.duplicate"));
     let skipped = answer["skipped"].as_array().unwrap();
     let query = skipped
         .iter()

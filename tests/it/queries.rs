@@ -12,21 +12,17 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
     static LIMIT: i64 = 10;
     static NO_IDS: Vec<i64> = Vec::new();
     static NO_OIDS: Vec<u32> = Vec::new();
+    let name = sql.name.trim_end_matches(".sql").trim_end_matches(".18");
     match sql.name {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
         "index_definitions.sql" | "relation_sizes.sql" => vec![(&NO_OIDS, Type::OID_ARRAY)],
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
         "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL)],
-        "statements.sql"
-        | "statements.17.sql"
-        | "refresh_views.sql"
-        | "awaited_locks.sql"
-        | "table_activity.sql"
-        | "foreign_keys.sql"
-        | "constraints_not_valid.sql"
-        | "sequences.sql" => {
+        "statements.sql" | "statements.17.sql" | "refresh_views.sql" | "awaited_locks.sql"
+        | "table_activity.sql" | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }
+        _ if ["foreign_keys", "constraints_not_valid"].contains(&name) => vec![(&LIMIT, Type::INT8)],
         _ => vec![],
     }
 }

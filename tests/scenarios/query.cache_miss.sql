@@ -9,7 +9,7 @@ SELECT max(note) FROM archive;
 SELECT max(id) FROM small;
 SELECT max(id) FROM small;
 -- at +2 min
--- expect skipped because the server started
+-- expect skipped because since the server started
 -- set after_start = "0 s"
 -- less than 100 MB were read
 -- expect nothing

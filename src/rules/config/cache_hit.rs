@@ -65,15 +65,15 @@ impl Rule for CacheHit {
         let runs_for = (observation.now - observation.server.started_at).num_milliseconds() as f64 / 1000.0;
         if runs_for < self.window.as_seconds() {
             return Err(Unknown::because(format!(
-                "the server was started {} ago: its cache is still cold, and this needs {}",
+                "needs {} since the server was started, which is {} ago: its cache is still cold",
+                self.window,
                 seconds_for_people(runs_for.max(0.0)),
-                self.window
             )));
         }
         let of_database = |reads: &&BlockReads| reads.database == database.name;
         let reads = observation.block_reads.iter().find(of_database).ok_or_else(|| {
             Unknown::because(
-                "how this database finds its blocks is not known yet: it takes two looks, or a known reset",
+                "needs two looks, or a known reset, to tell how this database finds its blocks",
             )
         })?;
         let seconds = reads.window.seconds();

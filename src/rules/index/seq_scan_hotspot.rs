@@ -64,8 +64,8 @@ const STATEMENTS_TOLD: usize = 5;
 /// Bytes of each of their texts.
 const STATEMENT_BYTES: usize = 1_000;
 /// Why nothing is said of a table yet.
-pub(super) const NO_WINDOW: &str = "how tables are read and written is known after two looks an hour apart, or half an hour \
-                                    after a known reset of statistics";
+pub(super) const NO_WINDOW: &str = "needs two looks an hour apart, or half an hour since a known reset of statistics, to tell how \
+                                    tables are read and written";
 
 impl Rule for SeqScanHotspot {
     const ID: &'static str = "index.seq_scan_hotspot";

@@ -75,7 +75,8 @@ impl Rule for CacheMiss {
         let up = place.observation.now - server.started_at;
         if up < self.after_start.as_delta() {
             return Err(Unknown::because(format!(
-                "the server started {} ago: its memory is still filling",
+                "needs {} since the server started, which is {} ago: its memory is still filling",
+                self.after_start,
                 seconds_for_people(up.num_seconds().max(0) as f64)
             )));
         }

@@ -1,14 +1,11 @@
 //! vacuum.autovacuum_off
 
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::Unknown;
+use crate::model::snapshot::Setting;
+use crate::rules::{Found, Place, Rule, Scope, settings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-
-use crate::model::finding::{Claim, Object, ObjectKind, Severity};
-use crate::model::observation::Unknown;
-use crate::model::remedy::{Remedy, Statement};
-use crate::model::snapshot::Setting;
-use crate::rules::{Found, Place, Rule, Scope, evidence, measured};
 
 /// Autovacuum does not run on this server, because it or what it needs is switched off.
 ///
@@ -35,19 +32,15 @@ impl Rule for AutovacuumOff {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
-        let settings = &place.observation.server.settings;
+        let all = &place.observation.server.settings;
         let mut found = Found::default();
         for name in ["autovacuum", "track_counts"] {
-            let setting = settings
+            let setting = all
                 .get(name)
                 .ok_or_else(|| Unknown::because(format!("{name} could not be read")))?;
             if !setting.is_servers() {
                 found.undecided.push(vec![name.to_owned()]);
-                found.untold = Some(format!(
-                    "{name} is set for the advisor's login, database or session (source: {}), so that the server's own \
-                     value cannot be seen: look with a login that has no such setting",
-                    setting.source
-                ));
+                found.untold = Some(settings::hidden(name, setting));
             } else if setting.value == "off" {
                 found.claims.push(claim(place, name, setting));
             }
@@ -60,78 +53,15 @@ impl Rule for AutovacuumOff {
 }
 
 fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
-    let object = Object {
-        kind: ObjectKind::Setting,
-        schema: None,
-        name: name.to_owned(),
-        table: None,
-    };
+    let catching_up = "Autovacuum will have work to catch up with: expect some load after it.";
     Claim {
         title: format!("{name} is off: autovacuum does not run"),
         explanation:
-            "Dead row versions pile up and the planner's statistics grow old in every table; in the end \
-                      transaction ids run out and the server stops taking writes."
+            "Dead row versions pile up and the planner's statistics grow old in every table; in the end transaction ids run \
+             out and the server stops taking writes."
                 .to_owned(),
-        evidence: evidence([
-            ("setting", json!(setting.value)),
-            ("source", json!(setting.source)),
-        ]),
-        evidence_sql: Some(format!(
-            "SELECT name, setting, source, sourcefile FROM pg_settings WHERE name = '{name}'"
-        )),
-        confidence: measured("read from pg_settings"),
-        remedy: remedy(name, setting),
-        guards: vec![format!("the setting comes from: {}", setting.source)],
-        ..place.claim(
-            AutovacuumOff::ID,
-            Severity::Critical,
-            vec![name.to_owned()],
-            Some(object),
-        )
-    }
-}
-
-/// What switches it on, where that can be said in SQL.
-fn remedy(name: &str, setting: &Setting) -> Remedy {
-    let (name, off) = (name.to_owned(), "off".to_owned());
-    let mut caveats =
-        vec!["Autovacuum will have work to catch up with: expect some load after it.".to_owned()];
-    let (apply, undo) = match setting.source.as_str() {
-        "command line" => {
-            let where_it_is = format!(
-                "ALTER SYSTEM has no effect: {name}=off is given on the server's command line. Take it out of what starts \
-                 the server, then restart it."
-            );
-            caveats.insert(0, where_it_is);
-            (vec![], vec![])
-        }
-        "global" => {
-            caveats.push("It counts for new sessions.".to_owned());
-            (
-                vec![Statement::AlterAllRolesReset { name: name.clone() }],
-                vec![Statement::AlterAllRolesSet { name, value: off }],
-            )
-        }
-        _ => {
-            let value = "on".to_owned();
-            let on = Statement::AlterSystemSet {
-                name: name.clone(),
-                value,
-            };
-            // not RESET: that would leave it on where ALTER SYSTEM had switched it off
-            let off = Statement::AlterSystemSet { name, value: off };
-            (
-                vec![on, Statement::ReloadConfiguration],
-                vec![off, Statement::ReloadConfiguration],
-            )
-        }
-    };
-    Remedy {
-        apply_sql: apply.iter().map(Statement::sql).collect(),
-        undo_sql: undo.iter().map(Statement::sql).collect(),
-        rewrites_table: Some(false),
-        caveats,
-        ..Remedy::default()
+        remedy: settings::change(&place.observation.server, name, "on", &[catching_up]),
+        ..settings::claim(place, AutovacuumOff::ID, Severity::Critical, name, setting)
     }
 }
 

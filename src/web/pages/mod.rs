@@ -1,6 +1,7 @@
 //! The dashboard's pages. A page is a struct made from model data by a pure `build`: it is both what the template
 //! shows and what the API answers, so that the dashboard never knows more than the API.
 
+pub mod activity;
 pub mod coverage;
 pub mod error;
 pub mod evidence;

@@ -127,7 +127,21 @@ impl StatementsPage {
         }
     }
 
+    /// The page where no server was looked at yet.
+    pub fn of_nothing(now: DateTime<Utc>) -> Self {
+        Self::build(
+            now,
+            Default::default(),
+            Range::Day,
+            Default::default(),
+            Vec::new(),
+        )
+    }
+
     fn sentence(&self) -> String {
+        if self.server.is_empty() {
+            return "No server was looked at yet.".to_owned();
+        }
         let range = self.range.name();
         match self.statements.first() {
             None => format!("No statement was seen in the last {range}."),

@@ -1,0 +1,193 @@
+//! `/servers/{server}/activity`: what is going on right now?
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::filters;
+use super::frame::{Frame, Section, framed};
+use super::present;
+use crate::model::activity::{ActivityLine, ActivityNow, Count};
+use crate::model::unit::seconds_for_people;
+
+/// What goes on at one server.
+#[derive(Clone, Debug, Template, Serialize, ToSchema)]
+#[template(path = "activity.html")]
+pub struct ActivityPage {
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) frame: Frame,
+    /// The server.
+    pub server: String,
+    /// As of the last look; null where it is not known.
+    pub activity: Option<ActivityNow>,
+    /// All servers.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) servers: Vec<String>,
+}
+framed!(ActivityPage);
+
+/// The address of a server's activity.
+pub fn path(server: &str) -> String {
+    format!("/servers/{}/activity", present::url_part(server))
+}
+
+impl ActivityPage {
+    /// The page from what the store knows.
+    pub fn build(
+        now: DateTime<Utc>,
+        server: String,
+        activity: Option<ActivityNow>,
+        servers: Vec<String>,
+    ) -> Self {
+        Self {
+            frame: Frame::new(now, Section::Activity, format!("Activity of {server}")),
+            server,
+            activity,
+            servers,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let Some(activity) = &self.activity else {
+            return match self.server.as_str() {
+                "" => "No server was looked at yet.".to_owned(),
+                _ => "What goes on is not known yet.".to_owned(),
+            };
+        };
+        let sessions = &activity.sessions;
+        let waiting = sessions.iter().filter(|line| line.depth > 0).count();
+        let idle = |line: &&ActivityLine| {
+            let state = line.state.as_deref().unwrap_or_default();
+            state.starts_with("idle in transaction")
+        };
+        let oldest = sessions
+            .iter()
+            .filter_map(|line| line.transaction_seconds)
+            .fold(0.0, f64::max);
+        let root = sessions.iter().find(|line| line.depth == 0 && line.blocks > 0);
+        match (root, oldest) {
+            (Some(root), _) => format!(
+                "{} behind process {} ({}).",
+                present::plural(waiting, "session waits", "sessions wait"),
+                root.pid,
+                root.application
+            ),
+            (None, seconds) if seconds >= 60.0 => format!(
+                "Nobody waits for a lock; the oldest transaction is {} old{}.",
+                seconds_for_people(seconds),
+                match sessions.iter().filter(idle).count() {
+                    0 => String::new(),
+                    count => format!(
+                        ", {} idle in transaction",
+                        present::plural(count, "session is", "sessions are")
+                    ),
+                }
+            ),
+            _ => "Nobody waits for a lock, and no transaction is old.".to_owned(),
+        }
+    }
+
+    fn others(&self) -> impl Iterator<Item = (&String, String)> {
+        self.servers.iter().map(|server| (server, path(server)))
+    }
+
+    fn path(&self) -> String {
+        path(&self.server)
+    }
+
+    fn used(&self, activity: &ActivityNow) -> u8 {
+        let limit = activity.connections_limit.filter(|limit| *limit > 0);
+        limit.map_or(0, |limit| (activity.clients * 100 / limit).min(100) as u8)
+    }
+
+    /// How far a line stands to the right.
+    fn indent(&self, line: &ActivityLine) -> usize {
+        line.depth.min(12)
+    }
+
+    fn name(&self, count: &Count) -> String {
+        match count.name.as_str() {
+            "" => "(no name)".to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
+    fn since(&self, seconds: &Option<f64>) -> String {
+        seconds.map_or_else(|| "–".to_owned(), seconds_for_people)
+    }
+
+    fn beginning(&self, text: &str) -> String {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        present::clip(&words.join(" "), 160)
+    }
+
+    fn statement_path(&self, line: &ActivityLine) -> Option<String> {
+        let (database, id) = (line.database.as_ref()?, line.statement_id.as_ref()?);
+        let list = super::statements::path(&self.server, database);
+        Some(format!("{list}/{}", present::url_part(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::pages::{frame::Page, sample};
+
+    fn line(pid: i32, depth: usize, blocks: usize, seconds: f64) -> ActivityLine {
+        ActivityLine {
+            depth,
+            pid,
+            blocks,
+            role: Some(sample::HOSTILE.into()),
+            database: Some(sample::HOSTILE.into()),
+            application: sample::HOSTILE.into(),
+            state: Some("idle in transaction".into()),
+            wait: Some(sample::HOSTILE.into()),
+            transaction_seconds: Some(seconds),
+            text: Some(sample::HOSTILE.into()),
+            statement_id: Some("0123456789abcdef".into()),
+            ..ActivityLine::default()
+        }
+    }
+
+    fn page(sessions: Vec<ActivityLine>) -> ActivityPage {
+        let activity = ActivityNow {
+            at: sample::now(),
+            clients: 3,
+            connections_limit: Some(97),
+            sessions,
+            ..ActivityNow::default()
+        };
+        ActivityPage::build(sample::now(), "main".into(), Some(activity), vec!["main".into()])
+    }
+
+    #[test]
+    fn the_sentence_says_what_matters_most() {
+        let said = |sessions| page(sessions).sentence();
+        assert!(
+            said(vec![line(1, 0, 2, 300.0), line(2, 1, 1, 9.0), line(3, 2, 0, 9.0)])
+                .starts_with("2 sessions wait behind process 1")
+        );
+        assert_eq!(
+            said(vec![line(1, 0, 0, 300.0)]),
+            "Nobody waits for a lock; the oldest transaction is 5 min old, 1 session is idle in transaction."
+        );
+        assert_eq!(
+            said(vec![]),
+            "Nobody waits for a lock, and no transaction is old."
+        );
+        let unknown = ActivityPage::build(sample::now(), "main".into(), None, vec![]);
+        assert!(unknown.html("..", "t").unwrap().contains("not known yet"));
+    }
+
+    #[test]
+    fn hostile_names_are_escaped() {
+        let html = page(vec![line(1, 0, 1, 3.0), line(2, 1, 0, 1.0)])
+            .html("..", "t")
+            .unwrap();
+        assert!(!html.contains("<script>alert"), "{html}");
+    }
+}
