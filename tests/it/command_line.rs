@@ -10,7 +10,7 @@ use pgadvisor::model::judgement::{Judgement, RuleOutcome, Verdict};
 use pgadvisor::model::unit::Period;
 use pgadvisor::store::{FindingFilter, Store};
 
-use crate::harness::{Cluster, eventually, pgadvisor};
+use crate::harness::{Cluster, eventually, pgadvisor, some_versions};
 
 /// An answer is as its contract says.
 pub fn conforms(name: &str, answer: &serde_json::Value) {
@@ -98,6 +98,65 @@ async fn check_answers_as_the_contract_says() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(lines.stdout).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_saved_look_is_judged_elsewhere_as_it_was_here_and_holds_no_constant() {
+    let folder = tempfile::tempdir().unwrap();
+    for version in some_versions() {
+        let cluster = Cluster::start(version).await;
+        cluster
+            .sql(
+                "postgres",
+                "CREATE TABLE t (id serial, note text, state text, CONSTRAINT c CHECK (note <> 'hunter2') NOT VALID);
+                 CREATE INDEX a ON t (id) WHERE state = 'hunter2'; CREATE INDEX b ON t (id) WHERE state = 'hunter2';
+                 CREATE INDEX other ON t (id) WHERE state = 'hunter3'; CREATE ROLE app PASSWORD 'hunter2';
+                 SELECT * FROM t WHERE note = 'hunter2'",
+            )
+            .await;
+        let sleeper = cluster.connect("postgres").await;
+        let asked = tokio::spawn(async move {
+            let _ = sleeper.batch_execute("SELECT 'hunter2', pg_sleep(20)").await;
+        });
+        let asking =
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(20)'";
+        eventually("somebody asks", || async {
+            cluster.number("postgres", asking).await == 1
+        })
+        .await;
+        let path = folder.path().join(format!("{version}.json"));
+        let file = path.to_str().unwrap();
+        let rules = |arguments: &[&str]| -> (Vec<String>, i32) {
+            let output = pgadvisor()
+                .args(["check", "--format", "json", "--fail-on", "warning"])
+                .args(arguments)
+                .output()
+                .unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+            conforms("check.schema.json", &answer);
+            let findings = answer["findings"].as_array().unwrap().iter();
+            let told = findings.map(|one| format!("{} {}", one["rule"], one["fingerprint"]));
+            (told.collect(), code(&output))
+        };
+        let here = rules(&[&cluster.dsn("postgres", "postgres"), "--save-snapshot", file]);
+        asked.abort();
+        drop(cluster);
+        assert!(
+            here.0.iter().any(|told| told.starts_with("\"index.duplicate\"")),
+            "{here:?}"
+        );
+        assert_eq!(rules(&["--snapshot", file]), here, "on {version}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("hunter"), "on {version}");
+        assert!(text.contains("pg_sleep"), "sessions are in it");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+        let broken = pgadvisor().args(["check", "--snapshot", file]).output().unwrap();
+        assert_eq!(code(&broken), 2);
+        assert!(String::from_utf8_lossy(&broken.stderr).contains("cannot read the snapshot"));
+    }
 }
 
 #[test]

@@ -491,13 +491,15 @@ async fn silence_is_well_only_where_everything_was_seen() {
     for (path, words) in [
         (
             "/",
-            "Nothing was found in what could be judged; 4 rules could not be.",
+            "Nothing was found in what could be judged; 14 rules could not be.",
         ),
         ("/", "the extension pg_stat_statements is not installed"),
         ("/findings", "Nothing was found in what could be judged."),
         (
             "/findings",
-            "index.missing, query.matview_candidate, query.slow_mean, query.time_share",
+            "index.missing, pgss.eviction, query.cache_miss, query.count_all, query.heavy_rare, query.large_result, \
+             query.leading_wildcard, query.matview_candidate, query.n_plus_one, query.offset_pagination, query.slow_mean, \
+             query.temp_spill, query.time_share, query.unstable",
         ),
     ] {
         let page = get(&blind.address, path);

@@ -72,9 +72,7 @@ impl Rule for CacheHit {
         }
         let of_database = |reads: &&BlockReads| reads.database == database.name;
         let reads = observation.block_reads.iter().find(of_database).ok_or_else(|| {
-            Unknown::because(
-                "needs two looks, or a known reset, to tell how this database finds its blocks",
-            )
+            Unknown::because("needs two looks, or a known reset, to tell how this database finds its blocks")
         })?;
         let seconds = reads.window.seconds();
         if seconds < self.window.as_seconds() {
