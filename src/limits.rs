@@ -26,6 +26,8 @@ pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
 pub const IGNORED_SHOWN: usize = 500;
 /// Statements of which it is remembered that they look for a pattern that begins with a wildcard.
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
+/// What a standby knows of the use of indexes counts if it was seen within this.
+pub const STANDBY_SEEN_WITHIN: Duration = Duration::from_secs(3600);
 /// Sessions of which the page of what goes on has a line, and applications that it names.
 pub const SESSIONS_SHOWN: usize = 200;
 #[allow(missing_docs)]

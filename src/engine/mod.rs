@@ -4,6 +4,7 @@ pub mod advising;
 mod cost;
 pub mod refreshing;
 mod scheduling;
+mod standbys;
 mod watch;
 
 use std::os::unix::fs::PermissionsExt;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::advising::Advising;
 use super::cost::{OwnCost, Spent};
-use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of};
+use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of, standbys};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
@@ -175,6 +175,9 @@ impl Watch {
         if let Some(advising) = &mut self.advising {
             let is_within_budget = self.status.own_cost_ratio <= self.budget_ratio;
             spent_seconds += advising.turn(&mut observation, is_within_budget).await;
+        }
+        if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
+            tracing::error!(%error, "how standbys use indexes cannot be read");
         }
         if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
             tracing::error!(%error, "what refreshing knows cannot be read");

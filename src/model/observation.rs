@@ -38,6 +38,8 @@ pub struct Observation {
     pub replication: Result<Replication, Unknown>,
     /// How databases found their blocks, over the last day or less.
     pub block_reads: Vec<BlockReads>,
+    /// Standbys of this primary that are watched, too: how they use indexes is taken in.
+    pub standbys_watched: usize,
     /// What the advisor itself costs the server; none where that is not measured, as in one look.
     pub own_cost: Option<OwnCost>,
     /// Each database that could be visited.

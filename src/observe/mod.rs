@@ -148,7 +148,8 @@ impl Observer {
                 .ok_or_else(|| unread("prepared transactions")),
             replication: replication.ok_or_else(|| unread("replication")),
             block_reads: self.blocks.observe(snapshot, self.any_window),
-            // whoever measures it puts it in
+            // whoever watches them, and whoever measures it, puts it in
+            standbys_watched: 0,
             own_cost: None,
             databases,
             gaps: snapshot.gaps.clone(),

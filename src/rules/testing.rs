@@ -50,6 +50,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         prepared_transactions: Ok(vec![]),
         replication: Ok(Replication::default()),
         block_reads: vec![],
+        standbys_watched: 0,
         own_cost: None,
         databases: vec![],
         gaps: vec![],

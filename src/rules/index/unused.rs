@@ -309,9 +309,16 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, idle: &Idle, now: DateTime<Utc>
     let mut guards = Guards::default();
     guards.checked("enforces no constraint and supports no foreign key alone");
     guards.checked("no other index is the same");
-    match place.observation.server.standbys {
-        0 => guards.checked("no standby streams from this server"),
-        _ => guards.not_checked("use on its standbys"),
+    match (
+        place.observation.server.standbys,
+        place.observation.standbys_watched,
+    ) {
+        (0, 0) => guards.checked("no standby streams from this server"),
+        (there, watched) if watched as i64 >= there => {
+            guards.checked("its standbys, which are watched, too, do not use it");
+        }
+        (_, 0) => guards.not_checked("use on its standbys"),
+        _ => guards.not_checked("use on those of its standbys that are not watched"),
     }
     if !idle.index_existed {
         guards.not_checked("whether the index existed all that time");

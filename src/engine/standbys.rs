@@ -1,0 +1,159 @@
+//! What the standbys of a primary know of the use of its indexes: they are watched as servers of their own, and belong to
+//! the primary while they have its system identifier and are in recovery.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::limits;
+use crate::model::observation::Observation;
+use crate::store::{Store, StoreError};
+
+/// The use of an index by database, schema and name: since when it is idle.
+type Idle = HashMap<(String, String, String), DateTime<Utc>>;
+
+/// Takes the use on watched standbys in: an index is idle only since all of them have left it alone.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let server = &observation.server;
+    let (Some(identifier), false) = (&server.system_identifier, server.is_standby) else {
+        return Ok(());
+    };
+    let fresh = TimeDelta::from_std(limits::STANDBY_SEEN_WITHIN).unwrap_or(TimeDelta::MAX);
+    let mut standbys: Vec<Idle> = Vec::new();
+    for status in store.servers()? {
+        let is_seen = status.last_seen_at.is_some_and(|at| now - at <= fresh) && status.unreachable.is_none();
+        let is_ours =
+            status.system_identifier.as_ref() == Some(identifier) && status.is_standby == Some(true);
+        if is_seen && is_ours && status.name != server.name {
+            let usages = store.index_usage(&status.name)?.into_iter();
+            let idle = usages.map(|usage| {
+                let since = usage.last_moved_at.unwrap_or(usage.first_seen_at);
+                ((usage.key.database, usage.key.schema, usage.key.name), since)
+            });
+            standbys.push(idle.collect());
+        }
+    }
+    observation.standbys_watched = standbys.len();
+    if standbys.is_empty() {
+        return Ok(());
+    }
+    for database in &mut observation.databases {
+        let catalog = database.catalog.clone();
+        let mut facts = catalog.indexes.finder();
+        for index in &mut database.indexes {
+            let Some(facts) = facts.find(index.oid) else {
+                continue;
+            };
+            let key = (database.name.clone(), facts.schema.clone(), facts.name.clone());
+            let on_each = standbys.iter().map(|idle| idle.get(&key).copied());
+            // what a standby does not know yet was not idle there
+            let since = on_each
+                .collect::<Option<Vec<_>>>()
+                .and_then(|since| since.into_iter().max());
+            index.idle_since = index.idle_since.zip(since).map(|(here, there)| here.max(there));
+            // totals of the primary say nothing of its standbys
+            index.no_scan_counted_since = None;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::status::ServerStatus;
+    use crate::rules::testing::{database, index, now};
+    use crate::store::{IndexKey, IndexUsage};
+
+    fn standby(name: &str, identifier: &str, seen_minutes_ago: i64) -> ServerStatus {
+        ServerStatus {
+            name: name.into(),
+            version_num: Some(180_000),
+            system_identifier: Some(identifier.into()),
+            is_standby: Some(true),
+            databases: vec!["app".into()],
+            last_seen_at: Some(now() - TimeDelta::minutes(seen_minutes_ago)),
+            unreachable: None,
+            own_seconds_last_hour: 0.0,
+            own_cost_ratio: 0.0,
+        }
+    }
+
+    fn usage(name: &str, idle_days: i64) -> IndexUsage {
+        let since = now() - TimeDelta::days(idle_days);
+        IndexUsage {
+            key: IndexKey {
+                database: "app".into(),
+                schema: "public".into(),
+                name: name.into(),
+            },
+            oid: 9,
+            scans: 1,
+            first_seen_at: now() - TimeDelta::days(100),
+            last_moved_at: Some(since),
+            checked_at: since,
+        }
+    }
+
+    /// Days for which an index is idle on the primary, which has been idle for 40 there, and how many standbys count.
+    fn idle_days(standbys: &[(ServerStatus, Vec<IndexUsage>)]) -> (Option<i64>, usize) {
+        let store = Store::in_memory().unwrap();
+        for (status, usages) in standbys {
+            store.record_server(status).unwrap();
+            store.save_index_usage(&status.name, usages, &[]).unwrap();
+        }
+        let mut observed = database(vec![index(9, "i")]);
+        observed.server.system_identifier = Some("1".into());
+        let seen = &mut observed.databases[0].indexes[0];
+        seen.idle_since = Some(now() - TimeDelta::days(40));
+        seen.no_scan_counted_since = seen.idle_since;
+        add_to(&mut observed, &store, now()).unwrap();
+        let idle = observed.databases[0].indexes[0].idle_since;
+        (
+            idle.map(|since| (now() - since).num_days()),
+            observed.standbys_watched,
+        )
+    }
+
+    #[test]
+    fn an_index_is_idle_since_every_standby_left_it_alone() {
+        assert_eq!(idle_days(&[]), (Some(40), 0));
+        let used = standby("b", "1", 1);
+        assert_eq!(idle_days(&[(used.clone(), vec![usage("i", 3)])]), (Some(3), 1));
+        assert_eq!(idle_days(&[(used.clone(), vec![usage("i", 50)])]), (Some(40), 1));
+        assert_eq!(
+            idle_days(&[
+                (used.clone(), vec![usage("i", 50)]),
+                (standby("c", "1", 1), vec![usage("i", 7)])
+            ]),
+            (Some(7), 2)
+        );
+        assert_eq!(
+            idle_days(&[(used, vec![])]),
+            (None, 1),
+            "it does not know the index yet"
+        );
+        let other = standby("d", "2", 1);
+        assert_eq!(
+            idle_days(&[(other, vec![usage("i", 3)])]),
+            (Some(40), 0),
+            "of another primary"
+        );
+        let gone = standby("e", "1", 300);
+        assert_eq!(
+            idle_days(&[(gone, vec![usage("i", 3)])]),
+            (Some(40), 0),
+            "not seen for hours"
+        );
+        let mut promoted = standby("f", "1", 1);
+        promoted.is_standby = Some(false);
+        assert_eq!(
+            idle_days(&[(promoted, vec![usage("i", 3)])]),
+            (Some(40), 0),
+            "a clone, or promoted"
+        );
+    }
+}
