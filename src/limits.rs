@@ -18,6 +18,8 @@ pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
 pub const RELATIONS_PER_DATABASE: usize = 200_000;
 /// Materialized views of one database that refreshing knows.
 pub const MATERIALIZED_VIEWS_PER_DATABASE: usize = 10_000;
+/// Two looks that are further apart are no point of a history.
+pub const MINUTE_AT_MOST: Duration = Duration::from_secs(70 * 60);
 /// What statements did is kept minute by minute for this long; hour by hour as long as measurements are kept.
 pub const MINUTES_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Ranges up to this are shown minute by minute.
@@ -28,6 +30,14 @@ pub const IGNORED_SHOWN: usize = 500;
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
 /// What a standby knows of the use of indexes counts if it was seen within this.
 pub const STANDBY_SEEN_WITHIN: Duration = Duration::from_secs(3600);
+/// Sequences that are asked where they stand in one look, and in one transaction of it, which locks each.
+pub const SEQUENCES_PER_LOOK: usize = 2_000;
+#[allow(missing_docs)]
+pub const SEQUENCES_AT_ONCE: usize = 50;
+/// Of those who wait for a lock, so many are asked who is in the way: each question takes the lock manager's locks.
+pub const WAITERS_PER_LOOK: usize = 300;
+/// Of those that are in the way of one session and wait themselves, so many are kept.
+pub const BLOCKERS_PER_SESSION: usize = 20;
 /// Sessions of which the page of what goes on has a line, and applications that it names.
 pub const SESSIONS_SHOWN: usize = 200;
 #[allow(missing_docs)]
@@ -40,6 +50,8 @@ pub const DATABASES_PER_SERVER: usize = 200;
 pub const INDEX_DEFINITIONS_PER_LOOK: usize = 50_000;
 /// Relations without a size in the catalog whose files are looked at in one look: the fullest.
 pub const RELATION_SIZES_PER_LOOK: usize = 500;
+/// Claims that one rule puts into words in one place: more than are kept, since some may be left out by the configuration.
+pub const CLAIMS_PER_RULE: usize = 2_000;
 /// Findings that one rule may hold in one database; the worst are kept.
 pub const FINDINGS_PER_RULE: usize = 500;
 /// A statement of ours that runs longer is cancelled by the server.

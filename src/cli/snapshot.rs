@@ -48,14 +48,22 @@ pub fn save(path: &Path, mut looks: Vec<Snapshot>) -> Result<(), Failure> {
         looks,
     };
     let text = serde_json::to_vec(&saved).map_err(anyhow::Error::from)?;
+    // a file that is there may be readable by others, or lead elsewhere: a new one takes its place
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    let draft = Path::new(&draft);
     let file = std::fs::File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path);
+        .open(draft);
     let written = file.and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
-    written.map_err(|error| failed("write", path, error))
+    let placed = written.and_then(|()| std::fs::rename(draft, path));
+    placed.map_err(|error| {
+        // what is left of it is of no use
+        let _ = std::fs::remove_file(draft);
+        failed("write", path, error)
+    })
 }
 
 /// Reads looks from a file.

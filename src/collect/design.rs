@@ -1,8 +1,11 @@
 //! The design of one database (foreign keys, constraints, sequences) and how its tables were read and written: what
 //! changes little, and is read as seldom as the names.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use crate::limits;
 use crate::model::schema::{Constraint, ForeignKey, Schema, Sequence, SequenceColumn};
@@ -37,6 +40,7 @@ pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, Postg
         .bounded(queries::SEQUENCES.on(version_num), limit, sequence)
         .await?;
     sequences.sort_by_key(|sequence| sequence.oid);
+    read_values(session, version_num, &mut sequences).await?;
     Ok(Schema {
         foreign_keys,
         not_valid,
@@ -88,7 +92,7 @@ fn sequence(row: &Row) -> Sequence {
         schema: column_or_default(row, "schema"),
         name: column_or_default(row, "name"),
         type_name: column_or_default(row, "type_name"),
-        last_value: column(row, "last_value"),
+        last_value: None,
         is_readable: column_or_default(row, "is_readable"),
         least: column_or_default(row, "least"),
         greatest: column_or_default(row, "greatest"),
@@ -98,6 +102,46 @@ fn sequence(row: &Row) -> Sequence {
         cycles: column_or_default(row, "cycles"),
         column: column_of(),
     }
+}
+
+/// Reads where sequences stand: those of narrow types first, a few in each transaction. What was not asked is not known.
+async fn read_values(
+    session: &Observe,
+    version_num: i32,
+    sequences: &mut [Sequence],
+) -> Result<(), PostgresError> {
+    let width = |sequence: &Sequence| {
+        let of_column = sequence.column.as_ref().map(|column| column.type_name.as_str());
+        [Some(sequence.type_name.as_str()), of_column].contains(&Some("bigint"))
+    };
+    let mut asked: Vec<(bool, u32)> = sequences
+        .iter()
+        .filter(|sequence| sequence.is_readable)
+        .map(|sequence| (width(sequence), sequence.oid))
+        .collect();
+    asked.sort_unstable();
+    asked.truncate(limits::SEQUENCES_PER_LOOK);
+    let mut values: HashMap<u32, Option<i64>> = HashMap::new();
+    for chunk in asked.chunks(limits::SEQUENCES_AT_ONCE) {
+        let oids: Vec<u32> = chunk.iter().map(|(_, oid)| *oid).collect();
+        let query = queries::SEQUENCE_VALUES.on(version_num);
+        match session.rows(query, &[(&oids, Type::OID_ARRAY)]).await {
+            Ok(rows) => values.extend(
+                rows.iter()
+                    .filter_map(|row| Some((column(row, "oid")?, column(row, "last_value")))),
+            ),
+            // one that was dropped or is locked just now must not lose the others
+            Err(error) if !error.is_fatal() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for sequence in sequences.iter_mut().filter(|sequence| sequence.is_readable) {
+        match values.get(&sequence.oid) {
+            Some(value) => sequence.last_value = *value,
+            None => sequence.is_readable = false,
+        }
+    }
+    Ok(())
 }
 
 /// Reads how tables were read and written.

@@ -26,11 +26,19 @@ pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32]) {
     }
     if let Some(statements) = &mut snapshot.statements {
         for text in Arc::make_mut(&mut statements.texts).values_mut() {
-            // pg_stat_statements takes constants out of queries only
-            if text.kind != StatementKind::Query {
-                let command = sql::command(&text.text);
-                Arc::make_mut(text).text = command;
-            }
+            // pg_stat_statements takes constants out of queries only, and leaves comments as they were
+            let plain = match text.kind {
+                StatementKind::Query => sql::mask_constants(&text.text, key),
+                _ => sql::command(&text.text),
+            };
+            Arc::make_mut(text).text = plain;
+        }
+    }
+    for setting in snapshot.server.settings.values_mut() {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-+, ".contains(c);
+        // sizes, times and switches, names of libraries: an address or a key is none of these
+        if setting.value.len() > 200 || !setting.value.chars().all(is_plain) {
+            setting.value.clear();
         }
     }
 }

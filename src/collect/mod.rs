@@ -338,10 +338,8 @@ impl Collector {
             }
             Err(error) => notes.unread("schema", name, started, error)?,
         }
-        // what was refused is asked for each time
-        if design.table_activity.is_some() && (design.schema.is_some() || facts.is_standby) {
-            self.designs.insert(name.to_owned(), design.clone());
-        }
+        // what was refused is not asked for at each look: it may be what the server cannot bear
+        self.designs.insert(name.to_owned(), design.clone());
         Ok(design)
     }
 

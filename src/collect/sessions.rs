@@ -1,6 +1,6 @@
 //! What sessions do just now. Constants in their statements are taken out here, before anything else sees them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,13 +45,22 @@ pub async fn look(
 
 async fn read(home: &Observe, version_num: i32, with_texts: bool) -> Result<Vec<Session>, PostgresError> {
     let limit = limits::SESSIONS_PER_LOOK as i64;
+    let waiters = limits::WAITERS_PER_LOOK as i64;
     let query = queries::SESSIONS.on(version_num);
     let rows = home
-        .rows(query, &[(&limit, Type::INT8), (&with_texts, Type::BOOL)])
+        .rows(
+            query,
+            &[
+                (&limit, Type::INT8),
+                (&with_texts, Type::BOOL),
+                (&waiters, Type::INT8),
+            ],
+        )
         .await?;
     // many sessions run the same few statements
     let mut known: HashMap<String, Statement> = HashMap::new();
     let mut sessions: Vec<Session> = rows.iter().map(|row| session(row, &mut known)).collect();
+    shorten(&mut sessions);
     if sessions.iter().any(|session| !session.blocked_by.is_empty()) {
         let query = queries::AWAITED_LOCKS.on(version_num);
         let locks = home.rows(query, &[(&limit, Type::INT8)]).await?;
@@ -61,6 +70,22 @@ async fn read(home: &Observe, version_num: i32, with_texts: bool) -> Result<Vec<
         }
     }
     Ok(sessions)
+}
+
+/// In a queue everybody waits for everybody before: who waits for nobody is kept, and of the others the first.
+fn shorten(sessions: &mut [Session]) {
+    let waiting: HashSet<i32> = sessions
+        .iter()
+        .filter(|session| !session.blocked_by.is_empty())
+        .map(|session| session.pid)
+        .collect();
+    for session in sessions {
+        let (mut others, mut kept): (Vec<i32>, Vec<i32>) =
+            session.blocked_by.iter().partition(|pid| waiting.contains(*pid));
+        others.truncate(limits::BLOCKERS_PER_SESSION);
+        kept.extend(others);
+        session.blocked_by = kept;
+    }
 }
 
 /// What is kept of a statement as it was sent.
@@ -151,5 +176,28 @@ pub async fn prepared_transactions(
                 .rules = vec!["activity.prepared_transaction".to_owned()];
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_queue_of_hundreds_each_keeps_who_holds_the_lock_and_some_of_those_before() {
+        let session = |pid: i32, blocked_by: Vec<i32>| Session {
+            pid,
+            blocked_by,
+            ..Session::default()
+        };
+        let mut queue = vec![session(1, vec![])];
+        // whoever holds it is named last
+        queue.extend((2..=400).map(|pid| session(pid, (1..pid).rev().collect())));
+        shorten(&mut queue);
+        for waiter in &queue[1..] {
+            assert!(waiter.blocked_by.contains(&1));
+            assert!(waiter.blocked_by.len() <= limits::BLOCKERS_PER_SESSION + 1);
+        }
+        assert_eq!(queue[1].blocked_by, [1]);
     }
 }

@@ -12,7 +12,9 @@ use tokio_postgres::types::{ToSql, Type};
 use super::Notes;
 use crate::limits;
 use crate::model::remedy::{Statement, qualified};
-use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, StatementText, Statements};
+use crate::model::snapshot::{
+    ServerFacts, StatementCounters, StatementKey, StatementKind, StatementText, Statements,
+};
 use crate::postgres::{Arrays, Identifier, Observe, PostgresError, column, queries};
 use crate::sql;
 
@@ -308,6 +310,12 @@ impl Identified {
     fn of(row: &Row, costliest: &HashSet<i64>) -> Option<Self> {
         let (queryid, whole): (i64, String) = (column(row, "queryid")?, column(row, "text")?);
         let mut text = sql::identify(&whole);
+        if text.kind == StatementKind::Query
+            && let Some(plain) = sql::without_constants(&whole).filter(|plain| *plain != whole)
+        {
+            // the identity does not know constants
+            text.text = sql::cut(&plain, limits::STATEMENT_TEXT_BYTES).to_owned();
+        }
         let is_cut = text.text.len() > limits::STATEMENT_BEGINNING_BYTES && !costliest.contains(&queryid);
         if is_cut {
             // in one piece: a string that grows takes twice its size

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde_json::Value;
 
 use crate::limits;
@@ -66,23 +66,35 @@ impl Settings {
 /// Judges one observation by every rule that is switched on.
 pub fn judge(observation: &Observation, settings: &Settings) -> Judgement {
     let mut judgement = Judgement::default();
+    let in_force = settings.ignores.iter();
+    let ignores: Vec<&Ignore> = in_force
+        .filter(|ignore| ignore.is_in_force(observation.now))
+        .collect();
     for rule in rules::all() {
         if !settings.is_enabled(rule.id) {
             continue;
         }
         let chosen = settings.of(rule);
         match rule.scope {
-            Scope::Server => judge_place(rule, &chosen, observation, None, &mut judgement),
+            Scope::Server => judge_place(rule, &chosen, &ignores, observation, None, &mut judgement),
             Scope::Database => {
                 for database in &observation.databases {
-                    judge_place(rule, &chosen, observation, Some(database), &mut judgement);
+                    judge_place(
+                        rule,
+                        &chosen,
+                        &ignores,
+                        observation,
+                        Some(database),
+                        &mut judgement,
+                    );
                 }
                 skip_unseen(rule, &chosen, observation, &mut judgement);
             }
         }
     }
-    leave_out(&settings.ignores, observation.now, &mut judgement);
     judgement.claims.sort_by(by_impact);
+    let left_out = &mut judgement.ignored;
+    left_out.sort_by(|a, b| (&a.rule, &a.database, &a.title).cmp(&(&b.rule, &b.database, &b.title)));
     judgement.unbroken_within = Period::seconds(limits::UNBROKEN_WITHIN.as_secs());
     let databases = &observation.server.databases;
     judgement.databases = Some(databases.iter().map(|database| database.name.clone()).collect());
@@ -92,6 +104,7 @@ pub fn judge(observation: &Observation, settings: &Settings) -> Judgement {
 fn judge_place(
     rule: &RuleKind,
     settings: &RuleSettings,
+    ignores: &[&Ignore],
     observation: &Observation,
     database: Option<&DatabaseObservation>,
     judgement: &mut Judgement,
@@ -104,6 +117,8 @@ fn judge_place(
     let name = database.map(|database| database.name.clone());
     let verdict = match found {
         Ok(mut found) => {
+            // before the worst are kept, so that what nobody wants to hear of takes nobody's place
+            leave_out(ignores, &mut found.claims, &mut judgement.ignored);
             let mut undecided = std::mem::take(&mut found.undecided);
             let absence_counts = found.absence_is_no_proof.is_none();
             let untold = found.untold.clone().or(found.absence_is_no_proof.clone());
@@ -187,16 +202,14 @@ fn ignored(claim: &Claim, reason: &str, until: Option<NaiveDate>) -> Ignored {
 }
 
 /// Leaves out what nobody wants to hear of, and counts it.
-fn leave_out(ignores: &[Ignore], now: DateTime<Utc>, judgement: &mut Judgement) {
-    let in_force: Vec<&Ignore> = ignores.iter().filter(|ignore| ignore.is_in_force(now)).collect();
-    let left_out = &mut judgement.ignored;
-    judgement.claims.retain(|claim| {
+fn leave_out(ignores: &[&Ignore], claims: &mut Vec<Claim>, left_out: &mut Vec<Ignored>) {
+    claims.retain(|claim| {
         let by_comment = || {
             let text = claim.evidence.get("statement").and_then(Value::as_str)?;
             is_ignored_by_comment(text, &claim.rule)
                 .then(|| ignored(claim, "its text says pgadvisor:ignore", None))
         };
-        let chosen = in_force.iter().find(|ignore| ignore.selects(claim));
+        let chosen = ignores.iter().find(|ignore| ignore.selects(claim));
         let found = chosen
             .map(|ignore| ignored(claim, &ignore.reason, ignore.until))
             .or_else(by_comment);
@@ -204,7 +217,6 @@ fn leave_out(ignores: &[Ignore], now: DateTime<Utc>, judgement: &mut Judgement) 
         left_out.extend(found);
         stays
     });
-    left_out.sort_by(|a, b| (&a.rule, &a.database, &a.title).cmp(&(&b.rule, &b.database, &b.title)));
 }
 
 /// Takes in the worst claims; the rest are counted, and keep the state that they have.
@@ -377,6 +389,43 @@ mod tests {
         }
         let over = judged(now().date_naive().pred_opt());
         assert_eq!((over.claims.len(), over.ignored.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_ignored_takes_nobodys_place() {
+        use crate::rules::testing::{database, index};
+        let mut indexes = Vec::new();
+        for oid in 10..10 + limits::FINDINGS_PER_RULE as u32 + 100 {
+            let mut old = index(oid, &format!("old_{oid}"));
+            (old.schema, old.size_bytes) = ("legacy".into(), 1e10);
+            indexes.push(old);
+        }
+        indexes.push(index(9, "mine"));
+        let mut observed = database(indexes);
+        for index in &mut observed.databases[0].indexes {
+            index.idle_since = Some(now() - chrono::TimeDelta::days(90));
+        }
+        let mut settings = only("index.unused", |_| {});
+        let judged = |settings: &Settings| judge(&observed, settings);
+        assert!(
+            !titles(&judged(&settings))
+                .iter()
+                .any(|title| title.contains("mine"))
+        );
+        settings.ignores = vec![Ignore {
+            rule: "index.*".into(),
+            selector: Selector {
+                object: "legacy.*".into(),
+                ..Selector::default()
+            },
+            application: "*".into(),
+            until: None,
+            reason: "goes away".into(),
+        }];
+        let judgement = judged(&settings);
+        assert_eq!(titles(&judgement).len(), 1);
+        assert!(titles(&judgement)[0].contains("mine"));
+        assert_eq!(judgement.ignored.len(), limits::FINDINGS_PER_RULE + 100);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::limits;
 use crate::model::activity::{ActivityLine, ActivityNow, Count};
 use crate::model::observation::Observation;
 use crate::model::session::Session;
+use crate::model::snapshot::StatementKind;
 
 /// What goes on, as the page shows it; none where sessions could not be read.
 pub fn now(observation: &Observation) -> Option<ActivityNow> {
@@ -15,9 +16,7 @@ pub fn now(observation: &Observation) -> Option<ActivityNow> {
     let setting = |name: &str| server.setting_number(name);
     let kept = setting("superuser_reserved_connections").unwrap_or(0.0)
         + setting("reserved_connections").unwrap_or(0.0);
-    let mut lines = Forest::of(observation, sessions).lines();
-    let more_sessions = lines.len().saturating_sub(limits::SESSIONS_SHOWN);
-    lines.truncate(limits::SESSIONS_SHOWN);
+    let (lines, more_sessions) = Forest::of(observation, sessions).lines();
     let unknown = || "not seen".to_owned();
     Some(ActivityNow {
         at: observation.now,
@@ -81,32 +80,42 @@ impl<'a> Forest<'a> {
     }
 
     /// All that are worth a line: who is waited for with those behind, most first; then the oldest transactions.
-    fn lines(&self) -> Vec<ActivityLine> {
+    fn lines(&self) -> (Vec<ActivityLine>, usize) {
         let is_worth = |session: &&&Session| {
             let is_at_work = session.is_active() && session.is_client();
             let holds = session.xmin_age.is_some() && session.is_client();
             is_at_work || holds || session.is_idle_in_transaction() || self.is_in_a_queue(session.pid)
         };
+        // who waits comes below another, so only of the others it matters how many wait behind
+        let behind = |session: &Session| match self.waits_for_a_known_one(session) {
+            true => 0,
+            false => self.count_behind(session.pid),
+        };
         let mut roots: Vec<(usize, &Session)> = self
             .by_pid
             .values()
             .filter(is_worth)
-            .map(|session| (self.count_behind(session.pid), *session))
+            .map(|session| (behind(session), *session))
             .collect();
         roots.sort_by_key(|(count, session)| {
             let oldest = session.transaction_started_at.or(session.query_started_at);
             (std::cmp::Reverse(*count), oldest.is_none(), oldest, session.pid)
         });
-        let mut lines = Vec::new();
+        let mut places = Vec::new();
         let mut told = HashSet::new();
         // a circle has no root: its members come after all that have one
         let (waiting, free): (Vec<_>, Vec<_>) = roots
             .iter()
             .partition(|(_, session)| self.waits_for_a_known_one(session));
         for (_, session) in free.into_iter().chain(waiting) {
-            self.add(session.pid, 0, &mut told, &mut lines);
+            self.add(session.pid, 0, &mut told, &mut places);
         }
-        lines
+        let more = places.len().saturating_sub(limits::SESSIONS_SHOWN);
+        places.truncate(limits::SESSIONS_SHOWN);
+        let lines = places
+            .into_iter()
+            .map(|(session, depth)| self.line(session, depth));
+        (lines.collect(), more)
     }
 
     fn is_in_a_queue(&self, pid: i32) -> bool {
@@ -135,7 +144,7 @@ impl<'a> Forest<'a> {
         seen.len() - 1
     }
 
-    fn add(&self, root: i32, depth: usize, told: &mut HashSet<i32>, lines: &mut Vec<ActivityLine>) {
+    fn add(&self, root: i32, depth: usize, told: &mut HashSet<i32>, places: &mut Vec<(&'a Session, usize)>) {
         let mut open = vec![(root, depth)];
         while let Some((pid, depth)) = open.pop() {
             let Some(session) = self.by_pid.get(&pid) else {
@@ -144,7 +153,7 @@ impl<'a> Forest<'a> {
             if !told.insert(pid) {
                 continue;
             }
-            lines.push(self.line(session, depth));
+            places.push((*session, depth));
             let behind = self.behind.get(&pid).into_iter().flatten().rev();
             open.extend(behind.map(|waiter| (*waiter, depth + 1)));
         }
@@ -168,12 +177,21 @@ impl<'a> Forest<'a> {
             state_seconds: Session::seconds_since(began, now),
             transaction_seconds: Session::seconds_since(session.transaction_started_at, now),
             xmin_age: session.xmin_age,
-            statement_id: session.statement.as_ref().map(|text| text.statement_id.clone()),
+            statement_id: self.counted(session),
             text: session
                 .statement
                 .as_ref()
                 .map(|text| crate::sql::cut(&text.text, limits::STATEMENT_BEGINNING_BYTES).to_owned()),
         }
+    }
+
+    /// The identity of a statement that is counted, so that its page can be asked for: a query in a watched database.
+    fn counted(&self, session: &Session) -> Option<String> {
+        let database = session.database.as_deref()?;
+        let mut databases = self.observation.databases.iter();
+        databases.find(|known| known.name == database)?;
+        let text = session.statement.as_ref()?;
+        (text.kind == StatementKind::Query).then(|| text.statement_id.clone())
     }
 
     /// What a session waits for: a lock with its table, or an event; waiting for its client is no waiting.

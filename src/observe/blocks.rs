@@ -21,6 +21,13 @@ impl Blocks {
     /// Takes in a look; tells for each watched database the longest window that is known, up to a day of our own looks.
     pub fn observe(&mut self, snapshot: &Snapshot, any_window: bool) -> Vec<BlockReads> {
         let now = snapshot.at;
+        // a crash shows only in the statistics that all databases share
+        let began = snapshot
+            .server
+            .shared_statistics_reset_at
+            .max(Some(snapshot.server.started_at));
+        self.looks
+            .retain(|(at, _)| began.is_none_or(|began| began <= *at));
         while self.looks.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
             self.looks.pop_front();
         }
@@ -38,7 +45,10 @@ impl Blocks {
 
     fn of(&self, now: &DatabaseFacts, at: DateTime<Utc>) -> Option<BlockReads> {
         let same = |before: &&DatabaseFacts| {
-            before.oid == now.oid && before.statistics_reset_at == now.statistics_reset_at
+            before.oid == now.oid
+                && before.statistics_reset_at == now.statistics_reset_at
+                && before.blocks_hit <= now.blocks_hit
+                && before.blocks_read <= now.blocks_read
         };
         let ours = self
             .looks

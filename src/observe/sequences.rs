@@ -46,6 +46,11 @@ impl Sequences {
                 values_per_second.insert(sequence.oid, (used(start) / seconds).max(0.0));
             }
         }
+        let is_there = |oid: &u32| facts.sequences.iter().any(|sequence| sequence.oid == *oid);
+        if self.known.len() > 2 * facts.sequences.len() + 1000 {
+            self.known
+                .retain(|(name, oid), _| name != database || is_there(oid));
+        }
         SchemaObservation {
             facts: facts.clone(),
             values_per_second,

@@ -203,7 +203,9 @@ fn minute(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) ->
         from: last.at,
         to: snapshot.at,
     };
-    if window.seconds() <= 0.0 {
+    // what was done over a long time in which nobody looked is not known hour by hour
+    let longest = limits::MINUTE_AT_MOST.as_secs_f64();
+    if window.seconds() <= 0.0 || window.seconds() > longest {
         return None;
     }
     let activity = activity(snapshot, statements, last.until(statements), window, 0);

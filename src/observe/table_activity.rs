@@ -45,6 +45,11 @@ impl TableActivities {
         } else {
             WINDOW
         };
+        // what was counted before a reset is no beginning
+        known.retain(|look| counters_since.is_none_or(|since| since <= look.at));
+        if known.is_empty() {
+            known.push_back(look.clone());
+        }
         let before = known.front().filter(|first| look.at - first.at >= least);
         let since_reset = counters_since.filter(|since| look.at - *since >= totals_minimum());
         let mut facts = catalog.tables.finder();
@@ -107,7 +112,8 @@ fn between(
         delta.hot_updated,
         delta.deleted,
     ];
-    counts.iter().all(|count| *count >= 0).then_some(delta)
+    let is_sound = counts.iter().all(|count| *count >= 0) && delta.hot_updated <= delta.updated;
+    is_sound.then_some(delta)
 }
 
 #[cfg(test)]

@@ -269,6 +269,10 @@ pub const CONSTRAINTS_NOT_VALID: Query = Query {
 pub const SEQUENCES: Query = Query {
     variants: &[(14, file!("sequences.sql"))],
 };
+/// Where some sequences stand.
+pub const SEQUENCE_VALUES: Query = Query {
+    variants: &[(14, file!("sequence_values.sql"))],
+};
 /// Replication slots.
 pub const REPLICATION_SLOTS: Query = Query {
     variants: &[
@@ -310,6 +314,7 @@ pub const ALL: &[Query] = &[
     FOREIGN_KEYS,
     CONSTRAINTS_NOT_VALID,
     SEQUENCES,
+    SEQUENCE_VALUES,
     REPLICATION_SLOTS,
     REFRESH_VIEWS,
 ];

@@ -68,7 +68,7 @@ impl Found {
         subject: impl FnOnce() -> Vec<String>,
         claim: impl FnOnce() -> Claim,
     ) {
-        match self.claims.len() < limits::FINDINGS_PER_RULE {
+        match self.claims.len() < limits::CLAIMS_PER_RULE {
             true => self.claims.push(claim()),
             false => self.beyond.push(subject()),
         }

@@ -41,15 +41,13 @@ fn first_word(text: &str) -> String {
     word.to_ascii_uppercase()
 }
 
-/// A statement as it was sent, with every constant taken out, under the same identity as in pg_stat_statements. What is no
-/// query, or was cut by the server, is known by its command alone.
+/// A statement as it was sent, with every constant and comment taken out, under the same identity as in
+/// pg_stat_statements. What is no single query, or was cut by the server, is known by its command alone.
 pub fn masked(text: &str) -> StatementText {
     let is_own = text.contains(OWN_MARK);
-    let normal = (text.len() <= limits::STATEMENT_PARSE_BYTES && kind_of(text) == StatementKind::Query)
-        .then(|| pg_query::normalize(text).ok())
-        .flatten();
-    let mut masked = match normal {
-        Some(normal) => identify(&normal),
+    let plain = without_comments(text).and_then(|text| without_constants(&text));
+    let mut masked = match plain {
+        Some(plain) => identify(&plain),
         None => identify(&command(text)),
     };
     if is_own {
@@ -60,42 +58,79 @@ pub fn masked(text: &str) -> StatementText {
     masked
 }
 
-/// A text of SQL in which a mark stands for each constant: the same for the same constant and key, and nothing that tells
-/// what it was. Of a text that our scanner does not take, nothing is left but a mark.
-pub fn mask_constants(text: &str, key: &[u8; 32]) -> String {
+/// A single query without constants; none if it is something else. Texts of pg_stat_statements have none, mostly: but one
+/// that was prepared before a reset is kept as it was sent.
+pub fn without_constants(text: &str) -> Option<String> {
+    if text.len() > limits::STATEMENT_PARSE_BYTES || kind_of(text) != StatementKind::Query {
+        return None;
+    }
+    let scan = pg_query::scan(text).ok()?;
+    // of numbers there are some that are none of the statement's values: numeric(10, 2)
+    let has_constants = scan
+        .tokens
+        .iter()
+        .any(|token| is_text_constant(token.token) || is_number(token.token));
+    if !has_constants {
+        return Some(text.to_owned());
+    }
+    super::one_query(text).ok()?;
+    let normal = pg_query::normalize(text).ok()?;
+    // what is no expression stays where it was: JSON_TABLE's paths, the marks of CYCLE
+    replaced(&normal, is_text_constant, |_| "'\u{2026}'".to_owned())
+}
+
+/// A text without its comments, but for those that speak to us.
+fn without_comments(text: &str) -> Option<String> {
+    let is_comment = |token: i32| {
+        token == pg_query::protobuf::Token::SqlComment as i32
+            || token == pg_query::protobuf::Token::CComment as i32
+    };
+    replaced(text, is_comment, |comment| match comment.contains("pgadvisor") {
+        true if comment == OWN_MARK => comment.to_owned(),
+        _ => " ".to_owned(),
+    })
+}
+
+fn is_text_constant(token: i32) -> bool {
     use pg_query::protobuf::Token;
+    [Token::Sconst, Token::Usconst, Token::Bconst, Token::Xconst]
+        .map(|kind| kind as i32)
+        .contains(&token)
+}
+
+fn is_number(token: i32) -> bool {
+    use pg_query::protobuf::Token;
+    [Token::Fconst, Token::Iconst]
+        .map(|kind| kind as i32)
+        .contains(&token)
+}
+
+/// A text in which some tokens are replaced; none if our scanner does not take it.
+fn replaced(text: &str, which: impl Fn(i32) -> bool, with: impl Fn(&str) -> String) -> Option<String> {
+    let scan = pg_query::scan(text).ok()?;
+    let mut made = String::with_capacity(text.len());
+    let mut done = 0;
+    for token in scan.tokens.iter().filter(|token| which(token.token)) {
+        let (start, end) = (token.start as usize, token.end as usize);
+        made.push_str(text.get(done..start)?);
+        made.push_str(&with(text.get(start..end)?));
+        done = end;
+    }
+    made.push_str(text.get(done..)?);
+    Some(made)
+}
+
+/// A text of SQL in which a mark stands for each constant: the same for the same constant and key, and nothing that tells
+/// what it was; comments are gone. Of a text that our scanner does not take, nothing is left but a mark.
+pub fn mask_constants(text: &str, key: &[u8; 32]) -> String {
     let mark = |constant: &str| {
         let hash = blake3::keyed_hash(key, constant.as_bytes()).to_hex();
         format!("'\u{2026}{}'", &hash[..8])
     };
-    let Ok(scan) = pg_query::scan(text) else {
-        return mark(text);
-    };
-    let constants = [
-        Token::Sconst as i32,
-        Token::Usconst as i32,
-        Token::Bconst as i32,
-        Token::Xconst as i32,
-        Token::Fconst as i32,
-        Token::Iconst as i32,
-    ];
-    let mut masked = String::with_capacity(text.len());
-    let mut done = 0;
-    for token in scan
-        .tokens
-        .iter()
-        .filter(|token| constants.contains(&token.token))
-    {
-        let (start, end) = (token.start as usize, token.end as usize);
-        let (Some(before), Some(constant)) = (text.get(done..start), text.get(start..end)) else {
-            return mark(text);
-        };
-        masked.push_str(before);
-        masked.push_str(&mark(constant));
-        done = end;
-    }
-    masked.push_str(text.get(done..).unwrap_or_default());
-    masked
+    let plain = without_comments(text);
+    let masked =
+        plain.and_then(|plain| replaced(&plain, |token| is_text_constant(token) || is_number(token), mark));
+    masked.unwrap_or_else(|| mark(text))
 }
 
 #[cfg(test)]
@@ -123,6 +158,12 @@ mod tests {
             "SELECT 1; SELECT 'hunter2'",
             "SET app.key = 'hunter2'",
             "CALL p('hunter2')",
+            "SELECT 1; COPY t FROM PROGRAM 'hunter2'",
+            "SELECT 1; ALTER SYSTEM SET primary_conninfo = 'hunter2'",
+            "SELECT 1; CREATE TABLE t (a text DEFAULT 'hunter2')",
+            "SELECT 1 /* user=hunter2 */ -- hunter2",
+            "SELECT * FROM JSON_TABLE(j, '$.a' COLUMNS (x int PATH '$.b ? (@ == \"hunter2\")'))",
+            "SELECT E'hunter2', U&'hunter2', $$hunter2$$, $a$hunter2$a$, B'1', X'ff'",
         ] {
             let sent = masked(secret);
             assert!(!sent.text.contains("hunter2"), "{secret}: {}", sent.text);

@@ -15,7 +15,7 @@ mod unique;
 pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
-pub use masked::{command, mask_constants, masked};
+pub use masked::{command, mask_constants, masked, without_constants};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};

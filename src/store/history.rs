@@ -1,7 +1,7 @@
 //! The history of statements: what each did, minute by minute for a few days and hour by hour for as long as measurements
 //! are kept, over restarts, resets and evictions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension as _, Transaction, params};
@@ -16,6 +16,8 @@ use crate::model::unit::Period;
 
 const HOUR: i64 = 3_600_000_000;
 const HOURS_OF_A_DAY: i64 = 24;
+/// An hour is rolled up when it has been over for so long.
+const ROLL_UP_AFTER: TimeDelta = TimeDelta::minutes(5);
 /// Statements whose day one transaction rewrites, so that nobody waits long.
 const CHUNK: usize = 1000;
 
@@ -49,6 +51,9 @@ pub(super) fn record_statements(
         }
     }
     points.sort_unstable_by_key(|(id, _)| *id);
+    // a clock that was set back writes into an hour that was rolled up: it is rolled up again
+    tx.prepare_cached("DELETE FROM statement_hour WHERE server = ?1 AND hour = ?2")?
+        .execute(params![server, micros(now) / HOUR])?;
     tx.prepare_cached(
         "INSERT INTO statement_minute (server, at, seconds, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?
@@ -72,7 +77,8 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub fn roll_up(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        while let Some(hour) = self.next_hour(now)? {
+        // a look that is being written down just now may still belong to the hour before
+        while let Some(hour) = self.next_hour(now - ROLL_UP_AFTER)? {
             let counts: Vec<(u64, StatementCounts)> = hour.counts.into_iter().collect();
             for chunk in counts.chunks(CHUNK) {
                 self.write(|tx| add_hour(tx, hour.hour, chunk))?;
@@ -175,10 +181,8 @@ impl Store {
                 true => (from, to),
                 false => {
                     let begin = time(micros(from) / HOUR * HOUR);
-                    (
-                        begin.max(last_rolled_up(tx, server)?),
-                        time((micros(to) / HOUR + 1) * HOUR),
-                    )
+                    let end = micros(to) / HOUR + 1;
+                    (begin.max(last_rolled_up(tx, server, end)?), time(end * HOUR))
                 }
             };
             let mut statement = tx.prepare_cached(
@@ -197,9 +201,9 @@ impl Store {
 
     /// Deletes what is too old, a little at a time.
     pub(super) fn prune_history(&self, now: DateTime<Utc>, retention: Period) -> Result<u64, StoreError> {
-        let minutes_before =
-            micros(now - TimeDelta::from_std(limits::MINUTES_KEPT).unwrap_or(TimeDelta::MAX));
+        let kept = TimeDelta::from_std(limits::MINUTES_KEPT).unwrap_or(TimeDelta::MAX);
         let oldest = micros(now - retention.as_delta());
+        let minutes_before = micros(now - kept).max(oldest);
         let (hours_before, days_before) = (oldest / HOUR, oldest / HOUR / HOURS_OF_A_DAY);
         let steps: [(&str, i64); 4] = [
             (
@@ -269,11 +273,11 @@ fn add_hour(tx: &Transaction<'_>, hour: i64, counts: &[(u64, StatementCounts)]) 
     Ok(())
 }
 
-/// When the minutes begin that are in no day yet.
-fn last_rolled_up(tx: &Transaction<'_>, server: &str) -> Result<DateTime<Utc>, StoreError> {
+/// When the minutes begin that are in no day yet; hours that lie after a time are those of a clock that was wrong.
+fn last_rolled_up(tx: &Transaction<'_>, server: &str, before: i64) -> Result<DateTime<Utc>, StoreError> {
     let hour: Option<i64> = tx
-        .prepare_cached("SELECT max(hour) FROM statement_hour WHERE server = ?1")?
-        .query_row([server], |row| row.get(0))?;
+        .prepare_cached("SELECT max(hour) FROM statement_hour WHERE server = ?1 AND hour < ?2")?
+        .query_row(params![server, before], |row| row.get(0))?;
     Ok(time(hour.map_or(0, |hour| (hour + 1) * HOUR)))
 }
 
@@ -339,10 +343,12 @@ fn hours(
         range.start() / HOURS_OF_A_DAY,
         range.end() / HOURS_OF_A_DAY,
     )? {
-        counts.extend(unpack(&hours).map(|(hour, counts)| (day * HOURS_OF_A_DAY + hour as i64, counts)));
+        let of_day = unpack(&hours).map(|(hour, counts)| (day * HOURS_OF_A_DAY + hour as i64, counts));
+        // an hour that is being rolled up just now is told by its minutes
+        counts.extend(of_day.filter(|(hour, _)| seen.contains_key(hour)));
     }
     // the hours that are not rolled up yet
-    let unrolled = last_rolled_up(tx, server)?.max(time(range.start() * HOUR));
+    let unrolled = last_rolled_up(tx, server, range.end() + 1)?.max(time(range.start() * HOUR));
     for point in minutes(
         tx,
         server,
@@ -387,6 +393,11 @@ fn add_days(
     totals: &mut BTreeMap<u64, StatementCounts>,
 ) -> Result<(), StoreError> {
     let range = micros(from) / HOUR..=micros(to) / HOUR;
+    let mut rolled_up =
+        tx.prepare_cached("SELECT hour FROM statement_hour WHERE server = ?1 AND hour BETWEEN ?2 AND ?3")?;
+    let rolled_up: HashSet<i64> = rolled_up
+        .query_map(params![server, range.start(), range.end()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     let mut statement = tx.prepare_cached(
         "SELECT d.day, d.statement, d.hours FROM statement_day AS d JOIN statement AS s ON s.id = d.statement
          WHERE d.day BETWEEN ?1 AND ?2 AND s.server = ?3",
@@ -401,7 +412,7 @@ fn add_days(
         let (day, id): (i64, i64) = (row.get(0)?, row.get(1)?);
         let hours: Vec<u8> = row.get(2)?;
         let inside =
-            unpack(&hours).filter(|(hour, _)| range.contains(&(day * HOURS_OF_A_DAY + *hour as i64)));
+            unpack(&hours).filter(|(hour, _)| rolled_up.contains(&(day * HOURS_OF_A_DAY + *hour as i64)));
         add(totals, inside.map(|(_, counts)| (id.unsigned_abs(), counts)));
     }
     Ok(())
@@ -556,6 +567,40 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn an_hour_that_is_rolled_up_in_part_counts_once_and_a_clock_that_went_back_loses_nothing() {
+        let store = ten_hours();
+        let expected = calls(&store, A, 0, 599);
+        let hour = micros(at(60)) / HOUR;
+        let half = store.next_hour(at(700)).unwrap().unwrap();
+        let counts: Vec<_> = half.counts.into_iter().collect();
+        store.write(|tx| add_hour(tx, half.hour, &counts)).unwrap();
+        assert_eq!(
+            calls(&store, A, 0, 599),
+            expected,
+            "killed before the hour was marked"
+        );
+        let (busiest, _) = store.busiest_statements("main", None, at(0), at(599), 1).unwrap();
+        assert_eq!(busiest[0].counts.calls, 539);
+        store.roll_up(at(700)).unwrap();
+        look(&store, 60, vec![point(A, 5)]);
+        let minute_seen = StatementMinute {
+            seconds: 30.0,
+            points: vec![point(A, 5)],
+        };
+        let between = time(hour * HOUR + 90_500_000);
+        store
+            .write(|tx| record_statements(tx, "main", between, &minute_seen))
+            .unwrap();
+        store.roll_up(at(700)).unwrap();
+        assert_eq!(calls(&store, A, 0, 599)[1], Some(65));
+        // an hour of a clock that was days ahead hides none of today
+        look(&store, 20 * 24 * 60, vec![point(B, 1)]);
+        store.roll_up(at(21 * 24 * 60)).unwrap();
+        look(&store, 660, vec![point(A, 7)]);
+        assert_eq!(calls(&store, A, 0, 665)[11], Some(7));
     }
 
     #[test]

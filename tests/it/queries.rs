@@ -15,9 +15,11 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
     let name = sql.name.trim_end_matches(".sql").trim_end_matches(".18");
     match sql.name {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
-        "index_definitions.sql" | "relation_sizes.sql" => vec![(&NO_OIDS, Type::OID_ARRAY)],
+        "index_definitions.sql" | "relation_sizes.sql" | "sequence_values.sql" => {
+            vec![(&NO_OIDS, Type::OID_ARRAY)]
+        }
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
-        "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL)],
+        "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL), (&LIMIT, Type::INT8)],
         "statements.sql" | "statements.17.sql" | "refresh_views.sql" | "awaited_locks.sql"
         | "table_activity.sql" | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]

@@ -265,7 +265,7 @@ mod tests {
             claims::<CacheHit>(&unread)
                 .unwrap_err()
                 .reason
-                .contains("not known yet")
+                .contains("needs two looks")
         );
     }
 
