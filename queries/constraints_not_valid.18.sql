@@ -7,5 +7,5 @@ SELECT /* pgadvisor */
         ELSE (SELECT pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1])
     END AS condition
 FROM pg_catalog.pg_constraint AS k
-WHERE k.contype IN ('c', 'n') AND NOT k.convalidated AND k.conenforced AND k.conrelid >= 16384
+WHERE k.contype IN ('c', 'n') AND NOT k.convalidated AND k.conenforced AND k.conrelid >= 16384 AND k.coninhcount = 0
 LIMIT $1

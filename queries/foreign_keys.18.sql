@@ -1,8 +1,8 @@
--- Foreign keys with their columns and types, of tables that are no partitions of others; one that is NOT ENFORCED cannot be validated.
+-- Foreign keys with their columns and types, of tables that are no partitions of others; what is NOT ENFORCED is not looked up.
 -- privilege: none · cost: one pass over pg_constraint, every ten minutes · since: 18
 SELECT /* pgadvisor */
-    k.oid, k.conname::text AS name, k.conrelid AS table_oid, k.confrelid AS referenced_oid, k.confdeltype::text AS on_delete,
-    k.convalidated OR NOT k.conenforced AS is_valid, f.columns, f.types, f.referenced_columns, f.referenced_types
+    k.oid, k.conname::text AS name, k.conrelid AS table_oid, k.confrelid AS referenced_oid, k.confdeltype::text AS on_delete, k.confmatchtype = 'f' AS is_match_full,
+    k.convalidated AS is_valid, f.columns, f.types, f.referenced_columns, f.referenced_types
 FROM pg_catalog.pg_constraint AS k
 CROSS JOIN LATERAL (
     SELECT
@@ -14,5 +14,5 @@ CROSS JOIN LATERAL (
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
     JOIN pg_catalog.pg_attribute AS b ON b.attrelid = k.confrelid AND b.attnum = u.refnum
 ) AS f
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid >= 16384
+WHERE k.contype = 'f' AND k.conenforced AND k.conparentid = 0 AND k.conrelid >= 16384
 LIMIT $1

@@ -4,14 +4,30 @@ SELECT /* pgadvisor */
     c.oid, n.nspname::text AS schema, c.relname::text AS name, pg_catalog.format_type(s.seqtypid, NULL) AS type_name,
     pg_catalog.has_sequence_privilege(c.oid, 'USAGE') OR pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AS is_readable,
     s.seqmin AS least, s.seqmax AS greatest, s.seqincrement AS increment, s.seqcycle AS cycles,
-    d.refobjid AS column_table_oid, a.attname::text AS column_name, pg_catalog.format_type(a.atttypid, NULL) AS column_type, d.deptype = 'i' AS is_identity
+    k.table_oid AS column_table_oid, k.name AS column_name, k.type_name AS column_type, k.is_identity
 FROM pg_catalog.pg_sequence AS s
 JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_depend AS d
-    ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
-LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+-- the column that owns it, and those whose default it is; of several the narrowest, which ends first
+LEFT JOIN LATERAL (
+    SELECT u.table_oid, a.attname::text AS name, pg_catalog.format_type(coalesce(nullif(t.typbasetype, 0::oid), t.oid), NULL) AS type_name, u.is_identity
+    FROM (
+        SELECT d.refobjid AS table_oid, d.refobjsubid AS attnum, d.deptype = 'i' AS is_identity, true AS is_owner
+        FROM pg_catalog.pg_depend AS d
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+        UNION ALL
+        SELECT f.adrelid, f.adnum, false, false
+        FROM pg_catalog.pg_depend AS d
+        JOIN pg_catalog.pg_attrdef AS f ON f.oid = d.objid
+        WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid
+          AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+    ) AS u
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = u.table_oid AND a.attnum = u.attnum AND NOT a.attisdropped
+    JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+    ORDER BY CASE WHEN t.typlen > 0 THEN t.typlen ELSE 100 END, u.is_owner DESC, u.table_oid, u.attnum
+    LIMIT 1
+) AS k ON true
 WHERE c.oid >= 16384 AND c.relpersistence <> 't'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS e WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = c.oid AND e.deptype = 'e')
 LIMIT $1

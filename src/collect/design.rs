@@ -65,6 +65,7 @@ fn foreign_key(row: &Row) -> ForeignKey {
         referenced_columns: column_or_default(row, "referenced_columns"),
         referenced_types: column_or_default(row, "referenced_types"),
         on_delete: first_character(row, "on_delete"),
+        is_match_full: column_or_default(row, "is_match_full"),
     }
 }
 

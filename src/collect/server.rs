@@ -115,6 +115,7 @@ impl Remembered {
                 unit: column(row, "unit"),
                 source: column(row, "source").unwrap_or_default(),
                 is_pending_restart: column(row, "pending_restart").unwrap_or(false),
+                is_altered: column(row, "is_altered"),
                 context: column(row, "context").unwrap_or_default(),
             };
             Some((column(row, "name")?, setting))

@@ -29,6 +29,9 @@ pub struct ForeignKey {
     pub referenced_types: Vec<String>,
     /// ON DELETE: `a` no action, `r` restrict, `c` cascade, `n` set null, `d` set default.
     pub on_delete: char,
+    /// MATCH FULL: all of its columns are NULL, or none.
+    #[serde(default)]
+    pub is_match_full: bool,
 }
 
 /// A constraint that is NOT VALID.
@@ -116,6 +119,10 @@ impl Sequence {
     /// Values that are left until a limit.
     pub fn values_left(&self, limit: i64) -> Option<f64> {
         let increment = self.increment as f64;
-        Some(((limit as f64 - self.last_value? as f64) / increment).max(0.0))
+        Some(
+            ((limit as f64 - self.last_value? as f64) / increment)
+                .floor()
+                .max(0.0),
+        )
     }
 }

@@ -134,6 +134,9 @@ pub struct Setting {
     /// It was changed, and only a restart makes that count.
     #[serde(default)]
     pub is_pending_restart: bool,
+    /// It was set by ALTER SYSTEM; `None` where the login may not see where it was set.
+    #[serde(default)]
+    pub is_altered: Option<bool>,
     /// `postmaster` where only a restart changes it, else `sighup`, `user`, …
     #[serde(default)]
     pub context: String,

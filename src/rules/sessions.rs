@@ -13,6 +13,13 @@ use crate::model::session::Session;
 /// If that is not known, or the login sees its own sessions only.
 pub fn seen<'a>(place: &Place<'a>) -> Result<&'a [Session], Unknown> {
     let sessions = place.observation.sessions.as_ref().map_err(Clone::clone)?;
+    let is_off = |session: &Session| session.is_client() && session.state.as_deref() == Some("disabled");
+    if sessions.iter().any(is_off) {
+        return Err(Unknown {
+            reason: "track_activities is off for some sessions, so that what they do is not seen".to_owned(),
+            remedy_sql: Some("ALTER SYSTEM SET track_activities = 'on'".to_owned()),
+        });
+    }
     match place.observation.server.sees_all_sessions {
         true => Ok(sessions),
         false => Err(Unknown {

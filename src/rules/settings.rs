@@ -104,8 +104,8 @@ pub fn change(server: &ServerFacts, name: &str, value: &str, caveats: &[&str]) -
                 value,
             };
             // what nobody had set is as before once it is taken out again; a value that somebody wrote is written back
-            let back = match source {
-                "default" => Statement::AlterSystemReset {
+            let back = match (source, setting.is_altered) {
+                ("default", _) | (_, Some(false)) => Statement::AlterSystemReset {
                     name: name_owned.clone(),
                 },
                 _ => set(with_unit(&before, setting.unit.as_deref())),

@@ -147,16 +147,22 @@ fn claim(place: &Place<'_>, suspect: &Suspect<'_>, behind: usize) -> Claim {
         ("waiting_sessions", json!(behind)),
         ("xmin_age_transactions", json!(session.xmin_age)),
     ]);
+    // one that has only begun holds nothing but its connection
+    let has_only_begun = ["BEGIN", "START TRANSACTION"].contains(&session.command.as_str());
+    let severity = match has_only_begun && session.xmin_age.is_none() && behind == 0 {
+        true => suspect.severity.min(Severity::Info),
+        false => suspect.severity,
+    };
     Claim {
         title: format!("{application} as {role} has been idle in a transaction for {idle}"),
         explanation: format!(
-            "The session has begun a transaction, and its program has sent nothing for {idle}. Its locks stay until it \
-             goes on.{aborted} {} Look at what the program waits for between BEGIN and COMMIT.{others}",
+            "The session has begun a transaction, and its program has sent nothing for {idle}. What it has locked \
+             stays locked until it goes on.{aborted} {} Look at what the program waits for between BEGIN and COMMIT.{others}",
             harm(session, behind)
         ),
         remedy: remedy(session),
         guards: vec!["no dump, and no session of the advisor".to_owned()],
-        ..sessions::claim(place, IdleInTransaction::ID, suspect.severity, session, own)
+        ..sessions::claim(place, IdleInTransaction::ID, severity, session, own)
     }
 }
 

@@ -233,7 +233,7 @@ fn cause(columns: &BTreeSet<String>, in_the_way: &[&str]) -> String {
             in_the_way.join(", ")
         ),
         (false, true) => format!(
-            "Captured statements set {}, which no index of it holds: pages are full.",
+            "The costliest captured statements set {}, which no index of it holds: more likely pages are full.",
             set.join(", ")
         ),
     }

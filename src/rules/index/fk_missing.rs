@@ -107,7 +107,7 @@ impl Rule for FkMissing {
                 (true, _) => ROWS_UNKNOWN,
                 (_, true) => BEING_INDEXED,
                 _ if whole.rows() < self.min_rows as f64 => continue,
-                _ if known.are_parts_indexed(key, &whole) => continue,
+                _ if known.are_parts_indexed(key, &whole) || known.is_over_all_that_refer(key) => continue,
                 _ => {
                     missing.push((key, whole));
                     continue;
@@ -173,12 +173,50 @@ impl<'a> Known<'a> {
         indexes.any(|facts| !facts.is_valid && facts.may_be_in_progress)
     }
 
+    /// Whether an index holds exactly the rows whose key is there: what looks a key up asks for no others.
+    fn is_over_all_that_refer(&self, key: &ForeignKey) -> bool {
+        let refers = |facts: &&IndexFacts| {
+            let keys = facts.definition.as_deref().and_then(index_keys);
+            keys.is_some_and(|keys| {
+                let first = keys.keys.iter().take(key.columns.len());
+                let names: Vec<&str> = first.map(|one| one.text.as_str()).collect();
+                let columns: Vec<String> = key
+                    .columns
+                    .iter()
+                    .map(|column| quote_identifier(column))
+                    .collect();
+                let is_there = |part: &str| {
+                    let part = part.trim_matches(|c| c == '(' || c == ')' || c == ' ');
+                    columns
+                        .iter()
+                        .any(|column| part == format!("{column} IS NOT NULL"))
+                };
+                names.len() == columns.len()
+                    && columns.iter().all(|column| names.contains(&column.as_str()))
+                    && keys
+                        .predicate
+                        .is_some_and(|predicate| predicate.split(" AND ").all(is_there))
+            })
+        };
+        let in_part = |facts: &&IndexFacts| facts.is_valid && facts.foreign_keys_in_part.contains(&key.oid);
+        self.indexes(key.table_oid)
+            .iter()
+            .filter(|facts| in_part(facts))
+            .any(|facts| refers(&facts))
+    }
+
     /// Whether each partition has an index of its own that serves: what is looked up is looked up in all of them.
     fn are_parts_indexed(&self, key: &ForeignKey, whole: &Whole<'_>) -> bool {
         // one that supports one of the partition's own keys, which are those of the whole: this one
         let serves = |facts: &&IndexFacts| !facts.foreign_keys.is_empty() && begins_with(facts, &key.columns);
         let is_indexed = |part: &Part<'_>| self.indexes(part.facts.oid).iter().any(serves);
         whole.table.kind == 'p' && !whole.parts.is_empty() && whole.parts.iter().all(is_indexed)
+    }
+
+    /// Whether some of its partitions have partitions themselves.
+    fn has_levels(&self, whole: &Whole<'_>) -> bool {
+        let mut tables = self.database.catalog.tables.values();
+        tables.any(|other| other.kind == 'p' && other.partition_of == Some(whole.table.oid))
     }
 
     /// The index of a partition that is equal to one on these columns, so that it can become a part of that.
@@ -413,9 +451,23 @@ fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> Remedy {
             "SHARE UPDATE EXCLUSIVE",
         ),
     };
+    // to drop the index of the whole drops those of its partitions, the ones that were there before, too
+    let takes_others = table.kind == 'p'
+        && (known.has_levels(whole)
+            || whole
+                .parts
+                .iter()
+                .any(|part| known.equal(part.facts.oid, columns).is_some()));
+    if takes_others {
+        caveats.push(
+            "There is no undo in one statement: to drop the index of the whole drops those of its partitions, and with them \
+             those that were there before."
+                .to_owned(),
+        );
+    }
     Remedy {
         apply_sql,
-        undo_sql: vec![undo.sql()],
+        undo_sql: (!takes_others).then(|| undo.sql()).into_iter().collect(),
         lock: Some(lock.to_owned()),
         rewrites_table: Some(false),
         extra_disk_bytes: Some(bytes.round()),
@@ -433,12 +485,7 @@ fn on_partitions(
     caveats: &mut Vec<String>,
 ) -> Vec<String> {
     let table = whole.table;
-    let has_levels = known
-        .database
-        .catalog
-        .tables
-        .values()
-        .any(|other| other.kind == 'p' && other.partition_of == Some(table.oid));
+    let has_levels = known.has_levels(whole);
     if has_levels || whole.parts.is_empty() || whole.parts.len() > PARTITIONS {
         caveats.push(
             "Writes to all of its partitions wait for as long as it takes. To avoid that, build the index of each partition \
@@ -505,6 +552,7 @@ mod tests {
             referenced_oid: 2,
             referenced_columns: vec!["id".into()],
             referenced_types: vec!["integer".into()],
+            is_match_full: false,
             on_delete: 'c',
         };
         set_schema(

@@ -320,7 +320,7 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, verdict: &DropVerdict) -> Guard
         "same order, direction, operator classes, collations and predicate; what it includes is held",
     );
     guards.checked("it enforces nothing, and the longer one supports the same foreign keys");
-    guards.checked("the longer one is valid, and is used or enforces something");
+    guards.checked("the longer one is valid, and not known to be unused");
     if let DropVerdict::Spared(said) = verdict {
         guards.checked(said.as_str());
     } else if facts.is_partitioned {

@@ -9,7 +9,7 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement};
 use crate::model::snapshot::ServerFacts;
-use crate::model::unit::{Size, bytes_for_people};
+use crate::model::unit::{Size, bytes_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
@@ -119,11 +119,24 @@ fn claim(
         ("work_mem_bytes", json!(work_mem)),
     ]);
     let mut claim = statements::claim(place, TempSpill::ID, severity, activity, statement, own);
-    claim.title = format!(
-        "{} writes {} of temporary files an hour",
-        crate::sql::outline(&statement.text.text),
-        bytes_for_people(bytes / hours)
-    );
+    let window = statements::window_seconds(activity);
+    claim.title = match window >= 1800.0 {
+        true => format!(
+            "{} writes {} of temporary files an hour",
+            crate::sql::outline(&statement.text.text),
+            bytes_for_people(bytes / hours)
+        ),
+        // a short time is no rate
+        false => {
+            claim.evidence.remove("temp_bytes_per_hour");
+            format!(
+                "{} wrote {} of temporary files in {}",
+                crate::sql::outline(&statement.text.text),
+                bytes_for_people(bytes),
+                seconds_for_people(window)
+            )
+        }
+    };
     let told_work_mem = work_mem.map_or("work_mem of the server could not be read".to_owned(), |bytes| {
         format!("work_mem of the server is {}", bytes_for_people(bytes))
     });

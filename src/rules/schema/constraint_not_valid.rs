@@ -130,8 +130,17 @@ fn orphans(key: &ForeignKey, table: &TableFacts, referenced: &TableFacts) -> Opt
     let there = columns.iter().map(|column| format!("c.{column} IS NOT NULL"));
     let pairs = columns.iter().zip(&key.referenced_columns);
     let equal = pairs.map(|(column, referenced)| format!("p.{} = c.{column}", quote_identifier(referenced)));
+    // under MATCH FULL a key that is NULL in part refers to nothing by wrong
+    let in_part = match key.is_match_full && columns.len() > 1 {
+        true => {
+            let of_row: Vec<String> = columns.iter().map(|column| format!("c.{column}")).collect();
+            let all = of_row.join(", ");
+            format!("num_nulls({all}) BETWEEN 1 AND {}\n  OR ", columns.len() - 1)
+        }
+        false => String::new(),
+    };
     Some(format!(
-        "SELECT c.* FROM {} AS c WHERE {}\n  AND NOT EXISTS (SELECT FROM {} AS p WHERE {}) LIMIT 10",
+        "SELECT c.* FROM {} AS c WHERE {in_part}{}\n  AND NOT EXISTS (SELECT FROM {} AS p WHERE {}) LIMIT 10",
         from(table, false),
         there.collect::<Vec<_>>().join(" AND "),
         from(referenced, false),

@@ -200,11 +200,18 @@ fn claim(
     };
     Claim {
         title: format!("{schema}.{name} has no primary key"),
-        explanation: format!(
-            "Nothing names a single one of its {} rows, so that equal ones can be there unseen and cannot be told apart.\
-             {published} Make the columns that name a row its primary key.",
-            count_for_people(whole.rows)
-        ),
+        explanation: match names.first() {
+            None => format!(
+                "Nothing is known to name a single one of its {} rows, so that equal ones can be there unseen and cannot be \
+                 told apart.{published} Make the columns that name a row its primary key.",
+                count_for_people(whole.rows)
+            ),
+            Some(unique) => format!(
+                "It has {} rows and no primary key, though {unique} is unique. Tools and people look for the key, and a \
+                 unique column may hold NULL many times.{published} Make it the primary key.",
+                count_for_people(whole.rows)
+            ),
+        },
         evidence: evidence([
             ("rows", json!(whole.rows as i64)),
             ("is_published", json!(whole.is_published)),

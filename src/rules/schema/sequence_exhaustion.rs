@@ -173,7 +173,11 @@ impl Way {
             (None, Some(_)) => ", and hardly any are used just now".to_owned(),
             (None, None) => String::new(),
         };
-        format!("{} values are left{pace}", count_for_people(self.values_left))
+        match self.values_left {
+            left if left < 1.0 => format!("no value is left{pace}"),
+            left if left < 2.0 => format!("one value is left{pace}"),
+            left => format!("{} values are left{pace}", count_for_people(left)),
+        }
     }
 
     /// What was checked of it, beside what the caller checked.

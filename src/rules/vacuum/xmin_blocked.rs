@@ -243,6 +243,8 @@ impl Kept {
             for (table, facts) in database
                 .tables_with_facts()
                 .filter(|(_, facts)| !facts.owned_by_extension)
+                // nobody would clear those away, whoever holds what back
+                .filter(|(_, facts)| facts.option_is_on("autovacuum_enabled") != Some(false))
             {
                 let dead = table.dead_rows as f64;
                 if dead > table.vacuum_threshold_rows {
