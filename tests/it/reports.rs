@@ -142,7 +142,8 @@ async fn a_file_of_another_program_does_not_stop_a_look() {
             .unwrap()
     };
     let dsn = cluster.dsn("postgres", "postgres");
-    let seen = look(&["check", &dsn]);
+    // a server of a test may lose its data, which is critical
+    let seen = look(&["check", &dsn, "--rule", "index.*"]);
     let error = String::from_utf8_lossy(&seen.stderr).into_owned();
     assert_eq!(seen.status.code(), Some(0), "{error}");
     assert!(

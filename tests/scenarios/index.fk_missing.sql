@@ -9,6 +9,10 @@ INSERT INTO place VALUES (1, 1);
 CREATE TABLE pin (id int, x int, y int, z int, FOREIGN KEY (x, y) REFERENCES place);
 INSERT INTO pin SELECT i, 1, 1, i FROM generate_series(1, 5000) i;
 CREATE INDEX pin_y_x_z ON pin (y, x, z);
+-- exactly the rows whose key is there
+CREATE TABLE referring (id int, x int, y int, FOREIGN KEY (x, y) REFERENCES place);
+INSERT INTO referring SELECT i, 1, 1 FROM generate_series(1, 5000) i;
+CREATE INDEX referring_x_y ON referring (x, y) WHERE x IS NOT NULL AND y IS NOT NULL;
 -- each partition has one of its own
 CREATE TABLE part (id int, parent int REFERENCES parent) PARTITION BY RANGE (id);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (3000);

@@ -202,7 +202,7 @@ impl<'a> Known<'a> {
         self.indexes(key.table_oid)
             .iter()
             .filter(|facts| in_part(facts))
-            .any(|facts| refers(&facts))
+            .any(refers)
     }
 
     /// Whether each partition has an index of its own that serves: what is looked up is looked up in all of them.
