@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Place, estimated, evidence, measured, number};
+use super::{Found, Place, estimated, evidence, measured, number};
 use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 
@@ -30,6 +30,32 @@ pub fn share(activity: &StatementActivity, seconds: f64) -> f64 {
 pub fn load_sessions(activity: &StatementActivity) -> f64 {
     activity.total_seconds / window_seconds(activity)
 }
+
+/// What a rule about shares finds, by what it does with each statement. On a server that is nearly idle every share is large:
+/// nothing is said then, and that nothing is seen proves nothing.
+///
+/// # Errors
+/// If what statements did is not known.
+pub fn on_a_busy_server<'a>(
+    place: &Place<'a>,
+    minimum_load: f64,
+    mut judge: impl FnMut(&'a StatementActivity, &'a StatementDelta, &mut Found),
+) -> Result<Found, Unknown> {
+    let activity = activity(place)?;
+    let mut found = Found::default();
+    if load_sessions(activity) < minimum_load {
+        found.absence_is_no_proof = Some(IDLE.to_owned());
+        return Ok(found);
+    }
+    found.absence_is_no_proof.clone_from(&activity.still_filling);
+    for statement in &activity.statements {
+        judge(activity, statement, &mut found);
+    }
+    Ok(found)
+}
+
+/// Why a share says nothing.
+pub const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
 
 /// A claim about one statement: its identity, evidence that every such claim has after the rule's own, what it costs a
 /// day, SQL that shows the same. Title, explanation and remedy are the rule's.

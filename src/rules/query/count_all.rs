@@ -47,23 +47,14 @@ impl Default for CountAll {
     }
 }
 
-const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
-
 impl Rule for CountAll {
     const ID: &'static str = "query.count_all";
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = statements::activity(place)?;
-        let mut found = Found::default();
-        if statements::load_sessions(activity) < self.minimum_load {
-            found.absence_is_no_proof = Some(IDLE.to_owned());
-            return Ok(found);
-        }
-        found.absence_is_no_proof.clone_from(&activity.still_filling);
-        for statement in &activity.statements {
+        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             if statements::share(activity, statement.seconds) < self.info_share {
-                continue;
+                return;
             }
             if let Some(table) = shape::unfiltered_count(&statement.text.text) {
                 found.claim_worst_first(
@@ -71,8 +62,7 @@ impl Rule for CountAll {
                     || claim(place, activity, statement, &table),
                 );
             }
-        }
-        Ok(found)
+        })
     }
 }
 
@@ -188,7 +178,7 @@ mod tests {
         let idle = found::<CountAll>(&observed("SELECT count(*) FROM items", 24.0)).unwrap();
         assert_eq!(
             (idle.claims.len(), idle.absence_is_no_proof.as_deref()),
-            (0, Some(IDLE))
+            (0, Some(statements::IDLE))
         );
     }
 

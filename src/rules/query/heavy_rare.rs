@@ -52,7 +52,6 @@ impl Default for HeavyRare {
     }
 }
 
-const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
 const DAY: f64 = 86_400.0;
 
 impl Rule for HeavyRare {
@@ -62,14 +61,7 @@ impl Rule for HeavyRare {
     const CLEAR: Period = Period::days(2);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = statements::activity(place)?;
-        let mut found = Found::default();
-        if statements::load_sessions(activity) < self.minimum_load {
-            found.absence_is_no_proof = Some(IDLE.to_owned());
-            return Ok(found);
-        }
-        found.absence_is_no_proof.clone_from(&activity.still_filling);
-        for statement in &activity.statements {
+        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             let is_heavy = statements::share(activity, statement.seconds) >= self.warning_share
                 && statement.mean_seconds() >= self.min_mean.as_seconds();
             if is_heavy && statement.calls < self.max_calls {
@@ -78,8 +70,7 @@ impl Rule for HeavyRare {
                     || claim(place, activity, statement),
                 );
             }
-        }
-        Ok(found)
+        })
     }
 }
 
@@ -161,7 +152,7 @@ mod tests {
         let observed = observation(vec![statement("SELECT 1 FROM a", 1, 29_000.0)], 0.0);
         let found = found::<HeavyRare>(&observed).unwrap();
         assert_eq!(found.claims.len(), 0, "29 seconds in ten minutes");
-        assert_eq!(found.absence_is_no_proof.as_deref(), Some(IDLE));
+        assert_eq!(found.absence_is_no_proof.as_deref(), Some(statements::IDLE));
     }
 
     #[test]

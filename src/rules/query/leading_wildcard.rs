@@ -52,7 +52,6 @@ impl Default for LeadingWildcard {
     }
 }
 
-const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
 /// Bytes of a name that the table and the column may take.
 const NAME_BYTES: usize = 48;
 /// Operator classes and access methods of indexes that find a text anywhere.
@@ -74,16 +73,9 @@ impl Rule for LeadingWildcard {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = statements::activity(place)?;
-        let mut found = Found::default();
-        if statements::load_sessions(activity) < self.minimum_load {
-            found.absence_is_no_proof = Some(IDLE.to_owned());
-            return Ok(found);
-        }
-        found.absence_is_no_proof.clone_from(&activity.still_filling);
-        for statement in &activity.statements {
+        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             if statements::share(activity, statement.seconds) < self.info_share {
-                continue;
+                return;
             }
             match self.search(place, statement) {
                 Ok(None) => {}
@@ -96,8 +88,7 @@ impl Rule for LeadingWildcard {
                     found.untold = Some(unknown.reason);
                 }
             }
-        }
-        Ok(found)
+        })
     }
 }
 

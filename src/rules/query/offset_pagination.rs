@@ -54,21 +54,12 @@ impl Default for OffsetPagination {
     }
 }
 
-const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
-
 impl Rule for OffsetPagination {
     const ID: &'static str = "query.offset_pagination";
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = statements::activity(place)?;
-        let mut found = Found::default();
-        if statements::load_sessions(activity) < self.minimum_load {
-            found.absence_is_no_proof = Some(IDLE.to_owned());
-            return Ok(found);
-        }
-        found.absence_is_no_proof.clone_from(&activity.still_filling);
-        for statement in &activity.statements {
+        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             let is_dear = blocks_per_row(statement) >= self.info_blocks_per_row
                 || statement.mean_seconds() >= self.info_mean.as_seconds();
             let is_much = statements::share(activity, statement.seconds) >= self.info_share
@@ -79,8 +70,7 @@ impl Rule for OffsetPagination {
                     || claim(place, activity, statement),
                 );
             }
-        }
-        Ok(found)
+        })
     }
 }
 
@@ -182,7 +172,7 @@ mod tests {
         let found = found::<OffsetPagination>(&observed).unwrap();
         assert_eq!(
             (found.claims.len(), found.absence_is_no_proof.as_deref()),
-            (0, Some(IDLE))
+            (0, Some(statements::IDLE))
         );
     }
 }

@@ -58,29 +58,19 @@ impl Default for Unstable {
     }
 }
 
-const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
-
 impl Rule for Unstable {
     const ID: &'static str = "query.unstable";
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let activity = statements::activity(place)?;
-        let mut found = Found::default();
-        if statements::load_sessions(activity) < self.minimum_load {
-            found.absence_is_no_proof = Some(IDLE.to_owned());
-            return Ok(found);
-        }
-        found.absence_is_no_proof.clone_from(&activity.still_filling);
-        for statement in &activity.statements {
+        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             if statements::share(activity, statement.seconds) >= self.min_share && self.varies(statement) {
                 found.claim_worst_first(
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement),
                 );
             }
-        }
-        Ok(found)
+        })
     }
 }
 
@@ -194,7 +184,7 @@ mod tests {
         let idle = found::<Unstable>(&observed(200, 0.31, 1.0, 9.0)).unwrap();
         assert_eq!(
             (idle.claims.len(), idle.absence_is_no_proof.as_deref()),
-            (0, Some(IDLE))
+            (0, Some(statements::IDLE))
         );
     }
 
