@@ -1,11 +1,22 @@
 #!/usr/bin/env bash
+# What the advisor costs, in one run (an hour; Debian's PostgreSQL):
+#   ./bench.sh cost
 # What index advice is worth, priced by evaluators that know nothing of the advisor, on a server of its own.
 #   ./bench.sh DIR   DIR holds price_real.py, tpch/ (load_tpch.sh, eval_indexes.py, tpch_19.sql, tpch_norm.sql) and
 #                    applications/ (schema.sql, workload.sql)
 # Takes some twenty minutes and 6 GB of disk for a while. Installs what the demonstration needs, and in a folder of its own
 # tpchgen-cli and psycopg2 (PyPI).
 set -euo pipefail
-[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,6p' "$0" | sed 's/^# \?//' >&2; exit 2; }
+if [[ ${1:-} == cost ]]; then
+    cd "$(dirname "$0")"
+    ./setup.sh demo
+    for bench in judge history servers poll; do
+        printf '\n%s\n\n' "$bench"
+        cargo bench --quiet --bench "$bench"
+    done
+    exit
+fi
+[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,8p' "$0" | sed 's/^# \?//' >&2; exit 2; }
 data=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 ./setup.sh demo

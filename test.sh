@@ -3,6 +3,7 @@
 #   ./test.sh                  all stages
 #   ./test.sh --all-versions   the integration tests that run on a few PostgreSQL versions run on all
 #   ./test.sh NAME …           further arguments go to the runner of the integration tests
+# PGADVISOR_HEALTHY_MINUTES=30 ./test.sh healthy:: watches healthy servers under load for half an hour.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -22,6 +22,12 @@ pub const MATERIALIZED_VIEWS_PER_DATABASE: usize = 10_000;
 pub const MINUTE_AT_MOST: Duration = Duration::from_secs(70 * 60);
 /// What statements did is kept minute by minute for this long; hour by hour as long as measurements are kept.
 pub const MINUTES_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
+/// What every statement, table and index did in an hour is kept for this long; in a day as long as measurements are kept.
+pub const HOURS_KEPT_BY_TIME: Duration = Duration::from_secs(8 * 24 * 3600);
+/// Lists of ranges up to this are added up hour by hour; of longer ones day by day.
+pub const HOURS_SHOWN: Duration = Duration::from_secs(2 * 24 * 3600);
+/// Numbers of statements, tables, indexes and waits that are remembered between looks: sixteen bytes each.
+pub const SUBJECTS_REMEMBERED: usize = 200_000;
 /// Ranges up to this are shown minute by minute.
 pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
 /// Problems that are shown as left out.
@@ -34,6 +40,12 @@ pub const STANDBY_SEEN_WITHIN: Duration = Duration::from_secs(3600);
 pub const SEQUENCES_PER_LOOK: usize = 2_000;
 #[allow(missing_docs)]
 pub const SEQUENCES_AT_ONCE: usize = 50;
+/// Indexes of one database of whose columns statistics are read: the largest, and none that is smaller.
+pub const COLUMN_STATISTICS_INDEXES: usize = 1_000;
+#[allow(missing_docs)]
+pub const COLUMN_STATISTICS_FROM_BYTES: f64 = 10_000_000.0;
+/// So long a look waits for the login that reads them.
+pub const COLUMN_STATISTICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of those who wait for a lock, so many are asked who is in the way: each question takes the lock manager's locks.
 pub const WAITERS_PER_LOOK: usize = 300;
 /// Of those that are in the way of one session and wait themselves, so many are kept.
@@ -42,6 +54,18 @@ pub const BLOCKERS_PER_SESSION: usize = 20;
 pub const SESSIONS_SHOWN: usize = 200;
 #[allow(missing_docs)]
 pub const APPLICATIONS_SHOWN: usize = 10;
+/// What sessions do is sampled this often, unless the configuration says otherwise.
+pub const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// Groups of sessions that one sample tells apart: the most frequent.
+pub const GROUPS_PER_SAMPLE: usize = 500;
+/// Groups that are kept apart between two looks; what comes beyond is counted as others.
+pub const SAMPLED_GROUPS: usize = 2_000;
+/// What sessions wait for is judged over this, at most.
+pub const WAITS_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Looks that follow each other sooner are one part of that window.
+pub const WAITS_PART: Duration = Duration::from_secs(2 * 60);
+/// Events that a picture of waits tells apart.
+pub const EVENTS_SHOWN: usize = 7;
 /// Sessions read in one look: those with the oldest transactions.
 pub const SESSIONS_PER_LOOK: usize = 5_000;
 /// Databases visited on one server.
@@ -98,6 +122,20 @@ pub const SUMMARY_VIEWS: usize = 20;
 pub const REHEARSED_DROPS: usize = 200;
 #[allow(missing_docs)]
 pub const REHEARSED_STATEMENTS: usize = 50;
+/// Statements of one database whose plans are kept: those that took most time.
+pub const PLANNED_STATEMENTS: usize = 50;
+/// Where tables were analyzed, or statements became costly, plans are read again no sooner than after this.
+pub const PLANS_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// Plans of different shape that are kept of one statement, and of all statements of a database: the newest.
+pub const PLANS_PER_STATEMENT: usize = 10;
+#[allow(missing_docs)]
+pub const PLANS_PER_DATABASE: usize = 2_000;
+/// Of a plan that is kept so many nodes and bytes are, of each of its conditions and keys so many bytes.
+pub const PLAN_NODES_KEPT: usize = 200;
+#[allow(missing_docs)]
+pub const PLAN_BYTES_KEPT: usize = 64_000;
+#[allow(missing_docs)]
+pub const PLAN_EXPRESSION_BYTES: usize = 300;
 /// What the gate found out about a database is believed this long.
 pub const GATE_MEMORY: Duration = Duration::from_secs(10);
 /// Rows of an answer to the gate; where there is more, nothing is planned.
@@ -126,6 +164,17 @@ pub const UNBROKEN_WITHIN: Duration = Duration::from_secs(10 * 60);
 pub const BACK_OFF_MINIMUM: Duration = Duration::from_secs(1);
 /// The longest wait after failed looks.
 pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
+/// While its questions cost more than the budget the advisor reads names, definitions and designs so many times as seldom as
+/// configured, then samples so, then looks so, at most.
+pub const NAMES_STRETCHED_AT_MOST: u32 = 8;
+#[allow(missing_docs)]
+pub const SAMPLING_STRETCHED_AT_MOST: u32 = 8;
+#[allow(missing_docs)]
+pub const LOOKS_STRETCHED_AT_MOST: u32 = 64;
+/// What was stretched comes back a step where it would cost less than this share of the budget then.
+pub const BUDGET_SHARE_TO_COME_BACK: f64 = 0.8;
+/// What questions cost is reckoned from the last hour, and from so many of them at least.
+pub const QUESTIONS_RECKONED_WITH: f64 = 6.0;
 /// A window of statements is this long, once it is full.
 pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 /// So many looks are kept as starts of later windows.
@@ -140,6 +189,10 @@ pub const STATEMENT_TOTALS_MINIMUM: Duration = Duration::from_secs(60);
 pub const REQUEST_BYTES: usize = 64 * 1024;
 /// Characters of what a person says about a finding.
 pub const COMMENT_CHARACTERS: usize = 1000;
+/// Findings that the front page and the text of `check` show; the rest are folded by rule.
+pub const FINDINGS_SHOWN: usize = 10;
+/// Of one rule so many of these, unless they are critical: a talkative one must not hide the others.
+pub const FINDINGS_SHOWN_PER_RULE: usize = 3;
 /// Items in one page or one answer.
 pub const PAGE_ITEMS: usize = 100;
 /// Items that a caller may ask for at once.
@@ -185,6 +238,11 @@ pub fn table() -> Vec<(&'static str, String, &'static str)> {
             "findings per rule and database",
             FINDINGS_PER_RULE.to_string(),
             "the worst are kept",
+        ),
+        (
+            "looks stretched",
+            format!("{LOOKS_STRETCHED_AT_MOST} times"),
+            "the last thing that is slowed to stay within the budget",
         ),
         (
             "longest wait between retries",

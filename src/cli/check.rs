@@ -20,8 +20,9 @@ use crate::model::unit::{Period, UnitError, seconds_for_people};
 use crate::observe::Observer;
 use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
-use crate::report::{self, CheckReport};
+use crate::report::{self, CheckReport, Extent};
 use crate::rules::index::missing::Missing;
+use crate::rules::index::null_heavy::NullHeavy;
 use crate::rules::{self, Rule as _};
 
 #[derive(Args)]
@@ -39,9 +40,12 @@ pub struct Options {
     /// Exit with 1 if a rule was skipped
     #[arg(long)]
     fail_on_skipped: bool,
-    /// Only rules that fit, as index.* (repeatable)
+    /// Only rules that fit, as index.* (repeatable); every finding of them is told
     #[arg(long, value_name = "PATTERN")]
     rule: Vec<String>,
+    /// Tell every finding, also where there are many: text and markdown fold those that cost less, by rule
+    #[arg(long)]
+    all_findings: bool,
     /// All databases of the server, not only the one of the URL
     #[arg(long)]
     all_databases: bool,
@@ -115,7 +119,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         chosen.overrides.retain(|_| is_asked_for);
         settings.rules.insert(rule.id.to_owned(), chosen);
     }
-    let (looks, planner) = looks(&options, &configuration.servers).await?;
+    let (looks, planner) = looks(&options, &configuration.servers, &settings).await?;
     let mut observer = Observer::default();
     observer.any_window = looks.len() > 1;
     let mut observation = observer.observe(&looks[0], true);
@@ -133,7 +137,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     if looks.len() > 1 {
         report.window = observation.statements.ok().and_then(|activity| activity.window);
     }
-    print(&render(&report, options.format)?)?;
+    print(&render(&report, &options)?)?;
     Ok(exit_code(&report, &options))
 }
 
@@ -141,11 +145,16 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
 async fn looks(
     options: &Options,
     servers: &[ServerSettings],
+    settings: &judge::Settings,
 ) -> Result<(Vec<Snapshot>, Option<Server>), Failure> {
     if let Some(path) = &options.snapshot {
         return Ok((snapshot::load(path)?, None));
     }
     let (mut collector, planner) = collector(options, servers)?;
+    // what is saved may be judged by all rules
+    if options.save_snapshot.is_some() || settings.is_enabled(NullHeavy::ID) {
+        collector.read_statistics_as(Server::new(planner.conninfo().clone())?);
+    }
     let mut looks = vec![collector.look().await?.snapshot];
     if let Some(wait) = options.wait {
         pause(wait.as_duration()).await;
@@ -251,10 +260,15 @@ fn named<'a>(name: &str, servers: &'a [ServerSettings]) -> Result<&'a ServerSett
     found.ok_or_else(|| Failure::Usage(format!("no server is named \"{name}\"; {names}")))
 }
 
-fn render(report: &CheckReport, format: Format) -> Result<String, Failure> {
-    Ok(match format {
-        Format::Text => report::text(report, style()),
-        Format::Markdown => report::markdown(report),
+fn render(report: &CheckReport, options: &Options) -> Result<String, Failure> {
+    // who asks for a rule asks for all that it says
+    let extent = match options.all_findings || !options.rule.is_empty() {
+        true => Extent::Every,
+        false => Extent::Few,
+    };
+    Ok(match options.format {
+        Format::Text => report::text(report, extent, style()),
+        Format::Markdown => report::markdown(report, extent),
         Format::Json => json(report)?,
         Format::Ndjson => {
             let mut lines = String::new();

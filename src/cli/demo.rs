@@ -96,6 +96,7 @@ async fn live(server: Disposable, listener: TcpListener, stop: CancellationToken
     let configuration = Configuration::load(&path, &rule_schemas(), server_problems)?;
     let (tasks, clients_stop) = (TaskTracker::new(), stop.child_token());
     Clients::start(&server, &tasks, &clients_stop);
+    say(demo::SHORTENED);
     say(&format!("configuration {}:\n\n{text}", path.display()));
     say(&format!(
         "the server: psql \"{}\"",

@@ -135,8 +135,8 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
         lines(&["What the advisor asks is not to fill the statistics that it reads."]),
         statements(&[setup::leave_statements(login)]),
         lines(&[
-            "The login that plans (planner_dsn), for index advice: it may read the tables of the databases that are named to",
-            "it below, so that it can have their statements planned, and nothing else. It never runs them.",
+            "The login that plans (planner_dsn), for index advice and statistics of columns: it may read the tables of the databases",
+            "that are named to it below, so that it can have their statements planned, and nothing else. It never runs them.",
             &password(planner),
         ]),
         statements(&setup::planner(planner)),

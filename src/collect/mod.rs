@@ -2,16 +2,18 @@
 //! becomes a [`Gap`]; only a server that cannot be reached at all is an error.
 
 mod catalog;
+mod column_statistics;
 mod design;
 pub mod mask;
 mod materialized_views;
 mod relations;
 mod replication;
+pub mod samples;
 mod server;
 mod sessions;
 mod statements;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +29,7 @@ use crate::model::status::{Gap, Look};
 use crate::postgres::{Observe, PostgresError, Server};
 
 use catalog::CatalogCache;
+use column_statistics::LastRead;
 use materialized_views::DefinitionCache;
 use statements::TextCache;
 
@@ -36,10 +39,19 @@ pub struct Collector {
     server: Server,
     watches: Box<dyn Fn(&str) -> bool + Send + Sync>,
     catalog_every: std::time::Duration,
+    /// The same for names, definitions and designs while the advisor is over its budget.
+    names_every: std::time::Duration,
     texts: TextCache,
     catalogs: HashMap<String, CatalogCache>,
     definitions: HashMap<String, DefinitionCache>,
     designs: HashMap<String, Design>,
+    /// Who reads column statistics; nobody where no rule wants them.
+    statistics_server: Option<Server>,
+    statistics: HashMap<String, LastRead>,
+    /// The OID of each database when it was seen last.
+    database_oids: HashMap<String, u32>,
+    /// When the server had started that was seen last, and whether it was a standby.
+    server_seen: Option<(DateTime<Utc>, bool)>,
     declared: Declared,
     remembered: server::Remembered,
     /// Our own clock, which nobody can set.
@@ -52,8 +64,8 @@ pub struct Seen {
     pub snapshot: Snapshot,
     /// One line for each family and database.
     pub looks: Vec<Look>,
-    /// Seconds that the server took for us.
-    pub spent_seconds: f64,
+    /// Seconds that the server took for us, by family.
+    pub spent: BTreeMap<&'static str, f64>,
     /// The question that took longest: its name, and seconds.
     pub slowest_question: (&'static str, f64),
 }
@@ -71,9 +83,20 @@ struct Notes {
     server: String,
     looks: Vec<Look>,
     gaps: Vec<Gap>,
+    /// Seconds that the server took for each family.
+    spent: BTreeMap<&'static str, f64>,
+    /// Those of the session in use that are in there.
+    counted_seconds: f64,
 }
 
 impl Notes {
+    /// What the session took since the last time was for this family.
+    fn took(&mut self, family: &'static str, session: &Observe) {
+        let seconds = session.spent_seconds();
+        *self.spent.entry(family).or_default() += (seconds - self.counted_seconds).max(0.0);
+        self.counted_seconds = seconds;
+    }
+
     fn look(
         &mut self,
         family: &str,
@@ -142,10 +165,15 @@ impl Collector {
             server,
             watches,
             catalog_every,
+            names_every: catalog_every,
             texts: TextCache::default(),
             catalogs: HashMap::new(),
             definitions: HashMap::new(),
             designs: HashMap::new(),
+            statistics_server: None,
+            statistics: HashMap::new(),
+            database_oids: HashMap::new(),
+            server_seen: None,
             declared: Declared::default(),
             remembered: server::Remembered::default(),
             clock: (Utc::now(), Instant::now()),
@@ -155,6 +183,11 @@ impl Collector {
     /// Takes in what the server's owner says of its machine.
     pub fn declare(&mut self, declared: Declared) {
         self.declared = declared;
+    }
+
+    /// Reads names, definitions and designs this far apart from now on: they are what can wait best.
+    pub fn read_names_every(&mut self, every: std::time::Duration) {
+        self.names_every = every;
     }
 
     /// The server that it looks at.
@@ -171,6 +204,8 @@ impl Collector {
             server: self.name.clone(),
             looks: Vec::new(),
             gaps: Vec::new(),
+            spent: BTreeMap::new(),
+            counted_seconds: 0.0,
         };
         let home = self.server.observe_home().await?;
         let started = Instant::now();
@@ -185,23 +220,24 @@ impl Collector {
         .await?;
         facts.declared = self.declared.clone();
         notes.look("server", None, started, facts.databases.len(), None);
+        notes.took("server", &home);
         let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
+        notes.took("statements", &home);
         let sessions = sessions::look(&home, facts.version_num, &mut notes).await?;
         let prepared_transactions =
             sessions::prepared_transactions(&home, facts.version_num, &mut notes).await?;
+        notes.took("sessions", &home);
         let replication = replication::look(&home, facts.version_num, &mut notes).await?;
-        let mut spent_seconds = home.spent_seconds();
+        notes.took("replication", &home);
         let mut slowest_question = home.slowest_question();
         drop(home);
 
         let watched = self.watched(&facts, &mut notes);
-        self.catalogs.retain(|name, _| watched.contains(name));
-        self.designs.retain(|name, _| watched.contains(name));
+        self.forget_others_than(&watched, &facts);
         let mut databases = Vec::new();
         for name in &watched {
             match self.visit(name, at, &facts, &mut notes).await {
-                Ok((database, seconds, slowest)) => {
-                    spent_seconds += seconds;
+                Ok((database, slowest)) => {
                     if slowest.1 > slowest_question.1 {
                         slowest_question = slowest;
                     }
@@ -228,9 +264,30 @@ impl Collector {
         Ok(Seen {
             snapshot,
             looks: notes.looks,
-            spent_seconds,
+            spent: notes.spent,
             slowest_question,
         })
+    }
+
+    /// Forgets what was read of databases that are gone, also where another one has the name of one; and of a server that
+    /// was started again, promoted or replaced, how its tables were used.
+    fn forget_others_than(&mut self, watched: &[String], facts: &ServerFacts) {
+        let oids: HashMap<String, u32> = facts
+            .databases
+            .iter()
+            .map(|database| (database.name.clone(), database.oid))
+            .collect();
+        let before = std::mem::replace(&mut self.database_oids, oids);
+        let oids = &self.database_oids;
+        let is_it = |name: &String| watched.contains(name) && before.get(name) == oids.get(name);
+        self.catalogs.retain(|name, _| is_it(name));
+        self.designs.retain(|name, _| is_it(name));
+        self.statistics.retain(|name, _| is_it(name));
+        self.definitions.retain(|name, _| is_it(name));
+        let seen = Some((facts.started_at, facts.is_standby));
+        if std::mem::replace(&mut self.server_seen, seen) != seen {
+            self.designs.clear();
+        }
     }
 
     /// The databases that are meant; what is beyond the bound is told.
@@ -256,17 +313,22 @@ impl Collector {
         at: DateTime<Utc>,
         facts: &ServerFacts,
         notes: &mut Notes,
-    ) -> Result<(DatabaseSnapshot, f64, (&'static str, f64)), PostgresError> {
+    ) -> Result<(DatabaseSnapshot, (&'static str, f64)), PostgresError> {
         let version_num = facts.version_num;
         let session: Observe = self.server.observe(name).await?;
+        notes.counted_seconds = 0.0;
         let started = Instant::now();
         let cache = self.catalogs.entry(name.to_owned()).or_default();
-        let counters = relations::look(&session, version_num).await?;
+        let counters = relations::look(&session, version_num).await;
+        notes.took("relations", &session);
+        let counters = counters?;
         let rows = counters.tables.len() + counters.indexes.len();
         notes.look("relations", Some(name), started, rows, None);
         let started = Instant::now();
-        if cache.is_due(self.catalog_every, &counters) {
-            match cache.refresh(&session, version_num, &counters).await {
+        if cache.is_due(self.names_every, &counters) {
+            let read = cache.refresh(&session, version_num, &counters).await;
+            notes.took("catalog", &session);
+            match read {
                 Ok(rows) => notes.look("catalog", Some(name), started, rows, None),
                 // without names nothing can be said; with those of some minutes ago it can
                 Err(error) if error.is_fatal() || !cache.was_read() => return Err(error),
@@ -281,6 +343,7 @@ impl Collector {
             return Err(session.too_many(limits::RELATIONS_PER_DATABASE));
         }
         let design = self.design(&session, name, at, facts, notes).await?;
+        let column_statistics = self.column_statistics(name, facts, &catalog, notes).await;
         let materialized_views = self
             .materialized_views(&session, name, version_num, &catalog, notes)
             .await?;
@@ -292,9 +355,10 @@ impl Collector {
             catalog,
             table_activity: design.table_activity,
             schema: design.schema,
+            column_statistics,
             materialized_views,
         };
-        Ok((database, session.spent_seconds(), session.slowest_question()))
+        Ok((database, session.slowest_question()))
     }
 
     /// The design of a database and how its tables were used, read again where that is due.
@@ -307,7 +371,7 @@ impl Collector {
         notes: &mut Notes,
     ) -> Result<Design, PostgresError> {
         let known = self.designs.get(name);
-        if let Some(known) = known.filter(|known| known.read_at.elapsed() < self.catalog_every) {
+        if let Some(known) = known.filter(|known| known.read_at.elapsed() < self.names_every) {
             return Ok(known.clone());
         }
         let started = Instant::now();
@@ -323,6 +387,7 @@ impl Collector {
             }
             Err(error) => notes.unread("table activity", name, started, error)?,
         }
+        notes.took("table activity", session);
         let started = Instant::now();
         // what is to be changed is changed on the primary, and a standby cannot read all of its sequences
         let schema = match facts.is_standby {
@@ -338,6 +403,7 @@ impl Collector {
             }
             Err(error) => notes.unread("schema", name, started, error)?,
         }
+        notes.took("schema", session);
         // what was refused is not asked for at each look: it may be what the server cannot bear
         self.designs.insert(name.to_owned(), design.clone());
         Ok(design)
@@ -357,7 +423,9 @@ impl Collector {
         }
         let started = Instant::now();
         let definitions = self.definitions.entry(name.to_owned()).or_default();
-        match definitions.look(session, version_num).await {
+        let read = definitions.look(session, version_num).await;
+        notes.took("materialized views", session);
+        match read {
             Ok(views) => {
                 notes.look("materialized views", Some(name), started, views.len(), None);
                 Ok(Some(views))

@@ -46,6 +46,7 @@ pub async fn look(
         .await?
         .first()
         .and_then(|row| column(row, "system_identifier")),
+        timeline: timeline(home, version_num).await?,
         started_at: row.and_then(|row| column(row, "started_at")).unwrap_or(at),
         is_standby: row.and_then(|row| column(row, "is_standby")).unwrap_or(false),
         standbys: row.and_then(|row| column(row, "standbys")).unwrap_or(0),
@@ -87,6 +88,16 @@ async fn optional(
         }
         rows => rows,
     }
+}
+
+/// Which history a primary writes. Some services do not tell: a failover has other signs, too, and no rule waits for this.
+async fn timeline(home: &Observe, version_num: i32) -> Result<Option<i64>, PostgresError> {
+    let rows = match home.rows(queries::TIMELINE.on(version_num), &[]).await {
+        Err(error) if !error.is_fatal() => return Ok(None),
+        rows => rows?,
+    };
+    let hexadecimal: Option<String> = rows.first().and_then(|row| column(row, "timeline"));
+    Ok(hexadecimal.and_then(|digits| i64::from_str_radix(&digits, 16).ok()))
 }
 
 impl Remembered {

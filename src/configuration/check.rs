@@ -104,6 +104,9 @@ impl Section for Server {
         );
         problems.extend(within("poll_every", self.poll_every, Period::minutes(60)));
         problems.extend(within("catalog_every", self.catalog_every, Period::days(1)));
+        if self.sample_every != Period::default() {
+            problems.extend(within("sample_every", self.sample_every, Period::minutes(10)));
+        }
         problems.extend(within("advise_every", self.advise_every, Period::days(7)));
         if !(1..=20).contains(&self.refreshes_at_once) {
             let message = format!("must be from 1 to 20, not {}", self.refreshes_at_once);

@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::limits;
 use crate::model::selector::{Ignore, Selector};
 use crate::model::snapshot::Declared;
 use crate::model::unit::{Period, Size};
@@ -122,6 +123,8 @@ pub struct Server {
     pub poll_every: Period,
     /// How often the catalogs are read.
     pub catalog_every: Period,
+    /// How often what sessions do is sampled, from 1 s to 10 min; "0 s" is never.
+    pub sample_every: Period,
     /// How often the planner is asked which indexes are missing.
     pub advise_every: Period,
     /// How many materialized views are refreshed at the same time.
@@ -235,6 +238,7 @@ impl Default for Server {
             databases: vec!["*".to_owned()],
             poll_every: Period::seconds(60),
             catalog_every: Period::minutes(10),
+            sample_every: Period::seconds(limits::SAMPLE_EVERY.as_secs()),
             advise_every: Period::minutes(60),
             refreshes_at_once: 2,
             refresh_grace: Period::seconds(3),

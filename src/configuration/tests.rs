@@ -115,6 +115,7 @@ fn a_valid_file_says_what_holds() {
     );
     assert_eq!(read.servers[0].poll_every, Period::seconds(30));
     assert_eq!(read.servers[1].catalog_every, Period::minutes(10));
+    assert_eq!(read.servers[1].sample_every, Period::seconds(5));
     let unused = &read.rules["index.unused"];
     assert_eq!(
         (unused.enabled, unused.hold, unused.clear),
@@ -187,6 +188,19 @@ minage = 1
         "28:1 ignore[0].rule is needed, or another key that says what is ignored",
     ];
     assert_errors(text, &expected);
+}
+
+#[test]
+fn samples_may_be_switched_off_and_are_not_taken_all_the_time() {
+    let server =
+        |every: &str| format!("[[servers]]\nname = \"a\"\ndsn = \"x\"\nsample_every = \"{every}\"\n");
+    for good in ["0 s", "1 s", "10 min"] {
+        assert_errors(&server(good), &[]);
+    }
+    for wrong in ["100 ms", "11 min"] {
+        let expected = format!("4:16 servers[0].sample_every must be from 1 s to 10 min, not {wrong}");
+        assert_errors(&server(wrong), &[&expected]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Index advice while the daemon runs: one database after the other, by the planner's login, on a thread of its own, so
 //! that looks go on meanwhile.
 
+mod plans;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -8,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +18,11 @@ use crate::index_advisor::upkeep::WriteCounters;
 use crate::limits;
 use crate::model::advice::{Advised, MissingIndex, Rehearsals};
 use crate::model::finding::Finding;
-use crate::model::observation::{DatabaseObservation, Observation, Unknown};
+use crate::model::kept_plan::KeptPlan;
+use crate::model::observation::{DatabaseObservation, Observation, StatementActivity, Unknown};
 use crate::postgres::Server;
-use work::{Asked, Worked, work_out};
+use plans::{Plans, plan_alone};
+use work::{Asked, Worked, asked, ids, work_out};
 
 /// What is known of one server's databases, and what is being worked out.
 pub struct Advising {
@@ -32,13 +36,24 @@ pub struct Advising {
     writes: BTreeMap<String, VecDeque<WriteCounters>>,
     /// What was known before this daemon started.
     remembered: BTreeMap<String, Earlier>,
+    plans: Plans,
 }
 
 struct Running {
     database: String,
+    /// When it began, by the server's clock.
+    began_at: DateTime<Utc>,
     indexes: u64,
-    earlier: Earlier,
+    task: Task,
     work: JoinHandle<Worked>,
+}
+
+/// What a run is for.
+enum Task {
+    /// Advice, which knows of this.
+    Advice(Earlier),
+    /// Plans that are kept, alone.
+    Plans,
 }
 
 struct Latest {
@@ -66,6 +81,7 @@ impl Advising {
             latest: BTreeMap::new(),
             writes: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            plans: Plans::default(),
         }
     }
 
@@ -103,6 +119,7 @@ impl Advising {
             .collect();
         self.latest.retain(|name, _| there.contains(name.as_str()));
         self.writes.retain(|name, _| there.contains(name.as_str()));
+        self.plans.retain(&there);
         if may_begin && self.running.is_none() && !observation.server.is_standby {
             self.begin_what_is_due(observation);
         }
@@ -155,7 +172,9 @@ impl Advising {
             .filter(|database| self.is_due(database, is_full));
         // the one that waits for longest, so that none waits for ever
         let longest = due.min_by_key(|database| self.latest.get(&database.name).map(|latest| latest.at));
-        let Some(database) = longest else { return };
+        let Some(database) = longest else {
+            return self.begin_plans(observation, activity);
+        };
         let earlier = self.earlier(&database.name);
         let mut asked = Asked::of(database, observation.now, activity);
         asked.earlier.clone_from(&earlier);
@@ -173,10 +192,47 @@ impl Advising {
         };
         self.running = Some(Running {
             database: database.name.clone(),
+            began_at: observation.now,
             indexes: indexes_of(database),
-            earlier,
+            task: Task::Advice(earlier),
             work: tokio::task::spawn_blocking(working),
         });
+    }
+
+    /// Plans the costliest statements of the first database in which some are to be planned again.
+    fn begin_plans(&mut self, observation: &Observation, activity: &StatementActivity) {
+        let now = Instant::now();
+        let due = observation.databases.iter().find_map(|database| {
+            let statements = self.plans.due(database, activity, self.every, now);
+            (!statements.is_empty()).then_some((database, statements))
+        });
+        let Some((database, statements)) = due else { return };
+        let workload = statements.iter().map(|statement| asked(statement)).collect();
+        let workload = (workload, ids(statements.into_iter()));
+        let (planner, stop) = (self.planner.clone(), self.stop.clone());
+        let name = database.name.clone();
+        let working = move || {
+            let is_stopped = || stop.is_cancelled();
+            on_its_own(plan_alone(
+                &planner,
+                &name,
+                workload,
+                limits::PLANNING_PAUSE,
+                &is_stopped,
+            ))
+        };
+        self.running = Some(Running {
+            database: database.name.clone(),
+            began_at: observation.now,
+            indexes: indexes_of(database),
+            task: Task::Plans,
+            work: tokio::task::spawn_blocking(working),
+        });
+    }
+
+    /// Plans that are to be written down.
+    pub fn take_plans(&mut self) -> Vec<KeptPlan> {
+        self.plans.take_unwritten()
     }
 
     fn is_due(&self, database: &DatabaseObservation, window_is_full: bool) -> bool {
@@ -214,6 +270,18 @@ impl Advising {
             return 0.0;
         };
         let worked = running.work.await.unwrap_or_else(|error| Worked::failed(&error));
+        let plans_are_known = !worked.plans.is_empty();
+        if plans_are_known || matches!(running.task, Task::Plans) {
+            let began = (running.began_at, running.indexes);
+            self.plans
+                .take(&running.database, began, worked.plans, Instant::now());
+        }
+        let Task::Advice(earlier) = running.task else {
+            if let (false, Err(unknown)) = (plans_are_known, &worked.advice) {
+                tracing::debug!(database = running.database, "no plans: {}", unknown.reason);
+            }
+            return worked.spent_seconds;
+        };
         match &worked.advice {
             Ok(advised) => tracing::debug!(
                 database = running.database,
@@ -247,7 +315,7 @@ impl Advising {
         let latest = Latest {
             at: Instant::now(),
             indexes: running.indexes,
-            earlier: running.earlier,
+            earlier,
             last: advice.as_ref().ok().cloned().or(before),
             advice,
         };

@@ -1,6 +1,6 @@
-//! What the advisor costs a server: seconds of its sessions in the last hour, against database time or one core.
+//! What the advisor costs a server: seconds of its sessions in the last hour, by family, against database time or one core.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -27,12 +27,83 @@ impl OwnCost {
     /// Seconds in the last hour, and their share of the larger of database time and one core.
     pub fn seconds_and_ratio(&self, at: DateTime<Utc>) -> (f64, f64) {
         let own: f64 = self.looks.iter().map(|(_, own, _)| own).sum();
+        (own, own / self.server_seconds(at))
+    }
+
+    /// The larger of database time and one core in the last hour, in seconds.
+    pub fn server_seconds(&self, at: DateTime<Utc>) -> f64 {
         let database: f64 = self.looks.iter().map(|(_, _, database)| database).sum();
+        database.max(self.elapsed_seconds(at))
+    }
+
+    /// How many seconds the server works in a second: at least 1, for one core.
+    pub fn busy_sessions(&self, at: DateTime<Utc>) -> f64 {
+        self.server_seconds(at) / self.elapsed_seconds(at)
+    }
+
+    fn elapsed_seconds(&self, at: DateTime<Utc>) -> f64 {
         let elapsed = self.looks.front().map_or(0.0, |(first, _, _)| {
             (at - *first).num_milliseconds() as f64 / 1000.0
         });
         // the first looks fetch what later ones need not: over less than ten minutes a share would say nothing
-        (own, own / database.max(elapsed).max(600.0))
+        elapsed.max(600.0)
+    }
+}
+
+/// Seconds of the last hour, minute by minute.
+#[derive(Default)]
+pub struct Hour {
+    minutes: VecDeque<(i64, f64)>,
+}
+
+impl Hour {
+    /// Adds some.
+    pub fn add(&mut self, at: DateTime<Utc>, seconds: f64) {
+        let minute = minute(at);
+        match self.minutes.back_mut() {
+            Some((last, sum)) if *last == minute => *sum += seconds,
+            _ => self.minutes.push_back((minute, seconds)),
+        }
+        while self.minutes.front().is_some_and(|(old, _)| minute - old >= 60) {
+            self.minutes.pop_front();
+        }
+    }
+
+    /// All of the last hour; none if nothing is known of it.
+    pub fn seconds(&self, at: DateTime<Utc>) -> Option<f64> {
+        let minute = minute(at);
+        let last = self.minutes.iter().filter(|(old, _)| minute - old < 60);
+        let seconds: Vec<f64> = last.map(|(_, seconds)| *seconds).collect();
+        (!seconds.is_empty()).then(|| seconds.iter().sum())
+    }
+}
+
+fn minute(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(60)
+}
+
+/// Seconds of our sessions by family.
+#[derive(Default)]
+pub struct Families {
+    hours: BTreeMap<&'static str, Hour>,
+}
+
+impl Families {
+    /// Adds what each family took since the last time.
+    pub fn add(&mut self, at: DateTime<Utc>, spent: &BTreeMap<&'static str, f64>) {
+        for (family, seconds) in spent {
+            self.hours.entry(*family).or_default().add(at, *seconds);
+        }
+    }
+
+    /// Seconds in the last hour of each family that was asked in it, costliest first.
+    pub fn last_hour(&self, at: DateTime<Utc>) -> Vec<(&'static str, f64)> {
+        let known = self.hours.iter();
+        let mut families: Vec<_> = known
+            .filter_map(|(family, hour)| Some((*family, hour.seconds(at)?)))
+            .collect();
+        families.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        families
     }
 }
 
@@ -67,5 +138,31 @@ mod tests {
         let (own, ratio) = cost.seconds_and_ratio(time(70));
         assert!((own - 61.0 * 0.06).abs() < 1e-9, "{own}");
         assert!((ratio - own / (61.0 * 600.0)).abs() < 1e-9, "{ratio}");
+        // 61 looks of 600 s of database time each, in an hour
+        let busy = cost.busy_sessions(time(70));
+        assert!((busy - 61.0 * 600.0 / 3600.0).abs() < 1e-9, "{busy}");
+        assert_eq!(OwnCost::default().busy_sessions(time(0)), 1.0);
+    }
+
+    #[test]
+    fn families_are_added_up_over_an_hour_and_no_longer() {
+        let time = |minutes: i64| DateTime::from_timestamp(1_700_000_040 + minutes * 60, 0).unwrap();
+        let mut families = Families::default();
+        assert!(families.last_hour(time(0)).is_empty());
+        families.add(time(0), &BTreeMap::from([("catalog", 50.0), ("statements", 1.0)]));
+        for minute in 1..60 {
+            families.add(time(minute), &BTreeMap::from([("statements", 0.5)]));
+            families.add(time(minute), &BTreeMap::from([("statements", 0.5)]));
+        }
+        assert_eq!(
+            families.last_hour(time(59)),
+            [("statements", 60.0), ("catalog", 50.0)]
+        );
+        assert_eq!(
+            families.last_hour(time(60)),
+            [("statements", 59.0)],
+            "names were read longer ago"
+        );
+        assert!(families.hours["statements"].minutes.len() <= 60, "bounded");
     }
 }

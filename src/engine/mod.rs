@@ -1,10 +1,12 @@
 //! One task per server, and one for what people ask for. The only place besides `web` that reads the clock.
 
 pub mod advising;
+mod cadences;
 mod cost;
 pub mod refreshing;
+mod sampling;
 mod scheduling;
-mod standbys;
+pub mod standbys;
 mod watch;
 
 use std::os::unix::fs::PermissionsExt;
@@ -177,7 +179,7 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
     let mut conninfo =
         ConnInfo::parse(&settings.dsn, &Environment::of_process()).map_err(|source| error(source.into()))?;
     if let Some(path) = &settings.password_file {
-        conninfo.password = Some(password_in(path).map_err(|why| error(why.into()))?);
+        conninfo.set_password(password_in(path).map_err(|why| error(why.into()))?);
     }
     for warning in &conninfo.warnings {
         tracing::warn!(server = settings.name, "{warning}");
@@ -251,9 +253,22 @@ pub fn start(
             ));
         }
     }
+    let mut samplings = Vec::new();
+    for (settings, watch) in configuration.servers.iter().zip(&watches) {
+        let (spent, stretch) = (watch.sampling_spent(), watch.sampling_stretch());
+        samplings.extend(sampling::Sampling::new(
+            settings,
+            watch.sampled(),
+            spent,
+            stretch,
+        )?);
+    }
     let handle = &thread_of_its_own(tasks.clone()).map_err(EngineError::Thread)?;
     for watch in watches {
         tasks.spawn_on(watch.run(signals.clone(), stop.clone()), handle);
+    }
+    for sampling in samplings {
+        tasks.spawn_on(sampling.run(stop.clone()), handle);
     }
     for refresh in refreshes {
         tasks.spawn_on(refresh.run(stop.clone()), handle);

@@ -1,5 +1,5 @@
 //! What the standbys of a primary know of the use of its indexes: they are watched as servers of their own, and belong to
-//! the primary while they have its system identifier and are in recovery.
+//! the primary while they have its system identifier and are in recovery. What one knew that cannot be seen now still holds.
 
 use std::collections::HashMap;
 
@@ -23,21 +23,25 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
     };
     let fresh = TimeDelta::from_std(limits::STANDBY_SEEN_WITHIN).unwrap_or(TimeDelta::MAX);
     let mut standbys: Vec<Idle> = Vec::new();
+    let mut unseen: Vec<Idle> = Vec::new();
     for status in store.servers()? {
         let is_seen = status.last_seen_at.is_some_and(|at| now - at <= fresh) && status.unreachable.is_none();
         let is_ours =
             status.system_identifier.as_ref() == Some(identifier) && status.is_standby == Some(true);
-        if is_seen && is_ours && status.name != server.name {
+        if is_ours && status.name != server.name {
             let usages = store.index_usage(&status.name)?.into_iter();
             let idle = usages.map(|usage| {
                 let since = usage.last_moved_at.unwrap_or(usage.first_seen_at);
                 ((usage.key.database, usage.key.schema, usage.key.name), since)
             });
-            standbys.push(idle.collect());
+            match is_seen {
+                true => standbys.push(idle.collect()),
+                false => unseen.push(idle.collect()),
+            }
         }
     }
     observation.standbys_watched = standbys.len();
-    if standbys.is_empty() {
+    if standbys.is_empty() && unseen.is_empty() {
         return Ok(());
     }
     for database in &mut observation.databases {
@@ -49,11 +53,12 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
             };
             let key = (database.name.clone(), facts.schema.clone(), facts.name.clone());
             let on_each = standbys.iter().map(|idle| idle.get(&key).copied());
-            // what a standby does not know yet was not idle there
-            let since = on_each
+            let known = unseen.iter().filter_map(|idle| idle.get(&key).copied());
+            // what a standby does not know yet was not idle there; of one that cannot be seen only what it knew counts
+            index.idle_since = on_each
                 .collect::<Option<Vec<_>>>()
-                .and_then(|since| since.into_iter().max());
-            index.idle_since = index.idle_since.zip(since).map(|(here, there)| here.max(there));
+                .zip(index.idle_since)
+                .and_then(|(there, here)| there.into_iter().chain(known).chain([here]).max());
             // totals of the primary say nothing of its standbys
             index.no_scan_counted_since = None;
         }
@@ -79,6 +84,9 @@ mod tests {
             unreachable: None,
             own_seconds_last_hour: 0.0,
             own_cost_ratio: 0.0,
+            own_entries_seconds_last_hour: None,
+            families: Vec::new(),
+            replication: None,
         }
     }
 
@@ -144,9 +152,14 @@ mod tests {
         );
         let gone = standby("e", "1", 300);
         assert_eq!(
-            idle_days(&[(gone, vec![usage("i", 3)])]),
+            idle_days(&[(gone.clone(), vec![usage("i", 3)])]),
+            (Some(3), 0),
+            "not seen for hours: what it knew still holds"
+        );
+        assert_eq!(
+            idle_days(&[(gone, vec![])]),
             (Some(40), 0),
-            "not seen for hours"
+            "and what it did not know is no use"
         );
         let mut promoted = standby("f", "1", 1);
         promoted.is_standby = Some(false);

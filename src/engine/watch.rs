@@ -1,12 +1,15 @@
 //! One server: its turns, one after the other, for as long as the daemon lives.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::advising::Advising;
-use super::cost::{OwnCost, Spent};
+use super::cadences::{ADVICE, Cadences, REFRESHING, SAMPLING, Told};
+use super::cost::{Families, Hour, OwnCost, Spent};
+use super::sampling::Sampled;
 use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of, standbys};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
@@ -14,17 +17,19 @@ use crate::judge::{self, Settings};
 use crate::limits;
 use crate::model::activity::ActivityNow;
 use crate::model::finding::{Event, Finding, State};
-use crate::model::history::StatementMinute;
+use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
 use crate::model::judgement::Judgement;
-use crate::model::observation::OwnCost as ObservedCost;
+use crate::model::kept_plan::KeptPlan;
+use crate::model::observation::{Cadence, OwnCost as ObservedCost};
 use crate::model::snapshot::Snapshot;
-use crate::model::status::{LoadPoint, Look, ServerStatus};
+use crate::model::status::{FamilyCost, LoadPoint, Look, ReplicationStatus, ServerStatus};
 use crate::model::unit::Period;
 use crate::observe::usage::{IndexName, Usage};
 use crate::observe::{Observer, activity};
 use crate::postgres::PostgresError;
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
+use crate::rules::index::null_heavy::NullHeavy;
 use crate::rules::query::matview_candidate::MatviewCandidate;
 use crate::store::{FindingFilter, IndexKey, IndexUsage, Store, StoreError, Turn};
 
@@ -32,15 +37,25 @@ use crate::store::{FindingFilter, IndexKey, IndexUsage, Store, StoreError, Turn}
 pub struct Watch {
     name: String,
     poll_every: Duration,
+    advise_every: Duration,
     collector: Collector,
     observer: Observer,
     settings: Settings,
     store: Store,
     cost: OwnCost,
+    families: Families,
+    /// What the server counts for statements of ours.
+    own_entries: Hour,
     /// Of the looks alone: advice is worked out more seldom instead of them.
-    looks_cost: OwnCost,
+    cadences: Cadences,
+    /// When the last turn had its look.
+    turned_at: Option<Instant>,
     /// What looks at materialized views cost, which another task takes.
     refreshing_spent: Spent,
+    /// What samples of sessions cost, which another task takes, and how much more seldom it is to take them.
+    sampling_spent: Spent,
+    sampling_stretch: Told,
+    sampled: Sampled,
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
     budget_ratio: f64,
@@ -60,16 +75,7 @@ impl Watch {
     ) -> Result<Self, EngineError> {
         let server = server_of(settings)?;
         let rules = rule_settings(configuration);
-        let is_wanted = rules.is_enabled(Missing::ID) || rules.is_enabled(MatviewCandidate::ID);
-        let every = settings.advise_every.as_duration();
-        let advising = match is_wanted {
-            true => {
-                let mut advising = Advising::new(planner_of(settings)?, every, stop.clone());
-                advising.remember(&advised_before(&store, &settings.name)?);
-                Some(advising)
-            }
-            false => None,
-        };
+        let advising = advising(settings, &rules, &store, stop)?;
         let mut observer = Observer::default();
         let known = store.index_usage(&settings.name)?;
         let status = store
@@ -80,23 +86,39 @@ impl Watch {
             known.into_iter().map(remembered),
             status.as_ref().and_then(|status| status.last_seen_at),
         );
+        observer.was_standby = status
+            .as_ref()
+            .is_some_and(|status| status.is_standby == Some(true));
         let watched = settings.clone();
         let watches = Box::new(move |database: &str| watched.watches(database));
-        let every = settings.catalog_every.as_duration();
-        let mut collector = Collector::new(settings.name.clone(), server, watches, every);
+        let names_every = settings.catalog_every.as_duration();
+        let mut collector = Collector::new(settings.name.clone(), server, watches, names_every);
         collector.declare(settings.declared());
+        if rules.is_enabled(NullHeavy::ID) {
+            collector.read_statistics_as(planner_of(settings)?);
+        }
+        let poll_every = settings.poll_every.as_duration();
+        let sample_every = settings.sample_every.as_duration();
+        let budget_ratio = configuration.budget.own_cost_ratio;
         Ok(Self {
             name: settings.name.clone(),
-            poll_every: settings.poll_every.as_duration(),
+            poll_every,
+            advise_every: settings.advise_every.as_duration(),
             collector,
             observer,
             settings: rules,
             store,
             cost: OwnCost::default(),
-            looks_cost: OwnCost::default(),
+            families: Families::default(),
+            own_entries: Hour::default(),
+            cadences: Cadences::new(budget_ratio, names_every, sample_every, poll_every),
+            turned_at: None,
             refreshing_spent: Spent::default(),
+            sampling_spent: Spent::default(),
+            sampling_stretch: Told::default(),
+            sampled: Sampled::default(),
             advising,
-            budget_ratio: configuration.budget.own_cost_ratio,
+            budget_ratio,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
     }
@@ -104,6 +126,21 @@ impl Watch {
     /// Where the task that refreshes adds what its looks cost.
     pub fn refreshing_spent(&self) -> Spent {
         self.refreshing_spent.clone()
+    }
+
+    /// Where the task that samples sessions adds what its samples cost.
+    pub fn sampling_spent(&self) -> Spent {
+        self.sampling_spent.clone()
+    }
+
+    /// How many times as far apart as configured samples are to be, to stay within the budget.
+    pub fn sampling_stretch(&self) -> Told {
+        self.sampling_stretch.clone()
+    }
+
+    /// Where the task that samples sessions adds what it saw.
+    pub fn sampled(&self) -> Sampled {
+        self.sampled.clone()
     }
 
     /// Turns until it is told to stop. A server that fails is tried again, later and later; one that costs more than its
@@ -170,11 +207,14 @@ impl Watch {
             .look()
             .await
             .map_err(|error: PostgresError| error.one_line())?;
+        let waits = self.sampled_minute(&seen.snapshot);
         let mut observation = self.observer.observe(&seen.snapshot, false);
-        let mut spent_seconds = seen.spent_seconds + self.refreshing_spent.take();
+        let mut spent = seen.spent.clone();
+        spent.insert(SAMPLING, self.sampling_spent.take());
+        spent.insert(REFRESHING, self.refreshing_spent.take());
         if let Some(advising) = &mut self.advising {
             let is_within_budget = self.status.own_cost_ratio <= self.budget_ratio;
-            spent_seconds += advising.turn(&mut observation, is_within_budget).await;
+            spent.insert(ADVICE, advising.turn(&mut observation, is_within_budget).await);
         }
         if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
             tracing::error!(%error, "how standbys use indexes cannot be read");
@@ -182,18 +222,12 @@ impl Watch {
         if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
-        let (seconds_last_hour, ratio) = self.cost.seconds_and_ratio(Utc::now());
-        observation.own_cost = Some(ObservedCost {
-            ratio,
-            seconds_last_hour,
-            slowest_question: Some((seen.slowest_question.0.to_owned(), seen.slowest_question.1)),
-            looks_every_seconds: self.pause().as_secs_f64(),
-            budget_ratio: self.budget_ratio,
-        });
+        observation.own_cost = Some(self.observed_cost(&seen));
         let mut judgement = judge::judge(&observation, &self.settings);
         let three_looks = Period::seconds(3 * self.pause().as_secs());
         judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
-        self.status = self.status_after(&seen, spent_seconds);
+        spent.retain(|_, seconds| *seconds > 0.0);
+        self.status = self.status_after(&seen, &spent);
         let record = Record {
             looks: seen.looks,
             judgement,
@@ -203,7 +237,10 @@ impl Watch {
                 load_sessions: self.observer.load_sessions,
             },
             minute: self.observer.statement_minute.take(),
+            relations: std::mem::take(&mut self.observer.relation_minutes),
+            waits,
             activity: activity::now(&observation),
+            plans: self.advising.as_mut().map_or_else(Vec::new, Advising::take_plans),
             usage: self.observer.usages.take_changed(),
             gone: self.observer.usages.take_gone(),
             snapshot: seen.snapshot,
@@ -217,21 +254,53 @@ impl Watch {
             Ok((Ok(events), _, _)) => Ok(events),
             Ok((Err(error), usage, gone)) => {
                 self.observer.usages.give_back(&usage, gone);
+                self.observer.tell_relations_again();
                 Err(format!("the store failed: {error}"))
             }
             Err(error) => Err(format!("recording failed: {error}")),
         }
     }
 
-    fn status_after(&mut self, seen: &Seen, spent_seconds: f64) -> ServerStatus {
+    /// What was sampled since the look before, taken in to be judged.
+    fn sampled_minute(&mut self, snapshot: &Snapshot) -> Option<WaitMinute> {
+        let (samples, elapsed) = self.sampled.take()?;
+        let hidden = samples.hidden();
+        let texts = snapshot.statements.as_ref().map(|read| &*read.texts);
+        let minute = samples.minute(elapsed.as_secs_f64(), texts);
+        self.observer.waits.add(snapshot.at, &minute, hidden);
+        Some(minute)
+    }
+
+    /// What the advisor cost until this look, and the cadences that led to it.
+    fn observed_cost(&self, seen: &Seen) -> ObservedCost {
+        let now = Utc::now();
+        let (seconds_last_hour, ratio) = self.cost.seconds_and_ratio(now);
+        let costliest = self.families.last_hour(now).into_iter().next();
+        ObservedCost {
+            ratio,
+            seconds_last_hour,
+            slowest_question: Some((seen.slowest_question.0.to_owned(), seen.slowest_question.1)),
+            costliest_family: costliest.map(|(family, seconds)| (family.to_owned(), seconds)),
+            looks: self.cadences.looks(),
+            names: self.cadences.names(),
+            budget_ratio: self.budget_ratio,
+        }
+    }
+
+    fn status_after(&mut self, seen: &Seen, spent: &BTreeMap<&'static str, f64>) -> ServerStatus {
         let now = Utc::now();
         let elapsed = self
             .status
             .last_seen_at
             .map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
         let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
-        self.cost.add(now, spent_seconds, database_seconds);
-        self.looks_cost.add(now, seen.spent_seconds, database_seconds);
+        self.cost.add(now, spent.values().sum(), database_seconds);
+        self.families.add(now, spent);
+        if let Some(own_seconds) = self.observer.own_seconds {
+            self.own_entries.add(now, own_seconds);
+        }
+        let busy_sessions = self.cost.busy_sessions(now);
+        self.stretch(spent, busy_sessions);
         let (own_seconds_last_hour, own_cost_ratio) = self.cost.seconds_and_ratio(now);
         let server = &seen.snapshot.server;
         ServerStatus {
@@ -244,14 +313,57 @@ impl Watch {
             unreachable: None,
             own_seconds_last_hour,
             own_cost_ratio,
+            own_entries_seconds_last_hour: self.own_entries.seconds(now),
+            families: self.family_costs(now),
+            replication: seen.snapshot.replication.as_ref().map(|seen| ReplicationStatus {
+                replay: seen.replay.clone(),
+                standbys: seen.standbys.clone(),
+            }),
         }
     }
 
-    /// Until the next look: stretched by as much as the looks are over the budget.
+    /// Decides how far apart questions are from now on.
+    fn stretch(&mut self, spent: &BTreeMap<&'static str, f64>, busy_sessions: f64) {
+        let turned_at = self.turned_at.replace(Instant::now());
+        let elapsed_seconds = turned_at.map_or(0.0, |at| at.elapsed().as_secs_f64());
+        let before = self.cadences.stretch();
+        let stretch = self.cadences.turn(elapsed_seconds, spent, busy_sessions);
+        if stretch != before {
+            tracing::info!(
+                server = self.name,
+                ?stretch,
+                "asks more or less often, to stay within the budget"
+            );
+        }
+        let names_every = self.cadences.names().every_seconds;
+        self.collector
+            .read_names_every(Duration::from_secs_f64(names_every));
+        self.sampling_stretch.tell(stretch.sampling);
+    }
+
+    /// What each family cost in the last hour, costliest first.
+    fn family_costs(&self, now: DateTime<Utc>) -> Vec<FamilyCost> {
+        let may_take = self.cost.server_seconds(now) * self.budget_ratio.max(f64::MIN_POSITIVE);
+        let cost = |(family, seconds): (&'static str, f64)| {
+            let cadence = match family {
+                ADVICE => Some(Cadence::usual(self.advise_every.as_secs_f64())),
+                _ => self.cadences.of(family),
+            };
+            FamilyCost {
+                family: family.to_owned(),
+                seconds_last_hour: seconds,
+                // JSON knows no infinity
+                budget_share: (seconds / may_take).min(1e9),
+                every_seconds: cadence.map(|cadence| cadence.every_seconds),
+                usual_every_seconds: cadence.map(|cadence| cadence.usual_seconds),
+            }
+        };
+        self.families.last_hour(now).into_iter().map(cost).collect()
+    }
+
+    /// Until the next look: looks are the last thing that is stretched while the advisor is over its budget.
     fn pause(&self) -> Duration {
-        let (_, looks_ratio) = self.looks_cost.seconds_and_ratio(Utc::now());
-        let over = (looks_ratio / self.budget_ratio.max(f64::MIN_POSITIVE)).clamp(1.0, 60.0);
-        self.poll_every.mul_f64(over)
+        self.poll_every * self.cadences.stretch().looks
     }
 
     /// Findings of a server that cannot be seen keep their state: nothing was evaluated.
@@ -278,6 +390,22 @@ impl Watch {
     }
 }
 
+/// Who asks the planner; none where nobody wants to know.
+fn advising(
+    settings: &ServerSettings,
+    rules: &Settings,
+    store: &Store,
+    stop: &CancellationToken,
+) -> Result<Option<Advising>, EngineError> {
+    if !rules.is_enabled(Missing::ID) && !rules.is_enabled(MatviewCandidate::ID) {
+        return Ok(None);
+    }
+    let every = settings.advise_every.as_duration();
+    let mut advising = Advising::new(planner_of(settings)?, every, stop.clone());
+    advising.remember(&advised_before(store, &settings.name)?);
+    Ok(Some(advising))
+}
+
 /// Findings of missing indexes that are still alive.
 fn advised_before(store: &Store, server: &str) -> Result<Vec<Finding>, StoreError> {
     let filter = FindingFilter {
@@ -301,6 +429,9 @@ fn never_seen(name: &str) -> ServerStatus {
         unreachable: None,
         own_seconds_last_hour: 0.0,
         own_cost_ratio: 0.0,
+        own_entries_seconds_last_hour: None,
+        families: Vec::new(),
+        replication: None,
     }
 }
 
@@ -334,7 +465,10 @@ struct Record {
     status: ServerStatus,
     load: LoadPoint,
     minute: Option<StatementMinute>,
+    relations: Vec<RelationsMinute>,
+    waits: Option<WaitMinute>,
     activity: Option<ActivityNow>,
+    plans: Vec<KeptPlan>,
     usage: Vec<(IndexName, Usage)>,
     gone: Vec<IndexName>,
     snapshot: Snapshot,
@@ -349,7 +483,10 @@ impl Record {
             gaps: &self.snapshot.gaps,
             load: &self.load,
             minute: self.minute.as_ref(),
+            relations: &self.relations,
+            waits: self.waits.as_ref(),
             activity: self.activity.as_ref(),
+            plans: &self.plans,
             changed: &rows(&self.usage),
             gone: &keys(&self.gone),
         };

@@ -10,6 +10,7 @@ use super::definition::Definition;
 use super::estimated::Methods;
 use super::gate::Gate;
 use super::grouped::summary_views;
+use super::kept::AsItIs;
 use super::merge::{Bounds, merge};
 use super::ready::Ready;
 use super::rehearsal::rehearse;
@@ -139,6 +140,8 @@ pub struct Advice {
     pub indexes: Vec<IndexAdvice>,
     /// In the order in which they were given.
     pub statements: Vec<StatementAdvice>,
+    /// The plans of those that were tried, as things are.
+    pub plans: Vec<AsItIs>,
     /// How often the planner was asked with hypothetical indexes.
     pub what_if_calls: usize,
     /// Whether it was stopped before it was done.

@@ -3,7 +3,7 @@
 //! what each is worth to the planner ([`what_if`]) and costs in writes ([`upkeep`]), the set that is worth most
 //! ([`selection`], `merge`), how it is made ([`definition`]) and how long that takes (`build`). Whether it holds for particular values is seen
 //! in `values`. Drops are tried
-//! beforehand in `rehearsal`. What could be a materialized view is seen in `grouped`. [`advice`] is the way through all of it.
+//! beforehand in `rehearsal`. Plans are made fit to be kept in [`kept`]. What could be a materialized view is seen in `grouped`. [`advice`] is the way through all of it.
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
 //! through the [`gate`].
@@ -16,6 +16,7 @@ pub mod definition;
 pub mod estimated;
 pub mod gate;
 mod grouped;
+pub mod kept;
 mod knapsack;
 mod merge;
 mod ready;

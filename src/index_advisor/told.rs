@@ -8,6 +8,7 @@ use super::advice::{Advice, IndexAdvice};
 use super::build;
 use super::candidate::Candidate;
 use super::definition::{Taken, define, wanted_names};
+use super::kept;
 use super::ready::{Fit, Ready};
 use super::selection::{Answer, Problem};
 use super::tables::{Table, TableName, Tables};
@@ -117,6 +118,7 @@ impl Ready {
         Ok(Advice {
             indexes,
             statements: self.statements,
+            plans: kept::told(self.planned, self.positions, self.unplanned),
             ..Advice::default()
         })
     }
@@ -272,6 +274,7 @@ impl Ready {
             advice.indexes.push(index);
         }
         advice.statements = self.statements;
+        advice.plans = kept::told(self.planned, self.positions, self.unplanned);
         Ok(advice)
     }
 

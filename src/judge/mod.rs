@@ -1,5 +1,7 @@
 //! Runs the rules over one observation, bounds and orders what comes out. Pure.
 
+mod late;
+
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
@@ -237,7 +239,9 @@ fn keep(
         .collect();
     judgement.dropped_claims += dropped.len();
     undecided.extend(dropped);
+    let late = late::guard(observation, rule.scope);
     for mut claim in claims {
+        claim.guards.extend(late.clone());
         if observation.single_look && rule.hold > Period::seconds(0) {
             claim
                 .guards

@@ -131,6 +131,32 @@ pub struct Impact {
     pub days_left: Option<f64>,
 }
 
+impl Impact {
+    /// The same without what is not a number or has no end: neither can be ordered or added up.
+    pub fn known(self) -> Self {
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        Self {
+            db_seconds_per_day: finite(self.db_seconds_per_day),
+            bytes: finite(self.bytes),
+            days_left: finite(self.days_left),
+        }
+    }
+
+    /// What two cost together: time and size add up, and what is exhausted first counts.
+    pub fn and(self, other: Self) -> Self {
+        let (one, other) = (self.known(), other.known());
+        let both = |a: Option<f64>, b: Option<f64>, join: fn(f64, f64) -> f64| match (a, b) {
+            (Some(a), Some(b)) => Some(join(a, b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            db_seconds_per_day: both(one.db_seconds_per_day, other.db_seconds_per_day, |a, b| a + b),
+            bytes: both(one.bytes, other.bytes, |a, b| a + b),
+            days_left: both(one.days_left, other.days_left, f64::min),
+        }
+    }
+}
+
 /// How a claim is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -223,6 +249,11 @@ impl Claim {
     /// The key under which this problem is known for its whole life.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.rule, &self.server, self.database.as_deref(), &self.subject)
+    }
+
+    /// The subject as one text: what lists go by where two claims of a rule cost the same.
+    pub fn subject_key(&self) -> String {
+        self.subject.join("\u{1}")
     }
 }
 
@@ -347,22 +378,101 @@ impl Action {
     }
 }
 
-/// The order of every list, worst first: severity, where fewer than 14 days left count as critical; then seconds of
-/// database time a day plus one second a day per 10^9 bytes; then days left. It orders only, it changes no severity.
-pub fn order_key(severity: Severity, impact: &Impact) -> (i64, f64, f64) {
-    let urgent = impact.days_left.is_some_and(|days| days < 14.0);
-    let rank = if urgent { Severity::Critical } else { severity };
-    let cost = impact.db_seconds_per_day.unwrap_or(0.0) + impact.bytes.unwrap_or(0.0) / 1e9;
-    (-(rank as i64), -cost, impact.days_left.unwrap_or(f64::MAX))
+/// Days below which it counts as critical that something runs out.
+const URGENT_DAYS: f64 = 14.0;
+
+/// How urgent it is: the severity, but critical where something runs out soon. It orders only, it changes no severity.
+pub fn urgency(severity: Severity, impact: &Impact) -> Severity {
+    match impact.known().days_left {
+        Some(days) if days < URGENT_DAYS => Severity::Critical,
+        _ => severity,
+    }
 }
 
-/// Compares two claims by [`order_key`], and by name where that is equal, so that the order is always the same.
+/// The order of every list, worst first: urgency, where fewer than 14 days left count as critical; then seconds of
+/// database time a day plus one second a day per 10^9 bytes; then days left.
+///
+/// Urgency comes first because no saving is worth a server that stops or data that are lost, and because a rule that calls
+/// something a warning knows more than its number says. Below that only what the database pays counts, in one currency, so
+/// that a heap of idle bytes and a slow statement can stand in one list: 10^9 bytes are read, written, cached and backed
+/// up at a price of about a second a day, so that time is what matters first, and disk where there is much of it. What
+/// costs nothing that is known stands last, what runs out sooner before what runs out later.
+pub fn order_key(severity: Severity, impact: &Impact) -> (i64, f64, f64) {
+    let impact = impact.known();
+    let cost = impact.db_seconds_per_day.unwrap_or(0.0) + impact.bytes.unwrap_or(0.0) / 1e9;
+    // taken from or added to zero, a zero has no sign: here it would make a difference, in the store it makes none
+    let days = impact.days_left.map_or(f64::MAX, |days| 0.0 + days);
+    (-(urgency(severity, &impact) as i64), 0.0 - cost, days)
+}
+
+/// Compares two claims by [`order_key`], and by name where that is equal, so that the order is always the same. The store
+/// orders by the same (`src/store/findings.rs`), so that it is the same everywhere.
 pub fn by_impact(a: &Claim, b: &Claim) -> std::cmp::Ordering {
     let (a_rank, a_cost, a_days) = order_key(a.severity, &a.impact);
     let (b_rank, b_cost, b_days) = order_key(b.severity, &b.impact);
+    // no database is the one without a name
+    fn database(claim: &Claim) -> &str {
+        claim.database.as_deref().unwrap_or_default()
+    }
     a_rank
         .cmp(&b_rank)
         .then(a_cost.total_cmp(&b_cost))
         .then(a_days.total_cmp(&b_days))
-        .then_with(|| (&a.rule, &a.database, &a.subject).cmp(&(&b.rule, &b.database, &b.subject)))
+        .then_with(|| a.rule.cmp(&b.rule))
+        .then_with(|| database(a).cmp(database(b)))
+        .then_with(|| a.subject_key().cmp(&b.subject_key()))
+        .then_with(|| a.fingerprint().cmp(&b.fingerprint()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn impact(seconds: Option<f64>, bytes: Option<f64>, days: Option<f64>) -> Impact {
+        Impact {
+            db_seconds_per_day: seconds,
+            bytes,
+            days_left: days,
+        }
+    }
+
+    #[test]
+    fn what_stops_the_server_comes_first_and_what_costs_nothing_last() {
+        use Severity::{Critical, Info, Warning};
+        let worst_first = [
+            order_key(Critical, &impact(Some(60.0), None, None)),
+            order_key(Info, &impact(None, None, Some(2.0))),
+            order_key(Critical, &impact(None, None, Some(13.0))),
+            order_key(Critical, &impact(None, None, None)),
+            order_key(Warning, &impact(Some(3600.0), None, None)),
+            order_key(Warning, &impact(None, Some(100e9), None)),
+            order_key(Warning, &impact(Some(60.0), None, None)),
+            order_key(Warning, &impact(None, None, Some(20.0))),
+            order_key(Warning, &impact(None, None, None)),
+            order_key(Info, &impact(Some(7200.0), None, None)),
+            order_key(Info, &impact(None, None, None)),
+        ];
+        assert!(worst_first.is_sorted(), "{worst_first:?}");
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_place_in_the_order() {
+        let none = order_key(Severity::Info, &Impact::default());
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let odd = Some(odd);
+            assert_eq!(order_key(Severity::Info, &impact(odd, odd, odd)), none, "{odd:?}");
+            assert_eq!(impact(odd, odd, odd).and(Impact::default()), Impact::default());
+        }
+        let (_, cost, days) = order_key(Severity::Info, &impact(Some(-0.0), Some(-0.0), Some(-0.0)));
+        assert!(cost.is_sign_positive() && days.is_sign_positive());
+    }
+
+    #[test]
+    fn what_is_not_known_adds_nothing_and_is_no_zero() {
+        let one = impact(Some(1.5), None, Some(30.0));
+        let together = one
+            .and(impact(Some(2.0), None, Some(12.0)))
+            .and(Impact::default());
+        assert_eq!(together, impact(Some(3.5), None, Some(12.0)));
+    }
 }

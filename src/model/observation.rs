@@ -6,7 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::advice::{Advised, Rehearsals};
+use super::column_statistics::ColumnStatistics;
 use super::finding::Window;
+use super::history::WaitKey;
 use super::refresh::{Run, ViewStatus};
 use super::remedy::qualified;
 use super::replication::Replication;
@@ -30,6 +32,8 @@ pub struct Observation {
     pub statement_entries: Option<usize>,
     /// What sessions do just now, or why that is not known.
     pub sessions: Result<Vec<Session>, Unknown>,
+    /// What sessions were doing whenever they were sampled, or why that is not known.
+    pub waits: Result<Waits, Unknown>,
     /// statement_ids of statements that some session sent with a pattern that begins with a wildcard.
     pub leading_wildcards: HashSet<String>,
     /// Prepared transactions, or why they are not known.
@@ -59,10 +63,62 @@ pub struct OwnCost {
     pub seconds_last_hour: f64,
     /// The longest question of the last look: the name of its file, and seconds.
     pub slowest_question: Option<(String, f64)>,
-    /// How far apart looks are now, after slowing down.
-    pub looks_every_seconds: f64,
+    /// The family of questions that cost most in the last hour, and its seconds.
+    pub costliest_family: Option<(String, f64)>,
+    /// How far apart looks are, after slowing down.
+    pub looks: Cadence,
+    /// How far apart names, definitions and designs are read.
+    pub names: Cadence,
     /// What it may cost.
     pub budget_ratio: f64,
+}
+
+/// How far apart questions are now, and as configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Cadence {
+    pub every_seconds: f64,
+    pub usual_seconds: f64,
+}
+
+impl Cadence {
+    /// As configured.
+    pub fn usual(seconds: f64) -> Self {
+        Self {
+            every_seconds: seconds,
+            usual_seconds: seconds,
+        }
+    }
+
+    /// Whether questions are further apart than configured.
+    pub fn is_stretched(&self) -> bool {
+        self.every_seconds > self.usual_seconds
+    }
+}
+
+/// What samples of sessions saw over a window. A session that was seen in two samples counts twice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waits {
+    /// The window.
+    pub window: Window,
+    /// How many samples were taken in it.
+    pub samples: u64,
+    /// Sessions in samples of which the login did not see what they do.
+    pub hidden_sessions: u64,
+    /// Sessions in samples that executed something, by what they did, in the order of the keys.
+    pub seen: Vec<(WaitKey, u64)>,
+}
+
+impl Waits {
+    /// All sessions in samples that executed something.
+    pub fn sessions(&self) -> u64 {
+        self.seen.iter().map(|(_, sessions)| sessions).sum()
+    }
+
+    /// Average sessions executing.
+    pub fn load_sessions(&self) -> f64 {
+        self.sessions() as f64 / self.samples.max(1) as f64
+    }
 }
 
 /// How a database found the blocks that it needed, over a window.
@@ -168,6 +224,8 @@ pub struct DatabaseObservation {
     pub table_activity: Result<Vec<TableActivity>, Unknown>,
     /// Foreign keys, constraints that are not valid, sequences, or why they are not known.
     pub schema: Result<SchemaObservation, Unknown>,
+    /// What ANALYZE found out about the columns of large indexes, or why that is not known.
+    pub column_statistics: Result<Arc<ColumnStatistics>, Unknown>,
     /// Indexes with their use.
     pub indexes: Vec<IndexObservation>,
     /// Which indexes are missing, as the planner says, or why that is not known.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// The plan of one statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,10 @@ pub struct PlanNode {
     pub kind: String,
     /// Of a ModifyTable: `Insert`, `Update`, `Delete`, `Merge`.
     pub operation: Option<String>,
+    /// Of a join: `Inner`, `Left`, `Semi` and so on.
+    pub join_type: Option<String>,
+    /// How an Aggregate or a SetOp finds its groups: `Plain`, `Sorted`, `Hashed`, `Mixed`.
+    pub strategy: Option<String>,
     pub schema: Option<String>,
     pub relation: Option<String>,
     pub alias: Option<String>,
@@ -38,7 +43,7 @@ pub struct PlanNode {
 }
 
 /// One node of a plan as it is told: no conditions, since they hold literals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct PlanLine {
     /// How far it is below the root.
@@ -100,6 +105,21 @@ impl PlanTree {
         nodes
     }
 
+    /// All nodes in the order of [`PlanTree::outline`]: each before those below it.
+    pub fn nodes_in_order(&self) -> Vec<&PlanNode> {
+        let mut nodes = Vec::new();
+        self.root.in_order(&mut nodes);
+        nodes
+    }
+
+    /// A short hash of what is done in which order: nodes, relations, indexes, kinds of join, and how many conditions and
+    /// keys there are. Costs, rows and constants never enter it, so that the same plan of other estimates has the same.
+    pub fn shape(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        self.root.add_shape(&mut hasher);
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
     /// Whether the plan reads an index.
     pub fn takes(&self, schema: &str, index: &str) -> bool {
         self.root.takes(None, schema, index)
@@ -112,6 +132,40 @@ impl PlanNode {
         let here = self.schema.as_deref().or(above);
         let is_it = self.index.as_deref() == Some(index) && here.is_none_or(|here| here == schema);
         is_it || self.children.iter().any(|child| child.takes(here, schema, index))
+    }
+
+    fn in_order<'a>(&'a self, nodes: &mut Vec<&'a PlanNode>) {
+        nodes.push(self);
+        self.children.iter().for_each(|child| child.in_order(nodes));
+    }
+
+    /// Each part with its length in front, so that no two different plans can meet. Aliases are left out: a statement may
+    /// change them and is the same.
+    fn add_shape(&self, hasher: &mut blake3::Hasher) {
+        let words = [
+            Some(&self.kind),
+            self.operation.as_ref(),
+            self.join_type.as_ref(),
+            self.strategy.as_ref(),
+            self.schema.as_ref(),
+            self.relation.as_ref(),
+            self.index.as_ref(),
+        ];
+        for word in words {
+            let word = word.map_or("", String::as_str);
+            hasher.update(&(word.len() as u64).to_le_bytes());
+            hasher.update(word.as_bytes());
+        }
+        let counts = [
+            self.conditions.len(),
+            self.sort_key.len(),
+            self.group_key.len(),
+            self.children.len(),
+        ];
+        for count in counts {
+            hasher.update(&(count as u64).to_le_bytes());
+        }
+        self.children.iter().for_each(|child| child.add_shape(hasher));
     }
 
     fn outline(&self, depth: usize, most: f64, names: &BTreeMap<&str, &str>, lines: &mut Vec<PlanLine>) {
@@ -160,6 +214,8 @@ impl PlanNode {
         Some(Self {
             kind: text("Node Type")?,
             operation: text("Operation"),
+            join_type: text("Join Type"),
+            strategy: text("Strategy"),
             schema: text("Schema"),
             relation: text("Relation Name"),
             alias: text("Alias"),
@@ -174,5 +230,49 @@ impl PlanNode {
             output: texts("Output"),
             children,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shape(plan: Value) -> String {
+        PlanTree::read(&json!([{ "Plan": plan }])).unwrap().shape()
+    }
+
+    fn join(first: Value, second: Value) -> Value {
+        json!({"Node Type": "Hash Join", "Join Type": "Inner", "Total Cost": 9.0, "Plans": [first, second]})
+    }
+
+    fn scan(relation: &str, index: &str, cost: f64, condition: &str) -> Value {
+        json!({"Node Type": "Index Scan", "Schema": "shop", "Relation Name": relation, "Index Name": index,
+            "Alias": relation, "Total Cost": cost, "Plan Rows": cost, "Index Cond": condition})
+    }
+
+    #[test]
+    fn estimates_and_constants_make_no_other_shape_and_everything_else_does() {
+        let (a, b) = (scan("a", "i", 1.0, "(id = 1)"), scan("b", "j", 2.0, "(id = 2)"));
+        let known = shape(join(a.clone(), b.clone()));
+        assert_eq!(known.len(), 16);
+        let dearer = scan("a", "i", 700.0, "(id = 'secret'::text)");
+        assert_eq!(shape(join(dearer, b.clone())), known);
+        let mut left = join(a.clone(), b.clone());
+        left["Join Type"] = json!("Left");
+        let mut aggregate = json!({"Node Type": "Aggregate", "Strategy": "Sorted", "Group Key": ["a.id"], "Plans": [a.clone()]});
+        let sorted = shape(aggregate.clone());
+        aggregate["Strategy"] = json!("Hashed");
+        assert_ne!(shape(aggregate), sorted);
+        let others = [
+            join(b.clone(), a.clone()),
+            join(scan("a", "k", 1.0, "(id = 1)"), b.clone()),
+            join(scan("c", "i", 1.0, "(id = 1)"), b.clone()),
+            left,
+            a,
+        ];
+        for other in others {
+            assert_ne!(shape(other.clone()), known, "{other}");
+        }
     }
 }

@@ -271,6 +271,11 @@ pub enum Statement {
         database: String,
         to: String,
     },
+    GrantSelect {
+        /// Schema and name of each.
+        tables: Vec<(String, String)>,
+        to: String,
+    },
     CreateExtension {
         name: &'static str,
     },
@@ -456,6 +461,17 @@ impl Statement {
                 quote_identifier(database),
                 quote_identifier(to)
             ),
+            Self::GrantSelect { tables, to } => {
+                let names: Vec<String> = tables
+                    .iter()
+                    .map(|(schema, name)| qualified(schema, name))
+                    .collect();
+                format!(
+                    "GRANT SELECT ON TABLE {} TO {}",
+                    names.join(", "),
+                    quote_identifier(to)
+                )
+            }
             Self::CreateExtension { name } => named("CREATE EXTENSION IF NOT EXISTS", name),
         }
     }
@@ -556,6 +572,10 @@ mod tests {
             },
             Statement::RollbackPrepared { gid: text() },
             Statement::DropReplicationSlot { name: text() },
+            Statement::GrantSelect {
+                tables: vec![(text(), text()), (text(), text())],
+                to: text(),
+            },
         ];
         for statement in statements {
             let sql = statement.sql();

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a server knows of replication.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub struct ReplicationSlot {
 }
 
 /// One row of pg_stat_replication.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct Standby {
     /// Its application_name, which is the standby's name.
@@ -52,7 +53,7 @@ pub struct Standby {
 }
 
 /// How a standby keeps up.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Replay {
     /// Whether it receives WAL just now.
     pub is_streaming: bool,

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::by_oid::{ByOid, HasOid};
+use super::column_statistics::ColumnStatistics;
 use super::provider::Provider;
 use super::refresh::MaterializedView;
 use super::replication::Replication;
@@ -54,6 +55,9 @@ pub struct ServerFacts {
     pub version_num: i32,
     /// Shared by a server and its standbys; `None` where it may not be read.
     pub system_identifier: Option<String>,
+    /// Which history of its cluster it writes: each promotion begins a new one. `None` of a standby, and where it is not told.
+    #[serde(default)]
+    pub timeline: Option<i64>,
     /// When the postmaster started.
     pub started_at: DateTime<Utc>,
     /// Whether it is in recovery.
@@ -286,6 +290,10 @@ pub struct DatabaseSnapshot {
     /// Foreign keys, constraints, sequences; none where they could not be read (there is a gap then).
     #[serde(default)]
     pub schema: Option<Arc<Schema>>,
+    /// What ANALYZE found out about the columns of large indexes; none where that was not asked, or could not be read (there
+    /// is a gap then).
+    #[serde(default)]
+    pub column_statistics: Option<Arc<ColumnStatistics>>,
     /// Materialized views; none where they could not be read (there is a gap then).
     #[serde(default)]
     pub materialized_views: Option<Vec<MaterializedViewFacts>>,
@@ -529,6 +537,22 @@ impl IndexFacts {
     /// Whether it can have duplicates: what is not valid, or a partition of another index, cannot stand in for others.
     pub fn is_comparable(&self) -> bool {
         self.is_valid && self.is_ready && !self.is_partition && !self.owned_by_extension
+    }
+
+    /// Whether something beside the statements that it serves rests on it: however idle it is, it cannot just go.
+    pub fn is_needed(&self) -> bool {
+        self.is_primary
+            || self.is_unique
+            || self.is_exclusion
+            || self.constraint.is_some()
+            || self.is_replica_identity
+            || self.is_clustered
+            || self.is_referenced
+            || self.has_expressions
+            || self.is_partition
+            || self.is_partitioned
+            || self.owned_by_extension
+            || !self.is_valid
     }
 }
 

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::replication::{Replay, Standby};
+
 /// A fact that could not be read. Absent is never zero: a rule that needs it is skipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gap {
@@ -61,6 +63,47 @@ pub struct ServerStatus {
     pub own_seconds_last_hour: f64,
     /// The same divided by the larger of the database time and one core.
     pub own_cost_ratio: f64,
+    /// Seconds of execution that pg_stat_statements counted for marked statements of ours in the last hour, whoever sent
+    /// them; null where that is not known.
+    #[serde(default)]
+    pub own_entries_seconds_last_hour: Option<f64>,
+    /// The same cost by what was asked, costliest first.
+    #[serde(default)]
+    pub families: Vec<FamilyCost>,
+    /// What it knew of replication at the last look; null where that could not be read.
+    #[serde(default)]
+    pub replication: Option<ReplicationStatus>,
+}
+
+/// What a server knew of replication when it was last seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReplicationStatus {
+    /// How it keeps up, where it is a standby.
+    pub replay: Option<Replay>,
+    /// Standbys and other receivers that were connected to it.
+    pub standbys: Vec<Standby>,
+}
+
+/// What one family of questions costs a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FamilyCost {
+    /// `statements`, `relations`, `catalog`, `advice`.
+    pub family: String,
+    /// Seconds that the server took for it in the last hour, as seen by our sessions.
+    pub seconds_last_hour: f64,
+    /// The same as a share of what the advisor may cost in that time: 1 is all of the budget.
+    pub budget_share: f64,
+    /// How far apart its questions are now; null where it has no cadence that the budget decides.
+    pub every_seconds: Option<f64>,
+    /// How far apart they are as configured.
+    pub usual_every_seconds: Option<f64>,
+}
+
+impl FamilyCost {
+    /// Whether it is asked more seldom than configured.
+    pub fn is_stretched(&self) -> bool {
+        matches!((self.every_seconds, self.usual_every_seconds), (Some(now), Some(usual)) if now > usual)
+    }
 }
 
 /// How busy a server was between two looks.

@@ -3,6 +3,8 @@
 
 pub mod activity;
 mod blocks;
+mod clocks;
+mod relations;
 mod replication;
 mod sequences;
 mod statements;
@@ -10,34 +12,41 @@ mod table_activity;
 mod tables;
 mod transaction_ids;
 pub mod usage;
+pub mod waits;
 mod writes;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::limits;
 use crate::model::advice::Rehearsals;
-use crate::model::history::StatementMinute;
+use crate::model::column_statistics::{ColumnStatistics, FACT};
+use crate::model::history::{RelationsMinute, StatementMinute};
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, TableObservation,
     Unknown,
 };
 use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot, Work};
 use blocks::Blocks;
+use clocks::{Break, Clocks};
+use relations::Relations;
 use replication::IdleSlots;
 use sequences::Sequences;
 use statements::StatementLook;
 use table_activity::TableActivities;
 use transaction_ids::TransactionIds;
-use usage::Usages;
+use usage::{Following, Usages};
+use waits::WaitParts;
 use writes::Writes;
 
 /// What is remembered of one server between looks.
 #[derive(Default)]
 pub struct Observer {
     clocks: Option<Clocks>,
+    /// It was a standby when it was last seen, before this observer began.
+    pub was_standby: bool,
     /// The start of the window that is judged, the starts of those that follow it, and the last look.
     looks: VecDeque<Arc<StatementLook>>,
     transaction_ids: TransactionIds,
@@ -49,68 +58,30 @@ pub struct Observer {
     blocks: Blocks,
     idle_slots: IdleSlots,
     leading_wildcards: HashSet<String>,
+    /// What was sampled; whoever samples adds it before a look is taken in.
+    pub waits: WaitParts,
     /// Every window of statements is a whole one, however short: somebody asked for the second look.
     pub any_window: bool,
     /// Average sessions executing between the last two looks, where they are comparable.
     pub load_sessions: Option<f64>,
+    /// Seconds that the server executed statements of ours between the last two looks, as it counts them itself.
+    pub own_seconds: Option<f64>,
     /// What statements did between the last two looks, where they are comparable.
     pub statement_minute: Option<StatementMinute>,
-}
-
-/// What must agree for two looks to be comparable at all.
-#[derive(Clone, Debug)]
-struct Clocks {
-    at: DateTime<Utc>,
-    taken_at: DateTime<Utc>,
-    system_identifier: Option<String>,
-    is_standby: bool,
-}
-
-/// Clocks may drift apart by this much between two looks before one of them is said to have jumped.
-const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(10);
-
-impl Clocks {
-    fn of(snapshot: &Snapshot) -> Self {
-        Self {
-            at: snapshot.at,
-            taken_at: snapshot.taken_at,
-            system_identifier: snapshot.server.system_identifier.clone(),
-            is_standby: snapshot.server.is_standby,
-        }
-    }
-
-    /// The same server with clocks that went on evenly. A failover or a jump ends every window.
-    fn leads_to(&self, now: &Self) -> bool {
-        let servers = now.at - self.at;
-        let ours = now.taken_at - self.taken_at;
-        let tolerance = CLOCK_TOLERANCE.max(ours / 10);
-        self.system_identifier == now.system_identifier
-            && self.is_standby == now.is_standby
-            && servers > TimeDelta::zero()
-            && ours > TimeDelta::zero()
-            && (servers - ours).abs() <= tolerance
-    }
+    relations: Relations,
+    /// What happened to tables and indexes, of each database whose names the last look read.
+    pub relation_minutes: Vec<RelationsMinute>,
 }
 
 impl Observer {
+    /// What was told of tables and indexes could not be written down: it is told again.
+    pub fn tell_relations_again(&mut self) {
+        self.relations.tell_again();
+    }
+
     /// Takes one look in, and tells what is known with it. `single_look` is `check`: nothing can have lasted.
     pub fn observe(&mut self, snapshot: &Snapshot, single_look: bool) -> Observation {
-        let clocks = Clocks::of(snapshot);
-        if self
-            .clocks
-            .as_ref()
-            .is_some_and(|before| !before.leads_to(&clocks))
-        {
-            self.looks.clear();
-            self.transaction_ids = TransactionIds::default();
-            self.writes = Writes::default();
-            self.table_activities = TableActivities::default();
-            self.sequences = Sequences::default();
-            self.blocks = Blocks::default();
-            self.idle_slots = IdleSlots::default();
-            self.usages.distrust_clock();
-        }
-        self.clocks = Some(clocks);
+        self.compare_clocks(Clocks::of(snapshot));
         let there: Vec<&str> = snapshot
             .server
             .databases
@@ -121,16 +92,22 @@ impl Observer {
         self.writes.forget_databases_but(&there);
         self.table_activities.forget_databases_but(&there);
         self.sequences.forget_databases_but(&there);
+        self.relations.forget_databases_but(&there);
         self.remember_wildcards(snapshot);
         let unread = |fact: &str| Unknown::because(format!("{fact} could not be read"));
         let replication = snapshot.replication.clone();
         let replication = replication.map(|seen| self.idle_slots.observe(seen, snapshot.at));
         let statements = self.observe_statements(snapshot, single_look);
-        let databases = snapshot
+        let databases: Vec<DatabaseObservation> = snapshot
             .databases
             .iter()
             .map(|database| self.database(snapshot, database))
             .collect();
+        if !single_look {
+            let both = snapshot.databases.iter().zip(&databases);
+            let happened = both.filter_map(|(seen, observed)| self.relations.observe(seen, observed));
+            self.relation_minutes = happened.collect();
+        }
         self.usages.looked_at(snapshot.at);
         Observation {
             now: snapshot.at,
@@ -141,6 +118,7 @@ impl Observer {
             statements,
             statement_entries: snapshot.statements.as_ref().map(|read| read.entries.len()),
             sessions: snapshot.sessions.clone().ok_or_else(|| unread("sessions")),
+            waits: self.waits.observe(snapshot.at),
             leading_wildcards: self.leading_wildcards.clone(),
             prepared_transactions: snapshot
                 .prepared_transactions
@@ -157,6 +135,31 @@ impl Observer {
         }
     }
 
+    /// Ends what does not go on from the look before.
+    fn compare_clocks(&mut self, clocks: Clocks) {
+        let broken_by = match &self.clocks {
+            Some(before) => before.broken_by(&clocks),
+            None => (self.was_standby && !clocks.is_standby).then_some(Break::Promotion),
+        };
+        self.clocks = Some(clocks);
+        let Some(broken_by) = broken_by else { return };
+        self.looks.clear();
+        self.transaction_ids = TransactionIds::default();
+        self.writes = Writes::default();
+        self.table_activities = TableActivities::default();
+        self.sequences = Sequences::default();
+        self.blocks = Blocks::default();
+        self.idle_slots = IdleSlots::default();
+        self.relations.end_windows();
+        self.waits = WaitParts::default();
+        self.usages.go_on(match broken_by {
+            // what the primary used until now was not seen here
+            Break::Clock | Break::Promotion => Following::Unknown,
+            Break::Failover => Following::Another,
+            Break::Restart => Following::Same,
+        });
+    }
+
     /// Patterns that begin with a wildcard are seen only while a statement runs: what was seen once is known from then on.
     fn remember_wildcards(&mut self, snapshot: &Snapshot) {
         for session in snapshot.sessions.iter().flatten() {
@@ -171,6 +174,9 @@ impl Observer {
 
     fn database(&mut self, snapshot: &Snapshot, database: &DatabaseSnapshot) -> DatabaseObservation {
         let counters_since = counters_since(&snapshot.server, &database.name);
+        // totals of a server that was promoted may be those of a standby, which others than its sessions of today used
+        let was_promoted = snapshot.server.timeline.is_some_and(|timeline| timeline > 1);
+        self.usages.enter(&database.name);
         self.usages.forget_gone(&database.name, &database.catalog);
         let autovacuum = tables::Autovacuum::of(&snapshot.server);
         self.writes.observe(&database.name, &database.tables, snapshot.at);
@@ -220,7 +226,7 @@ impl Observer {
                     oid: index.oid,
                     scans: index.scans,
                     idle_since,
-                    no_scan_counted_since: counters_since.filter(|_| index.scans == 0),
+                    no_scan_counted_since: counters_since.filter(|_| index.scans == 0 && !was_promoted),
                     table_is_being_indexed: Work::is_on(
                         &database.progress.building,
                         facts.table_oid,
@@ -236,6 +242,7 @@ impl Observer {
             tables,
             table_activity: table_activity.ok_or_else(|| unread("how tables were read and written")),
             schema: schema.ok_or_else(|| unread("foreign keys, constraints and sequences")),
+            column_statistics: column_statistics(snapshot, database),
             indexes,
             // a look does not plan: whoever does puts it in
             rehearsals: Rehearsals::NotTried,
@@ -245,6 +252,25 @@ impl Observer {
             )),
         }
     }
+}
+
+/// Column statistics as they were read, or why they were not.
+fn column_statistics(
+    snapshot: &Snapshot,
+    database: &DatabaseSnapshot,
+) -> Result<Arc<ColumnStatistics>, Unknown> {
+    if let Some(read) = &database.column_statistics {
+        return Ok(read.clone());
+    }
+    let mut gaps = snapshot.gaps.iter();
+    let gap = gaps.find(|gap| gap.fact == FACT && gap.database.as_ref() == Some(&database.name));
+    Err(Unknown {
+        reason: gap.map_or_else(
+            || format!("{FACT} were not read"),
+            |gap| format!("{FACT} cannot be read: {}", gap.why),
+        ),
+        remedy_sql: gap.and_then(|gap| gap.remedy_sql.clone()),
+    })
 }
 
 /// Materialized views as they were read; who refreshes them adds what it knows.
@@ -267,52 +293,4 @@ fn counters_since(server: &ServerFacts, database: &str) -> Option<DateTime<Utc>>
         .find(|facts| facts.name == database)?
         .statistics_reset_at;
     own.max(server.shared_statistics_reset_at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn clocks(at: i64, taken_at: i64) -> Clocks {
-        let time = |seconds| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
-        Clocks {
-            at: time(at),
-            taken_at: time(taken_at),
-            system_identifier: Some("1".into()),
-            is_standby: false,
-        }
-    }
-
-    #[test]
-    fn only_even_clocks_are_comparable() {
-        assert!(clocks(0, 0).leads_to(&clocks(60, 61)));
-        assert!(
-            !clocks(0, 0).leads_to(&clocks(0, 60)),
-            "the server's clock stood still"
-        );
-        assert!(
-            !clocks(0, 0).leads_to(&clocks(3660, 60)),
-            "the server's clock jumped forward"
-        );
-        assert!(
-            !clocks(0, 0).leads_to(&clocks(60, 3660)),
-            "our clock jumped forward"
-        );
-        assert!(!clocks(0, 0).leads_to(&clocks(60, -3)), "our clock jumped back");
-        let other = Clocks {
-            system_identifier: Some("2".into()),
-            ..clocks(60, 60)
-        };
-        assert!(
-            !clocks(0, 0).leads_to(&other),
-            "another server answers at this address"
-        );
-        assert!(
-            !clocks(0, 0).leads_to(&Clocks {
-                is_standby: true,
-                ..clocks(60, 60)
-            }),
-            "a failover"
-        );
-    }
 }

@@ -9,9 +9,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Observer;
 use crate::limits;
 use crate::model::finding::Window;
-use crate::model::history::{StatementCounts, StatementMinute, StatementPoint};
+use crate::model::history::{Counts as _, StatementCounts, StatementMinute, StatementPoint};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
-use crate::model::snapshot::{Snapshot, StatementCounters, StatementKind, StatementText, Statements};
+use crate::model::snapshot::{
+    DatabaseFacts, Snapshot, StatementCounters, StatementKind, StatementText, Statements,
+};
 
 /// One look, kept as the possible start of a window.
 pub struct StatementLook {
@@ -82,6 +84,7 @@ impl Observer {
         single_look: bool,
     ) -> Result<StatementActivity, Unknown> {
         (self.load_sessions, self.statement_minute) = (None, None);
+        self.own_seconds = None;
         let cannot_tell = snapshot
             .gaps
             .iter()
@@ -108,8 +111,12 @@ impl Observer {
             self.looks.clear();
         }
         let last = self.looks.back();
-        self.load_sessions = last.and_then(|last| load(last, statements, snapshot.at));
-        self.statement_minute = last.and_then(|last| minute(last, statements, snapshot));
+        if let Some(last) = last {
+            let (over, busy) = (snapshot.at - last.at, busy(last, statements, snapshot));
+            self.own_seconds = Some(busy.own_seconds);
+            self.load_sessions = load(busy.seconds, over);
+            self.statement_minute = minute(over, busy.points);
+        }
         self.keep_look(now.clone());
         let older = self.looks[0].clone();
         let length = snapshot.at - older.at;
@@ -187,45 +194,88 @@ fn delta(duration: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-/// Average sessions executing since the last look.
-fn load(last: &StatementLook, statements: &Statements, at: DateTime<Utc>) -> Option<f64> {
-    let seconds = (at - last.at).num_milliseconds() as f64 / 1000.0;
-    let busy: f64 = last
-        .until(statements)
-        .map(|delta| delta.execution_ms / 1000.0)
-        .sum();
-    (seconds > 0.0).then_some(busy / seconds)
+/// What was done since the last look.
+#[derive(Default)]
+struct Busy {
+    /// Seconds of execution of all statements.
+    seconds: f64,
+    /// Of those that are marked as ours.
+    own_seconds: f64,
+    /// What each statement of a watched database did.
+    points: Vec<StatementPoint>,
 }
 
-/// What each statement of a watched database did since the last look.
-fn minute(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> Option<StatementMinute> {
-    let window = Window {
-        from: last.at,
-        to: snapshot.at,
-    };
+/// What was done since the last look, in one walk over all entries.
+fn busy(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> Busy {
+    let databases: HashMap<u32, Arc<str>> = watched(snapshot)
+        .map(|database| (database.oid, database.name.as_str().into()))
+        .collect();
+    let mut busy = Busy::default();
+    // of one statement there is an entry for each role
+    let mut places: HashMap<(u32, &str), usize> = HashMap::new();
+    for delta in last.until(statements) {
+        let seconds = delta.execution_ms / 1000.0;
+        busy.seconds += seconds;
+        // most have done nothing since then, and need no text
+        if delta.calls <= 0 {
+            continue;
+        }
+        let Some(text) = statements.texts.get(&delta.key.queryid) else {
+            continue;
+        };
+        if text.kind == StatementKind::Own {
+            busy.own_seconds += seconds;
+        }
+        let Some(database) = databases.get(&delta.key.database_oid) else {
+            continue;
+        };
+        if matches!(text.kind, StatementKind::Utility | StatementKind::Own) {
+            continue;
+        }
+        let key = (delta.key.database_oid, text.statement_id.as_str());
+        let place = *places.entry(key).or_insert_with(|| {
+            busy.points.push(StatementPoint {
+                database: database.clone(),
+                text: text.clone(),
+                counts: StatementCounts::default(),
+            });
+            busy.points.len() - 1
+        });
+        let counts = &mut busy.points[place].counts;
+        *counts = counts.then(counts_of(&delta));
+    }
+    busy
+}
+
+fn counts_of(delta: &StatementCounters) -> StatementCounts {
+    let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+    StatementCounts {
+        calls: whole(delta.calls),
+        microseconds: (delta.execution_ms * 1e3) as u64,
+        rows: whole(delta.rows),
+        shared_blocks_hit: whole(delta.shared_blocks_hit),
+        shared_blocks_read: whole(delta.shared_blocks_read),
+        temp_blocks_written: whole(delta.temp_blocks_written),
+    }
+}
+
+fn watched(snapshot: &Snapshot) -> impl Iterator<Item = &DatabaseFacts> {
+    let databases = snapshot.server.databases.iter();
+    databases.filter(|database| snapshot.watched.contains(&database.name))
+}
+
+/// Average sessions executing over a time.
+fn load(busy_seconds: f64, over: TimeDelta) -> Option<f64> {
+    let seconds = over.num_milliseconds() as f64 / 1000.0;
+    (seconds > 0.0).then_some(busy_seconds / seconds)
+}
+
+/// What statements did over a time in which it was looked twice.
+fn minute(over: TimeDelta, points: Vec<StatementPoint>) -> Option<StatementMinute> {
+    let seconds = over.num_milliseconds() as f64 / 1000.0;
     // what was done over a long time in which nobody looked is not known hour by hour
     let longest = limits::MINUTE_AT_MOST.as_secs_f64();
-    if window.seconds() <= 0.0 || window.seconds() > longest {
-        return None;
-    }
-    let activity = activity(snapshot, statements, last.until(statements), window, 0);
-    let whole = |number: i64| u64::try_from(number).unwrap_or(0);
-    let point = |delta: StatementDelta| StatementPoint {
-        counts: StatementCounts {
-            calls: whole(delta.calls),
-            microseconds: (delta.seconds * 1e6) as u64,
-            rows: whole(delta.rows),
-            shared_blocks_hit: whole(delta.shared_blocks_hit),
-            shared_blocks_read: whole(delta.shared_blocks_read),
-            temp_blocks_written: whole(delta.temp_blocks_written),
-        },
-        database: delta.database,
-        text: delta.text,
-    };
-    Some(StatementMinute {
-        seconds: window.seconds(),
-        points: activity.statements.into_iter().map(point).collect(),
-    })
+    (seconds > 0.0 && seconds <= longest).then_some(StatementMinute { seconds, points })
 }
 
 /// Brings the entries of all roles together by database and statement.
@@ -236,11 +286,7 @@ fn activity(
     window: Window,
     evictions: i64,
 ) -> StatementActivity {
-    let watched: HashMap<u32, &str> = snapshot
-        .server
-        .databases
-        .iter()
-        .filter(|database| snapshot.watched.contains(&database.name))
+    let watched: HashMap<u32, &str> = watched(snapshot)
         .map(|database| (database.oid, database.name.as_str()))
         .collect();
     let mut activity = StatementActivity {
@@ -249,7 +295,7 @@ fn activity(
         evictions,
         ..StatementActivity::default()
     };
-    let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::with_capacity(statements.entries.len());
+    let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
     for delta in deltas.filter(|delta| delta.calls > 0) {
         activity.total_seconds += delta.execution_ms / 1000.0;
         let Some(text) = statements.texts.get(&delta.key.queryid) else {
@@ -474,6 +520,54 @@ mod tests {
         let entries = Arc::make_mut(&mut later.statements.as_mut().unwrap().entries);
         (entries[0].since, entries[1].since) = (Some(time(0)), Some(time(3)));
         assert_eq!(calls(&mut observer, &later).unwrap().0, 57);
+    }
+
+    /// What the server counted for statements of ours, of which entry 7 is one and 1 is not.
+    fn own_seconds(
+        observer: &mut Observer,
+        minute: i64,
+        reset: Option<i64>,
+        entries: &[(i64, i64)],
+    ) -> Option<f64> {
+        let mut seen = snapshot(minute, reset, entries);
+        let texts = Arc::make_mut(&mut seen.statements.as_mut().unwrap().texts);
+        texts.insert(
+            7,
+            Arc::new(crate::sql::identify("SELECT /* pgadvisor */ oid FROM pg_class")),
+        );
+        observer.observe(&seen, false);
+        observer.own_seconds
+    }
+
+    #[test]
+    fn what_the_server_counts_for_us_is_a_difference_that_outlives_evictions() {
+        let mut observer = Observer::default();
+        assert_eq!(
+            own_seconds(&mut observer, 0, Some(-9), &[(1, 50), (7, 100)]),
+            None,
+            "a total is no difference"
+        );
+        let mut after = |minute, reset, entries: &[_]| own_seconds(&mut observer, minute, reset, entries);
+        assert_eq!(after(1, Some(-9), &[(1, 90), (7, 103)]), Some(3.0));
+        assert_eq!(
+            after(2, Some(-9), &[(1, 99), (7, 103)]),
+            Some(0.0),
+            "known to be nothing"
+        );
+        // evicted, and come back since: all that it counts belongs to the time since the last look
+        assert_eq!(after(3, Some(-9), &[(1, 99)]), Some(0.0));
+        assert_eq!(after(4, Some(-9), &[(1, 99), (7, 2)]), Some(2.0));
+        assert_eq!(
+            after(5, Some(-9), &[(1, 99), (7, 1)]),
+            Some(1.0),
+            "come back within one look"
+        );
+        assert_eq!(
+            after(6, Some(5), &[(7, 1)]),
+            None,
+            "over a reset nothing is comparable"
+        );
+        assert_eq!(after(7, Some(5), &[(7, 5)]), Some(4.0));
     }
 
     proptest! {

@@ -94,14 +94,28 @@ pub struct Usages {
     compared: HashMap<String, Arc<Catalog>>,
     /// The server's databases at the last look.
     databases: Vec<String>,
+    /// Databases that were not visited since something ended.
+    unvisited: HashMap<String, Following>,
     looks: Looks,
 }
 
-/// What was seen of the clock.
+/// How what a server counts follows what was counted at the look before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Following {
+    /// It goes on, or began again at a reset that the server tells.
+    #[default]
+    Same,
+    /// Another server counted it, which has a past of its own.
+    Another,
+    /// Nobody knows: an index may have been used until now, by a clock that jumped or on another server.
+    Unknown,
+}
+
+/// What was seen of the clock, and of the server that has it.
 #[derive(Clone, Copy, Default)]
 struct Looks {
     last_look_at: Option<DateTime<Utc>>,
-    clock_is_distrusted: bool,
+    following: Following,
 }
 
 /// An index in use moves at every look; it is written down at most this often, and when it comes to rest.
@@ -129,14 +143,21 @@ impl Usages {
         self.looks.last_look_at = last_look_at;
     }
 
-    /// A clock jumped: times that lie in its future would make an index look idle for ever or never.
-    pub(super) fn distrust_clock(&mut self) {
-        self.looks.clock_is_distrusted = true;
+    /// Tells how the next counters of every known database follow those before.
+    pub(super) fn go_on(&mut self, following: Following) {
+        for database in self.known.keys() {
+            let known = self.unvisited.entry(database.clone()).or_default();
+            *known = following.max(*known);
+        }
+    }
+
+    /// Begins with the indexes of a database.
+    pub(super) fn enter(&mut self, database: &str) {
+        self.looks.following = self.unvisited.remove(database).unwrap_or_default();
     }
 
     pub(super) fn looked_at(&mut self, at: DateTime<Utc>) {
         self.looks.last_look_at = Some(at);
-        self.looks.clock_is_distrusted = false;
     }
 
     /// What must be written down since this was last asked.
@@ -274,6 +295,26 @@ impl Looks {
         counters_since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Usage {
+        let last_moved_at = match self.following {
+            Following::Same => self.last_moved_at(before, counters, counters_since, now),
+            Following::Another => Some(idle_on_both(before, counters, counters_since, now)),
+            Following::Unknown => Some(now),
+        };
+        Usage {
+            scans: counters.scans,
+            last_moved_at,
+            ..before
+        }
+    }
+
+    /// When an index was last used, as the server that always counted it tells.
+    fn last_moved_at(
+        self,
+        before: Usage,
+        counters: &IndexCounters,
+        counters_since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let was_reset = counters.scans < before.scans
             || matches!((counters_since, self.last_look_at), (Some(since), Some(look)) if since > look);
         let unseen_before_reset = was_reset
@@ -285,19 +326,30 @@ impl Looks {
         } else {
             counters.scans > before.scans
         };
-        let last_moved_at = if moved || self.clock_is_distrusted {
+        if moved {
             Some(now)
         } else if unseen_before_reset {
             Some(counters_since.unwrap_or(now))
         } else {
             before.last_moved_at
-        };
-        Usage {
-            scans: counters.scans,
-            last_moved_at,
-            ..before
         }
     }
+}
+
+/// Since when an index is idle on two servers of one cluster: the one that counted until now, and the one that answers
+/// from now on. However their counts compare, they say nothing of each other.
+fn idle_on_both(
+    before: Usage,
+    counters: &IndexCounters,
+    counters_since: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let there = before.last_moved_at.unwrap_or(before.first_seen_at);
+    let here = match counters.scans {
+        0 => counters_since,
+        _ => counters.last_scan_at,
+    };
+    there.max(here.map_or(now, |at| at.min(now)))
 }
 
 #[cfg(test)]
@@ -409,6 +461,65 @@ mod tests {
         assert_eq!(usages.take_unwritten()[0].1.last_moved_at, Some(time(2)));
         usages.forget_databases_but(&["other"]);
         assert_eq!(usages.take_gone().len(), 1);
+    }
+
+    /// Since when an index is known to be idle that was scanned seven times until the first look, of which the next finds
+    /// it scanned so often, with counters since then, as something else than the same server's.
+    fn idle_after(following: Following, scans: i64, since: i64) -> DateTime<Utc> {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 7, -9);
+        usages.go_on(following);
+        // a look that did not reach the database changes nothing
+        usages.looked_at(time(20));
+        usages.enter("d");
+        look(&mut usages, 100, 1, scans, since)
+    }
+
+    #[test]
+    fn another_server_behind_the_name_has_a_past_of_its_own() {
+        let after = |scans, since| idle_after(Following::Another, scans, since);
+        for scans in [3, 7, 9] {
+            assert_eq!(after(scans, -500), time(100), "{scans}: nobody knows when");
+        }
+        assert_eq!(
+            after(0, -500),
+            time(0),
+            "never used there, and not here since it is watched"
+        );
+        assert_eq!(after(0, 40), time(40), "it counts only since then");
+        assert_eq!(idle_after(Following::Unknown, 7, -500), time(100));
+        assert_eq!(
+            idle_after(Following::Same, 7, -500),
+            time(0),
+            "a restart is no use"
+        );
+    }
+
+    #[test]
+    fn a_failover_is_over_after_one_look_and_the_server_may_know_the_last_scan() {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 7, -9);
+        usages.go_on(Following::Another);
+        usages.enter("d");
+        let facts = IndexFacts {
+            schema: "s".into(),
+            name: "i".into(),
+            ..IndexFacts::default()
+        };
+        let counters = IndexCounters {
+            oid: 1,
+            scans: 3,
+            last_scan_at: Some(time(-200)),
+        };
+        let idle = usages.observe("d", &facts, &counters, Some(time(-500)), time(10));
+        assert_eq!(
+            idle,
+            Some(time(0)),
+            "used there long ago, and not here since it is watched"
+        );
+        usages.looked_at(time(10));
+        usages.enter("d");
+        assert_eq!(look(&mut usages, 20, 1, 3, -500), time(0));
     }
 
     proptest! {

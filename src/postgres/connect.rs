@@ -8,17 +8,17 @@ use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation, TargetSes
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
-use super::conninfo::{ConnInfo, Endpoint, Host, Password, SslMode};
+use super::conninfo::{ConnInfo, Endpoint, Host, SslMode, Target};
 use super::error::PostgresError;
 use super::tls;
 use crate::limits;
 
 /// Options that every supported version knows, given at the start so that they win over ALTER ROLE and ALTER DATABASE.
-fn start_up_options(target: TargetSessionAttrs) -> String {
+fn start_up_options(asked: TargetSessionAttrs) -> String {
     let milliseconds = |duration: Duration| duration.as_millis();
     // whoever wants a server that can be written has the driver ask a new session, and ours would always say no: there
     // the guard after the log-in makes it read-only
-    let read_only = match target {
+    let read_only = match asked {
         TargetSessionAttrs::Any => "-c default_transaction_read_only=on ",
         _ => "",
     };
@@ -45,41 +45,45 @@ fn refresh_options() -> String {
     )
 }
 
+/// What the driver asks a new session. What is a standby, it cannot tell from what is read-only: that is asked in `hosts`.
+fn asked_by_driver(target: Target) -> TargetSessionAttrs {
+    match target {
+        Target::ReadWrite => TargetSessionAttrs::ReadWrite,
+        Target::ReadOnly => TargetSessionAttrs::ReadOnly,
+        Target::Any | Target::Primary | Target::Standby | Target::PreferStandby => TargetSessionAttrs::Any,
+    }
+}
+
+/// For the first endpoint: which of several is spoken to is decided in `hosts`.
 pub(super) fn driver_config(conninfo: &ConnInfo) -> Config {
-    let options = start_up_options(conninfo.target_session_attrs);
+    let options = start_up_options(asked_by_driver(conninfo.target_session_attrs));
     config_with(conninfo, &options, "pgadvisor")
 }
 
 fn config_with(conninfo: &ConnInfo, options: &str, application_name: &str) -> Config {
     let mut config = Config::new();
-    // a password of the password file belongs to one host, and is not shown to another
-    let same_password = |endpoint: &&Endpoint| {
-        let password = conninfo.password_for(endpoint);
-        password.as_ref().map(Password::expose) == conninfo.password.as_ref().map(Password::expose)
-    };
-    let endpoints: Vec<&Endpoint> = conninfo.endpoints.iter().filter(same_password).collect();
-    let address = |endpoint: &&Endpoint| match &endpoint.host {
-        Host::Tcp { hostaddr, .. } => hostaddr.as_ref()?.parse().ok(),
-        Host::Unix(_) => None,
-    };
-    // the driver takes addresses for all hosts or for none
-    let addresses: Option<Vec<IpAddr>> = endpoints.iter().map(address).collect();
-    addresses.unwrap_or_default().into_iter().for_each(|address| {
-        config.hostaddr(address);
-    });
-    for endpoint in endpoints {
-        match &endpoint.host {
-            Host::Tcp { host, .. } => config.host(host),
-            Host::Unix(path) => config.host_path(path),
-        };
-        config.port(endpoint.port);
+    let endpoint: &Endpoint = &conninfo.endpoints[0];
+    match &endpoint.host {
+        Host::Tcp { host, hostaddr } => {
+            config.host(host);
+            let address = hostaddr
+                .as_ref()
+                .and_then(|address| address.parse::<IpAddr>().ok());
+            if let Some(address) = address {
+                config.hostaddr(address);
+            }
+        }
+        Host::Unix(path) => {
+            config.host_path(path);
+        }
     }
+    config.port(endpoint.port);
     config
         .user(&conninfo.user)
         .dbname(&conninfo.dbname)
         .application_name(application_name)
         .options(options)
-        .target_session_attrs(conninfo.target_session_attrs)
+        .target_session_attrs(asked_by_driver(conninfo.target_session_attrs))
         .channel_binding(conninfo.channel_binding)
         .connect_timeout(conninfo.connect_timeout)
         .keepalives_idle(Duration::from_secs(30))

@@ -7,6 +7,7 @@ mod connect;
 pub mod conninfo;
 mod error;
 mod handle;
+mod hosts;
 mod plan;
 pub mod queries;
 mod refresh;

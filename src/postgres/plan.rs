@@ -135,7 +135,9 @@ impl Server {
     /// # Errors
     /// If no session can be had within the time that the configuration gives.
     pub async fn plan(&self, database: &str) -> Result<Plan, PostgresError> {
-        let session = self.visit(database).await?;
+        // of several hosts one that is to be had now: no session at home keeps to one
+        self.hosts.choose().await?;
+        let session = self.hosts.visit(database).await?;
         // both are settings of superusers; others have them from ALTER ROLE, or have not
         for sql in [queries::LEAVE_COUNTERS, queries::LEAVE_STATEMENTS] {
             match session.settle(sql).await {
@@ -167,7 +169,7 @@ impl Server {
             });
         Ok(Plan {
             session,
-            conninfo: self.conninfo().with_database(database),
+            conninfo: self.hosts.chosen().with_database(database),
             pid: row.try_get("pid").unwrap_or(0),
             hypothetical,
             made: Mutex::default(),

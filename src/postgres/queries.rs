@@ -161,6 +161,10 @@ pub const SERVER: Query = Query {
 pub const SYSTEM_IDENTIFIER: Query = Query {
     variants: &[(14, file!("system_identifier.sql"))],
 };
+/// Which history a primary writes.
+pub const TIMELINE: Query = Query {
+    variants: &[(14, file!("timeline.sql"))],
+};
 /// Settings that rules read.
 pub const SETTINGS: Query = Query {
     variants: &[(14, file!("settings.sql"))],
@@ -231,6 +235,10 @@ pub const PROGRESS: Query = Query {
 pub const SESSIONS: Query = Query {
     variants: &[(14, file!("sessions.sql"))],
 };
+/// What sessions of clients do at this moment, counted.
+pub const SAMPLES: Query = Query {
+    variants: &[(14, file!("samples.sql"))],
+};
 /// Locks that are waited for.
 pub const AWAITED_LOCKS: Query = Query {
     variants: &[(14, file!("awaited_locks.sql"))],
@@ -273,6 +281,10 @@ pub const SEQUENCES: Query = Query {
 pub const SEQUENCE_VALUES: Query = Query {
     variants: &[(14, file!("sequence_values.sql"))],
 };
+/// What ANALYZE found out about the columns that some indexes begin with.
+pub const COLUMN_STATISTICS: Query = Query {
+    variants: &[(14, file!("column_statistics.sql"))],
+};
 /// Replication slots.
 pub const REPLICATION_SLOTS: Query = Query {
     variants: &[
@@ -289,6 +301,7 @@ pub const PRIVILEGES: Query = Query {
 pub const ALL: &[Query] = &[
     SERVER,
     SYSTEM_IDENTIFIER,
+    TIMELINE,
     SETTINGS,
     DATABASES,
     ROLES,
@@ -306,6 +319,7 @@ pub const ALL: &[Query] = &[
     PROGRESS,
     PRIVILEGES,
     SESSIONS,
+    SAMPLES,
     AWAITED_LOCKS,
     PREPARED_TRANSACTIONS,
     STANDBYS,
@@ -315,6 +329,7 @@ pub const ALL: &[Query] = &[
     CONSTRAINTS_NOT_VALID,
     SEQUENCES,
     SEQUENCE_VALUES,
+    COLUMN_STATISTICS,
     REPLICATION_SLOTS,
     REFRESH_VIEWS,
 ];

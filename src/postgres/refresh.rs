@@ -47,7 +47,8 @@ impl Server {
     /// # Errors
     /// If no session can be had within the time that the configuration gives.
     pub async fn refresh(&self, database: &str) -> Result<Refresh, PostgresError> {
-        let conninfo = self.conninfo().with_database(database);
+        // where the look before it was: what is ended by its process is ended there, too
+        let conninfo = self.hosts.chosen().with_database(database);
         let client = connect_to_refresh(&conninfo).await?;
         let mut session = Refresh {
             client,

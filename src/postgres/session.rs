@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::connect::{connect, driver_config, refused, unanswered};
 use super::conninfo::ConnInfo;
 use super::error::PostgresError;
 use super::handle::{Handle, prepared, read_only};
+use super::hosts::Hosts;
 use super::plan::Detail;
-use super::tls;
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
 
@@ -49,17 +47,14 @@ impl Identifier {
 
 /// One server: how to reach it, and its pooled session at home.
 pub struct Server {
-    conninfo: ConnInfo,
-    home: Pool,
-    /// Of the session at home: what outlives a look.
-    shared: Arc<Shared>,
+    pub(super) hosts: Hosts,
 }
 
 /// What is known of a session beyond one look.
-struct Shared {
+pub(super) struct Shared {
     /// A statement was sent and its answer has not come: what is in the pipe belongs to nobody else. If it is still set
     /// when the session is asked for again, the look before was given up, and the session is not used again.
-    awaits_answer: AtomicBool,
+    pub(super) awaits_answer: AtomicBool,
     /// The server keeps prepared statements. A pooler between us may give each transaction another session.
     keeps_statements: AtomicBool,
 }
@@ -90,89 +85,35 @@ impl Server {
     /// # Errors
     /// If certificates cannot be read.
     pub fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
-        let manager = Manager::from_config(
-            driver_config(&conninfo),
-            tls::connector(&conninfo)?,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
-        let home = Pool::builder(manager)
-            .max_size(1)
-            .post_create(Hook::async_fn(|client, _| Box::pin(guard_new(client))))
-            .build()
-            .map_err(|error| PostgresError::Tls(format!("the pool cannot be built: {error}")))?;
         Ok(Self {
-            conninfo,
-            home,
-            shared: Arc::default(),
+            hosts: Hosts::new(conninfo)?,
         })
     }
 
-    /// How to reach it, without secrets.
+    /// How to reach it, with all of its hosts.
     pub fn conninfo(&self) -> &ConnInfo {
-        &self.conninfo
+        self.hosts.conninfo()
     }
 
-    /// The session in the configured database, kept between looks.
+    /// The session in the configured database, kept between looks. Of several hosts the one that it is on is the server,
+    /// until it is asked for again and is not to be had there.
     ///
     /// # Errors
     /// If no session can be had within the time that the configuration gives.
     pub async fn observe_home(&self) -> Result<Observe, PostgresError> {
-        let target = self.conninfo.to_string();
-        if self.shared.awaits_answer.swap(false, Ordering::Relaxed) {
-            self.home.retain(|_, _| false);
-        }
-        let got = tokio::time::timeout(self.conninfo.connect_timeout * 2, self.home.get()).await;
-        let client = match got {
-            Ok(Ok(client)) => client,
-            Ok(Err(
-                deadpool_postgres::PoolError::Backend(source)
-                | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(source)),
-            )) => return Err(refused(target, source)),
-            Ok(Err(source)) => {
-                let advice = "the pool is closed".to_owned();
-                return Err(PostgresError::Connect {
-                    target,
-                    advice,
-                    source: source.into(),
-                });
-            }
-            Err(_) => return Err(unanswered(target)),
-        };
-        Ok(Observe::over(Handle::Pooled(client), target, self.shared.clone()))
+        self.hosts.home().await
     }
 
     /// A session in another database of the server, closed when it is dropped.
     ///
     /// # Errors
-    /// If no session can be had within the time that the configuration gives.
+    /// If no session can be had within the time that the configuration gives, or another server answers than at home.
     pub async fn observe(&self, database: &str) -> Result<Observe, PostgresError> {
-        if database == self.conninfo.dbname {
-            return self.observe_home().await;
+        match database == self.conninfo().dbname {
+            true => self.hosts.home_again().await,
+            false => self.hosts.visit(database).await,
         }
-        self.visit(database).await
     }
-
-    /// A session of its own, whatever the database.
-    pub(super) async fn visit(&self, database: &str) -> Result<Observe, PostgresError> {
-        let conninfo = self.conninfo.with_database(database);
-        let client = connect(&conninfo).await?;
-        let handle = Handle::Visiting(client, tokio::sync::Mutex::default());
-        let session = Observe::over(handle, conninfo.to_string(), Arc::default());
-        session.settle(super::queries::GUARD).await?;
-        Ok(session)
-    }
-}
-
-/// Options that only newer versions know would end the log-in if they were given at the start: they follow it.
-async fn guard_new(client: &Client) -> Result<(), HookError> {
-    let guard = super::queries::GUARD.text;
-    client
-        .query_typed(guard, &[])
-        .await
-        .map(drop)
-        .map_err(HookError::Backend)
 }
 
 /// The search_path of the statement's user, and a time for planning, both for one transaction.
@@ -188,7 +129,7 @@ async fn take_settings(
 }
 
 impl Observe {
-    fn over(client: Handle, target: String, shared: Arc<Shared>) -> Self {
+    pub(super) fn over(client: Handle, target: String, shared: Arc<Shared>) -> Self {
         Self {
             client,
             target,
@@ -199,11 +140,10 @@ impl Observe {
     }
 
     /// Settings for the whole session: outside of a transaction, since a ROLLBACK would take them back.
-    pub(super) async fn settle(&self, sql: OurSql) -> Result<(), PostgresError> {
+    pub(super) async fn settle(&self, sql: OurSql) -> Result<Vec<Row>, PostgresError> {
         let asking = self.client().query_typed(sql.text, &[]);
         self.answer_within(sql.name, limits::STATEMENT_TIMEOUT, asking)
             .await
-            .map(drop)
     }
 
     /// How it was reached, without secrets.

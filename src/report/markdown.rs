@@ -1,6 +1,6 @@
 //! The report for a ticket.
 
-use super::{CheckReport, SkippedRule, price, runnable, statement, visible};
+use super::{CheckReport, Extent, SkippedRule, UNFOLD, folded_rule, price, runnable, statement, visible};
 use crate::model::finding::Finding;
 
 /// A text from a server between Markdown's own characters.
@@ -37,10 +37,21 @@ fn place(database: Option<&String>) -> String {
         .unwrap_or_default()
 }
 
-/// The whole report.
-pub fn markdown(report: &CheckReport) -> String {
+/// The whole report, or the few findings that cost most and what the others come to.
+pub fn markdown(report: &CheckReport, extent: Extent) -> String {
     let mut out = format!("# {}\n", escaped(&report.headline()));
-    report.findings.iter().for_each(|one| out.push_str(&finding(one)));
+    let (findings, rest) = report.told(extent);
+    findings.into_iter().for_each(|one| out.push_str(&finding(one)));
+    if !rest.is_empty() {
+        let count: usize = rest.iter().map(|folded| folded.count).sum();
+        out.push_str(&format!(
+            "\n## {count} more, by rule\n\nEach with `{UNFOLD}`.\n\n"
+        ));
+        for folded in rest {
+            let (told, rule) = (escaped(&folded_rule(&folded)), &folded.rule);
+            out.push_str(&format!("- {told}: `pgadvisor check --rule {rule}`\n"));
+        }
+    }
     if !report.skipped.is_empty() {
         out.push_str("\n## Cannot tell\n\n");
         report.skipped.iter().for_each(|one| out.push_str(&skipped(one)));
@@ -134,6 +145,19 @@ mod tests {
         let text = finding(&testing::about_a_statement());
         let shown = "The statement 0123456789abcdef:\n\n```sql\nSELECT a\nFROM t\\u{202e}\n```\n";
         assert!(text.contains(shown), "{text}");
+    }
+
+    #[test]
+    fn what_costs_less_is_folded_as_in_the_text() {
+        let report = testing::of_many();
+        let folded = markdown(&report, Extent::Few);
+        assert_eq!(folded.matches(" is not used").count(), 3, "{folded}");
+        let line = "- 37 more index\\.unused \\(37\\.0 GiB\\): `pgadvisor check --rule index.unused`\n";
+        assert!(folded.contains(line), "{folded}");
+        assert_eq!(
+            markdown(&report, Extent::Every).matches(" is not used").count(),
+            40
+        );
     }
 
     #[test]

@@ -14,7 +14,8 @@ mod text;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::model::finding::{Finding, Links, ObjectKind, Remedy, Severity, State, Window};
+use crate::model::finding::{Finding, Impact, Links, ObjectKind, Remedy, Severity, State, Window};
+use crate::model::fold::{FoldedRule, fold};
 use crate::model::judgement::{Ignored, Judgement, Verdict};
 use crate::model::snapshot::Snapshot;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
@@ -22,6 +23,15 @@ use crate::model::unit::{bytes_for_people, seconds_for_people};
 pub use markdown::markdown;
 pub use sql::runnable;
 pub use text::{Style, finding_text, text};
+
+/// How many of its findings a report for people tells; one for programs always tells every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The few that cost most; the rest by rule.
+    Few,
+    /// Every one.
+    Every,
+}
 
 /// What `pgadvisor check` answers: `check.schema.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -148,6 +158,17 @@ impl CheckReport {
         self.summary.rules_run == 0
     }
 
+    /// What a report for people tells: findings, and what is folded away.
+    fn told(&self, extent: Extent) -> (Vec<&Finding>, Vec<FoldedRule>) {
+        match extent {
+            Extent::Every => (self.findings.iter().collect(), Vec::new()),
+            Extent::Few => {
+                let folded = fold(&self.findings);
+                (folded.shown, folded.rest)
+            }
+        }
+    }
+
     /// The first line of every format for people.
     pub fn headline(&self) -> String {
         let server = visible(&self.server.name);
@@ -193,6 +214,33 @@ fn statement(finding: &Finding) -> Option<(&str, String)> {
     let of_statement = object.kind == ObjectKind::Statement;
     of_statement.then(|| (object.name.as_str(), visible_lines(shown) + rest))
 }
+
+/// What it costs, in every unit that is known: `12 days left, 38 min a day, 4.2 GiB`.
+fn impacts(impact: &Impact) -> Vec<String> {
+    let parts = [
+        impact.days_left.map(|days| format!("{days:.0} days left")),
+        impact
+            .db_seconds_per_day
+            .filter(|seconds| *seconds > 0.0)
+            .map(|seconds| format!("{} a day", seconds_for_people(seconds))),
+        impact.bytes.filter(|bytes| *bytes > 0.0).map(bytes_for_people),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// How many findings of a rule are folded away, and what they cost together: `37 more index.unused (12.4 GiB)`.
+fn folded_rule(folded: &FoldedRule) -> String {
+    let critical = (folded.worst == Severity::Critical).then(|| "critical among them".to_owned());
+    let parts: Vec<String> = critical.into_iter().chain(impacts(&folded.impact)).collect();
+    let together = match parts.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", parts.join(", ")),
+    };
+    format!("{} more {}{together}", folded.count, folded.rule)
+}
+
+/// The option that unfolds a report.
+const UNFOLD: &str = "--all-findings";
 
 /// What a remedy costs while it runs: lock, rewrite, disk and time, as far as they are known.
 fn price(remedy: &Remedy) -> Option<String> {
@@ -240,6 +288,17 @@ pub fn visible_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_told_every_finding_and_people_the_few() {
+        let report = testing::of_many();
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["findings"].as_array().unwrap().len(), report.findings.len());
+        let (few, rest) = report.told(Extent::Few);
+        assert_eq!((few.len(), rest.len()), (4, 1));
+        let (every, rest) = report.told(Extent::Every);
+        assert_eq!((every.len(), rest.len()), (report.findings.len(), 0));
+    }
 
     #[test]
     fn terminals_see_what_is_hidden() {

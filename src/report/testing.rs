@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use serde_json::json;
 
+use super::{CheckReport, CheckedServer, Summary};
 use crate::model::finding::*;
 use crate::model::id::Fingerprint;
 
@@ -80,4 +81,31 @@ pub(super) fn about_a_statement() -> Finding {
         .into_iter()
         .collect();
     finding
+}
+
+/// A report of forty indexes of 1 GiB that nobody uses, and one statement, worst first.
+pub(super) fn of_many() -> CheckReport {
+    let unused = |number: usize| {
+        let mut finding = finding("index.unused", object(ObjectKind::Index, &format!("i{number}")));
+        finding.claim.title = format!("Index i{number} is not used");
+        finding.claim.impact.bytes = Some(1024.0 * 1024.0 * 1024.0);
+        finding
+    };
+    CheckReport {
+        schema_version: 1,
+        generated_at: DateTime::UNIX_EPOCH,
+        advisor_version: "1",
+        server: CheckedServer {
+            name: "main".to_owned(),
+            version_num: 170_006,
+            system_identifier: None,
+            is_standby: false,
+            databases: vec!["d".to_owned()],
+        },
+        window: None,
+        findings: (0..40).map(unused).chain([about_a_statement()]).collect(),
+        skipped: Vec::new(),
+        ignored: Vec::new(),
+        summary: Summary::default(),
+    }
 }

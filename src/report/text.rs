@@ -1,8 +1,10 @@
 //! The report for a terminal or a mail: the worst first, each with what to run.
 
-use super::{CheckReport, price, runnable, statement, visible};
-use crate::model::finding::{Finding, Impact, Severity};
-use crate::model::unit::{bytes_for_people, seconds_for_people};
+use super::{
+    CheckReport, Extent, SkippedRule, UNFOLD, folded_rule, impacts, price, runnable, statement, visible,
+};
+use crate::model::finding::{Finding, Severity};
+use crate::model::fold::FoldedRule;
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,30 +31,23 @@ impl Style {
     }
 }
 
-/// The whole report.
-pub fn text(report: &CheckReport, style: Style) -> String {
+/// The whole report, or the few findings that cost most and what the others come to.
+pub fn text(report: &CheckReport, extent: Extent, style: Style) -> String {
     let mut out = format!("{}\n", style.paint("1", &report.headline()));
-    for finding in &report.findings {
+    let (findings, rest) = report.told(extent);
+    for finding in findings {
         out.push('\n');
         out.push_str(&finding_text(finding, style));
     }
+    if !rest.is_empty() {
+        out.push_str(&folded_text(&rest, style));
+    }
     if !report.skipped.is_empty() {
         out.push_str(&format!("\n{}\n", style.paint("1", "Cannot tell")));
-        for skipped in &report.skipped {
-            let database = skipped
-                .database
-                .as_ref()
-                .map(|name| format!(" in {}", visible(name)))
-                .unwrap_or_default();
-            out.push_str(&format!(
-                "  {}{database}: {}\n",
-                skipped.rule,
-                visible(&skipped.reason)
-            ));
-            if let Some(sql) = &skipped.remedy_sql {
-                out.push_str(&indented(6, &format!("{};", runnable(sql))));
-            }
-        }
+        report
+            .skipped
+            .iter()
+            .for_each(|one| out.push_str(&skipped_text(one)));
     }
     if !report.ignored.is_empty() {
         out.push_str(&format!("\n{}\n", style.paint("1", "Left out")));
@@ -72,6 +67,37 @@ pub fn text(report: &CheckReport, style: Style) -> String {
     out
 }
 
+/// What is folded away, with what tells it.
+fn folded_text(rest: &[FoldedRule], style: Style) -> String {
+    let count: usize = rest.iter().map(|folded| folded.count).sum();
+    let heading = format!("{count} more, by rule");
+    let mut out = format!("\n{}, each with {UNFOLD}\n", style.paint("1", &heading));
+    for folded in rest {
+        out.push_str(&format!(
+            "  + {}: pgadvisor check --rule {}\n",
+            folded_rule(folded),
+            folded.rule
+        ));
+    }
+    out
+}
+
+/// A rule that could not be judged, and what mends that.
+fn skipped_text(skipped: &SkippedRule) -> String {
+    let database = skipped
+        .database
+        .as_ref()
+        .map(|name| format!(" in {}", visible(name)))
+        .unwrap_or_default();
+    let reason = visible(&skipped.reason);
+    let remedy = skipped
+        .remedy_sql
+        .as_ref()
+        .map(|sql| indented(6, &format!("{};", runnable(sql))))
+        .unwrap_or_default();
+    format!("  {}{database}: {reason}\n{remedy}", skipped.rule)
+}
+
 /// One finding in a few lines.
 pub fn finding_text(finding: &Finding, style: Style) -> String {
     let claim = &finding.claim;
@@ -80,7 +106,9 @@ pub fn finding_text(finding: &Finding, style: Style) -> String {
         .as_ref()
         .map(|name| format!(" in {}", visible(name)))
         .unwrap_or_default();
-    let impact = impact(&claim.impact)
+    // in one unit: the first that is known
+    let impact = impacts(&claim.impact)
+        .first()
         .map(|impact| format!(", {impact}"))
         .unwrap_or_default();
     let mut out = format!(
@@ -133,17 +161,6 @@ fn indented(by: usize, text: &str) -> String {
     text.split('\n').map(line).collect()
 }
 
-/// What it costs, in one unit.
-fn impact(impact: &Impact) -> Option<String> {
-    if let Some(days) = impact.days_left {
-        return Some(format!("{days:.0} days left"));
-    }
-    if let Some(seconds) = impact.db_seconds_per_day {
-        return Some(format!("{} a day", seconds_for_people(seconds)));
-    }
-    impact.bytes.map(bytes_for_people)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +179,23 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains("  statement"));
+    }
+
+    #[test]
+    fn what_costs_less_is_folded_and_can_be_unfolded() {
+        let report = testing::of_many();
+        let folded = text(&report, Extent::Few, Style::Plain);
+        assert_eq!(folded.matches(" is not used").count(), 3, "{folded}");
+        for part in [
+            "  statement 0123456789abcdef\n",
+            "\n37 more, by rule, each with --all-findings\n",
+            "  + 37 more index.unused (37.0 GiB): pgadvisor check --rule index.unused\n",
+        ] {
+            assert!(folded.contains(part), "{part:?} is not in\n{folded}");
+        }
+        let whole = text(&report, Extent::Every, Style::Plain);
+        assert_eq!(whole.matches(" is not used").count(), 40);
+        assert!(!whole.contains("by rule"));
     }
 
     #[test]

@@ -4,3 +4,4 @@ pub mod blocking;
 pub mod idle_in_transaction;
 pub mod long_query;
 pub mod prepared_transaction;
+pub mod wait_hotspot;

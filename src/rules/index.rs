@@ -5,6 +5,7 @@ pub mod duplicate;
 pub mod fk_missing;
 pub mod invalid;
 pub mod missing;
+pub mod null_heavy;
 pub mod rarely_used;
 pub mod redundant_prefix;
 pub mod seq_scan_hotspot;

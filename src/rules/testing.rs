@@ -1,14 +1,19 @@
 //! Recorded observations for the tests of rules.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Found, Place, Rule, RuleKind, Scope};
+use crate::model::advice::{
+    AdviceReport, Advised, AdvisedActivity, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals,
+};
 use crate::model::finding::{Claim, Severity, Window};
+use crate::model::history::WaitKey;
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, Refreshing,
-    SchemaObservation, StatementActivity, StatementDelta, TableActivity, TableDelta, Unknown,
+    SchemaObservation, StatementActivity, StatementDelta, TableActivity, TableDelta, Unknown, Waits,
 };
 use crate::model::refresh::{MaterializedView, Outcome, Promise, Run, ViewName, ViewStatus};
 use crate::model::replication::Replication;
@@ -46,6 +51,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         statements: Ok(activity),
         statement_entries: None,
         sessions: Ok(vec![]),
+        waits: Err(Unknown::because("needs samples")),
         leading_wildcards: Default::default(),
         prepared_transactions: Ok(vec![]),
         replication: Ok(Replication::default()),
@@ -102,6 +108,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         tables: vec![],
         table_activity: Ok(vec![]),
         schema: Ok(SchemaObservation::default()),
+        column_statistics: Err(Unknown::because("not recorded")),
         catalog: Arc::new(Catalog::new(vec![table].into(), indexes.into())),
         advice: Err(Unknown::because("not recorded")),
         rehearsals: crate::model::advice::Rehearsals::NotTried,
@@ -195,6 +202,30 @@ pub fn session(pid: i32, state: &str, seconds: i64, change: impl FnOnce(&mut Ses
     };
     change(&mut session);
     session
+}
+
+/// So many samples over half an hour, in which so many sessions were seen by their event, all of them executing one
+/// statement for one role and application.
+pub fn waits(samples: u64, seen: &[(&str, u64)]) -> Waits {
+    let key = |event: &str| WaitKey {
+        database: "app".into(),
+        event: event.into(),
+        statement_id: crate::sql::identify("SELECT 1 FROM a").statement_id,
+        role: "app".into(),
+        application: "shop".into(),
+    };
+    Waits {
+        window: Window {
+            from: now() - TimeDelta::minutes(30),
+            to: now(),
+        },
+        samples,
+        hidden_sessions: 0,
+        seen: seen
+            .iter()
+            .map(|(event, sessions)| (key(event), *sessions))
+            .collect(),
+    }
 }
 
 /// A setting.
@@ -296,5 +327,90 @@ pub fn run(outcome: Outcome, seconds: f64) -> Run {
     Run {
         elapsed_seconds: Some(seconds),
         ..Run::of(&ViewName::default(), outcome, "due", now())
+    }
+}
+
+/// An index on `public.t (a)` that is advised.
+pub fn advised_index(definition: &str) -> AdvisedIndex {
+    AdvisedIndex {
+        definition: definition.to_owned(),
+        name: "t_a_idx".to_owned(),
+        apply_sql: vec![definition.to_owned()],
+        undo_sql: vec!["DROP INDEX CONCURRENTLY public.t_a_idx".to_owned()],
+        schema: "public".to_owned(),
+        table: "t".to_owned(),
+        method: "btree".to_owned(),
+        columns: vec!["a".to_owned()],
+        include: Vec::new(),
+        predicate: None,
+        expressions: Vec::new(),
+        size_bytes: Some(8192.0),
+        build_seconds: None,
+        write_cost_per_day: None,
+        cost_before: Some(100.0),
+        cost_after: Some(10.0),
+        statements: vec!["s1".to_owned()],
+        confidence: super::measured("asked"),
+        supersedes: Vec::new(),
+    }
+}
+
+/// A statement that costs 100, and so much by a plan with these indexes; none where it could not be planned.
+pub fn advised_statement(id: &str, uses: &[&str], after: Option<f64>) -> AdvisedStatement {
+    AdvisedStatement {
+        statement_id: id.to_owned(),
+        name: None,
+        text: format!("SELECT {id}"),
+        weight: 1.0,
+        cost_before: after.map(|_| 100.0),
+        cost_after: after,
+        uses: uses.iter().map(|used| (*used).to_owned()).collect(),
+        status: match after {
+            Some(_) => StatementStatus::Improved,
+            None => StatementStatus::NotPlanned,
+        },
+        reason: Some("permission denied".to_owned()),
+        plan_before: Vec::new(),
+        values: Vec::new(),
+        plan_after: Vec::new(),
+    }
+}
+
+/// Advice for statements that each took a second of a hundred.
+pub fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
+    let did = |one: &AdvisedStatement| {
+        let did = AdvisedActivity {
+            queryid: 7,
+            calls: 10,
+            seconds: 1.0,
+        };
+        (one.statement_id.clone(), did)
+    };
+    Advised {
+        summary_views: Vec::new(),
+        at: now(),
+        window: None,
+        total_seconds: 100.0,
+        still_filling: None,
+        unplanned_seconds: statements.iter().filter(|one| one.is_unplanned()).count() as f64,
+        activity: statements
+            .iter()
+            .filter(|one| one.cost_after.is_some())
+            .map(did)
+            .collect(),
+        report: AdviceReport {
+            schema_version: 1,
+            database: "app".to_owned(),
+            indexes: indexes
+                .iter()
+                .map(|definition| advised_index(definition))
+                .collect(),
+            workload: WorkloadTotals::default(),
+            statements,
+            notes: Vec::new(),
+        },
+        writes_are_counted: false,
+        rehearsals: BTreeMap::new(),
+        earlier: BTreeMap::new(),
     }
 }

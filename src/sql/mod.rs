@@ -8,6 +8,9 @@ pub mod index_keys;
 mod masked;
 mod mend;
 mod names;
+pub mod nulls;
+pub mod partial;
+pub mod remembered;
 mod rewrite;
 pub mod shape;
 mod twin;
@@ -15,7 +18,7 @@ mod unique;
 pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
-pub use masked::{command, mask_constants, masked, without_constants};
+pub use masked::{command, mask_constants, masked, masked_expression, without_constants};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{updated_columns, with_measured_limit};

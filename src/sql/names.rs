@@ -107,7 +107,7 @@ fn relation_name(range: &Map<String, Value>) -> Name {
 }
 
 /// The strings of a list of nodes: the parts of a name. What is no string (`*`, a subscript) is left out.
-fn parts(list: &Value) -> Vec<&str> {
+pub(super) fn parts(list: &Value) -> Vec<&str> {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     items
         .iter()

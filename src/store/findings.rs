@@ -195,7 +195,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// The columns of an order, the last one unique; and its direction.
-fn order(sort: Sort) -> (&'static [&'static str], &'static str) {
+pub(super) fn order(sort: Sort) -> (&'static [&'static str], &'static str) {
     match sort {
         Sort::Impact => (
             &[

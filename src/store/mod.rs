@@ -7,12 +7,14 @@
 mod audit;
 mod commands;
 mod cursor;
+mod digest;
 mod error;
 mod events;
 mod findings;
 mod history;
 mod open;
 mod pack;
+mod plans;
 mod reconcile;
 mod record;
 mod refresh;
@@ -53,6 +55,7 @@ struct Inner {
     path: Option<PathBuf>,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    numbers: history::Numbers,
     /// What `revision` answers, where this process is the only one that changes anything.
     revision: AtomicU64,
     /// Held as long as the store is open; the system lets go of it however the process ends. None without that right.
@@ -91,6 +94,7 @@ impl Store {
                 path,
                 writer: Mutex::new(writer),
                 readers,
+                numbers: history::Numbers::default(),
                 revision,
                 lock,
             }),

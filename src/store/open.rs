@@ -13,12 +13,15 @@ use super::error::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"pgad");
 
 /// What brings a store from each version to the next. Never changed once published, only added to.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../queries/store/0001.sql"),
     include_str!("../../queries/store/0002.sql"),
     include_str!("../../queries/store/0003.sql"),
     include_str!("../../queries/store/0004.sql"),
     include_str!("../../queries/store/0005.sql"),
+    include_str!("../../queries/store/0006.sql"),
+    include_str!("../../queries/store/0007.sql"),
+    include_str!("../../queries/store/0008.sql"),
 ];
 const VERSION: i32 = MIGRATIONS.len() as i32;
 
@@ -403,6 +406,7 @@ mod tests {
             (finding.claim.title, finding.last_seen_at),
             (claim.title, chrono::DateTime::UNIX_EPOCH)
         );
+        assert_eq!(store.digest().unwrap().outlines[0].impact, claim.impact);
         let filter = super::super::FindingFilter {
             text: Some("WORDS".to_owned()),
             ..Default::default()

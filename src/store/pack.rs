@@ -1,6 +1,6 @@
-//! Counts of statements in few bytes: numbers of seven bits a byte, the last one with its eighth bit clear (LEB128).
+//! Counts in few bytes: numbers of seven bits a byte, the last one with its eighth bit clear (LEB128).
 
-use crate::model::history::StatementCounts;
+use crate::model::history::Counts;
 
 fn put(body: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -24,52 +24,34 @@ fn take(body: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Counts under ascending keys: of statements in a minute, or of hours in a day.
-pub fn pack(points: &[(u64, StatementCounts)]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(points.len() * 12);
+/// Counts under ascending keys: of subjects in a minute, or of hours in a day.
+pub fn pack<C: Counts>(points: &[(u64, C)]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(points.len() * 2 * C::NUMBERS);
     let mut last = 0;
     for (key, counts) in points {
         put(&mut body, key - last);
         last = *key;
-        for number in numbers(counts) {
+        for number in counts.numbers() {
             put(&mut body, number);
         }
     }
     body
 }
 
-fn numbers(counts: &StatementCounts) -> [u64; 6] {
-    [
-        counts.calls,
-        counts.microseconds,
-        counts.rows,
-        counts.shared_blocks_hit,
-        counts.shared_blocks_read,
-        counts.temp_blocks_written,
-    ]
-}
-
 /// The same again; of a body that is broken only what comes before the break.
-pub fn unpack(body: &[u8]) -> impl Iterator<Item = (u64, StatementCounts)> {
+pub fn unpack<C: Counts>(body: &[u8]) -> impl Iterator<Item = (u64, C)> {
     let mut rest = body;
     let mut last = 0u64;
     std::iter::from_fn(move || {
         last = last.checked_add(take(&mut rest)?)?;
-        let counts = StatementCounts {
-            calls: take(&mut rest)?,
-            microseconds: take(&mut rest)?,
-            rows: take(&mut rest)?,
-            shared_blocks_hit: take(&mut rest)?,
-            shared_blocks_read: take(&mut rest)?,
-            temp_blocks_written: take(&mut rest)?,
-        };
-        Some((last, counts))
+        Some((last, C::of(|| take(&mut rest))?))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::history::{StatementCounts, TableCounts};
     use proptest::prelude::*;
 
     proptest! {
@@ -83,7 +65,7 @@ mod tests {
             }).collect();
             points.sort_by_key(|(key, _)| *key);
             let body = pack(&points);
-            prop_assert_eq!(unpack(&body).collect::<Vec<_>>(), points.clone());
+            prop_assert_eq!(unpack::<StatementCounts>(&body).collect::<Vec<_>>(), points.clone());
             // broken anywhere, it gives a beginning of it
             for end in 0..body.len() {
                 let part: Vec<_> = unpack(&body[..end]).collect();
@@ -93,7 +75,7 @@ mod tests {
 
         #[test]
         fn no_bytes_are_too_strange(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(unpack(&body).count() <= body.len());
+            prop_assert!(unpack::<TableCounts>(&body).count() <= body.len());
         }
     }
 

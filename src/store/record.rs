@@ -160,7 +160,7 @@ fn insert(
         claim.database,
         claim.severity.word(),
         at,
-        claim.subject.join("\u{1}"),
+        claim.subject_key(),
         to_json("subject", &claim.subject)?,
     ])?;
     Ok(())
@@ -174,9 +174,11 @@ fn refresh(
     claim: &Claim,
 ) -> Result<(), StoreError> {
     let (rank, cost, days) = order_key(claim.severity, &claim.impact);
+    let impact = claim.impact.known();
     tx.prepare_cached(
         "UPDATE finding SET severity = :severity, last_seen_at = max(last_seen_at, :now),
-             evidence_gone_since = NULL, order_rank = :rank, order_cost = :cost, order_days = :days
+             evidence_gone_since = NULL, order_rank = :rank, order_cost = :cost, order_days = :days,
+             db_seconds_per_day = :seconds, bytes = :bytes, days_left = :left
          WHERE fingerprint = :fingerprint",
     )?
     .execute(named_params! {
@@ -184,8 +186,11 @@ fn refresh(
         ":now": at,
         ":severity": claim.severity.word(),
         ":rank": rank,
-        ":cost": orderable(cost, 0.0),
-        ":days": orderable(days, f64::MAX),
+        ":cost": cost,
+        ":days": days,
+        ":seconds": impact.db_seconds_per_day,
+        ":bytes": impact.bytes,
+        ":left": impact.days_left,
     })?;
     tx.prepare_cached(
         "INSERT INTO claim (fingerprint, search, body) VALUES (?1, ?2, ?3)
@@ -197,11 +202,6 @@ fn refresh(
         to_json("claim", claim)?
     ])?;
     Ok(())
-}
-
-/// SQLite stores what is not a number as NULL, which has no place in an order.
-fn orderable(number: f64, otherwise: f64) -> f64 {
-    if number.is_nan() { otherwise } else { number }
 }
 
 /// What a search looks through, in small letters because SQLite knows only those of ASCII.

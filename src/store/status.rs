@@ -37,6 +37,8 @@ pub struct PruneReport {
     pub refresh_runs: u64,
     /// Rows of the history of statements.
     pub history: u64,
+    /// Plans of statements.
+    pub plans: u64,
     /// Pages given back to the file system.
     pub pages: u64,
 }
@@ -191,6 +193,7 @@ impl Store {
                 before,
             )?,
             history: self.prune_history(now, retention)?,
+            plans: self.prune_plans(before)?,
             pages: self.give_back_pages()?,
         })
     }
@@ -343,6 +346,7 @@ fn bodies(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(String, String)>, Stor
 mod tests {
     use super::super::testing::{at, claim, evaluated, judgement};
     use super::*;
+    use crate::model::status::FamilyCost;
 
     #[test]
     fn what_is_old_goes_and_the_file_shrinks() {
@@ -438,10 +442,29 @@ mod tests {
             unreachable: None,
             own_seconds_last_hour: 0.5,
             own_cost_ratio: 0.001,
+            own_entries_seconds_last_hour: Some(0.25),
+            families: vec![FamilyCost {
+                family: "catalog".to_owned(),
+                seconds_last_hour: 0.5,
+                budget_share: 0.2,
+                every_seconds: Some(1200.0),
+                usual_every_seconds: Some(600.0),
+            }],
+            replication: None,
         };
         store.record_server(&status).unwrap();
         store.forget_servers_but(&["main".to_owned()]).unwrap();
-        assert_eq!(store.servers().unwrap(), [status]);
+        assert_eq!(store.servers().unwrap(), [status.clone()]);
+        // what an older version wrote
+        store
+            .write(|tx| {
+                let older = "UPDATE server SET body = json_remove(body, '$.families', '$.own_entries_seconds_last_hour')";
+                Ok(tx.execute(older, [])?)
+            })
+            .unwrap();
+        let older = &store.servers().unwrap()[0];
+        assert!(older.families.is_empty() && older.own_entries_seconds_last_hour.is_none());
+        assert_eq!(older.own_cost_ratio, status.own_cost_ratio);
         assert!(store.revision() > revision);
         store.forget_servers_but(&[]).unwrap();
         assert!(store.servers().unwrap().is_empty() && store.looks().unwrap().is_empty());

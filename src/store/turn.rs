@@ -4,14 +4,16 @@ use chrono::{DateTime, Utc};
 
 use super::Store;
 use super::error::StoreError;
-use super::history::record_statements;
+use super::history::{record_relations, record_statements, record_waits};
+use super::plans::record_plans;
 use super::record::record;
 use super::status::{record_activity, record_gaps, record_ignored, record_load, record_look, record_server};
 use super::usage::{IndexKey, IndexUsage, save_index_usage};
 use crate::model::activity::ActivityNow;
 use crate::model::finding::Event;
-use crate::model::history::StatementMinute;
+use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
 use crate::model::judgement::Judgement;
+use crate::model::kept_plan::KeptPlan;
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 
 /// One turn of one server.
@@ -29,8 +31,14 @@ pub struct Turn<'a> {
     pub load: &'a LoadPoint,
     /// What statements did since the look before; none where the two cannot be compared.
     pub minute: Option<&'a StatementMinute>,
+    /// What happened to tables and indexes, of each database whose names were read.
+    pub relations: &'a [RelationsMinute],
+    /// What the samples saw since the look before; none where none was taken.
+    pub waits: Option<&'a WaitMinute>,
     /// What goes on just now; none where that could not be read.
     pub activity: Option<&'a ActivityNow>,
+    /// What the planner answered about statements since the turn before.
+    pub plans: &'a [KeptPlan],
     /// Indexes whose use must be written down.
     pub changed: &'a [IndexUsage],
     /// Indexes that are gone.
@@ -53,8 +61,15 @@ impl Store {
                 record_look(tx, look)?;
             }
             if let Some(minute) = turn.minute {
-                record_statements(tx, server, now, minute)?;
+                record_statements(tx, &self.inner.numbers, server, now, minute)?;
             }
+            for minute in turn.relations {
+                record_relations(tx, &self.inner.numbers, server, now, minute)?;
+            }
+            if let Some(minute) = turn.waits {
+                record_waits(tx, &self.inner.numbers, server, now, minute)?;
+            }
+            record_plans(tx, server, now, turn.plans)?;
             record_activity(tx, server, turn.activity)?;
             record_load(tx, server, turn.load)?;
             record_server(tx, turn.status)?;

@@ -24,6 +24,7 @@ use super::pages::statements::{StatementPage, StatementsPage};
 use super::pages::status::StatusPage;
 use super::problem::Problem;
 use super::query::{Parameters, limit, unknown};
+use super::{relations, servers};
 use crate::model::finding::{Action, Event, Finding};
 use crate::model::id::Fingerprint;
 use crate::model::refresh::{RefreshAction, ViewName};
@@ -47,6 +48,8 @@ pub fn routes() -> (axum::Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(activity))
         .routes(routes!(statements))
         .routes(routes!(statement))
+        .merge(relations::api())
+        .merge(servers::api())
         .routes(routes!(refreshes))
         .routes(routes!(refresh))
         .routes(routes!(act_on_view))
@@ -122,7 +125,7 @@ pub struct Accepted {
 }
 
 /// A value as JSON or NDJSON, with an ETag that follows the content.
-fn answer<T: Serialize, I: Serialize>(headers: &HeaderMap, whole: &T, items: Option<&[I]>) -> Response {
+pub fn answer<T: Serialize, I: Serialize>(headers: &HeaderMap, whole: &T, items: Option<&[I]>) -> Response {
     let wants_lines = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -189,8 +192,9 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
     .await
 }
 
-/// What goes on at a server, as of the last look.
-#[utoipa::path(get, path = "/api/v1/servers/{server}/activity", params(("server" = String, Path)),
+/// What goes on at a server, as of the last look, and what its sessions waited for over a range.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/activity",
+    params(("server" = String, Path), ("range" = Option<String>, Query, description = "1h, 24h or 7d")),
     responses((status = 200, body = ActivityPage), (status = 404, body = Problem)))]
 async fn activity(
     State(context): State<Context>,
@@ -198,15 +202,14 @@ async fn activity(
     uri: Uri,
     Path(server): Path<String>,
 ) -> Result<Response, Problem> {
-    Parameters::read(&uri, &[])?;
-    let page = ask(&context.store, move |store| ask::activity(store, server)).await?;
+    let page = ask(&context.store, move |store| ask::activity(store, &uri, server)).await?;
     Ok(answer::<_, ()>(&headers, &page, None))
 }
 
 /// The statements of a database that took most time.
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/statements",
     params(("server" = String, Path), ("database" = String, Path),
-        ("range" = Option<String>, Query, description = "1h, 24h, 7d or 30d"), ("limit" = Option<usize>, Query)),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = StatementsPage), (status = 404, body = Problem)))]
 async fn statements(
     State(context): State<Context>,
@@ -221,7 +224,7 @@ async fn statements(
 /// One statement over time.
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/statements/{id}",
     params(("server" = String, Path), ("database" = String, Path), ("id" = String, Path),
-        ("range" = Option<String>, Query, description = "1h, 24h, 7d or 30d")),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
     responses((status = 200, body = StatementPage), (status = 404, body = Problem)))]
 async fn statement(
     State(context): State<Context>,

@@ -10,13 +10,17 @@ use super::pages::activity::ActivityPage;
 use super::pages::coverage::Coverage;
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
+use super::pages::range::Range;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
 use super::pages::rules::{RuleView, Skip, Threshold};
-use super::pages::statements::{Range, StatementPage, StatementsPage};
+use super::pages::statements::{StatementPage, StatementsPage};
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
+use super::pages::waits::{self, WaitsView};
+use super::plans::statement_plans;
 use super::problem::Problem;
 use super::query::{self, Parameters};
+use super::relations::ask::tables_named;
 use crate::judge;
 use crate::limits;
 use crate::model::finding::{Finding, Severity, State};
@@ -173,7 +177,7 @@ pub async fn ask<T: Send + 'static>(
 }
 
 /// The servers that are watched, also those that no look has come back from.
-fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Problem> {
+pub fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Problem> {
     let mut servers = store.servers()?;
     for configured in &context.configuration.servers {
         if !servers.iter().any(|known| known.name == configured.name) {
@@ -187,6 +191,9 @@ fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Proble
                 unreachable: None,
                 own_seconds_last_hour: 0.0,
                 own_cost_ratio: 0.0,
+                own_entries_seconds_last_hour: None,
+                families: Vec::new(),
+                replication: None,
             });
         }
     }
@@ -201,10 +208,7 @@ pub fn coverage(context: &Context, store: &Store) -> Result<Coverage, Problem> {
 /// The front page.
 pub fn overview(context: &Context, store: &Store) -> Result<OverviewPage, Problem> {
     let now = Utc::now();
-    let findings = store.findings(&FindingFilter {
-        limit: limits::PAGE_ITEMS_MAXIMUM,
-        ..FindingFilter::default()
-    })?;
+    let findings = store.digest()?;
     let servers = servers(context, store)?;
     let day = now - TimeDelta::hours(24);
     let mut loads = Vec::new();
@@ -214,7 +218,7 @@ pub fn overview(context: &Context, store: &Store) -> Result<OverviewPage, Proble
     let events = store.events_since(day, limits::PAGE_ITEMS)?;
     Ok(OverviewPage::build(
         now,
-        &findings.items,
+        &findings,
         &servers,
         &loads,
         &events,
@@ -385,14 +389,24 @@ pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Prob
     ))
 }
 
-/// What goes on at a server.
-pub fn activity(store: &Store, server: String) -> Result<ActivityPage, Problem> {
+/// What goes on at a server, and what its sessions waited for over a range.
+pub fn activity(store: &Store, uri: &Uri, server: String) -> Result<ActivityPage, Problem> {
+    let range = waits::range(&Parameters::read(uri, &["range"])?)?;
     let servers: Vec<String> = store.servers()?.into_iter().map(|server| server.name).collect();
     if !servers.contains(&server) {
         return Err(Problem::new(404, "such server"));
     }
     let activity = store.activity(&server)?;
-    Ok(ActivityPage::build(Utc::now(), server, activity, servers))
+    let now = Utc::now();
+    let history = store.wait_history(&server, now - range.length(), now)?;
+    // texts of what matters now are cheap to have; what waited earlier is named by its identity
+    let hour = now - TimeDelta::hours(1);
+    let (statements, _) = match history.top.is_empty() {
+        false => store.busiest_statements(&server, None, hour, now, limits::PAGE_ITEMS_MAXIMUM)?,
+        true => (Vec::new(), 0),
+    };
+    let waits = (range, WaitsView::of(history, &statements));
+    Ok(ActivityPage::build(now, server, activity, waits, servers))
 }
 
 /// Every server with each of its databases.
@@ -429,7 +443,15 @@ pub fn statement(
     let now = Utc::now();
     let (server, database, id) = (&which.0, &which.1, &which.2);
     let found = store.statement_history(server, database, id, now - range.length(), now)?;
-    let found = found.ok_or_else(|| Problem::new(404, "such statement"))?;
+    let (text, history) = found.ok_or_else(|| {
+        Problem::not_yet(
+            "This statement is not known yet.",
+            "What a statement does is known from the second look after it ended for the first time, if it is among those \
+             that pg_stat_statements keeps. Come back in a moment, or see those that are known.",
+        )
+    })?;
+    let tables = tables_named(store, (server, database), &text)?;
+    let plans = statement_plans(store, (server, database), id)?;
     let filter = FindingFilter {
         server: Some(server.clone()),
         database: Some(database.clone()),
@@ -443,7 +465,8 @@ pub fn statement(
     };
     let mut findings = store.findings(&filter)?.items;
     findings.retain(about);
-    Ok(StatementPage::build(now, which, range, found, findings))
+    let page = StatementPage::build(now, which, range, (text, history), tables, findings);
+    Ok(page.with_plans(plans))
 }
 
 /// One materialized view.

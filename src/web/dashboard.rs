@@ -22,7 +22,7 @@ use crate::model::refresh::{RefreshAction, ViewName};
 use crate::store::{NewCommand, RefreshCommand, Store};
 
 /// Serves a page.
-async fn page<P: Page + Send + 'static>(
+pub async fn page<P: Page + Send + 'static>(
     context: &Context,
     uri: &Uri,
     make: impl FnOnce(&Context, &Store) -> Result<P, Problem> + Send + 'static,
@@ -50,7 +50,10 @@ fn html(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
 pub fn failed(context: &Context, path: &str, problem: &Problem) -> Response {
     let now = Utc::now();
     let page = match problem.status() {
-        404 => ErrorPage::not_found(now, problem.detail()),
+        404 => match problem.next() {
+            Some(next) => ErrorPage::build(now, 404, problem.detail(), next).below(path),
+            None => ErrorPage::not_found(now, problem.detail()),
+        },
         status if status < 500 => ErrorPage::build(now, status, problem.detail(), "Go back and try again."),
         _ => ErrorPage::internal(now),
     };
@@ -167,17 +170,22 @@ pub async fn statement(
 
 /// That of the first server that there is.
 pub async fn activity_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
-    page(&context, &uri, |_, store| {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
         match store.servers()?.into_iter().next() {
-            Some(server) => ask::activity(store, server.name),
-            None => Ok(ActivityPage::build(Utc::now(), String::new(), None, Vec::new())),
+            Some(server) => ask::activity(store, &asked, server.name),
+            None => Ok(ActivityPage::of_nothing(Utc::now())),
         }
     })
     .await
 }
 
 pub async fn activity(State(context): State<Context>, uri: Uri, Path(server): Path<String>) -> Response {
-    page(&context, &uri, move |_, store| ask::activity(store, server)).await
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
+        ask::activity(store, &asked, server)
+    })
+    .await
 }
 
 pub async fn refreshes(State(context): State<Context>, uri: Uri) -> Response {

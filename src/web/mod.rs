@@ -8,8 +8,11 @@ mod dashboard;
 mod kept;
 mod metrics;
 pub mod pages;
+mod plans;
 mod problem;
 mod query;
+mod relations;
+mod servers;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -106,6 +109,8 @@ fn routes() -> Router<Context> {
             "/api/v1/openapi.json",
             get(move || async move { axum::Json(description) }),
         )
+        .merge(relations::pages())
+        .merge(servers::pages())
         .fallback(dashboard::not_found)
         .merge(api)
 }

@@ -27,6 +27,9 @@ pub struct Problem {
     status: u16,
     /// Why, and what to do.
     detail: String,
+    /// What to do next, where the detail does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'static str>,
 }
 
 impl Problem {
@@ -38,6 +41,15 @@ impl Problem {
             title: code.canonical_reason().unwrap_or("Error").to_owned(),
             status: code.as_u16(),
             detail: detail.into(),
+            next: None,
+        }
+    }
+
+    /// What is not there, but may be in a moment; both are whole sentences.
+    pub fn not_yet(detail: &str, next: &'static str) -> Self {
+        Self {
+            next: Some(next),
+            ..Self::new(404, detail)
         }
     }
 
@@ -49,6 +61,11 @@ impl Problem {
     /// Why.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// What to do next, where the detail does not say it.
+    pub fn next(&self) -> Option<&'static str> {
+        self.next
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::command_line::conforms;
 use crate::daemon::Daemon;
+use crate::dashboard::get;
 use crate::harness::{Cluster, eventually_within, pgadvisor};
 
 const TABLES: &str = "
@@ -66,6 +67,87 @@ async fn the_logins_of_setup_find_what_is_missing_and_leave_no_trace() {
         "looking changed what is looked at"
     );
     cluster.sql("postgres", apply).await;
+}
+
+/// Where the page and the JSON of the statement are that reads a view; none as long as it was not seen.
+fn address_of_reader(daemon: &Daemon) -> Option<String> {
+    let list = "/servers/main/postgres/statements";
+    let answer = get(&daemon.address, &format!("/api/v1{list}")).json();
+    let reader = answer["statements"].as_array()?.iter().find(|one| {
+        let text = one["text"].as_str().unwrap_or_default();
+        text.contains("FROM quiet")
+    })?;
+    Some(format!("{list}/{}", reader["statement_id"].as_str()?))
+}
+
+/// The plans of that statement, the newest first.
+fn plans_of_reader(daemon: &Daemon) -> Vec<serde_json::Value> {
+    let plans = address_of_reader(daemon).and_then(|address| {
+        let answer = get(&daemon.address, &format!("/api/v1{address}")).json();
+        answer["plans"].as_array().cloned()
+    });
+    plans.unwrap_or_default()
+}
+
+/// Whether the statement, which is called once more, has so many plans.
+async fn has_plans(daemon: &Daemon, app: &tokio_postgres::Client, count: usize) -> bool {
+    let call = "SELECT id FROM quiet WHERE customer = 17 AND note <> 'swordfish'";
+    app.batch_execute(call).await.unwrap();
+    plans_of_reader(daemon).len() >= count
+}
+
+#[tokio::test]
+async fn plans_are_kept_without_constants_and_another_index_is_another_plan() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", TABLES).await;
+    let view = "CREATE VIEW shop.quiet AS SELECT id, customer, note FROM shop.orders WHERE note <> 'hunter2';
+                GRANT SELECT ON shop.quiet TO app";
+    cluster.sql("postgres", view).await;
+    let setup = String::from_utf8(pgadvisor().arg("setup").output().unwrap().stdout).unwrap();
+    cluster.sql("postgres", &setup).await;
+    cluster.sql("postgres", "SELECT pg_stat_statements_reset()").await;
+    let planner = format!(
+        "planner_dsn = \"{}\"",
+        cluster.dsn("pgadvisor_planner", "postgres")
+    );
+    let daemon = Daemon::start(&cluster.dsn("pgadvisor", "postgres"), &planner);
+    let app = cluster.try_connect("app", "postgres").await.unwrap();
+    // totals since a reset are a window from a minute on
+    let while_it_fills = Duration::from_secs(150);
+    eventually_within(while_it_fills, "a plan", || has_plans(&daemon, &app, 1)).await;
+    let before = plans_of_reader(&daemon).remove(0);
+    let nodes = |plan: &serde_json::Value| plan["nodes"].as_array().unwrap().clone();
+    assert!(
+        nodes(&before)
+            .iter()
+            .any(|node| node["kind"] == "Seq Scan" && node["relation"] == "orders"),
+        "{before}"
+    );
+    let index = "CREATE INDEX orders_customer ON shop.orders (customer)";
+    cluster.sql("postgres", index).await;
+    eventually_within(while_it_fills, "another plan", || has_plans(&daemon, &app, 2)).await;
+    let plans = plans_of_reader(&daemon);
+    assert!(
+        nodes(&plans[0])
+            .iter()
+            .any(|node| node["index"] == "orders_customer"),
+        "{}",
+        plans[0]
+    );
+    let oldest = plans.last().unwrap();
+    assert_eq!(oldest["shape"], before["shape"]);
+    assert!(plans[0]["cost"].as_f64() < oldest["cost"].as_f64());
+    let page = get(&daemon.address, &address_of_reader(&daemon).unwrap()).body;
+    for plan in &plans {
+        assert!(page.contains(plan["shape"].as_str().unwrap()), "{page}");
+    }
+    let kept = daemon.store_bytes();
+    for literal in ["hunter2", "swordfish"] {
+        let is_there = kept
+            .windows(literal.len())
+            .any(|bytes| bytes == literal.as_bytes());
+        assert!(!is_there, "{literal} is in the store");
+    }
 }
 
 /// `check --wait` while the application works.

@@ -25,12 +25,26 @@ impl Daemon {
 
     /// The same with a line of its own for `[web]`.
     pub fn start_at(web: &str, dsn: &str, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let text = format!(
+        Self::with_configuration(&format!(
             "[web]\nlisten = \"127.0.0.1:0\"\n{web}\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
              catalog_every = \"1 s\"\nmemory = \"1 GiB\"\ncores = 2\nstorage = \"disk\"\n{more}\n{OF_A_TEST}"
-        );
+        ))
+    }
+
+    /// Starts it with all of its configuration.
+    pub fn with_configuration(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        let (process, address) = Self::launch(folder.path());
+        Self {
+            address,
+            folder,
+            process,
+        }
+    }
+
+    /// Starts it on a configuration and a store that are there.
+    pub fn start_in(folder: tempfile::TempDir) -> Self {
         let (process, address) = Self::launch(folder.path());
         Self {
             address,
@@ -82,6 +96,14 @@ impl Daemon {
     /// Whether there is an open finding of that rule.
     pub fn has(&self, rule: &str) -> bool {
         self.findings("").iter().any(|finding| finding["rule"] == rule)
+    }
+
+    /// All that its store holds, as it is on disk.
+    pub fn store_bytes(&self) -> Vec<u8> {
+        let file = |end: &str| std::fs::read(self.folder.path().join(format!("pgadvisor.db{end}")));
+        let mut bytes = file("").unwrap();
+        bytes.extend(file("-wal").unwrap_or_default());
+        bytes
     }
 
     fn unreachable(&self) -> bool {
@@ -410,7 +432,8 @@ async fn what_is_wrong_is_found_before_anything_starts() {
 async fn a_frozen_session_is_given_up_for_a_new_one() {
     let cluster = Cluster::start(15).await;
     cluster.sql("postgres", DUPLICATE).await;
-    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    // the session that looks is the only one then
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "sample_every = \"0 s\"");
     eventually("the finding", || async { daemon.has("index.duplicate") }).await;
     let ours = "SELECT pid::int8 FROM pg_stat_activity WHERE application_name = 'pgadvisor' LIMIT 1";
     let frozen = cluster.number("postgres", ours).await.to_string();
@@ -441,6 +464,47 @@ async fn a_frozen_session_is_given_up_for_a_new_one() {
     let old = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {frozen}");
     eventually("the old session ended", || async {
         cluster.number("postgres", &old).await == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn over_its_budget_it_reads_names_more_seldom_before_it_looks_more_seldom_and_findings_say_so() {
+    let cluster = Cluster::start(15).await;
+    cluster.sql("postgres", DUPLICATE).await;
+    // nothing is within this: every step is taken, one at a turn
+    let daemon = Daemon::start(
+        &cluster.dsn("postgres", "postgres"),
+        "[budget]\nown_cost_ratio = 0.000000001",
+    );
+    let every = |family: &str| {
+        let status = get(&daemon.address, "/api/v1/status").json();
+        let families = status["servers"][0]["families"].as_array()?.clone();
+        let cost = families.iter().find(|cost| cost["family"] == family)?.clone();
+        assert!(cost["seconds_last_hour"].as_f64().unwrap() > 0.0, "{cost}");
+        cost["every_seconds"].as_f64()
+    };
+    eventually("names are read more seldom", || async {
+        every("catalog").is_some_and(|every| every > 1.0)
+    })
+    .await;
+    eventually("looks are further apart", || async {
+        // asked in this order: names are never stretched less than they were a moment ago
+        let looks = every("statements").unwrap();
+        let names = every("catalog").unwrap();
+        assert!(
+            looks == 1.0 || names == 8.0,
+            "looks every {looks} s, names every {names} s"
+        );
+        looks > 1.0
+    })
+    .await;
+    let late = |guard: &serde_json::Value| guard.as_str().unwrap().starts_with("seen late: ");
+    eventually("a finding says that it was late", || async {
+        let found = daemon.findings("?rule=index.duplicate");
+        found
+            .iter()
+            .any(|one| one["guards"].as_array().unwrap().iter().any(late))
     })
     .await;
 }

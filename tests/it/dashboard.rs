@@ -370,7 +370,7 @@ fn forms_are_read_strictly(address: &str, fingerprint: &str) {
 }
 
 /// The addresses that a page names in `href`, `src` and `action`, as a browser resolves them at that path.
-fn links(page: &str, path: &str) -> Vec<String> {
+pub fn links(page: &str, path: &str) -> Vec<String> {
     let folder = &path[..=path.rfind('/').unwrap()];
     let mut found = Vec::new();
     for attribute in ["href=\"", "src=\"", "action=\""] {
@@ -564,4 +564,35 @@ async fn actions(address: &str, fingerprint: &str) {
         ]
     );
     assert_eq!(feed["items"][1]["actor"], "local");
+}
+
+#[tokio::test]
+async fn what_sessions_wait_for_is_sampled_kept_and_shown() {
+    let cluster = Cluster::start(15).await;
+    cluster.sql("postgres", "CREATE TABLE waited_for (a int)").await;
+    let holder = cluster.connect("postgres").await;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE waited_for")
+        .await
+        .unwrap();
+    let waiter = cluster.connect("postgres").await;
+    let waiting = tokio::spawn(async move { waiter.batch_execute("SELECT count(*) FROM waited_for").await });
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "sample_every = \"1 s\"");
+    let path = "/servers/main/activity?range=1h";
+    eventually("the wait is in the API", || async {
+        let seen = get(&daemon.address, &format!("/api/v1{path}")).json();
+        seen["waits"]["most"][0]["event"] == "Lock: relation"
+    })
+    .await;
+    let page = get(&daemon.address, path).body;
+    assert!(
+        page.contains("Lock: relation") && page.contains("class=\"wait-1\""),
+        "{page}"
+    );
+    assert_eq!(
+        get(&daemon.address, "/servers/main/activity?range=30d").status,
+        400
+    );
+    holder.batch_execute("COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
 }

@@ -15,13 +15,13 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
     let name = sql.name.trim_end_matches(".sql").trim_end_matches(".18");
     match sql.name {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
-        "index_definitions.sql" | "relation_sizes.sql" | "sequence_values.sql" => {
+        "index_definitions.sql" | "relation_sizes.sql" | "sequence_values.sql" | "column_statistics.sql" => {
             vec![(&NO_OIDS, Type::OID_ARRAY)]
         }
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
         "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL), (&LIMIT, Type::INT8)],
         "statements.sql" | "statements.17.sql" | "refresh_views.sql" | "awaited_locks.sql"
-        | "table_activity.sql" | "sequences.sql" => {
+        | "samples.sql" | "table_activity.sql" | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }
         _ if ["foreign_keys", "constraints_not_valid"].contains(&name) => vec![(&LIMIT, Type::INT8)],

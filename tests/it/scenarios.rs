@@ -2,7 +2,7 @@
 //! `-- since 16` · `-- session A:` · `-- look` · `-- at +36 days` · `-- set min_age = "1 day"` · `-- login stranger` ·
 //! `-- expect index.unused on public.orders_note_idx` · `-- expect … saying …` · `-- expect no … on …` ·
 //! `-- refresh view = "public.m", every = "1 s"` (a table of the configuration) · `-- pass` (what is due is refreshed) ·
-//! `-- declare memory = "1 GiB"` (a key of the server's table) · `-- own cost ratio 0.02` (what the advisor is said to cost) ·
+//! `-- sample 60` (samples what sessions do so often) · `-- declare memory = "1 GiB"` (a key of the server's table) · `-- own cost ratio 0.02` (what the advisor is said to cost) ·
 //! `-- pass in background` … `-- passed` · `-- expect nothing` · `-- expect skipped because …` · `-- expect undecided because …`. A statement with `-- fails` may
 //! fail; one with `-- waits` goes on in the background once it waits for a lock, until its session is spoken to again.
 //! The statement for psql that each claim carries is run, too.
@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use pgadvisor::collect::Collector;
+use pgadvisor::collect::samples::{Sampler, Samples};
 use pgadvisor::configuration::Configuration;
 use pgadvisor::engine::advising::Advising;
 use pgadvisor::engine::refreshing::{self, Refresher};
 use pgadvisor::judge::{self, RuleSettings, Settings};
 use pgadvisor::model::judgement::Verdict;
-use pgadvisor::model::observation::OwnCost;
+use pgadvisor::model::observation::{Cadence, OwnCost};
 use pgadvisor::model::unit::Period;
 use pgadvisor::observe::Observer;
 use pgadvisor::postgres::Server;
@@ -39,6 +40,8 @@ struct Scenario<'a> {
     rule: String,
     settings: Settings,
     collector: Collector,
+    sampler: Sampler,
+    samples: Samples,
     observer: Observer,
     advising: Advising,
     store: Store,
@@ -72,12 +75,14 @@ fn server(cluster: &Cluster, login: &str) -> Server {
 
 /// A collector that reads names at every look.
 pub fn collector(cluster: &Cluster, login: &str) -> Collector {
-    Collector::new(
+    let mut collector = Collector::new(
         "s".into(),
         server(cluster, login),
         Box::new(|name| name == "postgres"),
         Duration::ZERO,
-    )
+    );
+    collector.read_statistics_as(server(cluster, login));
+    collector
 }
 
 impl<'a> Scenario<'a> {
@@ -98,6 +103,8 @@ impl<'a> Scenario<'a> {
             rule: rule.to_owned(),
             settings,
             collector: collector(cluster, "postgres"),
+            sampler: Sampler::new(server(cluster, "postgres")),
+            samples: Samples::default(),
             observer: Observer::default(),
             advising: Advising::new(
                 server(cluster, "postgres"),
@@ -175,6 +182,16 @@ impl<'a> Scenario<'a> {
         }
     }
 
+    /// Samples so often as the daemon does it every five seconds.
+    async fn sample(&mut self, times: u32) {
+        self.end_main().await;
+        for _ in 0..times {
+            let sample = self.sampler.sample().await.unwrap();
+            self.samples.add(sample);
+        }
+        self.looked = false;
+    }
+
     /// Looks, judges and records as the daemon does, at the scenario's time.
     async fn look(&mut self) {
         self.end_main().await;
@@ -187,12 +204,21 @@ impl<'a> Scenario<'a> {
                 Arc::make_mut(look).at += self.shift;
             }
         }
+        let samples = std::mem::take(&mut self.samples);
+        if samples.taken() > 0 {
+            let (seconds, hidden) = (samples.taken() as f64 * 5.0, samples.hidden());
+            let texts = seen.snapshot.statements.as_ref().map(|read| &*read.texts);
+            let minute = samples.minute(seconds, texts);
+            self.observer.waits.add(seen.snapshot.at, &minute, hidden);
+        }
         let mut observation = self.observer.observe(&seen.snapshot, false);
         observation.own_cost = self.own_cost_ratio.map(|ratio| OwnCost {
             ratio,
             seconds_last_hour: 72.0,
             slowest_question: None,
-            looks_every_seconds: 60.0,
+            costliest_family: None,
+            looks: Cadence::usual(60.0),
+            names: Cadence::usual(600.0),
             budget_ratio: 0.005,
         });
         if ["index.missing", "query.matview_candidate"].contains(&self.rule.as_str()) {
@@ -319,6 +345,9 @@ impl<'a> Scenario<'a> {
                 .unwrap_or_else(|error| panic!("{place}: {error}"))
                 .as_delta();
             self.looked = false;
+        } else if let Some(times) = directive.strip_prefix("sample ") {
+            self.flush().await;
+            self.sample(times.parse().unwrap()).await;
         } else if let Some(name) = directive.strip_prefix("session ") {
             self.flush().await;
             self.current = name.trim_end_matches(':').to_owned();
@@ -355,6 +384,7 @@ impl<'a> Scenario<'a> {
                 .sql("postgres", &format!("CREATE ROLE {login} LOGIN"))
                 .await;
             self.collector = collector(self.cluster, login);
+            self.sampler = Sampler::new(server(self.cluster, login));
             self.looked = false;
         } else if let Some(setting) = directive.strip_prefix("set ") {
             let table: toml::Table =
@@ -414,6 +444,7 @@ scenarios! {
     activity_idle_in_transaction = "activity.idle_in_transaction",
     activity_long_query = "activity.long_query",
     activity_prepared_transaction = "activity.prepared_transaction",
+    activity_wait_hotspot = "activity.wait_hotspot",
     advisor_overhead = "advisor.overhead",
     advisor_privilege_gap = "advisor.privilege_gap",
     config_cache_hit = "config.cache_hit",
@@ -431,6 +462,7 @@ scenarios! {
     index_fk_missing = "index.fk_missing",
     index_invalid = "index.invalid",
     index_missing = "index.missing",
+    index_null_heavy = "index.null_heavy",
     index_rarely_used = "index.rarely_used",
     index_redundant_prefix = "index.redundant_prefix",
     index_seq_scan_hotspot = "index.seq_scan_hotspot",

@@ -6,6 +6,7 @@ use std::time::Instant;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Earlier;
+use super::plans::fit_to_keep;
 use crate::index_advisor::advice::{Wanted, advise};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::search_path::search_path_of;
@@ -15,6 +16,7 @@ use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, Rehearsal, SummaryView};
 use crate::model::finding::Window;
+use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Statement;
 use crate::model::snapshot::IndexFacts;
@@ -30,6 +32,8 @@ pub(super) struct Asked {
     total_seconds: f64,
     still_filling: Option<String>,
     workload: Vec<WorkloadStatement>,
+    /// Of those.
+    statement_ids: Vec<String>,
     activity: BTreeMap<String, AdvisedActivity>,
     pub(super) earlier: Earlier,
     drops: Vec<Droppable>,
@@ -56,15 +60,6 @@ impl Asked {
             };
             (statement.text.statement_id.clone(), did)
         };
-        let asked = |statement: &StatementDelta| WorkloadStatement {
-            name: None,
-            weight: statement.calls as f64,
-            text: statement.text.text.clone(),
-            role: statement.roles.first().cloned(),
-            other_roles: statement.roles.iter().skip(1).cloned().collect(),
-            rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
-            seconds_per_call: Some(statement.seconds / statement.calls.max(1) as f64),
-        };
         Self {
             database: database.name.clone(),
             at,
@@ -72,12 +67,33 @@ impl Asked {
             total_seconds: activity.total_seconds,
             still_filling: activity.still_filling.clone(),
             workload: costliest.clone().map(asked).collect(),
+            statement_ids: ids(costliest.clone()),
             activity: costliest.map(did).collect(),
             earlier: Earlier::new(),
             drops: droppable(database, at),
             earlier_writes: None,
         }
     }
+}
+
+/// A statement as the planner is asked about it.
+pub(super) fn asked(statement: &StatementDelta) -> WorkloadStatement {
+    WorkloadStatement {
+        name: None,
+        weight: statement.calls as f64,
+        text: statement.text.text.clone(),
+        role: statement.roles.first().cloned(),
+        other_roles: statement.roles.iter().skip(1).cloned().collect(),
+        rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
+        seconds_per_call: Some(statement.seconds / statement.calls.max(1) as f64),
+    }
+}
+
+/// What statements are known by.
+pub(super) fn ids<'a>(statements: impl Iterator<Item = &'a StatementDelta>) -> Vec<String> {
+    statements
+        .map(|statement| statement.text.statement_id.clone())
+        .collect()
 }
 
 /// The indexes that rules may call superfluous: those that another one can stand in for, then those that are idle for a day,
@@ -156,6 +172,7 @@ struct Answered {
     report: AdviceReport,
     rehearsals: BTreeMap<u32, Rehearsal>,
     summary_views: Vec<SummaryView>,
+    plans: Vec<KeptPlan>,
     pub(super) writes: Option<WriteCounters>,
     writes_are_counted: bool,
 }
@@ -163,6 +180,7 @@ struct Answered {
 /// What came of one run.
 pub(super) struct Worked {
     pub(super) advice: Result<Advised, Unknown>,
+    pub(super) plans: Vec<KeptPlan>,
     pub(super) writes: Option<WriteCounters>,
     pub(super) spent_seconds: f64,
 }
@@ -171,6 +189,7 @@ impl Worked {
     pub(super) fn failed(error: &dyn std::fmt::Display) -> Self {
         Self {
             advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
+            plans: Vec::new(),
             writes: None,
             spent_seconds: 0.0,
         }
@@ -187,10 +206,11 @@ pub(super) async fn work_out(
     let started = Instant::now();
     let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
     let mut spent_seconds = 0.0;
-    let mut writes = None;
+    let (mut writes, mut plans) = (None, Vec::new());
     let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
         Ok(Ok(mut answered)) => {
             writes = answered.writes.take();
+            plans = std::mem::take(&mut answered.plans);
             Ok(asked.advised(answered))
         }
         Ok(Err(unknown)) => Err(unknown),
@@ -198,6 +218,7 @@ pub(super) async fn work_out(
     };
     Worked {
         advice,
+        plans,
         writes,
         spent_seconds,
     }
@@ -253,6 +274,7 @@ async fn ask(
         rehearsals: by_oid.collect(),
         summary_views: advice.summary_views.clone(),
         report: advice.summary(about),
+        plans: fit_to_keep(&asked.database, &asked.statement_ids, advice.plans),
         writes: advice.writes,
         writes_are_counted: advice.writes_are_counted,
     })
@@ -260,17 +282,22 @@ async fn ask(
 
 /// Whether planning would prove something, and leave everything as it is.
 fn may_plan(plan: &Plan, login: &str) -> Result<(), Unknown> {
+    if plan.hypothetical().is_none() {
+        return Err(Unknown {
+            reason: "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are not there"
+                .to_owned(),
+            remedy_sql: Some(Statement::CreateExtension { name: "hypopg" }.sql()),
+        });
+    }
+    leaves_no_trace(plan, login)
+}
+
+/// Whether planning leaves everything as it is.
+pub(super) fn leaves_no_trace(plan: &Plan, login: &str) -> Result<(), Unknown> {
     let because = |reason: String, remedy_sql: String| Unknown {
         reason,
         remedy_sql: Some(remedy_sql),
     };
-    if plan.hypothetical().is_none() {
-        return Err(because(
-            "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are not there"
-                .to_owned(),
-            Statement::CreateExtension { name: "hypopg" }.sql(),
-        ));
-    }
     if !plan.leaves_counters {
         return Err(because(
             format!(

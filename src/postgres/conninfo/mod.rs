@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::config::{ChannelBinding, TargetSessionAttrs};
+use tokio_postgres::config::ChannelBinding;
 
 /// Leaves the function (or closure) with an error.
 macro_rules! fail {
@@ -80,6 +80,24 @@ pub enum SslMode {
     VerifyCa,
     /// Only with TLS, a trusted issuer and a matching host name.
     VerifyFull,
+}
+
+/// Which of several servers is wanted (libpq, `target_session_attrs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// The first that takes us.
+    #[default]
+    Any,
+    /// One whose sessions may write.
+    ReadWrite,
+    /// One whose sessions may not.
+    ReadOnly,
+    /// One that is not in recovery.
+    Primary,
+    /// One that is in recovery.
+    Standby,
+    /// One that is in recovery; any where none is to be had.
+    PreferStandby,
 }
 
 /// A version of TLS.
@@ -153,7 +171,7 @@ pub struct ConnInfo {
     /// Whether the log-in must be bound to the TLS connection.
     pub channel_binding: ChannelBinding,
     /// Which of several servers is wanted.
-    pub target_session_attrs: TargetSessionAttrs,
+    pub target_session_attrs: Target,
     /// 10 s unless given; a given 0 ("wait indefinitely") is a day.
     pub connect_timeout: Duration,
     /// What the user should know and what is no error.
@@ -196,6 +214,20 @@ impl ConnInfo {
         other.dbname = dbname.to_string();
         other.password = other.password_for(&other.endpoints[0]);
         other
+    }
+
+    /// The same connection to one of its endpoints alone, with the password which the password file has for it.
+    pub fn with_endpoint(&self, endpoint: &Endpoint) -> ConnInfo {
+        let mut one = self.clone();
+        one.endpoints = vec![endpoint.clone()];
+        one.password = one.password_for(endpoint);
+        one
+    }
+
+    /// Takes this password for every endpoint and database; what the password file has is not looked at then.
+    pub fn set_password(&mut self, password: Password) {
+        self.password = Some(password);
+        self.password_lines.clear();
     }
 
     /// The password for one endpoint: the given one, or the first which the password file has for it.

@@ -151,8 +151,10 @@ mod tests {
             ("scram_client_key=eA==", "give a password"),
             ("channel_binding=require sslmode=disable", "needs TLS"),
             ("channel_binding=maybe", "none of disable, prefer, require"),
-            ("target_session_attrs=standby", "any, read-write or read-only"),
-            ("target_session_attrs=both", "none of any, read-write, read-only"),
+            (
+                "target_session_attrs=both",
+                "none of any, read-write, read-only, primary, standby",
+            ),
             ("ssl_min_protocol_version=SSLv3", "none of TLSv1"),
             ("ssl_max_protocol_version=TLSv1.1", "TLSv1.2"),
             (

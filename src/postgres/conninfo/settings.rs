@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::config::TargetSessionAttrs;
-
-use super::{Parameters, Result, given, one_of};
+use super::{Parameters, Result, Target, given, one_of};
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// libpq rounds shorter timeouts up to this.
@@ -25,21 +23,15 @@ pub(super) fn resolve_timeout(parameters: &Parameters) -> Result<Duration> {
     }
 }
 
-/// Which server of several is wanted. What a standby is, the driver cannot tell from a server that is read-only.
-pub(super) fn resolve_target(parameters: &Parameters) -> Result<TargetSessionAttrs> {
-    if let Some(word @ ("primary" | "standby" | "prefer-standby")) = given(parameters, "target_session_attrs")
-    {
-        fail!("target_session_attrs={word} cannot be kept here; give any, read-write or read-only");
-    }
+/// Which server of several is wanted.
+pub(super) fn resolve_target(parameters: &Parameters) -> Result<Target> {
     let choices = [
-        ("any", TargetSessionAttrs::Any),
-        ("read-write", TargetSessionAttrs::ReadWrite),
-        ("read-only", TargetSessionAttrs::ReadOnly),
+        ("any", Target::Any),
+        ("read-write", Target::ReadWrite),
+        ("read-only", Target::ReadOnly),
+        ("primary", Target::Primary),
+        ("standby", Target::Standby),
+        ("prefer-standby", Target::PreferStandby),
     ];
-    one_of(
-        parameters,
-        "target_session_attrs",
-        &choices,
-        TargetSessionAttrs::Any,
-    )
+    one_of(parameters, "target_session_attrs", &choices, Target::Any)
 }

@@ -17,10 +17,10 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number};
 /// pg_stat_statements is read, new statements are not let in, and an old snapshot keeps VACUUM from its work.
 ///
 /// ## What to do
-/// The advisor slows itself down until it is within its budget; how far apart its looks are then is told. Where that is
-/// too seldom, find out what is so expensive: very many tables and indexes, or very many entries in pg_stat_statements.
+/// The advisor slows itself down until it is within its budget, names and definitions first and its looks last; findings
+/// say when that made them late. Where that is too seldom, find out what is so expensive: very many tables and indexes, or very many entries in pg_stat_statements.
 /// Read names less often (`catalog_every`), look less often (`poll_every`), ask the planner less often (`advise_every`),
-/// or watch fewer databases.
+/// sample sessions less often (`sample_every`), or watch fewer databases.
 ///
 /// ## When it is wrong to obey
 /// In the first hour on a large server everything is read for the first time, and on a very small server a hundredth of
@@ -77,7 +77,9 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
         _ => format!("The advisor costs {server} {} of its time", percent(cost.ratio)),
     };
     let slowest = question.map_or(String::new(), |question| format!(" Of the last look {question}."));
-    let looks = seconds_for_people(cost.looks_every_seconds);
+    let looks = seconds_for_people(cost.looks.every_seconds);
+    let names = seconds_for_people(cost.names.every_seconds);
+    let costliest = cost.costliest_family.as_ref();
     let object = Object {
         kind: ObjectKind::Server,
         schema: None,
@@ -88,7 +90,7 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
         title,
         explanation: format!(
             "Its sessions took {} in the last hour, {} of the larger of database time and one core; its budget is {}. \
-             It slows itself down, and looks every {looks} now.{slowest}",
+             It slows itself down: it reads names every {names}, and looks every {looks} now.{slowest}",
             seconds_for_people(cost.seconds_last_hour),
             percent(cost.ratio),
             percent(cost.budget_ratio)
@@ -97,7 +99,10 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
             ("own_cost_ratio", number(cost.ratio)),
             ("own_seconds_per_hour", number(cost.seconds_last_hour)),
             ("budget_ratio", number(cost.budget_ratio)),
-            ("looks_every_seconds", number(cost.looks_every_seconds)),
+            ("looks_every_seconds", number(cost.looks.every_seconds)),
+            ("names_every_seconds", number(cost.names.every_seconds)),
+            ("costliest_family", json!(costliest.map(|(family, _)| family))),
+            ("costliest_family_seconds_per_hour", json!(costliest.map(|(_, seconds)| number(*seconds)))),
             ("slowest_question", json!(cost.slowest_question.as_ref().map(|(file, _)| file))),
             ("slowest_question_seconds", json!(cost.slowest_question.as_ref().map(|(_, seconds)| number(*seconds)))),
         ]),
@@ -123,7 +128,7 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
 fn remedy() -> Remedy {
     let caveats = [
         "In the configuration of this server: look less often (poll_every), read names less often (catalog_every), ask the \
-         planner less often (advise_every), or watch fewer databases.",
+         planner less often (advise_every), sample sessions less often (sample_every), or watch fewer databases.",
         "own_cost_ratio of [budget] is what it may cost: with less it slows itself down sooner.",
         "Questions about statements are as long as pg_stat_statements is full: see pgss.eviction before that is made larger.",
     ];
@@ -137,6 +142,7 @@ fn remedy() -> Remedy {
 mod tests {
     use super::*;
 
+    use crate::model::observation::Cadence;
     use crate::rules::testing::{claims, observation};
 
     fn judged(ratio: f64, slowest_question: Option<(&str, f64)>) -> Vec<Claim> {
@@ -145,7 +151,12 @@ mod tests {
             ratio,
             seconds_last_hour: 72.0,
             slowest_question: slowest_question.map(|(file, seconds)| (file.to_owned(), seconds)),
-            looks_every_seconds: 240.0,
+            costliest_family: Some(("catalog".to_owned(), 40.0)),
+            looks: Cadence {
+                every_seconds: 240.0,
+                usual_seconds: 60.0,
+            },
+            names: Cadence::usual(600.0),
             budget_ratio: 0.005,
         });
         claims::<Overhead>(&observed).unwrap()
@@ -163,10 +174,11 @@ mod tests {
     fn both_are_one_finding_about_the_server() {
         let both = judged(0.02, Some(("statements.sql", 6.0))).remove(0);
         assert_eq!(both.title, "The advisor costs main 2.0 % of its time");
-        assert!(
-            both.explanation
-                .contains("looks every 4 min now. Of the last look statements.sql took 6.0 s.")
-        );
+        assert!(both.explanation.contains(
+            "reads names every 10 min, and looks every 4 min now. Of the last look statements.sql took 6.0 s."
+        ));
+        assert_eq!(both.evidence["costliest_family"], "catalog");
+        assert_eq!(both.evidence["costliest_family_seconds_per_hour"], 40.0);
         assert!(both.subject.is_empty());
         assert_eq!(both.impact.db_seconds_per_day, Some(1728.0));
         let slow = judged(0.002, Some(("statements.sql", 6.0))).remove(0);

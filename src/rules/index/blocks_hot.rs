@@ -1,6 +1,7 @@
 //! index.blocks_hot
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,9 @@ use crate::model::remedy::{Remedy, Statement};
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::count_for_people;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
-use crate::sql::Names;
 use crate::sql::expression::bare_columns;
 use crate::sql::index_keys::index_keys;
+use crate::sql::remembered::{self, NamedTables};
 
 /// A table is updated much, and most updates write to all of its indexes.
 ///
@@ -87,12 +88,12 @@ impl Rule for BlocksHot {
         tell_undecided(&mut found, is_any_known)?;
         blocked
             .sort_by(|(a, one), (b, other)| b.total_cmp(a).then_with(|| one.subject().cmp(&other.subject())));
-        let named = match blocked.is_empty() {
-            true => Vec::new(),
-            false => statements_and_names(place),
-        };
+        if blocked.is_empty() {
+            return Ok(found);
+        }
+        let (named, by_table) = (statements_and_names(place), by_table(database));
         for (_, whole) in &blocked {
-            let indexes = indexes_of(database, whole);
+            let indexes = indexes_of(&by_table, whole);
             // without an index there is none to write to
             if !indexes.is_empty() {
                 let columns = updated_columns(&named, whole);
@@ -110,27 +111,34 @@ fn hot_share(whole: &Whole<'_>) -> f64 {
 }
 
 /// The indexes of a table, of a partitioned one those of the whole, or where it has none those of its partitions.
-fn indexes_of<'a>(database: &'a DatabaseObservation, whole: &Whole<'_>) -> Vec<&'a IndexFacts> {
-    let of = |oids: BTreeSet<u32>| {
-        let all = database.catalog.indexes.values();
-        all.filter(|facts| oids.contains(&facts.table_oid))
-            .collect::<Vec<&'a IndexFacts>>()
-    };
-    let own = of([whole.table.oid].into());
+fn indexes_of<'a>(by_table: &HashMap<u32, Vec<&'a IndexFacts>>, whole: &Whole<'_>) -> Vec<&'a IndexFacts> {
+    let of = |oid: u32| by_table.get(&oid).map(Vec::as_slice).unwrap_or_default();
+    let own = of(whole.table.oid);
     if !own.is_empty() || whole.table.kind != 'p' {
-        return own;
+        return own.to_vec();
     }
-    of(whole.parts.iter().map(|part| part.facts.oid).collect())
+    let parts = whole.parts.iter();
+    parts.flat_map(|part| of(part.facts.oid)).copied().collect()
+}
+
+/// The indexes of each table.
+fn by_table(database: &DatabaseObservation) -> HashMap<u32, Vec<&IndexFacts>> {
+    let mut by_table: HashMap<u32, Vec<&IndexFacts>> = HashMap::new();
+    for facts in database.catalog.indexes.values() {
+        by_table.entry(facts.table_oid).or_default().push(facts);
+    }
+    by_table
 }
 
 /// The columns that captured statements set in a table.
-fn updated_columns(named: &[(&StatementDelta, Names)], whole: &Whole<'_>) -> BTreeSet<String> {
+fn updated_columns(named: &[(&StatementDelta, Arc<NamedTables>)], whole: &Whole<'_>) -> BTreeSet<String> {
     let writes = named.iter().filter(|(_, names)| {
         let target = names.target.as_ref();
         target.is_some_and(|name| whole.is_named(name.schema.as_deref(), &name.name))
     });
     writes
-        .flat_map(|(statement, _)| crate::sql::updated_columns(&statement.text.text))
+        .filter_map(|(statement, _)| remembered::updated_columns(&statement.text.text))
+        .flat_map(|columns| columns.iter().cloned().collect::<Vec<String>>())
         .collect()
 }
 

@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::missing::{NEARLY, Worth, worth_on};
 use super::seq_scan_hotspot::{Part, Whole, Wholes};
 use super::too_many::by_table;
+use crate::model::advice::Rehearsals;
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier, quote_literal};
@@ -34,8 +36,9 @@ use crate::sql::index_keys::{IndexKeys, Key, index_keys};
 ///
 /// An index counts that is valid, is a btree or hash index over all rows, and has the columns in front, in any order. Of a
 /// partitioned table it counts, too, if each partition has one. Deletes are counted by the server; changes of keys cannot be
-/// told from other updates. Foreign keys of tables of extensions are left out. Source: PostgreSQL's chapter "Constraints",
-/// section "Foreign Keys".
+/// told from other updates. Foreign keys of tables of extensions are left out. Where the planner is asked (`planner_dsn`), an
+/// index on these columns that index.missing advises is told by that rule alone, whether or not that is switched on: one index
+/// mends both. Source: PostgreSQL's chapter "Constraints", section "Foreign Keys".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FkMissing {
@@ -69,6 +72,8 @@ const ENTRY_BYTES: f64 = 12.0;
 const FREE: f64 = 0.1;
 
 const ROWS_UNKNOWN: &str = "how many rows some tables have is not known: ANALYZE counts them";
+const TO_BE_ASKED: &str = "the planner is still to be asked which indexes statements lack: what it advises is told by \
+                           index.missing alone";
 const BEING_INDEXED: &str = "an index is being built on the tables of some foreign keys just now";
 
 impl Rule for FkMissing {
@@ -108,10 +113,15 @@ impl Rule for FkMissing {
                 (_, true) => BEING_INDEXED,
                 _ if whole.rows() < self.min_rows as f64 => continue,
                 _ if known.are_parts_indexed(key, &whole) || known.is_over_all_that_refer(key) => continue,
-                _ => {
-                    missing.push((key, whole));
-                    continue;
-                }
+                _ => match known.worth_to_statements(key, table) {
+                    None => TO_BE_ASKED,
+                    Some(Worth::Nearly) => NEARLY,
+                    Some(Worth::Told) => continue,
+                    Some(Worth::Nothing) => {
+                        missing.push((key, whole));
+                        continue;
+                    }
+                },
             };
             found.undecided.push(subject(key, table));
             found.untold = Some(untold.to_owned());
@@ -171,6 +181,16 @@ impl<'a> Known<'a> {
             .chain(parts)
             .flat_map(|oid| self.indexes(oid));
         indexes.any(|facts| !facts.is_valid && facts.may_be_in_progress)
+    }
+
+    /// What index.missing makes of an index on the columns of a key, as the planner said last; none while it is still to be
+    /// asked. What was said last counts, so that a finding does not come and go with each run that fails.
+    fn worth_to_statements(&self, key: &ForeignKey, table: &TableFacts) -> Option<Worth> {
+        match &self.database.rehearsals {
+            Rehearsals::Known(advised) => Some(worth_on(advised, table, &key.columns)),
+            Rehearsals::Coming => None,
+            Rehearsals::NotTried => Some(Worth::Nothing),
+        }
     }
 
     /// Whether an index holds exactly the rows whose key is there: what looks a key up asks for no others.
@@ -527,10 +547,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::advice::AdvisedIndex;
     use crate::model::observation::Observation;
     use crate::model::schema::Schema;
     use crate::model::snapshot::Catalog;
-    use crate::rules::testing::{claims, found, index, last_hour, set_schema, severities, table, tables};
+    use crate::rules::testing::{
+        advised, advised_statement, claims, found, index, last_hour, set_schema, severities, table, tables,
+    };
 
     /// `public.t` (OID 1) with so many rows, whose column a points at `public.parent` (OID 2), and these indexes.
     fn observed(rows: f64, size_bytes: f64, deleted: i64, indexes: Vec<IndexFacts>) -> Observation {
@@ -636,6 +659,39 @@ mod tests {
                 .reason
                 .contains("not checked: whether rows are deleted")
         );
+    }
+
+    #[test]
+    fn what_index_missing_tells_is_not_told_twice() {
+        let judged = |rehearsals: Rehearsals| {
+            let mut observed = observed(1e4, 1e6, 0, vec![]);
+            observed.databases[0].rehearsals = rehearsals;
+            let found = found::<FkMissing>(&observed).unwrap();
+            (found.claims.len(), found.undecided.len(), found.untold)
+        };
+        // an index on public.t (a), for a statement that cost 100 and took a hundredth of the time
+        let known = |cost_after: f64, change: fn(&mut AdvisedIndex)| {
+            let one = advised_statement("s1", &["CREATE a"], Some(cost_after));
+            let mut advised = advised(&["CREATE a"], vec![one]);
+            change(&mut advised.report.indexes[0]);
+            judged(Rehearsals::Known(Arc::new(advised)))
+        };
+        assert_eq!(known(0.0, |_| ()), (0, 0, None));
+        let also = known(0.0, |index| index.columns.push("b".into()));
+        assert_eq!(also, (0, 0, None), "it begins with the column");
+        assert_eq!(known(1.0, |_| ()), (0, 1, Some(NEARLY.to_owned())));
+        assert_eq!(known(51.0, |_| ()), (1, 0, None), "not worth a finding there");
+        let others: [fn(&mut AdvisedIndex); 4] = [
+            |index| index.predicate = Some("b > 0".into()),
+            |index| index.columns = vec!["b".into(), "a".into()],
+            |index| index.method = "gin".into(),
+            |index| index.table = "parent".into(),
+        ];
+        for other in others {
+            assert_eq!(known(0.0, other), (1, 0, None), "it does not serve the key");
+        }
+        assert_eq!(judged(Rehearsals::Coming), (0, 1, Some(TO_BE_ASKED.to_owned())));
+        assert_eq!(judged(Rehearsals::NotTried), (1, 0, None));
     }
 
     #[test]

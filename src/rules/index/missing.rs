@@ -13,6 +13,7 @@ use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, 
 use crate::model::observation::{Observation, Unknown};
 use crate::model::plan::PlanLine;
 use crate::model::remedy::{Remedy, qualified};
+use crate::model::snapshot::TableFacts;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 
@@ -76,10 +77,7 @@ impl Rule for Missing {
         place.on_primary()?;
         let advised = place.database()?.advice.as_ref().map_err(Clone::clone)?;
         let unplanned = could_plan(advised)?;
-        let mut groups: BTreeMap<MissingIndex, Vec<&AdvisedIndex>> = BTreeMap::new();
-        for index in &advised.report.indexes {
-            groups.entry(MissingIndex::of(index)).or_default().push(index);
-        }
+        let groups = groups(advised);
         let mut found = Found {
             absence_is_no_proof: match advised.report.workload.was_stopped {
                 true => Some("the time was over before everything was tried".to_owned()),
@@ -90,14 +88,16 @@ impl Rule for Missing {
         };
         for (missing, indexes) in &groups {
             let gains = Gain::all(advised, indexes);
-            match self.claim(place, advised, missing, indexes, &gains) {
-                Some(claim) => found.claims.push(claim),
-                None if self.is_nearly_worth_it(share(advised, &gains)) => {
-                    found.undecided.push(missing.subject());
-                    found.untold =
-                        Some("what it would save is between the threshold and half of it".to_owned());
+            match self.worth(advised, &gains) {
+                Worth::Told => {
+                    let claim = self.claim(place, advised, missing, indexes, &gains);
+                    found.claims.push(claim);
                 }
-                None => {}
+                Worth::Nearly => {
+                    found.undecided.push(missing.subject());
+                    found.untold = Some(NEARLY.to_owned());
+                }
+                Worth::Nothing => {}
             }
         }
         let catalog = &place.database()?.catalog;
@@ -117,6 +117,53 @@ impl Rule for Missing {
         }
         Ok(found)
     }
+}
+
+/// Why nothing is decided of what is nearly worth an index.
+pub(super) const NEARLY: &str = "what it would save is between the threshold and half of it";
+
+/// The advised indexes by the problem that they mend.
+fn groups(advised: &Advised) -> BTreeMap<MissingIndex, Vec<&AdvisedIndex>> {
+    let mut groups: BTreeMap<MissingIndex, Vec<&AdvisedIndex>> = BTreeMap::new();
+    for index in &advised.report.indexes {
+        groups.entry(MissingIndex::of(index)).or_default().push(index);
+    }
+    groups
+}
+
+/// What is made of an advised index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// It saves too little.
+    Nothing,
+    /// What is open stays, and nothing new is said.
+    Nearly,
+    /// It is a finding.
+    Told,
+}
+
+/// What this rule, with thresholds that nobody changed, makes of an advised index that begins with these columns of a table,
+/// in any order: for rules that would advise the same.
+pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]) -> Worth {
+    let wanted: BTreeSet<&String> = columns.iter().collect();
+    let serves = |index: &&AdvisedIndex| {
+        let first: BTreeSet<&String> = index.columns.iter().take(columns.len()).collect();
+        (&index.schema, &index.table) == (&table.schema, &table.name)
+            && index.predicate.is_none()
+            && ["btree", "hash"].contains(&index.method.as_str())
+            && first == wanted
+    };
+    // what is skipped tells nothing
+    if could_plan(advised).is_err() {
+        return Worth::Nothing;
+    }
+    let rule = Missing::default();
+    let worth = groups(advised)
+        .into_values()
+        .filter(|indexes| indexes.iter().any(serves))
+        .map(|indexes| rule.worth(advised, &Gain::all(advised, &indexes)))
+        .max();
+    worth.unwrap_or(Worth::Nothing)
 }
 
 /// Where most of the time goes into statements that could not be planned, nothing is known, least of all that nothing is
@@ -210,8 +257,13 @@ impl<'a> Gain<'a> {
 }
 
 impl Missing {
-    fn is_nearly_worth_it(&self, share: f64) -> bool {
-        (self.info_share / 2.0..self.info_share).contains(&share)
+    fn worth(&self, advised: &Advised, gains: &[Gain<'_>]) -> Worth {
+        let saves_enough = |gain: &Gain<'_>| gain.saved_ratio >= self.saved_of_a_statement;
+        match share(advised, gains) {
+            share if share >= self.info_share && gains.iter().any(saves_enough) => Worth::Told,
+            share if (self.info_share / 2.0..self.info_share).contains(&share) => Worth::Nearly,
+            _ => Worth::Nothing,
+        }
     }
 
     fn claim(
@@ -221,13 +273,9 @@ impl Missing {
         missing: &MissingIndex,
         indexes: &[&AdvisedIndex],
         gains: &[Gain<'_>],
-    ) -> Option<Claim> {
+    ) -> Claim {
         let saved_seconds: f64 = gains.iter().map(|gain| gain.saved_seconds).sum();
         let share = share(advised, gains);
-        let saves_enough = |gain: &Gain<'_>| gain.saved_ratio >= self.saved_of_a_statement;
-        if share < self.info_share || !gains.iter().any(saves_enough) {
-            return None;
-        }
         let severity = match share >= self.warning_share {
             true => Severity::Warning,
             false => Severity::Info,
@@ -244,7 +292,7 @@ impl Missing {
             table: None,
         };
         let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
-        Some(Claim {
+        Claim {
             title: format!("{table} lacks an index on {}", keys(indexes)),
             explanation: explanation(gains, share, saved_seconds / days, size_bytes),
             evidence: evidence([
@@ -279,7 +327,7 @@ impl Missing {
             remedy: remedy(indexes, size_bytes),
             guards: guards(advised, gains).told(),
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
-        })
+        }
     }
 }
 
@@ -427,89 +475,10 @@ fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::advice::{AdviceReport, AdvisedActivity, WorkloadTotals};
-    use crate::rules::testing::{database, found, now};
+    use crate::rules::testing::{
+        advised, advised_index as index, advised_statement as statement, database, found,
+    };
     use std::sync::Arc;
-
-    fn index(definition: &str) -> AdvisedIndex {
-        AdvisedIndex {
-            definition: definition.to_owned(),
-            name: "t_a_idx".to_owned(),
-            apply_sql: vec![definition.to_owned()],
-            undo_sql: vec!["DROP INDEX CONCURRENTLY public.t_a_idx".to_owned()],
-            schema: "public".to_owned(),
-            table: "t".to_owned(),
-            method: "btree".to_owned(),
-            columns: vec!["a".to_owned()],
-            include: Vec::new(),
-            predicate: None,
-            expressions: Vec::new(),
-            size_bytes: Some(8192.0),
-            build_seconds: None,
-            write_cost_per_day: None,
-            cost_before: Some(100.0),
-            cost_after: Some(10.0),
-            statements: vec!["s1".to_owned()],
-            confidence: crate::rules::measured("asked"),
-            supersedes: Vec::new(),
-        }
-    }
-
-    fn statement(id: &str, uses: &[&str], after: Option<f64>) -> AdvisedStatement {
-        AdvisedStatement {
-            statement_id: id.to_owned(),
-            name: None,
-            text: format!("SELECT {id}"),
-            weight: 1.0,
-            cost_before: after.map(|_| 100.0),
-            cost_after: after,
-            uses: uses.iter().map(|used| (*used).to_owned()).collect(),
-            status: match after {
-                Some(_) => StatementStatus::Improved,
-                None => StatementStatus::NotPlanned,
-            },
-            reason: Some("permission denied".to_owned()),
-            plan_before: Vec::new(),
-            values: Vec::new(),
-            plan_after: Vec::new(),
-        }
-    }
-
-    /// Statements that each took a second of a hundred.
-    fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
-        let did = |one: &AdvisedStatement| {
-            let did = AdvisedActivity {
-                queryid: 7,
-                calls: 10,
-                seconds: 1.0,
-            };
-            (one.statement_id.clone(), did)
-        };
-        Advised {
-            summary_views: Vec::new(),
-            at: now(),
-            window: None,
-            total_seconds: 100.0,
-            still_filling: None,
-            unplanned_seconds: statements.iter().filter(|one| one.is_unplanned()).count() as f64,
-            activity: statements
-                .iter()
-                .filter(|one| one.cost_after.is_some())
-                .map(did)
-                .collect(),
-            report: AdviceReport {
-                schema_version: 1,
-                database: "app".to_owned(),
-                indexes: indexes.iter().map(|definition| index(definition)).collect(),
-                workload: WorkloadTotals::default(),
-                statements,
-                notes: Vec::new(),
-            },
-            writes_are_counted: false,
-            rehearsals: BTreeMap::new(),
-            earlier: BTreeMap::new(),
-        }
-    }
 
     fn judged(advised: Advised) -> Result<Found, Unknown> {
         let mut observed = database(vec![]);

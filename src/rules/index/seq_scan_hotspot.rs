@@ -1,6 +1,7 @@
 //! index.seq_scan_hotspot
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::snapshot::{StatementKind, TableFacts};
 use crate::model::unit::count_for_people;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
-use crate::sql::{Command, Names};
+use crate::sql::Command;
+use crate::sql::remembered::{self, NamedTables};
 
 /// A table that is read from end to end again and again.
 ///
@@ -277,7 +279,7 @@ impl<'a> Wholes<'a> {
 }
 
 /// The costliest statements of a database, with what they name.
-pub(super) fn statements_and_names<'a>(place: &Place<'a>) -> Vec<(&'a StatementDelta, Names)> {
+pub(super) fn statements_and_names<'a>(place: &Place<'a>) -> Vec<(&'a StatementDelta, Arc<NamedTables>)> {
     let (Ok(activity), Some(database)) = (&place.observation.statements, place.database) else {
         return Vec::new();
     };
@@ -285,12 +287,12 @@ pub(super) fn statements_and_names<'a>(place: &Place<'a>) -> Vec<(&'a StatementD
         statement.database == database.name && statement.text.kind == StatementKind::Query
     });
     ours.take(STATEMENTS_READ)
-        .filter_map(|statement| Some((statement, crate::sql::names(&statement.text.text).ok()?)))
+        .filter_map(|statement| Some((statement, remembered::tables(&statement.text.text)?)))
         .collect()
 }
 
 /// Whether a statement may read a table: it names it, and not only to insert into it.
-fn may_read(names: &Names, whole: &Whole<'_>) -> bool {
+fn may_read(names: &NamedTables, whole: &Whole<'_>) -> bool {
     names.relations.iter().any(|relation| {
         let is_only_filled = names.command == Command::Insert && names.target.as_ref() == Some(relation);
         !is_only_filled && whole.is_named(relation.schema.as_deref(), &relation.name)
@@ -310,7 +312,7 @@ fn claim(
     place: &Place<'_>,
     severity: Severity,
     whole: &Whole<'_>,
-    named: &[(&StatementDelta, Names)],
+    named: &[(&StatementDelta, Arc<NamedTables>)],
 ) -> Claim {
     let table = whole.table;
     let rows_per_hour = whole.per_hour(|delta| delta.sequential_rows_read);

@@ -38,8 +38,9 @@ use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARS
 /// Where that was not tried, *not checked* says so.
 ///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
-/// (16 and later), or from totals since a known reset; then the index may be younger than that. Source: PostgreSQL's
-/// chapter "The Cumulative Statistics System", pg_stat_all_indexes.
+/// (16 and later), or from totals since a known reset; then the index may be younger than that. Standbys that are watched,
+/// too, count like the primary. A server that was promoted is idle from then on at most: what the primary before it used was
+/// not counted there, and its totals say nothing. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unused {
@@ -185,18 +186,7 @@ impl Support {
 
 /// Whether an index is never named here, however idle it is.
 pub fn is_needed(facts: &IndexFacts) -> bool {
-    facts.is_primary
-        || facts.is_unique
-        || facts.is_exclusion
-        || facts.constraint.is_some()
-        || facts.is_replica_identity
-        || facts.is_clustered
-        || facts.is_referenced
-        || facts.has_expressions
-        || facts.is_partition
-        || facts.is_partitioned
-        || facts.owned_by_extension
-        || !facts.is_valid
+    facts.is_needed()
 }
 
 /// Idle for long enough, or since when it is idle without that being enough, or used.

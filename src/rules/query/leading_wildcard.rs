@@ -11,7 +11,8 @@ use crate::model::snapshot::TableFacts;
 use crate::model::unit::{count_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
-use crate::sql::shape::{Searched, searched_columns};
+use crate::sql::remembered::searched_columns;
+use crate::sql::shape::Searched;
 
 /// A search with a pattern that begins with a wildcard (`LIKE '%x%'`) in a table of many rows.
 ///
@@ -99,7 +100,10 @@ impl LeadingWildcard {
         place: &Place<'a>,
         statement: &StatementDelta,
     ) -> Result<Option<Search<'a>>, Unknown> {
-        let mut columns = searched_columns(&statement.text.text);
+        let Some(searched) = searched_columns(&statement.text.text) else {
+            return Ok(None);
+        };
+        let mut columns = searched.to_vec();
         let was_seen = place
             .observation
             .leading_wildcards

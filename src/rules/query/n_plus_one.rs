@@ -1,6 +1,7 @@
 //! query.n_plus_one
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,12 @@ use crate::limits;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
+use crate::model::snapshot::TableFacts;
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, number};
-use crate::sql::shape::{self, KeyLookup};
+use crate::sql::remembered;
+use crate::sql::shape::KeyLookup;
 use crate::sql::{self, Command};
 
 /// A statement that looks up one row, called once for every row of another one.
@@ -76,21 +79,25 @@ impl Rule for NPlusOne {
             absence_is_no_proof: activity.still_filling.clone(),
             ..Found::default()
         };
+        let by_rows = ByRows::of(activity);
+        let mut known: HashMap<&str, Option<Keys<'_>>> = HashMap::new();
         for statement in activity
             .statements
             .iter()
             .filter(|one| self.is_frequent(activity, one))
         {
-            let parents = self.parents(activity, statement);
+            let parents = self.parents(&by_rows, statement);
             if parents.is_empty() {
                 continue;
             }
-            let Some(lookup) = shape::key_lookup(&statement.text.text) else {
+            let Some(lookup) = remembered::key_lookup(&statement.text.text) else {
                 continue;
             };
-            let mut databases = place.observation.databases.iter();
-            let database = databases.find(|one| one.name == statement.database);
-            let links = Links::of(lookup, database);
+            let keys = known.entry(statement.database.as_str()).or_insert_with(|| {
+                let mut databases = place.observation.databases.iter();
+                Keys::of(databases.find(|one| one.name == statement.database)?)
+            });
+            let links = Links::of(lookup, keys.as_ref());
             if let Some(parent) = parents
                 .into_iter()
                 .find(|parent| links.lead_to(&parent.text.text))
@@ -119,24 +126,22 @@ impl NPlusOne {
     }
 
     /// Statements that returned as many rows as this one was called, the nearest first.
-    fn parents<'a>(
-        &self,
-        activity: &'a StatementActivity,
-        statement: &StatementDelta,
-    ) -> Vec<&'a StatementDelta> {
+    fn parents<'a>(&self, by_rows: &ByRows<'a>, statement: &StatementDelta) -> Vec<&'a StatementDelta> {
         let calls = statement.calls as f64;
         let distance = |parent: &StatementDelta| parent.rows.abs_diff(statement.calls);
-        let is_parent = |parent: &&StatementDelta| {
-            let same_role = parent.roles.is_empty()
+        let has_same_role = |parent: &StatementDelta| {
+            parent.roles.is_empty()
                 || statement.roles.is_empty()
-                || parent.roles.iter().any(|role| statement.roles.contains(role));
-            parent.database == statement.database
-                && parent.text.statement_id != statement.text.statement_id
-                && distance(parent) as f64 <= self.tolerance_ratio * calls
-                && parent.calls as f64 * self.min_calls_per_parent_call <= calls
-                && same_role
+                || parent.roles.iter().any(|role| statement.roles.contains(role))
         };
-        let mut parents: Vec<&StatementDelta> = activity.statements.iter().filter(is_parent).collect();
+        let is_parent = |parent: &&StatementDelta| {
+            parent.calls as f64 * self.min_calls_per_parent_call <= calls
+                && parent.text.statement_id != statement.text.statement_id
+                && has_same_role(parent)
+        };
+        let tolerance = self.tolerance_ratio * calls;
+        let near = by_rows.near(statement, tolerance).iter().copied();
+        let mut parents: Vec<&StatementDelta> = near.filter(is_parent).collect();
         parents.sort_by(|a, b| {
             let by_id = || a.text.statement_id.cmp(&b.text.statement_id);
             distance(a).cmp(&distance(b)).then_with(by_id)
@@ -146,22 +151,51 @@ impl NPlusOne {
     }
 }
 
+/// The statements of each database by the rows that they returned, the fewest first: those near a number are found without
+/// looking at all of them.
+struct ByRows<'a>(HashMap<&'a str, Vec<&'a StatementDelta>>);
+
+impl<'a> ByRows<'a> {
+    fn of(activity: &'a StatementActivity) -> Self {
+        let mut all: HashMap<&str, Vec<&StatementDelta>> = HashMap::new();
+        for statement in &activity.statements {
+            all.entry(statement.database.as_str())
+                .or_default()
+                .push(statement);
+        }
+        all.values_mut()
+            .for_each(|statements| statements.sort_by_key(|one| one.rows));
+        Self(all)
+    }
+
+    /// Those of the same database whose rows are as many as the calls of a statement, give or take so many.
+    fn near(&self, statement: &StatementDelta, tolerance: f64) -> &[&'a StatementDelta] {
+        let all = self.0.get(statement.database.as_str());
+        let all = all.map(Vec::as_slice).unwrap_or_default();
+        let beyond = |one: &StatementDelta| one.rows.abs_diff(statement.calls) as f64 > tolerance;
+        let first = all.partition_point(|one| one.rows < statement.calls && beyond(one));
+        let rest = &all[first..];
+        let count = rest.partition_point(|one| one.rows < statement.calls || !beyond(one));
+        &rest[..count]
+    }
+}
+
 /// What leads from the looked-up table to others.
 struct Links {
-    lookup: KeyLookup,
+    lookup: Arc<KeyLookup>,
     /// Tables that a foreign key links with it, by schema and name; none where foreign keys tell nothing.
     tables: Option<BTreeSet<(String, String)>>,
 }
 
 impl Links {
-    fn of(lookup: KeyLookup, database: Option<&DatabaseObservation>) -> Self {
-        let tables = database.and_then(|database| linked_by_keys(database, &lookup));
+    fn of(lookup: Arc<KeyLookup>, keys: Option<&Keys<'_>>) -> Self {
+        let tables = keys.and_then(|keys| keys.linked_with(&lookup));
         Self { lookup, tables }
     }
 
     /// Whether a statement reads a table that leads to the looked-up one.
     fn lead_to(&self, text: &str) -> bool {
-        let Ok(names) = sql::names(text) else {
+        let Some(names) = remembered::tables(text) else {
             return false;
         };
         if names.command != Command::Select {
@@ -189,28 +223,55 @@ fn reference_to(table: &str) -> String {
     format!("{}_id", table.strip_suffix('s').unwrap_or(table))
 }
 
-/// The tables at the other ends of foreign keys; none if the table is not known for sure, or has none.
-fn linked_by_keys(database: &DatabaseObservation, lookup: &KeyLookup) -> Option<BTreeSet<(String, String)>> {
-    let keys = &database.schema.as_ref().ok()?.facts.foreign_keys;
-    let mut named = database.catalog.tables.values().filter(|table| {
-        let is_in = |schema: &String| *schema == table.schema;
-        table.kind != 't' && table.name == lookup.table && lookup.schema.as_ref().is_none_or(is_in)
-    });
-    let (Some(table), None) = (named.next(), named.next()) else {
-        return None;
-    };
-    let ends = keys
-        .iter()
-        .filter_map(|key| match (key.table_oid, key.referenced_oid) {
-            (from, to) if from == table.oid => Some(to),
-            (from, to) if to == table.oid => Some(from),
-            _ => None,
-        });
-    let others = ends.filter_map(|oid| database.catalog.tables.get(oid));
-    let tables: BTreeSet<_> = others
-        .map(|other| (other.schema.clone(), other.name.clone()))
-        .collect();
-    (!tables.is_empty()).then_some(tables)
+/// What the foreign keys of a database link.
+struct Keys<'a> {
+    database: &'a DatabaseObservation,
+    /// Tables by their name; several schemas may have one of that name.
+    by_name: HashMap<&'a str, Vec<&'a TableFacts>>,
+    /// The OIDs of the tables at the other ends of a table's keys.
+    ends: HashMap<u32, Vec<u32>>,
+}
+
+impl<'a> Keys<'a> {
+    /// None where foreign keys could not be read.
+    fn of(database: &'a DatabaseObservation) -> Option<Self> {
+        let keys = &database.schema.as_ref().ok()?.facts.foreign_keys;
+        let mut by_name: HashMap<&str, Vec<&TableFacts>> = HashMap::new();
+        let tables = database.catalog.tables.values();
+        for table in tables.filter(|table| table.kind != 't') {
+            by_name.entry(table.name.as_str()).or_default().push(table);
+        }
+        let mut ends: HashMap<u32, Vec<u32>> = HashMap::new();
+        for key in keys {
+            ends.entry(key.table_oid).or_default().push(key.referenced_oid);
+            ends.entry(key.referenced_oid).or_default().push(key.table_oid);
+        }
+        Some(Self {
+            database,
+            by_name,
+            ends,
+        })
+    }
+
+    /// The tables at the other ends of foreign keys; none if the table is not known for sure, or has none.
+    fn linked_with(&self, lookup: &KeyLookup) -> Option<BTreeSet<(String, String)>> {
+        let is_in = |table: &&&TableFacts| {
+            lookup
+                .schema
+                .as_ref()
+                .is_none_or(|schema| *schema == table.schema)
+        };
+        let mut named = self.by_name.get(lookup.table.as_str())?.iter().filter(is_in);
+        let (Some(table), None) = (named.next(), named.next()) else {
+            return None;
+        };
+        let ends = self.ends.get(&table.oid)?.iter();
+        let others = ends.filter_map(|oid| self.database.catalog.tables.get(*oid));
+        let tables: BTreeSet<_> = others
+            .map(|other| (other.schema.clone(), other.name.clone()))
+            .collect();
+        (!tables.is_empty()).then_some(tables)
+    }
 }
 
 fn claim(

@@ -1,12 +1,14 @@
 //! schema.fk_type_mismatch
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::int_key_overflow::whole_size_bytes;
+use super::int_key_overflow::whole_sizes_bytes;
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
-use crate::model::observation::{DatabaseObservation, Unknown};
+use crate::model::observation::Unknown;
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
 use crate::model::schema::ForeignKey;
 use crate::model::snapshot::TableFacts;
@@ -153,10 +155,14 @@ impl Rule for FkTypeMismatch {
             by_size.then_with(|| subject(a, of_a).cmp(&subject(b, of_b)))
         });
         let mut found = Found::default();
+        if mismatches.is_empty() {
+            return Ok(found);
+        }
+        let sizes = whole_sizes_bytes(&database.catalog);
         for (key, table, referenced, pairs) in mismatches {
             found.claim_worst_first(
                 || subject(key, table),
-                || self.claim(place, database, key, (table, referenced), &pairs),
+                || self.claim(place, &sizes, key, (table, referenced), &pairs),
             );
         }
         Ok(found)
@@ -192,7 +198,7 @@ impl FkTypeMismatch {
     fn claim(
         &self,
         place: &Place<'_>,
-        database: &DatabaseObservation,
+        sizes: &HashMap<u32, f64>,
         key: &ForeignKey,
         (table, referenced): (&TableFacts, &TableFacts),
         pairs: &[Pair<'_>],
@@ -208,7 +214,7 @@ impl FkTypeMismatch {
             .collect();
         let mut consequences: Vec<&str> = pairs.iter().map(|pair| consequence(pair.harm)).collect();
         consequences.dedup();
-        let size_bytes = whole_size_bytes(&database.catalog, table.oid);
+        let size_bytes = sizes.get(&table.oid).copied().unwrap_or(0.0);
         Claim {
             title: format!(
                 "{}.{}: {} refers to a column of another type",

@@ -1,6 +1,6 @@
 //! schema.int_key_overflow
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -147,8 +147,15 @@ impl Rule for IntKeyOverflow {
         // of several sequences that feed a column, or its parts in partitions, the one that is farthest counts
         let mut told = HashSet::new();
         keys.retain(|key| told.insert((key.table.oid, &key.column.name)));
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let sizes = whole_sizes_bytes(&database.catalog);
         for key in &keys {
-            found.claim_worst_first(|| key.subject(), || self.claim(place, database, schema, key));
+            found.claim_worst_first(
+                || key.subject(),
+                || self.claim(place, (database, &sizes), schema, key),
+            );
         }
         Ok(found)
     }
@@ -172,21 +179,23 @@ fn fed<'a>(
     Some((limit, column, top.unwrap_or(table)))
 }
 
-/// What a table takes on disk, with its TOAST, its indexes and its partitions.
-pub(super) fn whole_size_bytes(catalog: &Catalog, oid: u32) -> f64 {
-    let is_part = |table: &TableFacts| table.oid == oid || table.partition_of == Some(oid);
-    let is_part_by_oid = |oid: u32| catalog.tables.get(oid).is_some_and(is_part);
-    let tables = catalog.tables.values().filter(|table| {
-        let is_toast_of_it = table.toast_of.is_some_and(is_part_by_oid);
-        is_part(table) || is_toast_of_it
-    });
-    let indexes = catalog
-        .indexes
+/// What each table takes on disk, with its TOAST, its indexes and its partitions, by its OID.
+pub(super) fn whole_sizes_bytes(catalog: &Catalog) -> HashMap<u32, f64> {
+    let tables = &catalog.tables;
+    // a TOAST table counts as the one that it belongs to
+    let of_tables = tables
         .values()
-        .filter(|index| is_part_by_oid(index.table_oid));
-    let of_tables: f64 = tables.map(|table| table.size_bytes.max(0.0)).sum();
-    let of_indexes: f64 = indexes.map(|index| index.size_bytes.max(0.0)).sum();
-    of_tables + of_indexes
+        .map(|table| (table.toast_of.unwrap_or(table.oid), table.size_bytes));
+    let indexes = catalog.indexes.values();
+    let of_indexes = indexes.map(|index| (index.table_oid, index.size_bytes));
+    let mut sizes: HashMap<u32, f64> = HashMap::new();
+    for (oid, bytes) in of_tables.chain(of_indexes) {
+        let top = tables.get(oid).and_then(|table| table.partition_of);
+        for counted in [Some(oid), top.filter(|top| *top != oid)].into_iter().flatten() {
+            *sizes.entry(counted).or_default() += bytes.max(0.0);
+        }
+    }
+    sizes
 }
 
 /// The columns that refer to a column and are no wider than it.
@@ -220,13 +229,13 @@ impl IntKeyOverflow {
     fn claim(
         &self,
         place: &Place<'_>,
-        database: &DatabaseObservation,
+        (database, sizes): (&DatabaseObservation, &HashMap<u32, f64>),
         schema: &SchemaObservation,
         key: &Key<'_>,
     ) -> Claim {
         let (table, column, sequence, way) = (key.table, key.column, key.sequence, &key.way);
         let last = sequence.last_value.unwrap_or_default();
-        let size_bytes = whole_size_bytes(&database.catalog, table.oid);
+        let size_bytes = sizes.get(&table.oid).copied().unwrap_or(0.0);
         let referring = referring(database, schema, key);
         let guards = way.guards(&[
             "the column ends no later than its sequence",

@@ -92,10 +92,16 @@ impl Rule for NoPrimaryKey {
             let by_rows = by_severity.then(b.1.rows.total_cmp(&a.1.rows));
             by_rows.then_with(|| (&a.2.schema, &a.2.name).cmp(&(&b.2.schema, &b.2.name)))
         });
+        let oids: HashSet<u32> = without.iter().map(|(_, _, table)| table.oid).collect();
+        let mut by_table: HashMap<u32, Vec<&IndexFacts>> = HashMap::new();
+        for index in indexes.values().filter(|index| oids.contains(&index.table_oid)) {
+            by_table.entry(index.table_oid).or_default().push(index);
+        }
         for (severity, whole, table) in without {
+            let own = by_table.get(&table.oid).map(Vec::as_slice).unwrap_or_default();
             found.claim_worst_first(
                 || subject(table),
-                || claim(place, database, severity, &whole, table),
+                || claim(place, &unique(own), severity, &whole, table),
             );
         }
         Ok(found)
@@ -167,13 +173,13 @@ fn key_columns(definition: &str) -> Option<Vec<&str>> {
 }
 
 /// The unique indexes of a table, smallest first, with the columns of those that could become its primary key.
-fn unique<'a>(database: &'a DatabaseObservation, table: &TableFacts) -> Vec<(&'a IndexFacts, Vec<&'a str>)> {
+fn unique<'a>(indexes: &[&'a IndexFacts]) -> Vec<(&'a IndexFacts, Vec<&'a str>)> {
     let is_usable = |index: &&IndexFacts| {
         let is_sound = index.is_valid && index.is_ready && index.is_immediate && !index.has_expressions;
-        index.table_oid == table.oid && index.is_unique && is_sound && !index.is_exclusion
+        index.is_unique && is_sound && !index.is_exclusion
     };
-    let indexes = database.catalog.indexes.values().filter(is_usable);
-    let mut unique: Vec<_> = indexes
+    let usable = indexes.iter().copied().filter(is_usable);
+    let mut unique: Vec<_> = usable
         .filter_map(|index| Some((index, key_columns(index.definition.as_deref()?)?)))
         .collect();
     unique.sort_by(|(a, _), (b, _)| {
@@ -186,13 +192,12 @@ fn unique<'a>(database: &'a DatabaseObservation, table: &TableFacts) -> Vec<(&'a
 
 fn claim(
     place: &Place<'_>,
-    database: &DatabaseObservation,
+    unique: &[(&IndexFacts, Vec<&str>)],
     severity: Severity,
     whole: &Whole,
     table: &TableFacts,
 ) -> Claim {
     let (schema, name) = (&table.schema, &table.name);
-    let unique = unique(database, table);
     let names: Vec<&str> = unique.iter().map(|(index, _)| index.name.as_str()).collect();
     let published = match whole.is_published {
         true => " It is published: UPDATE and DELETE on it fail unless it has another replica identity.",
@@ -227,7 +232,7 @@ fn claim(
             quote_literal(&qualified(schema, name))
         )),
         confidence: measured("none of its indexes is a primary key"),
-        remedy: remedy(table, &unique),
+        remedy: remedy(table, unique),
         guards: vec![
             "it belongs to no extension and is no partition".to_owned(),
             "none of its indexes is a primary key".to_owned(),

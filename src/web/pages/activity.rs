@@ -1,4 +1,4 @@
-//! `/servers/{server}/activity`: what is going on right now?
+//! `/servers/{server}/activity`: what is going on right now, and what did sessions wait for?
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::present;
+use super::range::Range;
+use super::tabs::{Tab, View};
+use super::waits::{RANGES, WaitLine, WaitsView};
 use crate::model::activity::{ActivityLine, ActivityNow, Count};
 use crate::model::unit::seconds_for_people;
 
@@ -22,6 +25,10 @@ pub struct ActivityPage {
     pub server: String,
     /// As of the last look; null where it is not known.
     pub activity: Option<ActivityNow>,
+    /// The range over which waits are told.
+    pub range: Range,
+    /// What sessions did and waited for over the range.
+    pub waits: WaitsView,
     /// All servers.
     #[serde(skip)]
     #[schema(ignore)]
@@ -40,14 +47,23 @@ impl ActivityPage {
         now: DateTime<Utc>,
         server: String,
         activity: Option<ActivityNow>,
+        (range, waits): (Range, WaitsView),
         servers: Vec<String>,
     ) -> Self {
         Self {
             frame: Frame::new(now, Section::Activity, format!("Activity of {server}")),
             server,
             activity,
+            range,
+            waits,
             servers,
         }
+    }
+
+    /// The page where no server was looked at yet.
+    pub fn of_nothing(now: DateTime<Utc>) -> Self {
+        let waits = (Range::Day, WaitsView::default());
+        Self::build(now, String::new(), None, waits, Vec::new())
     }
 
     fn sentence(&self) -> String {
@@ -98,6 +114,17 @@ impl ActivityPage {
         path(&self.server)
     }
 
+    fn ranges(&self) -> Vec<Tab> {
+        let mut tabs = self.range.tabs(&self.path(), "");
+        tabs.truncate(RANGES.len());
+        tabs
+    }
+
+    fn wait_path(&self, line: &WaitLine) -> String {
+        let list = View::Statements.path(&self.server, &line.key.database);
+        format!("{list}/{}", present::url_part(&line.key.statement_id))
+    }
+
     fn used(&self, activity: &ActivityNow) -> u8 {
         let limit = activity.connections_limit.filter(|limit| *limit > 0);
         limit.map_or(0, |limit| (activity.clients * 100 / limit).min(100) as u8)
@@ -134,6 +161,9 @@ impl ActivityPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::history::{
+        StatementCounts, StatementTotal, WaitCounts, WaitHistory, WaitKey, WaitPoint,
+    };
     use crate::web::pages::{frame::Page, sample};
 
     fn line(pid: i32, depth: usize, blocks: usize, seconds: f64) -> ActivityLine {
@@ -161,7 +191,14 @@ mod tests {
             sessions,
             ..ActivityNow::default()
         };
-        ActivityPage::build(sample::now(), "main".into(), Some(activity), vec!["main".into()])
+        let waits = (Range::Day, WaitsView::default());
+        ActivityPage::build(
+            sample::now(),
+            "main".into(),
+            Some(activity),
+            waits,
+            vec!["main".into()],
+        )
     }
 
     #[test]
@@ -179,8 +216,12 @@ mod tests {
             said(vec![]),
             "Nobody waits for a lock, and no transaction is old."
         );
-        let unknown = ActivityPage::build(sample::now(), "main".into(), None, vec![]);
-        assert!(unknown.html("..", "t").unwrap().contains("not known yet"));
+        let waits = (Range::Day, WaitsView::default());
+        let unknown = ActivityPage::build(sample::now(), "main".into(), None, waits, vec![]);
+        let html = unknown.html("..", "t").unwrap();
+        assert!(html.contains("not known yet") && html.contains("Nothing was sampled in the last 24 hours."));
+        let nothing = ActivityPage::of_nothing(sample::now()).html("..", "t").unwrap();
+        assert!(nothing.contains("No server was looked at yet.") && !nothing.contains("sampled"));
     }
 
     #[test]
@@ -189,5 +230,73 @@ mod tests {
             .html("..", "t")
             .unwrap();
         assert!(!html.contains("<script>alert"), "{html}");
+    }
+
+    /// A hundred and more lines of one statement, of hostile names.
+    fn waited() -> WaitsView {
+        let key = |event: String| WaitKey {
+            database: sample::HOSTILE.into(),
+            event,
+            statement_id: "0123456789abcdef".into(),
+            role: sample::HOSTILE.into(),
+            application: sample::HOSTILE.into(),
+        };
+        let point = |hour: i64, sessions| WaitPoint {
+            from: sample::now() + chrono::TimeDelta::hours(hour),
+            length_seconds: 3600.0,
+            samples: 10,
+            sessions,
+        };
+        let history = WaitHistory {
+            by_event: vec![
+                point(
+                    0,
+                    Some([(sample::HOSTILE.to_owned(), 30), ("CPU".to_owned(), 10)].into()),
+                ),
+                point(1, None),
+            ],
+            top: (0..300)
+                .map(|number| {
+                    (
+                        key(format!("{}{number}", sample::HOSTILE)),
+                        WaitCounts { sessions: 1 },
+                    )
+                })
+                .collect(),
+            samples: 10,
+            sessions: 40,
+        };
+        let known = StatementTotal {
+            statement_id: "0123456789abcdef".into(),
+            database: sample::HOSTILE.into(),
+            text: sample::HOSTILE.into(),
+            counts: StatementCounts::default(),
+            mean_seconds: 0.0,
+            share_ratio: 0.0,
+            before: None,
+        };
+        WaitsView::of(history, &[known])
+    }
+
+    #[test]
+    fn waits_are_drawn_on_the_server_with_escaped_names_and_few_lines() {
+        let mut page = page(vec![]);
+        page.waits = waited();
+        let html = page.html("..", "t").unwrap();
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert!(!html.contains("style="), "the policy forbids it");
+        assert!(html.contains("class=\"wait-1\"") && html.contains("class=\"gap\""));
+        assert_eq!(
+            html.matches("data-row=\"wait-").count(),
+            crate::limits::PAGE_ITEMS
+        );
+        assert!(html.contains("/statements/0123456789abcdef"));
+        for range in ["1h", "24h", "7d"] {
+            assert!(
+                html.contains(&format!("/servers/main/activity?range={range}")),
+                "{range}"
+            );
+        }
+        assert!(!html.contains("range=30d"));
     }
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
+use super::tabs::View;
 
 /// What went wrong.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -21,6 +22,10 @@ pub struct ErrorPage {
     pub sentence: String,
     /// What to do next.
     pub next: String,
+    /// The list in which it would be: its name and its address.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) list: Option<(&'static str, String)>,
 }
 framed!(ErrorPage);
 
@@ -34,6 +39,15 @@ impl ErrorPage {
             status,
             sentence: sentence.to_owned(),
             next: next.to_owned(),
+            list: None,
+        }
+    }
+
+    /// The same with a way to the list that this address lies below, as that of a statement below the statements.
+    pub fn below(self, path: &str) -> Self {
+        Self {
+            list: View::list_above(path),
+            ..self
         }
     }
 
@@ -74,5 +88,14 @@ mod tests {
             .unwrap();
         assert!(html.contains("404") && html.contains("href=\"/pg/findings\""));
         assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'));
+        let statement = ErrorPage::build(sample::now(), 404, "It is not known.", "Wait for the next look.");
+        let html = statement
+            .below("/servers/a%2Fb/shop/statements/0123")
+            .html("..", "t")
+            .unwrap();
+        assert!(
+            html.contains("href=\"../servers/a%2Fb/shop/statements\">Statements</a>"),
+            "{html}"
+        );
     }
 }

@@ -1,13 +1,13 @@
-//! What a statement did over time as a picture made on the server: a bar for each hour or minute, a gap where nobody looked.
+//! What happened over time as a picture made on the server: a bar for each hour or minute, a gap where nobody looked.
 
-use crate::model::history::{HistoryPoint, StatementCounts};
+use crate::model::history::{Counts, HistoryPoint};
 use crate::model::unit::seconds_for_people;
-
-use super::present;
 
 /// Measures of the picture in its own units.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 120.0;
+/// A picture has about so many bars at most: more cannot be told apart.
+const BARS: usize = 240;
 
 /// Some time as a bar.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,60 +33,69 @@ pub struct HistoryChart {
     pub label: String,
 }
 
-/// What is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Measure {
-    /// Seconds of execution in each second: average sessions executing.
-    Load,
-    Mean,
-    Calls,
+/// What is drawn of a history.
+pub struct Measure<C> {
+    /// What it is, in a few words.
+    pub name: &'static str,
+    /// Its value over so many seconds; none where there is nothing to draw.
+    pub value: fn(&C, f64) -> Option<f64>,
+    /// A value in words.
+    pub told: fn(f64) -> String,
+    /// What is said where there is no value.
+    pub nothing: &'static str,
 }
 
-impl Measure {
-    fn value(self, counts: &StatementCounts, seconds: f64) -> f64 {
-        match self {
-            Self::Load => counts.seconds() / seconds.max(1e-3),
-            Self::Mean => counts.mean_seconds(),
-            Self::Calls => counts.calls as f64 / seconds.max(1e-3) * 60.0,
-        }
-    }
+/// How often in a minute.
+pub fn per_minute(number: u64, seconds: f64) -> f64 {
+    number as f64 / seconds.max(1e-3) * 60.0
+}
 
-    fn told(self, value: f64) -> String {
-        match self {
-            Self::Load => format!("{value:.2} sessions"),
-            Self::Mean => format!("{} a call", seconds_for_people(value)),
-            Self::Calls => format!("{} calls a minute", present::number(value)),
-        }
-    }
+/// What happened over the whole of a history.
+pub fn total<C: Counts>(points: &[HistoryPoint<C>]) -> C {
+    let counts = points.iter().filter_map(|point| point.counts);
+    counts.fold(C::default(), C::then)
+}
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Load => "sessions executing it",
-            Self::Mean => "mean time of a call",
-            Self::Calls => "calls a minute",
+/// The same in fewer points: neighbours are put together until few enough are left, and a gap stays a gap.
+fn coarser<C: Counts>(points: &[HistoryPoint<C>]) -> Vec<HistoryPoint<C>> {
+    let whole: f64 = points.iter().map(|point| point.length_seconds).sum();
+    let length = whole / BARS as f64;
+    let mut coarse: Vec<HistoryPoint<C>> = Vec::new();
+    for point in points {
+        let fits = |last: &HistoryPoint<C>| {
+            last.counts.is_some() == point.counts.is_some()
+                && last.length_seconds + point.length_seconds <= length
+        };
+        match coarse.last_mut() {
+            Some(last) if fits(last) => {
+                last.length_seconds += point.length_seconds;
+                last.counts = last.counts.zip(point.counts).map(|(one, next)| one.then(next));
+            }
+            _ => coarse.push(*point),
         }
     }
+    coarse
 }
 
 impl HistoryChart {
     /// Draws points that come oldest first.
-    pub fn of(points: &[HistoryPoint], measure: Measure) -> Self {
+    pub fn of<C: Counts>(points: &[HistoryPoint<C>], measure: &Measure<C>) -> Self {
+        let points = coarser(points);
         let (Some(first), Some(last)) = (points.first(), points.last()) else {
             return Self::default();
         };
-        let value = |point: &HistoryPoint| {
+        let value = |point: &HistoryPoint<C>| {
             let counts = point.counts?;
-            (counts.calls > 0).then(|| measure.value(&counts, point.length_seconds))
+            (measure.value)(&counts, point.length_seconds)
         };
         let greatest = points.iter().filter_map(value).fold(0.0, f64::max);
-        let begin = |point: &HistoryPoint| (point.from - first.from).num_milliseconds() as f64 / 1000.0;
+        let begin = |point: &HistoryPoint<C>| (point.from - first.from).num_milliseconds() as f64 / 1000.0;
         let scale = WIDTH / (begin(last) + last.length_seconds).max(1.0);
-        let bar = |point: &HistoryPoint| {
+        let bar = |point: &HistoryPoint<C>| {
             let told = match (point.counts, value(point)) {
                 (None, _) => "nobody looked".to_owned(),
-                (_, None) => "no call".to_owned(),
-                (_, Some(value)) => measure.told(value),
+                (_, None) => measure.nothing.to_owned(),
+                (_, Some(value)) => (measure.told)(value),
             };
             let height = match (point.counts, value(point)) {
                 (None, _) => HEIGHT,
@@ -106,12 +115,12 @@ impl HistoryChart {
         let unseen = points.iter().filter(|point| point.counts.is_none()).count();
         Self {
             bars: points.iter().map(bar).filter(|bar| bar.height > 0.0).collect(),
-            greatest: measure.told(greatest),
+            greatest: (measure.told)(greatest),
             label: format!(
                 "{} over {}, at most {}{}",
-                measure.name(),
+                measure.name,
                 seconds_for_people(begin(last) + last.length_seconds),
-                measure.told(greatest),
+                (measure.told)(greatest),
                 if unseen > 0 {
                     "; with gaps in which nobody looked"
                 } else {
@@ -125,27 +134,38 @@ impl HistoryChart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::history::TableCounts;
     use crate::web::pages::sample;
     use chrono::TimeDelta;
 
-    #[test]
-    fn a_gap_is_a_gap_and_no_call_is_nothing() {
-        let point = |hour: i64, counts: Option<(u64, u64)>| HistoryPoint {
+    const ROWS: Measure<TableCounts> = Measure {
+        name: "rows written a minute",
+        value: |counts, seconds| (counts.written() > 0).then(|| per_minute(counts.written(), seconds)),
+        told: |value| format!("{value:.1} rows a minute"),
+        nothing: "nothing was written",
+    };
+
+    fn point(hour: i64, inserted: Option<u64>) -> HistoryPoint<TableCounts> {
+        HistoryPoint {
             from: sample::now() + TimeDelta::hours(hour),
             length_seconds: 3600.0,
-            counts: counts.map(|(calls, seconds)| StatementCounts {
-                calls,
-                microseconds: seconds * 1_000_000,
-                ..StatementCounts::default()
+            counts: inserted.map(|inserted| TableCounts {
+                inserted,
+                bytes: inserted * 8192,
+                ..TableCounts::default()
             }),
-        };
+        }
+    }
+
+    #[test]
+    fn a_gap_is_a_gap_and_nothing_is_nothing() {
         let points = [
-            point(0, Some((60, 1800))),
+            point(0, Some(30)),
             point(1, None),
-            point(2, Some((0, 0))),
-            point(3, Some((60, 3600))),
+            point(2, Some(0)),
+            point(3, Some(60)),
         ];
-        let chart = HistoryChart::of(&points, Measure::Load);
+        let chart = HistoryChart::of(&points, &ROWS);
         let bars: Vec<(f64, f64, bool)> = chart
             .bars
             .iter()
@@ -155,12 +175,25 @@ mod tests {
             bars,
             [(0.0, 58.0, false), (180.0, 120.0, true), (540.0, 116.0, false)]
         );
-        assert_eq!(chart.greatest, "1.00 sessions");
+        assert_eq!(chart.greatest, "1.0 rows a minute");
         assert!(chart.label.ends_with("with gaps in which nobody looked"));
-        assert_eq!(
-            HistoryChart::of(&points, Measure::Calls).greatest,
-            "1 calls a minute"
-        );
-        assert_eq!(HistoryChart::of(&[], Measure::Mean), HistoryChart::default());
+        let unseen = HistoryChart::of(&points[1..3], &ROWS).bars;
+        assert!(unseen.len() == 1 && unseen[0].is_gap);
+        assert_eq!(HistoryChart::of(&[], &ROWS), HistoryChart::default());
+    }
+
+    #[test]
+    fn a_long_history_has_no_more_bars_than_can_be_told_apart() {
+        let mut points: Vec<_> = (0..2160).map(|hour| point(hour, Some(1))).collect();
+        points[1000].counts = None;
+        let coarse = coarser(&points);
+        assert!((BARS..BARS + 4).contains(&coarse.len()), "{}", coarse.len());
+        assert_eq!(total(&coarse).inserted, 2159, "nothing is lost");
+        let gaps: Vec<f64> = coarse
+            .iter()
+            .filter(|point| point.counts.is_none())
+            .map(|point| point.length_seconds)
+            .collect();
+        assert_eq!(gaps, [3600.0]);
     }
 }

@@ -13,20 +13,53 @@ use super::row::Row;
 use super::sentence::Headline;
 use super::spark::Spark;
 use crate::model::finding::{Event, EventKind, Finding, Severity, State};
+use crate::model::fold::{Digest, FoldedRule, Outline};
 use crate::model::status::{Gap, LoadPoint, ServerStatus};
+use crate::model::unit::bytes_for_people;
 
-/// Findings that the overview shows; the rest are counted.
-const FEW: usize = 8;
 /// Events that the overview shows.
 const EVENTS: usize = 12;
 
-/// Findings that are mended by the same kind of step.
+/// Findings that follow each other and are mended by the same kind of step.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Group {
     /// What to do: `Create indexes`.
     pub heading: String,
     /// The findings, worst first.
     pub rows: Vec<Row>,
+}
+
+/// Findings of one rule that are not among the few, on one line.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RestLine {
+    /// Which, how many, and what they cost together.
+    #[serde(flatten)]
+    pub folded: FoldedRule,
+}
+
+impl RestLine {
+    fn list(rest: &[FoldedRule]) -> Vec<Self> {
+        rest.iter().cloned().map(|folded| Self { folded }).collect()
+    }
+
+    /// The worst severity as it begins a row.
+    pub fn severity_word(&self) -> &'static str {
+        present::severity_word(self.folded.worst)
+    }
+
+    /// What they cost together, in every unit that is known: `38 min/day, 12.4 GiB`.
+    pub fn together(&self) -> String {
+        let impact = &self.folded.impact;
+        let parts = [
+            impact.days_left.map(present::left),
+            impact
+                .db_seconds_per_day
+                .filter(|seconds| *seconds > 0.0)
+                .map(present::per_day),
+            impact.bytes.filter(|bytes| *bytes > 0.0).map(bytes_for_people),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// A server on one line.
@@ -124,10 +157,12 @@ pub struct OverviewPage {
     pub sentence: String,
     /// Whether nothing has to be done.
     pub calm: bool,
-    /// The few findings that matter, grouped by what to do.
+    /// The few findings that matter, in the order of every list, with what to do above them.
     pub groups: Vec<Group>,
     /// Open findings that are not among them.
     pub more: usize,
+    /// The same by rule.
+    pub rest: Vec<RestLine>,
     /// All open findings.
     pub open: usize,
     /// Acknowledged findings.
@@ -180,12 +215,13 @@ fn step(finding: &Finding) -> &'static str {
     }
 }
 
-/// The open findings that matter, in groups; a group stands where its worst finding stands.
-fn groups(open: Vec<Finding>) -> Vec<Group> {
+/// The findings in their order, with a heading wherever there is something else to do. None leaves its place for a
+/// heading: `check` and the API have the same order.
+fn groups(shown: &[Finding]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for row in Row::list(open) {
+    for row in Row::list(shown.iter().cloned()) {
         let heading = step(&row.finding);
-        match groups.iter_mut().find(|group| group.heading == heading) {
+        match groups.last_mut().filter(|group| group.heading == heading) {
             Some(group) => group.rows.push(row),
             None => groups.push(Group {
                 heading: heading.to_owned(),
@@ -197,22 +233,23 @@ fn groups(open: Vec<Finding>) -> Vec<Group> {
 }
 
 impl OverviewPage {
-    /// The page from findings that are open or acknowledged, worst first.
+    /// The page from the findings that are open or acknowledged.
     pub fn build(
         now: DateTime<Utc>,
-        findings: &[Finding],
+        findings: &Digest,
         servers: &[ServerStatus],
         loads: &[(String, Vec<LoadPoint>)],
         events_24h: &[Event],
         gaps: &[(String, Gap)],
         coverage: Coverage,
     ) -> Self {
-        let headline = Headline::of(now, findings, servers, loads, &coverage);
-        let open: Vec<&Finding> = findings.iter().filter(|f| f.state == State::Open).collect();
+        let outlines = &findings.outlines;
+        let headline = Headline::of(now, outlines, servers, loads, &coverage);
+        let open: Vec<&Outline> = outlines.iter().filter(|f| f.state == State::Open).collect();
         let line = |server: &ServerStatus| {
             let number = |severity: Severity| {
                 open.iter()
-                    .filter(|f| f.claim.server == server.name && f.claim.severity == severity)
+                    .filter(|f| f.server == server.name && f.severity == severity)
                     .count()
             };
             let points = loads
@@ -234,10 +271,11 @@ impl OverviewPage {
             frame: Frame::new(now, Section::Overview, "Overview"),
             sentence: headline.sentence,
             calm: headline.calm,
-            groups: groups(open.iter().take(FEW).map(|finding| (*finding).clone()).collect()),
-            more: open.len().saturating_sub(FEW),
+            groups: groups(&findings.shown),
+            more: findings.rest.iter().map(|folded| folded.count).sum(),
+            rest: RestLine::list(&findings.rest),
             open: open.len(),
-            acknowledged: findings.len() - open.len(),
+            acknowledged: outlines.len() - open.len(),
             servers: servers.iter().map(line).collect(),
             more_events: newest.len().saturating_sub(EVENTS),
             events: newest
@@ -277,13 +315,15 @@ impl OverviewPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
+    use crate::model::finding::Impact;
     use crate::web::pages::{frame::Page, sample};
 
     #[test]
     fn nothing_needs_you() {
         let page = OverviewPage::build(
             sample::now(),
-            &[],
+            &Digest::default(),
             &[sample::server("main")],
             &[],
             &[],
@@ -306,7 +346,15 @@ mod tests {
             Some("CREATE EXTENSION x"),
         )];
         let coverage = Coverage::of(&servers, &outcomes);
-        let page = OverviewPage::build(sample::now(), &[], &servers, &[], &[], &[], coverage);
+        let page = OverviewPage::build(
+            sample::now(),
+            &Digest::default(),
+            &servers,
+            &[],
+            &[],
+            &[],
+            coverage,
+        );
         let html = page.html("", "t").unwrap();
         assert!(
             !html.contains("class=\"seal\"") && !html.contains("Nothing needs you"),
@@ -326,7 +374,7 @@ mod tests {
         let servers = [sample::server(sample::HOSTILE)];
         let html = OverviewPage::build(
             sample::now(),
-            &findings,
+            &sample::digest(&findings),
             &servers,
             &[],
             &events,
@@ -339,26 +387,69 @@ mod tests {
         assert!(html.contains("\\u{202e}"));
     }
 
-    #[test]
-    fn the_rest_is_counted() {
-        let findings: Vec<Finding> = (0..30)
-            .map(|i| sample::finding("index.unused", &format!("t{i}")))
-            .collect();
-        let page = OverviewPage::build(
+    fn page_of(findings: &[Finding]) -> OverviewPage {
+        OverviewPage::build(
             sample::now(),
-            &findings,
+            &sample::digest(findings),
             &[sample::server("main")],
             &[],
             &[],
             &[],
             Coverage::default(),
-        );
-        assert_eq!(
-            (page.more, page.groups.iter().map(|g| g.rows.len()).sum::<usize>()),
-            (22, FEW)
-        );
+        )
+    }
+
+    #[test]
+    fn the_rest_is_folded_by_rule() {
+        let mut findings: Vec<Finding> = (0..30)
+            .map(|i| sample::finding("index.unused", &format!("t{i}")))
+            .collect();
+        for finding in &mut findings {
+            finding.claim.impact = Impact {
+                bytes: Some(1024.0 * 1024.0 * 1024.0),
+                ..Impact::default()
+            };
+        }
+        let page = page_of(&findings);
+        let rows: usize = page.groups.iter().map(|group| group.rows.len()).sum();
+        assert_eq!((page.more, rows), (27, limits::FINDINGS_SHOWN_PER_RULE));
         assert_eq!(page.servers[0].warning, 30);
+        let html = page.clone().html("", "t").unwrap();
+        for part in [
+            "27 more, by rule",
+            "<a href=\"/findings?state=open&amp;rule=index.unused\">27 more <span class=\"mono\">index.unused</span></a>",
+            "27.0 GiB",
+        ] {
+            assert!(html.contains(part), "{part} is not in\n{html}");
+        }
         let json = serde_json::to_value(&page).unwrap();
         assert!(json.get("frame").is_none() && json["groups"][0]["rows"][0]["fingerprint"].is_string());
+        assert_eq!(
+            (&json["rest"][0]["rule"], &json["rest"][0]["count"]),
+            (&"index.unused".into(), &27.into())
+        );
+        assert!(!page_of(&findings[..5]).html("", "t").unwrap().contains("by rule"));
+    }
+
+    #[test]
+    fn no_finding_leaves_its_place_for_a_heading() {
+        let findings = [
+            sample::finding("index.missing", "a"),
+            sample::finding("index.missing", "b"),
+            dropped("c"),
+            sample::finding("index.missing", "d"),
+        ];
+        let page = page_of(&findings);
+        let headings: Vec<&str> = page.groups.iter().map(|group| group.heading.as_str()).collect();
+        assert_eq!(headings, ["Create indexes", "Drop indexes", "Create indexes"]);
+        let rows = page.groups.iter().flat_map(|group| &group.rows);
+        let shown: Vec<&Finding> = rows.map(|row| &row.finding).collect();
+        assert_eq!(shown, findings.iter().collect::<Vec<_>>());
+    }
+
+    fn dropped(name: &str) -> Finding {
+        let mut finding = sample::finding("index.unused", name);
+        finding.claim.remedy.apply_sql = vec![format!("DROP INDEX CONCURRENTLY public.{name}")];
+        finding
     }
 }

@@ -1,7 +1,8 @@
-//! Plans side by side: as it is, and with what is advised.
+//! Plans side by side: as it is, and with what is advised; and one alone.
 
 use crate::model::advice::PlanPair;
 use crate::model::finding::Evidence;
+use crate::model::kept_plan::PlanShape;
 use crate::model::plan::PlanLine;
 
 use super::present::number;
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) percent: String,
     pub(crate) cost: String,
     pub(crate) rows: String,
+    /// Without constants, where they are kept.
+    pub(crate) conditions: Vec<String>,
 }
 
 impl Plans {
@@ -68,6 +71,22 @@ impl Plans {
     }
 }
 
+impl Side {
+    /// A plan that was kept.
+    pub(crate) fn kept(label: &'static str, plan: &PlanShape) -> Self {
+        let dearest = plan.cost.max(f64::MIN_POSITIVE);
+        let nodes = plan.nodes.iter().map(|kept| Node {
+            conditions: kept.conditions.clone(),
+            ..node(&kept.line, dearest)
+        });
+        Self {
+            label,
+            cost: number(plan.cost),
+            nodes: nodes.collect(),
+        }
+    }
+}
+
 fn node(line: &PlanLine, dearest: f64) -> Node {
     Node {
         depth: line.depth.min(DEPTH),
@@ -77,6 +96,7 @@ fn node(line: &PlanLine, dearest: f64) -> Node {
         percent: format!("{:.1}", (100.0 * line.own_cost / dearest).clamp(0.5, 100.0)),
         cost: number(line.cost),
         rows: number(line.rows),
+        conditions: Vec::new(),
     }
 }
 

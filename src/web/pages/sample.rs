@@ -4,9 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::model::finding::*;
+use crate::model::fold::{Digest, Outline, fold};
 use crate::model::id::Fingerprint;
 use crate::model::judgement::{RuleOutcome, Verdict};
-use crate::model::status::{LoadPoint, ServerStatus};
+use crate::model::status::{FamilyCost, LoadPoint, ServerStatus};
 use crate::model::unit::Period;
 
 pub(crate) const HOSTILE: &str = "x\"'><script>alert(1)</script>\u{202e}gnp\u{2066}\n\u{200b}שלום";
@@ -72,6 +73,21 @@ pub(crate) fn finding(rule: &str, name: &str) -> Finding {
     }
 }
 
+/// What the store makes of these, which are in order.
+pub(crate) fn digest(findings: &[Finding]) -> Digest {
+    let open: Vec<Finding> = findings
+        .iter()
+        .filter(|finding| finding.state == State::Open)
+        .cloned()
+        .collect();
+    let folded = fold(&open);
+    Digest {
+        outlines: findings.iter().map(Outline::of).collect(),
+        shown: folded.shown.into_iter().cloned().collect(),
+        rest: folded.rest,
+    }
+}
+
 pub(crate) fn server(name: &str) -> ServerStatus {
     ServerStatus {
         name: name.to_owned(),
@@ -83,6 +99,22 @@ pub(crate) fn server(name: &str) -> ServerStatus {
         unreachable: None,
         own_seconds_last_hour: 1.4,
         own_cost_ratio: 0.0004,
+        own_entries_seconds_last_hour: Some(1.2),
+        families: vec![
+            family("catalog", 1.0, 0.06, 600.0),
+            family("statements", 0.4, 0.02, 60.0),
+        ],
+        replication: None,
+    }
+}
+
+fn family(name: &str, seconds: f64, budget_share: f64, every: f64) -> FamilyCost {
+    FamilyCost {
+        family: name.to_owned(),
+        seconds_last_hour: seconds,
+        budget_share,
+        every_seconds: Some(every),
+        usual_every_seconds: Some(every),
     }
 }
 

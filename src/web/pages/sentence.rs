@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use super::coverage::Coverage;
 use super::present::{capital, number_word, per_day, percent, plural};
 use super::spark;
-use crate::model::finding::{Finding, Severity, State};
+use crate::model::finding::{Severity, State};
+use crate::model::fold::Outline;
 use crate::model::status::{LoadPoint, ServerStatus};
 use crate::model::unit::{bytes_for_people, count_for_people, seconds_for_people};
 
@@ -27,23 +28,23 @@ const URGENT_DAYS: f64 = 14.0;
 /// The part of a day whose load must be known before shares of it are told.
 const ENOUGH_OF_A_DAY: f64 = 0.25;
 
-/// What several findings say of one thing counts once: the largest value per server, database and object.
+/// What several findings say of one thing counts once: the largest value per server, database and subject.
 fn without_overlap<'a>(
-    findings: &[&'a Finding],
-    value: impl Fn(&Finding) -> Option<f64>,
-) -> BTreeMap<(&'a str, Option<&'a str>, String), f64> {
+    findings: &[&'a Outline],
+    value: impl Fn(&Outline) -> Option<f64>,
+) -> BTreeMap<(&'a str, Option<&'a str>, &'a str), f64> {
     let mut largest = BTreeMap::new();
     for finding in findings {
-        let claim = &finding.claim;
         let Some(value) = value(finding).filter(|value| *value > 0.0) else {
             continue;
         };
-        let object = claim
-            .object
-            .as_ref()
-            .map_or_else(|| finding.fingerprint.to_string(), |o| o.qualified());
+        // what is said of a whole server or database is not one thing
+        let subject = match finding.subject.as_str() {
+            "" => finding.fingerprint.as_str(),
+            subject => subject,
+        };
         let entry = largest
-            .entry((claim.server.as_str(), claim.database.as_deref(), object))
+            .entry((finding.server.as_str(), finding.database.as_deref(), subject))
             .or_insert(0.0_f64);
         *entry = entry.max(value);
     }
@@ -79,10 +80,10 @@ fn counted(number: usize, noun: (&str, &str), verb: (&str, &str)) -> String {
 }
 
 /// "one limit is reached in 12 days", and the days.
-fn exhaustion(open: &[&Finding]) -> Option<(String, f64)> {
+fn exhaustion(open: &[&Outline]) -> Option<(String, f64)> {
     let mut days: Vec<f64> = open
         .iter()
-        .filter_map(|f| f.claim.impact.days_left)
+        .filter_map(|f| f.impact.days_left)
         .filter(|d| *d < SOON_DAYS)
         .collect();
     days.sort_by(f64::total_cmp);
@@ -100,16 +101,16 @@ fn exhaustion(open: &[&Finding]) -> Option<(String, f64)> {
 }
 
 /// "three findings cost 41 % of database time".
-fn time(open: &[&Finding], now: DateTime<Utc>, loads: &[(String, Vec<LoadPoint>)]) -> Option<String> {
-    let queries: Vec<&Finding> = open
+fn time(open: &[&Outline], now: DateTime<Utc>, loads: &[(String, Vec<LoadPoint>)]) -> Option<String> {
+    let queries: Vec<&Outline> = open
         .iter()
         .copied()
-        .filter(|f| f.claim.rule.starts_with("query."))
+        .filter(|f| f.rule.starts_with("query."))
         .collect();
-    let costs = without_overlap(&queries, |f| f.claim.impact.db_seconds_per_day);
+    let costs = without_overlap(&queries, |f| f.impact.db_seconds_per_day);
     let number = queries
         .iter()
-        .filter(|f| f.claim.impact.db_seconds_per_day.is_some_and(|s| s > 0.0))
+        .filter(|f| f.impact.db_seconds_per_day.is_some_and(|s| s > 0.0))
         .count();
     let mut servers: Vec<&str> = costs.keys().map(|(server, _, _)| *server).collect();
     servers.dedup();
@@ -123,16 +124,16 @@ fn time(open: &[&Finding], now: DateTime<Utc>, loads: &[(String, Vec<LoadPoint>)
 }
 
 /// "two hold 4.2 GiB of disk".
-fn disk(open: &[&Finding], noun: bool) -> Option<String> {
-    let on_disk: Vec<&Finding> = open
+fn disk(open: &[&Outline], noun: bool) -> Option<String> {
+    let on_disk: Vec<&Outline> = open
         .iter()
         .copied()
-        .filter(|f| f.claim.rule.starts_with("index.") || f.claim.rule.starts_with("table."))
+        .filter(|f| f.rule.starts_with("index.") || f.rule.starts_with("table."))
         .collect();
-    let sizes = without_overlap(&on_disk, |f| f.claim.impact.bytes);
+    let sizes = without_overlap(&on_disk, |f| f.impact.bytes);
     let number = on_disk
         .iter()
-        .filter(|f| f.claim.impact.bytes.is_some_and(|b| b > 0.0))
+        .filter(|f| f.impact.bytes.is_some_and(|b| b > 0.0))
         .count();
     let nouns = if noun { ("finding", "findings") } else { ("", "") };
     let bytes = bytes_for_people(sizes.values().sum());
@@ -141,15 +142,9 @@ fn disk(open: &[&Finding], noun: bool) -> Option<String> {
 }
 
 /// What can be said when nothing costs time or disk and nothing runs out.
-fn plain(open: &[&Finding], acknowledged: usize, coverage: &Coverage) -> String {
-    let critical = open
-        .iter()
-        .filter(|f| f.claim.severity == Severity::Critical)
-        .count();
-    let warning = open
-        .iter()
-        .filter(|f| f.claim.severity == Severity::Warning)
-        .count();
+fn plain(open: &[&Outline], acknowledged: usize, coverage: &Coverage) -> String {
+    let critical = open.iter().filter(|f| f.severity == Severity::Critical).count();
+    let warning = open.iter().filter(|f| f.severity == Severity::Warning).count();
     match (critical, warning, open.len(), acknowledged) {
         (0, 0, 0, 0) if coverage.is_whole() => "nothing needs you".to_owned(),
         (0, 0, 0, 0) => "nothing was found in what could be judged".to_owned(),
@@ -174,12 +169,12 @@ impl Headline {
     /// Says what is known of these findings and servers.
     pub fn of(
         now: DateTime<Utc>,
-        findings: &[Finding],
+        findings: &[Outline],
         servers: &[ServerStatus],
         loads: &[(String, Vec<LoadPoint>)],
         coverage: &Coverage,
     ) -> Self {
-        let open: Vec<&Finding> = findings.iter().filter(|f| f.state == State::Open).collect();
+        let open: Vec<&Outline> = findings.iter().filter(|f| f.state == State::Open).collect();
         if open.is_empty() && servers.iter().all(|s| s.last_seen_at.is_none()) {
             return Self {
                 sentence: nothing_is_known(servers),
@@ -247,12 +242,13 @@ fn of_servers(names: &[String], what: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::finding::Finding;
     use crate::web::pages::sample;
 
     fn says(findings: &[Finding], servers: &[ServerStatus], loads: &[(String, Vec<LoadPoint>)]) -> String {
         Headline::of(
             sample::now(),
-            findings,
+            &findings.iter().map(Outline::of).collect::<Vec<_>>(),
             servers,
             loads,
             &Coverage::of(servers, &[]),

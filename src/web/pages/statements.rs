@@ -1,87 +1,29 @@
 //! `/servers/{server}/{database}/statements`: where does the time go? And one statement of it.
 
 use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{HistoryChart, Measure};
+use super::history_chart::{HistoryChart, Measure, per_minute, total};
 use super::present;
+use super::range::Range;
 use super::sql_text::SqlText;
+use super::statement_plans::StatementPlans;
+use super::tabs::{Place, Tab, View};
 use crate::model::finding::Finding;
 use crate::model::history::{HistoryPoint, StatementCounts, StatementTotal};
 use crate::model::unit::seconds_for_people;
-use crate::web::problem::Problem;
-use crate::web::query::{Parameters, unknown};
-
-/// A range of time that ends now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[allow(missing_docs)]
-pub enum Range {
-    #[serde(rename = "1h")]
-    Hour,
-    #[serde(rename = "24h")]
-    Day,
-    #[serde(rename = "7d")]
-    Week,
-    #[serde(rename = "30d")]
-    Month,
-}
-
-impl Range {
-    const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Month];
-
-    /// The word in addresses.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Hour => "1h",
-            Self::Day => "24h",
-            Self::Week => "7d",
-            Self::Month => "30d",
-        }
-    }
-
-    /// As people say it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "24 hours",
-            Self::Week => "7 days",
-            Self::Month => "30 days",
-        }
-    }
-
-    /// How long it is.
-    pub fn length(self) -> TimeDelta {
-        match self {
-            Self::Hour => TimeDelta::hours(1),
-            Self::Day => TimeDelta::hours(24),
-            Self::Week => TimeDelta::days(7),
-            Self::Month => TimeDelta::days(30),
-        }
-    }
-
-    /// What `?range=` says; the last 24 hours where it says nothing.
-    ///
-    /// # Errors
-    /// If it is none of the words.
-    pub fn of(parameters: &Parameters) -> Result<Self, Problem> {
-        let Some(word) = parameters.get("range") else {
-            return Ok(Self::Day);
-        };
-        let known = Self::ALL.map(Self::word);
-        let found = Self::ALL.into_iter().find(|range| range.word() == word);
-        found.ok_or_else(|| unknown("range", &word, &known))
-    }
-}
 
 /// The address of a database's statements.
 pub fn path(server: &str, database: &str) -> String {
-    let (server, database) = (present::url_part(server), present::url_part(database));
-    format!("/servers/{server}/{database}/statements")
+    View::Statements.path(server, database)
 }
+
+/// What changed by less than this factor is as it was.
+const MUCH: f64 = 1.5;
 
 /// The costliest statements of a database.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -157,12 +99,16 @@ impl StatementsPage {
         path(&self.server, &self.database)
     }
 
-    fn ranges(&self) -> [Range; 4] {
-        Range::ALL
+    fn ranges(&self) -> Vec<Tab> {
+        self.range.tabs(&self.path(), "")
     }
 
-    fn others(&self) -> impl Iterator<Item = (&(String, String), String)> {
-        self.places.iter().map(|place| (place, path(&place.0, &place.1)))
+    fn views(&self) -> Vec<Tab> {
+        View::Statements.tabs(&self.server, &self.database, self.range)
+    }
+
+    fn others(&self) -> Vec<Place> {
+        View::Statements.places(&self.places, (&self.server, &self.database), self.range)
     }
 
     fn outline(&self, statement: &StatementTotal) -> String {
@@ -182,6 +128,33 @@ impl StatementsPage {
         present::number(*number as f64 / statement.counts.calls.max(1) as f64)
     }
 
+    /// What each is compared with.
+    fn before_name(&self) -> &'static str {
+        match self.range {
+            Range::Hour | Range::Day | Range::Week => "Than a week ago",
+            Range::Month | Range::Quarter => "Than before that",
+        }
+    }
+
+    /// What is not as it was before; none where nothing changed much, or nobody looked then.
+    fn change(&self, statement: &StatementTotal) -> Option<String> {
+        let (now, before) = (statement.counts, statement.before?);
+        if before.calls == 0 {
+            return Some("new".to_owned());
+        }
+        let ratio = now.mean_seconds() / before.mean_seconds().max(f64::MIN_POSITIVE);
+        let calls_ratio = now.calls as f64 / before.calls as f64;
+        match (ratio, calls_ratio) {
+            (slower, _) if slower >= MUCH => Some(format!("{slower:.1}× slower")),
+            (faster, _) if faster > 0.0 && faster <= 1.0 / MUCH => {
+                Some(format!("{:.1}× faster", 1.0 / faster))
+            }
+            (_, more) if more >= MUCH => Some(format!("{more:.1}× the calls")),
+            (_, fewer) if fewer <= 1.0 / MUCH => Some(format!("1/{:.1} of the calls", 1.0 / fewer)),
+            _ => None,
+        }
+    }
+
     fn blocks_per_call(&self, statement: &StatementTotal) -> String {
         let blocks = statement.counts.shared_blocks_hit + statement.counts.shared_blocks_read;
         self.per_call(&blocks, statement)
@@ -190,11 +163,51 @@ impl StatementsPage {
     fn took(&self, counts: &StatementCounts) -> String {
         seconds_for_people(counts.seconds())
     }
+}
 
-    fn is_shown(&self, range: &Range) -> bool {
-        *range == self.range
+/// A table that a statement names.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct NamedTable {
+    /// Its schema; null where the statement gives none, and it is not known either.
+    pub schema: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Whether there is a page about it.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) is_known: bool,
+}
+
+impl NamedTable {
+    fn qualified(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.{}", self.name),
+            None => self.name.clone(),
+        }
     }
 }
+
+/// Average sessions executing it.
+const LOAD: Measure<StatementCounts> = Measure {
+    name: "sessions executing it",
+    value: |counts, seconds| (counts.calls > 0).then(|| counts.seconds() / seconds.max(1e-3)),
+    told: |value| format!("{value:.2} sessions"),
+    nothing: "no call",
+};
+
+const MEAN: Measure<StatementCounts> = Measure {
+    name: "mean time of a call",
+    value: |counts, _| (counts.calls > 0).then(|| counts.mean_seconds()),
+    told: |value| format!("{} a call", seconds_for_people(value)),
+    nothing: "no call",
+};
+
+const CALLS: Measure<StatementCounts> = Measure {
+    name: "calls a minute",
+    value: |counts, seconds| (counts.calls > 0).then(|| per_minute(counts.calls, seconds)),
+    told: |value| format!("{} calls a minute", present::number(value)),
+    nothing: "no call",
+};
 
 /// One statement over time.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -214,9 +227,14 @@ pub struct StatementPage {
     /// The range that is told.
     pub range: Range,
     /// What it did, oldest first; a point without counts is time in which nobody looked.
-    pub history: Vec<HistoryPoint>,
+    pub history: Vec<HistoryPoint<StatementCounts>>,
+    /// The tables that it names; none where its text cannot be read.
+    pub tables: Vec<NamedTable>,
     /// Findings about it.
     pub findings: Vec<Finding>,
+    /// The plans that it had.
+    #[serde(flatten)]
+    pub plans: StatementPlans,
     #[serde(skip)]
     #[schema(ignore)]
     charts: [(&'static str, HistoryChart); 3],
@@ -229,15 +247,16 @@ impl StatementPage {
         now: DateTime<Utc>,
         (server, database, statement_id): (String, String, String),
         range: Range,
-        (text, history): (String, Vec<HistoryPoint>),
+        (text, history): (String, Vec<HistoryPoint<StatementCounts>>),
+        tables: Vec<NamedTable>,
         findings: Vec<Finding>,
     ) -> Self {
         Self {
             frame: Frame::new(now, Section::Statements, crate::sql::outline(&text)),
             charts: [
-                ("Load", HistoryChart::of(&history, Measure::Load)),
-                ("Time of a call", HistoryChart::of(&history, Measure::Mean)),
-                ("Calls", HistoryChart::of(&history, Measure::Calls)),
+                ("Load", HistoryChart::of(&history, &LOAD)),
+                ("Time of a call", HistoryChart::of(&history, &MEAN)),
+                ("Calls", HistoryChart::of(&history, &CALLS)),
             ],
             server,
             database,
@@ -245,13 +264,20 @@ impl StatementPage {
             text,
             range,
             history,
+            tables,
             findings,
+            plans: StatementPlans::default(),
         }
     }
 
+    /// The same with the plans that it had.
+    #[must_use]
+    pub fn with_plans(self, plans: StatementPlans) -> Self {
+        Self { plans, ..self }
+    }
+
     fn sentence(&self) -> String {
-        let all = self.history.iter().filter_map(|point| point.counts);
-        let all = all.fold(Default::default(), StatementCounts::plus);
+        let all = total(&self.history);
         match all.calls {
             0 => format!("It was not called in the last {}.", self.range.name()),
             calls => format!(
@@ -276,8 +302,18 @@ impl StatementPage {
         format!("{}/{}", self.list_path(), present::url_part(&self.statement_id))
     }
 
-    fn ranges(&self) -> [Range; 4] {
-        Range::ALL
+    fn ranges(&self) -> Vec<Tab> {
+        self.range.tabs(&self.path(), "")
+    }
+
+    fn charts(&self) -> &[(&'static str, HistoryChart)] {
+        &self.charts
+    }
+
+    fn table_path(&self, table: &NamedTable) -> Option<String> {
+        let schema = table.schema.as_ref().filter(|_| table.is_known)?;
+        let path = View::Tables.path_of(&self.server, &self.database, schema, &table.name);
+        Some(format!("{path}?range={}", self.range.word()))
     }
 
     fn took(&self, counts: &StatementCounts) -> String {
@@ -288,13 +324,10 @@ impl StatementPage {
         seconds_for_people(counts.mean_seconds())
     }
 
-    fn is_shown(&self, range: &Range) -> bool {
-        *range == self.range
-    }
-
     /// Points in which it was called, newest first, for the table behind the pictures.
-    fn called(&self) -> impl Iterator<Item = (&HistoryPoint, StatementCounts)> {
-        let called = |point: &'_ HistoryPoint| point.counts.filter(|counts| counts.calls > 0);
+    fn called(&self) -> impl Iterator<Item = (&HistoryPoint<StatementCounts>, StatementCounts)> {
+        let called =
+            |point: &'_ HistoryPoint<StatementCounts>| point.counts.filter(|counts| counts.calls > 0);
         let points = self.history.iter().rev();
         points
             .filter_map(move |point| Some((point, called(point)?)))
@@ -321,7 +354,40 @@ mod tests {
             counts,
             mean_seconds: counts.mean_seconds(),
             share_ratio: 0.75,
+            before: None,
         }
+    }
+
+    fn table(schema: Option<&str>, is_known: bool) -> NamedTable {
+        NamedTable {
+            schema: schema.map(str::to_owned),
+            name: sample::HOSTILE.into(),
+            is_known,
+        }
+    }
+
+    #[test]
+    fn what_changed_much_against_before_is_said() {
+        let page = StatementsPage::of_nothing(sample::now());
+        let change = |calls: u64, seconds: u64| {
+            let before = StatementCounts {
+                calls,
+                microseconds: seconds * 1_000_000,
+                ..StatementCounts::default()
+            };
+            page.change(&StatementTotal {
+                before: Some(before),
+                ..total("")
+            })
+        };
+        // three calls of two seconds now
+        assert_eq!(change(0, 0).as_deref(), Some("new"));
+        assert_eq!(change(3, 3).as_deref(), Some("2.0× slower"));
+        assert_eq!(change(3, 24).as_deref(), Some("4.0× faster"));
+        assert_eq!(change(1, 2).as_deref(), Some("3.0× the calls"));
+        assert_eq!(change(9, 18).as_deref(), Some("1/3.0 of the calls"));
+        assert_eq!(change(3, 7), None);
+        assert_eq!(page.change(&total("")), None, "nobody looked then");
     }
 
     #[test]
@@ -350,12 +416,20 @@ mod tests {
             of_one,
             Range::Day,
             (sample::HOSTILE.into(), history),
+            vec![table(None, false), table(Some(sample::HOSTILE), true)],
             vec![sample::finding("query.slow_mean", sample::HOSTILE)],
         );
         assert!(
             one.sentence()
                 .starts_with("In the last 24 hours it was called 3 times and took 6")
         );
-        assert!(!one.html("..", "t").unwrap().contains("<script>alert"));
+        let html = one.html("..", "t").unwrap();
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert_eq!(
+            html.matches("/tables/").count(),
+            1,
+            "only what is known has a page"
+        );
+        assert!(html.contains("0.05 calls a minute"), "{html}");
     }
 }

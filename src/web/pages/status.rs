@@ -263,6 +263,45 @@ mod tests {
     }
 
     #[test]
+    fn what_each_family_costs_is_shown_and_what_was_stretched() {
+        let mut server = sample::server("main");
+        let page = |server: &ServerStatus| {
+            let facts = StatusFacts {
+                servers: vec![server.clone()],
+                ..StatusFacts::default()
+            };
+            let page = StatusPage::build(sample::now(), facts);
+            let json = serde_json::to_value(&page).unwrap();
+            (page.html("", "t").unwrap(), json)
+        };
+        let (html, json) = page(&server);
+        let costs = html.split("rows costs").nth(1).unwrap();
+        assert!(costs.contains("<td>catalog</td>") && costs.contains("<td>statements</td>"));
+        assert!(
+            costs.contains("10 min") && !costs.contains("stretched"),
+            "on time"
+        );
+        assert!(costs.contains("6.0 %"), "of the budget");
+        assert!(costs.contains("The server itself counted 1.2 s"));
+        let family = &json["servers"][0]["families"][0];
+        assert_eq!(family["family"], "catalog");
+        assert_eq!(family["every_seconds"], 600.0);
+        server.families[0].every_seconds = Some(4800.0);
+        server.families[1].every_seconds = None;
+        server.own_entries_seconds_last_hour = None;
+        let (html, _) = page(&server);
+        let costs = html.split("rows costs").nth(1).unwrap();
+        assert_eq!(costs.matches("stretched").count(), 1);
+        assert!(costs.contains("1 h 20 min") && costs.contains("as configured every 10 min"));
+        assert!(costs.contains("when it is due") && !costs.contains("The server itself counted"));
+        server.families.clear();
+        assert!(
+            !page(&server).0.contains("rows costs"),
+            "nothing is known before the first look"
+        );
+    }
+
+    #[test]
     fn hostile_gaps_are_escaped() {
         let gap = Gap {
             fact: "pg_stat_statements".into(),

@@ -1,0 +1,106 @@
+//! Tables and indexes as they were at the last look at the names, for pages: what rules judge is in the observation.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::history::{IndexCounts, TableCounts};
+
+/// One table or materialized view.
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct TableNow {
+    pub schema: String,
+    pub name: String,
+    /// `r` table, `p` partitioned table, `m` materialized view.
+    pub kind: char,
+    /// Of the heap.
+    pub bytes: u64,
+    /// Of its indexes together.
+    pub index_bytes: u64,
+    /// As the statistics estimate it.
+    pub live_rows: u64,
+    pub dead_rows: u64,
+    /// Dead rows at which autovacuum starts.
+    pub vacuum_threshold_rows: u64,
+    pub last_vacuum_at: Option<DateTime<Utc>>,
+    pub last_analyze_at: Option<DateTime<Utc>>,
+    /// Rows changed since the last ANALYZE.
+    pub modified_since_analyze: u64,
+    /// Storage parameters, as `fillfactor=90`.
+    pub options: Vec<String>,
+}
+
+/// One index.
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct IndexNow {
+    pub schema: String,
+    pub name: String,
+    /// The table's name; its schema is the index's.
+    pub table: String,
+    pub bytes: u64,
+    pub is_valid: bool,
+    pub is_unique: bool,
+    pub is_primary: bool,
+    /// The constraint that it backs.
+    pub constraint: Option<String>,
+    /// CREATE INDEX as PostgreSQL writes it; null where it could not be read.
+    pub definition: Option<String>,
+    /// Since when it is known to be idle, a day or longer; null where it was scanned since, or nobody knows.
+    pub idle_since: Option<DateTime<Utc>>,
+}
+
+/// A table with what happened to it over a range of time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct TableTotal {
+    /// As it is now.
+    #[serde(flatten)]
+    pub now: TableNow,
+    /// What happened over the range.
+    pub counts: TableCounts,
+    /// How large the heap was when the range began; null where nobody knows.
+    pub bytes_before: Option<u64>,
+}
+
+/// An index with how it was used over a range of time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct IndexTotal {
+    /// As it is now.
+    #[serde(flatten)]
+    pub now: IndexNow,
+    /// How it was used over the range.
+    pub counts: IndexCounts,
+    /// How large it was when the range began; null where nobody knows.
+    pub bytes_before: Option<u64>,
+}
+
+/// What a list of tables or indexes begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationOrder {
+    /// The largest.
+    #[default]
+    Size,
+    /// Those that grew most over the range.
+    Growth,
+    /// Tables with most dead rows against autovacuum's threshold.
+    DeadRows,
+    /// Tables that were written most over the range.
+    Writes,
+    /// Those that were scanned most over the range.
+    Scans,
+    /// Indexes that have been idle for longest.
+    Idle,
+}
+
+/// The tables or indexes of a database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct RelationList<T> {
+    /// In the order that was asked for.
+    pub items: Vec<T>,
+    /// How many there are in all.
+    pub total: usize,
+    /// Bytes of all of them together.
+    pub bytes: u64,
+}

@@ -1,0 +1,180 @@
+//! What sessions did and waited for over the last hour, from samples.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::limits;
+use crate::model::finding::Window;
+use crate::model::history::{WaitKey, WaitMinute};
+use crate::model::observation::{Unknown, Waits};
+
+/// The samples of the last hour, in parts that are forgotten as a whole.
+#[derive(Debug, Default)]
+pub struct WaitParts {
+    parts: VecDeque<Part>,
+}
+
+/// Samples of some minutes.
+#[derive(Debug)]
+struct Part {
+    window: Window,
+    samples: u64,
+    hidden: u64,
+    seen: BTreeMap<WaitKey, u64>,
+}
+
+impl Part {
+    fn add(&mut self, minute: &WaitMinute, hidden: u64) {
+        self.samples += minute.samples;
+        self.hidden += hidden;
+        for (key, counts) in &minute.points {
+            let has_room = self.seen.len() < limits::SAMPLED_GROUPS;
+            match self.seen.get_mut(key) {
+                Some(known) => *known += counts.sessions,
+                None if has_room => _ = self.seen.insert(key.clone(), counts.sessions),
+                None => *self.seen.entry(others()).or_default() += counts.sessions,
+            }
+        }
+    }
+}
+
+fn others() -> WaitKey {
+    WaitKey {
+        event: WaitKey::OTHERS.to_owned(),
+        ..WaitKey::default()
+    }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or_default()
+}
+
+impl WaitParts {
+    /// Takes in what was sampled until `at`, and how many sessions were hidden in these samples.
+    pub fn add(&mut self, at: DateTime<Utc>, minute: &WaitMinute, hidden: u64) {
+        let joins = |part: &&mut Part| at - part.window.from <= delta(limits::WAITS_PART);
+        match self.parts.back_mut().filter(joins) {
+            Some(part) => {
+                part.window.to = at;
+                part.add(minute, hidden);
+            }
+            None => {
+                let from = at - TimeDelta::milliseconds((minute.seconds * 1000.0) as i64);
+                let mut part = Part {
+                    window: Window { from, to: at },
+                    samples: 0,
+                    hidden: 0,
+                    seen: BTreeMap::new(),
+                };
+                part.add(minute, hidden);
+                self.parts.push_back(part);
+            }
+        }
+    }
+
+    /// All of the last hour.
+    ///
+    /// # Errors
+    /// If there are no samples of it.
+    pub fn observe(&mut self, now: DateTime<Utc>) -> Result<Waits, Unknown> {
+        let oldest = now - delta(limits::WAITS_WINDOW);
+        while self.parts.front().is_some_and(|part| part.window.to <= oldest) {
+            self.parts.pop_front();
+        }
+        let (Some(first), Some(last)) = (self.parts.front(), self.parts.back()) else {
+            return Err(Unknown::because(
+                "needs samples of what sessions do, which the daemon takes every few seconds (sample_every of the server); \
+                 there are none of the last hour",
+            ));
+        };
+        let mut seen: BTreeMap<&WaitKey, u64> = BTreeMap::new();
+        for (key, sessions) in self.parts.iter().flat_map(|part| &part.seen) {
+            *seen.entry(key).or_default() += sessions;
+        }
+        Ok(Waits {
+            window: Window {
+                from: first.window.from,
+                to: last.window.to,
+            },
+            samples: self.parts.iter().map(|part| part.samples).sum(),
+            hidden_sessions: self.parts.iter().map(|part| part.hidden).sum(),
+            seen: seen
+                .into_iter()
+                .map(|(key, sessions)| (key.clone(), sessions))
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::history::WaitCounts;
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + minutes * 60, 0).unwrap()
+    }
+
+    fn minute(events: &[&str]) -> WaitMinute {
+        let point = |event: &&str| {
+            let key = WaitKey {
+                event: (*event).to_owned(),
+                ..WaitKey::default()
+            };
+            (key, WaitCounts { sessions: 1 })
+        };
+        WaitMinute {
+            seconds: 60.0,
+            samples: 12,
+            points: events.iter().map(point).collect(),
+        }
+    }
+
+    #[test]
+    fn an_hour_is_added_up_and_what_is_older_is_forgotten() {
+        let mut parts = WaitParts::default();
+        assert!(parts.observe(at(0)).unwrap_err().reason.starts_with("needs "));
+        parts.add(at(1), &minute(&["IO: WALSync"]), 3);
+        for minutes in 2..=61 {
+            parts.add(at(minutes), &minute(&["CPU"]), 0);
+        }
+        let whole = parts.observe(at(60)).unwrap();
+        assert_eq!(
+            whole.window,
+            Window {
+                from: at(0),
+                to: at(61)
+            }
+        );
+        assert_eq!((whole.samples, whole.hidden_sessions), (61 * 12, 3));
+        let told: Vec<(&str, u64)> = whole
+            .seen
+            .iter()
+            .map(|(key, sessions)| (key.event.as_str(), *sessions))
+            .collect();
+        assert_eq!(told, [("CPU", 60), ("IO: WALSync", 1)]);
+        assert!(parts.parts.len() <= 31, "{}", parts.parts.len());
+        let later = parts.observe(at(62)).unwrap();
+        assert_eq!((later.hidden_sessions, later.seen.len()), (0, 1));
+        assert!(
+            parts.observe(at(121)).is_err(),
+            "what is an hour old says nothing"
+        );
+    }
+
+    #[test]
+    fn a_part_holds_no_more_than_so_many_groups() {
+        let events: Vec<String> = (0..limits::SAMPLED_GROUPS + 5)
+            .map(|number| format!("e{number}"))
+            .collect();
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        let mut parts = WaitParts::default();
+        parts.add(at(1), &minute(&events), 0);
+        let seen = parts.observe(at(1)).unwrap();
+        let others = seen.seen.iter().find(|(key, _)| key.event == WaitKey::OTHERS);
+        assert_eq!(others.map(|(_, sessions)| *sessions), Some(5));
+        assert_eq!(seen.sessions(), events.len() as u64);
+    }
+}

@@ -1,0 +1,361 @@
+//! The hosts of one server. Of several that are named one is chosen, and all sessions go there, so that what one look says
+//! is said by one server; also where one name leads to several.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
+use tokio_postgres::{Client, Row};
+
+use super::connect::{connect, driver_config, refused, unanswered};
+use super::conninfo::{ConnInfo, Target};
+use super::error::PostgresError;
+use super::handle::Handle;
+use super::row::column;
+use super::session::{Observe, Shared};
+use super::{queries, tls};
+
+/// Who answers a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Answering {
+    started_at: DateTime<Utc>,
+    is_standby: bool,
+}
+
+impl Answering {
+    /// As the answer to the guard tells.
+    fn of(rows: &[Row]) -> Option<Self> {
+        let row = rows.first()?;
+        Some(Self {
+            started_at: column(row, "started_at")?,
+            is_standby: column(row, "is_standby")?,
+        })
+    }
+}
+
+/// What a host must be to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Any,
+    Primary,
+    Standby,
+}
+
+impl Role {
+    fn is_of(self, answering: Option<Answering>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Primary => answering.is_some_and(|answering| !answering.is_standby),
+            Self::Standby => answering.is_some_and(|answering| answering.is_standby),
+        }
+    }
+}
+
+/// What is wanted of a host, most wanted first. Whether a session may write the driver asks.
+fn wishes(target: Target) -> &'static [Role] {
+    match target {
+        Target::Any | Target::ReadWrite | Target::ReadOnly => &[Role::Any],
+        Target::Primary => &[Role::Primary],
+        Target::Standby => &[Role::Standby],
+        Target::PreferStandby => &[Role::Standby, Role::Any],
+    }
+}
+
+/// The hosts to try in turn, the chosen one first, each with what it must be.
+fn attempts(target: Target, hosts: usize, chosen: Option<usize>) -> Vec<(usize, Role)> {
+    let others = (0..hosts).filter(|place| Some(*place) != chosen);
+    let places: Vec<usize> = chosen.into_iter().chain(others).collect();
+    let mut attempts = Vec::new();
+    if target == Target::PreferStandby {
+        // one that was taken for want of a standby is kept as long as it answers, so that windows on it go on
+        attempts.extend(chosen.map(|place| (place, Role::Any)));
+    }
+    for role in wishes(target) {
+        attempts.extend(places.iter().map(|place| (*place, *role)));
+    }
+    attempts
+}
+
+/// One host, and the session at home there.
+struct Host {
+    conninfo: ConnInfo,
+    home: Pool,
+    /// Of the session at home: what outlives a look, and who answers it.
+    shared: Arc<Shared>,
+    answering: Arc<Mutex<Option<Answering>>>,
+}
+
+impl Host {
+    fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
+        let manager = Manager::from_config(
+            driver_config(&conninfo),
+            tls::connector(&conninfo)?,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let answering: Arc<Mutex<Option<Answering>>> = Arc::default();
+        let told = answering.clone();
+        let home = Pool::builder(manager)
+            .max_size(1)
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(guard(client, told.clone()))
+            }))
+            .build()
+            .map_err(|error| PostgresError::Tls(format!("the pool cannot be built: {error}")))?;
+        Ok(Self {
+            conninfo,
+            home,
+            shared: Arc::default(),
+            answering,
+        })
+    }
+
+    /// The session at home on this host, if the host is what is wanted.
+    async fn home(&self, role: Role) -> Result<Observe, PostgresError> {
+        let target = self.conninfo.to_string();
+        if self.shared.awaits_answer.swap(false, Ordering::Relaxed) {
+            self.home.retain(|_, _| false);
+        }
+        let got = tokio::time::timeout(self.conninfo.connect_timeout * 2, self.home.get()).await;
+        let client = match got {
+            Ok(Ok(client)) => client,
+            Ok(Err(PoolError::Backend(source) | PoolError::PostCreateHook(HookError::Backend(source)))) => {
+                return Err(refused(target, source));
+            }
+            Ok(Err(source)) => {
+                let advice = "the pool is closed".to_owned();
+                return Err(PostgresError::Connect {
+                    target,
+                    advice,
+                    source: source.into(),
+                });
+            }
+            Err(_) => return Err(unanswered(target)),
+        };
+        let session = Observe::over(Handle::Pooled(client), target, self.shared.clone());
+        if role == Role::Any {
+            return Ok(session);
+        }
+        // a standby that is promoted keeps its sessions, so this is asked each time
+        let answering = Answering::of(&session.settle(queries::GUARD).await?);
+        *locked(&self.answering) = answering;
+        if role.is_of(answering) {
+            return Ok(session);
+        }
+        drop(session);
+        self.home.retain(|_, _| false);
+        Err(self.is_no(role))
+    }
+
+    /// A session of its own in a database, if the host is what is wanted; and who answers it.
+    async fn visit(&self, database: &str, role: Role) -> Result<(Observe, Option<Answering>), PostgresError> {
+        let conninfo = self.conninfo.with_database(database);
+        let client = connect(&conninfo).await?;
+        let handle = Handle::Visiting(client, tokio::sync::Mutex::default());
+        let session = Observe::over(handle, conninfo.to_string(), Arc::default());
+        let answering = Answering::of(&session.settle(queries::GUARD).await?);
+        match role.is_of(answering) {
+            true => Ok((session, answering)),
+            false => Err(self.is_no(role)),
+        }
+    }
+
+    fn is_no(&self, role: Role) -> PostgresError {
+        let wanted = match role {
+            Role::Standby => "a standby",
+            _ => "a primary",
+        };
+        PostgresError::Connect {
+            target: self.conninfo.to_string(),
+            advice: format!("target_session_attrs asks for {wanted}; name the host of one"),
+            source: format!("the server is not {wanted}").into(),
+        }
+    }
+}
+
+/// Options that only newer versions know would end the log-in if they were given at the start: they follow it.
+async fn guard(client: &Client, told: Arc<Mutex<Option<Answering>>>) -> Result<(), HookError> {
+    let answer = client.query_typed(queries::GUARD.text, &[]).await;
+    let answering = Answering::of(&answer.map_err(HookError::Backend)?);
+    *locked(&told) = answering;
+    Ok(())
+}
+
+/// The host that was chosen, and who answered there.
+#[derive(Clone, Copy, Default)]
+struct Chosen {
+    place: usize,
+    answering: Option<Answering>,
+}
+
+/// The hosts of one server.
+pub(super) struct Hosts {
+    /// All of them.
+    conninfo: ConnInfo,
+    /// In the order in which they were named; at least one.
+    each: Vec<Host>,
+    chosen: Mutex<Option<Chosen>>,
+}
+
+impl Hosts {
+    /// Prepares all of them; connects when it is first needed.
+    pub(super) fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
+        let hosts = conninfo.endpoints.iter();
+        let each = hosts
+            .map(|endpoint| Host::new(conninfo.with_endpoint(endpoint)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            conninfo,
+            each,
+            chosen: Mutex::default(),
+        })
+    }
+
+    /// How to reach all of them.
+    pub(super) fn conninfo(&self) -> &ConnInfo {
+        &self.conninfo
+    }
+
+    /// How to reach the chosen one alone; the first where none was chosen yet.
+    pub(super) fn chosen(&self) -> &ConnInfo {
+        let place = locked(&self.chosen).map_or(0, |chosen| chosen.place);
+        &self.each[place].conninfo
+    }
+
+    /// The session at home, on the host that it was on before or, if that is not to be had, on another, which is chosen
+    /// then.
+    pub(super) async fn home(&self) -> Result<Observe, PostgresError> {
+        let before = locked(&self.chosen).map(|chosen| chosen.place);
+        let mut refusals = Vec::new();
+        for (place, role) in attempts(self.conninfo.target_session_attrs, self.each.len(), before) {
+            let host = &self.each[place];
+            match host.home(role).await {
+                Ok(session) => {
+                    let answering = *locked(&host.answering);
+                    *locked(&self.chosen) = Some(Chosen { place, answering });
+                    return Ok(session);
+                }
+                Err(error) => refusals.push(error),
+            }
+        }
+        Err(self.refused_by_all(refusals))
+    }
+
+    /// Of several hosts chooses one that is to be had just now.
+    pub(super) async fn choose(&self) -> Result<(), PostgresError> {
+        match self.each.len() {
+            1 => Ok(()),
+            _ => self.home().await.map(drop),
+        }
+    }
+
+    /// The session at home once more, if the same server as before answers.
+    pub(super) async fn home_again(&self) -> Result<Observe, PostgresError> {
+        let chosen = *locked(&self.chosen);
+        let Some(chosen) = chosen else {
+            return self.home().await;
+        };
+        let host = &self.each[chosen.place];
+        let session = host.home(Role::Any).await?;
+        let answering = *locked(&host.answering);
+        self.is_still(chosen, answering).map(|()| session)
+    }
+
+    /// A session of its own in a database of the chosen host, if the same server answers there as at home.
+    pub(super) async fn visit(&self, database: &str) -> Result<Observe, PostgresError> {
+        let is_chosen = locked(&self.chosen).is_some();
+        if !is_chosen {
+            self.choose().await?;
+        }
+        let chosen = *locked(&self.chosen);
+        let chosen = chosen.unwrap_or_default();
+        // of several the chosen one was asked already, and may be the second choice
+        let role = match wishes(self.conninfo.target_session_attrs) {
+            [only] => *only,
+            _ => Role::Any,
+        };
+        let (session, answering) = self.each[chosen.place].visit(database, role).await?;
+        self.is_still(chosen, answering).map(|()| session)
+    }
+
+    /// An error where another server answers than at home: the counters of two would be taken for those of one.
+    fn is_still(&self, chosen: Chosen, answering: Option<Answering>) -> Result<(), PostgresError> {
+        let host = &self.each[chosen.place];
+        let differ = |(home, here): (Answering, Answering)| home.started_at != here.started_at;
+        if !chosen.answering.zip(answering).is_some_and(differ) {
+            return Ok(());
+        }
+        // the session at home is of the past, or the name leads to several servers: it is asked anew
+        host.shared.awaits_answer.store(true, Ordering::Relaxed);
+        Err(PostgresError::Connect {
+            target: host.conninfo.to_string(),
+            advice: "it was started again a moment ago, or several servers share its name; then name each by itself"
+                .to_owned(),
+            source: "another server answers than answered before".into(),
+        })
+    }
+
+    fn refused_by_all(&self, mut refusals: Vec<PostgresError>) -> PostgresError {
+        let target = self.conninfo.to_string();
+        match (self.each.len(), refusals.pop()) {
+            (_, None) => unanswered(target),
+            (1, Some(only)) => only,
+            (_, Some(last)) => {
+                let said: Vec<String> = refusals
+                    .iter()
+                    .chain([&last])
+                    .map(PostgresError::one_line)
+                    .collect();
+                PostgresError::Connect {
+                    target,
+                    advice: "none of its hosts can be used".to_owned(),
+                    source: said.join("; ").into(),
+                }
+            }
+        }
+    }
+}
+
+/// What is behind the lock is whole at every moment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chosen_host_is_tried_first_and_a_standby_may_be_preferred() {
+        use Role::{Any, Primary, Standby};
+        assert_eq!(attempts(Target::Any, 1, None), [(0, Any)]);
+        assert_eq!(attempts(Target::ReadWrite, 2, None), [(0, Any), (1, Any)]);
+        assert_eq!(
+            attempts(Target::Primary, 3, Some(1)),
+            [(1, Primary), (0, Primary), (2, Primary)]
+        );
+        assert_eq!(
+            attempts(Target::PreferStandby, 2, None),
+            [(0, Standby), (1, Standby), (0, Any), (1, Any)]
+        );
+        assert_eq!(
+            attempts(Target::PreferStandby, 2, Some(1))[..2],
+            [(1, Any), (1, Standby)]
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_role() {
+        let answering = |is_standby| {
+            Some(Answering {
+                started_at: DateTime::UNIX_EPOCH,
+                is_standby,
+            })
+        };
+        assert!(Role::Any.is_of(None) && !Role::Primary.is_of(None) && !Role::Standby.is_of(None));
+        assert!(Role::Primary.is_of(answering(false)) && !Role::Primary.is_of(answering(true)));
+        assert!(Role::Standby.is_of(answering(true)) && !Role::Standby.is_of(answering(false)));
+    }
+}

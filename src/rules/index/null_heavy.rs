@@ -1,0 +1,550 @@
+//! index.null_heavy
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::model::column_statistics::{ColumnSample, IndexedColumn, Sample};
+use crate::model::finding::{Claim, Impact, Severity};
+use crate::model::observation::{DatabaseObservation, StatementActivity, Unknown};
+use crate::model::remedy::{Remedy, Statement, quote_literal};
+use crate::model::snapshot::{IndexFacts, StatementKind, TableFacts};
+use crate::model::unit::{Period, Size, bytes_for_people};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object, number, statements};
+use crate::sql::nulls::{Column, Nulls, wanted_nulls};
+use crate::sql::partial::{over_one_column, without_nulls};
+
+/// An index of which at least half of the entries are NULLs that nobody looks for.
+///
+/// ## Why it is bad
+/// Every row has an entry in an ordinary index, also where the column is NULL. `column = $1` is never true of a NULL, so that
+/// hardly any statement finds a row by such an entry; but all of them are written, cached, vacuumed and backed up.
+///
+/// ## What to do
+/// Build the same index with `WHERE column IS NOT NULL`, then drop this one; both CONCURRENTLY, both given. PostgreSQL sees
+/// that `=`, `<`, `BETWEEN`, `IN`, `LIKE` and joins leave NULLs out, and uses the smaller one for them without a change of any
+/// statement. Looking up the rows of a foreign key is such a join.
+///
+/// ## When it is wrong to obey
+/// When somebody does look for the NULLs (`closed_at IS NULL`: what is still open), or reads the whole table in the order of
+/// the column. The captured statements are looked through for that, each time for a whole day before the index is named; a
+/// job of the month's end, and what a function or a view asks, are not seen. When most rows get their value later, the share
+/// of NULLs is that of a young table, and falls.
+///
+/// Never named is an index that enforces something, that a constraint, replication or CLUSTER names, that is the same as
+/// another one (index.duplicate), that has a condition already, or that belongs to an extension or to a partitioned table. One
+/// over several columns is not named either: rows with a NULL in the one may be found by the others.
+///
+/// The share of NULLs is that of the rows that the last ANALYZE took. It is read from pg_stats by the login that plans
+/// (`planner_dsn`), without one by the login that looks; tables that it may not read are not judged, and the GRANT is told.
+/// Only shares are read, no values. Equal entries are packed tightly (deduplication), so that the NULLs take less than their
+/// share where the values differ. Source: PostgreSQL's chapters "Partial Indexes" and "pg_stats".
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NullHeavy {
+    /// Size of the index from which it is worth knowing. Of smaller ones than 10 MB no statistics are read.
+    min_size: Size,
+    /// Share of its entries, 0 to 1, that must be NULL.
+    min_null_share: f64,
+}
+
+impl Default for NullHeavy {
+    fn default() -> Self {
+        Self {
+            min_size: Size { bytes: 100_000_000 },
+            min_null_share: 0.5,
+        }
+    }
+}
+
+const UNREAD: &str = "the definitions of some indexes could not be read";
+const NOT_ANALYZED: &str = "the columns of some large indexes were never analyzed";
+const BEHIND_POLICY: &str =
+    "row-level security hides the statistics of some columns from the login that reads them";
+const NOT_ASKED: &str = "the statistics of the columns of some large indexes are still to be read";
+const UNCLEAR: &str = "some captured statements on the tables of such indexes cannot be read to their end: whether they look for \
+                       NULLs is not known";
+/// PostgreSQL keeps so many bytes of a name; this leaves room for what is put behind it.
+const NAME_BYTES: usize = 50;
+
+/// An index with the column that it is over.
+struct Heavy<'a> {
+    facts: &'a IndexFacts,
+    table: &'a TableFacts,
+    column: &'a IndexedColumn,
+    sample: ColumnSample,
+}
+
+impl Heavy<'_> {
+    /// What the NULLs take, if their entries are as large as the others.
+    fn null_bytes(&self) -> f64 {
+        self.facts.size_bytes * self.sample.null_ratio
+    }
+}
+
+impl Rule for NullHeavy {
+    const ID: &'static str = "index.null_heavy";
+    const SCOPE: Scope = Scope::Database;
+    // so that what runs every night is seen in time
+    const HOLD: Period = Period::days(1);
+
+    fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        place.on_primary()?;
+        let database = place.database()?;
+        let mut found = Found::default();
+        let large = self.large(database, &mut found);
+        if large.is_empty() {
+            return Ok(found);
+        }
+        let looks = &place.observation.server.login;
+        let mut heavy = self.heavy(database, large, looks, &mut found)?;
+        if heavy.is_empty() {
+            return Ok(found);
+        }
+        let activity = statements::activity(place)?;
+        heavy.sort_by(|a, b| {
+            let by_bytes = b.null_bytes().total_cmp(&a.null_bytes());
+            by_bytes.then_with(|| subject(a.facts).cmp(&subject(b.facts)))
+        });
+        for one in &heavy {
+            match captured(activity, database, one) {
+                Nulls::Wanted => {}
+                Nulls::Unclear => {
+                    found.undecided.push(subject(one.facts));
+                    found.untold = Some(UNCLEAR.to_owned());
+                }
+                Nulls::NotWanted => {
+                    found.claim_worst_first(|| subject(one.facts), || claim(place, activity, database, one));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn subject(facts: &IndexFacts) -> Vec<String> {
+    vec![facts.schema.clone(), facts.name.clone()]
+}
+
+impl NullHeavy {
+    /// The large indexes over one column of all rows that nothing but their use speaks for.
+    fn large<'a>(
+        &self,
+        database: &'a DatabaseObservation,
+        found: &mut Found,
+    ) -> Vec<(&'a IndexFacts, &'a TableFacts)> {
+        // of two that are the same one goes first, and index.duplicate tells which
+        let alike: HashSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
+        let is_large = |facts: &&IndexFacts| {
+            facts.size_bytes >= self.min_size.bytes as f64
+                && !facts.is_needed()
+                && !alike.contains(&facts.oid)
+        };
+        let mut large = Vec::new();
+        for facts in database.catalog.indexes.values().filter(is_large) {
+            match (&facts.definition, database.table_of(facts)) {
+                (None, _) => {
+                    found.undecided.push(subject(facts));
+                    found.untold = Some(UNREAD.to_owned());
+                }
+                (Some(definition), Some(table)) if over_one_column(definition).is_some() => {
+                    large.push((facts, table));
+                }
+                _ => {}
+            }
+        }
+        large
+    }
+
+    /// Those whose column is mostly NULL; of those of which that is not known it is said why.
+    fn heavy<'a>(
+        &self,
+        database: &'a DatabaseObservation,
+        large: Vec<(&'a IndexFacts, &'a TableFacts)>,
+        looks: &str,
+        found: &mut Found,
+    ) -> Result<Vec<Heavy<'a>>, Unknown> {
+        let statistics = database.column_statistics.as_ref().map_err(Clone::clone)?;
+        let (mut heavy, mut refused) = (Vec::new(), Vec::new());
+        let count = large.len();
+        for (facts, table) in large {
+            let column = statistics.columns.get(facts.oid);
+            let untold = match column.map(|column| (column, column.sample)) {
+                Some((column, Sample::Known(sample))) => {
+                    if sample.null_ratio >= self.min_null_share {
+                        heavy.push(Heavy {
+                            facts,
+                            table,
+                            column,
+                            sample,
+                        });
+                    }
+                    continue;
+                }
+                Some((_, Sample::NotReadable)) => {
+                    refused.push(table);
+                    found.undecided.push(subject(facts));
+                    continue;
+                }
+                Some((_, Sample::NotAnalyzed)) => NOT_ANALYZED,
+                Some((_, Sample::BehindPolicy)) => BEHIND_POLICY,
+                None => NOT_ASKED,
+            };
+            found.undecided.push(subject(facts));
+            found.untold = Some(untold.to_owned());
+        }
+        if refused.is_empty() {
+            return Ok(heavy);
+        }
+        let is_all = refused.len() == count;
+        let unknown = statistics.not_readable(refused, looks);
+        if is_all {
+            return Err(unknown);
+        }
+        found.untold = Some(match unknown.remedy_sql {
+            Some(grant) => format!("{}: {grant}", unknown.reason),
+            None => unknown.reason,
+        });
+        Ok(heavy)
+    }
+}
+
+/// What the captured statements of the database do with the rows in which the column is NULL.
+fn captured(activity: &StatementActivity, database: &DatabaseObservation, one: &Heavy<'_>) -> Nulls {
+    let whole = one
+        .table
+        .partition_of
+        .and_then(|oid| database.catalog.tables.get(oid));
+    let tables = [Some(one.table), whole].into_iter().flatten();
+    let column = Column {
+        tables: tables
+            .map(|table| (table.schema.as_str(), table.name.as_str()))
+            .collect(),
+        name: &one.column.name,
+    };
+    let mut verdict = Nulls::NotWanted;
+    for statement in &activity.statements {
+        let is_asked = statement.database == database.name
+            && matches!(
+                statement.text.kind,
+                StatementKind::Query | StatementKind::Unparsable
+            );
+        match is_asked.then(|| wanted_nulls(&statement.text.text, &column)) {
+            Some(Nulls::Wanted) => return Nulls::Wanted,
+            Some(Nulls::Unclear) => verdict = Nulls::Unclear,
+            Some(Nulls::NotWanted) | None => {}
+        }
+    }
+    verdict
+}
+
+fn guards(activity: &StatementActivity) -> Guards {
+    let mut guards = Guards::default();
+    guards.checked("it enforces nothing, and nothing but statements and foreign keys uses it");
+    guards.checked(
+        "no captured statement of the window looks for the NULLs, or wants all rows in the order of the column",
+    );
+    guards.not_checked(
+        "statements that were not called in the window, run inside functions, or read the table through a view",
+    );
+    if activity.evictions > 0 || activity.without_text > 0 {
+        guards
+            .not_checked("statements that pg_stat_statements has forgotten, or whose text is still to come");
+    }
+    guards
+}
+
+fn claim(
+    place: &Place<'_>,
+    activity: &StatementActivity,
+    database: &DatabaseObservation,
+    one: &Heavy<'_>,
+) -> Claim {
+    let (facts, table, sample) = (one.facts, one.table, &one.sample);
+    let guards = guards(activity);
+    let percent = sample.null_ratio * 100.0;
+    let position = database.indexes.binary_search_by_key(&facts.oid, |seen| seen.oid);
+    let scans = position.ok().map(|position| database.indexes[position].scans);
+    Claim {
+        title: format!("{}.{} is {percent:.0} % NULLs", facts.schema, facts.name),
+        explanation: format!(
+            "{} is NULL in {percent:.0} % of the rows of {}.{}, and each of these rows has an entry in the index, which takes \
+             {}. No captured statement looks for them. An index over the other rows is up to {} smaller.",
+            one.column.name,
+            table.schema,
+            table.name,
+            bytes_for_people(facts.size_bytes),
+            bytes_for_people(one.null_bytes()),
+        ),
+        evidence: evidence([
+            ("column", json!(one.column.name)),
+            ("null_ratio", number(sample.null_ratio)),
+            ("size_bytes", json!(facts.size_bytes)),
+            ("null_bytes", json!(one.null_bytes().round())),
+            ("scans", json!(scans)),
+            ("definition", json!(facts.definition)),
+        ]),
+        evidence_window: activity.window,
+        evidence_sql: Some(format!(
+            "SELECT null_frac, n_distinct FROM pg_stats\n  \
+             WHERE schemaname = {} AND tablename = {} AND attname = {} AND NOT inherited",
+            quote_literal(&table.schema),
+            quote_literal(&table.name),
+            quote_literal(&one.column.name)
+        )),
+        impact: Impact {
+            bytes: Some(one.null_bytes()),
+            ..Impact::default()
+        },
+        confidence: guards.confidence("the share of NULLs in the rows that ANALYZE took"),
+        remedy: remedy(database, one),
+        guards: guards.told(),
+        ..place.claim(
+            NullHeavy::ID,
+            Severity::Info,
+            subject(facts),
+            Some(index_object(facts, table)),
+        )
+    }
+}
+
+/// A name beside that of the index that nobody has yet.
+fn free_name(database: &DatabaseObservation, facts: &IndexFacts) -> String {
+    let stem = crate::sql::cut(&facts.name, NAME_BYTES);
+    let is_taken = |name: &String| {
+        let mut indexes = database.catalog.indexes.values();
+        let mut tables = database.catalog.tables.values();
+        indexes.any(|one| (&one.schema, &one.name) == (&facts.schema, name))
+            || tables.any(|one| (&one.schema, &one.name) == (&facts.schema, name))
+    };
+    let mut name = format!("{stem}_not_null");
+    let mut number = 2;
+    while is_taken(&name) {
+        name = format!("{stem}_not_null{number}");
+        number += 1;
+    }
+    name
+}
+
+fn remedy(database: &DatabaseObservation, one: &Heavy<'_>) -> Remedy {
+    let facts = one.facts;
+    let name = free_name(database, facts);
+    let definition = facts.definition.as_deref().unwrap_or_default();
+    let Some(smaller) = without_nulls(definition, &name) else {
+        return Remedy::default();
+    };
+    let create = |definition: &str| {
+        let definition = definition.to_owned();
+        Statement::CreateIndexConcurrently { definition }.sql()
+    };
+    let drop = |name: &str| {
+        let (schema, name) = (facts.schema.clone(), name.to_owned());
+        Statement::DropIndexConcurrently { schema, name }.sql()
+    };
+    Remedy {
+        apply_sql: vec![create(&smaller), drop(&facts.name)],
+        undo_sql: vec![create(definition), drop(&name)],
+        lock: Some("SHARE UPDATE EXCLUSIVE".to_owned()),
+        rewrites_table: Some(false),
+        extra_disk_bytes: Some(facts.size_bytes - one.null_bytes()),
+        expected_seconds: None,
+        caveats: vec![
+            "Statements with =, <, BETWEEN, IN, LIKE or a join on the column use the smaller index as they did this one. Those \
+             with IS NULL, or ORDER BY the column and no such condition, cannot: ask whether there are any that are seldom \
+             called."
+                .to_owned(),
+            "CONCURRENTLY does not run inside a transaction, and waits for older ones; if the build is interrupted, it leaves an \
+             invalid index, which is to be dropped before it is tried again."
+                .to_owned(),
+            "An index in a tablespace of its own is built in the default one: add TABLESPACE. Hints or scripts that name the \
+             index must be changed to the other name."
+                .to_owned(),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::column_statistics::ColumnStatistics;
+    use crate::model::finding::ConfidenceLevel;
+    use crate::model::observation::Observation;
+    use crate::rules::testing::{claims, database, found, index, observation, statement};
+
+    fn column(index_oid: u32, sample: Sample) -> IndexedColumn {
+        IndexedColumn {
+            index_oid,
+            table_oid: 1,
+            attribute_number: 2,
+            name: "a".into(),
+            sample,
+        }
+    }
+
+    fn nulls(null_ratio: f64) -> Sample {
+        Sample::Known(ColumnSample {
+            null_ratio,
+            ..ColumnSample::default()
+        })
+    }
+
+    fn set_statistics(observed: &mut Observation, columns: Vec<IndexedColumn>) {
+        observed.databases[0].column_statistics = Ok(Arc::new(ColumnStatistics {
+            login: "planner".into(),
+            columns: columns.into(),
+        }));
+    }
+
+    /// The index `public.i` over the column a of `public.t`, of 100 MB; `change` what is known of it.
+    fn observed(sample: Sample, change: impl FnOnce(&mut IndexFacts)) -> Observation {
+        let mut facts = index(9, "i");
+        facts.size_bytes = 1e8;
+        change(&mut facts);
+        let mut observed = database(vec![facts]);
+        observed.statements = observation(vec![], 0.0).statements;
+        set_statistics(&mut observed, vec![column(9, sample)]);
+        observed
+    }
+
+    fn count(observed: &Observation) -> (usize, usize) {
+        let found = found::<NullHeavy>(observed).unwrap();
+        (found.claims.len(), found.undecided.len())
+    }
+
+    #[test]
+    fn the_edges_of_its_thresholds() {
+        let judged =
+            |null_ratio: f64, size: f64| count(&observed(nulls(null_ratio), |facts| facts.size_bytes = size));
+        assert_eq!(judged(0.5, 1e8), (1, 0));
+        assert_eq!(judged(0.4999, 1e8), (0, 0));
+        assert_eq!(judged(1.0, 99_999_999.0), (0, 0));
+    }
+
+    #[test]
+    fn a_smaller_one_is_built_before_it_goes() {
+        let claim = claims::<NullHeavy>(&observed(nulls(0.8), |_| ()))
+            .unwrap()
+            .remove(0);
+        assert_eq!(
+            claim.remedy.apply_sql,
+            [
+                "CREATE INDEX CONCURRENTLY i_not_null ON public.t USING btree (a) WHERE a IS NOT NULL",
+                "DROP INDEX CONCURRENTLY public.i"
+            ]
+        );
+        assert_eq!(
+            claim.remedy.undo_sql,
+            [
+                "CREATE INDEX CONCURRENTLY i ON public.t USING btree (a)",
+                "DROP INDEX CONCURRENTLY public.i_not_null"
+            ]
+        );
+        assert_eq!(claim.impact.bytes, Some(8e7));
+        assert_eq!(claim.confidence.level, ConfidenceLevel::Estimated);
+        let (mut own, other) = (index(9, "i"), index(10, "i_not_null"));
+        own.size_bytes = 1e8;
+        let mut taken = observed(nulls(0.8), |_| ());
+        taken.databases[0].catalog = database(vec![own, other]).databases[0].catalog.clone();
+        let claim = claims::<NullHeavy>(&taken).unwrap().remove(0);
+        assert!(claim.remedy.apply_sql[0].contains(" i_not_null2 ON "));
+    }
+
+    #[test]
+    fn other_indexes_are_never_named() {
+        let others: [fn(&mut IndexFacts); 10] = [
+            |facts| facts.is_unique = true,
+            |facts| facts.constraint = Some("c".into()),
+            |facts| facts.is_clustered = true,
+            |facts| facts.is_replica_identity = true,
+            |facts| facts.is_partition = true,
+            |facts| facts.is_partitioned = true,
+            |facts| facts.owned_by_extension = true,
+            |facts| facts.is_valid = false,
+            |facts| facts.definition = Some("CREATE INDEX i ON public.t USING btree (a, b)".into()),
+            |facts| {
+                facts.definition = Some("CREATE INDEX i ON public.t USING btree (a) WHERE (b > 0)".into())
+            },
+        ];
+        for change in others {
+            assert_eq!(count(&observed(nulls(0.9), change)), (0, 0));
+        }
+        let include = "CREATE INDEX i ON public.t USING btree (a) INCLUDE (b)";
+        let including = observed(nulls(0.9), |facts| facts.definition = Some(include.into()));
+        assert_eq!(count(&including), (1, 0));
+        assert_eq!(
+            count(&observed(nulls(0.9), |facts| facts.foreign_keys = vec![70])),
+            (1, 0)
+        );
+        assert_eq!(
+            count(&observed(nulls(0.9), |facts| facts.definition = None)),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn who_looks_for_nulls_keeps_it() {
+        let judged = |text: &str, database: &str| {
+            let mut asked = statement(text, 1, 1.0);
+            asked.database = database.into();
+            let mut observed = observed(nulls(0.9), |_| ());
+            observed.statements = observation(vec![asked], 0.0).statements;
+            count(&observed)
+        };
+        assert_eq!(judged("SELECT 1 FROM t WHERE a IS NULL", "app"), (0, 0));
+        assert_eq!(judged("SELECT 1 FROM t ORDER BY a LIMIT $1", "app"), (0, 0));
+        assert_eq!(judged("SELECT 1 FROM t WHERE a IS NULL", "other"), (1, 0));
+        assert_eq!(judged("SELECT 1 FROM t WHERE a = $1", "app"), (1, 0));
+        assert_eq!(judged("SELECT a FROM t WHERE (a IS NULL", "app"), (0, 1));
+    }
+
+    #[test]
+    fn what_is_not_known_is_told() {
+        for unknown in [Sample::NotAnalyzed, Sample::BehindPolicy] {
+            assert_eq!(count(&observed(unknown, |_| ())), (0, 1));
+        }
+        let refused = observed(Sample::NotReadable, |_| ());
+        let unknown = found::<NullHeavy>(&refused).map(|_| ()).unwrap_err();
+        assert_eq!(
+            unknown.remedy_sql.as_deref(),
+            Some("GRANT SELECT ON TABLE public.t TO planner")
+        );
+        let (mut one, mut other) = (index(9, "i"), index(10, "j"));
+        (one.size_bytes, other.size_bytes) = (1e8, 1e8);
+        let mut some = database(vec![one, other]);
+        some.statements = observation(vec![], 0.0).statements;
+        set_statistics(
+            &mut some,
+            vec![column(9, nulls(0.9)), column(10, Sample::NotReadable)],
+        );
+        assert_eq!(count(&some), (1, 1));
+        let untold = found::<NullHeavy>(&some).unwrap().untold.unwrap();
+        assert!(
+            untold.ends_with("GRANT SELECT ON TABLE public.t TO planner"),
+            "{untold}"
+        );
+        let mut unasked = observed(nulls(0.9), |_| ());
+        set_statistics(&mut unasked, vec![]);
+        assert_eq!(count(&unasked), (0, 1));
+    }
+
+    #[test]
+    fn what_is_missing_skips_it_only_where_it_matters() {
+        let mut unread = observed(nulls(0.9), |_| ());
+        unread.databases[0].column_statistics = Err(Unknown::because("not now"));
+        assert!(found::<NullHeavy>(&unread).is_err());
+        unread.databases[0].catalog = database(vec![index(9, "i")]).databases[0].catalog.clone();
+        assert_eq!(count(&unread), (0, 0), "no index is large");
+        let mut uncaptured = observed(nulls(0.9), |_| ());
+        uncaptured.statements = Err(Unknown::because("not now"));
+        assert!(found::<NullHeavy>(&uncaptured).is_err());
+        let mut few = observed(nulls(0.1), |_| ());
+        few.statements = Err(Unknown::because("not now"));
+        assert_eq!(count(&few), (0, 0));
+        few.server.is_standby = true;
+        assert!(found::<NullHeavy>(&few).is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! Where history belongs: places, which are looked at as a whole, and the subjects in them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{CachedStatement, OptionalExtension as _, Transaction, params};
+
+use crate::limits;
+use crate::store::error::StoreError;
+
+/// What a place is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Statement,
+    Table,
+    Index,
+    Wait,
+}
+
+impl Family {
+    const ALL: [Self; 4] = [Self::Statement, Self::Table, Self::Index, Self::Wait];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Table => "table",
+            Self::Index => "index",
+            Self::Wait => "wait",
+        }
+    }
+
+    /// The family of a word of the store's, which has no other words.
+    pub fn of(word: &str) -> Self {
+        let found = Self::ALL.into_iter().find(|family| family.word() == word);
+        found.unwrap_or(Self::Statement)
+    }
+}
+
+/// The number of a place; none where nothing was recorded there.
+pub fn known(
+    tx: &Transaction<'_>,
+    server: &str,
+    family: Family,
+    database: &str,
+) -> Result<Option<i64>, StoreError> {
+    Ok(tx
+        .prepare_cached("SELECT id FROM history_place WHERE server = ?1 AND family = ?2 AND database = ?3")?
+        .query_row(params![server, family.word(), database], |row| row.get(0))
+        .optional()?)
+}
+
+/// The number of a place, which is made where it is new.
+pub fn of(tx: &Transaction<'_>, server: &str, family: Family, database: &str) -> Result<i64, StoreError> {
+    if let Some(place) = known(tx, server, family, database)? {
+        return Ok(place);
+    }
+    Ok(tx
+        .prepare_cached(
+            "INSERT INTO history_place (server, family, database) VALUES (?1, ?2, ?3) RETURNING id",
+        )?
+        .query_row(params![server, family.word(), database], |row| row.get(0))?)
+}
+
+/// The numbers of subjects that were found before: a look names thousands.
+#[derive(Default)]
+pub struct Numbers {
+    hasher: RandomState,
+    /// By a hash of place, database and name.
+    known: Mutex<HashMap<u64, u64>>,
+}
+
+impl Numbers {
+    fn key(&self, place: i64, database: &str, name: &str) -> u64 {
+        self.hasher.hash_one((place, database, name))
+    }
+
+    fn get(&self, key: u64) -> Option<u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&key).copied()
+    }
+
+    fn remember(&self, key: u64, number: u64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= limits::SUBJECTS_REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, number);
+    }
+
+    /// Forgets all of them, since some are gone.
+    pub fn clear(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = HashMap::new();
+    }
+}
+
+/// The subjects of a place, by name.
+pub struct Subjects<'a> {
+    place: i64,
+    numbers: &'a Numbers,
+    find: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+}
+
+/// The number of a subject, if it has one.
+pub fn subject(
+    tx: &Transaction<'_>,
+    place: i64,
+    database: &str,
+    name: &str,
+) -> Result<Option<i64>, StoreError> {
+    let mut find = tx.prepare_cached(FIND)?;
+    Ok(find
+        .query_row(params![place, database, name], |row| row.get(0))
+        .optional()?)
+}
+
+const FIND: &str = "SELECT id FROM history_subject WHERE place = ?1 AND database = ?2 AND name = ?3";
+
+impl<'a> Subjects<'a> {
+    pub fn of(tx: &'a Transaction<'_>, numbers: &'a Numbers, place: i64) -> Result<Self, StoreError> {
+        Ok(Self {
+            place,
+            numbers,
+            find: tx.prepare_cached(FIND)?,
+            insert: tx.prepare_cached(
+                "INSERT INTO history_subject (place, database, name, text) VALUES (?1, ?2, ?3, ?4) RETURNING id",
+            )?,
+        })
+    }
+
+    /// The number of a subject, which is given where it is new.
+    pub fn number(&mut self, database: &str, name: &str, text: &str) -> Result<u64, StoreError> {
+        let key = self.numbers.key(self.place, database, name);
+        if let Some(number) = self.numbers.get(key) {
+            return Ok(number);
+        }
+        let found = self
+            .find
+            .query_row(params![self.place, database, name], |row| row.get::<_, i64>(0));
+        if let Some(number) = found.optional()? {
+            // what is given in this transaction may be taken back with it: only what was there before is remembered
+            self.numbers.remember(key, number.unsigned_abs());
+            return Ok(number.unsigned_abs());
+        }
+        let number: i64 = self
+            .insert
+            .query_row(params![self.place, database, name, text], |row| row.get(0))?;
+        Ok(number.unsigned_abs())
+    }
+}

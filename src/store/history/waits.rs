@@ -1,0 +1,255 @@
+//! What sessions were seen doing, and waiting for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Transaction, params};
+
+use super::place::{self, Family, Numbers, Subjects};
+use super::totals::{self, Totals, add};
+use super::{HOUR, last_rolled_up, minutes_shown, record};
+use crate::limits;
+use crate::model::history::{WaitCounts, WaitHistory, WaitKey, WaitMinute, WaitPoint};
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::pack::unpack;
+use crate::store::row::{from_json, micros, time, to_json};
+
+/// The subject that counts the samples themselves: no session waits for it.
+const SAMPLES: &str = "samples";
+
+/// Writes down what the samples saw since the look before.
+pub fn record_waits(
+    tx: &Transaction<'_>,
+    numbers: &Numbers,
+    server: &str,
+    now: DateTime<Utc>,
+    minute: &WaitMinute,
+) -> Result<(), StoreError> {
+    let place = place::of(tx, server, Family::Wait, "")?;
+    let mut subjects = Subjects::of(tx, numbers, place)?;
+    let samples = WaitCounts {
+        sessions: minute.samples,
+    };
+    let mut points = vec![(subjects.number("", SAMPLES, "")?, samples)];
+    for (key, counts) in &minute.points {
+        let id = subjects.number(&key.database, &to_json("wait", key)?, "")?;
+        points.push((id, *counts));
+    }
+    record(tx, place, now, minute.seconds, points)
+}
+
+/// The waits of a place by their numbers, and the number that counts samples.
+struct Names {
+    keys: HashMap<u64, WaitKey>,
+    samples: Option<u64>,
+}
+
+impl Names {
+    fn of(tx: &Transaction<'_>, place: i64, seen: &Totals<WaitCounts>) -> Result<Self, StoreError> {
+        let ids: Vec<u64> = seen.iter().map(|(id, _)| *id).collect();
+        let mut statement = tx.prepare_cached(
+            "SELECT id, name FROM history_subject WHERE place = ?1 AND id IN (SELECT value FROM json_each(?2))",
+        )?;
+        let mut rows = statement.query(params![place, to_json("list of waits", &ids)?])?;
+        let (mut keys, mut samples) = (HashMap::new(), None);
+        while let Some(row) = rows.next()? {
+            let id = row.get::<_, i64>(0)?.unsigned_abs();
+            match row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)? {
+                SAMPLES => samples = Some(id),
+                name => _ = keys.insert(id, from_json("wait", name)?),
+            }
+        }
+        Ok(Self { keys, samples })
+    }
+
+    /// Some time in which it was looked at.
+    fn point(&self, (from, length_seconds): (DateTime<Utc>, f64), seen: &Totals<WaitCounts>) -> WaitPoint {
+        let mut by_event: BTreeMap<String, u64> = BTreeMap::new();
+        for (id, counts) in seen {
+            if let Some(key) = self.keys.get(id) {
+                *by_event.entry(key.event.clone()).or_default() += counts.sessions;
+            }
+        }
+        let samples = self.samples.and_then(|id| totals::of(seen, id));
+        WaitPoint {
+            from,
+            length_seconds,
+            samples: samples.map_or(0, |counts| counts.sessions),
+            sessions: Some(by_event),
+        }
+    }
+}
+
+/// When some time began, how long it was, and what was seen in it.
+type Look = ((DateTime<Utc>, f64), Totals<WaitCounts>);
+
+impl Store {
+    /// What sessions were seen doing over a range of up to a week: minute by minute over the last hours, hour by hour over
+    /// longer.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn wait_history(
+        &self,
+        server: &str,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<WaitHistory, StoreError> {
+        self.read(|tx| {
+            let Some(place) = place::known(tx, server, Family::Wait, "")? else {
+                return Ok(WaitHistory::default());
+            };
+            let looks = match to - from <= minutes_shown() {
+                true => minutes(tx, place, from, to)?,
+                false => hours(tx, place, from, to)?,
+            };
+            let mut all = Totals::new();
+            for (_, seen) in &looks {
+                add(&mut all, seen.iter().copied());
+            }
+            let names = Names::of(tx, place, &all)?;
+            let mut by_event: Vec<WaitPoint> = Vec::with_capacity(looks.len());
+            for (time, seen) in &looks {
+                by_event.extend(unseen(by_event.last(), time.0));
+                by_event.push(names.point(*time, seen));
+            }
+            let samples = names.samples.and_then(|id| totals::of(&all, id));
+            let mut top: Vec<(WaitKey, WaitCounts)> = all
+                .iter()
+                .filter_map(|(id, counts)| Some((names.keys.get(id)?.clone(), *counts)))
+                .collect();
+            let sessions = top.iter().map(|(_, counts)| counts.sessions).sum();
+            top.sort_by(|a, b| b.1.sessions.cmp(&a.1.sessions).then_with(|| a.0.cmp(&b.0)));
+            top.truncate(limits::PAGE_ITEMS);
+            Ok(WaitHistory {
+                by_event,
+                top,
+                samples: samples.map_or(0, |counts| counts.sessions),
+                sessions,
+            })
+        })
+    }
+}
+
+/// The time between two points in which nobody looked, if that is more than looks are ever apart.
+fn unseen(last: Option<&WaitPoint>, next: DateTime<Utc>) -> Option<WaitPoint> {
+    let last = last?;
+    let end = last.from + TimeDelta::milliseconds((last.length_seconds * 1000.0) as i64);
+    let length_seconds = (next - end).num_milliseconds() as f64 / 1000.0;
+    (length_seconds > 1.0_f64.max(last.length_seconds / 10.0)).then_some(WaitPoint {
+        from: end,
+        length_seconds,
+        samples: 0,
+        sessions: None,
+    })
+}
+
+fn minutes(
+    tx: &Transaction<'_>,
+    place: i64,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<Look>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT at, seconds, body FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3 ORDER BY at",
+    )?;
+    let mut rows = statement.query(params![place, micros(from), micros(to)])?;
+    let mut looks = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (at, seconds): (DateTime<Utc>, f64) = (time(row.get(0)?), row.get(1)?);
+        let begin = at - TimeDelta::milliseconds((seconds * 1000.0) as i64);
+        let seen = unpack(row.get_ref(2)?.as_blob().unwrap_or_default()).collect();
+        looks.push(((begin, seconds), seen));
+    }
+    Ok(looks)
+}
+
+fn hours(
+    tx: &Transaction<'_>,
+    place: i64,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<Look>, StoreError> {
+    let (first, end) = (micros(from) / HOUR, micros(to) / HOUR + 1);
+    let mut statement = tx.prepare_cached(
+        "SELECT hour, body FROM history_hour WHERE place = ?1 AND hour >= ?2 AND hour < ?3 AND body IS NOT NULL
+         ORDER BY hour",
+    )?;
+    let mut rows = statement.query(params![place, first, end])?;
+    let mut looks: BTreeMap<i64, Totals<WaitCounts>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let seen = unpack(row.get_ref(1)?.as_blob().unwrap_or_default()).collect();
+        looks.insert(row.get(0)?, seen);
+    }
+    // the hours that are not rolled up yet
+    let unrolled = last_rolled_up(tx, place, end)?.max(time(first * HOUR));
+    for ((begin, seconds), seen) in minutes(tx, place, unrolled, time(end * HOUR))? {
+        let ended = begin + TimeDelta::milliseconds((seconds * 1000.0) as i64);
+        add(looks.entry(micros(ended) / HOUR).or_default(), seen.into_iter());
+    }
+    let hour = |(hour, seen): (i64, Totals<WaitCounts>)| ((time(hour * HOUR), 3600.0), seen);
+    Ok(looks.into_iter().map(hour).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        time(20_000 * 24 * HOUR + minute * 60_000_000)
+    }
+
+    fn key(event: &str) -> WaitKey {
+        WaitKey {
+            database: "app".into(),
+            event: event.into(),
+            ..WaitKey::default()
+        }
+    }
+
+    #[test]
+    fn waits_are_the_same_before_and_after_they_are_rolled_up_with_their_gaps() {
+        let store = Store::in_memory().unwrap();
+        for minute in (1..600).filter(|minute| minute / 60 != 5) {
+            let mut points = vec![(key("CPU"), WaitCounts { sessions: 2 })];
+            if minute / 60 == 2 {
+                points.push((key("Lock: transactionid"), WaitCounts { sessions: 12 }));
+            }
+            let seen = WaitMinute {
+                seconds: 60.0,
+                samples: 12,
+                points,
+            };
+            store
+                .write(|tx| record_waits(tx, &store.inner.numbers, "main", at(minute), &seen))
+                .unwrap();
+        }
+        for rolled_up_to in [0, 200, 601] {
+            store.roll_up(at(rolled_up_to)).unwrap();
+            let told = store.wait_history("main", at(0), at(599)).unwrap();
+            assert_eq!((told.samples, told.sessions), (539 * 12, 539 * 2 + 60 * 12));
+            assert_eq!(told.top[0], (key("CPU"), WaitCounts { sessions: 1078 }));
+            assert_eq!(told.top[1].1.sessions, 720);
+            let gaps: Vec<usize> = (0..told.by_event.len())
+                .filter(|hour| told.by_event[*hour].sessions.is_none())
+                .collect();
+            assert_eq!(
+                (told.by_event.len(), gaps),
+                (10, vec![5]),
+                "rolled up to {rolled_up_to}"
+            );
+            let third = &told.by_event[2];
+            assert_eq!(
+                (third.samples, third.sessions.as_ref().unwrap()["CPU"]),
+                (720, 120)
+            );
+            let minutes = store.wait_history("main", at(118), at(125)).unwrap();
+            assert_eq!(minutes.by_event.len(), 7);
+        }
+        assert_eq!(
+            store.wait_history("other", at(0), at(9)).unwrap(),
+            WaitHistory::default()
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! `/servers/{server}/{database}/indexes/{schema}/{name}`: is this index used, and what is it?
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::filters;
+use super::frame::{Frame, Section, framed};
+use super::history_chart::{HistoryChart, Measure, per_minute, total};
+use super::indexes::marks;
+use super::present;
+use super::range::Range;
+use super::sql_text::SqlText;
+use super::tabs::{Tab, View};
+use crate::model::finding::Finding;
+use crate::model::history::{HistoryPoint, IndexCounts};
+use crate::model::relation::IndexNow;
+use crate::model::unit::{bytes_for_people, count_for_people};
+
+const SCANS: Measure<IndexCounts> = Measure {
+    name: "scans a minute",
+    value: |counts, seconds| (counts.scans > 0).then(|| per_minute(counts.scans, seconds)),
+    told: |value| format!("{} scans a minute", present::number(value)),
+    nothing: "no scan",
+};
+
+const SIZE: Measure<IndexCounts> = Measure {
+    name: "size",
+    value: |counts, _| (counts.bytes > 0).then_some(counts.bytes as f64),
+    told: bytes_for_people,
+    nothing: "empty",
+};
+
+/// One index over time.
+#[derive(Clone, Debug, Template, Serialize, ToSchema)]
+#[template(path = "index.html")]
+pub struct IndexPage {
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) frame: Frame,
+    /// The server.
+    pub server: String,
+    /// The database.
+    pub database: String,
+    /// The range that is told.
+    pub range: Range,
+    /// As it is now.
+    pub index: IndexNow,
+    /// How it was used over the range.
+    pub counts: IndexCounts,
+    /// How it was used, oldest first; a point without counts is time in which nobody looked.
+    pub history: Vec<HistoryPoint<IndexCounts>>,
+    /// Findings about it.
+    pub findings: Vec<Finding>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    charts: [(&'static str, HistoryChart); 2],
+}
+framed!(IndexPage);
+
+impl IndexPage {
+    /// The page from what the store knows.
+    pub fn build(
+        now: DateTime<Utc>,
+        (server, database): (String, String),
+        range: Range,
+        index: IndexNow,
+        history: Vec<HistoryPoint<IndexCounts>>,
+        findings: Vec<Finding>,
+    ) -> Self {
+        Self {
+            frame: Frame::new(now, Section::Tables, format!("{}.{}", index.schema, index.name)),
+            charts: [
+                ("Scans", HistoryChart::of(&history, &SCANS)),
+                ("Size", HistoryChart::of(&history, &SIZE)),
+            ],
+            counts: total(&history),
+            server,
+            database,
+            range,
+            index,
+            history,
+            findings,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let range = self.range.name();
+        let size = bytes_for_people(self.index.bytes as f64);
+        match (
+            self.counts.scans,
+            self.history.iter().any(|point| point.counts.is_some()),
+        ) {
+            (0, false) => format!("It holds {size}; how it is used is not known of the last {range}."),
+            (0, true) => format!("It holds {size} and was not scanned in the last {range}."),
+            (1, _) => format!("It holds {size} and was scanned once in the last {range}."),
+            (scans, _) => format!(
+                "It holds {size} and was scanned {} times in the last {range}.",
+                count_for_people(scans as f64)
+            ),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{}.{}", self.index.schema, self.index.name)
+    }
+
+    fn marks(&self) -> Vec<(&'static str, &'static str)> {
+        marks(&self.index)
+    }
+
+    fn sql(&self) -> SqlText {
+        SqlText::of(self.index.definition.as_deref().unwrap_or_default())
+    }
+
+    fn list_path(&self) -> String {
+        View::Indexes.path(&self.server, &self.database)
+    }
+
+    fn path(&self) -> String {
+        View::Indexes.path_of(&self.server, &self.database, &self.index.schema, &self.index.name)
+    }
+
+    fn table_name(&self) -> String {
+        format!("{}.{}", self.index.schema, self.index.table)
+    }
+
+    fn table_path(&self) -> String {
+        let path = View::Tables.path_of(
+            &self.server,
+            &self.database,
+            &self.index.schema,
+            &self.index.table,
+        );
+        format!("{path}?range={}", self.range.word())
+    }
+
+    fn ranges(&self) -> Vec<Tab> {
+        self.range.tabs(&self.path(), "")
+    }
+
+    fn charts(&self) -> &[(&'static str, HistoryChart)] {
+        &self.charts
+    }
+
+    fn size(&self, bytes: &u64) -> String {
+        bytes_for_people(*bytes as f64)
+    }
+
+    /// Points in which it was scanned, newest first, for the table behind the pictures.
+    fn scanned(&self) -> impl Iterator<Item = (&HistoryPoint<IndexCounts>, IndexCounts)> {
+        let points = self.history.iter().rev();
+        points
+            .filter_map(|point| Some((point, point.counts.filter(|counts| counts.scans > 0)?)))
+            .take(200)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::pages::{frame::Page, sample};
+
+    fn page(history: Vec<HistoryPoint<IndexCounts>>) -> IndexPage {
+        let index = IndexNow {
+            schema: sample::HOSTILE.into(),
+            name: sample::HOSTILE.into(),
+            table: sample::HOSTILE.into(),
+            bytes: 16_384,
+            is_valid: true,
+            constraint: Some(sample::HOSTILE.into()),
+            definition: Some(format!("CREATE INDEX \"{}\" ON t (a)", sample::HOSTILE)),
+            ..IndexNow::default()
+        };
+        let place = ("main".to_owned(), sample::HOSTILE.to_owned());
+        let findings = vec![sample::finding("index.unused", sample::HOSTILE)];
+        IndexPage::build(sample::now(), place, Range::Day, index, history, findings)
+    }
+
+    #[test]
+    fn what_was_not_seen_is_not_told_as_unused() {
+        let point = |counts| HistoryPoint {
+            from: sample::now(),
+            length_seconds: 60.0,
+            counts,
+        };
+        let scans = |scans| Some(IndexCounts { scans, bytes: 16_384 });
+        assert!(page(vec![]).sentence().contains("is not known"));
+        assert!(page(vec![point(None)]).sentence().contains("is not known"));
+        assert!(page(vec![point(scans(0))]).sentence().contains("was not scanned"));
+        let used = page(vec![point(scans(1)), point(None), point(scans(2))]);
+        assert_eq!(
+            used.sentence(),
+            "It holds 16.0 KiB and was scanned 3 times in the last 24 hours."
+        );
+        assert_eq!(used.scanned().count(), 2);
+    }
+
+    #[test]
+    fn hostile_names_are_escaped() {
+        let html = page(vec![]).html("..", "t").unwrap();
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert!(html.contains("CREATE"), "{html}");
+    }
+}

@@ -1,0 +1,317 @@
+//! `/servers/{server}/{database}/indexes`: which indexes cost space, and are they used?
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::filters;
+use super::frame::{Frame, Section, framed};
+use super::present;
+use super::range::Range;
+use super::relations::{
+    Brief, INDEX_ORDERS, briefs, grew_most, growth, growth_text, is_about_index, of_hundred, order_query,
+    order_tabs,
+};
+use super::tabs::{Place, Tab, View};
+use crate::model::finding::Finding;
+use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder};
+use crate::model::unit::bytes_for_people;
+
+/// An index with the findings about it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct IndexLine {
+    /// As it is, and how it was used.
+    #[serde(flatten)]
+    pub total: IndexTotal,
+    /// Findings about it: the verdict.
+    pub findings: Vec<Brief>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) path: String,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) table_path: String,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) bar: u8,
+}
+
+/// What is worth knowing of an index at a glance: a word, and the class of its chip.
+pub fn marks(index: &IndexNow) -> Vec<(&'static str, &'static str)> {
+    let kind = match (index.is_primary, index.is_unique) {
+        (true, _) => Some("primary key"),
+        (false, true) => Some("unique"),
+        (false, false) => None,
+    };
+    let constraint = index.constraint.is_some() && !index.is_primary;
+    [
+        kind.map(|kind| (kind, "")),
+        constraint.then_some(("constraint", "")),
+        (!index.is_valid).then_some(("invalid", "warn")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+impl IndexLine {
+    /// A line for each, in the order in which they come.
+    pub fn list(
+        (server, database): (&str, &str),
+        range: Range,
+        indexes: Vec<IndexTotal>,
+        findings: &[Finding],
+    ) -> Vec<Self> {
+        let largest = indexes.iter().map(|index| index.now.bytes).max().unwrap_or(0);
+        let line = |total: IndexTotal| {
+            let now = &total.now;
+            let path = |view: View, name: &str| {
+                let path = view.path_of(server, database, &now.schema, name);
+                format!("{path}?range={}", range.word())
+            };
+            Self {
+                path: path(View::Indexes, &now.name),
+                table_path: path(View::Tables, &now.table),
+                bar: of_hundred(now.bytes, largest),
+                findings: briefs(findings, |finding| {
+                    is_about_index(finding, &now.schema, &now.name)
+                }),
+                total,
+            }
+        };
+        indexes.into_iter().map(line).collect()
+    }
+
+    fn name(&self) -> String {
+        format!("{}.{}", self.total.now.schema, self.total.now.name)
+    }
+
+    fn growth(&self) -> Option<f64> {
+        growth(self.total.now.bytes, self.total.bytes_before)
+    }
+
+    fn grew(&self) -> String {
+        growth_text(self.growth())
+    }
+
+    pub(super) fn size(&self) -> String {
+        bytes_for_people(self.total.now.bytes as f64)
+    }
+
+    pub(super) fn marks(&self) -> Vec<(&'static str, &'static str)> {
+        marks(&self.total.now)
+    }
+}
+
+/// The indexes of a database.
+#[derive(Clone, Debug, Template, Serialize, ToSchema)]
+#[template(path = "indexes.html")]
+pub struct IndexesPage {
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) frame: Frame,
+    /// The server.
+    pub server: String,
+    /// The database.
+    pub database: String,
+    /// The range that is told.
+    pub range: Range,
+    /// What the list begins with.
+    pub order: RelationOrder,
+    /// The indexes.
+    pub indexes: Vec<IndexLine>,
+    /// How many there are in all.
+    pub total: usize,
+    /// Bytes of all of them together.
+    pub bytes: u64,
+    /// Findings about indexes that were not looked through for this list, the least important ones.
+    pub findings_left_out: usize,
+    #[serde(skip)]
+    #[schema(ignore)]
+    places: Vec<(String, String)>,
+}
+framed!(IndexesPage);
+
+impl IndexesPage {
+    /// The page from what the store knows; `findings` are the worst about indexes, with how many there are.
+    pub fn build(
+        now: DateTime<Utc>,
+        (server, database): (String, String),
+        (range, order): (Range, RelationOrder),
+        list: RelationList<IndexTotal>,
+        (findings, findings_total): (&[Finding], usize),
+        places: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            frame: Frame::new(now, Section::Tables, format!("Indexes of {database}")),
+            indexes: IndexLine::list((&server, &database), range, list.items, findings),
+            total: list.total,
+            bytes: list.bytes,
+            findings_left_out: findings_total.saturating_sub(findings.len()),
+            server,
+            database,
+            range,
+            order,
+            places,
+        }
+    }
+
+    /// The page where no server was looked at yet.
+    pub fn of_nothing(now: DateTime<Utc>) -> Self {
+        Self::build(
+            now,
+            Default::default(),
+            (Range::Day, RelationOrder::Size),
+            RelationList::default(),
+            (&[], 0),
+            Vec::new(),
+        )
+    }
+
+    fn sentence(&self) -> String {
+        if self.server.is_empty() {
+            return "No server was looked at yet.".to_owned();
+        }
+        if self.indexes.is_empty() {
+            return "No index is known here yet.".to_owned();
+        }
+        let is_certain = self.total <= self.indexes.len() || self.order == RelationOrder::Growth;
+        let lines = self.indexes.iter().map(|line| (line.name(), line.growth()));
+        let hold = match self.total {
+            1 => "holds",
+            _ => "hold",
+        };
+        format!(
+            "{} of {} {hold} {}{}.",
+            present::plural(self.total, "index", "indexes"),
+            self.database,
+            bytes_for_people(self.bytes as f64),
+            grew_most(lines, self.range, is_certain)
+        )
+    }
+
+    fn path(&self) -> String {
+        View::Indexes.path(&self.server, &self.database)
+    }
+
+    /// The address of the same in the API.
+    fn query(&self) -> String {
+        format!("?range={}{}", self.range.word(), order_query(self.order))
+    }
+
+    fn views(&self) -> Vec<Tab> {
+        View::Indexes.tabs(&self.server, &self.database, self.range)
+    }
+
+    fn ranges(&self) -> Vec<Tab> {
+        self.range.tabs(&self.path(), &order_query(self.order))
+    }
+
+    fn orders(&self) -> Vec<Tab> {
+        order_tabs(&self.path(), self.range, &INDEX_ORDERS, self.order)
+    }
+
+    fn others(&self) -> Vec<Place> {
+        View::Indexes.places(&self.places, (&self.server, &self.database), self.range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::{Object, ObjectKind};
+    use crate::web::pages::{frame::Page, sample};
+
+    fn total(name: &str) -> IndexTotal {
+        IndexTotal {
+            now: IndexNow {
+                schema: sample::HOSTILE.into(),
+                name: name.into(),
+                table: "a/b".into(),
+                bytes: 8192,
+                is_valid: true,
+                ..IndexNow::default()
+            },
+            bytes_before: Some(8192),
+            ..IndexTotal::default()
+        }
+    }
+
+    fn page(items: Vec<IndexTotal>) -> IndexesPage {
+        let mut unused = sample::finding("index.unused", "i");
+        unused.claim.object = Some(Object {
+            kind: ObjectKind::Index,
+            schema: Some(sample::HOSTILE.into()),
+            name: sample::HOSTILE.into(),
+            table: Some("a/b".into()),
+        });
+        let list = RelationList {
+            total: items.len(),
+            bytes: 8192,
+            items,
+        };
+        let place = ("main".to_owned(), "shop".to_owned());
+        IndexesPage::build(
+            sample::now(),
+            place.clone(),
+            (Range::Day, RelationOrder::Idle),
+            list,
+            (&[unused], 1),
+            vec![place],
+        )
+    }
+
+    #[test]
+    fn hostile_names_are_escaped_and_the_verdict_is_that_of_the_index() {
+        let page = page(vec![total(sample::HOSTILE), total("other")]);
+        let words = |line: &IndexLine| line.findings.iter().map(Brief::word).collect::<Vec<_>>();
+        assert_eq!(words(&page.indexes[0]), ["unused"]);
+        assert!(words(&page.indexes[1]).is_empty());
+        let html = page.html("..", "t").unwrap();
+        assert!(
+            !html.contains("<script>alert") && !html.contains('\u{202e}'),
+            "{html}"
+        );
+        assert!(html.contains("/a%2Fb?range=24h"), "{html}");
+        assert!(html.contains("?range=7d&#38;order=idle"), "{html}");
+    }
+
+    #[test]
+    fn what_an_index_is_for_is_seen() {
+        let words = |index: IndexNow| {
+            marks(&index)
+                .into_iter()
+                .map(|(word, _)| word)
+                .collect::<Vec<_>>()
+        };
+        let primary = IndexNow {
+            is_primary: true,
+            is_unique: true,
+            is_valid: true,
+            constraint: Some("a_pkey".into()),
+            ..IndexNow::default()
+        };
+        assert_eq!(words(primary), ["primary key"]);
+        let unique = IndexNow {
+            is_unique: true,
+            constraint: Some("a_key".into()),
+            ..IndexNow::default()
+        };
+        assert_eq!(words(unique), ["unique", "constraint", "invalid"]);
+        assert!(words(total("plain").now).is_empty());
+    }
+
+    #[test]
+    fn nothing_seen_is_a_page_with_the_next_step() {
+        let html = page(vec![]).html("..", "t").unwrap();
+        assert!(html.contains("No index is known here yet."), "{html}");
+        let html = IndexesPage::of_nothing(sample::now()).html(".", "t").unwrap();
+        assert!(html.contains("after the first look"), "{html}");
+        let said = page(vec![total("one")]).sentence();
+        assert_eq!(
+            said,
+            "1 index of shop holds 8.0 KiB; none grew in the last 24 hours."
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! The plans that a statement had: a part of its page.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::plans::Side;
+use crate::limits;
+use crate::model::judgement::Verdict;
+use crate::model::kept_plan::{PlanHistory, SeenPlan};
+
+/// Plans that are drawn: the others are in the JSON, so that the page stays light.
+const DRAWN: usize = 3;
+
+/// The plans that a statement had, without constants.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct StatementPlans {
+    /// One for each shape, the one that was seen last first.
+    pub plans: Vec<SeenPlan>,
+    /// Why there is none, or none of late; null where there is.
+    pub no_plan_because: Option<String>,
+}
+
+impl StatementPlans {
+    /// What is told of a history; `advice` is what became of index advice in the database, where that is known.
+    pub fn of(history: PlanHistory, advice: Option<&Verdict>) -> Self {
+        let PlanHistory {
+            plans,
+            unplanned,
+            read_at,
+        } = history;
+        let no_plan_because = match unplanned {
+            Some((_, reason)) => {
+                let reason = reason.strip_prefix("not planned: ").unwrap_or(&reason);
+                let again = if plans.is_empty() { "" } else { " again" };
+                Some(format!("It was not planned{again}: {reason}."))
+            }
+            None if !plans.is_empty() => None,
+            None if read_at.is_some() => Some(format!(
+                "It was not among the {} statements of the database that took most time when plans were read.",
+                limits::PLANNED_STATEMENTS
+            )),
+            None => Some(match advice {
+                Some(Verdict::Skipped { reason, .. }) => {
+                    format!("No plan of this database was read yet. Of index advice, with which they are read, is known: {reason}.")
+                }
+                Some(Verdict::Evaluated { .. }) => "No plan of this database was read yet.".to_owned(),
+                None => "Plans are read together with index advice, which was not asked for in this database yet, or is \
+                         switched off (index.missing and query.matview_candidate)."
+                    .to_owned(),
+            }),
+        };
+        Self {
+            plans,
+            no_plan_because,
+        }
+    }
+
+    /// The newest, each with its picture.
+    pub(crate) fn shown(&self) -> Vec<(&SeenPlan, Side)> {
+        let label = |position: usize| match position {
+            0 => "As it was seen last",
+            _ => "Earlier",
+        };
+        let plans = self.plans.iter().take(DRAWN).enumerate();
+        plans
+            .map(|(position, seen)| (seen, Side::kept(label(position), &seen.plan)))
+            .collect()
+    }
+
+    /// Words that mark one of them.
+    pub(crate) fn marks(&self, seen: &SeenPlan) -> Vec<&'static str> {
+        let is_newest = self.plans.first().is_some_and(|newest| newest == seen);
+        let came_back = seen.since > seen.first_seen_at;
+        [
+            (is_newest, "newest"),
+            (is_newest && self.plans.len() > 1, "changed"),
+            (came_back, "came back"),
+        ]
+        .into_iter()
+        .filter_map(|(applies, word)| applies.then_some(word))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kept_plan::{KeptNode, PlanShape};
+    use crate::model::plan::PlanLine;
+    use crate::web::pages::frame::Page as _;
+    use crate::web::pages::range::Range;
+    use crate::web::pages::sample;
+    use crate::web::pages::statements::StatementPage;
+    use chrono::TimeDelta;
+
+    fn seen(shape: &str, cost: f64, hours_ago: i64) -> SeenPlan {
+        let node = KeptNode {
+            line: PlanLine {
+                node: format!("Seq Scan on {}", sample::HOSTILE),
+                cost,
+                own_cost: cost,
+                rows: 7.0,
+                depth: 0,
+            },
+            conditions: vec![format!("({} = …)", sample::HOSTILE)],
+            ..KeptNode::default()
+        };
+        let at = sample::now() - TimeDelta::hours(hours_ago);
+        SeenPlan {
+            plan: PlanShape {
+                shape: shape.to_owned(),
+                cost,
+                nodes: vec![node],
+                nodes_left_out: 3,
+            },
+            first_seen_at: at,
+            since: at,
+            last_seen_at: at,
+            first_cost: cost,
+        }
+    }
+
+    fn html(plans: StatementPlans) -> String {
+        let of = ("main".to_owned(), "app".to_owned(), "0123456789abcdef".to_owned());
+        let page = StatementPage::build(
+            sample::now(),
+            of,
+            Range::Day,
+            ("SELECT 1".into(), Vec::new()),
+            Vec::new(),
+            Vec::new(),
+        );
+        page.with_plans(plans).html("..", "t").unwrap()
+    }
+
+    #[test]
+    fn every_plan_is_drawn_and_hostile_names_are_escaped() {
+        let history = PlanHistory {
+            plans: vec![seen("aaaa", 12.0, 1), seen("bbbb", 4711.0, 30)],
+            ..PlanHistory::default()
+        };
+        let plans = StatementPlans::of(history, None);
+        assert_eq!(plans.no_plan_because, None);
+        assert_eq!(plans.marks(&plans.plans[0]), ["newest", "changed"]);
+        assert!(plans.marks(&plans.plans[1]).is_empty());
+        let html = html(plans);
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert_eq!(html.matches("whole table").count(), 2, "{html}");
+        for told in ["aaaa", "bbbb", "As it was seen last", "Earlier", "3 more nodes"] {
+            assert!(html.contains(told), "{told}: {html}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_none_it_says_why() {
+        let why = |history: PlanHistory, advice: Option<&Verdict>| {
+            let plans = StatementPlans::of(history, advice);
+            let why = plans.no_plan_because.clone().unwrap();
+            assert!(html(plans).contains("id=\"plans\""));
+            why
+        };
+        let skipped = Verdict::Skipped {
+            reason: "HypoPG is not installed".to_owned(),
+            remedy_sql: None,
+        };
+        let nothing = PlanHistory::default;
+        assert!(why(nothing(), Some(&skipped)).ends_with("HypoPG is not installed."));
+        assert!(why(nothing(), None).contains("switched off"));
+        let read = PlanHistory {
+            read_at: Some(sample::now()),
+            ..nothing()
+        };
+        assert!(why(read, Some(&skipped)).starts_with("It was not among the"));
+        let refused = || Some((sample::now(), "not planned: t is a foreign table".to_owned()));
+        let unplanned = PlanHistory {
+            unplanned: refused(),
+            ..nothing()
+        };
+        assert_eq!(why(unplanned, None), "It was not planned: t is a foreign table.");
+        let no_more = PlanHistory {
+            plans: vec![seen("aaaa", 1.0, 1)],
+            unplanned: refused(),
+            ..nothing()
+        };
+        assert_eq!(
+            why(no_more, None),
+            "It was not planned again: t is a foreign table."
+        );
+    }
+}

@@ -1,0 +1,376 @@
+//! `/servers/{server}/{database}/tables`: what costs space and writes?
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::filters;
+use super::frame::{Frame, Section, framed};
+use super::present;
+use super::range::Range;
+use super::relations::{
+    Brief, TABLE_ORDERS, briefs, findings_path, grew_most, growth, growth_text, is_about_table, of_hundred,
+    order_query, order_tabs,
+};
+use super::tabs::{Place, Tab, View};
+use crate::model::finding::Finding;
+use crate::model::relation::{RelationList, RelationOrder, TableNow, TableTotal};
+use crate::model::unit::{bytes_for_people, count_for_people};
+
+/// A table with the findings about it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct TableLine {
+    /// As it is, and what happened to it.
+    #[serde(flatten)]
+    pub total: TableTotal,
+    /// Findings about it, its indexes, columns and constraints.
+    pub findings: Vec<Brief>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    path: String,
+    #[serde(skip)]
+    #[schema(ignore)]
+    findings_path: String,
+    #[serde(skip)]
+    #[schema(ignore)]
+    bar: u8,
+}
+
+/// Dead rows against the number at which autovacuum starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRows {
+    /// In words.
+    pub text: String,
+    /// Length of the bar, in per cent of the threshold.
+    pub bar: u8,
+    /// `over` where autovacuum should have started.
+    pub tone: &'static str,
+}
+
+impl DeadRows {
+    /// Of a table; nothing where no threshold is known, as of a partitioned table, which holds no rows itself.
+    pub fn of(table: &TableNow) -> Option<Self> {
+        let (dead, threshold) = (table.dead_rows, table.vacuum_threshold_rows);
+        if threshold == 0 {
+            return None;
+        }
+        Some(Self {
+            text: format!(
+                "{} of {}",
+                count_for_people(dead as f64),
+                count_for_people(threshold as f64)
+            ),
+            bar: of_hundred(dead.min(threshold), threshold),
+            tone: if dead > threshold { "over" } else { "size" },
+        })
+    }
+
+    /// Whether autovacuum should have started.
+    pub fn is_over(&self) -> bool {
+        self.tone == "over"
+    }
+}
+
+/// What a table is, where it is no plain one.
+pub fn kind_name(kind: char) -> Option<&'static str> {
+    match kind {
+        'm' => Some("materialized view"),
+        'p' => Some("partitioned"),
+        _ => None,
+    }
+}
+
+impl TableLine {
+    fn name(&self) -> String {
+        format!("{}.{}", self.total.now.schema, self.total.now.name)
+    }
+
+    fn kind(&self) -> Option<&'static str> {
+        kind_name(self.total.now.kind)
+    }
+
+    fn growth(&self) -> Option<f64> {
+        growth(self.total.now.bytes, self.total.bytes_before)
+    }
+
+    fn heap(&self) -> String {
+        bytes_for_people(self.total.now.bytes as f64)
+    }
+
+    fn index_size(&self) -> String {
+        bytes_for_people(self.total.now.index_bytes as f64)
+    }
+
+    fn grew(&self) -> String {
+        growth_text(self.growth())
+    }
+
+    fn dead(&self) -> Option<DeadRows> {
+        DeadRows::of(&self.total.now)
+    }
+
+    /// Updates that touched no index, of all updates.
+    fn hot(&self) -> String {
+        let counts = &self.total.counts;
+        match counts.updated {
+            0 => "–".to_owned(),
+            updated => present::percent(counts.hot_updated as f64 / updated as f64),
+        }
+    }
+
+    fn written(&self) -> String {
+        count_for_people(self.total.counts.written() as f64)
+    }
+
+    fn scans(&self) -> String {
+        let counts = &self.total.counts;
+        format!(
+            "{} / {}",
+            count_for_people(counts.sequential_scans as f64),
+            count_for_people(counts.index_scans as f64)
+        )
+    }
+
+    fn findings_text(&self) -> String {
+        present::plural(self.findings.len(), "finding", "findings")
+    }
+
+    /// The severity of the worst finding.
+    fn worst(&self) -> &'static str {
+        let worst = self.findings.iter().map(|finding| finding.severity).max();
+        worst.map_or("", |severity| severity.word())
+    }
+}
+
+/// The tables of a database.
+#[derive(Clone, Debug, Template, Serialize, ToSchema)]
+#[template(path = "tables.html")]
+pub struct TablesPage {
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) frame: Frame,
+    /// The server.
+    pub server: String,
+    /// The database.
+    pub database: String,
+    /// The range that is told.
+    pub range: Range,
+    /// What the list begins with.
+    pub order: RelationOrder,
+    /// The tables.
+    pub tables: Vec<TableLine>,
+    /// How many there are in all.
+    pub total: usize,
+    /// Bytes of all of them together, without their indexes.
+    pub bytes: u64,
+    /// Findings of the database that were not looked through for this list, the least important ones.
+    pub findings_left_out: usize,
+    #[serde(skip)]
+    #[schema(ignore)]
+    places: Vec<(String, String)>,
+}
+framed!(TablesPage);
+
+impl TablesPage {
+    /// The page from what the store knows; `findings` are the worst of the database, with how many there are.
+    pub fn build(
+        now: DateTime<Utc>,
+        (server, database): (String, String),
+        (range, order): (Range, RelationOrder),
+        list: RelationList<TableTotal>,
+        (findings, findings_total): (&[Finding], usize),
+        places: Vec<(String, String)>,
+    ) -> Self {
+        let largest = list.items.iter().map(|table| table.now.bytes).max().unwrap_or(0);
+        let line = |total: TableTotal| {
+            let (schema, name) = (&total.now.schema, &total.now.name);
+            let path = View::Tables.path_of(&server, &database, schema, name);
+            TableLine {
+                path: format!("{path}?range={}", range.word()),
+                findings_path: findings_path(&server, &database, name),
+                bar: of_hundred(total.now.bytes, largest),
+                findings: briefs(findings, |finding| is_about_table(finding, schema, name)),
+                total,
+            }
+        };
+        Self {
+            frame: Frame::new(now, Section::Tables, format!("Tables of {database}")),
+            tables: list.items.into_iter().map(line).collect(),
+            total: list.total,
+            bytes: list.bytes,
+            findings_left_out: findings_total.saturating_sub(findings.len()),
+            server,
+            database,
+            range,
+            order,
+            places,
+        }
+    }
+
+    /// The page where no server was looked at yet.
+    pub fn of_nothing(now: DateTime<Utc>) -> Self {
+        Self::build(
+            now,
+            Default::default(),
+            (Range::Day, RelationOrder::Size),
+            RelationList::default(),
+            (&[], 0),
+            Vec::new(),
+        )
+    }
+
+    fn sentence(&self) -> String {
+        if self.server.is_empty() {
+            return "No server was looked at yet.".to_owned();
+        }
+        if self.tables.is_empty() {
+            return "No table is known here yet.".to_owned();
+        }
+        let is_certain = self.total <= self.tables.len() || self.order == RelationOrder::Growth;
+        let lines = self.tables.iter().map(|line| (line.name(), line.growth()));
+        let hold = match self.total {
+            1 => "holds",
+            _ => "hold",
+        };
+        format!(
+            "{} of {} {hold} {} without indexes{}.",
+            present::plural(self.total, "table", "tables"),
+            self.database,
+            bytes_for_people(self.bytes as f64),
+            grew_most(lines, self.range, is_certain)
+        )
+    }
+
+    fn path(&self) -> String {
+        View::Tables.path(&self.server, &self.database)
+    }
+
+    /// The address of the same in the API.
+    fn query(&self) -> String {
+        format!("?range={}{}", self.range.word(), order_query(self.order))
+    }
+
+    fn views(&self) -> Vec<Tab> {
+        View::Tables.tabs(&self.server, &self.database, self.range)
+    }
+
+    fn ranges(&self) -> Vec<Tab> {
+        self.range.tabs(&self.path(), &order_query(self.order))
+    }
+
+    fn orders(&self) -> Vec<Tab> {
+        order_tabs(&self.path(), self.range, &TABLE_ORDERS, self.order)
+    }
+
+    fn others(&self) -> Vec<Place> {
+        View::Tables.places(&self.places, (&self.server, &self.database), self.range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::history::TableCounts;
+    use crate::web::pages::{frame::Page, sample};
+
+    fn total(name: &str, bytes: u64) -> TableTotal {
+        TableTotal {
+            now: TableNow {
+                schema: "public".into(),
+                name: name.into(),
+                kind: 'r',
+                bytes,
+                index_bytes: 4096,
+                dead_rows: 75,
+                vacuum_threshold_rows: 50,
+                last_vacuum_at: Some(sample::now()),
+                ..TableNow::default()
+            },
+            counts: TableCounts {
+                sequential_scans: 7,
+                index_scans: 1234,
+                inserted: 10,
+                updated: 4,
+                hot_updated: 3,
+                ..TableCounts::default()
+            },
+            bytes_before: Some(bytes / 2),
+        }
+    }
+
+    fn page(items: Vec<TableTotal>, findings: &[Finding]) -> TablesPage {
+        let list = RelationList {
+            total: items.len(),
+            bytes: items.iter().map(|table| table.now.bytes).sum(),
+            items,
+        };
+        let place = ("main".to_owned(), sample::HOSTILE.to_owned());
+        TablesPage::build(
+            sample::now(),
+            place.clone(),
+            (Range::Week, RelationOrder::Size),
+            list,
+            (findings, 3),
+            vec![place],
+        )
+    }
+
+    #[test]
+    fn hostile_names_are_escaped_and_lead_to_their_own_page() {
+        let findings = [sample::finding("vacuum.dead_tuples", sample::HOSTILE)];
+        let page = page(
+            vec![total(sample::HOSTILE, 1 << 20), total("a/b", 1 << 10)],
+            &findings,
+        );
+        assert_eq!(
+            (page.tables[0].findings.len(), page.tables[1].findings.len()),
+            (1, 0)
+        );
+        assert_eq!(page.findings_left_out, 2);
+        let json = serde_json::to_value(&page).unwrap();
+        assert_eq!(json["tables"][1]["name"], "a/b");
+        assert_eq!(json["tables"][1]["counts"]["index_scans"], 1234);
+        assert!(json["tables"][1]["bar"].is_null() && json["frame"].is_null());
+        let html = page.html("..", "t").unwrap();
+        assert!(
+            !html.contains("<script>alert") && !html.contains('\u{202e}'),
+            "{html}"
+        );
+        assert!(html.contains("/tables/public/a%2Fb?range=7d"), "{html}");
+        assert!(!html.contains(" style="));
+    }
+
+    #[test]
+    fn figures_are_told_with_what_they_are_measured_against() {
+        let page = page(vec![total("items", 1 << 20)], &[]);
+        assert!(
+            page.sentence().ends_with(
+                " holds 1.0 MiB without indexes; public.items grew most in the last 7 days, by 512 KiB."
+            ),
+            "{}",
+            page.sentence()
+        );
+        let line = &page.tables[0];
+        assert_eq!(line.hot(), "75 %");
+        assert_eq!(line.scans(), "7 / 1\u{202f}234");
+        let dead = line.dead().unwrap();
+        assert_eq!(
+            (dead.text.as_str(), dead.bar, dead.is_over()),
+            ("75 of 50", 100, true)
+        );
+        let html = page.html("..", "t").unwrap();
+        assert!(html.contains("over the threshold"), "{html}");
+    }
+
+    #[test]
+    fn nothing_seen_is_a_page_with_the_next_step() {
+        let html = page(vec![], &[]).html("..", "t").unwrap();
+        assert!(
+            html.contains("No table is known here yet.") && html.contains("after the first look"),
+            "{html}"
+        );
+        let html = TablesPage::of_nothing(sample::now()).html(".", "t").unwrap();
+        assert!(html.contains("No server was looked at yet."), "{html}");
+    }
+}

@@ -1,0 +1,27 @@
+//! What the page of a statement asks of the store about its plans.
+
+use super::pages::statement_plans::StatementPlans;
+use super::problem::Problem;
+use crate::rules::Rule as _;
+use crate::rules::index::missing::Missing;
+use crate::store::Store;
+
+/// The plans that a statement had; where there is none, why.
+pub fn statement_plans(
+    store: &Store,
+    (server, database): (&str, &str),
+    statement_id: &str,
+) -> Result<StatementPlans, Problem> {
+    let history = store.statement_plans(server, database, statement_id)?;
+    if history.read_at.is_some() {
+        return Ok(StatementPlans::of(history, None));
+    }
+    let outcomes = store.rule_outcomes()?;
+    let of_advice = outcomes.iter().find(|(of, outcome)| {
+        of == server
+            && outcome.rule == Missing::ID
+            && outcome.database.as_deref().is_none_or(|of| of == database)
+    });
+    let verdict = of_advice.map(|(_, outcome)| &outcome.verdict);
+    Ok(StatementPlans::of(history, verdict))
+}

@@ -1,0 +1,272 @@
+//! What the pages of tables and indexes, and the API of the same, ask of the store.
+
+use axum::http::Uri;
+use chrono::Utc;
+
+use crate::limits;
+use crate::model::finding::Finding;
+use crate::model::history::StatementTotal;
+use crate::model::relation::{RelationOrder, TableNow};
+use crate::sql::{self, remembered};
+use crate::store::{FindingFilter, Store};
+use crate::web::ask::places;
+use crate::web::pages::index::IndexPage;
+use crate::web::pages::indexes::{IndexLine, IndexesPage};
+use crate::web::pages::range::Range;
+use crate::web::pages::relations::{INDEX_ORDERS, TABLE_ORDERS, is_about_index, is_about_table, order_of};
+use crate::web::pages::statements::NamedTable;
+use crate::web::pages::table::TablePage;
+use crate::web::pages::tables::TablesPage;
+use crate::web::problem::Problem;
+use crate::web::query::Parameters;
+
+/// Statements that are looked through for those that name a table: their texts are parsed where nobody did it before.
+const STATEMENTS_LOOKED_THROUGH: usize = 50;
+/// Tables that the page of a statement leads to.
+const TABLES_OF_A_STATEMENT: usize = 20;
+
+/// The server, the database, the schema and the name of an address.
+pub type RelationPath = (String, String, String, String);
+
+/// What the address of a list asks for.
+struct ListOf {
+    range: Range,
+    order: RelationOrder,
+    places: Vec<(String, String)>,
+}
+
+impl ListOf {
+    fn read(
+        store: &Store,
+        uri: &Uri,
+        place: &(String, String),
+        orders: &[RelationOrder],
+    ) -> Result<Self, Problem> {
+        let parameters = Parameters::read(uri, &["range", "order"])?;
+        let places = places(store)?;
+        if !places.contains(place) {
+            return Err(Problem::new(404, "such database"));
+        }
+        Ok(Self {
+            range: Range::of(&parameters)?,
+            order: order_of(&parameters, orders)?,
+            places,
+        })
+    }
+}
+
+/// The findings of a database that matter most, of some rules, in which a text occurs; and how many there are.
+fn findings(
+    store: &Store,
+    (server, database): (&str, &str),
+    rule: Option<&str>,
+    text: Option<&str>,
+) -> Result<(Vec<Finding>, usize), Problem> {
+    let list = store.findings(&FindingFilter {
+        server: Some(server.to_owned()),
+        database: Some(database.to_owned()),
+        rule: rule.map(str::to_owned),
+        text: text.map(str::to_owned),
+        limit: limits::PAGE_ITEMS,
+        ..FindingFilter::default()
+    })?;
+    Ok((list.items, list.total as usize))
+}
+
+/// The tables of a database.
+pub fn tables(store: &Store, uri: &Uri, place: (String, String)) -> Result<TablesPage, Problem> {
+    let asked = ListOf::read(store, uri, &place, &TABLE_ORDERS)?;
+    let (now, range, order) = (Utc::now(), asked.range, asked.order);
+    let from = now - range.length();
+    let list = store.tables(&place.0, &place.1, order, from, now, limits::PAGE_ITEMS)?;
+    let (findings, total) = findings(store, (&place.0, &place.1), None, None)?;
+    let found = (findings.as_slice(), total);
+    Ok(TablesPage::build(
+        now,
+        place,
+        (range, order),
+        list,
+        found,
+        asked.places,
+    ))
+}
+
+/// The indexes of a database.
+pub fn indexes(store: &Store, uri: &Uri, place: (String, String)) -> Result<IndexesPage, Problem> {
+    let asked = ListOf::read(store, uri, &place, &INDEX_ORDERS)?;
+    let (now, range, order) = (Utc::now(), asked.range, asked.order);
+    let from = now - range.length();
+    let list = store.indexes(&place.0, &place.1, None, order, from, now, limits::PAGE_ITEMS)?;
+    let (findings, total) = findings(store, (&place.0, &place.1), Some("index.*"), None)?;
+    let found = (findings.as_slice(), total);
+    Ok(IndexesPage::build(
+        now,
+        place,
+        (range, order),
+        list,
+        found,
+        asked.places,
+    ))
+}
+
+/// One table with its indexes and the statements that name it.
+pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, Problem> {
+    let range = Range::of(&Parameters::read(uri, &["range"])?)?;
+    let (server, database, schema, name) = path;
+    let table = store.table(&server, &database, &schema, &name)?;
+    let table = table.ok_or_else(|| {
+        Problem::not_yet(
+            "This table is not known.",
+            "Tables are known after the first look at their database. It may be gone, or have another name by now.",
+        )
+    })?;
+    let now = Utc::now();
+    let from = now - range.length();
+    let history = store.table_history(&server, &database, &schema, &name, from, now)?;
+    let indexes = store.indexes(
+        &server,
+        &database,
+        Some((schema.as_str(), name.as_str())),
+        RelationOrder::Size,
+        from,
+        now,
+        limits::PAGE_ITEMS,
+    )?;
+    let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
+    findings.retain(|finding| is_about_table(finding, &schema, &name));
+    let indexes = IndexLine::list((&server, &database), range, indexes.items, &findings);
+    let statements = store.busiest_statements(
+        &server,
+        Some(database.as_str()),
+        from,
+        now,
+        STATEMENTS_LOOKED_THROUGH,
+    )?;
+    let looked_through = statements.0.len();
+    let statements = naming(&table, statements.0);
+    Ok(TablePage::build(
+        now,
+        (server, database),
+        range,
+        (table, history.unwrap_or_default()),
+        indexes,
+        (statements, looked_through),
+        findings,
+    ))
+}
+
+/// One index.
+pub fn index(store: &Store, uri: &Uri, path: RelationPath) -> Result<IndexPage, Problem> {
+    let range = Range::of(&Parameters::read(uri, &["range"])?)?;
+    let (server, database, schema, name) = path;
+    let index = store.index(&server, &database, &schema, &name)?;
+    let index = index.ok_or_else(|| {
+        Problem::not_yet(
+            "This index is not known.",
+            "Indexes are known after the first look at their database. It may be gone, or have another name by now.",
+        )
+    })?;
+    let now = Utc::now();
+    let from = now - range.length();
+    let history = store.index_history(&server, &database, &schema, &name, from, now)?;
+    let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
+    findings.retain(|finding| is_about_index(finding, &schema, &name));
+    let place = (server, database);
+    Ok(IndexPage::build(
+        now,
+        place,
+        range,
+        index,
+        history.unwrap_or_default(),
+        findings,
+    ))
+}
+
+/// Those of the statements that name the table, with its schema or with none.
+fn naming(table: &TableNow, statements: Vec<StatementTotal>) -> Vec<StatementTotal> {
+    let is_it = |named: &sql::Name| {
+        named.name == table.name && named.schema.as_ref().is_none_or(|schema| *schema == table.schema)
+    };
+    let names_it = |statement: &StatementTotal| {
+        let named = remembered::tables(&statement.text);
+        named.is_some_and(|named| named.relations.iter().any(is_it))
+    };
+    statements.into_iter().filter(names_it).collect()
+}
+
+/// The tables that a statement names. One without a schema is taken for that of the schema public, if there is one.
+pub fn tables_named(
+    store: &Store,
+    (server, database): (&str, &str),
+    text: &str,
+) -> Result<Vec<NamedTable>, Problem> {
+    let Some(named) = remembered::tables(text) else {
+        return Ok(Vec::new());
+    };
+    let mut tables = Vec::new();
+    for relation in named.relations.iter().take(TABLES_OF_A_STATEMENT) {
+        let schema = relation.schema.as_deref().unwrap_or("public");
+        let is_known = store.table(server, database, schema, &relation.name)?.is_some();
+        let found = is_known.then(|| schema.to_owned());
+        tables.push(NamedTable {
+            schema: relation.schema.clone().or(found),
+            name: relation.name.clone(),
+            is_known,
+        });
+    }
+    Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::history::StatementCounts;
+
+    fn named(text: &str) -> bool {
+        let table = TableNow {
+            schema: "shop".into(),
+            name: "Items \"x\"".into(),
+            ..TableNow::default()
+        };
+        let statement = StatementTotal {
+            statement_id: String::new(),
+            database: String::new(),
+            text: text.into(),
+            counts: StatementCounts::default(),
+            mean_seconds: 0.0,
+            share_ratio: 0.0,
+            before: None,
+        };
+        !naming(&table, vec![statement]).is_empty()
+    }
+
+    #[test]
+    fn a_statement_names_a_table_with_its_schema_or_with_none() {
+        assert!(named("SELECT 1 FROM \"Items \"\"x\"\"\" WHERE a = $1"));
+        assert!(named("UPDATE shop.\"Items \"\"x\"\"\" SET a = $1"));
+        assert!(
+            !named("SELECT 1 FROM other.\"Items \"\"x\"\"\""),
+            "of another schema"
+        );
+        assert!(!named("SELECT \"Items \"\"x\"\"\" FROM shop.t"), "a column");
+        assert!(!named("SELECT 1 FROM \"items \"\"x\"\"\""), "another name");
+        assert!(!named("VACUUM \"Items \"\"x\"\"\""), "no query");
+    }
+
+    #[test]
+    fn tables_of_a_statement_are_known_or_only_named() {
+        let store = Store::in_memory().unwrap();
+        let text = "SELECT 1 FROM a JOIN s.b ON true";
+        let found = tables_named(&store, ("main", "shop"), text).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|table| (table.schema.as_deref(), table.name.as_str(), table.is_known))
+            .collect();
+        assert_eq!(found, [(None, "a", false), (Some("s"), "b", false)]);
+        assert!(
+            tables_named(&store, ("main", "shop"), "SELECT FROM WHERE (")
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

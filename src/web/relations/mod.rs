@@ -1,0 +1,163 @@
+//! Tables and indexes: their pages and the API of the same.
+
+pub mod ask;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use axum::routing::get;
+use chrono::Utc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::ask::RelationPath;
+use super::Context;
+use super::api::answer;
+use super::ask::{ask, places};
+use super::dashboard::page;
+use super::pages::index::IndexPage;
+use super::pages::indexes::IndexesPage;
+use super::pages::table::TablePage;
+use super::pages::tables::TablesPage;
+use super::problem::Problem;
+
+/// The pages.
+pub fn pages() -> Router<Context> {
+    Router::new()
+        .route("/tables", get(tables_of_the_first))
+        .route("/indexes", get(indexes_of_the_first))
+        .route("/servers/{server}/{database}/tables", get(tables_page))
+        .route(
+            "/servers/{server}/{database}/tables/{schema}/{name}",
+            get(table_page),
+        )
+        .route("/servers/{server}/{database}/indexes", get(indexes_page))
+        .route(
+            "/servers/{server}/{database}/indexes/{schema}/{name}",
+            get(index_page),
+        )
+}
+
+/// The routes of the API, and their description.
+pub fn api() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(tables))
+        .routes(routes!(table))
+        .routes(routes!(indexes))
+        .routes(routes!(index))
+}
+
+/// Those of the first database that there is.
+async fn tables_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
+        match places(store)?.into_iter().next() {
+            Some(place) => ask::tables(store, &asked, place),
+            None => Ok(TablesPage::of_nothing(Utc::now())),
+        }
+    })
+    .await
+}
+
+/// Those of the first database that there is.
+async fn indexes_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| {
+        match places(store)?.into_iter().next() {
+            Some(place) => ask::indexes(store, &asked, place),
+            None => Ok(IndexesPage::of_nothing(Utc::now())),
+        }
+    })
+    .await
+}
+
+async fn tables_page(
+    State(context): State<Context>,
+    uri: Uri,
+    Path(place): Path<(String, String)>,
+) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| ask::tables(store, &asked, place)).await
+}
+
+async fn indexes_page(
+    State(context): State<Context>,
+    uri: Uri,
+    Path(place): Path<(String, String)>,
+) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| ask::indexes(store, &asked, place)).await
+}
+
+async fn table_page(State(context): State<Context>, uri: Uri, Path(path): Path<RelationPath>) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| ask::table(store, &asked, path)).await
+}
+
+async fn index_page(State(context): State<Context>, uri: Uri, Path(path): Path<RelationPath>) -> Response {
+    let asked = uri.clone();
+    page(&context, &uri, move |_, store| ask::index(store, &asked, path)).await
+}
+
+/// The tables of a database, with what happened to them.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/tables",
+    params(("server" = String, Path), ("database" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
+        ("order" = Option<String>, Query, description = "size, growth, dead_rows, writes or scans")),
+    responses((status = 200, body = TablesPage), (status = 404, body = Problem)))]
+async fn tables(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(place): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::tables(store, &uri, place)).await?;
+    Ok(answer(&headers, &page, Some(&page.tables)))
+}
+
+/// One table over time, with its indexes and the statements that name it.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/tables/{schema}/{name}",
+    params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
+    responses((status = 200, body = TablePage), (status = 404, body = Problem)))]
+async fn table(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(path): Path<RelationPath>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::table(store, &uri, path)).await?;
+    Ok(answer(&headers, &page, Some(&page.history)))
+}
+
+/// The indexes of a database, with how they were used.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/indexes",
+    params(("server" = String, Path), ("database" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
+        ("order" = Option<String>, Query, description = "size, growth, scans or idle")),
+    responses((status = 200, body = IndexesPage), (status = 404, body = Problem)))]
+async fn indexes(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(place): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::indexes(store, &uri, place)).await?;
+    Ok(answer(&headers, &page, Some(&page.indexes)))
+}
+
+/// One index over time.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/indexes/{schema}/{name}",
+    params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
+    responses((status = 200, body = IndexPage), (status = 404, body = Problem)))]
+async fn index(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(path): Path<RelationPath>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::index(store, &uri, path)).await?;
+    Ok(answer(&headers, &page, Some(&page.history)))
+}

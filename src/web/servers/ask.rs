@@ -1,0 +1,103 @@
+//! What the pages about servers ask of the store.
+
+use axum::http::Uri;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::limits;
+use crate::model::finding::{Severity, State};
+use crate::model::history::StatementTotal;
+use crate::store::{FindingFilter, Store};
+use crate::web::Context;
+use crate::web::ask::servers as all_servers;
+use crate::web::pages::overview::ServerLine;
+use crate::web::pages::range::Range;
+use crate::web::pages::server::{BusyStatement, Facts, ServerPage};
+use crate::web::pages::servers::{Cluster, ServersPage};
+use crate::web::pages::spark::Spark;
+use crate::web::pages::status::ServerGap;
+use crate::web::problem::Problem;
+use crate::web::query::Parameters;
+
+/// Findings that the page of a server shows; the rest are counted.
+const FINDINGS: usize = 10;
+
+/// Every server on a line.
+fn lines(context: &Context, store: &Store, now: DateTime<Utc>) -> Result<Vec<ServerLine>, Problem> {
+    let (counts, gaps) = (store.counts()?, store.gaps()?);
+    let mut lines = Vec::new();
+    for server in all_servers(context, store)? {
+        let points = store.load(&server.name, now - TimeDelta::hours(24))?;
+        let open = |severity: Severity| -> usize {
+            let rows = counts.iter().filter(|row| {
+                row.server == server.name && row.severity == severity && row.state == State::Open
+            });
+            rows.map(|row| row.count as usize).sum()
+        };
+        lines.push(ServerLine {
+            critical: open(Severity::Critical),
+            warning: open(Severity::Warning),
+            info: open(Severity::Info),
+            gaps: gaps.iter().filter(|(name, _)| *name == server.name).count(),
+            spark: Spark::of(now, &points),
+            server,
+        });
+    }
+    Ok(lines)
+}
+
+/// All servers, each primary with its standbys.
+pub fn servers(context: &Context, store: &Store) -> Result<ServersPage, Problem> {
+    let now = Utc::now();
+    Ok(ServersPage::build(now, lines(context, store, now)?))
+}
+
+/// One server over a range.
+pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Result<ServerPage, Problem> {
+    let range = Range::of(&Parameters::read(uri, &["range"])?)?;
+    if range.length() > Range::Week.length() {
+        let why = format!(
+            "range={}: the load is kept for a week; 1h, 24h or 7d",
+            range.word()
+        );
+        return Err(Problem::new(400, why));
+    }
+    let now = Utc::now();
+    let missing = || Problem::new(404, "such server");
+    let clusters = Cluster::list(lines(context, store, now)?);
+    let is_its = |cluster: &Cluster| cluster.servers.iter().any(|line| line.server.name == name);
+    let cluster = clusters.into_iter().find(is_its).ok_or_else(missing)?;
+    let from = now - range.length();
+    // a point tells the load since the one before, which may lie before the range
+    let load = store.load(&name, from - TimeDelta::hours(2))?;
+    let most = limits::PAGE_ITEMS_MAXIMUM;
+    let (statements, _) = store.busiest_statements(&name, None, from, now, most)?;
+    let findings = store.findings(&FindingFilter {
+        server: Some(name.clone()),
+        states: vec![State::Open],
+        limit: FINDINGS,
+        ..FindingFilter::default()
+    })?;
+    let gaps = store.gaps()?.into_iter().filter(|(server, _)| *server == name);
+    let facts = Facts {
+        cluster,
+        range,
+        load,
+        statements: statements.into_iter().map(busy).collect(),
+        findings: findings.items,
+        open: findings.total as usize,
+        unread: gaps.map(|(server, gap)| ServerGap { server, gap }).collect(),
+        activity: store.activity(&name)?,
+        name,
+    };
+    ServerPage::build(now, facts).ok_or_else(missing)
+}
+
+fn busy(total: StatementTotal) -> BusyStatement {
+    BusyStatement {
+        seconds: total.counts.seconds(),
+        share_ratio: total.share_ratio,
+        database: total.database,
+        statement_id: total.statement_id,
+        text: total.text,
+    }
+}

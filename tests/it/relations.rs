@@ -1,0 +1,102 @@
+//! The pages of tables and indexes, and the API of the same, of a daemon that watches a real server.
+
+use crate::daemon::Daemon;
+use crate::dashboard::{get, links};
+use crate::harness::{Cluster, eventually};
+
+const NAME: &str = "a/b \"<script>alert(1)</script>";
+const LIST: &str = "/servers/main/postgres/tables";
+
+/// Any name as one part of an address.
+fn part(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn tables_and_indexes_have_pages_that_say_what_the_api_says() {
+    let cluster = Cluster::start(15).await;
+    let table = format!("\"{}\"", NAME.replace('"', "\"\""));
+    cluster
+        .sql(
+            "postgres",
+            &format!(
+                "CREATE TABLE {table} (a int PRIMARY KEY, b int); INSERT INTO {table} SELECT n, n FROM generate_series(1, 999) n;
+                 CREATE INDEX i1 ON {table} (b); CREATE INDEX i2 ON {table} (b)"
+            ),
+        )
+        .await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    let address = daemon.address.clone();
+    eventually("the table is known with a finding", || async {
+        let known = get(&address, &format!("/api/v1{LIST}"));
+        known.status == 200 && known.json()["tables"][0]["findings"][0]["rule"] == "index.duplicate"
+    })
+    .await;
+    let known = get(&address, &format!("/api/v1{LIST}?order=growth&range=90d")).json();
+    assert_eq!(known["tables"][0]["name"], NAME);
+    let one = format!("{LIST}/public/{}", part(NAME));
+    let told = get(&address, &format!("/api/v1{one}")).json();
+    assert_eq!(told["table"]["name"], NAME);
+    assert_eq!(told["indexes"].as_array().unwrap().len(), 3);
+    let index = get(&address, "/api/v1/servers/main/postgres/indexes/public/i1").json();
+    assert_eq!(index["index"]["table"], NAME);
+    for (path, words) in [
+        ("/tables", "a/b &#34;&#60;script&#62;"),
+        (LIST, "1 finding</a>"),
+        (one.as_str(), ">duplicate</a>"),
+        ("/indexes", ">duplicate</a>"),
+        (
+            "/servers/main/postgres/indexes?order=idle&range=1h",
+            "primary key",
+        ),
+        ("/servers/main/postgres/indexes/public/i1", "CREATE"),
+    ] {
+        let page = get(&address, path);
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        assert!(page.body.contains(words), "{path}: {}", page.body);
+        assert!(
+            !page.body.contains("<script>alert") && !page.body.contains(" style="),
+            "{path}"
+        );
+        for link in links(&page.body, path.split('?').next().unwrap()) {
+            let status = get(&address, &link).status;
+            assert!(status == 200 || status == 405, "{link} on {path}: {status}");
+        }
+    }
+    what_is_not_there_is_told(&address);
+}
+
+fn what_is_not_there_is_told(address: &str) {
+    for (path, status, words) in [
+        (format!("{LIST}?order=idle"), 400, "unknown order"),
+        (format!("{LIST}?range=2h"), 400, "unknown range"),
+        (
+            "/servers/main/nowhere/tables".to_owned(),
+            404,
+            "There is no such database",
+        ),
+        (format!("{LIST}/public/nothing"), 404, "This table is not known."),
+        (
+            "/servers/main/postgres/indexes/public/nothing".to_owned(),
+            404,
+            "This index is not known.",
+        ),
+        (
+            "/servers/main/postgres/statements/0123456789abcdef".to_owned(),
+            404,
+            "This statement is not known yet.",
+        ),
+    ] {
+        let page = get(address, &path);
+        assert!(
+            page.status == status && page.body.contains(words),
+            "{path}: {}",
+            page.body
+        );
+        let answer = get(address, &format!("/api/v1{path}"));
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.head.contains("application/problem+json"), "{path}");
+        let lists = page.body.contains(">Statements</a> <a class=\"button\"");
+        assert_eq!(lists, path.contains("/statements/"), "{path}: a way to the list");
+    }
+}
