@@ -93,7 +93,7 @@ impl Slot {
 
 fn statement_text(number: u64) -> Arc<StatementText> {
     // of most only the beginning is kept
-    let more = "x".repeat(if number % 10 == 0 { 1_500 } else { 380 });
+    let more = "x".repeat(if number.is_multiple_of(10) { 1_500 } else { 380 });
     Arc::new(StatementText {
         statement_id: format!("{:016x}", mixed(number)),
         text: format!("SELECT * FROM t{number} WHERE id = $1 AND kind = $2 /* {more} */"),
