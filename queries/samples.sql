@@ -15,7 +15,7 @@ FROM (
         CASE WHEN a.state = 'active' THEN a.usename::text END AS role,
         CASE WHEN a.state = 'active' THEN coalesce(a.application_name, '') END AS application
     FROM pg_catalog.pg_stat_activity AS a
-    WHERE a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.application_name, '') <> 'pgadvisor'
+    WHERE a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.application_name, '') NOT LIKE 'pgadvisor%'
         AND (
             a.backend_type = 'client backend' AND a.state IN ('active', 'disabled')
             OR a.backend_type IS NULL AND a.state IS NULL AND a.usesysid IS NOT NULL

@@ -28,6 +28,10 @@ pub const HOURS_KEPT_BY_TIME: Duration = Duration::from_secs(8 * 24 * 3600);
 pub const HOURS_SHOWN: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Numbers of statements, tables, indexes and waits that are remembered between looks: sixteen bytes each.
 pub const SUBJECTS_REMEMBERED: usize = 200_000;
+/// Different waits that are kept of a server; what is new beyond that is told by its event alone.
+pub const WAITS_REMEMBERED: usize = 20_000;
+/// Statements that are no queries, of which rules look for what is within.
+pub const UTILITY_STATEMENTS: usize = 1_000;
 /// Ranges up to this are shown minute by minute.
 pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
 /// Problems that are shown as left out.

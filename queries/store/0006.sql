@@ -41,6 +41,8 @@ CREATE TABLE history_hour (
     body    BLOB
 ) STRICT;
 CREATE UNIQUE INDEX history_hour_hour ON history_hour (place, hour);
+CREATE INDEX history_hour_old ON history_hour (hour);
+CREATE INDEX history_hour_body ON history_hour (hour) WHERE body IS NOT NULL;
 
 -- What every subject did on a day (days since 1970 in UTC), as far as it is rolled up.
 CREATE TABLE history_total (
@@ -50,6 +52,7 @@ CREATE TABLE history_total (
     body  BLOB    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX history_total_day ON history_total (place, day);
+CREATE INDEX history_total_old ON history_total (day);
 
 -- hours: packed.
 CREATE TABLE history_day (
@@ -98,11 +101,13 @@ INSERT INTO history_subject (id, place, database, name, text)
 INSERT INTO history_minute (place, at, seconds, body)
     SELECT p.id, m.at, m.seconds, m.body FROM statement_minute AS m
     JOIN history_place AS p ON p.server = m.server AND p.family = 'statement';
--- hours of which the minutes are there are rolled up again, since they have no body yet
+-- hours of which the minutes are there are rolled up again, since they have no body yet; not the oldest, which lost some
 INSERT INTO history_hour (place, hour, seconds)
     SELECT p.id, h.hour, h.seconds FROM statement_hour AS h
     JOIN history_place AS p ON p.server = h.server AND p.family = 'statement'
-    WHERE NOT EXISTS (SELECT 1 FROM history_minute AS m WHERE m.place = p.id AND m.at / 3600000000 = h.hour);
+    WHERE (p.id, h.hour) NOT IN (
+        SELECT m.place, m.at / 3600000000 FROM history_minute AS m GROUP BY 1, 2
+        EXCEPT SELECT m.place, min(m.at) / 3600000000 FROM history_minute AS m GROUP BY 1);
 INSERT INTO history_day (day, subject, hours) SELECT day, statement, hours FROM statement_day ORDER BY day, statement;
 DROP TABLE statement_day;
 DROP TABLE statement_hour;

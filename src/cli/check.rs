@@ -132,6 +132,10 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     if let Some(planner) = planner.filter(|_| settings.is_enabled(Missing::ID)) {
         advise_at_once(&planner, &mut observation).await;
     }
+    let is_told = settings.is_told(Missing::ID, observation.now);
+    for database in &mut observation.databases {
+        database.missing_indexes_are_told = is_told;
+    }
     let judgement = judge::judge(&observation, &settings);
     let mut report = CheckReport::new(&looks[looks.len() - 1], judgement, Utc::now());
     if looks.len() > 1 {

@@ -168,7 +168,7 @@ impl Samples {
                 database: doing.database,
                 event: doing.event,
                 role: doing.role,
-                application: doing.application,
+                application: without_numbers(&doing.application),
             };
             *points.entry(key).or_default() += sessions;
         }
@@ -188,6 +188,19 @@ impl Samples {
                 .collect(),
         }
     }
+}
+
+/// An application's name without its numbers: poolers put ports there, others process ids, and each would be another one.
+fn without_numbers(name: &str) -> String {
+    let mut told = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character.is_ascii_digit() {
+            true if told.ends_with('#') => {}
+            true => told.push('#'),
+            false => told.push(character),
+        }
+    }
+    told
 }
 
 #[cfg(test)]
@@ -239,6 +252,16 @@ mod tests {
         assert_eq!(all, beyond as u64 + 7);
         let others = minute.points.iter().find(|(key, _)| key.event == WaitKey::OTHERS);
         assert_eq!(others.map(|(_, counts)| counts.sessions), Some(10));
+    }
+
+    #[test]
+    fn an_application_is_one_whatever_port_its_pooler_names() {
+        assert_eq!(without_numbers("app - 10.0.0.1:50123"), "app - #.#.#.#:#");
+        assert_eq!(
+            without_numbers("app - 10.0.0.2:9"),
+            without_numbers("app - 10.0.0.1:50123")
+        );
+        assert_eq!(without_numbers("psql"), "psql");
     }
 
     #[test]

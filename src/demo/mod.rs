@@ -144,6 +144,8 @@ fn configuration_text(listen: &str, store: &str, dsn: &str, planner_dsn: &str) -
     });
     format!(
         "# Written by pgadvisor demo. The waits are shortened, so that there is something to see in minutes.\n\
+         # looks that follow each other so fast cost more than a server would have to bear: ten times the usual\n\
+         [budget]\nown_cost_ratio = 0.05\n\n\
          [web]\nlisten = {}\n\n[store]\npath = {}\n\n\
          [[servers]]\nname = \"demo\"\ndsn = {}\nplanner_dsn = {}\n{}\
          throw_away = true\n\n\

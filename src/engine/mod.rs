@@ -258,6 +258,7 @@ pub fn start(
         let (spent, stretch) = (watch.sampling_spent(), watch.sampling_stretch());
         samplings.extend(sampling::Sampling::new(
             settings,
+            watch.server(),
             watch.sampled(),
             spent,
             stretch,

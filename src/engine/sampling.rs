@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::EngineError;
 use super::cadences::Told;
 use super::cost::Spent;
-use super::{EngineError, server_of};
 use crate::collect::samples::{Sample, Sampler, Samples};
 use crate::configuration::Server as ServerSettings;
 use crate::limits;
+use crate::postgres::Server;
 
 /// What was sampled since the last look, shared by the task that samples and the one that looks.
 #[derive(Clone)]
@@ -68,9 +69,10 @@ impl Sampling {
     /// stay within the budget. None where nobody wants samples.
     ///
     /// # Errors
-    /// If its settings cannot be used.
+    /// If its certificates cannot be read.
     pub fn new(
         settings: &ServerSettings,
+        looked_at: &Server,
         sampled: Sampled,
         spent: Spent,
         stretch: Told,
@@ -82,7 +84,8 @@ impl Sampling {
         Ok(Some(Self {
             name: settings.name.clone(),
             every,
-            sampler: Sampler::new(server_of(settings)?),
+            // what is sampled is what is looked at, also of several hosts
+            sampler: Sampler::new(looked_at.following()?),
             sampled,
             spent,
             stretch,

@@ -26,7 +26,7 @@ use crate::model::status::{FamilyCost, LoadPoint, Look, ReplicationStatus, Serve
 use crate::model::unit::Period;
 use crate::observe::usage::{IndexName, Usage};
 use crate::observe::{Observer, activity};
-use crate::postgres::PostgresError;
+use crate::postgres::{PostgresError, Server};
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
 use crate::rules::index::null_heavy::NullHeavy;
@@ -40,6 +40,8 @@ pub struct Watch {
     advise_every: Duration,
     collector: Collector,
     observer: Observer,
+    /// What the last look told was not written down, or it is not known.
+    is_unrecorded: bool,
     settings: Settings,
     store: Store,
     cost: OwnCost,
@@ -106,6 +108,7 @@ impl Watch {
             advise_every: settings.advise_every.as_duration(),
             collector,
             observer,
+            is_unrecorded: false,
             settings: rules,
             store,
             cost: OwnCost::default(),
@@ -121,6 +124,11 @@ impl Watch {
             budget_ratio,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
+    }
+
+    /// The server that is looked at.
+    pub fn server(&self) -> &Server {
+        self.collector.server()
     }
 
     /// Where the task that refreshes adds what its looks cost.
@@ -208,6 +216,9 @@ impl Watch {
             .await
             .map_err(|error: PostgresError| error.one_line())?;
         let waits = self.sampled_minute(&seen.snapshot);
+        if std::mem::replace(&mut self.is_unrecorded, true) {
+            self.observer.tell_relations_again();
+        }
         let mut observation = self.observer.observe(&seen.snapshot, false);
         let mut spent = seen.spent.clone();
         spent.insert(SAMPLING, self.sampling_spent.take());
@@ -223,6 +234,10 @@ impl Watch {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
         observation.own_cost = Some(self.observed_cost(&seen));
+        let is_told = self.settings.is_told(Missing::ID, observation.now);
+        for database in &mut observation.databases {
+            database.missing_indexes_are_told = is_told;
+        }
         let mut judgement = judge::judge(&observation, &self.settings);
         let three_looks = Period::seconds(3 * self.pause().as_secs());
         judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
@@ -251,10 +266,12 @@ impl Watch {
             (written, record.usage, record.gone)
         });
         match recorded.await {
-            Ok((Ok(events), _, _)) => Ok(events),
+            Ok((Ok(events), _, _)) => {
+                self.is_unrecorded = false;
+                Ok(events)
+            }
             Ok((Err(error), usage, gone)) => {
                 self.observer.usages.give_back(&usage, gone);
-                self.observer.tell_relations_again();
                 Err(format!("the store failed: {error}"))
             }
             Err(error) => Err(format!("recording failed: {error}")),
@@ -268,7 +285,8 @@ impl Watch {
         let texts = snapshot.statements.as_ref().map(|read| &*read.texts);
         let minute = samples.minute(elapsed.as_secs_f64(), texts);
         self.observer.waits.add(snapshot.at, &minute, hidden);
-        Some(minute)
+        // where sessions are hidden nobody knows how many were active: no zero, but a gap
+        (hidden == 0).then_some(minute)
     }
 
     /// What the advisor cost until this look, and the cadences that led to it.

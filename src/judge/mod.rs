@@ -4,14 +4,14 @@ mod late;
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
 use crate::limits;
 use crate::model::finding::{Claim, ConfidenceLevel, by_impact};
 use crate::model::judgement::{Ignored, Judgement, RuleOutcome, Verdict};
 use crate::model::observation::{DatabaseObservation, Observation, Unknown};
-use crate::model::selector::{Ignore, Selector, is_ignored_by_comment};
+use crate::model::selector::{Ignore, Selector, is_ignored_by_comment, matches};
 use crate::model::unit::Period;
 use crate::rules::{self, Found, Place, RuleKind, Scope};
 
@@ -56,6 +56,14 @@ impl Settings {
             thresholds: (rule.defaults)(),
             overrides: Vec::new(),
         })
+    }
+
+    /// Whether somebody hears of what a rule finds: it is switched on, and not ignored as a whole.
+    pub fn is_told(&self, rule: &str, now: DateTime<Utc>) -> bool {
+        let is_ignored = |ignore: &Ignore| {
+            ignore.is_in_force(now) && matches(&ignore.rule, rule) && ignore.selector.object == "*"
+        };
+        self.is_enabled(rule) && !self.ignores.iter().any(is_ignored)
     }
 
     /// Whether a rule is judged anywhere.

@@ -104,6 +104,19 @@ impl Counts for StatementCounts {
 }
 
 impl StatementCounts {
+    /// What as busy a time of another length would have come to.
+    pub fn scaled(self, ratio: f64) -> Self {
+        let scaled = |number: u64| (number as f64 * ratio).round() as u64;
+        Self {
+            calls: scaled(self.calls),
+            microseconds: scaled(self.microseconds),
+            rows: scaled(self.rows),
+            shared_blocks_hit: scaled(self.shared_blocks_hit),
+            shared_blocks_read: scaled(self.shared_blocks_read),
+            temp_blocks_written: scaled(self.temp_blocks_written),
+        }
+    }
+
     /// Seconds of execution.
     pub fn seconds(&self) -> f64 {
         self.microseconds as f64 / 1e6
@@ -329,6 +342,8 @@ pub struct HistoryPoint<C> {
     pub from: DateTime<Utc>,
     /// How long it is.
     pub length_seconds: f64,
+    /// For how much of it the counts stand: rates are by this. More than the length where looks were far apart.
+    pub seen_seconds: f64,
     /// What happened; null where nobody looked.
     pub counts: Option<C>,
 }

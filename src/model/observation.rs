@@ -1,6 +1,6 @@
 //! What rules judge: differences over known windows, and facts. Made by `observe` from snapshots.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -165,6 +165,8 @@ pub struct StatementActivity {
     pub total_seconds: f64,
     /// Queries, costliest first; each statement_id once in each database.
     pub statements: Vec<StatementDelta>,
+    /// Other statements that were called, each once in each database: some have a query within, as cursors have.
+    pub utility: BTreeMap<(String, String), Arc<StatementText>>,
     /// Why it does not count that a statement is not among them, where that is so.
     pub still_filling: Option<String>,
     /// Entries whose text could not be read; they count in the total only.
@@ -212,6 +214,8 @@ impl StatementDelta {
 /// One database, ready to be judged.
 #[derive(Clone, Debug)]
 pub struct DatabaseObservation {
+    /// Whether the rule that advises missing indexes speaks here: nobody has switched it off, or ignores it.
+    pub missing_indexes_are_told: bool,
     /// Its name.
     pub name: String,
     /// Since when its relations' counters count, if that is known.

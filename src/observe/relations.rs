@@ -10,8 +10,10 @@ use crate::model::history::{IndexCounts, RelationPoint, RelationsMinute, TableCo
 use crate::model::observation::{DatabaseObservation, IndexObservation, TableObservation};
 use crate::model::relation::{IndexNow, TableNow};
 use crate::model::snapshot::{
-    DatabaseSnapshot, IndexCounters, IndexFacts, TableActivityCounters, TableActivityLook, TableFacts,
+    Catalog, DatabaseSnapshot, IndexCounters, IndexFacts, TableActivityCounters, TableActivityLook,
+    TableFacts,
 };
+use crate::sql;
 
 /// An index that was scanned within this is not told to be idle, so that its row does not change at each look.
 const IDLE_FROM: TimeDelta = TimeDelta::days(1);
@@ -28,16 +30,11 @@ struct Known {
     at: DateTime<Utc>,
     /// In the order of their OIDs.
     scans: Vec<(u32, i64)>,
-    /// What was written down of each: its name, and a hash of it.
-    tables: HashMap<(String, String), u64>,
-    indexes: HashMap<(String, String), u64>,
-}
-
-/// What a look tells of one relation: its name, and a hash of how it is.
-fn written<T: Hash>(now: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    now.hash(&mut hasher);
-    hasher.finish()
+    /// The names at that time; none where all of them are to be told again.
+    catalog: Option<Arc<Catalog>>,
+    /// What was told of each: its OID and a hash, in the order of OIDs.
+    tables: Vec<(u32, u64)>,
+    indexes: Vec<(u32, u64)>,
 }
 
 impl Relations {
@@ -48,49 +45,51 @@ impl Relations {
         observation: &DatabaseObservation,
     ) -> Option<RelationsMinute> {
         let look = snapshot.table_activity.as_ref()?;
-        let known = self.known.remove(&snapshot.name);
-        if let Some(known) = known {
-            if known.look.as_ref().is_some_and(|last| Arc::ptr_eq(last, look)) {
-                self.known.insert(snapshot.name.clone(), known);
-                return None;
-            }
-            let is_counted_on = observation.counters_since.is_none_or(|since| since <= known.at);
-            let last = known.look.as_deref().filter(|_| is_counted_on);
-            let mut minute = happened(snapshot, observation, look, last.map(|last| (last, &known)));
-            let scans = scans(&snapshot.indexes);
-            let (tables, tables_gone) = changed(&mut minute.tables_now, known.tables, table_name);
-            let (indexes, indexes_gone) = changed(&mut minute.indexes_now, known.indexes, index_name);
-            self.remember(snapshot, look, scans, tables, indexes);
-            return Some(RelationsMinute {
-                tables_gone,
-                indexes_gone,
-                ..minute
-            });
+        let known = self.known.get(&snapshot.name);
+        let is_known = |known: &Known| known.look.as_ref().is_some_and(|last| Arc::ptr_eq(last, look));
+        if known.is_some_and(|known| is_known(known) && known.catalog.is_some()) {
+            return None;
         }
-        let mut minute = happened(snapshot, observation, look, None);
-        minute.is_whole = true;
-        let (tables, _) = changed(&mut minute.tables_now, HashMap::new(), table_name);
-        let (indexes, _) = changed(&mut minute.indexes_now, HashMap::new(), index_name);
-        self.remember(snapshot, look, scans(&snapshot.indexes), tables, indexes);
-        Some(minute)
-    }
-
-    fn remember(
-        &mut self,
-        snapshot: &DatabaseSnapshot,
-        look: &Arc<TableActivityLook>,
-        scans: Vec<(u32, i64)>,
-        tables: HashMap<(String, String), u64>,
-        indexes: HashMap<(String, String), u64>,
-    ) {
+        let is_counted_on = |known: &&Known| {
+            let is_later = known.look.as_ref().is_some_and(|last| last.at < look.at);
+            is_later && observation.counters_since.is_none_or(|since| since <= known.at)
+        };
+        let before = known
+            .filter(is_counted_on)
+            .and_then(|known| Some((known.look.as_deref()?, known)));
+        let mut telling = Telling::begin(snapshot, look, before);
+        telling.indexes(snapshot, observation, known);
+        telling.tables(snapshot, observation, known);
+        let Telling {
+            mut minute,
+            tables,
+            indexes,
+            ..
+        } = telling;
+        match known.and_then(|known| Some((known, known.catalog.as_ref()?))) {
+            None => minute.is_whole = true,
+            Some((known, names)) => {
+                let old_and_new = (names.as_ref(), snapshot.catalog.as_ref());
+                minute.tables_gone = gone(&known.tables, old_and_new, |catalog, oid| {
+                    let facts = catalog.tables.get(oid)?;
+                    Some((&facts.schema, &facts.name))
+                });
+                minute.indexes_gone = gone(&known.indexes, old_and_new, |catalog, oid| {
+                    let facts = catalog.indexes.get(oid)?;
+                    Some((&facts.schema, &facts.name))
+                });
+            }
+        }
         let known = Known {
             look: Some(look.clone()),
             at: look.at,
-            scans,
+            scans: scans(&snapshot.indexes),
+            catalog: Some(snapshot.catalog.clone()),
             tables,
             indexes,
         };
         self.known.insert(snapshot.name.clone(), known);
+        Some(minute)
     }
 
     /// What follows is another server, or another time: nothing is compared with what was before.
@@ -100,7 +99,7 @@ impl Relations {
 
     /// What was told could not be written down: all of it is told again.
     pub fn tell_again(&mut self) {
-        self.known.clear();
+        self.known.values_mut().for_each(|known| known.catalog = None);
     }
 
     /// Forgets databases that are gone.
@@ -109,127 +108,166 @@ impl Relations {
     }
 }
 
-fn table_name(now: &TableNow) -> (String, String) {
-    (now.schema.clone(), now.name.clone())
+/// A hash of how a relation is.
+fn hash<T: Hash>(now: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    now.hash(&mut hasher);
+    hasher.finish()
 }
 
-fn index_name(now: &IndexNow) -> (String, String) {
-    (now.schema.clone(), now.name.clone())
-}
-
-/// Leaves those that are not as they were written down; gives what is written down now, and the names that are gone.
-#[allow(clippy::type_complexity)]
-fn changed<T: Hash>(
-    now: &mut Vec<T>,
-    mut before: HashMap<(String, String), u64>,
-    name: impl Fn(&T) -> (String, String),
-) -> (HashMap<(String, String), u64>, Vec<(String, String)>) {
-    let mut known = HashMap::with_capacity(now.len());
-    now.retain(|one| {
-        let (name, hash) = (name(one), written(one));
-        let is_changed = before.remove(&name) != Some(hash);
-        known.insert(name, hash);
-        is_changed
+/// The names under which relations were told that are no longer theirs.
+fn gone<'a>(
+    told: &[(u32, u64)],
+    (old, new): (&'a Catalog, &'a Catalog),
+    name: impl Fn(&'a Catalog, u32) -> Option<(&'a String, &'a String)>,
+) -> Vec<(String, String)> {
+    let names = told.iter().filter_map(|(oid, _)| {
+        let before = name(old, *oid)?;
+        (name(new, *oid) != Some(before)).then(|| (before.0.clone(), before.1.clone()))
     });
-    (known, before.into_keys().collect())
+    names.collect()
 }
 
 fn scans(indexes: &[IndexCounters]) -> Vec<(u32, i64)> {
     indexes.iter().map(|index| (index.oid, index.scans)).collect()
 }
 
-/// What happened since an earlier look, and how everything is now. Without an earlier one only how large it is.
-fn happened(
-    snapshot: &DatabaseSnapshot,
-    observation: &DatabaseObservation,
-    look: &TableActivityLook,
-    before: Option<(&TableActivityLook, &Known)>,
-) -> RelationsMinute {
-    let catalog = &snapshot.catalog;
-    let mut minute = RelationsMinute {
-        database: snapshot.name.clone(),
-        seconds: before.map_or(0.0, |(last, _)| {
-            (look.at - last.at).num_milliseconds().max(0) as f64 / 1000.0
-        }),
-        ..RelationsMinute::default()
-    };
-    let mut scans_of_tables: HashMap<u32, u64> = HashMap::new();
-    let mut bytes_of_tables: HashMap<u32, f64> = HashMap::new();
-    let mut facts_of_indexes = catalog.indexes.finder();
-    let counters = snapshot.indexes.iter().filter_map(|index| {
-        let facts = facts_of_indexes.find(index.oid)?;
-        (!facts.is_partitioned).then_some((index, facts))
-    });
-    let mut observed = by_oid(&observation.indexes, |index: &IndexObservation| index.oid);
-    for (index, facts) in counters {
-        let scanned = before.and_then(|(_, known)| {
-            let position = known.scans.binary_search_by_key(&index.oid, |(oid, _)| *oid);
-            u64::try_from(index.scans - known.scans[position.ok()?].1).ok()
-        });
-        *scans_of_tables.entry(facts.table_oid).or_default() += scanned.unwrap_or(0);
-        *bytes_of_tables.entry(facts.table_oid).or_default() += facts.size_bytes;
-        let table = catalog.tables.get(facts.table_oid);
-        // indexes of TOAST tables are nobody's business
-        let Some(table) = table.filter(|table| table.toast_of.is_none()) else {
-            continue;
-        };
-        if before.is_none() || scanned != Some(0) {
-            minute.indexes.push(RelationPoint {
-                schema: facts.schema.clone(),
-                name: facts.name.clone(),
-                counts: IndexCounts {
-                    scans: scanned.unwrap_or(0),
-                    bytes: facts.size_bytes.max(0.0) as u64,
-                },
-            });
-        }
-        let idle_since = observed(index.oid)
-            .and_then(|index| index.idle_since)
-            .filter(|since| look.at - *since >= IDLE_FROM);
-        minute.indexes_now.push(index_now(facts, table, idle_since));
-    }
-    let mut observed = by_oid(&observation.tables, |table: &TableObservation| table.oid);
-    let mut facts_of_tables = catalog.tables.finder();
-    for now in &look.tables {
-        let Some(facts) = facts_of_tables.find(now.oid) else {
-            continue;
-        };
-        if !matches!(facts.kind, 'r' | 'm') {
-            continue;
-        }
-        let state = observed(now.oid);
-        let counts = TableCounts {
-            index_scans: scans_of_tables.get(&now.oid).copied().unwrap_or(0),
-            bytes: facts.size_bytes.max(0.0) as u64,
-            live_rows: state.map_or(0, |state| state.live_rows.max(0).unsigned_abs()),
-            dead_rows: state.map_or(0, |state| state.dead_rows.max(0).unsigned_abs()),
-            ..before
-                .and_then(|(last, _)| difference(last, now))
-                .unwrap_or_default()
-        };
-        let quiet = TableCounts {
-            bytes: counts.bytes,
-            live_rows: counts.live_rows,
-            dead_rows: counts.dead_rows,
-            ..TableCounts::default()
-        };
-        if before.is_none() || counts != quiet {
-            minute.tables.push(RelationPoint {
-                schema: facts.schema.clone(),
-                name: facts.name.clone(),
-                counts,
-            });
-        }
-        let index_bytes = bytes_of_tables.get(&now.oid).copied().unwrap_or(0.0);
-        minute
-            .tables_now
-            .push(table_now(facts, now, state, counts, index_bytes));
-    }
-    minute
+/// What is told of one look at a database.
+struct Telling<'a> {
+    look: &'a TableActivityLook,
+    before: Option<(&'a TableActivityLook, &'a Known)>,
+    minute: RelationsMinute,
+    /// Of each table, those of its indexes together.
+    scans_of_tables: HashMap<u32, u64>,
+    bytes_of_tables: HashMap<u32, f64>,
+    tables: Vec<(u32, u64)>,
+    indexes: Vec<(u32, u64)>,
 }
 
-/// Finds by OID in what comes in the order of OIDs, asked for in that order, too.
-fn by_oid<'a, T>(items: &'a [T], oid: impl Fn(&T) -> u32) -> impl FnMut(u32) -> Option<&'a T> {
+impl<'a> Telling<'a> {
+    /// Without an earlier look that can be compared it is only told how everything is.
+    fn begin(
+        snapshot: &DatabaseSnapshot,
+        look: &'a TableActivityLook,
+        before: Option<(&'a TableActivityLook, &'a Known)>,
+    ) -> Self {
+        let seconds = before.map_or(0.0, |(last, _)| {
+            (look.at - last.at).num_milliseconds().max(0) as f64 / 1000.0
+        });
+        Self {
+            look,
+            before,
+            minute: RelationsMinute {
+                database: snapshot.name.clone(),
+                seconds,
+                ..RelationsMinute::default()
+            },
+            scans_of_tables: HashMap::new(),
+            bytes_of_tables: HashMap::new(),
+            tables: Vec::with_capacity(look.tables.len()),
+            indexes: Vec::with_capacity(snapshot.indexes.len()),
+        }
+    }
+
+    fn indexes(
+        &mut self,
+        snapshot: &DatabaseSnapshot,
+        observation: &DatabaseObservation,
+        known: Option<&Known>,
+    ) {
+        let mut facts_of_indexes = snapshot.catalog.indexes.finder();
+        let observed = by_oid(&observation.indexes, |index: &IndexObservation| index.oid);
+        let told = known.filter(|known| known.catalog.is_some());
+        let told = told.map(|known| &known.indexes);
+        for index in &snapshot.indexes {
+            let Some(facts) = facts_of_indexes.find(index.oid) else {
+                continue;
+            };
+            let table = snapshot.catalog.tables.get(facts.table_oid);
+            // indexes of TOAST tables are nobody's business, and what is partitioned holds nothing
+            let Some(table) = table.filter(|table| table.toast_of.is_none() && !facts.is_partitioned) else {
+                continue;
+            };
+            let scanned = self.before.and_then(|(_, known)| {
+                let position = known.scans.binary_search_by_key(&index.oid, |(oid, _)| *oid);
+                u64::try_from(index.scans - known.scans[position.ok()?].1).ok()
+            });
+            let scans = scanned.unwrap_or(0);
+            *self.scans_of_tables.entry(facts.table_oid).or_default() += scans;
+            *self.bytes_of_tables.entry(facts.table_oid).or_default() += facts.size_bytes;
+            let idle_since = observed(index.oid)
+                .and_then(|index| index.idle_since)
+                .filter(|since| self.look.at - *since >= IDLE_FROM);
+            let now = index_now(facts, table, idle_since);
+            let hash = hash(&now);
+            self.indexes.push((index.oid, hash));
+            let is_changed = was_told(told, index.oid) != Some(hash);
+            if is_changed || scans > 0 {
+                let bytes = now.bytes;
+                self.minute.indexes.push(RelationPoint {
+                    schema: now.schema.clone(),
+                    name: now.name.clone(),
+                    counts: IndexCounts { scans, bytes },
+                });
+            }
+            if is_changed {
+                self.minute.indexes_now.push(without_constants(now));
+            }
+        }
+    }
+
+    fn tables(
+        &mut self,
+        snapshot: &DatabaseSnapshot,
+        observation: &DatabaseObservation,
+        known: Option<&Known>,
+    ) {
+        let mut facts_of_tables = snapshot.catalog.tables.finder();
+        let observed = by_oid(&observation.tables, |table: &TableObservation| table.oid);
+        let told = known.filter(|known| known.catalog.is_some());
+        let told = told.map(|known| &known.tables);
+        for counted in &self.look.tables {
+            let facts = facts_of_tables.find(counted.oid);
+            let Some(facts) = facts.filter(|facts| matches!(facts.kind, 'r' | 'm')) else {
+                continue;
+            };
+            let state = observed(counted.oid);
+            let did = self.before.and_then(|(last, _)| difference(last, counted));
+            let counts = TableCounts {
+                index_scans: self.scans_of_tables.get(&counted.oid).copied().unwrap_or(0),
+                bytes: facts.size_bytes.max(0.0) as u64,
+                live_rows: state.map_or(0, |state| state.live_rows.max(0).unsigned_abs()),
+                dead_rows: state.map_or(0, |state| state.dead_rows.max(0).unsigned_abs()),
+                ..did.unwrap_or_default()
+            };
+            let index_bytes = self.bytes_of_tables.get(&counted.oid).copied();
+            let now = table_now(facts, counted, state, counts, index_bytes.unwrap_or(0.0));
+            let hash = hash(&now);
+            self.tables.push((counted.oid, hash));
+            let is_changed = was_told(told, counted.oid) != Some(hash);
+            if is_changed || counts.written() + counts.sequential_scans + counts.index_scans > 0 {
+                self.minute.tables.push(RelationPoint {
+                    schema: now.schema.clone(),
+                    name: now.name.clone(),
+                    counts,
+                });
+            }
+            if is_changed {
+                self.minute.tables_now.push(now);
+            }
+        }
+    }
+}
+
+/// The hash under which a relation was told last.
+fn was_told(told: Option<&Vec<(u32, u64)>>, oid: u32) -> Option<u64> {
+    let told = told?;
+    let position = told.binary_search_by_key(&oid, |(oid, _)| *oid).ok()?;
+    Some(told[position].1)
+}
+
+/// Finds by OID in what is in the order of OIDs.
+fn by_oid<'a, T>(items: &'a [T], oid: impl Fn(&T) -> u32) -> impl Fn(u32) -> Option<&'a T> {
     move |wanted| {
         let position = items.binary_search_by_key(&wanted, &oid).ok()?;
         Some(&items[position])
@@ -278,6 +316,16 @@ fn table_now(
     }
 }
 
+/// A predicate or an expression may hold what belongs into the table alone: it is kept without its constants.
+fn without_constants(now: IndexNow) -> IndexNow {
+    let may_hold = |definition: &String| definition.contains('\'') || definition.contains(" WHERE ");
+    let definition = match now.definition {
+        Some(definition) if may_hold(&definition) => Some(sql::masked_expression(&definition)),
+        definition => definition,
+    };
+    IndexNow { definition, ..now }
+}
+
 fn index_now(facts: &IndexFacts, table: &TableFacts, idle_since: Option<DateTime<Utc>>) -> IndexNow {
     IndexNow {
         schema: facts.schema.clone(),
@@ -296,7 +344,7 @@ fn index_now(facts: &IndexFacts, table: &TableFacts, idle_since: Option<DateTime
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::{Catalog, TableCounters};
+    use crate::model::snapshot::TableCounters;
     use crate::rules::testing::{database, index, now};
 
     /// A database with one table and one index, as read some minutes after the first look.
@@ -367,10 +415,28 @@ mod tests {
         let (snapshot, observation) = seen(20, 1030, 55, 16384.0);
         let third = relations.observe(&snapshot, &observation).unwrap();
         assert!(
-            third.tables.is_empty() && third.indexes.is_empty(),
+            third.indexes.is_empty() && third.indexes_now.is_empty(),
             "nothing happened"
         );
-        assert_eq!(third.tables_now[0].bytes, 16384);
+        // nobody wrote, and yet it grew: VACUUM counts pages later
+        assert_eq!(
+            (third.tables[0].counts.bytes, third.tables_now[0].bytes),
+            (16384, 16384)
+        );
+        let (snapshot, observation) = seen(30, 1030, 55, 16384.0);
+        let quiet = relations.observe(&snapshot, &observation).unwrap();
+        assert!(quiet.tables.is_empty() && quiet.tables_now.is_empty());
+        let (mut snapshot, observation) = seen(40, 1030, 55, 16384.0);
+        let mut renamed = snapshot.catalog.tables.get(7).unwrap().clone();
+        renamed.name = "u".into();
+        let facts = snapshot.catalog.indexes.get(9).unwrap().clone();
+        snapshot.catalog = Arc::new(Catalog::new(vec![renamed].into(), vec![facts].into()));
+        let renamed = relations.observe(&snapshot, &observation).unwrap();
+        assert_eq!(renamed.tables_gone, [("public".to_owned(), "t".to_owned())]);
+        assert_eq!(
+            (renamed.tables[0].name.as_str(), renamed.tables[0].counts.bytes),
+            ("u", 16384)
+        );
     }
 
     #[test]
@@ -381,14 +447,15 @@ mod tests {
         let (snapshot, mut observation) = seen(10, 1010, 60, 8192.0);
         observation.counters_since = Some(now() + TimeDelta::minutes(5));
         let after_reset = relations.observe(&snapshot, &observation).unwrap();
-        assert_eq!(
-            (after_reset.tables[0].counts.updated, after_reset.is_whole),
-            (0, false)
-        );
+        assert!(after_reset.tables.is_empty() && after_reset.indexes.is_empty());
+        assert_eq!((after_reset.seconds, after_reset.is_whole), (0.0, false));
         relations.end_windows();
         let (snapshot, observation) = seen(20, 2000, 99, 8192.0);
         let elsewhere = relations.observe(&snapshot, &observation).unwrap();
-        assert_eq!((elsewhere.tables[0].counts.updated, elsewhere.seconds), (0, 0.0));
+        assert!(elsewhere.tables.is_empty() && elsewhere.seconds == 0.0);
+        let (snapshot, observation) = seen(25, 2007, 99, 8192.0);
+        let again = relations.observe(&snapshot, &observation).unwrap();
+        assert_eq!((again.tables[0].counts.updated, again.seconds), (7, 300.0));
         relations.tell_again();
         let (snapshot, observation) = seen(30, 2000, 99, 8192.0);
         assert!(relations.observe(&snapshot, &observation).unwrap().is_whole);

@@ -305,6 +305,10 @@ fn activity(
         let Some(database) = watched.get(&delta.key.database_oid) else {
             continue;
         };
+        if text.kind == StatementKind::Utility && activity.utility.len() < limits::UTILITY_STATEMENTS {
+            let key = ((*database).to_owned(), text.statement_id.clone());
+            activity.utility.entry(key).or_insert_with(|| text.clone());
+        }
         if matches!(text.kind, StatementKind::Utility | StatementKind::Own) {
             continue;
         }

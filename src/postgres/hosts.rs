@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
@@ -152,9 +153,13 @@ impl Host {
     /// A session of its own in a database, if the host is what is wanted; and who answers it.
     async fn visit(&self, database: &str, role: Role) -> Result<(Observe, Option<Answering>), PostgresError> {
         let conninfo = self.conninfo.with_database(database);
+        let started = Instant::now();
         let client = connect(&conninfo).await?;
+        let waited = started.elapsed();
         let handle = Handle::Visiting(client, tokio::sync::Mutex::default());
-        let session = Observe::over(handle, conninfo.to_string(), Arc::default());
+        let shared = Arc::new(self.shared.of_a_visit());
+        let session = Observe::over(handle, conninfo.to_string(), shared);
+        session.connected_in(waited);
         let answering = Answering::of(&session.settle(queries::GUARD).await?);
         match role.is_of(answering) {
             true => Ok((session, answering)),
@@ -196,7 +201,16 @@ pub(super) struct Hosts {
     conninfo: ConnInfo,
     /// In the order in which they were named; at least one.
     each: Vec<Host>,
-    chosen: Mutex<Option<Chosen>>,
+    chosen: Arc<Mutex<Option<Chosen>>>,
+    chooses: Choice,
+}
+
+/// Who chooses among several hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Own,
+    /// Another one does, and this one goes where that one is.
+    Follow,
 }
 
 impl Hosts {
@@ -209,7 +223,17 @@ impl Hosts {
         Ok(Self {
             conninfo,
             each,
-            chosen: Mutex::default(),
+            chosen: Arc::default(),
+            chooses: Choice::Own,
+        })
+    }
+
+    /// The same hosts with sessions of its own, which go where this one's are.
+    pub(super) fn following(&self) -> Result<Self, PostgresError> {
+        Ok(Self {
+            chosen: self.chosen.clone(),
+            chooses: Choice::Follow,
+            ..Self::new(self.conninfo.clone())?
         })
     }
 
@@ -227,6 +251,13 @@ impl Hosts {
     /// The session at home, on the host that it was on before or, if that is not to be had, on another, which is chosen
     /// then.
     pub(super) async fn home(&self) -> Result<Observe, PostgresError> {
+        if self.chooses == Choice::Follow {
+            let is_chosen = locked(&self.chosen).is_some();
+            return match is_chosen {
+                true => self.home_of_the_chosen().await,
+                false => Err(self.not_chosen_yet()),
+            };
+        }
         let before = locked(&self.chosen).map(|chosen| chosen.place);
         let mut refusals = Vec::new();
         for (place, role) in attempts(self.conninfo.target_session_attrs, self.each.len(), before) {
@@ -254,13 +285,27 @@ impl Hosts {
     /// The session at home once more, if the same server as before answers.
     pub(super) async fn home_again(&self) -> Result<Observe, PostgresError> {
         let chosen = *locked(&self.chosen);
-        let Some(chosen) = chosen else {
-            return self.home().await;
-        };
+        match chosen {
+            Some(_) => self.home_of_the_chosen().await,
+            None => self.home().await,
+        }
+    }
+
+    async fn home_of_the_chosen(&self) -> Result<Observe, PostgresError> {
+        let chosen = *locked(&self.chosen);
+        let chosen = chosen.unwrap_or_default();
         let host = &self.each[chosen.place];
         let session = host.home(Role::Any).await?;
         let answering = *locked(&host.answering);
         self.is_still(chosen, answering).map(|()| session)
+    }
+
+    fn not_chosen_yet(&self) -> PostgresError {
+        PostgresError::Connect {
+            target: self.conninfo.to_string(),
+            advice: "it is known after the first look".to_owned(),
+            source: "which of its hosts is the server is not known yet".into(),
+        }
     }
 
     /// A session of its own in a database of the chosen host, if the same server answers there as at home.

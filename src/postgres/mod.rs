@@ -11,6 +11,7 @@ mod hosts;
 mod plan;
 pub mod queries;
 mod refresh;
+mod round_trip;
 mod row;
 mod session;
 mod tls;

@@ -16,6 +16,7 @@ use super::error::PostgresError;
 use super::handle::{Handle, prepared, read_only};
 use super::hosts::Hosts;
 use super::plan::Detail;
+use super::round_trip::RoundTrip;
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
 
@@ -57,6 +58,18 @@ pub(super) struct Shared {
     pub(super) awaits_answer: AtomicBool,
     /// The server keeps prepared statements. A pooler between us may give each transaction another session.
     keeps_statements: AtomicBool,
+    /// Of the host, for all of its sessions.
+    round_trip: Arc<RoundTrip>,
+}
+
+impl Shared {
+    /// Of another session on the same host.
+    pub(super) fn of_a_visit(&self) -> Self {
+        Self {
+            round_trip: self.round_trip.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Shared {
@@ -64,15 +77,19 @@ impl Default for Shared {
         Self {
             awaits_answer: AtomicBool::new(false),
             keeps_statements: AtomicBool::new(true),
+            round_trip: Arc::default(),
         }
     }
 }
+
+/// The way there and back while connecting: TCP, the start, a password by SCRAM.
+const CONNECTING_ROUND_TRIPS: u32 = 4;
 
 /// A guarded read-only session for statistics and catalogs.
 pub struct Observe {
     client: Handle,
     target: String,
-    /// Seconds that the server spent for us, as we saw it.
+    /// What the server had to do for us, as we saw it.
     spent: std::sync::Mutex<Duration>,
     /// The longest question, and its name.
     slowest: std::sync::Mutex<(Duration, &'static str)>,
@@ -87,6 +104,16 @@ impl Server {
     pub fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
         Ok(Self {
             hosts: Hosts::new(conninfo)?,
+        })
+    }
+
+    /// The same server with a session at home of its own: of several hosts it is always on the one that this one chose.
+    ///
+    /// # Errors
+    /// If certificates cannot be read.
+    pub fn following(&self) -> Result<Self, PostgresError> {
+        Ok(Self {
+            hosts: self.hosts.following()?,
         })
     }
 
@@ -356,9 +383,7 @@ impl Observe {
         self.shared.awaits_answer.store(true, Ordering::Relaxed);
         let seconds = timeout + limits::ANSWER_GRACE;
         let answer = tokio::time::timeout(seconds, asking).await;
-        if let Ok(mut spent) = self.spent.lock() {
-            *spent += started.elapsed();
-        }
+        self.add_spent(self.shared.round_trip.without(started.elapsed()));
         if let Ok(mut slowest) = self.slowest.lock() {
             *slowest = slowest.max((started.elapsed(), query));
         }
@@ -366,6 +391,21 @@ impl Observe {
             self.shared.awaits_answer.store(false, Ordering::Relaxed);
         }
         PostgresError::of_answer(answer, &self.target, query, seconds)
+    }
+
+    /// Counts what it took to connect.
+    pub(super) fn connected_in(&self, waited: Duration) {
+        self.add_spent(
+            self.shared
+                .round_trip
+                .without_several(waited, CONNECTING_ROUND_TRIPS),
+        );
+    }
+
+    fn add_spent(&self, more: Duration) {
+        if let Ok(mut spent) = self.spent.lock() {
+            *spent += more;
+        }
     }
 
     /// The error of a database that holds more than is read of one: what is cut off must not count as gone.
@@ -391,7 +431,7 @@ impl Observe {
         (query, time.as_secs_f64())
     }
 
-    /// Seconds that the server took for this session's statements, as seen from here.
+    /// Seconds that the server took for this session and its statements, as seen from here, without the way there and back.
     pub fn spent_seconds(&self) -> f64 {
         self.spent
             .lock()

@@ -6,7 +6,7 @@ use crate::model::remedy::{quote_identifier, quote_literal};
 pub fn observer(login: &str) -> Vec<String> {
     let login = quote_identifier(login);
     vec![
-        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 5"),
+        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 10"),
         format!("GRANT pg_monitor TO {login}"),
     ]
 }
@@ -28,7 +28,7 @@ pub fn leave_counters(login: &str) -> String {
 pub fn planner(login: &str) -> Vec<String> {
     let name = quote_identifier(login);
     vec![
-        format!("CREATE ROLE {name} LOGIN CONNECTION LIMIT 5"),
+        format!("CREATE ROLE {name} LOGIN CONNECTION LIMIT 10"),
         leave_counters(login),
         leave_statements(login),
     ]

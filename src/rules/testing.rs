@@ -102,6 +102,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         table_is_being_indexed: Some(false),
     });
     observed.databases = vec![DatabaseObservation {
+        missing_indexes_are_told: true,
         name: "app".into(),
         counters_since: Some(now() - TimeDelta::days(40)),
         indexes: observations.collect(),

@@ -40,7 +40,9 @@ pub fn wanted_nulls(text: &str, column: &Column<'_>) -> Nulls {
         return Nulls::NotWanted;
     }
     let is_whole = !text.ends_with('…');
-    if is_whole && !(is_there(column.name) && TELLING.iter().any(|word| small.contains(*word))) {
+    // a statement without a condition may read the whole index for the column alone
+    let may_tell = || !small.contains("where") || TELLING.iter().any(|word| small.contains(*word));
+    if is_whole && !(is_there(column.name) && may_tell()) {
         return Nulls::NotWanted;
     }
     let mended = || parse_one(&super::mended(text)?).ok();
@@ -78,6 +80,27 @@ fn is_kind(value: &Value, kind: i32) -> bool {
 
 fn items(list: &Value) -> &[Value] {
     list.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The references to columns in a part of a tree, and each `*`, which is none by its name.
+fn collect_columns<'a>(tree: &'a Value, columns: &mut Vec<&'a Value>) {
+    match tree {
+        Value::Object(fields) if fields.contains_key("node") && !tree["node"]["ColumnRef"].is_null() => {
+            columns.push(tree);
+        }
+        // the least and the greatest are looked for among the values
+        Value::Object(_) if ["min", "max"].contains(&function_of(tree)) => {}
+        Value::Object(fields) => fields.values().for_each(|value| collect_columns(value, columns)),
+        Value::Array(values) => values.iter().for_each(|value| collect_columns(value, columns)),
+        _ => {}
+    }
+}
+
+fn function_of(tree: &Value) -> &str {
+    parts(&tree["node"]["FuncCall"]["funcname"])
+        .last()
+        .copied()
+        .unwrap_or_default()
 }
 
 impl<'a> Reader<'a> {
@@ -126,6 +149,7 @@ impl<'a> Reader<'a> {
             Value::Object(fields) => {
                 self.asks(fields)
                     || self.sorts(fields)
+                    || self.reads_all(fields)
                     || fields.values().any(|value| self.wants_nulls(value))
             }
             Value::Array(values) => values.iter().any(|value| self.wants_nulls(value)),
@@ -180,6 +204,20 @@ impl<'a> Reader<'a> {
         let is_sorted = keys.any(|key| self.is_key(key, targets)) || is_distinct && is_selected();
         let is_joined = || items(of("from_clause")).iter().any(|from| self.joins(from));
         is_sorted && !self.has_value(of("where_clause")) && !is_joined()
+    }
+
+    /// Whether this very node selects from one table without any condition, and reads no other column: the whole index can
+    /// answer that, and is smaller than the table.
+    fn reads_all(&self, fields: &Map<String, Value>) -> bool {
+        let of = |name: &str| fields.get(name).unwrap_or(&Value::Null);
+        let from = items(of("from_clause"));
+        let is_plain = fields.contains_key("target_list")
+            && from.len() == 1
+            && !from[0]["node"]["RangeVar"].is_null()
+            && of("where_clause").is_null();
+        let mut columns = Vec::new();
+        collect_columns(of("target_list"), &mut columns);
+        is_plain && !columns.is_empty() && columns.iter().all(|column| self.is_column(column))
     }
 
     /// Whether rows are sorted or grouped by the column, by its name, its place in what is selected, or its alias there.
@@ -260,6 +298,8 @@ mod tests {
     fn who_looks_for_nulls() {
         for text in [
             "SELECT 1 FROM items WHERE gone IS NULL",
+            "SELECT count(gone) FROM items",
+            "SELECT gone FROM shop.items AS i",
             "SELECT 1 FROM shop.items i WHERE i.id = $1 AND (i.gone > $2 OR i.gone ISNULL)",
             "SELECT 1 FROM things WHERE gone IS NULL",
             "SELECT 1 FROM Items WHERE Gone Is Null",
@@ -290,6 +330,9 @@ mod tests {
     fn who_does_not() {
         for text in [
             "SELECT 1 FROM items WHERE gone = $1",
+            "SELECT id, gone FROM items",
+            "SELECT * FROM items",
+            "SELECT gone FROM items JOIN u ON u.id = items.id",
             "SELECT 1 FROM items WHERE gone IS NOT NULL",
             "SELECT id FROM items WHERE gone > $1 ORDER BY gone LIMIT $2",
             "SELECT id FROM items WHERE a = $1 AND gone BETWEEN $2 AND $3 ORDER BY gone",

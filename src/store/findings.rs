@@ -40,6 +40,8 @@ pub struct FindingFilter {
     pub states: Vec<State>,
     /// A part of the title, object, rule or database, in letters of either size.
     pub text: Option<String>,
+    /// The name of what it is about, or of that one's table, exactly.
+    pub about: Option<String>,
     /// The order.
     pub sort: Sort,
     /// At most so many.
@@ -57,6 +59,7 @@ impl Default for FindingFilter {
             database: None,
             states: Vec::new(),
             text: None,
+            about: None,
             sort: Sort::Impact,
             limit: 100,
             cursor: None,
@@ -185,6 +188,11 @@ fn condition(filter: &FindingFilter) -> (String, Vec<Value>) {
     equals(
         "fingerprint IN (SELECT fingerprint FROM claim WHERE search LIKE ? ESCAPE '\\')",
         text.map(|text| format!("%{}%", escaped(&text.to_lowercase()))),
+    );
+    equals(
+        "EXISTS (SELECT 1 FROM claim AS c WHERE c.fingerprint = finding.fingerprint
+             AND ? IN (json_extract(c.body, '$.object.name'), json_extract(c.body, '$.object.table')))",
+        filter.about.clone(),
     );
     (conditions.join(" AND "), values)
 }

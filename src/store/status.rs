@@ -118,6 +118,8 @@ impl Store {
                 ("ignored", "server"),
                 ("activity", "server"),
                 ("rule_outcome", "server"),
+                ("table_now", "server"),
+                ("index_now", "server"),
             ] {
                 let sql =
                     format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT value FROM json_each(?1))");

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Store;
 use super::error::StoreError;
-use super::history::{record_relations, record_statements, record_waits};
+use super::history::{forget_databases_but, record_relations, record_statements, record_waits};
 use super::plans::record_plans;
 use super::record::record;
 use super::status::{record_activity, record_gaps, record_ignored, record_load, record_look, record_server};
@@ -62,6 +62,9 @@ impl Store {
             }
             if let Some(minute) = turn.minute {
                 record_statements(tx, &self.inner.numbers, server, now, minute)?;
+            }
+            if !turn.relations.is_empty() {
+                forget_databases_but(tx, server, &turn.status.databases)?;
             }
             for minute in turn.relations {
                 record_relations(tx, &self.inner.numbers, server, now, minute)?;

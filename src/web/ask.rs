@@ -140,6 +140,7 @@ impl ListQuery {
             server: self.server.clone(),
             database: self.database.clone(),
             text: self.q.clone(),
+            about: None,
             cursor: self.cursor.clone(),
         })
     }

@@ -187,6 +187,7 @@ impl<'a> Known<'a> {
     /// asked. What was said last counts, so that a finding does not come and go with each run that fails.
     fn worth_to_statements(&self, key: &ForeignKey, table: &TableFacts) -> Option<Worth> {
         match &self.database.rehearsals {
+            _ if !self.database.missing_indexes_are_told => Some(Worth::Nothing),
             Rehearsals::Known(advised) => Some(worth_on(advised, table, &key.columns)),
             Rehearsals::Coming => None,
             Rehearsals::NotTried => Some(Worth::Nothing),
@@ -692,6 +693,12 @@ mod tests {
         }
         assert_eq!(judged(Rehearsals::Coming), (0, 1, Some(TO_BE_ASKED.to_owned())));
         assert_eq!(judged(Rehearsals::NotTried), (1, 0, None));
+        let mut unheard = observed(1e4, 1e6, 0, vec![]);
+        let one = advised_statement("s1", &["CREATE a"], Some(0.0));
+        unheard.databases[0].rehearsals = Rehearsals::Known(Arc::new(advised(&["CREATE a"], vec![one])));
+        unheard.databases[0].missing_indexes_are_told = false;
+        let told = claims::<FkMissing>(&unheard).unwrap().len();
+        assert_eq!(told, 1, "nobody hears of index.missing");
     }
 
     #[test]

@@ -153,9 +153,9 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
             && ["btree", "hash"].contains(&index.method.as_str())
             && first == wanted
     };
-    // what is skipped tells nothing
+    // what is skipped just now was told before, or will be
     if could_plan(advised).is_err() {
-        return Worth::Nothing;
+        return Worth::Nearly;
     }
     let rule = Missing::default();
     let worth = groups(advised)

@@ -1,5 +1,6 @@
 //! index.null_heavy
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use crate::model::unit::{Period, Size, bytes_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object, number, statements};
 use crate::sql::nulls::{Column, Nulls, wanted_nulls};
 use crate::sql::partial::{over_one_column, without_nulls};
+use crate::sql::query_within;
 
 /// An index of which at least half of the entries are NULLs that nobody looks for.
 ///
@@ -224,17 +226,27 @@ fn captured(activity: &StatementActivity, database: &DatabaseObservation, one: &
             .collect(),
         name: &one.column.name,
     };
+    let queries = activity
+        .statements
+        .iter()
+        .filter(|statement| statement.database == database.name)
+        .filter(|statement| {
+            let kind = statement.text.kind;
+            matches!(kind, StatementKind::Query | StatementKind::Unparsable)
+        })
+        .map(|statement| Cow::Borrowed(statement.text.text.as_str()));
+    // a cursor, COPY and CREATE TABLE AS have a query within
+    let others = activity
+        .utility
+        .iter()
+        .filter(|((of, _), _)| *of == database.name)
+        .filter_map(|(_, text)| query_within(&text.text).map(Cow::Owned));
     let mut verdict = Nulls::NotWanted;
-    for statement in &activity.statements {
-        let is_asked = statement.database == database.name
-            && matches!(
-                statement.text.kind,
-                StatementKind::Query | StatementKind::Unparsable
-            );
-        match is_asked.then(|| wanted_nulls(&statement.text.text, &column)) {
-            Some(Nulls::Wanted) => return Nulls::Wanted,
-            Some(Nulls::Unclear) => verdict = Nulls::Unclear,
-            Some(Nulls::NotWanted) | None => {}
+    for text in queries.chain(others) {
+        match wanted_nulls(&text, &column) {
+            Nulls::Wanted => return Nulls::Wanted,
+            Nulls::Unclear => verdict = Nulls::Unclear,
+            Nulls::NotWanted => {}
         }
     }
     verdict
@@ -499,6 +511,17 @@ mod tests {
         assert_eq!(judged("SELECT 1 FROM t WHERE a IS NULL", "other"), (1, 0));
         assert_eq!(judged("SELECT 1 FROM t WHERE a = $1", "app"), (1, 0));
         assert_eq!(judged("SELECT a FROM t WHERE (a IS NULL", "app"), (0, 1));
+        assert_eq!(
+            judged("SELECT count(a) FROM t", "app"),
+            (0, 0),
+            "the index alone answers that"
+        );
+        let mut cursor = observed(nulls(0.9), |_| ());
+        let text = "DECLARE c CURSOR FOR SELECT id FROM t WHERE a IS NULL";
+        let key = ("app".to_owned(), "x".to_owned());
+        let activity = cursor.statements.as_mut().unwrap();
+        activity.utility.insert(key, Arc::new(crate::sql::identify(text)));
+        assert_eq!(count(&cursor), (0, 0));
     }
 
     #[test]

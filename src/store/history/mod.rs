@@ -24,7 +24,7 @@ use crate::limits;
 use crate::model::history::Counts;
 
 pub(super) use place::Numbers;
-pub(super) use relations::record_relations;
+pub(super) use relations::{forget_databases_but, record_relations};
 pub(super) use statements::record_statements;
 pub(super) use waits::record_waits;
 
@@ -40,9 +40,14 @@ fn record<C: Counts>(
     mut points: Vec<(u64, C)>,
 ) -> Result<(), StoreError> {
     points.sort_unstable_by_key(|(id, _)| *id);
-    // a clock that was set back writes into an hour that was rolled up: it is rolled up again
-    tx.prepare_cached("DELETE FROM history_hour WHERE place = ?1 AND hour = ?2")?
-        .execute(params![place, micros(now) / HOUR])?;
+    // a clock that was set back writes into an hour that was rolled up: that and what follows is rolled up again, but for
+    // what has lost its minutes
+    tx.prepare_cached(
+        "DELETE FROM history_hour WHERE place = ?1 AND hour >= ?2 AND EXISTS (
+             SELECT 1 FROM history_minute AS m WHERE m.place = ?1 AND m.at >= history_hour.hour * ?3
+                 AND m.at < (history_hour.hour + 1) * ?3)",
+    )?
+    .execute(params![place, micros(now) / HOUR, HOUR])?;
     tx.prepare_cached(
         "INSERT INTO history_minute (place, at, seconds, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?

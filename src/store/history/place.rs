@@ -130,19 +130,27 @@ impl<'a> Subjects<'a> {
         })
     }
 
-    /// The number of a subject, which is given where it is new.
-    pub fn number(&mut self, database: &str, name: &str, text: &str) -> Result<u64, StoreError> {
+    /// The number of a subject, if it has one.
+    pub fn known(&mut self, database: &str, name: &str) -> Result<Option<u64>, StoreError> {
         let key = self.numbers.key(self.place, database, name);
         if let Some(number) = self.numbers.get(key) {
-            return Ok(number);
+            return Ok(Some(number));
         }
         let found = self
             .find
             .query_row(params![self.place, database, name], |row| row.get::<_, i64>(0));
-        if let Some(number) = found.optional()? {
+        let found = found.optional()?.map(i64::unsigned_abs);
+        if let Some(number) = found {
             // what is given in this transaction may be taken back with it: only what was there before is remembered
-            self.numbers.remember(key, number.unsigned_abs());
-            return Ok(number.unsigned_abs());
+            self.numbers.remember(key, number);
+        }
+        Ok(found)
+    }
+
+    /// The number of a subject, which is given where it is new.
+    pub fn number(&mut self, database: &str, name: &str, text: &str) -> Result<u64, StoreError> {
+        if let Some(number) = self.known(database, name)? {
+            return Ok(number);
         }
         let number: i64 = self
             .insert

@@ -25,7 +25,7 @@ pub fn points<C: Counts>(
         false => hours(tx, place, subject, from, to)?,
     };
     // where it was looked at and nothing happened, it stayed as it was
-    let mut last = before(tx, subject, from)?;
+    let mut last = before(tx, place, subject, from)?;
     let mut told = Vec::with_capacity(points.len());
     for point in points.drain(..) {
         let counts = match point.counts {
@@ -37,6 +37,7 @@ pub fn points<C: Counts>(
         told.push(HistoryPoint {
             from: point.from,
             length_seconds: point.length_seconds,
+            seen_seconds: point.seen_seconds,
             counts,
         });
     }
@@ -53,6 +54,7 @@ enum Seen<C> {
 struct Point<C> {
     from: DateTime<Utc>,
     length_seconds: f64,
+    seen_seconds: f64,
     counts: Seen<C>,
 }
 
@@ -84,6 +86,7 @@ fn minutes<C: Counts>(
                 points.push(Point {
                     from: end,
                     length_seconds: unseen,
+                    seen_seconds: 0.0,
                     counts: Seen::Nobody,
                 });
             }
@@ -93,6 +96,7 @@ fn minutes<C: Counts>(
         points.push(Point {
             from: begin,
             length_seconds,
+            seen_seconds: length_seconds,
             counts: found.map_or(Seen::Nothing, |(_, counts)| Seen::Did(counts)),
         });
     }
@@ -139,6 +143,7 @@ fn hours<C: Counts>(
     let point = |hour: i64| Point {
         from: time(hour * HOUR),
         length_seconds: 3600.0,
+        seen_seconds: looked_at.get(&hour).copied().unwrap_or(0.0),
         counts: match (looked_at.contains_key(&hour), did.get(&hour)) {
             (false, _) => Seen::Nobody,
             (true, None) => Seen::Nothing,
@@ -168,11 +173,25 @@ pub fn hours_of<C: Counts>(
 }
 
 /// What is known of a subject from before a time.
-fn before<C: Counts>(
+pub fn before<C: Counts>(
     tx: &Transaction<'_>,
+    place: i64,
     subject: i64,
     from: DateTime<Utc>,
 ) -> Result<Option<C>, StoreError> {
+    // what is not rolled up yet is the latest
+    let unrolled = last_rolled_up(tx, place, micros(from) / HOUR + 1)?;
+    let mut minutes = tx.prepare_cached(
+        "SELECT body FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC",
+    )?;
+    let mut rows = minutes.query(params![place, micros(unrolled), micros(from)])?;
+    while let Some(row) = rows.next()? {
+        let mut points = unpack(row.get_ref(0)?.as_blob().unwrap_or_default());
+        if let Some((_, counts)) = points.find(|(key, _)| *key == subject.unsigned_abs()) {
+            return Ok(Some(counts));
+        }
+    }
+    // of an hour in the middle of which the time lies the end is not told: what happens in it is in the range
     let hour = micros(from) / HOUR;
     let mut statement = tx.prepare_cached(
         "SELECT day, hours FROM history_day WHERE subject = ?1 AND day <= ?2 ORDER BY day DESC LIMIT 2",
@@ -183,6 +202,26 @@ fn before<C: Counts>(
         let of_day = unpack(row.get_ref(1)?.as_blob().unwrap_or_default());
         let earlier = of_day.filter(|(of_day, _)| day * HOURS_OF_A_DAY + (*of_day as i64) < hour);
         if let Some((_, counts)) = earlier.last() {
+            return Ok(Some(counts));
+        }
+    }
+    Ok(None)
+}
+
+/// How a subject was when it was heard of first.
+pub fn at_first<C: Counts>(tx: &Transaction<'_>, place: i64, subject: i64) -> Result<Option<C>, StoreError> {
+    let mut days =
+        tx.prepare_cached("SELECT hours FROM history_day WHERE subject = ?1 ORDER BY day LIMIT 1")?;
+    let mut rows = days.query([subject])?;
+    if let Some(row) = rows.next()? {
+        let mut hours = unpack(row.get_ref(0)?.as_blob().unwrap_or_default());
+        return Ok(hours.next().map(|(_, counts)| counts));
+    }
+    let mut minutes = tx.prepare_cached("SELECT body FROM history_minute WHERE place = ?1 ORDER BY at")?;
+    let mut rows = minutes.query([place])?;
+    while let Some(row) = rows.next()? {
+        let mut points = unpack(row.get_ref(0)?.as_blob().unwrap_or_default());
+        if let Some((_, counts)) = points.find(|(key, _)| *key == subject.unsigned_abs()) {
             return Ok(Some(counts));
         }
     }

@@ -34,7 +34,8 @@ impl Store {
                      SELECT m.id FROM history_minute AS m
                      JOIN history_hour AS h ON h.place = m.place AND h.hour = m.at / 3600000000
                      WHERE m.at < ?1 LIMIT ?2)",
-                micros(ago(limits::MINUTES_KEPT)).max(oldest),
+                // whole hours: half of one would be rolled up as if it were all of it
+                micros(ago(limits::MINUTES_KEPT)).max(oldest) / HOUR * HOUR,
             ),
             (
                 "UPDATE history_hour SET body = NULL WHERE id IN (
@@ -59,7 +60,15 @@ impl Store {
         for (sql, before) in steps {
             deleted += self.delete_in_chunks(sql, before)?;
         }
-        Ok(deleted + self.forget_subjects()?)
+        deleted += self.forget_subjects()?;
+        // places of databases and servers that are gone
+        deleted += self.write(|tx| {
+            let sql = "DELETE FROM history_place WHERE NOT EXISTS (SELECT 1 FROM history_subject AS s WHERE s.place = id)
+                           AND NOT EXISTS (SELECT 1 FROM history_hour AS h WHERE h.place = id)
+                           AND NOT EXISTS (SELECT 1 FROM history_minute AS m WHERE m.place = id)";
+            Ok(tx.prepare_cached(sql)?.execute([])? as u64)
+        })?;
+        Ok(deleted)
     }
 
     /// Forgets the subjects that are in no day and in no minute that is not rolled up yet.

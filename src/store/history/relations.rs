@@ -1,20 +1,19 @@
 //! Tables and indexes: how they are now, and what happened to them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension as _, ToSql, Transaction, params};
 use serde::de::DeserializeOwned;
 
 use super::place::{self, Family, Numbers, Subjects};
-use super::points::points;
-use super::record;
+use super::points::{at_first, before, hours_of, points};
 use super::totals::{self, Totals};
+use super::{HOUR, HOURS_OF_A_DAY, minutes_shown, record};
 use crate::model::history::{Counts, HistoryPoint, IndexCounts, RelationPoint, RelationsMinute, TableCounts};
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder, TableNow, TableTotal};
 use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::pack::unpack;
 use crate::store::row::{from_json, micros, to_json};
 
 /// The name of a relation as a subject.
@@ -74,6 +73,22 @@ pub fn record_relations(
     Ok(())
 }
 
+/// Forgets the tables and indexes of databases that are not there any more.
+pub fn forget_databases_but(
+    tx: &Transaction<'_>,
+    server: &str,
+    databases: &[String],
+) -> Result<(), StoreError> {
+    let databases = to_json("list of databases", &databases)?;
+    for table in ["table_now", "index_now"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE server = ?1 AND database NOT IN (SELECT value FROM json_each(?2))"
+        );
+        tx.prepare_cached(&sql)?.execute(params![server, databases])?;
+    }
+    Ok(())
+}
+
 fn record_family<C: Counts>(
     tx: &Transaction<'_>,
     numbers: &Numbers,
@@ -116,78 +131,137 @@ fn forget(tx: &Transaction<'_>, server: &str, minute: &RelationsMinute) -> Resul
     Ok(())
 }
 
-/// What happened to every relation of a place over a range.
-struct Happened<C> {
+/// Rows with their names: schema and name.
+type Named<T> = Vec<((String, String), T)>;
+
+/// What happened to the relations of a place over a range.
+struct Happened<'a, C> {
+    tx: &'a Transaction<'a>,
+    database: &'a str,
     place: Option<i64>,
-    totals: Totals<C>,
-    /// How each was when it was first heard of, by its number.
-    first: HashMap<u64, C>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    /// Of all, where the order that is asked for is about it.
+    totals: Option<Totals<C>>,
+    /// Of those hours that are not rolled up yet, where only the days of some are read.
+    unrolled: Totals<C>,
 }
 
-impl<C: Counts> Happened<C> {
+impl<'a, C: Counts> Happened<'a, C> {
+    /// `of_all`: the order that is asked for is about what happened.
     fn over(
-        tx: &Transaction<'_>,
-        (server, database): (&str, &str),
+        tx: &'a Transaction<'a>,
+        (server, database): (&str, &'a str),
         family: Family,
         (from, to): (DateTime<Utc>, DateTime<Utc>),
+        of_all: bool,
     ) -> Result<Self, StoreError> {
         let place = place::known(tx, server, family, database)?;
-        let (mut totals, mut first) = (Totals::new(), HashMap::new());
+        let mut happened = Self {
+            tx,
+            database,
+            place,
+            from,
+            to,
+            totals: None,
+            unrolled: Totals::new(),
+        };
         if let Some(place) = place {
-            totals::just_before(tx, place, from, to, &mut |body| first.extend(unpack(body)))?;
-            totals::each(tx, place, from, to, &mut |body| {
-                let points: Totals<C> = unpack(body).collect();
-                for (id, counts) in &points {
-                    first.entry(*id).or_insert(*counts);
-                }
-                totals::add(&mut totals, points.into_iter());
-            })?;
-        }
-        Ok(Self { place, totals, first })
-    }
-
-    /// The names of those with the greatest values, greatest first; nothing is told of those that have none.
-    fn greatest(
-        &self,
-        tx: &Transaction<'_>,
-        limit: usize,
-        value: impl Fn(&C, &C) -> i64,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        let mut ranked: Vec<(i64, u64)> = self
-            .totals
-            .iter()
-            .map(|(id, counts)| (value(counts, &self.first[id]), *id))
-            .filter(|(value, _)| *value > 0)
-            .collect();
-        ranked.sort_unstable_by_key(|(value, id)| (std::cmp::Reverse(*value), *id));
-        ranked.truncate(limit);
-        let mut name = tx.prepare_cached("SELECT name FROM history_subject WHERE id = ?1")?;
-        let mut names = Vec::with_capacity(ranked.len());
-        for (_, id) in ranked {
-            let found: Option<String> = name.query_row([id as i64], |row| row.get(0)).optional()?;
-            if let Some(found) = found {
-                names.push(from_json("name of a relation", &found)?);
+            match of_all || to - from <= minutes_shown() {
+                true => happened.totals = Some(totals::over(tx, place, from, to)?),
+                false => happened.unrolled = totals::unrolled(tx, place, from, to)?,
             }
         }
-        Ok(names)
+        Ok(happened)
     }
 
-    /// What happened to one, and how it was before.
-    fn of(
+    /// The rows of those with the greatest values, greatest first, that are still there; nothing is told of those that have
+    /// none.
+    fn greatest<T: DeserializeOwned>(
         &self,
-        tx: &Transaction<'_>,
-        database: &str,
-        (schema, name): (&str, &str),
-    ) -> Result<(Option<C>, Option<C>), StoreError> {
+        table: &'static str,
+        server: &str,
+        limit: usize,
+        value: impl Fn(u64, &C) -> Result<i64, StoreError>,
+    ) -> Result<Named<T>, StoreError> {
+        let mut ranked: Vec<(i64, u64)> = Vec::new();
+        for (id, counts) in self.totals.iter().flatten() {
+            ranked.push((value(*id, counts)?, *id));
+        }
+        ranked.retain(|(value, _)| *value > 0);
+        ranked.sort_unstable_by_key(|(value, id)| (std::cmp::Reverse(*value), *id));
+        let mut name = self
+            .tx
+            .prepare_cached("SELECT name FROM history_subject WHERE id = ?1")?;
+        let mut found = Vec::with_capacity(limit.min(ranked.len()));
+        for (_, id) in ranked {
+            if found.len() == limit {
+                break;
+            }
+            let named: Option<String> = name.query_row([id as i64], |row| row.get(0)).optional()?;
+            let Some(named) = named else { continue };
+            let named: (String, String) = from_json("name of a relation", &named)?;
+            let row = one(self.tx, table, (server, self.database), (&named.0, &named.1))?;
+            found.extend(row.map(|row| (named, row)));
+        }
+        Ok(found)
+    }
+
+    /// What happened to one, and how it was before; of one that is younger than the range it is nothing.
+    fn of(&self, schema: &str, name: &str) -> Result<(Option<C>, Option<C>), StoreError> {
         let Some(place) = self.place else {
             return Ok((None, None));
         };
-        let id = place::subject(tx, place, database, &subject(schema, name)?)?;
-        let Some(id) = id.map(i64::unsigned_abs) else {
+        let Some(id) = place::subject(self.tx, place, self.database, &subject(schema, name)?)? else {
             return Ok((None, None));
         };
-        Ok((totals::of(&self.totals, id), self.first.get(&id).copied()))
+        let counts = match &self.totals {
+            Some(totals) => totals::of(totals, id.unsigned_abs()),
+            None => self.over_the_hours_of(id)?,
+        };
+        Ok((counts, self.before(id)?))
     }
+
+    fn over_the_hours_of(&self, id: i64) -> Result<Option<C>, StoreError> {
+        let (first, last) = (micros(self.from) / HOUR, micros(self.to) / HOUR);
+        let hours = hours_of::<C>(self.tx, id, first / HOURS_OF_A_DAY, last / HOURS_OF_A_DAY)?;
+        let rolled_up = hours.range(first..=last).map(|(_, counts)| *counts);
+        let unrolled = totals::of(&self.unrolled, id.unsigned_abs());
+        Ok(rolled_up.chain(unrolled).reduce(C::then))
+    }
+
+    /// How one was before the range; how it was at first, where nobody looked before the range. One that was not there then
+    /// was nothing.
+    fn before(&self, id: i64) -> Result<Option<C>, StoreError> {
+        let Some(place) = self.place else {
+            return Ok(None);
+        };
+        if let Some(before) = before(self.tx, place, id, self.from)? {
+            return Ok(Some(before));
+        }
+        let was_looked_at: bool = self
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM history_hour WHERE place = ?1 AND hour < ?2)")?
+            .query_row([place, micros(self.from) / HOUR], |row| row.get(0))?;
+        match was_looked_at {
+            true => Ok(Some(C::default())),
+            false => at_first(self.tx, place, id),
+        }
+    }
+}
+
+/// Of the largest so many it is worked out how much each grew: nothing grew by more than its size.
+const GROWTH_OF: usize = 500;
+
+/// The size from which on it is worked out how much a relation grew.
+fn large<C>(totals: Option<&Totals<C>>, bytes: impl Fn(&C) -> u64) -> u64 {
+    let mut sizes: Vec<u64> = totals
+        .into_iter()
+        .flatten()
+        .map(|(_, counts)| bytes(counts))
+        .collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.get(GROWTH_OF).copied().unwrap_or(0)
 }
 
 impl Store {
@@ -206,16 +280,21 @@ impl Store {
     ) -> Result<RelationList<TableTotal>, StoreError> {
         self.read(|tx| {
             let place = (server, database);
-            let happened = Happened::<TableCounts>::over(tx, place, Family::Table, (from, to))?;
-            let grown = |now: &TableCounts, first: &TableCounts| now.bytes as i64 - first.bytes as i64;
-            let first = match order {
-                RelationOrder::Growth => happened.greatest(tx, limit, grown)?,
-                RelationOrder::Writes => happened.greatest(tx, limit, |now, _| now.written() as i64)?,
-                RelationOrder::Scans => happened.greatest(tx, limit, |now, _| {
-                    now.sequential_scans.saturating_add(now.index_scans) as i64
-                })?,
-                RelationOrder::Size | RelationOrder::DeadRows | RelationOrder::Idle => Vec::new(),
-            };
+            let of_all = matches!(
+                order,
+                RelationOrder::Growth | RelationOrder::Writes | RelationOrder::Scans
+            );
+            let happened = Happened::<TableCounts>::over(tx, place, Family::Table, (from, to), of_all)?;
+            let large = large(happened.totals.as_ref(), |counts| counts.bytes);
+            let first = happened.greatest("table_now", server, limit, |id, now| match order {
+                RelationOrder::Growth if now.bytes >= large => {
+                    let before = happened.before(id as i64)?;
+                    Ok(before.map_or(0, |before| now.bytes as i64 - before.bytes as i64))
+                }
+                RelationOrder::Writes => Ok(now.written() as i64),
+                RelationOrder::Scans => Ok(now.sequential_scans.saturating_add(now.index_scans) as i64),
+                _ => Ok(0),
+            })?;
             let column = match order {
                 RelationOrder::DeadRows => "dead_rows_ratio DESC, bytes DESC",
                 _ => "bytes DESC",
@@ -223,9 +302,9 @@ impl Store {
             let tables: Vec<TableNow> = ordered(tx, "table_now", place, first, column, limit)?;
             let mut items = Vec::with_capacity(tables.len());
             for now in tables {
-                let (counts, first) = happened.of(tx, database, (&now.schema, &now.name))?;
+                let (counts, before) = happened.of(&now.schema, &now.name)?;
                 items.push(TableTotal {
-                    bytes_before: first.map(|first| first.bytes),
+                    bytes_before: before.map(|before| before.bytes),
                     counts: counts.unwrap_or_default(),
                     now,
                 });
@@ -253,13 +332,18 @@ impl Store {
     ) -> Result<RelationList<IndexTotal>, StoreError> {
         self.read(|tx| {
             let place = (server, database);
-            let happened = Happened::<IndexCounts>::over(tx, place, Family::Index, (from, to))?;
-            let grown = |now: &IndexCounts, first: &IndexCounts| now.bytes as i64 - first.bytes as i64;
-            let first = match (order, table) {
-                (RelationOrder::Growth, None) => happened.greatest(tx, limit, grown)?,
-                (RelationOrder::Scans, None) => happened.greatest(tx, limit, |now, _| now.scans as i64)?,
-                _ => Vec::new(),
-            };
+            let of_all = table.is_none() && matches!(order, RelationOrder::Growth | RelationOrder::Scans);
+            let happened = Happened::<IndexCounts>::over(tx, place, Family::Index, (from, to), of_all)?;
+            let large = large(happened.totals.as_ref(), |counts| counts.bytes);
+            let first = happened.greatest("index_now", server, limit, |id, now| match order {
+                _ if !of_all => Ok(0),
+                RelationOrder::Growth if now.bytes >= large => {
+                    let before = happened.before(id as i64)?;
+                    Ok(before.map_or(0, |before| now.bytes as i64 - before.bytes as i64))
+                }
+                RelationOrder::Scans => Ok(now.scans as i64),
+                _ => Ok(0),
+            })?;
             let column = match order {
                 RelationOrder::Idle => "idle_since IS NULL, idle_since, bytes DESC",
                 _ => "bytes DESC",
@@ -276,9 +360,9 @@ impl Store {
             };
             let mut items = Vec::with_capacity(indexes.len());
             for now in indexes {
-                let (counts, first) = happened.of(tx, database, (&now.schema, &now.name))?;
+                let (counts, before) = happened.of(&now.schema, &now.name)?;
                 items.push(IndexTotal {
-                    bytes_before: first.map(|first| first.bytes),
+                    bytes_before: before.map(|before| before.bytes),
                     counts: counts.unwrap_or_default(),
                     now,
                 });
@@ -369,21 +453,16 @@ impl Store {
     }
 }
 
-/// The rows of those names that are still there, then others in an order, as many as are wanted.
+/// Those rows, then others in an order, as many as are wanted.
 fn ordered<T: DeserializeOwned>(
     tx: &Transaction<'_>,
     table: &'static str,
     (server, database): (&str, &str),
-    first: Vec<(String, String)>,
+    first: Named<T>,
     column: &'static str,
     limit: usize,
 ) -> Result<Vec<T>, StoreError> {
-    let mut found = Vec::with_capacity(limit);
-    let mut names: HashSet<(String, String)> = HashSet::new();
-    for name in first {
-        found.extend(one(tx, table, (server, database), (&name.0, &name.1))?);
-        names.insert(name);
-    }
+    let (names, mut found): (HashSet<(String, String)>, Vec<T>) = first.into_iter().unzip();
     let sql = format!(
         "SELECT schema, name, body FROM {table} WHERE server = ?1 AND database = ?2 ORDER BY {column}, schema, name
          LIMIT ?3"
@@ -445,7 +524,6 @@ fn sum(
 
 #[cfg(test)]
 mod tests {
-    use super::super::HOUR;
     use super::*;
     use crate::store::row::time;
 

@@ -26,7 +26,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub fn roll_up(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        while let Some((place, family, hour)) = self.next_hour(now - AFTER)? {
+        for (place, family, hour) in self.hours_to_roll_up(now - AFTER)? {
             match family {
                 Family::Statement => self.roll_up_hour::<StatementCounts>(place, hour)?,
                 Family::Table => self.roll_up_hour::<TableCounts>(place, hour)?,
@@ -34,8 +34,8 @@ impl Store {
                 Family::Wait => self.roll_up_hour::<WaitCounts>(place, hour)?,
             }
         }
-        // days of a store that had no totals yet
-        while let Some((place, family, day)) = self.next_day_without_total()? {
+        // of a store that had no totals yet
+        for (place, family, day) in self.days_without_total()? {
             match family {
                 Family::Statement => self.total_day::<StatementCounts>(place, day)?,
                 Family::Table => self.total_day::<TableCounts>(place, day)?,
@@ -46,28 +46,28 @@ impl Store {
         Ok(())
     }
 
-    /// The oldest hour that is over and not rolled up yet.
-    pub(super) fn next_hour(&self, now: DateTime<Utc>) -> Result<Option<(i64, Family, i64)>, StoreError> {
+    /// The hours that are over and not rolled up yet, oldest first.
+    pub(super) fn hours_to_roll_up(&self, now: DateTime<Utc>) -> Result<Vec<PlaceAndTime>, StoreError> {
         self.read(|tx| {
-            let mut oldest = tx.prepare_cached(
-                "SELECT p.id, p.family, (
-                     SELECT min(m.at) / ?2 FROM history_minute AS m
-                     WHERE m.place = p.id AND m.at < ?1 AND NOT EXISTS (
-                         SELECT 1 FROM history_hour AS h WHERE h.place = m.place AND h.hour = m.at / ?2)) AS hour
-                 FROM history_place AS p WHERE hour IS NOT NULL ORDER BY hour, p.id LIMIT 1",
+            let mut hours = tx.prepare_cached(
+                "SELECT DISTINCT p.id, p.family, m.at / ?2 FROM history_minute AS m
+                 JOIN history_place AS p ON p.id = m.place
+                 WHERE m.at < ?1 AND NOT EXISTS (
+                     SELECT 1 FROM history_hour AS h WHERE h.place = m.place AND h.hour = m.at / ?2)
+                 ORDER BY 3, 1",
             )?;
-            place_and_time(&mut oldest, params![micros(now) / HOUR * HOUR, HOUR])
+            places_and_times(&mut hours, params![micros(now) / HOUR * HOUR, HOUR])
         })
     }
 
-    fn next_day_without_total(&self) -> Result<Option<(i64, Family, i64)>, StoreError> {
+    fn days_without_total(&self) -> Result<Vec<PlaceAndTime>, StoreError> {
         self.read(|tx| {
-            let mut next = tx.prepare_cached(
-                "SELECT p.id, p.family, h.hour / ?1 FROM history_hour AS h JOIN history_place AS p ON p.id = h.place
-                 WHERE NOT EXISTS (SELECT 1 FROM history_total AS t WHERE t.place = h.place AND t.day = h.hour / ?1)
-                 LIMIT 1",
+            let mut days = tx.prepare_cached(
+                "SELECT DISTINCT p.id, p.family, h.hour / ?1 FROM history_hour AS h
+                 JOIN history_place AS p ON p.id = h.place
+                 WHERE NOT EXISTS (SELECT 1 FROM history_total AS t WHERE t.place = h.place AND t.day = h.hour / ?1)",
             )?;
-            place_and_time(&mut next, params![HOURS_OF_A_DAY])
+            places_and_times(&mut days, params![HOURS_OF_A_DAY])
         })
     }
 
@@ -95,15 +95,18 @@ impl Store {
     }
 }
 
-fn place_and_time(
+/// A place, what it is about, and the hour or day that is meant.
+type PlaceAndTime = (i64, Family, i64);
+
+fn places_and_times(
     statement: &mut rusqlite::CachedStatement<'_>,
     parameters: &[&dyn rusqlite::ToSql],
-) -> Result<Option<(i64, Family, i64)>, StoreError> {
-    let found = statement.query_row(parameters, |row| {
+) -> Result<Vec<PlaceAndTime>, StoreError> {
+    let found = statement.query_map(parameters, |row| {
         let family = Family::of(row.get_ref(1)?.as_str()?);
         Ok((row.get(0)?, family, row.get(2)?))
-    });
-    Ok(found.optional()?)
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// The minutes of one hour, added up.

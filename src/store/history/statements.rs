@@ -18,6 +18,8 @@ use crate::store::row::{micros, time, to_json};
 type TextAndHistory = (String, Vec<HistoryPoint<StatementCounts>>);
 
 const WEEK: TimeDelta = TimeDelta::days(7);
+/// What was looked at for less than this share of a time is not compared with.
+const LOOKED_AT_LEAST: f64 = 0.9;
 
 /// Writes down what statements did since the look before.
 pub fn record_statements(
@@ -151,34 +153,43 @@ fn add_before(
     busiest: &mut [(u64, StatementTotal)],
 ) -> Result<(), StoreError> {
     let back = WEEK.max(to - from);
+    let length_seconds = (to - from).num_seconds().max(1) as f64;
+    let is_long = to - from >= WEEK;
     let (from, to) = (from - back, to - back);
-    let (first, last) = (micros(from) / HOUR, micros(to) / HOUR);
-    let looked_at: bool = tx
+    let (mut first, mut last) = (micros(from) / HOUR, micros(to) / HOUR);
+    if is_long {
+        // whole days; the one in which the range begins is told with the range
+        first = first / HOURS_OF_A_DAY * HOURS_OF_A_DAY;
+        last = last / HOURS_OF_A_DAY * HOURS_OF_A_DAY - 1;
+    }
+    let looked_at: f64 = tx
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM history_hour WHERE place = ?1 AND hour BETWEEN ?2 AND ?3)",
+            "SELECT coalesce(sum(seconds), 0.0) FROM history_hour WHERE place = ?1 AND hour BETWEEN ?2 AND ?3",
         )?
         .query_row(params![place, first, last], |row| row.get(0))?;
-    if !looked_at {
+    // of a time that was hardly looked at nothing can be said, and hours and days are not exactly as long as the range
+    if looked_at < LOOKED_AT_LEAST * length_seconds {
         return Ok(());
     }
+    let ratio = length_seconds / looked_at;
     // days are found in one go for all, hours are in the days of each
-    let days = match to - from >= WEEK {
+    let days = match is_long {
         true => {
-            // the day in which the range begins is told with the range
-            let end = time(micros(to) / HOUR / HOURS_OF_A_DAY * HOURS_OF_A_DAY * HOUR - 1);
-            Some(totals::over::<StatementCounts>(tx, place, from, end)?)
+            let (begin, end) = (time(first * HOUR), time((last + 1) * HOUR - 1));
+            Some(totals::over::<StatementCounts>(tx, place, begin, end)?)
         }
         false => None,
     };
     for (id, total) in busiest {
-        total.before = Some(match &days {
+        let counts = match &days {
             Some(days) => totals::of(days, *id).unwrap_or_default(),
             None => {
                 hours_of::<StatementCounts>(tx, *id as i64, first / HOURS_OF_A_DAY, last / HOURS_OF_A_DAY)?
                     .range(first..=last)
                     .fold(StatementCounts::default(), |sum, (_, counts)| sum.then(*counts))
             }
-        });
+        };
+        total.before = Some(counts.scaled(ratio));
     }
     Ok(())
 }
@@ -291,7 +302,7 @@ mod tests {
         let store = ten_hours();
         let expected = calls(&store, A, 0, 599);
         let hour = micros(at(60)) / HOUR;
-        let (place, _, half) = store.next_hour(at(700)).unwrap().unwrap();
+        let (place, _, half) = store.hours_to_roll_up(at(700)).unwrap()[0];
         let (_, counts) = store
             .read(|tx| minutes_of::<StatementCounts>(tx, place, half))
             .unwrap();
@@ -357,27 +368,40 @@ mod tests {
     }
 
     #[test]
-    fn beside_each_stands_what_it_did_a_week_before() {
-        const WEEK: i64 = 7 * 24 * 60;
+    fn beside_each_stands_what_it_did_a_week_before_as_long_as_the_range_is() {
+        const DAY: i64 = 24 * 60;
+        const WEEK: i64 = 7 * DAY;
         let store = Store::in_memory().unwrap();
-        for minute in 1..120 {
-            look(&store, minute, vec![point(A, 1)]);
-            look(&store, WEEK + minute, vec![point(A, 2), point(B, 1)]);
+        // A once a minute, two weeks long; B from the second week on
+        for minute in (1..2 * WEEK + 200).filter(|minute| !(WEEK - 100..WEEK - 50).contains(minute)) {
+            let mut points = vec![point(A, 1)];
+            if minute > WEEK {
+                points.push(point(B, 1));
+            }
+            look(&store, minute, points);
         }
         let before = |from: i64, to: i64| {
             let (busiest, _) = store
                 .busiest_statements("main", None, at(from), at(to), 9)
                 .unwrap();
-            let calls = |total: &StatementTotal| total.before.map(|counts| counts.calls);
-            busiest.iter().map(calls).collect::<Vec<_>>()
+            let calls =
+                |total: &StatementTotal| (total.text.clone(), total.before.map(|counts| counts.calls));
+            busiest
+                .iter()
+                .map(calls)
+                .collect::<std::collections::BTreeMap<_, _>>()
         };
-        assert_eq!(before(WEEK, WEEK + 60), [None, None], "not rolled up yet");
-        store.roll_up(at(WEEK + 200)).unwrap();
-        assert_eq!(before(WEEK, WEEK + 59), [Some(59), Some(0)]);
-        assert_eq!(before(WEEK, WEEK + 600), [Some(119), Some(0)]);
-        // a whole week, and the one before it
-        assert_eq!(before(WEEK, 2 * WEEK), [Some(119), Some(0)]);
-        assert_eq!(before(0, 600), [None], "nobody looked then");
+        assert_eq!(before(WEEK + 90, WEEK + 150)[A], None, "not rolled up yet");
+        store.roll_up(at(2 * WEEK + 200)).unwrap();
+        // half hours are not twice as many calls
+        assert_eq!(before(WEEK + 90, WEEK + 150)[A], Some(60));
+        assert_eq!(before(WEEK + 90, WEEK + 150)[B], Some(0));
+        assert_eq!(before(WEEK + 30, WEEK + 30 + DAY)[A], Some(1440));
+        // a whole week, and the one before it, with an hour in which nobody looked
+        let whole = before(WEEK + 90, 2 * WEEK + 90)[A].unwrap();
+        assert!((WEEK - 10..=WEEK + 10).contains(&(whole as i64)), "{whole}");
+        assert_eq!(before(WEEK - 110, WEEK - 40)[A], None, "hardly anybody looked");
+        assert_eq!(before(0, 600)[A], None, "nobody looked then");
     }
 
     #[test]

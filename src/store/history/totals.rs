@@ -37,8 +37,8 @@ pub fn of<C: Counts>(totals: &Totals<C>, id: u64) -> Option<C> {
     Some(totals[position].1)
 }
 
-/// What every subject of a place did from one time to another. What is longer ago than some hours is told in whole hours,
-/// a range of several days in whole days (UTC).
+/// What every subject of a place did from one time to another. What is longer ago than some hours is told in whole hours;
+/// a range of more than a week begins with a whole day (UTC).
 pub fn over<C: Counts>(
     tx: &Transaction<'_>,
     place: i64,
@@ -50,6 +50,28 @@ pub fn over<C: Counts>(
     Ok(totals)
 }
 
+/// What every subject of a place did in those hours of a range that are not rolled up yet.
+pub fn unrolled<C: Counts>(
+    tx: &Transaction<'_>,
+    place: i64,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Totals<C>, StoreError> {
+    let end_hour = micros(to) / HOUR + 1;
+    let first = last_rolled_up(tx, place, end_hour)?.max(time(micros(from) / HOUR * HOUR));
+    let mut totals = Totals::new();
+    let end = end_hour * HOUR;
+    bodies(tx, MINUTES, params![place, micros(first), end], &mut |body| {
+        add(&mut totals, unpack(body))
+    })?;
+    Ok(totals)
+}
+
+const MINUTES: &str = "SELECT body FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3 ORDER BY at";
+const HOURS: &str =
+    "SELECT body FROM history_hour WHERE place = ?1 AND hour >= ?2 AND hour < ?3 AND body IS NOT NULL
+                     ORDER BY hour";
+
 /// The bodies of a range, oldest first.
 pub fn each(
     tx: &Transaction<'_>,
@@ -58,8 +80,6 @@ pub fn each(
     to: DateTime<Utc>,
     take: &mut dyn FnMut(&[u8]),
 ) -> Result<(), StoreError> {
-    const MINUTES: &str =
-        "SELECT body FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3 ORDER BY at";
     if to - from <= minutes_shown() {
         return bodies(tx, MINUTES, params![place, micros(from), micros(to)], take);
     }
@@ -67,17 +87,26 @@ pub fn each(
     let unrolled = last_rolled_up(tx, place, end_hour)?;
     let first_minute = match to - from <= hours_shown() {
         true => {
-            let sql = "SELECT body FROM history_hour WHERE place = ?1 AND hour >= ?2 AND hour < ?3 AND body IS NOT NULL
-                       ORDER BY hour";
-            bodies(tx, sql, params![place, from_hour, end_hour], take)?;
+            bodies(tx, HOURS, params![place, from_hour, end_hour], take)?;
             from_hour * HOUR
         }
         false => {
-            let (from_day, to_day) = (from_hour / HOURS_OF_A_DAY, (end_hour - 1) / HOURS_OF_A_DAY);
+            let mut first_day = from_hour / HOURS_OF_A_DAY;
+            if to - from < hours_kept() {
+                // the hours of the first day from there on; longer ranges begin with the day
+                first_day += 1;
+                bodies(
+                    tx,
+                    HOURS,
+                    params![place, from_hour, first_day * HOURS_OF_A_DAY],
+                    take,
+                )?;
+            }
+            let last_day = (end_hour - 1) / HOURS_OF_A_DAY;
             let sql =
                 "SELECT body FROM history_total WHERE place = ?1 AND day BETWEEN ?2 AND ?3 ORDER BY day";
-            bodies(tx, sql, params![place, from_day, to_day], take)?;
-            from_day * HOURS_OF_A_DAY * HOUR
+            bodies(tx, sql, params![place, first_day, last_day], take)?;
+            from_hour.min(first_day * HOURS_OF_A_DAY) * HOUR
         }
     };
     let first_minute = time(first_minute).max(unrolled);
@@ -90,30 +119,14 @@ pub fn each(
     )
 }
 
-/// The body of the hour or day before a range: how things were when the range began.
-pub fn just_before(
-    tx: &Transaction<'_>,
-    place: i64,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-    take: &mut dyn FnMut(&[u8]),
-) -> Result<(), StoreError> {
-    let hour = micros(from) / HOUR;
-    match to - from <= hours_shown() {
-        true => {
-            let sql = "SELECT body FROM history_hour WHERE place = ?1 AND hour = ?2 AND body IS NOT NULL";
-            bodies(tx, sql, params![place, hour - 1], take)
-        }
-        false => {
-            let sql = "SELECT body FROM history_total WHERE place = ?1 AND day = ?2";
-            bodies(tx, sql, params![place, hour / HOURS_OF_A_DAY - 1], take)
-        }
-    }
-}
-
 /// Ranges up to this are told hour by hour.
 fn hours_shown() -> TimeDelta {
     TimeDelta::from_std(limits::HOURS_SHOWN).unwrap_or(TimeDelta::MAX)
+}
+
+/// Shorter ranges find all of their hours.
+fn hours_kept() -> TimeDelta {
+    TimeDelta::from_std(limits::HOURS_KEPT_BY_TIME).unwrap_or(TimeDelta::MAX) - TimeDelta::hours(12)
 }
 
 fn bodies(

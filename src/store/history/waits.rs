@@ -9,7 +9,7 @@ use super::place::{self, Family, Numbers, Subjects};
 use super::totals::{self, Totals, add};
 use super::{HOUR, last_rolled_up, minutes_shown, record};
 use crate::limits;
-use crate::model::history::{WaitCounts, WaitHistory, WaitKey, WaitMinute, WaitPoint};
+use crate::model::history::{Counts as _, WaitCounts, WaitHistory, WaitKey, WaitMinute, WaitPoint};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::pack::unpack;
@@ -31,11 +31,33 @@ pub fn record_waits(
     let samples = WaitCounts {
         sessions: minute.samples,
     };
-    let mut points = vec![(subjects.number("", SAMPLES, "")?, samples)];
+    let mut points = BTreeMap::from([(subjects.number("", SAMPLES, "")?, samples)]);
+    let known: i64 = tx
+        .prepare_cached("SELECT count(*) FROM history_subject WHERE place = ?1")?
+        .query_row([place], |row| row.get(0))?;
+    let mut room = limits::WAITS_REMEMBERED.saturating_sub(known.unsigned_abs() as usize);
     for (key, counts) in &minute.points {
-        let id = subjects.number(&key.database, &to_json("wait", key)?, "")?;
-        points.push((id, *counts));
+        let name = to_json("wait", key)?;
+        let known = subjects.known(&key.database, &name)?;
+        let id = match (known, room) {
+            (Some(id), _) => id,
+            // whoever can name an application could make as many as he likes
+            (None, 0) => {
+                let others = WaitKey {
+                    event: key.event.clone(),
+                    ..WaitKey::default()
+                };
+                subjects.number("", &to_json("wait", &others)?, "")?
+            }
+            (None, _) => {
+                room -= 1;
+                subjects.number(&key.database, &name, "")?
+            }
+        };
+        let seen: &mut WaitCounts = points.entry(id).or_default();
+        *seen = seen.then(*counts);
     }
+    let points = points.into_iter().collect();
     record(tx, place, now, minute.seconds, points)
 }
 

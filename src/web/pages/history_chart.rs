@@ -69,6 +69,7 @@ fn coarser<C: Counts>(points: &[HistoryPoint<C>]) -> Vec<HistoryPoint<C>> {
         match coarse.last_mut() {
             Some(last) if fits(last) => {
                 last.length_seconds += point.length_seconds;
+                last.seen_seconds += point.seen_seconds;
                 last.counts = last.counts.zip(point.counts).map(|(one, next)| one.then(next));
             }
             _ => coarse.push(*point),
@@ -86,7 +87,8 @@ impl HistoryChart {
         };
         let value = |point: &HistoryPoint<C>| {
             let counts = point.counts?;
-            (measure.value)(&counts, point.length_seconds)
+            // what was looked at for half of an hour is no hour's work
+            (measure.value)(&counts, point.seen_seconds)
         };
         let greatest = points.iter().filter_map(value).fold(0.0, f64::max);
         let begin = |point: &HistoryPoint<C>| (point.from - first.from).num_milliseconds() as f64 / 1000.0;
@@ -149,6 +151,7 @@ mod tests {
         HistoryPoint {
             from: sample::now() + TimeDelta::hours(hour),
             length_seconds: 3600.0,
+            seen_seconds: 3600.0,
             counts: inserted.map(|inserted| TableCounts {
                 inserted,
                 bytes: inserted * 8192,

@@ -183,6 +183,7 @@ mod tests {
         let point = |counts| HistoryPoint {
             from: sample::now(),
             length_seconds: 60.0,
+            seen_seconds: 60.0,
             counts,
         };
         let scans = |scans| Some(IndexCounts { scans, bytes: 16_384 });

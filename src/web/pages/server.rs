@@ -175,6 +175,7 @@ fn history(parts: &[LoadPart]) -> Vec<HistoryPoint<StatementCounts>> {
     let point = |part: &LoadPart| HistoryPoint {
         from: part.from,
         length_seconds: part.length_seconds,
+        seen_seconds: part.length_seconds,
         counts: part.load_sessions.map(|load| counts(load, part.length_seconds)),
     };
     parts.iter().map(point).collect()

@@ -404,6 +404,7 @@ mod tests {
         let history = vec![HistoryPoint {
             from: sample::now(),
             length_seconds: 3600.0,
+            seen_seconds: 3600.0,
             counts: Some(total("").counts),
         }];
         let of_one = (

@@ -216,6 +216,7 @@ mod tests {
         HistoryPoint {
             from: sample::now(),
             length_seconds: 60.0,
+            seen_seconds: 60.0,
             counts,
         }
     }

@@ -60,13 +60,13 @@ fn findings(
     store: &Store,
     (server, database): (&str, &str),
     rule: Option<&str>,
-    text: Option<&str>,
+    about: Option<&str>,
 ) -> Result<(Vec<Finding>, usize), Problem> {
     let list = store.findings(&FindingFilter {
         server: Some(server.to_owned()),
         database: Some(database.to_owned()),
         rule: rule.map(str::to_owned),
-        text: text.map(str::to_owned),
+        about: about.map(str::to_owned),
         limit: limits::PAGE_ITEMS,
         ..FindingFilter::default()
     })?;
