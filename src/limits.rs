@@ -18,6 +18,8 @@ pub const STATEMENTS_PER_SNAPSHOT: usize = 100_000;
 pub const RELATIONS_PER_DATABASE: usize = 200_000;
 /// Materialized views of one database that refreshing knows.
 pub const MATERIALIZED_VIEWS_PER_DATABASE: usize = 10_000;
+/// Looks are not stretched further apart than this.
+pub const LOOKS_APART_AT_MOST: Duration = Duration::from_secs(60 * 60);
 /// Two looks that are further apart are no point of a history.
 pub const MINUTE_AT_MOST: Duration = Duration::from_secs(70 * 60);
 /// What statements did is kept minute by minute for this long; hour by hour as long as measurements are kept.

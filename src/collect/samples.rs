@@ -49,6 +49,11 @@ impl Sampler {
         Self { server }
     }
 
+    /// The server.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// Looks once at what sessions do.
     ///
     /// # Errors

@@ -97,6 +97,13 @@ impl Sampling {
         let mut wait_after_failure = limits::BACK_OFF_MINIMUM;
         let mut failed = None;
         loop {
+            // the first look decides which host is the server
+            while !self.sampler.server().is_chosen() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(limits::BACK_OFF_MINIMUM) => {}
+                }
+            }
             let sampled = tokio::select! {
                 () = stop.cancelled() => return,
                 sampled = self.sampler.sample() => sampled,

@@ -379,9 +379,11 @@ impl Watch {
         self.families.last_hour(now).into_iter().map(cost).collect()
     }
 
-    /// Until the next look: looks are the last thing that is stretched while the advisor is over its budget.
+    /// Until the next look: looks are the last thing that is stretched while the advisor is over its budget, and no further
+    /// than that one look still says what happened since the one before.
     fn pause(&self) -> Duration {
-        self.poll_every * self.cadences.stretch().looks
+        let stretched = self.poll_every * self.cadences.stretch().looks;
+        stretched.min(limits::LOOKS_APART_AT_MOST.max(self.poll_every))
     }
 
     /// Findings of a server that cannot be seen keep their state: nothing was evaluated.

@@ -300,6 +300,11 @@ impl Hosts {
         self.is_still(chosen, answering).map(|()| session)
     }
 
+    /// Whether it is known which host is the server.
+    pub(super) fn is_chosen(&self) -> bool {
+        locked(&self.chosen).is_some()
+    }
+
     fn not_chosen_yet(&self) -> PostgresError {
         PostgresError::Connect {
             target: self.conninfo.to_string(),

@@ -117,6 +117,11 @@ impl Server {
         })
     }
 
+    /// Whether a session was had, so that it is known which of its hosts is the server.
+    pub fn is_chosen(&self) -> bool {
+        self.hosts.is_chosen()
+    }
+
     /// How to reach it, with all of its hosts.
     pub fn conninfo(&self) -> &ConnInfo {
         self.hosts.conninfo()

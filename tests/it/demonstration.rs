@@ -1,8 +1,10 @@
 //! What the demonstration says of its applications: what their flaws deserve, and no other warning.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -68,6 +70,8 @@ struct Demonstration {
     address: String,
     /// What it said until it told its address.
     said: String,
+    /// What it said last, for whoever looks why the test failed.
+    last: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Demonstration {
@@ -82,6 +86,7 @@ impl Demonstration {
             process,
             address: String::new(),
             said: String::new(),
+            last: Arc::default(),
         };
         while started.address.is_empty() {
             let line = lines
@@ -95,7 +100,16 @@ impl Demonstration {
             started.said.push('\n');
         }
         // somebody has to read what it says, or it would wait for a place to write
-        std::thread::spawn(move || lines.for_each(drop));
+        let last = started.last.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut last = last.lock().unwrap();
+                last.push_back(line);
+                if last.len() > 40 {
+                    last.pop_front();
+                }
+            }
+        });
         started
     }
 }
@@ -103,6 +117,10 @@ impl Demonstration {
 impl Drop for Demonstration {
     /// Ends it in a way that lets it stop its server and remove its folder.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let ended = self.process.try_wait();
+            eprintln!("the demonstration ({ended:?}) said last: {:#?}", self.last.lock());
+        }
         let _ = Command::new("kill")
             .args(["-TERM", &self.process.id().to_string()])
             .status();

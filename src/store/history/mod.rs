@@ -5,6 +5,7 @@
 //! for every subject and for the place as a whole (`roll_up`); a chart reads the hours of one subject (`points`), a list the
 //! hours or days of its place (`totals`).
 
+mod lists;
 mod place;
 mod points;
 mod prune;
