@@ -205,12 +205,13 @@ async fn polls(session: &Client) -> i64 {
 /// CPU of one poll of the daemon, of the backend and of itself, in milliseconds.
 async fn poll_milliseconds(session: &Client, daemon: &Daemon) -> (f64, f64) {
     let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgadvisor'";
-    let pid: i32 = session
-        .query_one(sql, &[])
-        .await
-        .expect("the session of the daemon")
-        .get(0);
-    let read = || (cpu_nanoseconds(pid as u32), cpu_nanoseconds(daemon.process.id()));
+    // one looks, and one samples what sessions do every five seconds: both are the price
+    let rows = session.query(sql, &[]).await.expect("the sessions of the daemon");
+    let pids: Vec<u32> = rows.iter().map(|row| row.get::<_, i32>(0) as u32).collect();
+    let read = || {
+        let backends = pids.iter().map(|pid| cpu_nanoseconds(*pid)).sum::<u64>();
+        (backends, cpu_nanoseconds(daemon.process.id()))
+    };
     let (from, before) = (polls(session).await, read());
     let mut done = 0;
     while done < i64::from(POLLS) {

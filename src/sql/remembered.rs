@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 
+use super::index_keys::{self, IndexKeys};
 use super::names::{Command, Name};
 use super::shape::{self, KeyLookup, Searched};
 
@@ -65,6 +66,12 @@ pub fn tables(text: &str) -> Option<Arc<NamedTables>> {
             relations: names.relations.into_iter().collect(),
         })
     })
+}
+
+/// See [`index_keys::index_keys`].
+pub fn index_keys(definition: &str) -> Option<Arc<IndexKeys>> {
+    static KNOWN: Remembered<IndexKeys> = Remembered::new();
+    KNOWN.of(definition, index_keys::index_keys)
 }
 
 /// See [`shape::key_lookup`].

@@ -15,7 +15,7 @@ use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::count_for_people;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::expression::bare_columns;
-use crate::sql::index_keys::index_keys;
+use crate::sql::remembered::index_keys;
 use crate::sql::remembered::{self, NamedTables};
 
 /// A table is updated much, and most updates write to all of its indexes.

@@ -18,7 +18,8 @@ use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Size, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence};
 use crate::sql::cut;
-use crate::sql::index_keys::{IndexKeys, Key, index_keys};
+use crate::sql::index_keys::{IndexKeys, Key};
+use crate::sql::remembered::index_keys;
 
 /// A foreign key whose columns no index begins with.
 ///
@@ -216,6 +217,7 @@ impl<'a> Known<'a> {
                     && columns.iter().all(|column| names.contains(&column.as_str()))
                     && keys
                         .predicate
+                        .as_deref()
                         .is_some_and(|predicate| predicate.split(" AND ").all(is_there))
             })
         };
@@ -260,7 +262,7 @@ impl<'a> Known<'a> {
         let is_equal = |facts: &&&IndexFacts| {
             facts.is_valid
                 && !facts.is_partition
-                && facts.definition.as_deref().and_then(index_keys).as_ref() == Some(&wanted)
+                && facts.definition.as_deref().and_then(index_keys).as_deref() == Some(&wanted)
         };
         self.indexes(table_oid).iter().find(is_equal).copied()
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,8 @@ use crate::model::remedy::{Remedy, Statement, quote_literal};
 use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Period, Size, bytes_for_people};
 use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object};
-use crate::sql::index_keys::{IndexKeys, index_keys};
+use crate::sql::index_keys::IndexKeys;
+use crate::sql::remembered::index_keys;
 
 /// An index whose keys are the first keys of another index of the same table.
 ///
@@ -151,7 +153,7 @@ fn keys_as_text(facts: &IndexFacts) -> Option<&str> {
 }
 
 /// An index and what it holds.
-type Read<'a> = (&'a IndexFacts, IndexKeys);
+type Read<'a> = (&'a IndexFacts, Arc<IndexKeys>);
 
 /// Reads those of a table's indexes that may begin with one another. PostgreSQL prints equal keys alike, so that most need not
 /// be parsed.
