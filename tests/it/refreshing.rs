@@ -617,13 +617,16 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
         ("INSERT INTO t VALUES (2)", Outcome::Refreshed, "asked"),
         ("VACUUM FULL m", Outcome::Refreshed, "asked"),
     ] {
-        cluster
-            .sql(
-                "postgres",
+        let owner = cluster.connect("postgres").await;
+        owner
+            .batch_execute(
                 "DROP MATERIALIZED VIEW IF EXISTS m; DROP MATERIALIZED VIEW IF EXISTS n; DROP TABLE IF EXISTS t;
                  CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT a FROM t",
             )
-            .await;
+            .await
+            .unwrap();
+        // the rows of the view are counted before the look, and those of what happens meanwhile after it
+        cluster.end(owner).await;
         let name = ViewName {
             database: "postgres".into(),
             schema: "public".into(),
@@ -639,7 +642,9 @@ async fn what_happens_between_plan_and_execution_is_seen_under_the_lock() {
             next_pass_in: Default::default(),
         };
         let steps = plan(&seen, &known, &Ask::Named(&[name].into(), Unchanged::Leave));
-        cluster.sql("postgres", meanwhile).await;
+        let somebody = cluster.connect("postgres").await;
+        somebody.batch_execute(meanwhile).await.unwrap();
+        cluster.end(somebody).await;
         let done = execute(&server, &steps[0], &CancellationToken::new(), &|| {}).await;
         assert_eq!(done.run.outcome, outcome, "{meanwhile}: {:?}", done.run);
         assert!(
