@@ -301,6 +301,7 @@ fn claim(number: usize, turn: u64) -> Claim {
         subject: vec!["public".to_owned(), name.clone()],
         who: Who::default(),
         hold: None,
+        clear: None,
         title: format!("public.{name} has a problem that is told in a line of usual length"),
         explanation: "A paragraph that says what, why that is bad, and what to do about it, in some words. "
             .repeat(4),
@@ -403,6 +404,9 @@ impl Filling {
             waits: Some(&done.waits),
             activity: Some(&activity),
             plans: &[],
+            settings: &Default::default(),
+            block_reads: &[],
+            columns: &[],
             changed: &[],
             gone: &[],
         };

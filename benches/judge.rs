@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pgadvisor::judge::{Settings, judge};
+use pgadvisor::limits;
 use pgadvisor::model::observation::Observation;
 use pgadvisor::model::replication::Replication;
 use pgadvisor::model::schema::{ForeignKey, Schema, Sequence, SequenceColumn};
@@ -522,12 +523,14 @@ fn alone(rule: &RuleKind, observation: &Observation) -> (f64, usize, usize) {
         Scope::Server => vec![Place {
             observation,
             database: None,
+            claims_at_most: limits::FINDINGS_PER_RULE,
         }],
         Scope::Database => {
             let databases = observation.databases.iter();
             let place = |database| Place {
                 observation,
                 database: Some(database),
+                claims_at_most: limits::FINDINGS_PER_RULE,
             };
             databases.map(place).collect()
         }

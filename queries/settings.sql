@@ -8,7 +8,7 @@ CROSS JOIN LATERAL (
     SELECT
         s.name LIKE 'autovacuum%' OR s.name LIKE 'vacuum%' OR s.name LIKE 'track%' OR s.name LIKE 'pg_stat_statements.%' OR s.name LIKE 'enable\_%'
         OR s.name IN (
-        'block_size', 'checkpoint_completion_target', 'compute_query_id', 'cluster_name', 'deadlock_timeout', 'effective_cache_size',
+        'block_size', 'checkpoint_completion_target', 'checkpoint_timeout', 'compute_query_id', 'cluster_name', 'deadlock_timeout', 'default_statistics_target', 'effective_cache_size',
         'effective_io_concurrency', 'fsync', 'full_page_writes', 'hash_mem_multiplier', 'hot_standby_feedback', 'huge_pages',
         'idle_in_transaction_session_timeout', 'lock_timeout', 'log_autovacuum_min_duration', 'log_checkpoints', 'log_lock_waits',
         'log_min_duration_statement', 'log_temp_files', 'maintenance_work_mem', 'max_connections', 'max_slot_wal_keep_size', 'max_wal_size',

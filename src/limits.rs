@@ -2,6 +2,32 @@
 
 use std::time::Duration;
 
+use crate::model::unit::seconds_for_people;
+
+/// A bound as people read it; what a number counts stands in its name.
+macro_rules! shown {
+    (Duration, $value:expr) => {
+        seconds_for_people($value.as_secs_f64())
+    };
+    ($number:ident, $value:expr) => {
+        $value.to_string()
+    };
+}
+
+/// Bounds, each with its reason as its comment, and the table of all of them.
+macro_rules! limits {
+    ($($(#[doc = $why:literal])+ pub const $name:ident: $type:ident = $value:expr;)+) => {
+        $($(#[doc = $why])+ pub const $name: $type = $value;)+
+
+        /// The same for people: name, value, and why.
+        pub fn table() -> Vec<(String, String, &'static str)> {
+            let named = |name: &str| name.to_lowercase().replace('_', " ");
+            vec![$((named(stringify!($name)), shown!($type, $name), concat!($($why),+).trim()),)+]
+        }
+    };
+}
+
+limits! {
 /// Texts of statements are cut here, for storing and showing.
 pub const STATEMENT_TEXT_BYTES: usize = 20_000;
 /// Of statements that take little time only so much is kept.
@@ -42,13 +68,13 @@ pub const IGNORED_SHOWN: usize = 500;
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
 /// What a standby knows of the use of indexes counts if it was seen within this.
 pub const STANDBY_SEEN_WITHIN: Duration = Duration::from_secs(3600);
-/// Sequences that are asked where they stand in one look, and in one transaction of it, which locks each.
+/// Sequences that are asked where they stand in one look.
 pub const SEQUENCES_PER_LOOK: usize = 2_000;
-#[allow(missing_docs)]
+/// The same in one transaction of it, which locks each.
 pub const SEQUENCES_AT_ONCE: usize = 50;
-/// Indexes of one database of whose columns statistics are read: the largest, and none that is smaller.
+/// Indexes of one database of whose columns statistics are read: the largest.
 pub const COLUMN_STATISTICS_INDEXES: usize = 1_000;
-#[allow(missing_docs)]
+/// And none that is smaller.
 pub const COLUMN_STATISTICS_FROM_BYTES: f64 = 10_000_000.0;
 /// So long a look waits for the login that reads them.
 pub const COLUMN_STATISTICS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,9 +82,9 @@ pub const COLUMN_STATISTICS_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WAITERS_PER_LOOK: usize = 300;
 /// Of those that are in the way of one session and wait themselves, so many are kept.
 pub const BLOCKERS_PER_SESSION: usize = 20;
-/// Sessions of which the page of what goes on has a line, and applications that it names.
+/// Sessions of which the page of what goes on has a line.
 pub const SESSIONS_SHOWN: usize = 200;
-#[allow(missing_docs)]
+/// Applications that it names.
 pub const APPLICATIONS_SHOWN: usize = 10;
 /// What sessions do is sampled this often, unless the configuration says otherwise.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(5);
@@ -80,7 +106,7 @@ pub const DATABASES_PER_SERVER: usize = 200;
 pub const INDEX_DEFINITIONS_PER_LOOK: usize = 50_000;
 /// Relations without a size in the catalog whose files are looked at in one look: the fullest.
 pub const RELATION_SIZES_PER_LOOK: usize = 500;
-/// Claims that one rule puts into words in one place: more than are kept, since some may be left out by the configuration.
+/// Claims that one rule puts into words in one place where the configuration leaves some of those out that would be kept.
 pub const CLAIMS_PER_RULE: usize = 2_000;
 /// Findings that one rule may hold in one database; the worst are kept.
 pub const FINDINGS_PER_RULE: usize = 500;
@@ -124,23 +150,23 @@ pub const STATEMENTS_WITH_VALUES: usize = 100;
 pub const WRITES_WINDOW: Duration = Duration::from_secs(55 * 60);
 /// Statements of one advice that are tried as materialized views: the costliest.
 pub const SUMMARY_VIEWS: usize = 20;
-/// Drops that are rehearsed in one database, and statements that are planned again for one of them.
+/// Drops that are rehearsed in one database.
 pub const REHEARSED_DROPS: usize = 200;
-#[allow(missing_docs)]
+/// Statements that are planned again for one of them.
 pub const REHEARSED_STATEMENTS: usize = 50;
 /// Statements of one database whose plans are kept: those that took most time.
 pub const PLANNED_STATEMENTS: usize = 50;
 /// Where tables were analyzed, or statements became costly, plans are read again no sooner than after this.
 pub const PLANS_AGAIN_AFTER: Duration = Duration::from_secs(600);
-/// Plans of different shape that are kept of one statement, and of all statements of a database: the newest.
+/// Plans of different shape that are kept of one statement: the newest.
 pub const PLANS_PER_STATEMENT: usize = 10;
-#[allow(missing_docs)]
+/// The same of all statements of a database.
 pub const PLANS_PER_DATABASE: usize = 2_000;
-/// Of a plan that is kept so many nodes and bytes are, of each of its conditions and keys so many bytes.
+/// Nodes that are kept of a plan.
 pub const PLAN_NODES_KEPT: usize = 200;
-#[allow(missing_docs)]
+/// Bytes that are kept of a plan.
 pub const PLAN_BYTES_KEPT: usize = 64_000;
-#[allow(missing_docs)]
+/// Bytes that are kept of each of its conditions and keys.
 pub const PLAN_EXPRESSION_BYTES: usize = 300;
 /// What the gate found out about a database is believed this long.
 pub const GATE_MEMORY: Duration = Duration::from_secs(10);
@@ -166,16 +192,16 @@ pub const RUNS_OF_A_VIEW: usize = 10;
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
 /// A problem lasts if it is seen at least this often, or at every third look where those are further apart.
 pub const UNBROKEN_WITHIN: Duration = Duration::from_secs(10 * 60);
-/// The first wait after a failed look; it doubles up to `BACK_OFF_MAXIMUM`.
+/// The first wait after a failed look; it doubles up to the longest.
 pub const BACK_OFF_MINIMUM: Duration = Duration::from_secs(1);
 /// The longest wait after failed looks.
 pub const BACK_OFF_MAXIMUM: Duration = Duration::from_secs(60);
 /// While its questions cost more than the budget the advisor reads names, definitions and designs so many times as seldom as
-/// configured, then samples so, then looks so, at most.
+/// configured, at most.
 pub const NAMES_STRETCHED_AT_MOST: u32 = 8;
-#[allow(missing_docs)]
+/// If that is not enough it samples so many times as seldom, at most.
 pub const SAMPLING_STRETCHED_AT_MOST: u32 = 8;
-#[allow(missing_docs)]
+/// If that is not enough it looks so many times as seldom, at most: the last thing that is slowed.
 pub const LOOKS_STRETCHED_AT_MOST: u32 = 64;
 /// What was stretched comes back a step where it would cost less than this share of the budget then.
 pub const BUDGET_SHARE_TO_COME_BACK: f64 = 0.8;
@@ -205,55 +231,29 @@ pub const PAGE_ITEMS: usize = 100;
 pub const PAGE_ITEMS_MAXIMUM: usize = 1000;
 /// How long a running request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+}
 
-/// The same for people: name, value, and why.
-pub fn table() -> Vec<(&'static str, String, &'static str)> {
-    let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
-    vec![
-        (
-            "statement timeout",
-            seconds(STATEMENT_TIMEOUT),
-            "no statement of ours runs longer",
-        ),
-        (
-            "lock timeout",
-            seconds(LOCK_TIMEOUT),
-            "nothing of yours waits behind us",
-        ),
-        (
-            "look timeout",
-            seconds(LOOK_TIMEOUT),
-            "a frozen connection is dropped",
-        ),
-        (
-            "statements per look",
-            STATEMENTS_PER_SNAPSHOT.to_string(),
-            "memory stays bounded",
-        ),
-        (
-            "relations per database",
-            RELATIONS_PER_DATABASE.to_string(),
-            "memory stays bounded",
-        ),
-        (
-            "databases per server",
-            DATABASES_PER_SERVER.to_string(),
-            "a look stays short",
-        ),
-        (
-            "findings per rule and database",
-            FINDINGS_PER_RULE.to_string(),
-            "the worst are kept",
-        ),
-        (
-            "looks stretched",
-            format!("{LOOKS_STRETCHED_AT_MOST} times"),
-            "the last thing that is slowed to stay within the budget",
-        ),
-        (
-            "longest wait between retries",
-            seconds(BACK_OFF_MAXIMUM),
-            "a server that comes back is seen soon",
-        ),
-    ]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bound_is_shown_with_its_value_and_says_why() {
+        let lines = include_str!("limits.rs").lines();
+        let bounds = lines.filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+        let bounds: Vec<String> = bounds.map(|name| name.to_lowercase().replace('_', " ")).collect();
+        let shown = table();
+        let names: Vec<&String> = shown.iter().map(|(name, _, _)| name).collect();
+        assert_eq!(names, bounds.iter().collect::<Vec<_>>());
+        for (name, value, why) in &shown {
+            assert!(!value.is_empty() && why.ends_with('.'), "{name}: {why:?}");
+        }
+        let value = |wanted: &str| {
+            let found = shown.iter().find(|(name, _, _)| name == wanted);
+            found.map(|(_, value, _)| value.as_str())
+        };
+        assert_eq!(value("lock timeout"), Some("200 ms"));
+        assert_eq!(value("look timeout"), Some("2 min"));
+        assert_eq!(value("findings per rule"), Some("500"));
+    }
 }

@@ -157,7 +157,7 @@ async fn looks(
     let (mut collector, planner) = collector(options, servers)?;
     // what is saved may be judged by all rules
     if options.save_snapshot.is_some() || settings.is_enabled(NullHeavy::ID) {
-        collector.read_statistics_as(Server::new(planner.conninfo().clone())?);
+        collector.read_statistics_as(planner.again()?);
     }
     let mut looks = vec![collector.look().await?.snapshot];
     if let Some(wait) = options.wait {
@@ -231,9 +231,11 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
     if let Some(settings) = configured {
         let watched = settings.clone();
         let watches = Box::new(move |database: &str| watched.watches(database));
-        let mut collector = Collector::new(settings.name.clone(), server_of(settings)?, watches, every);
+        let server = server_of(settings)?;
+        let planner = planner_of(settings, &server)?;
+        let mut collector = Collector::new(settings.name.clone(), server, watches, every);
         collector.declare(settings.declared());
-        return Ok((collector, planner_of(settings)?));
+        return Ok((collector, planner));
     }
     let url = options.url.as_deref().unwrap_or("");
     let conninfo = ConnInfo::parse(url, &Environment::of_process())
@@ -243,11 +245,9 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
     }
     let (name, home, all) = (conninfo.name(), conninfo.dbname.clone(), options.all_databases);
     let watches = Box::new(move |database: &str| all || database == home);
-    let planner = Server::new(conninfo.clone())?;
-    Ok((
-        Collector::new(name, Server::new(conninfo)?, watches, every),
-        planner,
-    ))
+    let server = Server::new(conninfo)?;
+    let planner = server.following()?;
+    Ok((Collector::new(name, server, watches, every), planner))
 }
 
 /// The configured server of that name.

@@ -142,12 +142,15 @@ fn indexed_column(row: &Row) -> Option<IndexedColumn> {
         None if flag("is_hidden") => Sample::BehindPolicy,
         None => Sample::NotAnalyzed,
     };
+    let names = |name: &str| column_or_default::<Vec<String>>(row, name);
+    let ancestors = names("ancestor_schemas").into_iter().zip(names("ancestor_names"));
     Some(IndexedColumn {
         index_oid: column(row, "index_oid")?,
         table_oid: column(row, "table_oid")?,
         attribute_number: column_or_default(row, "attribute_number"),
         name: column(row, "column_name")?,
         sample,
+        ancestors: ancestors.collect(),
     })
 }
 
@@ -224,6 +227,7 @@ mod tests {
                 attribute_number: 1,
                 name: "a".into(),
                 sample,
+                ancestors: Vec::new(),
             }]
             .into(),
         };

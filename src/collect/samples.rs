@@ -24,8 +24,6 @@ pub struct Sample {
     pub others: u64,
     /// Sessions of which the login does not see what they do.
     pub hidden: u64,
-    /// Seconds that the server took for it.
-    pub spent_seconds: f64,
 }
 
 /// What a session did, in PostgreSQL's own words.
@@ -62,7 +60,7 @@ impl Sampler {
         let home = self.server.observe_home().await?;
         let limit = (limits::GROUPS_PER_SAMPLE, 0);
         let groups = home.bounded(queries::SAMPLES.on(0), limit, Group::of).await?;
-        Ok(Sample::of(groups, home.spent_seconds()))
+        Ok(Sample::of(groups))
     }
 }
 
@@ -104,11 +102,8 @@ fn event(kind: Option<String>, name: Option<String>) -> String {
 }
 
 impl Sample {
-    fn of(groups: Vec<Group>, spent_seconds: f64) -> Self {
-        let mut sample = Self {
-            spent_seconds,
-            ..Self::default()
-        };
+    fn of(groups: Vec<Group>) -> Self {
+        let mut sample = Self::default();
         let mut all = 0;
         for group in groups {
             match group.doing {
@@ -230,16 +225,13 @@ mod tests {
     #[test]
     fn what_there_was_no_room_for_is_counted() {
         let group = |doing: Option<Doing>, sessions, all| Group { doing, sessions, all };
-        let seen = Sample::of(
-            vec![
-                group(None, 4, 4),
-                group(Some(doing(1)), 5, 10),
-                group(Some(doing(2)), 3, 10),
-            ],
-            0.5,
-        );
+        let seen = Sample::of(vec![
+            group(None, 4, 4),
+            group(Some(doing(1)), 5, 10),
+            group(Some(doing(2)), 3, 10),
+        ]);
         assert_eq!((seen.hidden, seen.others, seen.seen.len()), (4, 2, 2));
-        assert_eq!(Sample::of(vec![group(None, 4, 4)], 0.5).others, 0);
+        assert_eq!(Sample::of(vec![group(None, 4, 4)]).others, 0);
         assert_eq!(event(None, None), "CPU");
         assert_eq!(event(Some("IO".into()), Some("WALSync".into())), "IO: WALSync");
     }

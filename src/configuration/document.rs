@@ -350,10 +350,6 @@ impl Reader<'_> {
                 .into_iter()
                 .partition(|(name, _)| OF_EVERY_RULE.contains(&name.as_str()));
             let mut ours = Value::Object(ours);
-            // no place has one of its own: what is gone is no longer anywhere
-            if ours.get("clear").is_none() {
-                ours["clear"] = serde_json::to_value(clear).unwrap_or_default();
-            }
             ours["thresholds"] = Value::Object(thresholds);
             serde_json::from_value::<RuleSettings>(ours).map_err(|error| error.to_string())
         };
@@ -377,7 +373,7 @@ impl Reader<'_> {
         &mut self,
         value: Option<&Spanned<DeValue<'_>>>,
         path: &str,
-        mut defaults: Map<String, Value>,
+        defaults: Map<String, Value>,
         made: Made<'_>,
         check: Check<'_>,
     ) -> Vec<RuleOverride> {
@@ -392,7 +388,6 @@ impl Reader<'_> {
             self.error(value.span(), &path, message);
             return Vec::new();
         };
-        defaults.remove("clear");
         let selectors = serde_json::to_value(Selector::default()).unwrap_or_default();
         let selectors = selectors.as_object().cloned().unwrap_or_default();
         let split = |object: &Map<String, Value>| -> (Map<String, Value>, Map<String, Value>) {
@@ -429,6 +424,7 @@ impl Reader<'_> {
                 selector,
                 enabled: settings.enabled,
                 hold: settings.hold,
+                clear: settings.clear,
                 thresholds: settings.thresholds,
             });
         }
@@ -463,4 +459,88 @@ fn warnings(configuration: &Configuration) -> Vec<String> {
         }
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{assert_errors, rules};
+    use super::*;
+    use crate::model::unit::Period;
+
+    #[test]
+    fn thresholds_of_their_own_inherit_from_the_rules_table() {
+        let text = r#"[rules.index.unused]
+min_pages = 100
+hold = "1 h"
+[[rules.index.unused.where]]
+object = "legacy.*"
+min_age = "90 days"
+[[rules.index.unused.where]]
+database = "sales"
+role = "report_*"
+enabled = false
+hold = "2 h"
+clear = "3 h"
+"#;
+        let read = Configuration::parse(text, None, &rules(), |_| Vec::new()).unwrap();
+        let rule = &read.rules["index.unused"];
+        assert_eq!(rule.thresholds["min_age"], "35 days");
+        let [legacy, sales] = &rule.overrides[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (&legacy.thresholds["min_age"], &legacy.thresholds["min_pages"]),
+            (&json!("90 days"), &json!(100))
+        );
+        assert_eq!((legacy.enabled, legacy.hold), (true, Period::minutes(60)));
+        assert_eq!((sales.enabled, sales.hold), (false, Period::minutes(120)));
+        assert_eq!(
+            (rule.clear, legacy.clear, sales.clear),
+            (Period::minutes(10), Period::minutes(10), Period::minutes(180)),
+            "where it says nothing it is gone as soon as elsewhere"
+        );
+        assert_eq!(
+            (sales.selector.database.as_str(), sales.selector.object.as_str()),
+            ("sales", "*")
+        );
+        let shown = read.effective();
+        let from = |key: &str| {
+            shown
+                .iter()
+                .find(|one| one.key == key)
+                .map(|one| one.from.as_str())
+        };
+        assert_eq!(from("rules.index.unused.where[0].min_age"), Some("line 6"));
+        assert_eq!(
+            from("rules.index.unused.where[0].min_pages"),
+            Some("rules.index.unused")
+        );
+        assert_eq!(from("rules.index.unused.min_pages"), Some("line 2"));
+        assert_eq!(from("rules.index.unused.where[1].clear"), Some("line 12"));
+        assert_eq!(
+            from("rules.index.unused.where[0].clear"),
+            Some("rules.index.unused")
+        );
+        assert_errors(
+            r#"[[rules.index.unused.where]]
+min_age = "1 day"
+[[rules.index.unused.where]]
+object = "a.*"
+min_share = 2
+clear = "soon"
+obejct = "b"
+[rules.vacuum.dead_tuples]
+where = 5
+"#,
+            &[
+                "1:1 rules.index.unused.where[0] names no server, database, object or role",
+                "5:13 rules.index.unused.where[1].min_share must be a share from 0 to 1, not 2",
+                "6:9 rules.index.unused.where[1].clear duration \"soon\" cannot be read",
+                "7:1 rules.index.unused.where[1].obejct unknown key \"obejct\": did you mean \"object\"?",
+                "9:9 rules.vacuum.dead_tuples.where must be written [[rules.vacuum.dead_tuples.where]]",
+            ],
+        );
+    }
 }

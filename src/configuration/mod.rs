@@ -178,6 +178,8 @@ pub struct RuleOverride {
     pub enabled: bool,
     /// How long the evidence must last there.
     pub hold: Period,
+    /// How long it must be gone there.
+    pub clear: Period,
     /// The rule's own thresholds there, all of them.
     pub thresholds: Value,
 }

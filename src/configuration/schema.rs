@@ -84,7 +84,6 @@ fn of_rule(rule: &RuleSchema<'_>, own: Option<&Value>, definitions: &mut Map<Str
     }
     let mut own = properties.clone();
     if let Some(own) = own.as_object_mut() {
-        own.remove("clear");
         for (name, what) in [
             ("server", "The name of a server"),
             ("database", "The database"),

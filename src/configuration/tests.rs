@@ -26,7 +26,7 @@ impl Default for Unused {
     }
 }
 
-fn rules() -> Vec<RuleSchema<'static>> {
+pub(super) fn rules() -> Vec<RuleSchema<'static>> {
     let check = |value: &Value| {
         serde_json::from_value::<Unused>(value.clone())
             .map(drop)
@@ -90,7 +90,7 @@ pub(super) fn errors(text: &str) -> Vec<String> {
 
 /// Each expected error is the beginning of one found, in this order, and there is no other.
 #[track_caller]
-fn assert_errors(text: &str, expected: &[&str]) {
+pub(super) fn assert_errors(text: &str, expected: &[&str]) {
     let found = errors(text);
     let fits = found.len() == expected.len()
         && found
@@ -247,70 +247,6 @@ because = "x"
     assert_eq!(
         (until.shown().as_str(), until.from.as_str()),
         ("\"2027-01-31\"", "line 7")
-    );
-}
-
-#[test]
-fn thresholds_of_their_own_inherit_from_the_rules_table() {
-    let text = r#"[rules.index.unused]
-min_pages = 100
-hold = "1 h"
-[[rules.index.unused.where]]
-object = "legacy.*"
-min_age = "90 days"
-[[rules.index.unused.where]]
-database = "sales"
-role = "report_*"
-enabled = false
-hold = "2 h"
-"#;
-    let read = Configuration::parse(text, None, &rules(), |_| Vec::new()).unwrap();
-    let rule = &read.rules["index.unused"];
-    assert_eq!(rule.thresholds["min_age"], "35 days");
-    let [legacy, sales] = &rule.overrides[..] else {
-        panic!()
-    };
-    assert_eq!(
-        (&legacy.thresholds["min_age"], &legacy.thresholds["min_pages"]),
-        (&json!("90 days"), &json!(100))
-    );
-    assert_eq!((legacy.enabled, legacy.hold), (true, Period::minutes(60)));
-    assert_eq!((sales.enabled, sales.hold), (false, Period::minutes(120)));
-    assert_eq!(
-        (sales.selector.database.as_str(), sales.selector.object.as_str()),
-        ("sales", "*")
-    );
-    let shown = read.effective();
-    let from = |key: &str| {
-        shown
-            .iter()
-            .find(|one| one.key == key)
-            .map(|one| one.from.as_str())
-    };
-    assert_eq!(from("rules.index.unused.where[0].min_age"), Some("line 6"));
-    assert_eq!(
-        from("rules.index.unused.where[0].min_pages"),
-        Some("rules.index.unused")
-    );
-    assert_eq!(from("rules.index.unused.min_pages"), Some("line 2"));
-    assert_errors(
-        r#"[[rules.index.unused.where]]
-min_age = "1 day"
-[[rules.index.unused.where]]
-object = "a.*"
-min_share = 2
-clear = "1 min"
-obejct = "b"
-[rules.vacuum.dead_tuples]
-where = 5
-"#,
-        &[
-            "1:1 rules.index.unused.where[0] names no server, database, object or role",
-            "5:13 rules.index.unused.where[1].min_share must be a share from 0 to 1, not 2",
-            "6:1 rules.index.unused.where[1].clear unknown key",
-            "7:1 rules.index.unused.where[1].obejct unknown key \"obejct\": did you mean \"object\"?",
-            "9:9 rules.vacuum.dead_tuples.where must be written [[rules.vacuum.dead_tuples.where]]",
-        ],
     );
 }
 
@@ -535,6 +471,10 @@ fn the_schema_has_every_key() {
     assert_eq!(unused["min_age"]["default"], "35 days");
     assert_eq!(unused["min_age"]["description"], "How long without a scan.");
     assert_eq!(unused["clear"]["default"], "10 min");
+    let of_a_place = &unused["where"]["items"]["properties"];
+    for common in ["enabled", "hold", "clear", "min_pages"] {
+        assert_eq!(of_a_place[common], unused[common], "{common}");
+    }
     assert_eq!(
         (&unused["min_share"]["minimum"], &unused["min_share"]["maximum"]),
         (&json!(0), &json!(1))

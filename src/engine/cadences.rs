@@ -16,6 +16,8 @@ pub const ADVICE: &str = "advice";
 pub const REFRESHING: &str = "refreshing";
 #[allow(missing_docs)]
 pub const SAMPLING: &str = "sampling";
+/// What looks cost that failed, were given up, or lost a database on the way.
+pub const FAILED: &str = "failed looks";
 
 /// Questions that are stretched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

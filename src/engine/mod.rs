@@ -3,6 +3,8 @@
 pub mod advising;
 mod cadences;
 mod cost;
+mod reckoning;
+mod record;
 pub mod refreshing;
 mod sampling;
 mod scheduling;
@@ -103,6 +105,7 @@ pub fn rule_settings(configuration: &Configuration) -> judge::Settings {
         selector: own.selector.clone(),
         enabled: own.enabled,
         hold: own.hold,
+        clear: own.clear,
         thresholds: own.thresholds.clone(),
     };
     let settings = |rule: &crate::configuration::RuleSettings| judge::RuleSettings {
@@ -187,12 +190,31 @@ pub fn server_of(settings: &crate::configuration::Server) -> Result<Server, Engi
     Ok(Server::new(conninfo)?)
 }
 
-/// The way to a configured server as the login that plans: its own, or the one that looks.
+/// The way to a configured server as the login that plans: its own, or the one that looks. Of several hosts it goes to the
+/// one that is looked at: what is planned on another one says nothing of that.
 ///
 /// # Errors
 /// If its settings cannot be used.
-pub fn planner_of(settings: &crate::configuration::Server) -> Result<Server, EngineError> {
-    as_login(settings, settings.planner_dsn.as_ref())
+pub fn planner_of(
+    settings: &crate::configuration::Server,
+    looked_at: &Server,
+) -> Result<Server, EngineError> {
+    let Some(dsn) = &settings.planner_dsn else {
+        return Ok(looked_at.following()?);
+    };
+    let planner = as_login(settings, Some(dsn))?;
+    if let Some(following) = looked_at.followed_by(planner.conninfo().clone())? {
+        return Ok(following);
+    }
+    let has_several = |server: &Server| server.conninfo().endpoints.len() > 1;
+    if has_several(looked_at) || has_several(&planner) {
+        tracing::warn!(
+            server = settings.name,
+            "planner_dsn does not name every host that dsn names: what is planned may be planned on another one than is \
+             looked at"
+        );
+    }
+    Ok(planner)
 }
 
 fn as_login(settings: &crate::configuration::Server, dsn: Option<&String>) -> Result<Server, EngineError> {

@@ -108,13 +108,15 @@ impl Sampling {
                 () = stop.cancelled() => return,
                 sampled = self.sampler.sample() => sampled,
             };
+            // what failed cost something, too
+            self.spent.add(self.sampler.server().take_spent_seconds());
+            let every = self.every * self.stretch.times();
             let wait = match sampled {
                 Ok(sample) => {
-                    self.spent.add(sample.spent_seconds);
                     self.sampled.add(sample);
                     wait_after_failure = limits::BACK_OFF_MINIMUM;
                     failed = None;
-                    self.every * self.stretch.times()
+                    every
                 }
                 Err(error) => {
                     let why = Some(error.one_line());
@@ -127,7 +129,7 @@ impl Sampling {
                         );
                         failed = why;
                     }
-                    let wait = wait_after_failure.max(self.every);
+                    let wait = wait_after_failure.max(every);
                     wait_after_failure = (wait_after_failure * 2).min(limits::BACK_OFF_MAXIMUM);
                     wait
                 }

@@ -1,66 +1,49 @@
 //! One server: its turns, one after the other, for as long as the daemon lives.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
 use super::advising::Advising;
-use super::cadences::{ADVICE, Cadences, REFRESHING, SAMPLING, Told};
-use super::cost::{Families, Hour, OwnCost, Spent};
+use super::cadences::{ADVICE, REFRESHING, SAMPLING, Told};
+use super::cost::Spent;
+use super::reckoning::{Reckoning, with_failed};
+use super::record::{Record, keys, remembered, rows};
 use super::sampling::Sampled;
 use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of, standbys};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::judge::{self, Settings};
 use crate::limits;
-use crate::model::activity::ActivityNow;
 use crate::model::finding::{Event, Finding, State};
-use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
-use crate::model::judgement::Judgement;
-use crate::model::kept_plan::KeptPlan;
-use crate::model::observation::{Cadence, OwnCost as ObservedCost};
+use crate::model::history::WaitMinute;
 use crate::model::snapshot::Snapshot;
-use crate::model::status::{FamilyCost, LoadPoint, Look, ReplicationStatus, ServerStatus};
+use crate::model::status::{LoadPoint, Look, ReplicationStatus, ServerStatus};
 use crate::model::unit::Period;
-use crate::observe::usage::{IndexName, Usage};
+use crate::observe::columns::Columns;
 use crate::observe::{Observer, activity};
 use crate::postgres::{PostgresError, Server};
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
 use crate::rules::index::null_heavy::NullHeavy;
 use crate::rules::query::matview_candidate::MatviewCandidate;
-use crate::store::{FindingFilter, IndexKey, IndexUsage, Store, StoreError, Turn};
+use crate::store::{FindingFilter, Store, StoreError};
 
 /// One server that is watched.
 pub struct Watch {
     name: String,
-    poll_every: Duration,
-    advise_every: Duration,
     collector: Collector,
     observer: Observer,
+    columns: Columns,
     /// What the last look told was not written down, or it is not known.
     is_unrecorded: bool,
     settings: Settings,
     store: Store,
-    cost: OwnCost,
-    families: Families,
-    /// What the server counts for statements of ours.
-    own_entries: Hour,
-    /// Of the looks alone: advice is worked out more seldom instead of them.
-    cadences: Cadences,
-    /// When the last turn had its look.
-    turned_at: Option<Instant>,
-    /// What looks at materialized views cost, which another task takes.
-    refreshing_spent: Spent,
-    /// What samples of sessions cost, which another task takes, and how much more seldom it is to take them.
-    sampling_spent: Spent,
-    sampling_stretch: Told,
+    reckoning: Reckoning,
     sampled: Sampled,
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
-    budget_ratio: f64,
     status: ServerStatus,
 }
 
@@ -77,7 +60,7 @@ impl Watch {
     ) -> Result<Self, EngineError> {
         let server = server_of(settings)?;
         let rules = rule_settings(configuration);
-        let advising = advising(settings, &rules, &store, stop)?;
+        let advising = advising(settings, &server, &rules, &store, stop)?;
         let mut observer = Observer::default();
         let known = store.index_usage(&settings.name)?;
         let status = store
@@ -97,31 +80,20 @@ impl Watch {
         let mut collector = Collector::new(settings.name.clone(), server, watches, names_every);
         collector.declare(settings.declared());
         if rules.is_enabled(NullHeavy::ID) {
-            collector.read_statistics_as(planner_of(settings)?);
+            let planner = planner_of(settings, collector.server())?;
+            collector.read_statistics_as(planner);
         }
-        let poll_every = settings.poll_every.as_duration();
-        let sample_every = settings.sample_every.as_duration();
-        let budget_ratio = configuration.budget.own_cost_ratio;
         Ok(Self {
             name: settings.name.clone(),
-            poll_every,
-            advise_every: settings.advise_every.as_duration(),
             collector,
             observer,
+            columns: Columns::default(),
             is_unrecorded: false,
             settings: rules,
             store,
-            cost: OwnCost::default(),
-            families: Families::default(),
-            own_entries: Hour::default(),
-            cadences: Cadences::new(budget_ratio, names_every, sample_every, poll_every),
-            turned_at: None,
-            refreshing_spent: Spent::default(),
-            sampling_spent: Spent::default(),
-            sampling_stretch: Told::default(),
+            reckoning: Reckoning::new(settings, configuration.budget.own_cost_ratio),
             sampled: Sampled::default(),
             advising,
-            budget_ratio,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
     }
@@ -133,17 +105,17 @@ impl Watch {
 
     /// Where the task that refreshes adds what its looks cost.
     pub fn refreshing_spent(&self) -> Spent {
-        self.refreshing_spent.clone()
+        self.reckoning.refreshing_spent.clone()
     }
 
     /// Where the task that samples sessions adds what its samples cost.
     pub fn sampling_spent(&self) -> Spent {
-        self.sampling_spent.clone()
+        self.reckoning.sampling_spent.clone()
     }
 
     /// How many times as far apart as configured samples are to be, to stay within the budget.
     pub fn sampling_stretch(&self) -> Told {
-        self.sampling_stretch.clone()
+        self.reckoning.sampling_stretch.clone()
     }
 
     /// Where the task that samples sessions adds what it saw.
@@ -165,7 +137,7 @@ impl Watch {
                     log_events(&events);
                     signals.polled();
                     wait_after_failure = limits::BACK_OFF_MINIMUM;
-                    self.pause()
+                    self.reckoning.pause()
                 }
                 failed => {
                     let why = match failed {
@@ -176,10 +148,11 @@ impl Watch {
                     if self.status.unreachable.as_ref() != Some(&why) {
                         tracing::warn!(server = self.name, "cannot look at the server: {why}");
                     }
-                    self.unreachable(why).await;
+                    let taken_seconds = self.server().take_spent_seconds();
+                    self.unreachable(why, taken_seconds).await;
                     let wait = wait_after_failure;
                     wait_after_failure = (wait * 2).min(limits::BACK_OFF_MAXIMUM);
-                    wait.min(self.poll_every.max(limits::BACK_OFF_MINIMUM))
+                    self.reckoning.pause_after_failure(wait, taken_seconds)
                 }
             };
             signals.changed(&self.store);
@@ -218,28 +191,32 @@ impl Watch {
         let waits = self.sampled_minute(&seen.snapshot);
         if std::mem::replace(&mut self.is_unrecorded, true) {
             self.observer.tell_relations_again();
+            self.columns.tell_again();
         }
         let mut observation = self.observer.observe(&seen.snapshot, false);
-        let mut spent = seen.spent.clone();
-        spent.insert(SAMPLING, self.sampling_spent.take());
-        spent.insert(REFRESHING, self.refreshing_spent.take());
-        if let Some(advising) = &mut self.advising {
-            let is_within_budget = self.status.own_cost_ratio <= self.budget_ratio;
-            spent.insert(ADVICE, advising.turn(&mut observation, is_within_budget).await);
-        }
+        let is_within_budget = self.status.own_cost_ratio <= self.reckoning.budget_ratio();
+        let advice_seconds = match &mut self.advising {
+            Some(advising) => advising.turn(&mut observation, is_within_budget).await,
+            None => 0.0,
+        };
+        // from here on nothing waits until it is reckoned: of a turn that is given up before nothing is lost
+        let mut spent = with_failed(seen.spent.clone(), self.server().take_spent_seconds());
+        spent.insert(SAMPLING, self.reckoning.sampling_spent.take());
+        spent.insert(REFRESHING, self.reckoning.refreshing_spent.take());
+        spent.insert(ADVICE, advice_seconds);
         if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
             tracing::error!(%error, "how standbys use indexes cannot be read");
         }
         if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
-        observation.own_cost = Some(self.observed_cost(&seen));
+        observation.own_cost = Some(self.reckoning.observed(Utc::now(), seen.slowest_question));
         let is_told = self.settings.is_told(Missing::ID, observation.now);
         for database in &mut observation.databases {
             database.missing_indexes_are_told = is_told;
         }
         let mut judgement = judge::judge(&observation, &self.settings);
-        let three_looks = Period::seconds(3 * self.pause().as_secs());
+        let three_looks = Period::seconds(3 * self.reckoning.pause().as_secs());
         judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
         spent.retain(|_, seconds| *seconds > 0.0);
         self.status = self.status_after(&seen, &spent);
@@ -256,6 +233,8 @@ impl Watch {
             waits,
             activity: activity::now(&observation),
             plans: self.advising.as_mut().map_or_else(Vec::new, Advising::take_plans),
+            columns: self.columns.observe(&observation.databases),
+            block_reads: observation.block_reads,
             usage: self.observer.usages.take_changed(),
             gone: self.observer.usages.take_gone(),
             snapshot: seen.snapshot,
@@ -289,22 +268,6 @@ impl Watch {
         (hidden == 0).then_some(minute)
     }
 
-    /// What the advisor cost until this look, and the cadences that led to it.
-    fn observed_cost(&self, seen: &Seen) -> ObservedCost {
-        let now = Utc::now();
-        let (seconds_last_hour, ratio) = self.cost.seconds_and_ratio(now);
-        let costliest = self.families.last_hour(now).into_iter().next();
-        ObservedCost {
-            ratio,
-            seconds_last_hour,
-            slowest_question: Some((seen.slowest_question.0.to_owned(), seen.slowest_question.1)),
-            costliest_family: costliest.map(|(family, seconds)| (family.to_owned(), seconds)),
-            looks: self.cadences.looks(),
-            names: self.cadences.names(),
-            budget_ratio: self.budget_ratio,
-        }
-    }
-
     fn status_after(&mut self, seen: &Seen, spent: &BTreeMap<&'static str, f64>) -> ServerStatus {
         let now = Utc::now();
         let elapsed = self
@@ -312,14 +275,10 @@ impl Watch {
             .last_seen_at
             .map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
         let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
-        self.cost.add(now, spent.values().sum(), database_seconds);
-        self.families.add(now, spent);
-        if let Some(own_seconds) = self.observer.own_seconds {
-            self.own_entries.add(now, own_seconds);
-        }
-        let busy_sessions = self.cost.busy_sessions(now);
-        self.stretch(spent, busy_sessions);
-        let (own_seconds_last_hour, own_cost_ratio) = self.cost.seconds_and_ratio(now);
+        self.reckoning.add(now, spent, database_seconds);
+        self.reckoning.add_own_entries(now, self.observer.own_seconds);
+        self.collector.read_names_every(self.reckoning.names_every());
+        let (own_seconds_last_hour, own_cost_ratio) = self.reckoning.seconds_and_ratio(now);
         let server = &seen.snapshot.server;
         ServerStatus {
             name: self.name.clone(),
@@ -331,8 +290,8 @@ impl Watch {
             unreachable: None,
             own_seconds_last_hour,
             own_cost_ratio,
-            own_entries_seconds_last_hour: self.own_entries.seconds(now),
-            families: self.family_costs(now),
+            own_entries_seconds_last_hour: self.reckoning.own_entries_seconds(now),
+            families: self.reckoning.family_costs(now),
             replication: seen.snapshot.replication.as_ref().map(|seen| ReplicationStatus {
                 replay: seen.replay.clone(),
                 standbys: seen.standbys.clone(),
@@ -340,55 +299,15 @@ impl Watch {
         }
     }
 
-    /// Decides how far apart questions are from now on.
-    fn stretch(&mut self, spent: &BTreeMap<&'static str, f64>, busy_sessions: f64) {
-        let turned_at = self.turned_at.replace(Instant::now());
-        let elapsed_seconds = turned_at.map_or(0.0, |at| at.elapsed().as_secs_f64());
-        let before = self.cadences.stretch();
-        let stretch = self.cadences.turn(elapsed_seconds, spent, busy_sessions);
-        if stretch != before {
-            tracing::info!(
-                server = self.name,
-                ?stretch,
-                "asks more or less often, to stay within the budget"
-            );
-        }
-        let names_every = self.cadences.names().every_seconds;
-        self.collector
-            .read_names_every(Duration::from_secs_f64(names_every));
-        self.sampling_stretch.tell(stretch.sampling);
-    }
-
-    /// What each family cost in the last hour, costliest first.
-    fn family_costs(&self, now: DateTime<Utc>) -> Vec<FamilyCost> {
-        let may_take = self.cost.server_seconds(now) * self.budget_ratio.max(f64::MIN_POSITIVE);
-        let cost = |(family, seconds): (&'static str, f64)| {
-            let cadence = match family {
-                ADVICE => Some(Cadence::usual(self.advise_every.as_secs_f64())),
-                _ => self.cadences.of(family),
-            };
-            FamilyCost {
-                family: family.to_owned(),
-                seconds_last_hour: seconds,
-                // JSON knows no infinity
-                budget_share: (seconds / may_take).min(1e9),
-                every_seconds: cadence.map(|cadence| cadence.every_seconds),
-                usual_every_seconds: cadence.map(|cadence| cadence.usual_seconds),
-            }
-        };
-        self.families.last_hour(now).into_iter().map(cost).collect()
-    }
-
-    /// Until the next look: looks are the last thing that is stretched while the advisor is over its budget, and no further
-    /// than that one look still says what happened since the one before.
-    fn pause(&self) -> Duration {
-        let stretched = self.poll_every * self.cadences.stretch().looks;
-        stretched.min(limits::LOOKS_APART_AT_MOST.max(self.poll_every))
-    }
-
-    /// Findings of a server that cannot be seen keep their state: nothing was evaluated.
-    async fn unreachable(&mut self, why: String) {
-        self.status.unreachable = Some(why.clone());
+    /// Findings of a server that cannot be seen keep their state: nothing was evaluated. What it cost to try counts.
+    async fn unreachable(&mut self, why: String, taken_seconds: f64) {
+        let now = Utc::now();
+        self.reckoning.add_failed(now, taken_seconds);
+        self.collector.read_names_every(self.reckoning.names_every());
+        let status = &mut self.status;
+        (status.own_seconds_last_hour, status.own_cost_ratio) = self.reckoning.seconds_and_ratio(now);
+        status.families = self.reckoning.family_costs(now);
+        status.unreachable = Some(why.clone());
         let look = Look {
             server: self.name.clone(),
             family: "server".to_owned(),
@@ -413,6 +332,7 @@ impl Watch {
 /// Who asks the planner; none where nobody wants to know.
 fn advising(
     settings: &ServerSettings,
+    server: &Server,
     rules: &Settings,
     store: &Store,
     stop: &CancellationToken,
@@ -421,7 +341,7 @@ fn advising(
         return Ok(None);
     }
     let every = settings.advise_every.as_duration();
-    let mut advising = Advising::new(planner_of(settings)?, every, stop.clone());
+    let mut advising = Advising::new(planner_of(settings, server)?, every, stop.clone());
     advising.remember(&advised_before(store, &settings.name)?);
     Ok(Some(advising))
 }
@@ -453,80 +373,4 @@ fn never_seen(name: &str) -> ServerStatus {
         families: Vec::new(),
         replication: None,
     }
-}
-
-fn remembered(usage: IndexUsage) -> (IndexName, Usage) {
-    let name = IndexName {
-        database: usage.key.database,
-        schema: usage.key.schema,
-        name: usage.key.name,
-    };
-    let known = Usage {
-        oid: usage.oid,
-        scans: usage.scans,
-        first_seen_at: usage.first_seen_at,
-        last_moved_at: usage.last_moved_at,
-    };
-    (name, known)
-}
-
-fn key(name: &IndexName) -> IndexKey {
-    IndexKey {
-        database: name.database.clone(),
-        schema: name.schema.clone(),
-        name: name.name.clone(),
-    }
-}
-
-/// What one turn leaves behind.
-struct Record {
-    looks: Vec<Look>,
-    judgement: Judgement,
-    status: ServerStatus,
-    load: LoadPoint,
-    minute: Option<StatementMinute>,
-    relations: Vec<RelationsMinute>,
-    waits: Option<WaitMinute>,
-    activity: Option<ActivityNow>,
-    plans: Vec<KeptPlan>,
-    usage: Vec<(IndexName, Usage)>,
-    gone: Vec<IndexName>,
-    snapshot: Snapshot,
-}
-
-impl Record {
-    fn write(&self, store: &Store) -> Result<Vec<Event>, StoreError> {
-        let turn = Turn {
-            status: &self.status,
-            judgement: &self.judgement,
-            looks: &self.looks,
-            gaps: &self.snapshot.gaps,
-            load: &self.load,
-            minute: self.minute.as_ref(),
-            relations: &self.relations,
-            waits: self.waits.as_ref(),
-            activity: self.activity.as_ref(),
-            plans: &self.plans,
-            changed: &rows(&self.usage),
-            gone: &keys(&self.gone),
-        };
-        store.record_turn(Utc::now(), &turn)
-    }
-}
-
-fn keys(gone: &[IndexName]) -> Vec<IndexKey> {
-    gone.iter().map(key).collect()
-}
-
-fn rows(changed: &[(IndexName, Usage)]) -> Vec<IndexUsage> {
-    let now = Utc::now();
-    let row = |(name, usage): &(IndexName, Usage)| IndexUsage {
-        key: key(name),
-        oid: usage.oid,
-        scans: usage.scans,
-        first_seen_at: usage.first_seen_at,
-        last_moved_at: usage.last_moved_at,
-        checked_at: now,
-    };
-    changed.iter().map(row).collect()
 }

@@ -34,6 +34,7 @@ pub struct Override {
     pub selector: Selector,
     pub enabled: bool,
     pub hold: Period,
+    pub clear: Period,
     pub thresholds: Value,
 }
 
@@ -119,16 +120,23 @@ fn judge_place(
     database: Option<&DatabaseObservation>,
     judgement: &mut Judgement,
 ) {
-    let place = Place {
+    let place = |claims_at_most| Place {
         observation,
         database,
+        claims_at_most,
     };
-    let found = by_own_settings(rule, settings, &place, judgement);
+    let mut told = tell(rule, settings, ignores, &place(limits::FINDINGS_PER_RULE));
+    // what nobody wants to hear of takes nobody's place
+    if told
+        .as_ref()
+        .is_ok_and(|(found, _)| found.claims.len() < limits::FINDINGS_PER_RULE && !found.beyond.is_empty())
+    {
+        told = tell(rule, settings, ignores, &place(limits::CLAIMS_PER_RULE));
+    }
     let name = database.map(|database| database.name.clone());
-    let verdict = match found {
-        Ok(mut found) => {
-            // before the worst are kept, so that what nobody wants to hear of takes nobody's place
-            leave_out(ignores, &mut found.claims, &mut judgement.ignored);
+    let verdict = match told {
+        Ok((mut found, left_out)) => {
+            judgement.ignored.extend(left_out);
             let mut undecided = std::mem::take(&mut found.undecided);
             let absence_counts = found.absence_is_no_proof.is_none();
             let untold = found.untold.clone().or(found.absence_is_no_proof.clone());
@@ -144,13 +152,26 @@ fn judge_place(
     judgement.outcomes.push(outcome(rule, settings, name, verdict));
 }
 
+/// What a rule claims without what nobody wants to hear of, which comes beside it.
+fn tell(
+    rule: &RuleKind,
+    settings: &RuleSettings,
+    ignores: &[&Ignore],
+    place: &Place<'_>,
+) -> Result<(Found, Vec<Ignored>), Unknown> {
+    let mut left_out = Vec::new();
+    let mut found = by_own_settings(rule, settings, place, &mut left_out)?;
+    leave_out(ignores, &mut found.claims, &mut left_out);
+    Ok((found, left_out))
+}
+
 /// Judges by the rule's settings and, where some have settings of their own, by those: each claim counts only as the
 /// settings that are meant for it make it.
 fn by_own_settings(
     rule: &RuleKind,
     settings: &RuleSettings,
     place: &Place<'_>,
-    judgement: &mut Judgement,
+    left_out: &mut Vec<Ignored>,
 ) -> Result<Found, Unknown> {
     let (server, database) = (
         &place.observation.server.name,
@@ -174,7 +195,7 @@ fn by_own_settings(
         None => true,
         // switched off for it: counted as what is left out
         Some(position) if !own[position].enabled => {
-            judgement.ignored.push(ignored(claim, SWITCHED_OFF, None));
+            left_out.push(ignored(claim, SWITCHED_OFF, None));
             false
         }
         Some(_) => false,
@@ -187,6 +208,7 @@ fn by_own_settings(
             .filter(|claim| meant_for(claim) == Some(position));
         together.claims.extend(meant.map(|claim| Claim {
             hold: Some(chosen.hold),
+            clear: Some(chosen.clear),
             ..claim
         }));
         together.beyond.extend(found.beyond);
@@ -333,6 +355,7 @@ mod tests {
             selector,
             enabled,
             hold: Period::minutes(7),
+            clear: Period::minutes(9),
             thresholds,
         }
     }
@@ -366,6 +389,8 @@ mod tests {
         let strict = judged(true, (slow.defaults)());
         let holds: Vec<_> = strict.claims.iter().map(|claim| claim.hold).collect();
         assert_eq!(holds.iter().flatten().count(), 1, "only what it is meant for");
+        let clears = strict.claims.iter().filter_map(|claim| claim.clear);
+        assert_eq!(clears.collect::<Vec<_>>(), [Period::minutes(9)]);
         let off = judged(false, (slow.defaults)());
         assert!(titles(&off)[0].contains("shop") && off.claims.len() == 1);
         assert!(off.ignored.iter().any(|one| one.reason == SWITCHED_OFF));

@@ -31,6 +31,9 @@ pub struct IndexedColumn {
     pub attribute_number: i16,
     pub name: String,
     pub sample: Sample,
+    /// Schema and name of the tables that its table is a partition of, or inherits from, at every level.
+    #[serde(default)]
+    pub ancestors: Vec<(String, String)>,
 }
 
 impl HasOid for IndexedColumn {

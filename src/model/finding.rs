@@ -223,6 +223,10 @@ pub struct Claim {
     #[serde(skip)]
     #[schema(ignore)]
     pub hold: Option<Period>,
+    /// The same for how long it must be gone before it resolves.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub clear: Option<Period>,
     /// The claim in a few words, with the object's name.
     pub title: String,
     /// One paragraph: what, why that is bad, what to do.

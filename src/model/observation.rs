@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::advice::{Advised, Rehearsals};
 use super::column_statistics::ColumnStatistics;
@@ -122,7 +123,7 @@ impl Waits {
 }
 
 /// How a database found the blocks that it needed, over a window.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct BlockReads {
     pub database: String,

@@ -108,15 +108,8 @@ impl ServerFacts {
 
     /// A setting's value in bytes, where its unit is one of memory and the value is the server's.
     pub fn setting_bytes(&self, name: &str) -> Option<f64> {
-        let unit = match self.settings.get(name)?.unit.as_deref() {
-            Some("B") => 1.0,
-            Some("kB") => 1024.0,
-            Some("8kB") => 8192.0,
-            Some("16kB") => 16384.0,
-            Some("MB") => 1_048_576.0,
-            _ => return None,
-        };
-        Some(self.setting_number(name)? * unit)
+        let setting = self.settings.get(name)?;
+        setting.is_servers().then(|| setting.bytes())?
     }
 
     /// A setting's value as a number, in the setting's own unit, if it is the server's.
@@ -147,6 +140,30 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// The value in bytes, where its unit is one of memory.
+    pub fn bytes(&self) -> Option<f64> {
+        let unit = match self.unit.as_deref()? {
+            "B" => 1.0,
+            "kB" => 1024.0,
+            "8kB" => 8192.0,
+            "16kB" => 16384.0,
+            "MB" => 1_048_576.0,
+            _ => return None,
+        };
+        Some(self.value.parse::<f64>().ok()? * unit)
+    }
+
+    /// The value in seconds, where its unit is one of time.
+    pub fn seconds(&self) -> Option<f64> {
+        let unit = match self.unit.as_deref()? {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "min" => 60.0,
+            _ => return None,
+        };
+        Some(self.value.parse::<f64>().ok()? * unit)
+    }
+
     /// Whether it is the server's. What was set for our login, database or session says nothing of others.
     pub fn is_servers(&self) -> bool {
         let ours = [

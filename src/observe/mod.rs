@@ -4,6 +4,7 @@
 pub mod activity;
 mod blocks;
 mod clocks;
+pub mod columns;
 mod relations;
 mod replication;
 mod sequences;

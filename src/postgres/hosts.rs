@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
@@ -230,10 +230,30 @@ impl Hosts {
 
     /// The same hosts with sessions of its own, which go where this one's are.
     pub(super) fn following(&self) -> Result<Self, PostgresError> {
+        self.sharing_its_choice(self.conninfo.clone(), Choice::Follow)
+    }
+
+    /// The same for another login; none where that one does not name every host to which this one may go.
+    pub(super) fn followed_by(&self, mut login: ConnInfo) -> Result<Option<Self>, PostgresError> {
+        let here = &self.conninfo.endpoints;
+        if !here.iter().all(|endpoint| login.endpoints.contains(endpoint)) {
+            return Ok(None);
+        }
+        // a place is the same host for both
+        login.endpoints.clone_from(here);
+        self.sharing_its_choice(login, Choice::Follow).map(Some)
+    }
+
+    /// The same hosts with sessions of its own, chosen by whoever chooses these.
+    pub(super) fn again(&self) -> Result<Self, PostgresError> {
+        self.sharing_its_choice(self.conninfo.clone(), self.chooses)
+    }
+
+    fn sharing_its_choice(&self, conninfo: ConnInfo, chooses: Choice) -> Result<Self, PostgresError> {
         Ok(Self {
             chosen: self.chosen.clone(),
-            chooses: Choice::Follow,
-            ..Self::new(self.conninfo.clone())?
+            chooses,
+            ..Self::new(conninfo)?
         })
     }
 
@@ -274,11 +294,13 @@ impl Hosts {
         Err(self.refused_by_all(refusals))
     }
 
-    /// Of several hosts chooses one that is to be had just now.
+    /// Of several hosts chooses one that is to be had just now, unless another one chooses.
     pub(super) async fn choose(&self) -> Result<(), PostgresError> {
-        match self.each.len() {
-            1 => Ok(()),
-            _ => self.home().await.map(drop),
+        match (self.chooses, self.each.len()) {
+            (Choice::Follow, _) if self.is_chosen() => Ok(()),
+            (Choice::Follow, _) => Err(self.not_chosen_yet()),
+            (Choice::Own, 1) => Ok(()),
+            (Choice::Own, _) => self.home().await.map(drop),
         }
     }
 
@@ -298,6 +320,11 @@ impl Hosts {
         let session = host.home(Role::Any).await?;
         let answering = *locked(&host.answering);
         self.is_still(chosen, answering).map(|()| session)
+    }
+
+    /// What all sessions took since the last time.
+    pub(super) fn take_spent(&self) -> Duration {
+        self.each.iter().map(|host| host.shared.take_spent()).sum()
     }
 
     /// Whether it is known which host is the server.
@@ -376,6 +403,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::conninfo::Environment;
 
     #[test]
     fn the_chosen_host_is_tried_first_and_a_standby_may_be_preferred() {
@@ -394,6 +422,45 @@ mod tests {
             attempts(Target::PreferStandby, 2, Some(1))[..2],
             [(1, Any), (1, Standby)]
         );
+    }
+
+    fn hosts(text: &str) -> Hosts {
+        let conninfo = ConnInfo::parse(text, &Environment::default()).unwrap();
+        Hosts::new(conninfo).unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_login_goes_where_the_looks_go_however_it_names_the_hosts() {
+        let looks = hosts("host=a,b user=observer dbname=x");
+        let login = hosts("host=c,b,a user=planner dbname=x").conninfo;
+        let planner = looks.followed_by(login).unwrap().unwrap();
+        let again = planner.again().unwrap();
+        assert!(planner.choose().await.is_err(), "nobody has looked yet");
+        *locked(&looks.chosen) = Some(Chosen {
+            place: 1,
+            answering: None,
+        });
+        for planner in [&planner, &again] {
+            planner.choose().await.unwrap();
+            let chosen = planner.chosen();
+            assert_eq!(chosen.endpoints, looks.chosen().endpoints);
+            assert_eq!(chosen.user, "planner");
+        }
+    }
+
+    #[test]
+    fn a_login_that_does_not_name_every_host_cannot_follow() {
+        let looks = hosts("host=a,b user=observer dbname=x");
+        for login in ["host=b user=planner dbname=x", "host=a,c user=planner dbname=x"] {
+            assert!(
+                looks.followed_by(hosts(login).conninfo).unwrap().is_none(),
+                "{login}"
+            );
+        }
+        let one = hosts("host=b user=observer dbname=x");
+        let login = hosts("host=a,b user=planner dbname=x").conninfo;
+        let planner = one.followed_by(login).unwrap().unwrap();
+        assert_eq!(planner.chosen().endpoints, one.chosen().endpoints);
     }
 
     #[test]

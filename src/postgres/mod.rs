@@ -14,6 +14,7 @@ mod refresh;
 mod round_trip;
 mod row;
 mod session;
+mod spent;
 mod tls;
 
 pub use arrays::Arrays;

@@ -135,7 +135,7 @@ impl Server {
     /// # Errors
     /// If no session can be had within the time that the configuration gives.
     pub async fn plan(&self, database: &str) -> Result<Plan, PostgresError> {
-        // of several hosts one that is to be had now: no session at home keeps to one
+        // of several hosts the one that is looked at; without looks one that is to be had now: no session at home keeps to one
         self.hosts.choose().await?;
         let session = self.hosts.visit(database).await?;
         // both are settings of superusers; others have them from ALTER ROLE, or have not

@@ -4,7 +4,7 @@
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use super::error::PostgresError;
 use super::handle::{Handle, prepared, read_only};
 use super::hosts::Hosts;
 use super::plan::Detail;
-use super::round_trip::RoundTrip;
+use super::spent::{HostSpent, SessionSpent};
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
 
@@ -59,16 +59,21 @@ pub(super) struct Shared {
     /// The server keeps prepared statements. A pooler between us may give each transaction another session.
     keeps_statements: AtomicBool,
     /// Of the host, for all of its sessions.
-    round_trip: Arc<RoundTrip>,
+    host: Arc<HostSpent>,
 }
 
 impl Shared {
     /// Of another session on the same host.
     pub(super) fn of_a_visit(&self) -> Self {
         Self {
-            round_trip: self.round_trip.clone(),
+            host: self.host.clone(),
             ..Self::default()
         }
+    }
+
+    /// What the host had to do for all of its sessions since the last time.
+    pub(super) fn take_spent(&self) -> Duration {
+        self.host.take()
     }
 }
 
@@ -77,22 +82,16 @@ impl Default for Shared {
         Self {
             awaits_answer: AtomicBool::new(false),
             keeps_statements: AtomicBool::new(true),
-            round_trip: Arc::default(),
+            host: Arc::default(),
         }
     }
 }
-
-/// The way there and back while connecting: TCP, the start, a password by SCRAM.
-const CONNECTING_ROUND_TRIPS: u32 = 4;
 
 /// A guarded read-only session for statistics and catalogs.
 pub struct Observe {
     client: Handle,
     target: String,
-    /// What the server had to do for us, as we saw it.
-    spent: std::sync::Mutex<Duration>,
-    /// The longest question, and its name.
-    slowest: std::sync::Mutex<(Duration, &'static str)>,
+    spent: SessionSpent,
     shared: Arc<Shared>,
 }
 
@@ -117,9 +116,34 @@ impl Server {
         })
     }
 
+    /// The same server by another login: of several hosts it is always on the one that this one chose. None where that login
+    /// does not name every host to which this one may go.
+    ///
+    /// # Errors
+    /// If certificates cannot be read.
+    pub fn followed_by(&self, login: ConnInfo) -> Result<Option<Self>, PostgresError> {
+        Ok(self.hosts.followed_by(login)?.map(|hosts| Self { hosts }))
+    }
+
+    /// The same server by the same login, with sessions of its own.
+    ///
+    /// # Errors
+    /// If certificates cannot be read.
+    pub fn again(&self) -> Result<Self, PostgresError> {
+        Ok(Self {
+            hosts: self.hosts.again()?,
+        })
+    }
+
     /// Whether a session was had, so that it is known which of its hosts is the server.
     pub fn is_chosen(&self) -> bool {
         self.hosts.is_chosen()
+    }
+
+    /// Seconds that it took for all sessions of this one since the last time: also for what was refused, was lost with its
+    /// session, or was given up.
+    pub fn take_spent_seconds(&self) -> f64 {
+        self.hosts.take_spent().as_secs_f64()
     }
 
     /// How to reach it, with all of its hosts.
@@ -165,8 +189,7 @@ impl Observe {
         Self {
             client,
             target,
-            spent: std::sync::Mutex::default(),
-            slowest: std::sync::Mutex::default(),
+            spent: SessionSpent::new(shared.host.clone()),
             shared,
         }
     }
@@ -384,13 +407,13 @@ impl Observe {
         timeout: Duration,
         asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
-        let started = Instant::now();
+        let question = self.spent.ask(query);
         self.shared.awaits_answer.store(true, Ordering::Relaxed);
         let seconds = timeout + limits::ANSWER_GRACE;
         let answer = tokio::time::timeout(seconds, asking).await;
-        self.add_spent(self.shared.round_trip.without(started.elapsed()));
-        if let Ok(mut slowest) = self.slowest.lock() {
-            *slowest = slowest.max((started.elapsed(), query));
+        match &answer {
+            Ok(Ok(_)) => question.answered(),
+            _ => drop(question),
         }
         if answer.is_ok() {
             self.shared.awaits_answer.store(false, Ordering::Relaxed);
@@ -400,17 +423,7 @@ impl Observe {
 
     /// Counts what it took to connect.
     pub(super) fn connected_in(&self, waited: Duration) {
-        self.add_spent(
-            self.shared
-                .round_trip
-                .without_several(waited, CONNECTING_ROUND_TRIPS),
-        );
-    }
-
-    fn add_spent(&self, more: Duration) {
-        if let Ok(mut spent) = self.spent.lock() {
-            *spent += more;
-        }
+        self.spent.connected_in(waited);
     }
 
     /// The error of a database that holds more than is read of one: what is cut off must not count as gone.
@@ -431,17 +444,12 @@ impl Observe {
 
     /// The question of ours that took longest in this session: its name, and seconds.
     pub fn slowest_question(&self) -> (&'static str, f64) {
-        let slowest = self.slowest.lock().map(|slowest| *slowest);
-        let (time, query) = slowest.unwrap_or_default();
-        (query, time.as_secs_f64())
+        self.spent.slowest()
     }
 
     /// Seconds that the server took for this session and its statements, as seen from here, without the way there and back.
     pub fn spent_seconds(&self) -> f64 {
-        self.spent
-            .lock()
-            .map(|spent| spent.as_secs_f64())
-            .unwrap_or_default()
+        self.spent.seconds()
     }
 }
 

@@ -18,6 +18,7 @@ fn finding(rule: &str, object: Object) -> Finding {
             subject: vec![object.name.clone()],
             who: Default::default(),
             hold: None,
+            clear: None,
             object: Some(object),
             title: "A title".to_owned(),
             explanation: "Why.".to_owned(),

@@ -22,7 +22,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::limits;
 use crate::model::advice::{Rehearsal, Rehearsals};
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity, Who,
@@ -65,10 +64,11 @@ impl Found {
     /// Takes in a claim, for rules that hand in the worst first: none is put into words that would not be kept.
     pub fn claim_worst_first(
         &mut self,
+        place: &Place<'_>,
         subject: impl FnOnce() -> Vec<String>,
         claim: impl FnOnce() -> Claim,
     ) {
-        match self.claims.len() < limits::CLAIMS_PER_RULE {
+        match self.claims.len() < place.claims_at_most {
             true => self.claims.push(claim()),
             false => self.beyond.push(subject()),
         }
@@ -99,6 +99,8 @@ pub struct Place<'a> {
     pub observation: &'a Observation,
     /// The database, for rules of that scope.
     pub database: Option<&'a DatabaseObservation>,
+    /// So many of the worst claims are put into words; of the others the subjects are told.
+    pub claims_at_most: usize,
 }
 
 impl<'a> Place<'a> {
@@ -181,6 +183,7 @@ impl<'a> Place<'a> {
             subject,
             who: Who::default(),
             hold: None,
+            clear: None,
             title: String::new(),
             explanation: String::new(),
             evidence: Evidence::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Found, Place, Rule, RuleKind, Scope};
+use crate::limits;
 use crate::model::advice::{
     AdviceReport, Advised, AdvisedActivity, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals,
 };
@@ -249,6 +250,7 @@ pub fn found<R: Rule>(observed: &Observation) -> Result<Found, Unknown> {
         &Place {
             observation: observed,
             database,
+            claims_at_most: limits::FINDINGS_PER_RULE,
         },
     )
 }
@@ -370,7 +372,7 @@ pub fn advised_statement(id: &str, uses: &[&str], after: Option<f64>) -> Advised
             Some(_) => StatementStatus::Improved,
             None => StatementStatus::NotPlanned,
         },
-        reason: Some("permission denied".to_owned()),
+        reason: Some("the login may not read it".to_owned()),
         plan_before: Vec::new(),
         values: Vec::new(),
         plan_after: Vec::new(),

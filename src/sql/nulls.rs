@@ -9,21 +9,52 @@ use super::parse_one;
 /// A column, with the names under which statements may reach its table.
 #[derive(Clone, Debug)]
 pub struct Column<'a> {
-    /// Schema and name: the table itself, and the partitioned one that it is a part of.
-    pub tables: Vec<(&'a str, &'a str)>,
-    /// Its name.
-    pub name: &'a str,
+    tables: Vec<(&'a str, &'a str)>,
+    name: &'a str,
+    /// The names as a statement in small letters would hold them.
+    small_tables: Vec<String>,
+    small_name: String,
 }
 
-/// What a statement does with the rows in which a column is NULL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl<'a> Column<'a> {
+    /// A column of that name. Schema and name of the table itself, and of those that it is a part of or inherits from.
+    pub fn new(tables: Vec<(&'a str, &'a str)>, name: &'a str) -> Self {
+        let small = |name: &str| name.to_lowercase().replace('"', "\"\"");
+        Self {
+            small_tables: tables.iter().map(|(_, table)| small(table)).collect(),
+            small_name: small(name),
+            tables,
+            name,
+        }
+    }
+}
+
+/// A statement that is asked about many columns.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    text: &'a str,
+    small: String,
+}
+
+impl<'a> Asked<'a> {
+    /// The statement of that text.
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            small: text.to_lowercase(),
+        }
+    }
+}
+
+/// What statements do with the rows in which a column is NULL; of several the greatest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nulls {
-    /// It does not look for them by this column.
+    /// They do not look for them by this column.
     NotWanted,
-    /// It looks for them, or wants all rows in the order of the column.
-    Wanted,
-    /// It names the table, and cannot be read: it was cut, or is of another grammar.
+    /// One names the table, and cannot be read: it was cut, or is of another grammar.
     Unclear,
+    /// One looks for them, or wants all rows in the order of the column.
+    Wanted,
 }
 
 /// Words without which no statement that our parser knows can want NULLs.
@@ -33,16 +64,15 @@ const TELLING: [&str; 10] = [
 
 /// What a statement does with the rows in which a column is NULL. Where it is not certain that a name means the column, it
 /// is supposed to.
-pub fn wanted_nulls(text: &str, column: &Column<'_>) -> Nulls {
-    let small = text.to_lowercase();
-    let is_there = |name: &str| small.contains(&name.to_lowercase().replace('"', "\"\""));
-    if !column.tables.iter().any(|(_, table)| is_there(table)) {
+pub fn wanted_nulls(statement: &Asked<'_>, column: &Column<'_>) -> Nulls {
+    let Asked { text, small } = statement;
+    if !column.small_tables.iter().any(|table| small.contains(table)) {
         return Nulls::NotWanted;
     }
     let is_whole = !text.ends_with('…');
     // a statement without a condition may read the whole index for the column alone
     let may_tell = || !small.contains("where") || TELLING.iter().any(|word| small.contains(*word));
-    if is_whole && !(is_there(column.name) && may_tell()) {
+    if is_whole && !(small.contains(&column.small_name) && may_tell()) {
         return Nulls::NotWanted;
     }
     let mended = || parse_one(&super::mended(text)?).ok();
@@ -287,11 +317,8 @@ mod tests {
 
     /// Of the column `gone` of `shop.items`.
     fn wanted(text: &str) -> Nulls {
-        let column = Column {
-            tables: vec![("shop", "items"), ("shop", "things")],
-            name: "gone",
-        };
-        wanted_nulls(text, &column)
+        let column = Column::new(vec![("shop", "items"), ("shop", "things")], "gone");
+        wanted_nulls(&Asked::new(text), &column)
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! have their own connections, so that under WAL they never wait for the writer.
 
 mod audit;
+mod columns;
 mod commands;
 mod cursor;
 mod digest;
@@ -19,6 +20,7 @@ mod reconcile;
 mod record;
 mod refresh;
 mod row;
+mod server_facts;
 mod status;
 #[cfg(test)]
 mod testing;

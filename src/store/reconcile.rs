@@ -24,6 +24,8 @@ pub(super) struct Known {
     pub(super) last_seen_at: DateTime<Utc>,
     /// Since when the evidence of a living finding is gone.
     pub(super) evidence_gone_since: Option<DateTime<Utc>>,
+    /// How long it must be gone, where that is another time than its rule's.
+    pub(super) clear: Option<TimeDelta>,
 }
 
 /// One change to one problem.
@@ -239,13 +241,11 @@ impl<'a> Outcomes<'a> {
             )
         };
         let judged = !outcomes.is_empty() && outcomes.iter().all(counts);
-        judged.then(|| {
-            outcomes
-                .iter()
-                .map(|outcome| outcome.clear.as_delta())
-                .max()
-                .unwrap_or_default()
-        })
+        let of_the_rule = || {
+            let clears = outcomes.iter().map(|outcome| outcome.clear.as_delta());
+            clears.max().unwrap_or_default()
+        };
+        judged.then(|| row.clear.unwrap_or_else(of_the_rule))
     }
 }
 
@@ -266,6 +266,7 @@ mod tests {
             evidence_since: since.map(at),
             last_seen_at: at(since.unwrap_or(0)),
             evidence_gone_since: gone.map(at),
+            clear: claim.clear.map(Period::as_delta),
         }
     }
 
@@ -373,6 +374,20 @@ mod tests {
         let open = [known(&claim, Some(State::Open), None, None)];
         let gone = judgement([], [evaluated("a.rule", None)]);
         assert_eq!(name(&reconcile(&open, &gone, at(0))[0].step), "resolve");
+    }
+
+    #[test]
+    fn a_clear_of_its_own_counts_only_where_the_rule_was_judged() {
+        let mut claim = claim("a.rule", Some("db"), "t");
+        claim.clear = Some(Period::seconds(5));
+        let row = [known(&claim, Some(State::Open), None, Some(0))];
+        let mut outcome = evaluated("a.rule", Some("db"));
+        outcome.clear = Period::seconds(60);
+        let gone = judgement([], [outcome]);
+        assert!(reconcile(&row, &gone, at(4)).is_empty());
+        assert_eq!(name(&reconcile(&row, &gone, at(5))[0].step), "resolve");
+        let unjudged = judgement([], [skipped("a.rule", Some("db"))]);
+        assert!(reconcile(&row, &unjudged, at(99)).is_empty());
     }
 
     #[test]

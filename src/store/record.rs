@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Transaction, named_params, params};
 
 use super::Store;
@@ -51,7 +51,7 @@ pub(super) fn record(
 fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT fingerprint, rule, database, severity, state, evidence_since, evidence_gone_since, last_seen_at,
-             subject
+             subject, clear_milliseconds
          FROM finding WHERE server = ?1",
     )?;
     let mut rows = statement.query([server])?;
@@ -68,6 +68,7 @@ fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
             evidence_gone_since: row.get::<_, Option<i64>>(6)?.map(time),
             last_seen_at: time(row.get(7)?),
             subject: from_json("subject", &row.get::<_, String>(8)?)?,
+            clear: row.get::<_, Option<i64>>(9)?.map(TimeDelta::milliseconds),
         });
     }
     Ok(known)
@@ -178,7 +179,7 @@ fn refresh(
     tx.prepare_cached(
         "UPDATE finding SET severity = :severity, last_seen_at = max(last_seen_at, :now),
              evidence_gone_since = NULL, order_rank = :rank, order_cost = :cost, order_days = :days,
-             db_seconds_per_day = :seconds, bytes = :bytes, days_left = :left
+             db_seconds_per_day = :seconds, bytes = :bytes, days_left = :left, clear_milliseconds = :clear
          WHERE fingerprint = :fingerprint",
     )?
     .execute(named_params! {
@@ -191,6 +192,7 @@ fn refresh(
         ":seconds": impact.db_seconds_per_day,
         ":bytes": impact.bytes,
         ":left": impact.days_left,
+        ":clear": claim.clear.map(|clear| clear.as_delta().num_milliseconds()),
     })?;
     tx.prepare_cached(
         "INSERT INTO claim (fingerprint, search, body) VALUES (?1, ?2, ?3)
@@ -333,6 +335,33 @@ mod tests {
             store.rule_outcomes().unwrap(),
             [("main".to_owned(), outcome.clone())]
         );
+    }
+
+    #[test]
+    fn what_has_a_clear_of_its_own_resolves_after_that() {
+        let store = Store::in_memory().unwrap();
+        let mut outcome = evaluated("a.rule", Some("db"));
+        outcome.clear = Period::seconds(60);
+        let (usual, mut own) = (
+            claim("a.rule", Some("db"), "t"),
+            claim("a.rule", Some("db"), "own"),
+        );
+        own.clear = Some(Period::seconds(5));
+        let record = |second: i64, claims: Vec<Claim>| {
+            let events = store.record("main", at(second), &judgement(claims, [outcome.clone()]));
+            let events = events.unwrap().into_iter();
+            events.map(|event| event.finding.fingerprint).collect::<Vec<_>>()
+        };
+        assert_eq!(record(0, vec![usual.clone(), own.clone()]).len(), 2);
+        assert!(record(10, vec![]).is_empty());
+        assert_eq!(record(15, vec![]), [own.fingerprint()]);
+        assert_eq!(record(70, vec![]), [usual.fingerprint()]);
+        // where nothing of its own is said any more, the rule's holds again
+        own.clear = None;
+        assert_eq!(record(80, vec![own.clone()]).len(), 1);
+        record(90, vec![]);
+        assert!(record(149, vec![]).is_empty());
+        assert_eq!(record(150, vec![]), [own.fingerprint()]);
     }
 
     #[test]

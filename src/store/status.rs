@@ -117,6 +117,8 @@ impl Store {
                 ("gap", "server"),
                 ("ignored", "server"),
                 ("activity", "server"),
+                ("server_fact", "server"),
+                ("table_columns", "server"),
                 ("rule_outcome", "server"),
                 ("table_now", "server"),
                 ("index_now", "server"),

@@ -28,6 +28,7 @@ pub(super) fn claim(rule: &str, database: Option<&str>, table: &str) -> Claim {
         subject: vec!["public".to_owned(), table.to_owned()],
         who: Default::default(),
         hold: None,
+        clear: None,
         title: format!("Table {table} is too large"),
         explanation: "Because.".to_owned(),
         evidence: [("rows_total".to_owned(), 12.into())].into_iter().collect(),

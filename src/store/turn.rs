@@ -1,19 +1,26 @@
 //! What one look and its judgement leave behind, in one transaction: readers see all of it or nothing.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::Store;
+use super::columns::record_columns;
 use super::error::StoreError;
 use super::history::{forget_databases_but, record_relations, record_statements, record_waits};
 use super::plans::record_plans;
 use super::record::record;
+use super::server_facts::record_server_facts;
 use super::status::{record_activity, record_gaps, record_ignored, record_load, record_look, record_server};
 use super::usage::{IndexKey, IndexUsage, save_index_usage};
 use crate::model::activity::ActivityNow;
+use crate::model::column::KnownColumns;
 use crate::model::finding::Event;
 use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
 use crate::model::judgement::Judgement;
 use crate::model::kept_plan::KeptPlan;
+use crate::model::observation::BlockReads;
+use crate::model::snapshot::Setting;
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 
 /// One turn of one server.
@@ -39,6 +46,12 @@ pub struct Turn<'a> {
     pub activity: Option<&'a ActivityNow>,
     /// What the planner answered about statements since the turn before.
     pub plans: &'a [KeptPlan],
+    /// Settings by name; empty where they could not be read.
+    pub settings: &'a BTreeMap<String, Setting>,
+    /// How databases found their blocks.
+    pub block_reads: &'a [BlockReads],
+    /// What is known of columns, of each database whose names were read.
+    pub columns: &'a [KnownColumns],
     /// Indexes whose use must be written down.
     pub changed: &'a [IndexUsage],
     /// Indexes that are gone.
@@ -74,6 +87,8 @@ impl Store {
             }
             record_plans(tx, server, now, turn.plans)?;
             record_activity(tx, server, turn.activity)?;
+            record_server_facts(tx, server, turn.settings, turn.block_reads)?;
+            record_columns(tx, server, &turn.status.databases, turn.columns)?;
             record_load(tx, server, turn.load)?;
             record_server(tx, turn.status)?;
             Ok(events)

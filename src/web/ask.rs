@@ -334,7 +334,7 @@ fn thresholds(context: &Context, rule: &RuleKind, settings: &judge::Settings) ->
 pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
     let findings = store.counts()?.iter().map(|row| row.count).sum();
     let limits = limits::table().into_iter().map(|(name, value, why)| Limit {
-        name: name.to_owned(),
+        name,
         value,
         why: why.to_owned(),
     });

@@ -467,6 +467,7 @@ fn finding(number: usize) -> Claim {
         subject: vec![number.to_string()],
         who: Default::default(),
         hold: None,
+        clear: None,
         title: format!("Finding {number}"),
         explanation: "Because.".to_owned(),
         evidence: Default::default(),

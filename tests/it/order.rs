@@ -22,6 +22,7 @@ fn claim(rule: &str, name: &str, severity: Severity, impact: Impact) -> Claim {
         subject: vec!["public".to_owned(), name.to_owned()],
         who: Default::default(),
         hold: None,
+        clear: None,
         title: format!("About {name}"),
         explanation: "Because.".to_owned(),
         evidence: Default::default(),

@@ -312,6 +312,30 @@ async fn of_several_hosts_one_is_chosen_by_its_role_and_kept() {
     eventually("the session is there", || async { sessions(&standby).await == 1 }).await;
 }
 
+#[tokio::test]
+async fn who_plans_goes_to_the_host_that_is_looked_at() {
+    let mut primary = Cluster::start(18).await;
+    let standby = primary.standby().await;
+    let at = |hosts: [&Cluster; 2], attrs: &str| {
+        let folders = hosts.map(|cluster| cluster.folder().display().to_string());
+        let hosts = folders.join(",");
+        format!("host={hosts} user=postgres dbname=postgres target_session_attrs={attrs}")
+    };
+    let looked_at = server(&at([&primary, &standby], "standby"));
+    // for itself it would choose the primary, which is named first
+    let login = ConnInfo::parse(&at([&primary, &standby], "any"), &Environment::default()).unwrap();
+    let planner = looked_at.followed_by(login).unwrap().unwrap();
+    let early = planner.plan("postgres").await.err().unwrap().one_line();
+    assert!(early.contains("it is known after the first look"), "{early}");
+    let home = looked_at.observe_home().await.unwrap();
+    let plan = planner.plan("postgres").await.unwrap();
+    eventually("both sessions are with the standby", || async {
+        (sessions(&primary).await, sessions(&standby).await) == (0, 2)
+    })
+    .await;
+    drop((home, plan));
+}
+
 fn kinds(daemon: &Daemon, server: &str) -> Vec<String> {
     let feed = get(&daemon.address, "/api/v1/events?limit=1000").json();
     let events = feed["items"].as_array().unwrap().iter();

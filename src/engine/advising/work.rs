@@ -9,6 +9,7 @@ use super::Earlier;
 use super::plans::fit_to_keep;
 use crate::index_advisor::advice::{Wanted, advise};
 use crate::index_advisor::gate::Gate;
+use crate::index_advisor::kept::AsItIs;
 use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::upkeep::WriteCounters;
@@ -268,16 +269,28 @@ async fn ask(
         days: asked.window.map(|window| window.seconds() / 86_400.0),
         notes,
     };
+    let mut report = advice.summary(about);
+    quote_nothing(&mut report, &advice.plans);
     let rehearsals = advice.rehearsals.iter();
     let by_oid = rehearsals.map(|(index, rehearsal)| (index.oid, rehearsal.clone()));
     Ok(Answered {
         rehearsals: by_oid.collect(),
         summary_views: advice.summary_views.clone(),
-        report: advice.summary(about),
+        report,
         plans: fit_to_keep(&asked.database, &asked.statement_ids, advice.plans),
         writes: advice.writes,
         writes_are_counted: advice.writes_are_counted,
     })
+}
+
+/// Says why statements were not planned in words that hold nothing of them: this is stored and shown, and what a server says
+/// of a statement may quote a constant.
+fn quote_nothing(report: &mut AdviceReport, plans: &[AsItIs]) {
+    for (position, plan) in plans {
+        if let (Some(statement), Err(why)) = (report.statements.get_mut(*position), plan) {
+            statement.reason = Some(why.clone());
+        }
+    }
 }
 
 /// Whether planning would prove something, and leave everything as it is.
@@ -318,7 +331,33 @@ pub(super) fn leaves_no_trace(plan: &Plan, login: &str) -> Result<(), Unknown> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{database, index, now};
+    use crate::rules::testing::{advised, advised_statement, database, index, now};
+
+    #[test]
+    fn what_a_server_quotes_of_a_statement_is_not_stored() {
+        let statement = |id: &str, reason: &str| {
+            let mut statement = advised_statement(id, &[], None);
+            statement.reason = Some(reason.to_owned());
+            statement
+        };
+        let quoted = "EXPLAIN failed: invalid input syntax for type integer: \"secret\"";
+        let statements = vec![statement("s1", "our own words"), statement("s2", quoted)];
+        let mut report = advised(&[], statements).report;
+        let plans: [AsItIs; 2] = [
+            (1, Err("the server refused to plan it".to_owned())),
+            (7, Err("not in the report".to_owned())),
+        ];
+        quote_nothing(&mut report, &plans);
+        let reasons: Vec<Option<&str>> = report
+            .statements
+            .iter()
+            .map(|one| one.reason.as_deref())
+            .collect();
+        assert_eq!(
+            reasons,
+            [Some("our own words"), Some("the server refused to plan it")]
+        );
+    }
 
     #[test]
     fn only_what_a_rule_would_name_is_rehearsed_the_longest_idle_first() {

@@ -86,6 +86,7 @@ impl Rule for Blocking {
         let mut found = Found::default();
         for (severity, jam) in &jams {
             found.claim_worst_first(
+                place,
                 || jam.identity.subject.clone(),
                 || claim(place, *severity, &waits, jam),
             );

@@ -86,7 +86,11 @@ impl Rule for IdleInTransaction {
         }
         for suspect in by_identity(idle) {
             let behind = waiting.get(&suspect.session.pid).copied().unwrap_or(0);
-            found.claim_worst_first(|| suspect.session.subject(), || claim(place, &suspect, behind));
+            found.claim_worst_first(
+                place,
+                || suspect.session.subject(),
+                || claim(place, &suspect, behind),
+            );
         }
         Ok(found)
     }

@@ -75,7 +75,7 @@ impl Rule for LongQuery {
             }
         }
         for suspect in by_identity(long) {
-            found.claim_worst_first(|| suspect.session.subject(), || claim(place, &suspect));
+            found.claim_worst_first(place, || suspect.session.subject(), || claim(place, &suspect));
         }
         Ok(found)
     }

@@ -65,6 +65,7 @@ impl Rule for PreparedTransaction {
             let age = Session::seconds_since(at, place.observation.now).unwrap_or(0.0);
             if let Some(severity) = self.severity(age) {
                 found.claim_worst_first(
+                    place,
                     || vec![prepared.gid.clone()],
                     || claim(place, prepared, age, severity),
                 );

@@ -266,6 +266,7 @@ mod tests {
         let place = Place {
             observation: &observed,
             database: None,
+            claims_at_most: 1,
         };
         let names = |patterns: &[&str]| {
             let ignore_settings = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();

@@ -97,7 +97,11 @@ impl Rule for BlocksHot {
             // without an index there is none to write to
             if !indexes.is_empty() {
                 let columns = updated_columns(&named, whole);
-                found.claim_worst_first(|| whole.subject(), || claim(place, whole, &indexes, &columns));
+                found.claim_worst_first(
+                    place,
+                    || whole.subject(),
+                    || claim(place, whole, &indexes, &columns),
+                );
             }
         }
         Ok(found)

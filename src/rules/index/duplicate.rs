@@ -67,7 +67,7 @@ impl Rule for Duplicate {
             if place.rehearsed(facts.oid) == DropVerdict::Needed {
                 continue;
             }
-            found.claim_worst_first(subject, || claim(place, facts, kept, table));
+            found.claim_worst_first(place, subject, || claim(place, facts, kept, table));
         }
         Ok(found)
     }

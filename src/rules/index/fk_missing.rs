@@ -135,6 +135,7 @@ impl Rule for FkMissing {
             let parent = database.catalog.tables.get(key.referenced_oid);
             let parent = parent.map(|table| wholes.get(table));
             found.claim_worst_first(
+                place,
                 || subject(key, whole.table),
                 || self.claim(place, &known, key, whole, parent.as_ref()),
             );

@@ -166,6 +166,9 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
     worth.unwrap_or(Worth::Nothing)
 }
 
+/// What a reason says where the login that plans lacks a right: the words of the index advisor, not those of the server.
+const MAY_NOT_READ: &str = "may not read";
+
 /// Where most of the time goes into statements that could not be planned, nothing is known, least of all that nothing is
 /// missing. Gives what is to be said of the others.
 fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
@@ -183,7 +186,7 @@ fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
     if planned_seconds >= advised.unplanned_seconds {
         return Ok(Some(told));
     }
-    let remedy = match reason.contains("permission denied") {
+    let remedy = match reason.contains(MAY_NOT_READ) {
         true => "; give a login that may read the tables as planner_dsn: pgadvisor setup prints one",
         false => "",
     };
@@ -567,14 +570,17 @@ mod tests {
         };
         let refused = mixed(1, 2).unwrap_err();
         assert!(
-            refused
-                .reason
-                .starts_with("2 of 3 statements could not be planned (permission denied); give a login"),
+            refused.reason.starts_with(
+                "2 of 3 statements could not be planned (the login may not read it); give a login"
+            ),
             "{}",
             refused.reason
         );
         let told = mixed(2, 2).unwrap().untold.unwrap();
-        assert_eq!(told, "2 of 4 statements could not be planned (permission denied)");
+        assert_eq!(
+            told,
+            "2 of 4 statements could not be planned (the login may not read it)"
+        );
         assert_eq!(mixed(2, 0).unwrap().untold, None);
         assert!(judged(advised(&[], vec![])).unwrap().claims.is_empty());
     }

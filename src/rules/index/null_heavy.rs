@@ -14,7 +14,7 @@ use crate::model::remedy::{Remedy, Statement, quote_literal};
 use crate::model::snapshot::{IndexFacts, StatementKind, TableFacts};
 use crate::model::unit::{Period, Size, bytes_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object, number, statements};
-use crate::sql::nulls::{Column, Nulls, wanted_nulls};
+use crate::sql::nulls::{Asked, Column, Nulls, wanted_nulls};
 use crate::sql::partial::{over_one_column, without_nulls};
 use crate::sql::query_within;
 
@@ -84,6 +84,14 @@ impl Heavy<'_> {
     fn null_bytes(&self) -> f64 {
         self.facts.size_bytes * self.sample.null_ratio
     }
+
+    /// The column as statements name it: what reads a table reads its partitions, and those that inherit from it.
+    fn named(&self) -> Column<'_> {
+        let own = (self.table.schema.as_str(), self.table.name.as_str());
+        let ancestors = self.column.ancestors.iter();
+        let above = ancestors.map(|(schema, name)| (schema.as_str(), name.as_str()));
+        Column::new(std::iter::once(own).chain(above).collect(), &self.column.name)
+    }
 }
 
 impl Rule for NullHeavy {
@@ -110,15 +118,20 @@ impl Rule for NullHeavy {
             let by_bytes = b.null_bytes().total_cmp(&a.null_bytes());
             by_bytes.then_with(|| subject(a.facts).cmp(&subject(b.facts)))
         });
-        for one in &heavy {
-            match captured(activity, database, one) {
+        let verdicts = captured(activity, database, &heavy);
+        for (one, verdict) in heavy.iter().zip(verdicts) {
+            match verdict {
                 Nulls::Wanted => {}
                 Nulls::Unclear => {
                     found.undecided.push(subject(one.facts));
                     found.untold = Some(UNCLEAR.to_owned());
                 }
                 Nulls::NotWanted => {
-                    found.claim_worst_first(|| subject(one.facts), || claim(place, activity, database, one));
+                    found.claim_worst_first(
+                        place,
+                        || subject(one.facts),
+                        || claim(place, activity, database, one),
+                    );
                 }
             }
         }
@@ -213,19 +226,9 @@ impl NullHeavy {
     }
 }
 
-/// What the captured statements of the database do with the rows in which the column is NULL.
-fn captured(activity: &StatementActivity, database: &DatabaseObservation, one: &Heavy<'_>) -> Nulls {
-    let whole = one
-        .table
-        .partition_of
-        .and_then(|oid| database.catalog.tables.get(oid));
-    let tables = [Some(one.table), whole].into_iter().flatten();
-    let column = Column {
-        tables: tables
-            .map(|table| (table.schema.as_str(), table.name.as_str()))
-            .collect(),
-        name: &one.column.name,
-    };
+/// What the captured statements of the database do with the rows in which the columns are NULL, index by index.
+fn captured(activity: &StatementActivity, database: &DatabaseObservation, heavy: &[Heavy<'_>]) -> Vec<Nulls> {
+    let columns: Vec<Column<'_>> = heavy.iter().map(Heavy::named).collect();
     let queries = activity
         .statements
         .iter()
@@ -241,15 +244,17 @@ fn captured(activity: &StatementActivity, database: &DatabaseObservation, one: &
         .iter()
         .filter(|((of, _), _)| *of == database.name)
         .filter_map(|(_, text)| query_within(&text.text).map(Cow::Owned));
-    let mut verdict = Nulls::NotWanted;
+    let mut verdicts = vec![Nulls::NotWanted; heavy.len()];
     for text in queries.chain(others) {
-        match wanted_nulls(&text, &column) {
-            Nulls::Wanted => return Nulls::Wanted,
-            Nulls::Unclear => verdict = Nulls::Unclear,
-            Nulls::NotWanted => {}
+        // each is read once, however many such indexes there are, and none is kept
+        let statement = Asked::new(&text);
+        for (verdict, column) in verdicts.iter_mut().zip(&columns) {
+            if *verdict != Nulls::Wanted {
+                *verdict = (*verdict).max(wanted_nulls(&statement, column));
+            }
         }
     }
-    verdict
+    verdicts
 }
 
 fn guards(activity: &StatementActivity) -> Guards {
@@ -394,6 +399,7 @@ mod tests {
             attribute_number: 2,
             name: "a".into(),
             sample,
+            ancestors: Vec::new(),
         }
     }
 
@@ -522,6 +528,53 @@ mod tests {
         let activity = cursor.statements.as_mut().unwrap();
         activity.utility.insert(key, Arc::new(crate::sql::identify(text)));
         assert_eq!(count(&cursor), (0, 0));
+    }
+
+    #[test]
+    fn who_reads_a_table_above_reads_this_one() {
+        let judged = |text: &str| {
+            let mut above = column(9, nulls(0.9));
+            above.ancestors = vec![
+                ("shop".into(), "year".into()),
+                ("shop".into(), "all_years".into()),
+            ];
+            let mut observed = observed(nulls(0.9), |_| ());
+            set_statistics(&mut observed, vec![above]);
+            observed.statements = observation(vec![statement(text, 1, 1.0)], 0.0).statements;
+            count(&observed)
+        };
+        assert_eq!(judged("SELECT 1 FROM t WHERE a IS NULL"), (0, 0));
+        assert_eq!(
+            judged("SELECT 1 FROM year WHERE a IS NULL"),
+            (0, 0),
+            "what it is a part of"
+        );
+        assert_eq!(
+            judged("SELECT 1 FROM shop.all_years WHERE a IS NULL"),
+            (0, 0),
+            "at every level"
+        );
+        assert_eq!(judged("SELECT 1 FROM other.year WHERE a IS NULL"), (1, 0));
+        assert_eq!(judged("SELECT 1 FROM year WHERE a = $1"), (1, 0));
+    }
+
+    #[test]
+    fn each_index_has_the_verdict_of_its_own_column() {
+        let (mut one, mut other) = (index(9, "i"), index(10, "j"));
+        (one.size_bytes, other.size_bytes) = (2e8, 1e8);
+        other.definition = Some("CREATE INDEX j ON public.t USING btree (b)".into());
+        let mut both = database(vec![one, other]);
+        let mut of_b = column(10, nulls(0.9));
+        of_b.name = "b".into();
+        set_statistics(&mut both, vec![column(9, nulls(0.9)), of_b]);
+        // the larger one is looked at first
+        for (text, expected) in [("a", "j"), ("b", "i")] {
+            let asked = statement(&format!("SELECT 1 FROM t WHERE {text} IS NULL"), 1, 1.0);
+            both.statements = observation(vec![asked], 0.0).statements;
+            let claims = claims::<NullHeavy>(&both).unwrap();
+            let named: Vec<&str> = claims.iter().map(|claim| claim.subject[1].as_str()).collect();
+            assert_eq!(named, [expected]);
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Rule for RarelyUsed {
                 }
                 verdict => {
                     let claim = || claim(place, age, one, &verdict);
-                    found.claim_worst_first(|| subject(one.facts), claim);
+                    found.claim_worst_first(place, || subject(one.facts), claim);
                     continue;
                 }
             };

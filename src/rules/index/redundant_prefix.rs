@@ -90,7 +90,7 @@ impl Rule for RedundantPrefix {
                 (Some(_), DropVerdict::Coming) => TO_BE_REHEARSED.to_owned(),
                 (Some(kept), verdict) => {
                     let claim = || self.claim(place, (facts, kept, table), &verdict);
-                    found.claim_worst_first(|| subject(facts), claim);
+                    found.claim_worst_first(place, || subject(facts), claim);
                     continue;
                 }
             };

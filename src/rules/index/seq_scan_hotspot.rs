@@ -100,7 +100,11 @@ impl Rule for SeqScanHotspot {
             false => statements_and_names(place),
         };
         for (_, severity, whole) in &hot {
-            found.claim_worst_first(|| whole.subject(), || claim(place, *severity, whole, &named));
+            found.claim_worst_first(
+                place,
+                || whole.subject(),
+                || claim(place, *severity, whole, &named),
+            );
         }
         Ok(found)
     }

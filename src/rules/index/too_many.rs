@@ -130,7 +130,7 @@ impl Rule for TooMany {
             by_size.then_with(|| one.subject().cmp(&other.subject()))
         });
         for (whole, set) in &many {
-            found.claim_worst_first(|| whole.subject(), || claim(place, database, whole, set));
+            found.claim_worst_first(place, || whole.subject(), || claim(place, database, whole, set));
         }
         Ok(found)
     }

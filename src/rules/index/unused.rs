@@ -119,7 +119,11 @@ impl Rule for Unused {
                 DropVerdict::NotTried | DropVerdict::Spared(_) => {}
             }
             if support.spares(facts) {
-                found.claim_worst_first(|| subject(facts), || self.claim(place, facts, table, index, idle));
+                found.claim_worst_first(
+                    place,
+                    || subject(facts),
+                    || self.claim(place, facts, table, index, idle),
+                );
             }
         }
         if let Some(since) = waits {

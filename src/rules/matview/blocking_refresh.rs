@@ -47,7 +47,7 @@ impl Rule for BlockingRefresh {
         let mut found = Found::default();
         for (view, refreshing) in place.refreshed_views()? {
             if refreshing.held_up_seconds_last_day >= self.min_waited.as_seconds() {
-                found.claim_worst_first(|| view_subject(view), || claim(place, view, refreshing));
+                found.claim_worst_first(place, || view_subject(view), || claim(place, view, refreshing));
             }
         }
         Ok(found)

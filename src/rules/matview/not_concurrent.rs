@@ -57,10 +57,12 @@ impl Rule for NotConcurrent {
                 .as_ref()
                 .and_then(|refreshing| refreshing.status.has_readers);
             match known {
-                Some(true) => found.claim_worst_first(|| view_subject(view), || claim(place, observed, true)),
+                Some(true) => {
+                    found.claim_worst_first(place, || view_subject(view), || claim(place, observed, true))
+                }
                 Some(false) => {}
                 None if view.scans >= self.min_scans => {
-                    found.claim_worst_first(|| view_subject(view), || claim(place, observed, false));
+                    found.claim_worst_first(place, || view_subject(view), || claim(place, observed, false));
                 }
                 None => found.undecided.push(view_subject(view)),
             }

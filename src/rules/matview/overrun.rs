@@ -71,6 +71,7 @@ impl Rule for Overrun {
                 _ => continue,
             };
             found.claim_worst_first(
+                place,
                 || view_subject(view),
                 || claim(place, view, refreshing, (typical, interval), severity),
             );

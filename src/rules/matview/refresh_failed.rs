@@ -64,6 +64,7 @@ impl Rule for RefreshFailed {
                 false => Severity::Warning,
             };
             found.claim_worst_first(
+                place,
                 || view_subject(view),
                 || claim(place, view, last, failures, severity),
             );

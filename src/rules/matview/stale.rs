@@ -69,6 +69,7 @@ impl Rule for Stale {
                 _ => continue,
             };
             found.claim_worst_first(
+                place,
                 || view_subject(view),
                 || claim(place, view, refreshing, (age, promise), severity),
             );

@@ -37,7 +37,7 @@ impl Rule for Unpopulated {
         let empty = place.materialized_views()?.iter().map(|view| &view.facts.view);
         let mut found = Found::default();
         for view in empty.filter(|view| !view.is_populated) {
-            found.claim_worst_first(|| view_subject(view), || claim(place, view));
+            found.claim_worst_first(place, || view_subject(view), || claim(place, view));
         }
         Ok(found)
     }

@@ -64,7 +64,7 @@ impl Rule for Unused {
             match (status.read_at, status.readers_watched_since) {
                 (Some(read_at), _) if !is_long_ago(read_at) => {}
                 (_, Some(since)) if is_long_ago(since) => {
-                    found.claim_worst_first(|| view_subject(view), || claim(place, view, refreshing));
+                    found.claim_worst_first(place, || view_subject(view), || claim(place, view, refreshing));
                 }
                 _ => found.undecided.push(view_subject(view)),
             }

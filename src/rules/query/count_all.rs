@@ -58,6 +58,7 @@ impl Rule for CountAll {
             }
             if let Some(table) = shape::unfiltered_count(&statement.text.text) {
                 found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement, &table),
                 );

@@ -66,6 +66,7 @@ impl Rule for HeavyRare {
                 && statement.mean_seconds() >= self.min_mean.as_seconds();
             if is_heavy && statement.calls < self.max_calls {
                 found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement),
                 );

@@ -62,6 +62,7 @@ impl Rule for LargeResult {
             let is_large = statement.calls >= self.info_calls && rows_per_call >= self.info_rows_per_call;
             if is_large && shape::is_select(&statement.text.text) {
                 found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement, rows_per_call),
                 );

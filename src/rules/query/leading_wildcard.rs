@@ -81,6 +81,7 @@ impl Rule for LeadingWildcard {
             match self.search(place, statement) {
                 Ok(None) => {}
                 Ok(Some(search)) => found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement, &search),
                 ),

@@ -103,6 +103,7 @@ impl Rule for NPlusOne {
                 .find(|parent| links.lead_to(&parent.text.text))
             {
                 found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, (statement, parent), &links),
                 );

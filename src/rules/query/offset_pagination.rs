@@ -66,6 +66,7 @@ impl Rule for OffsetPagination {
                 && statement.calls >= self.min_calls;
             if is_dear && is_much && shape::offset_of(&statement.text.text) {
                 found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement),
                 );

@@ -66,6 +66,7 @@ impl Rule for Unstable {
         statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             if statements::share(activity, statement.seconds) >= self.min_share && self.varies(statement) {
                 found.claim_worst_first(
+                    place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement),
                 );

@@ -99,6 +99,7 @@ impl Rule for Lag {
         let mut found = Found::default();
         for (severity, behind, standby, count) in self.standbys(&replication.standbys, &mut found) {
             found.claim_worst_first(
+                place,
                 || vec![name(standby)],
                 || of_standby(place, severity, behind, standby, count),
             );

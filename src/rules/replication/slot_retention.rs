@@ -99,6 +99,7 @@ impl Rule for SlotRetention {
         });
         for (severity, trouble, slot, holder) in troubled {
             found.claim_worst_first(
+                place,
                 || vec![slot.name.clone()],
                 || claim(place, severity, trouble, slot, holder),
             );

@@ -56,6 +56,7 @@ impl Rule for ConstraintNotValid {
         let mut found = Found::default();
         for (constraint, table) in open {
             found.claim_worst_first(
+                place,
                 || subject(constraint, table),
                 || claim(place, database, constraint, table),
             );

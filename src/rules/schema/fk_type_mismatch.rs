@@ -161,6 +161,7 @@ impl Rule for FkTypeMismatch {
         let sizes = whole_sizes_bytes(&database.catalog);
         for (key, table, referenced, pairs) in mismatches {
             found.claim_worst_first(
+                place,
                 || subject(key, table),
                 || self.claim(place, &sizes, key, (table, referenced), &pairs),
             );

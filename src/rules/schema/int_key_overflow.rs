@@ -153,6 +153,7 @@ impl Rule for IntKeyOverflow {
         let sizes = whole_sizes_bytes(&database.catalog);
         for key in &keys {
             found.claim_worst_first(
+                place,
                 || key.subject(),
                 || self.claim(place, (database, &sizes), schema, key),
             );

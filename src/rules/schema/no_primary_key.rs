@@ -100,6 +100,7 @@ impl Rule for NoPrimaryKey {
         for (severity, whole, table) in without {
             let own = by_table.get(&table.oid).map(Vec::as_slice).unwrap_or_default();
             found.claim_worst_first(
+                place,
                 || subject(table),
                 || claim(place, &unique(own), severity, &whole, table),
             );

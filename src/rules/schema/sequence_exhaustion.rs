@@ -104,7 +104,11 @@ impl Rule for SequenceExhaustion {
             by_share.then_with(|| (&a.2.schema, &a.2.name).cmp(&(&b.2.schema, &b.2.name)))
         });
         for (severity, way, sequence) in ending {
-            found.claim_worst_first(|| subject(sequence), || claim(place, severity, &way, sequence));
+            found.claim_worst_first(
+                place,
+                || subject(sequence),
+                || claim(place, severity, &way, sequence),
+            );
         }
         Ok(found)
     }

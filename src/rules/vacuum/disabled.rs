@@ -167,7 +167,7 @@ impl Rule for Disabled {
             by_rows.then_with(|| subject(of_a).cmp(&subject(of_b)))
         });
         for (severity, table, parts) in claims {
-            found.claim_worst_first(|| subject(table), || claim(place, severity, table, &parts));
+            found.claim_worst_first(place, || subject(table), || claim(place, severity, table, &parts));
         }
         Ok(found)
     }

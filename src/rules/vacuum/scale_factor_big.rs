@@ -184,7 +184,11 @@ impl Rule for ScaleFactorBig {
         };
         for (table, parts) in &largest_first(tables) {
             if let [largest, ..] = &parts[..] {
-                found.claim_worst_first(|| subject(table), || self.claim(place, table, parts, largest));
+                found.claim_worst_first(
+                    place,
+                    || subject(table),
+                    || self.claim(place, table, parts, largest),
+                );
             }
         }
         Ok(found)

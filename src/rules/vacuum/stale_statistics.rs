@@ -134,7 +134,7 @@ impl Rule for StaleStatistics {
             by_times.then_with(|| subject(of_a.table).cmp(&subject(of_b.table)))
         });
         for (worst, judged) in claims {
-            found.claim_worst_first(|| subject(judged.table), || claim(place, &worst, judged));
+            found.claim_worst_first(place, || subject(judged.table), || claim(place, &worst, judged));
         }
         Ok(found)
     }

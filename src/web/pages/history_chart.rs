@@ -1,5 +1,11 @@
-//! What happened over time as a picture made on the server: a bar for each hour or minute, a gap where nobody looked.
+//! What happened over time as a picture made on the server: a bar for each hour or minute, a gap where nobody looked, a line
+//! where something changed.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::present;
 use crate::model::history::{Counts, HistoryPoint};
 use crate::model::unit::seconds_for_people;
 
@@ -8,6 +14,8 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 120.0;
 /// A picture has about so many bars at most: more cannot be told apart.
 const BARS: usize = 240;
+/// Lines of the table behind the pictures.
+const LINES: usize = 200;
 
 /// Some time as a bar.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +30,30 @@ pub struct Bar {
     pub title: String,
 }
 
+/// Something that changed at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Change {
+    /// When it was seen.
+    pub at: DateTime<Utc>,
+    /// What changed, in a few words.
+    pub what: String,
+}
+
+/// A moment as a line in the picture.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Mark {
+    pub x: f64,
+    pub title: String,
+}
+
 /// One number of a history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryChart {
     /// The bars, oldest first.
     pub bars: Vec<Bar>,
+    /// What changed meanwhile.
+    pub marks: Vec<Mark>,
     /// The greatest value, for the scale.
     pub greatest: String,
     /// What a person who does not see it hears.
@@ -48,6 +75,57 @@ pub struct Measure<C> {
 /// How often in a minute.
 pub fn per_minute(number: u64, seconds: f64) -> f64 {
     number as f64 / seconds.max(1e-3) * 60.0
+}
+
+/// A line of the table behind the pictures: what happened in some time, or what changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line<'a, C> {
+    /// When it begins.
+    pub at: DateTime<Utc>,
+    /// What happened; none where something changed.
+    pub counts: Option<C>,
+    /// What changed.
+    pub change: Option<&'a str>,
+}
+
+/// The points in which something happened and the changes, newest first, and not too many.
+pub fn lines<'a, C: Counts>(
+    points: &[HistoryPoint<C>],
+    changes: &'a [Change],
+    has_happened: impl Fn(&C) -> bool,
+) -> Vec<Line<'a, C>> {
+    let happened = points.iter().filter_map(|point| {
+        Some(Line {
+            at: point.from,
+            counts: Some(point.counts.filter(&has_happened)?),
+            change: None,
+        })
+    });
+    let changed = changes.iter().map(|change| Line {
+        at: change.at,
+        counts: None,
+        change: Some(change.what.as_str()),
+    });
+    let mut lines: Vec<Line<'a, C>> = happened.chain(changed).collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.at));
+    lines.truncate(LINES);
+    lines
+}
+
+/// Those of the changes that lie within a history, oldest first.
+pub fn within<C>(points: &[HistoryPoint<C>], mut changes: Vec<Change>) -> Vec<Change> {
+    changes.retain(|change| place(points, change.at).is_some());
+    changes.sort_by_key(|change| change.at);
+    changes
+}
+
+/// Where a moment lies in a history, 0 to 1; none outside of it.
+fn place<C>(points: &[HistoryPoint<C>], at: DateTime<Utc>) -> Option<f64> {
+    let (first, last) = (points.first()?, points.last()?);
+    let since = |at: DateTime<Utc>| (at - first.from).num_milliseconds() as f64 / 1000.0;
+    let whole = (since(last.from) + last.length_seconds).max(1.0);
+    let place = since(at) / whole;
+    (0.0..=1.0).contains(&place).then_some(place)
 }
 
 /// What happened over the whole of a history.
@@ -117,6 +195,7 @@ impl HistoryChart {
         let unseen = points.iter().filter(|point| point.counts.is_none()).count();
         Self {
             bars: points.iter().map(bar).filter(|bar| bar.height > 0.0).collect(),
+            marks: Vec::new(),
             greatest: (measure.told)(greatest),
             label: format!(
                 "{} over {}, at most {}{}",
@@ -130,6 +209,23 @@ impl HistoryChart {
                 }
             ),
         }
+    }
+
+    /// The same picture of those points with a line for each change that lies within them.
+    #[must_use]
+    pub fn marked<C>(mut self, points: &[HistoryPoint<C>], changes: &[Change]) -> Self {
+        let mark = |change: &Change| {
+            Some(Mark {
+                x: place(points, change.at)? * WIDTH,
+                title: format!("{}: {}", change.at.format("%Y-%m-%d %H:%M UTC"), change.what),
+            })
+        };
+        self.marks = changes.iter().filter_map(mark).collect();
+        if !self.marks.is_empty() {
+            let marked = present::plural(self.marks.len(), "change is marked", "changes are marked");
+            self.label.push_str(&format!("; {marked}"));
+        }
+        self
     }
 }
 
@@ -183,6 +279,44 @@ mod tests {
         let unseen = HistoryChart::of(&points[1..3], &ROWS).bars;
         assert!(unseen.len() == 1 && unseen[0].is_gap);
         assert_eq!(HistoryChart::of(&[], &ROWS), HistoryChart::default());
+    }
+
+    #[test]
+    fn a_change_is_a_line_in_the_picture_and_in_the_table() {
+        let points = [
+            point(0, Some(30)),
+            point(1, None),
+            point(2, Some(0)),
+            point(3, Some(60)),
+        ];
+        let change = |hour: i64, what: &str| Change {
+            at: sample::now() + TimeDelta::hours(hour),
+            what: what.to_owned(),
+        };
+        let changes = vec![
+            change(3, "late"),
+            change(-1, "before"),
+            change(1, "early"),
+            change(5, "after"),
+        ];
+        let changes = within(&points, changes);
+        let chart = HistoryChart::of(&points, &ROWS).marked(&points, &changes);
+        let marks: Vec<f64> = chart.marks.iter().map(|mark| mark.x).collect();
+        assert_eq!(marks, [180.0, 540.0]);
+        assert!(chart.marks[0].title.ends_with(" UTC: early"));
+        assert!(chart.label.ends_with("; 2 changes are marked"));
+        let told: Vec<(Option<u64>, Option<&str>)> = lines(&points, &changes, |counts| counts.inserted > 0)
+            .into_iter()
+            .map(|line| (line.counts.map(|counts| counts.inserted), line.change))
+            .collect();
+        let expected = [
+            (Some(60), None),
+            (None, Some("late")),
+            (None, Some("early")),
+            (Some(30), None),
+        ];
+        assert_eq!(told, expected);
+        assert!(within::<TableCounts>(&[], vec![change(0, "unknown")]).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{HistoryChart, Measure, per_minute, total};
+use super::history_chart::{HistoryChart, Line, Measure, lines, per_minute, total};
 use super::indexes::marks;
 use super::present;
 use super::range::Range;
@@ -148,12 +148,9 @@ impl IndexPage {
         bytes_for_people(*bytes as f64)
     }
 
-    /// Points in which it was scanned, newest first, for the table behind the pictures.
-    fn scanned(&self) -> impl Iterator<Item = (&HistoryPoint<IndexCounts>, IndexCounts)> {
-        let points = self.history.iter().rev();
-        points
-            .filter_map(|point| Some((point, point.counts.filter(|counts| counts.scans > 0)?)))
-            .take(200)
+    /// The table behind the pictures: when it was scanned.
+    fn lines(&self) -> Vec<Line<'_, IndexCounts>> {
+        lines(&self.history, &[], |counts| counts.scans > 0)
     }
 }
 
@@ -195,7 +192,7 @@ mod tests {
             used.sentence(),
             "It holds 16.0 KiB and was scanned 3 times in the last 24 hours."
         );
-        assert_eq!(used.scanned().count(), 2);
+        assert_eq!(used.lines().len(), 2);
     }
 
     #[test]

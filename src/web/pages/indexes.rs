@@ -7,13 +7,10 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::present;
+use super::listing::Listing;
 use super::range::Range;
-use super::relations::{
-    Brief, INDEX_ORDERS, briefs, grew_most, growth, growth_text, is_about_index, of_hundred, order_query,
-    order_tabs,
-};
-use super::tabs::{Place, Tab, View};
+use super::relations::{Brief, briefs, growth, growth_text, is_about_index, of_hundred};
+use super::tabs::View;
 use crate::model::finding::Finding;
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder};
 use crate::model::unit::bytes_for_people;
@@ -111,25 +108,11 @@ pub struct IndexesPage {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) frame: Frame,
-    /// The server.
-    pub server: String,
-    /// The database.
-    pub database: String,
-    /// The range that is told.
-    pub range: Range,
-    /// What the list begins with.
-    pub order: RelationOrder,
+    /// What is listed.
+    #[serde(flatten)]
+    pub list: Listing,
     /// The indexes.
     pub indexes: Vec<IndexLine>,
-    /// How many there are in all.
-    pub total: usize,
-    /// Bytes of all of them together.
-    pub bytes: u64,
-    /// Findings about indexes that were not looked through for this list, the least important ones.
-    pub findings_left_out: usize,
-    #[serde(skip)]
-    #[schema(ignore)]
-    places: Vec<(String, String)>,
 }
 framed!(IndexesPage);
 
@@ -146,14 +129,17 @@ impl IndexesPage {
         Self {
             frame: Frame::new(now, Section::Tables, format!("Indexes of {database}")),
             indexes: IndexLine::list((&server, &database), range, list.items, findings),
-            total: list.total,
-            bytes: list.bytes,
-            findings_left_out: findings_total.saturating_sub(findings.len()),
-            server,
-            database,
-            range,
-            order,
-            places,
+            list: Listing {
+                total: list.total,
+                bytes: list.bytes,
+                findings_left_out: findings_total.saturating_sub(findings.len()),
+                server,
+                database,
+                range,
+                order,
+                view: View::Indexes,
+                places,
+            },
         }
     }
 
@@ -170,50 +156,8 @@ impl IndexesPage {
     }
 
     fn sentence(&self) -> String {
-        if self.server.is_empty() {
-            return "No server was looked at yet.".to_owned();
-        }
-        if self.indexes.is_empty() {
-            return "No index is known here yet.".to_owned();
-        }
-        let is_certain = self.total <= self.indexes.len() || self.order == RelationOrder::Growth;
         let lines = self.indexes.iter().map(|line| (line.name(), line.growth()));
-        let hold = match self.total {
-            1 => "holds",
-            _ => "hold",
-        };
-        format!(
-            "{} of {} {hold} {}{}.",
-            present::plural(self.total, "index", "indexes"),
-            self.database,
-            bytes_for_people(self.bytes as f64),
-            grew_most(lines, self.range, is_certain)
-        )
-    }
-
-    fn path(&self) -> String {
-        View::Indexes.path(&self.server, &self.database)
-    }
-
-    /// The address of the same in the API.
-    fn query(&self) -> String {
-        format!("?range={}{}", self.range.word(), order_query(self.order))
-    }
-
-    fn views(&self) -> Vec<Tab> {
-        View::Indexes.tabs(&self.server, &self.database, self.range)
-    }
-
-    fn ranges(&self) -> Vec<Tab> {
-        self.range.tabs(&self.path(), &order_query(self.order))
-    }
-
-    fn orders(&self) -> Vec<Tab> {
-        order_tabs(&self.path(), self.range, &INDEX_ORDERS, self.order)
-    }
-
-    fn others(&self) -> Vec<Place> {
-        View::Indexes.places(&self.places, (&self.server, &self.database), self.range)
+        self.list.sentence(lines.collect())
     }
 }
 

@@ -2,6 +2,8 @@
 //! shows and what the API answers, so that the dashboard never knows more than the API.
 
 pub mod activity;
+pub mod cache;
+pub mod columns;
 pub mod coverage;
 pub mod error;
 pub mod evidence;
@@ -13,6 +15,8 @@ pub mod graph;
 pub mod history_chart;
 pub mod index;
 pub mod indexes;
+pub mod listing;
+pub mod load;
 pub mod manual;
 pub mod overview;
 mod plans;
@@ -27,6 +31,7 @@ pub mod run_chart;
 pub mod sentence;
 pub mod server;
 pub mod servers;
+pub mod settings;
 pub mod spark;
 pub mod sql_text;
 pub mod statement_plans;

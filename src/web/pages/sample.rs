@@ -27,6 +27,7 @@ pub(crate) fn finding(rule: &str, name: &str) -> Finding {
             database: Some("shop".to_owned()),
             who: Default::default(),
             hold: None,
+            clear: None,
             object: Some(Object {
                 kind: ObjectKind::Table,
                 schema: Some("public".to_owned()),

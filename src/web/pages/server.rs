@@ -1,54 +1,36 @@
 //! `/servers/{server}`: how is this server?
 
+use std::collections::BTreeMap;
+
 use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cache::CacheLine;
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{HistoryChart, Measure};
+use super::history_chart::HistoryChart;
+use super::load::{LOAD, LoadPart, history, parts, rounded};
 use super::overview::ServerLine;
 use super::range::Range;
+use super::relations::{Brief, briefs};
 use super::row::Row;
 use super::servers::{Cluster, lag, path};
+use super::settings::{self, SettingGroup};
 use super::status::ServerGap;
 use super::tabs::{Tab, View};
 use super::{activity, present};
 use crate::model::activity::ActivityNow;
 use crate::model::finding::Finding;
-use crate::model::history::{HistoryPoint, StatementCounts};
+use crate::model::observation::BlockReads;
 use crate::model::replication::Standby;
+use crate::model::snapshot::Setting;
 use crate::model::status::LoadPoint;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
-/// The load is told in so many parts of the range.
-const PARTS: usize = 96;
 /// Statements that are named.
 const STATEMENTS: usize = 5;
-
-const LOAD: Measure<StatementCounts> = Measure {
-    name: "sessions executing",
-    value: |counts, seconds| Some(counts.seconds() / seconds.max(1e-3)),
-    told: |sessions| format!("{} sessions", rounded(sessions)),
-    nothing: "nothing was executed",
-};
-
-/// With one decimal at most.
-fn rounded(value: f64) -> String {
-    present::number((value * 10.0).round() / 10.0)
-}
-
-/// Some time with its load.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
-pub struct LoadPart {
-    /// When it begins.
-    pub from: DateTime<Utc>,
-    /// How long it is.
-    pub length_seconds: f64,
-    /// Average sessions executing statements; null where it is not known.
-    pub load_sessions: Option<f64>,
-}
 
 /// A statement, and what part of the server's time it took.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -97,6 +79,12 @@ pub struct Facts {
     pub unread: Vec<ServerGap>,
     /// What goes on, where that is known.
     pub activity: Option<ActivityNow>,
+    /// Settings by name; empty where they are not known.
+    pub settings: BTreeMap<String, Setting>,
+    /// How databases found their blocks, where that is known.
+    pub block_reads: Vec<BlockReads>,
+    /// Findings about how it is configured.
+    pub config_findings: Vec<Finding>,
 }
 
 /// One server.
@@ -116,12 +104,16 @@ pub struct ServerPage {
     pub clients: Option<usize>,
     /// As many there can be.
     pub connections_limit: Option<usize>,
+    /// Findings about how many there are.
+    pub connections_findings: Vec<Brief>,
     /// The range that is told.
     pub range: Range,
     /// The load over the range, oldest first.
     pub load: Vec<LoadPart>,
     /// Its databases, the busiest first.
     pub databases: Vec<DatabaseLine>,
+    /// How each of them finds its blocks.
+    pub cache: Vec<CacheLine>,
     /// The statements that took most time.
     pub statements: Vec<BusyStatement>,
     /// The costliest open findings.
@@ -130,56 +122,13 @@ pub struct ServerPage {
     pub open: usize,
     /// What could not be read.
     pub unread: Vec<ServerGap>,
+    /// The settings that are worth knowing; empty where none could be read.
+    pub settings: Vec<SettingGroup>,
     #[serde(skip)]
     #[schema(ignore)]
     charts: [(&'static str, HistoryChart); 1],
 }
 framed!(ServerPage);
-
-/// The load in parts of equal length: each point tells the mean since the one before.
-fn parts(now: DateTime<Utc>, range: Range, points: &[LoadPoint]) -> Vec<LoadPart> {
-    let from = now - range.length();
-    let seconds = |delta: TimeDelta| delta.num_milliseconds() as f64 / 1000.0;
-    let length = seconds(range.length()) / PARTS as f64;
-    // seconds of sessions, and seconds of which the load is known
-    let mut sums = [(0.0, 0.0); PARTS];
-    for pair in points.windows(2) {
-        let known = pair[1].load_sessions;
-        let Some(load) = known.filter(|load| load.is_finite() && *load >= 0.0) else {
-            continue;
-        };
-        let (begin, end) = (seconds(pair[0].at - from), seconds(pair[1].at - from));
-        for (place, sum) in sums.iter_mut().enumerate() {
-            let (first, last) = (place as f64 * length, (place + 1) as f64 * length);
-            let overlap = end.min(last) - begin.max(first);
-            if overlap > 0.0 {
-                sum.0 += load * overlap;
-                sum.1 += overlap;
-            }
-        }
-    }
-    let part = |(place, (sum, known)): (usize, (f64, f64))| LoadPart {
-        from: from + TimeDelta::milliseconds((place as f64 * length * 1000.0) as i64),
-        length_seconds: length,
-        load_sessions: (known > 0.0).then(|| sum / known),
-    };
-    sums.into_iter().enumerate().map(part).collect()
-}
-
-/// The same as the picture takes it.
-fn history(parts: &[LoadPart]) -> Vec<HistoryPoint<StatementCounts>> {
-    let counts = |load: f64, seconds: f64| StatementCounts {
-        microseconds: (load * seconds * 1e6) as u64,
-        ..StatementCounts::default()
-    };
-    let point = |part: &LoadPart| HistoryPoint {
-        from: part.from,
-        length_seconds: part.length_seconds,
-        seen_seconds: part.length_seconds,
-        counts: part.load_sessions.map(|load| counts(load, part.length_seconds)),
-    };
-    parts.iter().map(point).collect()
-}
 
 /// Each database with what its statements took.
 fn databases(server: &ServerLine, statements: &[BusyStatement]) -> Vec<DatabaseLine> {
@@ -260,12 +209,19 @@ impl ServerPage {
         let mut statements = facts.statements;
         let databases = databases(&server, &statements);
         statements.truncate(STATEMENTS);
+        let found = &facts.config_findings;
+        let names = databases.iter().map(|line| &line.name);
+        let block_bytes = facts.settings.get("block_size");
+        let block_bytes = block_bytes.and_then(|setting| setting.value.parse::<f64>().ok());
         Some(Self {
             frame: Frame::new(now, Section::Servers, facts.name.clone()),
             sentence: sentence(&server, &cluster, &load, facts.open),
             charts: [("Load", HistoryChart::of(&history(&load), &LOAD))],
             clients: facts.activity.as_ref().map(|activity| activity.clients),
             connections_limit: facts.activity.and_then(|activity| activity.connections_limit),
+            connections_findings: briefs(found, |finding| finding.claim.rule == "config.connections"),
+            cache: CacheLine::list(names, &facts.block_reads, block_bytes, found),
+            settings: settings::groups(&facts.settings, found),
             range: facts.range,
             load,
             databases,
@@ -347,13 +303,22 @@ impl ServerPage {
     fn of_hundred(&self, ratio: &f64) -> u8 {
         (ratio * 100.0).clamp(0.0, 100.0) as u8
     }
+
+    /// Of the connections that there can be, in per cent.
+    fn connected(&self) -> Option<u8> {
+        let (clients, limit) = self.clients.zip(self.connections_limit)?;
+        Some(self.of_hundred(&(clients as f64 / limit.max(1) as f64)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeDelta;
+
     use crate::model::replication::Replay;
     use crate::model::status::{Gap, ReplicationStatus};
+    use crate::web::pages::load::PARTS;
     use crate::web::pages::spark::Spark;
     use crate::web::pages::{frame::Page, sample};
 
@@ -395,6 +360,9 @@ mod tests {
             open: 0,
             unread: Vec::new(),
             activity: None,
+            settings: BTreeMap::new(),
+            block_reads: Vec::new(),
+            config_findings: Vec::new(),
         }
     }
 
@@ -465,6 +433,76 @@ mod tests {
     }
 
     #[test]
+    fn settings_cache_and_connections_are_told_or_that_they_are_not_known() {
+        let html = |facts| {
+            ServerPage::build(sample::now(), facts)
+                .unwrap()
+                .html("..", "t")
+                .unwrap()
+        };
+        let unknown = html(facts("main", vec![line("main", false)]));
+        for told in ["Settings could not be read", "not known yet", "href=\"#gaps\""] {
+            assert!(unknown.contains(told), "{told}: {unknown}");
+        }
+        let setting = |value: &str, unit: Option<&str>| Setting {
+            value: value.to_owned(),
+            unit: unit.map(str::to_owned),
+            source: sample::HOSTILE.to_owned(),
+            is_pending_restart: true,
+            ..Setting::default()
+        };
+        let mut about = sample::finding("config.memory_sizing", "work_mem");
+        about.claim.object = Some(crate::model::finding::Object {
+            kind: crate::model::finding::ObjectKind::Setting,
+            schema: None,
+            name: "work_mem".into(),
+            table: None,
+        });
+        let told = html(Facts {
+            settings: [
+                ("block_size".to_owned(), setting("8192", None)),
+                ("work_mem".to_owned(), setting("4096", Some("kB"))),
+                (
+                    "shared_preload_libraries".to_owned(),
+                    setting(sample::HOSTILE, None),
+                ),
+            ]
+            .into(),
+            block_reads: vec![BlockReads {
+                database: sample::HOSTILE.into(),
+                window: crate::model::finding::Window {
+                    from: sample::now() - TimeDelta::hours(2),
+                    to: sample::now(),
+                },
+                hit: 75,
+                read: 25,
+            }],
+            activity: Some(ActivityNow {
+                clients: 12,
+                connections_limit: Some(97),
+                ..ActivityNow::default()
+            }),
+            config_findings: vec![about, sample::finding("config.connections", "main")],
+            ..facts("main", vec![line("main", false)])
+        });
+        assert!(
+            !told.contains("<script>alert") && !told.contains('\u{202e}'),
+            "{told}"
+        );
+        for seen in [
+            "4.0 MiB",
+            "75 %",
+            "2 h",
+            "12 of 97",
+            "memory sizing",
+            ">connections</a>",
+            "waits for a restart",
+        ] {
+            assert!(told.contains(seen), "{seen}: {told}");
+        }
+    }
+
+    #[test]
     fn a_standby_names_its_primary() {
         let servers = vec![line("main", false), line("copy", true)];
         let page = ServerPage::build(sample::now(), facts("copy", servers)).unwrap();
@@ -473,33 +511,6 @@ mod tests {
                 .starts_with("A standby of main; its load is not known yet"),
             "{}",
             page.sentence
-        );
-    }
-
-    #[test]
-    fn a_point_is_the_mean_since_the_one_before() {
-        let at = |minutes: i64, load_sessions| LoadPoint {
-            at: sample::now() - TimeDelta::minutes(minutes),
-            load_sessions,
-        };
-        // a quarter of an hour each; the third point from the end follows a time in which nobody looked
-        let points = [
-            at(75, Some(9.0)),
-            at(60, Some(1.0)),
-            at(45, None),
-            at(30, Some(2.0)),
-            at(15, Some(4.0)),
-            at(0, Some(f64::NAN)),
-        ];
-        let told: Vec<Option<f64>> = parts(sample::now(), Range::Day, &points)
-            .into_iter()
-            .map(|part| part.load_sessions)
-            .collect();
-        assert_eq!(told.len(), PARTS);
-        assert_eq!(told[PARTS - 5..], [Some(1.0), None, Some(2.0), Some(4.0), None]);
-        assert!(
-            told[..PARTS - 5].iter().all(Option::is_none),
-            "the first has none before it"
         );
     }
 }

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::history_chart::Change;
 use super::plans::Side;
+use super::present;
 use crate::limits;
 use crate::model::judgement::Verdict;
 use crate::model::kept_plan::{PlanHistory, SeenPlan};
@@ -67,6 +69,25 @@ impl StatementPlans {
             .collect()
     }
 
+    /// When another plan than before was seen. The first one that is known is no change: it may be as old as the statement.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let change = |seen: &SeenPlan| {
+            let (shape, cost) = (&seen.plan.shape, present::number(seen.first_cost));
+            let new = Change {
+                at: seen.first_seen_at,
+                what: format!("a plan was seen for the first time: {shape}, cost {cost}"),
+            };
+            let again = (seen.since > seen.first_seen_at).then(|| Change {
+                at: seen.since,
+                what: format!("a plan came back: {shape}"),
+            });
+            [Some(new), again]
+        };
+        let mut changes: Vec<Change> = self.plans.iter().flat_map(change).flatten().collect();
+        changes.sort_by_key(|change| change.at);
+        changes.into_iter().skip(1).collect()
+    }
+
     /// Words that mark one of them.
     pub(crate) fn marks(&self, seen: &SeenPlan) -> Vec<&'static str> {
         let is_newest = self.plans.first().is_some_and(|newest| newest == seen);
@@ -85,6 +106,7 @@ impl StatementPlans {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::history::{HistoryPoint, StatementCounts};
     use crate::model::kept_plan::{KeptNode, PlanShape};
     use crate::model::plan::PlanLine;
     use crate::web::pages::frame::Page as _;
@@ -149,6 +171,55 @@ mod tests {
         for told in ["aaaa", "bbbb", "As it was seen last", "Earlier", "3 more nodes"] {
             assert!(html.contains(told), "{told}: {html}");
         }
+    }
+
+    #[test]
+    fn a_change_of_plan_is_marked_where_it_was_seen() {
+        let came_back = SeenPlan {
+            since: sample::now() - TimeDelta::hours(1),
+            ..seen("aaaa", 12.0, 30)
+        };
+        let history = PlanHistory {
+            plans: vec![came_back, seen("bbbb", 4711.0, 5)],
+            ..PlanHistory::default()
+        };
+        let plans = StatementPlans::of(history, None);
+        let told: Vec<String> = plans.changes().into_iter().map(|change| change.what).collect();
+        assert_eq!(told.len(), 2, "the first one is none: {told:?}");
+        assert!(told[0].contains("first time: bbbb, cost") && told[1] == "a plan came back: aaaa");
+        let of = ("main".to_owned(), "app".to_owned(), "0123456789abcdef".to_owned());
+        let counts = StatementCounts {
+            calls: 3,
+            microseconds: 3_000_000,
+            ..StatementCounts::default()
+        };
+        let point = |hours_ago: i64| HistoryPoint {
+            from: sample::now() - TimeDelta::hours(hours_ago),
+            length_seconds: 3600.0,
+            seen_seconds: 3600.0,
+            counts: Some(counts),
+        };
+        let history = vec![point(4), point(3), point(2), point(1)];
+        let text = ("SELECT 1".to_owned(), history);
+        let page = StatementPage::build(sample::now(), of, Range::Day, text, Vec::new(), Vec::new());
+        let page = page.with_plans(plans);
+        let json = serde_json::to_value(&page).unwrap();
+        assert_eq!(
+            json["changes"].as_array().unwrap().len(),
+            1,
+            "what lies before is not drawn"
+        );
+        assert_eq!(json["changes"][0]["what"], "a plan came back: aaaa");
+        let html = page.html("..", "t").unwrap();
+        assert_eq!(
+            html.matches("class=\"mark\"").count(),
+            3,
+            "one in each picture: {html}"
+        );
+        assert!(
+            html.contains("<td colspan=\"6\">a plan came back: aaaa</td>"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{HistoryChart, Measure, per_minute, total};
+use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
 use super::present;
 use super::range::Range;
 use super::sql_text::SqlText;
@@ -228,6 +228,8 @@ pub struct StatementPage {
     pub range: Range,
     /// What it did, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<StatementCounts>>,
+    /// What changed meanwhile: plans that were seen for the first time, or again.
+    pub changes: Vec<Change>,
     /// The tables that it names; none where its text cannot be read.
     pub tables: Vec<NamedTable>,
     /// Findings about it.
@@ -264,16 +266,25 @@ impl StatementPage {
             text,
             range,
             history,
+            changes: Vec::new(),
             tables,
             findings,
             plans: StatementPlans::default(),
         }
     }
 
-    /// The same with the plans that it had.
+    /// The same with the plans that it had; where they changed is marked.
     #[must_use]
     pub fn with_plans(self, plans: StatementPlans) -> Self {
-        Self { plans, ..self }
+        let changes = within(&self.history, plans.changes());
+        let marked =
+            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        Self {
+            charts: self.charts.map(marked),
+            changes,
+            plans,
+            ..self
+        }
     }
 
     fn sentence(&self) -> String {
@@ -324,14 +335,9 @@ impl StatementPage {
         seconds_for_people(counts.mean_seconds())
     }
 
-    /// Points in which it was called, newest first, for the table behind the pictures.
-    fn called(&self) -> impl Iterator<Item = (&HistoryPoint<StatementCounts>, StatementCounts)> {
-        let called =
-            |point: &'_ HistoryPoint<StatementCounts>| point.counts.filter(|counts| counts.calls > 0);
-        let points = self.history.iter().rev();
-        points
-            .filter_map(move |point| Some((point, called(point)?)))
-            .take(200)
+    /// The table behind the pictures: when it was called, and what changed.
+    fn lines(&self) -> Vec<Line<'_, StatementCounts>> {
+        lines(&self.history, &self.changes, |counts| counts.calls > 0)
     }
 }
 

@@ -5,15 +5,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::columns::Columns;
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{HistoryChart, Measure, per_minute, total};
+use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
 use super::indexes::IndexLine;
 use super::present;
 use super::range::Range;
 use super::relations::growth;
 use super::tables::{DeadRows, kind_name};
 use super::tabs::{Tab, View};
+use crate::model::column::ColumnNow;
 use crate::model::finding::Finding;
 use crate::model::history::{HistoryPoint, StatementTotal, TableCounts};
 use crate::model::relation::TableNow;
@@ -75,8 +77,13 @@ pub struct TablePage {
     pub counts: TableCounts,
     /// What happened to it, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<TableCounts>>,
+    /// When VACUUM and ANALYZE last worked on it, where that lies within.
+    pub changes: Vec<Change>,
     /// Its indexes, the largest first.
     pub indexes: Vec<IndexLine>,
+    /// Its columns, as far as they are known.
+    #[serde(flatten)]
+    pub columns: Columns,
     /// Statements that name it, among those that took most time over the range.
     pub statements: Vec<StatementTotal>,
     /// How many statements were looked through for that.
@@ -89,6 +96,21 @@ pub struct TablePage {
 }
 framed!(TablePage);
 
+/// The last work of VACUUM and ANALYZE: of what came before nobody knows when it was.
+fn maintained(table: &TableNow) -> Vec<Change> {
+    let change = |at: Option<DateTime<Utc>>, what: &str| {
+        Some(Change {
+            at: at?,
+            what: what.to_owned(),
+        })
+    };
+    let changes = [
+        change(table.last_vacuum_at, "vacuumed for the last time"),
+        change(table.last_analyze_at, "analyzed for the last time"),
+    ];
+    changes.into_iter().flatten().collect()
+}
+
 impl TablePage {
     /// The page from what the store knows; of the statements, with how many they were chosen from.
     pub fn build(
@@ -96,25 +118,29 @@ impl TablePage {
         (server, database): (String, String),
         range: Range,
         (table, history): (TableNow, Vec<HistoryPoint<TableCounts>>),
-        indexes: Vec<IndexLine>,
+        (indexes, columns): (Vec<IndexLine>, Vec<ColumnNow>),
         (statements, statements_looked_through): (Vec<StatementTotal>, usize),
         findings: Vec<Finding>,
     ) -> Self {
+        let changes = within(&history, maintained(&table));
+        let chart = |measure| HistoryChart::of(&history, measure).marked(&history, &changes);
         Self {
             frame: Frame::new(now, Section::Tables, format!("{}.{}", table.schema, table.name)),
             charts: [
-                ("Rows written", HistoryChart::of(&history, &WRITTEN)),
-                ("Sequential scans", HistoryChart::of(&history, &SEQUENTIAL)),
-                ("Index scans", HistoryChart::of(&history, &BY_INDEX)),
-                ("Size", HistoryChart::of(&history, &SIZE)),
-                ("Dead rows", HistoryChart::of(&history, &DEAD)),
+                ("Rows written", chart(&WRITTEN)),
+                ("Sequential scans", chart(&SEQUENTIAL)),
+                ("Index scans", chart(&BY_INDEX)),
+                ("Size", chart(&SIZE)),
+                ("Dead rows", chart(&DEAD)),
             ],
             counts: total(&history),
+            columns: Columns::of(columns, &indexes),
             server,
             database,
             range,
             table,
             history,
+            changes,
             indexes,
             statements,
             statements_looked_through,
@@ -175,6 +201,10 @@ impl TablePage {
         bytes_for_people(*bytes as f64)
     }
 
+    fn indexes_unread(&self) -> String {
+        present::plural(self.columns.indexes_unread, "index", "indexes")
+    }
+
     fn looked_through(&self) -> usize {
         self.statements_looked_through
     }
@@ -193,21 +223,19 @@ impl TablePage {
         seconds_for_people(statement.counts.seconds())
     }
 
-    /// Points in which something happened, newest first, for the table behind the pictures.
-    fn happened(&self) -> impl Iterator<Item = (&HistoryPoint<TableCounts>, TableCounts)> {
+    /// The table behind the pictures: when something happened, and what changed.
+    fn lines(&self) -> Vec<Line<'_, TableCounts>> {
         let has_happened = |counts: &TableCounts| {
             counts.written() > 0 || counts.sequential_scans > 0 || counts.index_scans > 0
         };
-        let points = self.history.iter().rev();
-        points
-            .filter_map(move |point| Some((point, point.counts.filter(has_happened)?)))
-            .take(200)
+        lines(&self.history, &self.changes, has_happened)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::column_statistics::Sample;
     use crate::model::history::StatementCounts;
     use crate::model::relation::{IndexNow, IndexTotal};
     use crate::web::pages::{frame::Page, sample};
@@ -258,6 +286,11 @@ mod tests {
             share_ratio: 0.5,
             before: None,
         };
+        let column = ColumnNow {
+            name: sample::HOSTILE.into(),
+            type_name: Some(sample::HOSTILE.into()),
+            sample: Some(Sample::NotReadable),
+        };
         let findings = vec![sample::finding("vacuum.dead_tuples", sample::HOSTILE)];
         let place = ("main".to_owned(), sample::HOSTILE.to_owned());
         let indexes = IndexLine::list(("main", sample::HOSTILE), Range::Week, vec![index], &findings);
@@ -266,7 +299,7 @@ mod tests {
             place,
             Range::Week,
             (table, history),
-            indexes,
+            (indexes, vec![column]),
             (vec![statement], 50),
             findings,
         )
@@ -282,8 +315,43 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("among the 50 that took most time"), "{html}");
+        for told in ["has no SELECT on it", "Without 1 index, of which"] {
+            assert!(html.contains(told), "{told}: {html}");
+        }
         assert!(html.contains("/statements/0123456789abcdef?range=7d"), "{html}");
         assert!(!html.contains(" style="));
+    }
+
+    #[test]
+    fn the_last_vacuum_is_marked_where_it_lies_within() {
+        let mut table = TableNow {
+            last_vacuum_at: Some(sample::now() + chrono::TimeDelta::seconds(30)),
+            last_analyze_at: Some(sample::now() - chrono::TimeDelta::days(9)),
+            ..TableNow::default()
+        };
+        let history = vec![point(Some(counts(3, 1 << 20)))];
+        let of = |table: &TableNow| {
+            TablePage::build(
+                sample::now(),
+                Default::default(),
+                Range::Day,
+                (table.clone(), history.clone()),
+                Default::default(),
+                Default::default(),
+                Vec::new(),
+            )
+        };
+        let page = of(&table);
+        assert_eq!(page.changes.len(), 1);
+        assert!(page.charts.iter().all(|(_, chart)| chart.marks.len() == 1));
+        assert_eq!(page.lines()[0].change, Some("vacuumed for the last time"));
+        assert!(
+            page.html("..", "t")
+                .unwrap()
+                .contains("<td colspan=\"8\">vacuumed for the last time</td>")
+        );
+        table.last_vacuum_at = None;
+        assert!(of(&table).changes.is_empty(), "what is not known is not marked");
     }
 
     #[test]
@@ -297,7 +365,7 @@ mod tests {
             seen.sentence(),
             "It holds 3.0 MiB. In the last 7 days it grew by 2.0 MiB, 7 rows were written, and 2 scans read it as a whole."
         );
-        assert_eq!(seen.happened().count(), 2);
+        assert_eq!(seen.lines().len(), 2);
         assert_eq!(seen.counts.bytes, 3 << 20, "as it is at the end");
         let unseen = page(vec![point(None)]);
         assert!(unseen.sentence().ends_with("is not known of the last 7 days."));

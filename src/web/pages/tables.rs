@@ -7,13 +7,11 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
+use super::listing::Listing;
 use super::present;
 use super::range::Range;
-use super::relations::{
-    Brief, TABLE_ORDERS, briefs, findings_path, grew_most, growth, growth_text, is_about_table, of_hundred,
-    order_query, order_tabs,
-};
-use super::tabs::{Place, Tab, View};
+use super::relations::{Brief, briefs, findings_path, growth, growth_text, is_about_table, of_hundred};
+use super::tabs::View;
 use crate::model::finding::Finding;
 use crate::model::relation::{RelationList, RelationOrder, TableNow, TableTotal};
 use crate::model::unit::{bytes_for_people, count_for_people};
@@ -150,25 +148,11 @@ pub struct TablesPage {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) frame: Frame,
-    /// The server.
-    pub server: String,
-    /// The database.
-    pub database: String,
-    /// The range that is told.
-    pub range: Range,
-    /// What the list begins with.
-    pub order: RelationOrder,
+    /// What is listed.
+    #[serde(flatten)]
+    pub list: Listing,
     /// The tables.
     pub tables: Vec<TableLine>,
-    /// How many there are in all.
-    pub total: usize,
-    /// Bytes of all of them together, without their indexes.
-    pub bytes: u64,
-    /// Findings of the database that were not looked through for this list, the least important ones.
-    pub findings_left_out: usize,
-    #[serde(skip)]
-    #[schema(ignore)]
-    places: Vec<(String, String)>,
 }
 framed!(TablesPage);
 
@@ -197,14 +181,17 @@ impl TablesPage {
         Self {
             frame: Frame::new(now, Section::Tables, format!("Tables of {database}")),
             tables: list.items.into_iter().map(line).collect(),
-            total: list.total,
-            bytes: list.bytes,
-            findings_left_out: findings_total.saturating_sub(findings.len()),
-            server,
-            database,
-            range,
-            order,
-            places,
+            list: Listing {
+                total: list.total,
+                bytes: list.bytes,
+                findings_left_out: findings_total.saturating_sub(findings.len()),
+                server,
+                database,
+                range,
+                order,
+                view: View::Tables,
+                places,
+            },
         }
     }
 
@@ -221,50 +208,8 @@ impl TablesPage {
     }
 
     fn sentence(&self) -> String {
-        if self.server.is_empty() {
-            return "No server was looked at yet.".to_owned();
-        }
-        if self.tables.is_empty() {
-            return "No table is known here yet.".to_owned();
-        }
-        let is_certain = self.total <= self.tables.len() || self.order == RelationOrder::Growth;
         let lines = self.tables.iter().map(|line| (line.name(), line.growth()));
-        let hold = match self.total {
-            1 => "holds",
-            _ => "hold",
-        };
-        format!(
-            "{} of {} {hold} {} without indexes{}.",
-            present::plural(self.total, "table", "tables"),
-            self.database,
-            bytes_for_people(self.bytes as f64),
-            grew_most(lines, self.range, is_certain)
-        )
-    }
-
-    fn path(&self) -> String {
-        View::Tables.path(&self.server, &self.database)
-    }
-
-    /// The address of the same in the API.
-    fn query(&self) -> String {
-        format!("?range={}{}", self.range.word(), order_query(self.order))
-    }
-
-    fn views(&self) -> Vec<Tab> {
-        View::Tables.tabs(&self.server, &self.database, self.range)
-    }
-
-    fn ranges(&self) -> Vec<Tab> {
-        self.range.tabs(&self.path(), &order_query(self.order))
-    }
-
-    fn orders(&self) -> Vec<Tab> {
-        order_tabs(&self.path(), self.range, &TABLE_ORDERS, self.order)
-    }
-
-    fn others(&self) -> Vec<Place> {
-        View::Tables.places(&self.places, (&self.server, &self.database), self.range)
+        self.list.sentence(lines.collect())
     }
 }
 
@@ -327,7 +272,7 @@ mod tests {
             (page.tables[0].findings.len(), page.tables[1].findings.len()),
             (1, 0)
         );
-        assert_eq!(page.findings_left_out, 2);
+        assert_eq!(page.list.findings_left_out, 2);
         let json = serde_json::to_value(&page).unwrap();
         assert_eq!(json["tables"][1]["name"], "a/b");
         assert_eq!(json["tables"][1]["counts"]["index_scans"], 1234);

@@ -135,6 +135,7 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
     let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
     findings.retain(|finding| is_about_table(finding, &schema, &name));
     let indexes = IndexLine::list((&server, &database), range, indexes.items, &findings);
+    let columns = store.columns(&server, &database, &schema, &name)?;
     let statements = store.busiest_statements(
         &server,
         Some(database.as_str()),
@@ -149,7 +150,7 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
         (server, database),
         range,
         (table, history.unwrap_or_default()),
-        indexes,
+        (indexes, columns),
         (statements, looked_through),
         findings,
     ))

@@ -77,6 +77,12 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         limit: FINDINGS,
         ..FindingFilter::default()
     })?;
+    let about_configuration = store.findings(&FindingFilter {
+        server: Some(name.clone()),
+        rule: Some("config.*".to_owned()),
+        limit: limits::PAGE_ITEMS,
+        ..FindingFilter::default()
+    })?;
     let gaps = store.gaps()?.into_iter().filter(|(server, _)| *server == name);
     let facts = Facts {
         cluster,
@@ -87,6 +93,9 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         open: findings.total as usize,
         unread: gaps.map(|(server, gap)| ServerGap { server, gap }).collect(),
         activity: store.activity(&name)?,
+        settings: store.settings(&name)?,
+        block_reads: store.block_reads(&name)?,
+        config_findings: about_configuration.items,
         name,
     };
     ServerPage::build(now, facts).ok_or_else(missing)

@@ -1,0 +1,104 @@
+//! What one turn leaves behind, and what it is in the store.
+
+use chrono::Utc;
+
+use crate::model::activity::ActivityNow;
+use crate::model::column::KnownColumns;
+use crate::model::finding::Event;
+use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
+use crate::model::judgement::Judgement;
+use crate::model::kept_plan::KeptPlan;
+use crate::model::observation::BlockReads;
+use crate::model::snapshot::Snapshot;
+use crate::model::status::{LoadPoint, Look, ServerStatus};
+use crate::observe::usage::{IndexName, Usage};
+use crate::store::{IndexKey, IndexUsage, Store, StoreError, Turn};
+
+/// What one turn leaves behind.
+#[allow(missing_docs)]
+pub struct Record {
+    pub looks: Vec<Look>,
+    pub judgement: Judgement,
+    pub status: ServerStatus,
+    pub load: LoadPoint,
+    pub minute: Option<StatementMinute>,
+    pub relations: Vec<RelationsMinute>,
+    pub waits: Option<WaitMinute>,
+    pub activity: Option<ActivityNow>,
+    pub plans: Vec<KeptPlan>,
+    pub columns: Vec<KnownColumns>,
+    pub block_reads: Vec<BlockReads>,
+    pub usage: Vec<(IndexName, Usage)>,
+    pub gone: Vec<IndexName>,
+    pub snapshot: Snapshot,
+}
+
+impl Record {
+    /// Writes it down; gives the events that it made, in order.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing of it is written.
+    pub fn write(&self, store: &Store) -> Result<Vec<Event>, StoreError> {
+        let turn = Turn {
+            status: &self.status,
+            judgement: &self.judgement,
+            looks: &self.looks,
+            gaps: &self.snapshot.gaps,
+            load: &self.load,
+            minute: self.minute.as_ref(),
+            relations: &self.relations,
+            waits: self.waits.as_ref(),
+            activity: self.activity.as_ref(),
+            plans: &self.plans,
+            settings: &self.snapshot.server.settings,
+            block_reads: &self.block_reads,
+            columns: &self.columns,
+            changed: &rows(&self.usage),
+            gone: &keys(&self.gone),
+        };
+        store.record_turn(Utc::now(), &turn)
+    }
+}
+
+/// Indexes that are gone, as the store names them.
+pub fn keys(gone: &[IndexName]) -> Vec<IndexKey> {
+    gone.iter().map(key).collect()
+}
+
+/// How indexes were used, as the store keeps it.
+pub fn rows(changed: &[(IndexName, Usage)]) -> Vec<IndexUsage> {
+    let now = Utc::now();
+    let row = |(name, usage): &(IndexName, Usage)| IndexUsage {
+        key: key(name),
+        oid: usage.oid,
+        scans: usage.scans,
+        first_seen_at: usage.first_seen_at,
+        last_moved_at: usage.last_moved_at,
+        checked_at: now,
+    };
+    changed.iter().map(row).collect()
+}
+
+/// How an index was used, as it is observed.
+pub fn remembered(usage: IndexUsage) -> (IndexName, Usage) {
+    let name = IndexName {
+        database: usage.key.database,
+        schema: usage.key.schema,
+        name: usage.key.name,
+    };
+    let known = Usage {
+        oid: usage.oid,
+        scans: usage.scans,
+        first_seen_at: usage.first_seen_at,
+        last_moved_at: usage.last_moved_at,
+    };
+    (name, known)
+}
+
+fn key(name: &IndexName) -> IndexKey {
+    IndexKey {
+        database: name.database.clone(),
+        schema: name.schema.clone(),
+        name: name.name.clone(),
+    }
+}

@@ -1,0 +1,172 @@
+//! What rules read of columns, told once for each time that names are read: for pages.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use crate::model::column::{ColumnNow, KnownColumns, TableColumns};
+use crate::model::observation::DatabaseObservation;
+use crate::model::schema::ForeignKey;
+use crate::model::snapshot::Catalog;
+
+/// Which names were told about last, of each database.
+#[derive(Default)]
+pub struct Columns {
+    told: HashMap<String, Weak<Catalog>>,
+}
+
+impl Columns {
+    /// What is known of columns, of each database whose names were read since it was told about.
+    pub fn observe(&mut self, databases: &[DatabaseObservation]) -> Vec<KnownColumns> {
+        let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();
+        self.told.retain(|name, _| names.contains(&name.as_str()));
+        let mut known = Vec::new();
+        for database in databases {
+            let names = Arc::downgrade(&database.catalog);
+            let told = self.told.get(&database.name);
+            if told.is_none_or(|told| !told.ptr_eq(&names)) {
+                known.push(known_of(database));
+                self.told.insert(database.name.clone(), names);
+            }
+        }
+        known
+    }
+
+    /// What was told could not be written down: all of it is told again.
+    pub fn tell_again(&mut self) {
+        self.told.clear();
+    }
+}
+
+/// Columns by table, then by name.
+#[derive(Default)]
+struct Found {
+    tables: BTreeMap<u32, BTreeMap<String, ColumnNow>>,
+}
+
+impl Found {
+    fn column(&mut self, table_oid: u32, name: &str) -> &mut ColumnNow {
+        let columns = self.tables.entry(table_oid).or_default();
+        columns.entry(name.to_owned()).or_insert_with(|| ColumnNow {
+            name: name.to_owned(),
+            ..ColumnNow::default()
+        })
+    }
+
+    fn types(&mut self, table_oid: u32, columns: &[String], types: &[String]) {
+        for (name, type_name) in columns.iter().zip(types) {
+            self.column(table_oid, name).type_name = Some(type_name.clone());
+        }
+    }
+
+    fn foreign_key(&mut self, key: &ForeignKey) {
+        self.types(key.table_oid, &key.columns, &key.types);
+        self.types(key.referenced_oid, &key.referenced_columns, &key.referenced_types);
+    }
+}
+
+fn known_of(database: &DatabaseObservation) -> KnownColumns {
+    let mut found = Found::default();
+    if let Ok(schema) = &database.schema {
+        let fed = schema
+            .facts
+            .sequences
+            .iter()
+            .filter_map(|one| one.column.as_ref());
+        for column in fed {
+            found.column(column.table_oid, &column.name).type_name = Some(column.type_name.clone());
+        }
+        schema
+            .facts
+            .foreign_keys
+            .iter()
+            .for_each(|key| found.foreign_key(key));
+    }
+    if let Ok(statistics) = &database.column_statistics {
+        for column in statistics.columns.values() {
+            found.column(column.table_oid, &column.name).sample = Some(column.sample);
+        }
+    }
+    let table = |(oid, columns): (u32, BTreeMap<String, ColumnNow>)| {
+        let facts = database.catalog.tables.get(oid)?;
+        Some(TableColumns {
+            schema: facts.schema.clone(),
+            name: facts.name.clone(),
+            columns: columns.into_values().collect(),
+        })
+    };
+    KnownColumns {
+        database: database.name.clone(),
+        tables: found.tables.into_iter().filter_map(table).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::column_statistics::{ColumnStatistics, IndexedColumn, Sample};
+    use crate::model::observation::SchemaObservation;
+    use crate::model::schema::Schema;
+    use crate::rules::testing::{table, tables};
+
+    #[test]
+    fn what_rules_read_is_told_once_for_each_reading_of_names() {
+        let mut observed = tables(vec![table(7, "orders", 1.0, 1.0), table(8, "users", 1.0, 1.0)]);
+        let key = ForeignKey {
+            table_oid: 7,
+            columns: vec!["user_id".into()],
+            types: vec!["integer".into()],
+            referenced_oid: 8,
+            referenced_columns: vec!["id".into()],
+            referenced_types: vec!["bigint".into()],
+            ..ForeignKey::default()
+        };
+        let gone = ForeignKey {
+            table_oid: 99,
+            ..key.clone()
+        };
+        let database = &mut observed.databases[0];
+        database.schema = Ok(SchemaObservation {
+            facts: Arc::new(Schema {
+                foreign_keys: vec![key, gone],
+                ..Schema::default()
+            }),
+            ..SchemaObservation::default()
+        });
+        let indexed = IndexedColumn {
+            index_oid: 70,
+            table_oid: 7,
+            attribute_number: 2,
+            name: "user_id".into(),
+            sample: Sample::NotReadable,
+            ancestors: Vec::new(),
+        };
+        database.column_statistics = Ok(Arc::new(ColumnStatistics {
+            columns: vec![indexed].into(),
+            ..ColumnStatistics::default()
+        }));
+        let mut columns = Columns::default();
+        let told = columns.observe(&observed.databases);
+        let tables: Vec<(&str, &ColumnNow)> = told[0]
+            .tables
+            .iter()
+            .map(|table| (table.name.as_str(), &table.columns[0]))
+            .collect();
+        let column = |name: &str, type_name: &str, sample| ColumnNow {
+            name: name.into(),
+            type_name: Some(type_name.into()),
+            sample,
+        };
+        assert_eq!(
+            tables,
+            [
+                ("orders", &column("user_id", "integer", Some(Sample::NotReadable))),
+                ("users", &column("id", "bigint", None)),
+            ]
+        );
+        assert!(columns.observe(&observed.databases).is_empty(), "it was told");
+        observed.databases[0].catalog = Arc::new(observed.databases[0].catalog.as_ref().clone());
+        assert_eq!(columns.observe(&observed.databases).len(), 1, "names were read");
+        columns.tell_again();
+        assert_eq!(columns.observe(&observed.databases), told);
+    }
+}

@@ -1,0 +1,249 @@
+//! The columns of a table, as far as they are known: a part of its page.
+//!
+//! Nobody reads all columns of all tables. What rules read of them, and what the definitions of indexes say, is told; the
+//! rest is not known, and is told so.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::indexes::IndexLine;
+use super::present;
+use crate::model::column::ColumnNow;
+use crate::model::column_statistics::Sample;
+use crate::model::remedy::quote_identifier;
+use crate::model::unit::count_for_people;
+use crate::sql::expression::unquoted;
+use crate::sql::index_keys::index_keys;
+
+/// Columns of a table of which something is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Columns {
+    /// By name. Others are not known.
+    pub columns: Vec<ColumnLine>,
+    /// Indexes of which it is not known what they hold.
+    pub indexes_unread: usize,
+}
+
+/// One column.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct ColumnLine {
+    /// Its name.
+    pub name: String,
+    /// Its type as SQL spells it; null where it is not known.
+    pub type_name: Option<String>,
+    /// Whether the primary key holds it: then it is never NULL. Of others it is not known whether they may be.
+    pub is_in_primary_key: bool,
+    /// Indexes that hold it.
+    pub indexes: Vec<Held>,
+    /// The share of NULLs, 0 to 1; null where it is not known.
+    pub null_ratio: Option<f64>,
+    /// How many different values there are; negative: their share of the rows. Null where it is not known.
+    pub distinct_values: Option<f64>,
+    /// Why the last two are not known; null where they are.
+    pub statistics_unknown_because: Option<String>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    is_not_readable: bool,
+}
+
+/// An index that holds a column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Held {
+    /// Its name.
+    pub index: String,
+    /// Which key the column is, from 1; null where the index only carries it along (INCLUDE).
+    pub key: Option<usize>,
+}
+
+impl Held {
+    /// Where it stands, in words.
+    pub(super) fn place(&self) -> String {
+        match self.key {
+            Some(key) => format!("key {key}"),
+            None => "carried along".to_owned(),
+        }
+    }
+}
+
+impl ColumnLine {
+    /// Whether a GRANT makes its statistics known.
+    pub(super) fn needs_select(&self) -> bool {
+        self.is_not_readable
+    }
+
+    pub(super) fn nulls(&self) -> String {
+        self.null_ratio.map_or_else(String::new, present::percent)
+    }
+
+    /// As pg_stats has it, negative numbers are a share of the rows.
+    pub(super) fn distinct(&self) -> String {
+        match self.distinct_values {
+            None => String::new(),
+            Some(share) if share < 0.0 => format!("{} of the rows", present::percent(-share)),
+            Some(number) => count_for_people(number),
+        }
+    }
+
+    fn take(&mut self, known: ColumnNow) {
+        self.type_name = known.type_name;
+        let because = match known.sample {
+            Some(Sample::Known(sample)) => {
+                self.null_ratio = Some(sample.null_ratio);
+                self.distinct_values = Some(sample.distinct_values);
+                return;
+            }
+            Some(Sample::NotAnalyzed) => "it was never analyzed",
+            Some(Sample::NotReadable) => "the login that asked has no SELECT on it",
+            Some(Sample::BehindPolicy) => "a policy of the table hides it",
+            None => return,
+        };
+        self.is_not_readable = known.sample == Some(Sample::NotReadable);
+        self.statistics_unknown_because = Some(because.to_owned());
+    }
+}
+
+/// The column that a key of an index is; none where it is an expression.
+fn column_of(key: &str) -> Option<String> {
+    let name = unquoted(key);
+    (quote_identifier(&name) == key).then_some(name)
+}
+
+impl Columns {
+    /// What is known of columns, put together with what the indexes hold.
+    pub(super) fn of(known: Vec<ColumnNow>, indexes: &[IndexLine]) -> Self {
+        let mut found: BTreeMap<String, ColumnLine> = BTreeMap::new();
+        let mut indexes_unread = 0;
+        for index in indexes {
+            let now = &index.total.now;
+            let Some(read) = now.definition.as_deref().and_then(index_keys) else {
+                indexes_unread += 1;
+                continue;
+            };
+            let keys = (1..).zip(read.keys.iter().map(|key| key.text.as_str()));
+            let keys = keys.map(|(number, text)| (Some(number), text));
+            let carried = read.include.iter().map(|text| (None, text.as_str()));
+            for (key, text) in keys.chain(carried) {
+                let Some(name) = column_of(text) else { continue };
+                let line = found.entry(name).or_default();
+                line.is_in_primary_key |= now.is_primary && key.is_some();
+                line.indexes.push(Held {
+                    index: now.name.clone(),
+                    key,
+                });
+            }
+        }
+        for column in known {
+            found.entry(column.name.clone()).or_default().take(column);
+        }
+        let line = |(name, mut line): (String, ColumnLine)| {
+            if line.null_ratio.is_none() && line.statistics_unknown_because.is_none() {
+                line.statistics_unknown_because = Some("not asked for".to_owned());
+            }
+            ColumnLine { name, ..line }
+        };
+        Self {
+            columns: found.into_iter().map(line).collect(),
+            indexes_unread,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::column_statistics::ColumnSample;
+    use crate::model::relation::{IndexNow, IndexTotal};
+    use crate::web::pages::range::Range;
+
+    fn index(name: &str, definition: Option<&str>, is_primary: bool) -> IndexTotal {
+        IndexTotal {
+            now: IndexNow {
+                name: name.into(),
+                definition: definition.map(str::to_owned),
+                is_primary,
+                ..IndexNow::default()
+            },
+            ..IndexTotal::default()
+        }
+    }
+
+    fn of(known: Vec<ColumnNow>, indexes: Vec<IndexTotal>) -> Columns {
+        Columns::of(known, &IndexLine::list(("main", "app"), Range::Day, indexes, &[]))
+    }
+
+    fn column(name: &str, sample: Option<Sample>) -> ColumnNow {
+        ColumnNow {
+            name: name.into(),
+            type_name: Some("bigint".into()),
+            sample,
+        }
+    }
+
+    #[test]
+    fn a_column_is_told_with_each_index_that_holds_it_and_where() {
+        let told = of(
+            vec![column("b", None)],
+            vec![
+                index(
+                    "t_pkey",
+                    Some("CREATE UNIQUE INDEX t_pkey ON public.t USING btree (id)"),
+                    true,
+                ),
+                index(
+                    "t_b",
+                    Some(
+                        "CREATE INDEX t_b ON public.t USING btree (\"B c\", lower(d), b) INCLUDE (id) WHERE (b = \u{2026})",
+                    ),
+                    false,
+                ),
+                index("unread", None, false),
+            ],
+        );
+        let line = |name: &str| told.columns.iter().find(|line| line.name == name).unwrap();
+        let places = |name: &str| {
+            let held = line(name).indexes.iter();
+            held.map(|held| format!("{} {}", held.index, held.place()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(places("id"), ["t_pkey key 1", "t_b carried along"]);
+        assert_eq!(places("B c"), ["t_b key 1"]);
+        assert_eq!(places("b"), ["t_b key 3"]);
+        assert_eq!(told.columns.len(), 3, "an expression is no column: {told:?}");
+        assert!(line("id").is_in_primary_key && !line("b").is_in_primary_key);
+        assert_eq!(line("b").type_name.as_deref(), Some("bigint"));
+        assert_eq!((line("id").type_name.as_deref(), told.indexes_unread), (None, 1));
+    }
+
+    #[test]
+    fn statistics_are_told_or_why_they_are_not_known() {
+        let sample = |distinct_values| {
+            Some(Sample::Known(ColumnSample {
+                null_ratio: 0.25,
+                distinct_values,
+                ..ColumnSample::default()
+            }))
+        };
+        let told = of(
+            vec![
+                column("a", sample(-0.5)),
+                column("b", sample(1200.0)),
+                column("c", Some(Sample::NotReadable)),
+                column("d", None),
+            ],
+            vec![],
+        );
+        let [a, b, c, d] = &told.columns[..] else {
+            panic!("four columns")
+        };
+        assert_eq!(
+            (a.nulls(), a.distinct()),
+            ("25 %".to_owned(), "50 % of the rows".to_owned())
+        );
+        assert_eq!(b.distinct(), "1\u{202f}200");
+        assert!(c.needs_select() && c.null_ratio.is_none() && c.statistics_unknown_because.is_some());
+        assert!(!d.needs_select());
+        assert_eq!(d.statistics_unknown_because.as_deref(), Some("not asked for"));
+    }
+}
