@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use pgadvisor::judge::{Settings, judge};
 use pgadvisor::limits;
+use pgadvisor::model::catalog::{Catalog, IndexFacts, TableFacts};
 use pgadvisor::model::observation::Observation;
 use pgadvisor::model::replication::Replication;
 use pgadvisor::model::schema::{ForeignKey, Schema, Sequence, SequenceColumn};
 use pgadvisor::model::session::Session;
 use pgadvisor::model::snapshot::{
-    Catalog, DatabaseFacts, DatabaseSnapshot, IndexCounters, IndexFacts, Progress, ServerFacts, Setting,
-    Snapshot, StatementCounters, StatementKey, StatementText, Statements, TableActivityCounters,
-    TableActivityLook, TableCounters, TableFacts,
+    DatabaseFacts, DatabaseSnapshot, IndexCounters, Progress, ServerFacts, Setting, Snapshot,
+    StatementCounters, StatementKey, StatementText, Statements, TableActivityCounters, TableActivityLook,
+    TableCounters,
 };
 use pgadvisor::observe::Observer;
 use pgadvisor::rules::{self, Place, RuleKind, Scope};

@@ -1,11 +1,9 @@
 //! What watching many servers takes of memory: `cargo bench --bench servers` (on Debian's PostgreSQL; minutes), or with
 //! other numbers of servers, of tables in each, and of statements: `cargo bench --bench servers -- 5 1000 1000`.
 //!
-//! Ten databases of 1 000 tables with three indexes each, on one server that is configured ten times, each time for one of
-//! them: to the advisor these are ten servers, with sessions, texts, catalogs and windows of their own. They share one
-//! pg_stat_statements, so that each of the ten holds the texts of all statements: more than ten real servers with a tenth of
-//! them each would take. Resident memory after each server was looked at five times, with what a default configuration
-//! does but for looks each ten seconds, and the most that there was.
+//! Ten servers with a database of 1 000 tables with three indexes each, and 1 000 statements with texts of 0.3 to 5 kB.
+//! Resident memory after each was looked at five times, with what a default configuration does but for looks each ten
+//! seconds, and the most that there was.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -20,13 +18,11 @@ const STATEMENTS: usize = 1_000;
 /// Looks at each server.
 const LOOKS: i64 = 5;
 
-/// A database with so many tables of three indexes each.
-async fn create_database(server: &Disposable, home: &Client, number: usize, tables: usize) {
-    let name = format!("d{number}");
-    home.batch_execute(&format!("CREATE DATABASE {name}"))
-        .await
-        .expect("a database");
-    let session = server.connect(&name).await.expect("a session");
+/// A server with so many tables of three indexes each, and a session on it.
+async fn start(tables: usize, statements: usize) -> (Disposable, Client) {
+    let settings = ["pg_stat_statements.max=12000", "autovacuum=off"];
+    let server = Disposable::start_with(&settings).await.expect("a server");
+    let session = server.connect("postgres").await.expect("a session");
     session
         .batch_execute("CREATE EXTENSION pg_stat_statements; SET pg_stat_statements.track = none")
         .await
@@ -38,7 +34,12 @@ async fn create_database(server: &Disposable, home: &Client, number: usize, tabl
         );
         session.batch_execute(&sql).await.expect("a table");
     }
-    session.batch_execute("ANALYZE").await.expect("ANALYZE");
+    session
+        .batch_execute("ANALYZE; RESET pg_stat_statements.track")
+        .await
+        .expect("ANALYZE");
+    call_statements(&session, statements).await;
+    (server, session)
 }
 
 /// Statements that differ, with texts of 0.3 to 5 kB.
@@ -57,16 +58,14 @@ async fn call_statements(session: &Client, statements: usize) {
 struct Daemon(Child);
 
 impl Daemon {
-    fn start(server: &Disposable, servers: usize) -> Self {
-        let folder = server.folder().join("bench-servers");
+    fn start(servers: &[(Disposable, Client)]) -> Self {
+        let folder = servers[0].0.folder().join("bench-servers");
         fs::create_dir(&folder).expect("a folder");
-        let one = |number: usize| {
-            format!(
-                "[[servers]]\nname = \"s{number}\"\ndsn = \"{}\"\ndatabases = [\"d{number}\"]\npoll_every = \"10 s\"\n",
-                server.dsn("postgres", &format!("d{number}"))
-            )
+        let one = |(number, (server, _)): (usize, &(Disposable, Client))| {
+            let dsn = server.dsn("postgres", "postgres");
+            format!("[[servers]]\nname = \"s{number}\"\ndsn = \"{dsn}\"\npoll_every = \"10 s\"\n")
         };
-        let all: String = (0..servers).map(one).collect();
+        let all: String = servers.iter().enumerate().map(one).collect();
         let text = format!("[web]\nlisten = \"127.0.0.1:0\"\n[budget]\nown_cost_ratio = 1.0\n{all}");
         let config = folder.join("config.toml");
         fs::write(&config, text).expect("a configuration");
@@ -101,18 +100,11 @@ impl Drop for Daemon {
     }
 }
 
-/// The least number of looks at one of the databases, by what only a look asks, once.
-async fn looks(session: &Client, servers: usize) -> i64 {
-    let sql = "SELECT count(*), coalesce(min(calls), 0)::int8 FROM (
-                   SELECT sum(s.calls) AS calls FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid
-                   WHERE d.datname ~ '^d[0-9]+$' AND s.query LIKE '%pgadvisor%pg_postmaster_start_time%' GROUP BY s.dbid
-               ) AS each";
-    let row = session.query_one(sql, &[]).await.expect("looks");
-    let (databases, least): (i64, i64) = (row.get(0), row.get(1));
-    match databases == servers as i64 {
-        true => least,
-        false => 0,
-    }
+/// Looks at a server, by what only a look asks, once.
+async fn looks(session: &Client) -> i64 {
+    let sql = "SELECT coalesce(sum(calls), 0)::int8 FROM pg_stat_statements
+               WHERE query LIKE '%pgadvisor%pg_postmaster_start_time%'";
+    session.query_one(sql, &[]).await.expect("looks").get(0)
 }
 
 #[tokio::main]
@@ -122,30 +114,21 @@ async fn main() {
     let servers = asked.next().unwrap_or(SERVERS);
     let tables = asked.next().unwrap_or(TABLES);
     let statements = asked.next().unwrap_or(STATEMENTS);
-    let settings = [
-        "pg_stat_statements.max=12000",
-        "autovacuum=off",
-        "max_locks_per_transaction=1024",
-        "max_connections=200",
-    ];
-    let server = Disposable::start_with(&settings).await.expect("a server");
-    let home = server.connect("postgres").await.expect("a session");
-    home.batch_execute("CREATE EXTENSION pg_stat_statements")
-        .await
-        .expect("pg_stat_statements");
-    eprintln!("creating {servers} databases of {tables} tables");
-    for number in 0..servers {
-        create_database(&server, &home, number, tables).await;
+    eprintln!("starting {servers} servers of {tables} tables");
+    let mut started = Vec::new();
+    for _ in 0..servers {
+        started.push(start(tables, statements).await);
     }
-    call_statements(&home, statements).await;
-    let daemon = Daemon::start(&server, servers);
+    let daemon = Daemon::start(&started);
     let deadline = Instant::now() + Duration::from_secs(600);
-    while looks(&home, servers).await < LOOKS {
-        assert!(
-            Instant::now() < deadline,
-            "the daemon did not look at every server"
-        );
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    for (_, session) in &started {
+        while looks(session).await < LOOKS {
+            assert!(
+                Instant::now() < deadline,
+                "the daemon did not look at every server"
+            );
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
     // the last look is still to be judged and written down
     tokio::time::sleep(Duration::from_secs(5)).await;

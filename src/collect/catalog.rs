@@ -10,7 +10,8 @@ use tokio_postgres::types::Type;
 use super::relations::Counters;
 use crate::limits;
 use crate::model::by_oid::ByOid;
-use crate::model::snapshot::{Catalog, IndexFacts, TableFacts, Work};
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
+use crate::model::snapshot::Work;
 use crate::postgres::{Observe, PostgresError, column, queries};
 
 /// All definitions are read anew after this long: renaming a column changes one without changing its catalog rows.

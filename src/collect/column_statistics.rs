@@ -11,9 +11,10 @@ use tokio_postgres::types::Type;
 
 use super::{Collector, Notes};
 use crate::limits;
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::column_statistics::{ColumnSample, ColumnStatistics, FACT, IndexedColumn, Sample};
 use crate::model::observation::Unknown;
-use crate::model::snapshot::{Catalog, IndexFacts, ServerFacts, TableFacts};
+use crate::model::snapshot::ServerFacts;
 use crate::model::status::Gap;
 use crate::postgres::{Plan, PostgresError, Server, column, column_or_default, queries};
 use crate::sql::partial::over_one_column;

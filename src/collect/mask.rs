@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::snapshot::{Catalog, Snapshot, StatementKind};
+use crate::model::catalog::Catalog;
+use crate::model::snapshot::{Snapshot, StatementKind};
 use crate::sql;
 
 /// Takes the constants out of a look. The same constant becomes the same mark everywhere in it, so that equal definitions
@@ -46,8 +47,9 @@ pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::catalog::IndexFacts;
     use crate::model::snapshot::DatabaseSnapshot;
-    use crate::model::snapshot::{IndexFacts, ServerFacts, Statements};
+    use crate::model::snapshot::{ServerFacts, Statements};
     use chrono::DateTime;
 
     #[test]

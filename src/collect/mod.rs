@@ -12,6 +12,7 @@ pub mod samples;
 mod server;
 mod sessions;
 mod statements;
+mod texts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,10 +21,11 @@ use std::time::Instant;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::limits;
+use crate::model::catalog::Catalog;
 use crate::model::remedy::Statement;
 use crate::model::schema::Schema;
 use crate::model::snapshot::{
-    Catalog, DatabaseSnapshot, Declared, MaterializedViewFacts, ServerFacts, Snapshot, TableActivityLook,
+    DatabaseSnapshot, Declared, MaterializedViewFacts, ServerFacts, Snapshot, TableActivityLook,
 };
 use crate::model::status::{Gap, Look};
 use crate::postgres::{Observe, PostgresError, Server};
@@ -31,7 +33,7 @@ use crate::postgres::{Observe, PostgresError, Server};
 use catalog::CatalogCache;
 use column_statistics::LastRead;
 use materialized_views::DefinitionCache;
-use statements::TextCache;
+use texts::TextCache;
 
 /// Looks at one server again and again, and remembers what need not be read twice: texts, names, definitions.
 pub struct Collector {

@@ -1,37 +1,14 @@
 //! pg_stat_statements: counters every time, texts only of statements that were not seen before.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::FutureExt as _;
-use tokio::sync::mpsc;
-use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
-
 use super::Notes;
+use super::texts::TextCache;
 use crate::limits;
 use crate::model::remedy::{Statement, qualified};
-use crate::model::snapshot::{
-    ServerFacts, StatementCounters, StatementKey, StatementKind, StatementText, Statements,
-};
+use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, Statements};
 use crate::postgres::{Arrays, Identifier, Observe, PostgresError, column, queries};
-use crate::sql;
-
-/// Texts by queryid, as far as they were ever read and are still in use.
-#[derive(Default)]
-pub struct TextCache {
-    texts: Arc<HashMap<i64, Arc<StatementText>>>,
-    /// Those of which only the beginning is kept.
-    cut: HashSet<i64>,
-    /// Those that the server does not have, since when: to ask for them makes it read its whole text file.
-    lost: HashMap<i64, Instant>,
-    /// Set when reading texts failed, so that it is tried again only after a while.
-    failed_at: Option<Instant>,
-}
-
-/// After a failure the texts are left alone for this long: the server would read its whole text file in vain.
-const RETRY_TEXTS_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Reads counters, and the texts that are new.
 ///
@@ -67,16 +44,16 @@ pub async fn look(
         notes.gap("pg_stat_statements", None, why, None).rules = of_statements();
     }
     let started = Instant::now();
-    match texts(home, &schema, version_num, &statements, cache).await {
+    match cache.fetch(home, &schema, version_num, &statements).await {
         Ok(0) => {}
         Ok(rows) => notes.look("statement texts", None, started, rows, None),
         Err(error) if error.is_fatal() => return Err(error),
         Err(error) => {
-            cache.failed_at = Some(Instant::now());
+            cache.failed();
             notes.look("statement texts", None, started, 0, Some(error.one_line()));
         }
     }
-    if cache.failed_at.is_some() {
+    if cache.has_failed() {
         let why =
             "the texts of statements cannot be read; one of them holds bytes that its database's encoding \
                    does not know. Counters are read all the same"
@@ -93,7 +70,7 @@ pub async fn look(
         gap.rules = of_statements();
     }
     statements.schema = name;
-    statements.texts = cache.texts.clone();
+    statements.texts = cache.texts();
     Ok(Some(statements))
 }
 
@@ -207,143 +184,4 @@ fn entries(arrays: &Arrays) -> Result<Vec<StatementCounters>, PostgresError> {
         })
     };
     Ok(std::iter::from_fn(entry).collect())
-}
-
-/// Fetches the texts of statements not seen before, and forgets those that are gone.
-async fn texts(
-    home: &Observe,
-    schema: &Identifier,
-    version_num: i32,
-    statements: &Statements,
-    cache: &mut TextCache,
-) -> Result<usize, PostgresError> {
-    if cache.failed_at.is_some_and(|at| at.elapsed() < RETRY_TEXTS_AFTER) {
-        return Ok(0);
-    }
-    let costliest = Arc::new(costliest(statements));
-    let missing = cache.missing(statements, &costliest);
-    cache.forget_but(statements);
-    if missing.is_empty() {
-        return Ok(0);
-    }
-    let limit = limits::STATEMENT_TEXT_CHARACTERS_PER_LOOK as i64;
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
-    let (sender, receiver) = mpsc::channel(TEXTS_UNDER_WAY);
-    let identifying = identify(receiver, costliest);
-    let query = queries::STATEMENT_TEXTS.on(version_num);
-    let sent = home.send_rows(query, schema, &parameters, sender).await;
-    let identified = identifying.await;
-    sent?;
-    cache.failed_at = None;
-    let read: usize = identified.iter().map(|text| text.characters).sum();
-    let count = identified.len();
-    let texts = Arc::make_mut(&mut cache.texts);
-    for text in identified {
-        match text.is_cut {
-            true => cache.cut.insert(text.queryid),
-            false => cache.cut.remove(&text.queryid),
-        };
-        texts.insert(text.queryid, Arc::new(text.text));
-    }
-    // an answer with room for one more text was not cut: what is left was evicted just now, or lost by the server
-    if read + limits::STATEMENT_PARSE_BYTES < limits::STATEMENT_TEXT_CHARACTERS_PER_LOOK {
-        let lost = missing.iter().filter(|queryid| !texts.contains_key(queryid));
-        cache.lost.extend(lost.map(|queryid| (*queryid, Instant::now())));
-    }
-    Ok(count)
-}
-
-impl TextCache {
-    /// Statements whose text is to be fetched.
-    fn missing(&mut self, statements: &Statements, costliest: &HashSet<i64>) -> Vec<i64> {
-        self.lost.retain(|_, since| since.elapsed() < RETRY_TEXTS_AFTER);
-        let is_missing = |queryid: &i64| match self.texts.contains_key(queryid) {
-            false => !self.lost.contains_key(queryid),
-            true => self.cut.contains(queryid) && costliest.contains(queryid),
-        };
-        let queryids = statements.entries.iter().map(|entry| entry.key.queryid);
-        let mut missing: Vec<i64> = queryids.filter(is_missing).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        missing
-    }
-
-    /// Forgets what is gone, once that is much.
-    fn forget_but(&mut self, statements: &Statements) {
-        if self.texts.len() <= 2 * statements.entries.len() + 1000 {
-            return;
-        }
-        let queryids = statements.entries.iter().map(|entry| entry.key.queryid);
-        let used: HashSet<i64> = queryids.collect();
-        Arc::make_mut(&mut self.texts).retain(|queryid, _| used.contains(queryid));
-        self.cut.retain(|queryid| used.contains(queryid));
-        self.lost.retain(|queryid, _| used.contains(queryid));
-    }
-}
-
-/// The statements that took most time: only of these the whole text is kept, since only these are told of.
-fn costliest(statements: &Statements) -> HashSet<i64> {
-    let mut entries: Vec<&StatementCounters> = statements.entries.iter().collect();
-    let count = limits::WHOLE_STATEMENTS.min(entries.len());
-    if count < entries.len() {
-        entries.select_nth_unstable_by(count, |a, b| b.execution_ms.total_cmp(&a.execution_ms));
-    }
-    entries[..count].iter().map(|entry| entry.key.queryid).collect()
-}
-
-/// Texts that were received and not yet read by our parser: more would only take memory.
-const TEXTS_UNDER_WAY: usize = 64;
-/// Threads that read texts: one core is left for whoever else lives here.
-const TEXT_READERS: usize = 2;
-
-/// A text that was read by our parser.
-struct Identified {
-    queryid: i64,
-    text: StatementText,
-    /// Only its beginning is kept.
-    is_cut: bool,
-    /// As it came from the server, in bytes.
-    characters: usize,
-}
-
-impl Identified {
-    fn of(row: &Row, costliest: &HashSet<i64>) -> Option<Self> {
-        let (queryid, whole): (i64, String) = (column(row, "queryid")?, column(row, "text")?);
-        let mut text = sql::identify(&whole);
-        if text.kind == StatementKind::Query
-            && let Some(plain) = sql::without_constants(&whole).filter(|plain| *plain != whole)
-        {
-            // the identity does not know constants
-            text.text = sql::cut(&plain, limits::STATEMENT_TEXT_BYTES).to_owned();
-        }
-        let is_cut = text.text.len() > limits::STATEMENT_BEGINNING_BYTES && !costliest.contains(&queryid);
-        if is_cut {
-            // in one piece: a string that grows takes twice its size
-            text.text = [sql::cut(&text.text, limits::STATEMENT_BEGINNING_BYTES), "…"].concat();
-        }
-        Some(Self {
-            queryid,
-            text,
-            is_cut,
-            characters: whole.len(),
-        })
-    }
-}
-
-/// Parsing thousands of texts takes a moment: while the others still come, and not on a thread that serves pages.
-fn identify(
-    texts: mpsc::Receiver<Row>,
-    costliest: Arc<HashSet<i64>>,
-) -> impl Future<Output = Vec<Identified>> {
-    let texts = Arc::new(Mutex::new(texts));
-    let reader = || {
-        let (texts, costliest) = (texts.clone(), costliest.clone());
-        let next = move || texts.lock().ok()?.blocking_recv();
-        tokio::task::spawn_blocking(move || -> Vec<Identified> {
-            let rows = std::iter::from_fn(next);
-            rows.filter_map(|row| Identified::of(&row, &costliest)).collect()
-        })
-    };
-    let readers: Vec<_> = std::iter::repeat_with(reader).take(TEXT_READERS).collect();
-    futures_util::future::join_all(readers).map(|read| read.into_iter().flatten().flatten().collect())
 }

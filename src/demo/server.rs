@@ -5,11 +5,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::{Client, NoTls};
 
 use super::{DemoError, server_folder, sql, system};
+
+/// Servers that this process has started.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// A running server. Dropping it stops the server and removes its folder.
 pub struct Disposable {
@@ -71,7 +75,9 @@ impl Disposable {
     /// If no PostgreSQL is installed, or it does not start.
     pub async fn start_with(more: &[&str]) -> Result<Self, DemoError> {
         let programs = server_folder()?;
-        let folder = std::env::temp_dir().join(format!("pgadvisor-demo-{}", std::process::id()));
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pgadvisor-demo-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).map_err(system(format!("creating {}", folder.display())))?;
         let mut server = Self {
             folder: folder.clone(),

@@ -51,6 +51,11 @@ impl<T: HasOid> ByOid<T> {
         self.place(oid).ok().map(|place| &mut self.0[place])
     }
 
+    /// The thing at a place in their order.
+    pub fn at(&self, place: usize) -> Option<&T> {
+        self.0.get(place)
+    }
+
     /// All of them.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter()

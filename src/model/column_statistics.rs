@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::by_oid::{ByOid, HasOid};
+use super::catalog::TableFacts;
 use super::observation::Unknown;
 use super::remedy::{Statement, qualified};
-use super::snapshot::TableFacts;
 
 /// What gaps call it.
 pub const FACT: &str = "column statistics";

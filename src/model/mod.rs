@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod advice;
 pub mod by_oid;
+pub mod catalog;
 pub mod column;
 pub mod column_statistics;
 pub mod finding;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::advice::{Advised, Rehearsals};
+use super::catalog::{Catalog, IndexFacts, TableFacts};
 use super::column_statistics::ColumnStatistics;
 use super::finding::Window;
 use super::history::WaitKey;
@@ -15,7 +16,7 @@ use super::remedy::qualified;
 use super::replication::Replication;
 use super::schema::Schema;
 use super::session::{PreparedTransaction, Session};
-use super::snapshot::{Catalog, IndexFacts, MaterializedViewFacts, ServerFacts, StatementText, TableFacts};
+use super::snapshot::{MaterializedViewFacts, ServerFacts, StatementText};
 use super::status::Gap;
 
 /// One server, ready to be judged.

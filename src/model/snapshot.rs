@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::by_oid::{ByOid, HasOid};
+use super::catalog::Catalog;
 use super::column_statistics::ColumnStatistics;
 use super::provider::Provider;
 use super::refresh::MaterializedView;
@@ -234,7 +234,7 @@ pub struct Statements {
 }
 
 /// What identifies an entry of pg_stat_statements within one server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct StatementKey {
     pub user_oid: u32,
@@ -243,7 +243,7 @@ pub struct StatementKey {
 }
 
 /// Cumulative counters of one entry.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct StatementCounters {
     pub key: StatementKey,
@@ -380,41 +380,6 @@ pub struct IndexCounters {
     pub last_scan_at: Option<DateTime<Utc>>,
 }
 
-/// Names and definitions of one database.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Catalog {
-    /// Tables, materialized views and TOAST tables, by OID.
-    pub tables: ByOid<TableFacts>,
-    /// Indexes by OID.
-    pub indexes: ByOid<IndexFacts>,
-    /// Indexes of one table that are the same in everything but their name, in groups of two and more.
-    pub alike: Vec<Vec<u32>>,
-}
-
-impl Catalog {
-    /// Takes what was read, and works out what is alike: once, since it changes only with the names.
-    pub fn new(tables: ByOid<TableFacts>, indexes: ByOid<IndexFacts>) -> Self {
-        let mut groups: HashMap<(u32, &str), Vec<u32>> = HashMap::new();
-        for facts in indexes
-            .values()
-            .filter(|facts| facts.is_comparable() && !facts.shape.is_empty())
-        {
-            groups
-                .entry((facts.table_oid, &facts.shape))
-                .or_default()
-                .push(facts.oid);
-        }
-        let mut alike: Vec<Vec<u32>> = groups.into_values().filter(|group| group.len() > 1).collect();
-        alike.iter_mut().for_each(|group| group.sort_unstable());
-        alike.sort_unstable();
-        Self {
-            tables,
-            indexes,
-            alike,
-        }
-    }
-}
-
 /// VACUUM and index builds that were running.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Progress {
@@ -448,155 +413,10 @@ impl Work {
     }
 }
 
-/// One row of pg_class, for a table.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct TableFacts {
-    pub oid: u32,
-    pub schema: String,
-    pub name: String,
-    /// `r` table, `p` partitioned table, `m` materialized view, `t` TOAST table.
-    pub kind: char,
-    pub rows: f64,
-    pub size_bytes: f64,
-    pub options: Vec<String>,
-    /// age(relfrozenxid) in transactions; 0 where it has none.
-    pub frozen_xid_age: i64,
-    /// The table whose TOAST table this is.
-    pub toast_of: Option<u32>,
-    /// The table at the top of the partitions that it belongs to.
-    #[serde(default)]
-    pub partition_of: Option<u32>,
-    /// It is published for logical replication, alone or with all tables.
-    #[serde(default)]
-    pub is_published: bool,
-    pub owned_by_extension: bool,
-}
-
-impl HasOid for TableFacts {
-    fn oid(&self) -> u32 {
-        self.oid
-    }
-}
-
-impl TableFacts {
-    /// A storage parameter, as `autovacuum_enabled`.
-    pub fn option(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
-    }
-
-    /// A storage parameter that is on or off, in any of the words that PostgreSQL takes for it.
-    pub fn option_is_on(&self, name: &str) -> Option<bool> {
-        let word = self.option(name)?.to_ascii_lowercase();
-        // every word may be cut short, as long as it is clear which one is meant
-        let begins = |whole: &[&str]| whole.iter().any(|whole| whole.starts_with(&word)) && word != "o";
-        match word.as_str() {
-            "" => None,
-            "1" => Some(true),
-            "0" => Some(false),
-            _ if begins(&["true", "yes", "on"]) => Some(true),
-            _ if begins(&["false", "no", "off"]) => Some(false),
-            _ => None,
-        }
-    }
-}
-
-/// One row of pg_index, with what decides whether the index may go.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct IndexFacts {
-    pub oid: u32,
-    pub table_oid: u32,
-    pub schema: String,
-    pub name: String,
-    pub size_bytes: f64,
-    pub is_valid: bool,
-    pub is_ready: bool,
-    pub is_unique: bool,
-    /// Checked row by row, as ON CONFLICT and foreign keys need it; not so for a DEFERRABLE constraint.
-    pub is_immediate: bool,
-    pub is_primary: bool,
-    pub is_exclusion: bool,
-    pub is_clustered: bool,
-    pub is_replica_identity: bool,
-    pub has_expressions: bool,
-    /// The constraint that it backs.
-    pub constraint: Option<String>,
-    /// A foreign key points at it.
-    pub is_referenced: bool,
-    /// Foreign keys of its table, by OID, whose columns it begins with.
-    pub foreign_keys: Vec<u32>,
-    /// Foreign keys of its table, by OID, of which it has at least one column in front, or those of some rows.
-    pub foreign_keys_in_part: Vec<u32>,
-    /// It was not valid when this was read, and its table was locked as a build locks it.
-    pub may_be_in_progress: bool,
-    /// It is attached to an index of a partitioned table.
-    pub is_partition: bool,
-    pub is_partitioned: bool,
-    pub owned_by_extension: bool,
-    /// What it indexes and how, without its name: method, columns, operator classes and their options, collations, order,
-    /// INCLUDE, expressions, predicate, NULLS DISTINCT, storage parameters that decide what it answers. Equal for
-    /// duplicates, empty where it could not be read in this look.
-    pub shape: String,
-    /// `pg_get_indexdef`; `None` where it could not be read in this look.
-    pub definition: Option<String>,
-}
-
-impl HasOid for IndexFacts {
-    fn oid(&self) -> u32 {
-        self.oid
-    }
-}
-
-impl IndexFacts {
-    /// Whether it can have duplicates: what is not valid, or a partition of another index, cannot stand in for others.
-    pub fn is_comparable(&self) -> bool {
-        self.is_valid && self.is_ready && !self.is_partition && !self.owned_by_extension
-    }
-
-    /// Whether something beside the statements that it serves rests on it: however idle it is, it cannot just go.
-    pub fn is_needed(&self) -> bool {
-        self.is_primary
-            || self.is_unique
-            || self.is_exclusion
-            || self.constraint.is_some()
-            || self.is_replica_identity
-            || self.is_clustered
-            || self.is_referenced
-            || self.has_expressions
-            || self.is_partition
-            || self.is_partitioned
-            || self.owned_by_extension
-            || !self.is_valid
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn on_and_off_in_all_of_their_words() {
-        let is_on = |value: &str| {
-            let table = TableFacts {
-                options: vec![format!("autovacuum_enabled={value}"), "fillfactor=90".into()],
-                ..TableFacts::default()
-            };
-            table.option_is_on("autovacuum_enabled")
-        };
-        for word in ["on", "true", "TRUE", "t", "y", "yes", "1"] {
-            assert_eq!(is_on(word), Some(true), "{word}");
-        }
-        for word in ["off", "OF", "false", "f", "n", "no", "0"] {
-            assert_eq!(is_on(word), Some(false), "{word}");
-        }
-        for word in ["", "o", "maybe", "offs", "10"] {
-            assert_eq!(is_on(word), None, "{word}");
-        }
-        assert_eq!(TableFacts::default().option_is_on("autovacuum_enabled"), None);
-    }
+    use crate::model::catalog::TableFacts;
 
     #[test]
     fn work_on_a_toast_table_is_work_on_its_table_and_unseen_work_may_be_anywhere() {
@@ -605,10 +425,7 @@ mod tests {
             toast_of: Some(1),
             ..TableFacts::default()
         };
-        let catalog = Catalog {
-            tables: vec![toast].into(),
-            ..Catalog::default()
-        };
+        let catalog = Catalog::new(vec![toast].into(), Vec::new().into());
         let on = |tables: &[Option<u32>]| {
             let works: Vec<Work> = tables
                 .iter()

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
+use crate::model::catalog::Catalog;
 use crate::model::column::{ColumnNow, KnownColumns, TableColumns};
 use crate::model::observation::DatabaseObservation;
 use crate::model::schema::ForeignKey;
-use crate::model::snapshot::Catalog;
 
 /// Which names were told about last, of each database.
 #[derive(Default)]

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::history::{IndexCounts, RelationPoint, RelationsMinute, TableCounts};
 use crate::model::observation::{DatabaseObservation, IndexObservation, TableObservation};
 use crate::model::relation::{IndexNow, TableNow};
-use crate::model::snapshot::{
-    Catalog, DatabaseSnapshot, IndexCounters, IndexFacts, TableActivityCounters, TableActivityLook,
-    TableFacts,
-};
+use crate::model::snapshot::{DatabaseSnapshot, IndexCounters, TableActivityCounters, TableActivityLook};
 use crate::sql;
 
 /// An index that was scanned within this is not told to be idle, so that its row does not change at each look.
@@ -115,6 +113,10 @@ fn hash<T: Hash>(now: &T) -> u64 {
     hasher.finish()
 }
 
+fn names(facts: &IndexFacts) -> (&str, &str) {
+    (&facts.schema, &facts.name)
+}
+
 /// The names under which relations were told that are no longer theirs.
 fn gone<'a>(
     told: &[(u32, u64)],
@@ -198,20 +200,22 @@ impl<'a> Telling<'a> {
             let idle_since = observed(index.oid)
                 .and_then(|index| index.idle_since)
                 .filter(|since| self.look.at - *since >= IDLE_FROM);
-            let now = index_now(facts, table, idle_since);
-            let hash = hash(&now);
+            let bytes = facts.size_bytes.max(0.0) as u64;
+            let definition = (&facts.definition, &facts.constraint);
+            let kind = (facts.is_valid, facts.is_unique, facts.is_primary);
+            let hash = hash(&(names(facts), &table.name, definition, kind, bytes, idle_since));
             self.indexes.push((index.oid, hash));
             let is_changed = was_told(told, index.oid) != Some(hash);
             if is_changed || scans > 0 {
-                let bytes = now.bytes;
                 self.minute.indexes.push(RelationPoint {
-                    schema: now.schema.clone(),
-                    name: now.name.clone(),
+                    schema: facts.schema.clone(),
+                    name: facts.name.clone(),
                     counts: IndexCounts { scans, bytes },
                 });
             }
             if is_changed {
-                self.minute.indexes_now.push(without_constants(now));
+                let now = index_now(facts, table, bytes, idle_since);
+                self.minute.indexes_now.push(now);
             }
         }
     }
@@ -317,26 +321,29 @@ fn table_now(
 }
 
 /// A predicate or an expression may hold what belongs into the table alone: it is kept without its constants.
-fn without_constants(now: IndexNow) -> IndexNow {
-    let may_hold = |definition: &String| definition.contains('\'') || definition.contains(" WHERE ");
-    let definition = match now.definition {
-        Some(definition) if may_hold(&definition) => Some(sql::masked_expression(&definition)),
-        definition => definition,
-    };
-    IndexNow { definition, ..now }
+fn without_constants(definition: &str) -> String {
+    match definition.contains('\'') || definition.contains(" WHERE ") {
+        true => sql::masked_expression(definition),
+        false => definition.to_owned(),
+    }
 }
 
-fn index_now(facts: &IndexFacts, table: &TableFacts, idle_since: Option<DateTime<Utc>>) -> IndexNow {
+fn index_now(
+    facts: &IndexFacts,
+    table: &TableFacts,
+    bytes: u64,
+    idle_since: Option<DateTime<Utc>>,
+) -> IndexNow {
     IndexNow {
         schema: facts.schema.clone(),
         name: facts.name.clone(),
         table: table.name.clone(),
-        bytes: facts.size_bytes.max(0.0) as u64,
+        bytes,
         is_valid: facts.is_valid,
         is_unique: facts.is_unique,
         is_primary: facts.is_primary,
         constraint: facts.constraint.clone(),
-        definition: facts.definition.clone(),
+        definition: facts.definition.as_deref().map(without_constants),
         idle_since,
     }
 }

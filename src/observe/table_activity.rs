@@ -8,9 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::Autovacuum;
 use crate::limits;
+use crate::model::catalog::Catalog;
 use crate::model::finding::Window;
 use crate::model::observation::{TableActivity, TableDelta};
-use crate::model::snapshot::{Catalog, TableActivityCounters, TableActivityLook};
+use crate::model::snapshot::{TableActivityCounters, TableActivityLook};
 
 /// Looks at each database that may begin a window: one an hour old or older, and a younger one that follows it.
 #[derive(Default)]
@@ -119,7 +120,8 @@ fn between(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::{ServerFacts, TableFacts};
+    use crate::model::catalog::TableFacts;
+    use crate::model::snapshot::ServerFacts;
 
     fn look(minute: i64, updated: i64) -> Arc<TableActivityLook> {
         let table = TableActivityCounters {

@@ -1,6 +1,7 @@
 //! Facts about tables that several rules share.
 
-use crate::model::snapshot::{ServerFacts, TableFacts};
+use crate::model::catalog::TableFacts;
+use crate::model::snapshot::ServerFacts;
 
 /// When autovacuum comes for tables that have no storage parameters of their own.
 pub struct Autovacuum {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::by_oid::{ByOid, HasOid};
-use crate::model::snapshot::{Catalog, IndexCounters, IndexFacts};
+use crate::model::catalog::{Catalog, IndexFacts};
+use crate::model::snapshot::IndexCounters;
 
 /// An index by its names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

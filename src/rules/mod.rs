@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::advice::{Rehearsal, Rehearsals};
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity, Who,
 };
@@ -31,7 +32,6 @@ use crate::model::observation::{
 };
 use crate::model::refresh::MaterializedView;
 use crate::model::remedy::Remedy;
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::Period;
 
 pub use crate::model::selector::matches;

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::model::advice::{
     AdviceReport, Advised, AdvisedActivity, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals,
 };
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::history::WaitKey;
 use crate::model::observation::{
@@ -20,7 +21,7 @@ use crate::model::refresh::{MaterializedView, Outcome, Promise, Run, ViewName, V
 use crate::model::replication::Replication;
 use crate::model::schema::Schema;
 use crate::model::session::Session;
-use crate::model::snapshot::{Catalog, IndexFacts, MaterializedViewFacts, ServerFacts, Setting, TableFacts};
+use crate::model::snapshot::{MaterializedViewFacts, ServerFacts, Setting};
 
 /// The moment of every recorded observation.
 pub fn now() -> DateTime<Utc> {

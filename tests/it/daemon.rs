@@ -25,8 +25,14 @@ impl Daemon {
 
     /// The same with a line of its own for `[web]`.
     pub fn start_at(web: &str, dsn: &str, more: &str) -> Self {
+        // a look each second on a machine that is busy with other tests costs more than the usual budget, and would be
+        // taken more and more seldom
+        let budget = match more.contains("[budget]") {
+            true => "",
+            false => "[budget]\nown_cost_ratio = 1.0",
+        };
         Self::with_configuration(&format!(
-            "[web]\nlisten = \"127.0.0.1:0\"\n{web}\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
+            "[web]\nlisten = \"127.0.0.1:0\"\n{web}\n{budget}\n[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\npoll_every = \"1 s\"\n\
              catalog_every = \"1 s\"\nmemory = \"1 GiB\"\ncores = 2\nstorage = \"disk\"\n{more}\n{OF_A_TEST}"
         ))
     }

@@ -168,7 +168,7 @@ async fn closing_the_terminal_ends_the_demo_and_leaves_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let folder = std::env::temp_dir().join(format!("pgadvisor-demo-{}", demo.id()));
+    let folder = std::env::temp_dir().join(format!("pgadvisor-demo-{}-0", demo.id()));
     eventually("the server was made", || async {
         folder.join("data/PG_VERSION").exists()
     })

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::seq_scan_hotspot::{Part, Whole, Wholes, statements_and_names, tell_undecided};
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity};
-use crate::model::observation::{DatabaseObservation, StatementDelta, Unknown};
+use crate::model::observation::{StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement};
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::count_for_people;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::expression::bare_columns;
@@ -86,21 +86,19 @@ impl Rule for BlocksHot {
             }
         }
         tell_undecided(&mut found, is_any_known)?;
-        blocked
-            .sort_by(|(a, one), (b, other)| b.total_cmp(a).then_with(|| one.subject().cmp(&other.subject())));
+        blocked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then_with(|| one.name().cmp(&other.name())));
         if blocked.is_empty() {
             return Ok(found);
         }
-        let (named, by_table) = (statements_and_names(place), by_table(database));
+        let updates = Updates::of(place);
         for (_, whole) in &blocked {
-            let indexes = indexes_of(&by_table, whole);
+            let indexes = indexes_of(&database.catalog, whole);
             // without an index there is none to write to
             if !indexes.is_empty() {
-                let columns = updated_columns(&named, whole);
                 found.claim_worst_first(
                     place,
                     || whole.subject(),
-                    || claim(place, whole, &indexes, &columns),
+                    || claim(place, whole, &indexes, &updates.columns(whole)),
                 );
             }
         }
@@ -115,35 +113,51 @@ fn hot_share(whole: &Whole<'_>) -> f64 {
 }
 
 /// The indexes of a table, of a partitioned one those of the whole, or where it has none those of its partitions.
-fn indexes_of<'a>(by_table: &HashMap<u32, Vec<&'a IndexFacts>>, whole: &Whole<'_>) -> Vec<&'a IndexFacts> {
-    let of = |oid: u32| by_table.get(&oid).map(Vec::as_slice).unwrap_or_default();
-    let own = of(whole.table.oid);
+fn indexes_of<'a>(catalog: &'a Catalog, whole: &Whole<'_>) -> Vec<&'a IndexFacts> {
+    let own: Vec<&IndexFacts> = catalog.indexes_of(whole.table.oid).collect();
     if !own.is_empty() || whole.table.kind != 'p' {
-        return own.to_vec();
+        return own;
     }
     let parts = whole.parts.iter();
-    parts.flat_map(|part| of(part.facts.oid)).copied().collect()
-}
-
-/// The indexes of each table.
-fn by_table(database: &DatabaseObservation) -> HashMap<u32, Vec<&IndexFacts>> {
-    let mut by_table: HashMap<u32, Vec<&IndexFacts>> = HashMap::new();
-    for facts in database.catalog.indexes.values() {
-        by_table.entry(facts.table_oid).or_default().push(facts);
-    }
-    by_table
-}
-
-/// The columns that captured statements set in a table.
-fn updated_columns(named: &[(&StatementDelta, Arc<NamedTables>)], whole: &Whole<'_>) -> BTreeSet<String> {
-    let writes = named.iter().filter(|(_, names)| {
-        let target = names.target.as_ref();
-        target.is_some_and(|name| whole.is_named(name.schema.as_deref(), &name.name))
-    });
-    writes
-        .filter_map(|(statement, _)| remembered::updated_columns(&statement.text.text))
-        .flat_map(|columns| columns.iter().cloned().collect::<Vec<String>>())
+    parts
+        .flat_map(|part| catalog.indexes_of(part.facts.oid))
         .collect()
+}
+
+/// The captured statements that write to tables of a database, by the name of the table alone.
+struct Updates<'a>(HashMap<String, Vec<(&'a StatementDelta, Arc<NamedTables>)>>);
+
+impl<'a> Updates<'a> {
+    fn of(place: &Place<'a>) -> Self {
+        let mut by_name: HashMap<String, Vec<_>> = HashMap::new();
+        for (statement, names) in statements_and_names(place) {
+            if let Some(target) = &names.target {
+                by_name
+                    .entry(target.name.clone())
+                    .or_default()
+                    .push((statement, names));
+            }
+        }
+        Self(by_name)
+    }
+
+    /// The columns that they set in a table.
+    fn columns(&self, whole: &Whole<'_>) -> BTreeSet<String> {
+        let parts = whole.parts.iter().map(|part| part.facts);
+        let names: BTreeSet<&str> = std::iter::once(whole.table)
+            .chain(parts)
+            .map(|facts| facts.name.as_str())
+            .collect();
+        let named = names.into_iter().filter_map(|name| self.0.get(name)).flatten();
+        let writes = named.filter(|(_, names)| {
+            let target = names.target.as_ref();
+            target.is_some_and(|name| whole.is_named(name.schema.as_deref(), &name.name))
+        });
+        writes
+            .filter_map(|(statement, _)| remembered::updated_columns(&statement.text.text))
+            .flat_map(|columns| columns.iter().cloned().collect::<Vec<String>>())
+            .collect()
+    }
 }
 
 /// Whether an index holds one of these columns in a way that keeps an update of it from being HOT.
@@ -330,9 +344,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::catalog::Catalog;
     use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
-    use crate::model::snapshot::Catalog;
     use crate::rules::testing::{claims, found, index, last_hour, observation, statement, table, tables};
 
     /// `public.t`, with an index on (a), updated in the last hour; `change` what is known of it.

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement};
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::bytes_for_people;
 use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, index_object};
 

@@ -1,6 +1,6 @@
 //! index.fk_missing
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,12 @@ use serde_json::json;
 
 use super::missing::{NEARLY, Worth, worth_on};
 use super::seq_scan_hotspot::{Part, Whole, Wholes};
-use super::too_many::by_table;
 use crate::model::advice::Rehearsals;
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier, quote_literal};
 use crate::model::schema::ForeignKey;
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Size, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence};
 use crate::sql::cut;
@@ -129,7 +128,7 @@ impl Rule for FkMissing {
         }
         missing.sort_by(|(a, one), (b, other)| {
             let by_rows = other.rows().total_cmp(&one.rows());
-            by_rows.then_with(|| subject(a, one.table).cmp(&subject(b, other.table)))
+            by_rows.then_with(|| (one.name(), &a.name).cmp(&(other.name(), &b.name)))
         });
         for (key, whole) in &missing {
             let parent = database.catalog.tables.get(key.referenced_oid);
@@ -151,7 +150,6 @@ fn subject(key: &ForeignKey, table: &TableFacts) -> Vec<String> {
 /// What is known of the indexes of a database.
 struct Known<'a> {
     database: &'a DatabaseObservation,
-    by_table: HashMap<u32, Vec<&'a IndexFacts>>,
     /// Schemas and names that an index cannot have any more.
     taken: HashSet<(&'a str, &'a str)>,
 }
@@ -164,16 +162,13 @@ impl<'a> Known<'a> {
         let of_indexes = indexes.map(|facts| (facts.schema.as_str(), facts.name.as_str()));
         Self {
             database,
-            by_table: by_table(database),
             taken: of_tables.chain(of_indexes).collect(),
         }
     }
 
-    fn indexes(&self, table_oid: u32) -> &[&'a IndexFacts] {
-        self.by_table
-            .get(&table_oid)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+    fn indexes(&self, table_oid: u32) -> impl Iterator<Item = &'a IndexFacts> {
+        let all = self.database.catalog.indexes_of(table_oid);
+        all.filter(|facts| !facts.owned_by_extension)
     }
 
     /// Whether an index may come to the table or one of its partitions just now.
@@ -198,7 +193,7 @@ impl<'a> Known<'a> {
 
     /// Whether an index holds exactly the rows whose key is there: what looks a key up asks for no others.
     fn is_over_all_that_refer(&self, key: &ForeignKey) -> bool {
-        let refers = |facts: &&IndexFacts| {
+        let refers = |facts: &IndexFacts| {
             let keys = facts.definition.as_deref().and_then(index_keys);
             keys.is_some_and(|keys| {
                 let first = keys.keys.iter().take(key.columns.len());
@@ -224,7 +219,6 @@ impl<'a> Known<'a> {
         };
         let in_part = |facts: &&IndexFacts| facts.is_valid && facts.foreign_keys_in_part.contains(&key.oid);
         self.indexes(key.table_oid)
-            .iter()
             .filter(|facts| in_part(facts))
             .any(refers)
     }
@@ -232,8 +226,8 @@ impl<'a> Known<'a> {
     /// Whether each partition has an index of its own that serves: what is looked up is looked up in all of them.
     fn are_parts_indexed(&self, key: &ForeignKey, whole: &Whole<'_>) -> bool {
         // one that supports one of the partition's own keys, which are those of the whole: this one
-        let serves = |facts: &&IndexFacts| !facts.foreign_keys.is_empty() && begins_with(facts, &key.columns);
-        let is_indexed = |part: &Part<'_>| self.indexes(part.facts.oid).iter().any(serves);
+        let serves = |facts: &IndexFacts| !facts.foreign_keys.is_empty() && begins_with(facts, &key.columns);
+        let is_indexed = |part: &Part<'_>| self.indexes(part.facts.oid).any(serves);
         whole.table.kind == 'p' && !whole.parts.is_empty() && whole.parts.iter().all(is_indexed)
     }
 
@@ -260,17 +254,17 @@ impl<'a> Known<'a> {
             unique: false,
             nulls_not_distinct: false,
         };
-        let is_equal = |facts: &&&IndexFacts| {
+        let is_equal = |facts: &&IndexFacts| {
             facts.is_valid
                 && !facts.is_partition
                 && facts.definition.as_deref().and_then(index_keys).as_deref() == Some(&wanted)
         };
-        self.indexes(table_oid).iter().find(is_equal).copied()
+        self.indexes(table_oid).find(is_equal)
     }
 
     /// The indexes that begin with some columns of a key, or hold those of some rows; none if there are none.
     fn in_part(&self, key: &ForeignKey) -> Option<Vec<&'a str>> {
-        let indexes = self.indexes(key.table_oid).iter();
+        let indexes = self.indexes(key.table_oid);
         let names: Vec<&str> = indexes
             .filter(|facts| facts.foreign_keys_in_part.contains(&key.oid))
             .map(|facts| facts.name.as_str())
@@ -456,8 +450,8 @@ fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> Remedy {
             names.join(", ")
         ));
     }
-    let is_left = |facts: &&&IndexFacts| !facts.is_valid && !facts.is_partitioned;
-    if let Some(left) = known.indexes(table.oid).iter().find(is_left) {
+    let is_left = |facts: &&IndexFacts| !facts.is_valid && !facts.is_partitioned;
+    if let Some(left) = known.indexes(table.oid).find(is_left) {
         caveats.push(format!(
             "{} on this table is invalid: if it was meant for this, build that anew instead (index.invalid).",
             left.name
@@ -552,9 +546,9 @@ mod tests {
 
     use super::*;
     use crate::model::advice::AdvisedIndex;
+    use crate::model::catalog::Catalog;
     use crate::model::observation::Observation;
     use crate::model::schema::Schema;
-    use crate::model::snapshot::Catalog;
     use crate::rules::testing::{
         advised, advised_statement, claims, found, index, last_hour, set_schema, severities, table, tables,
     };

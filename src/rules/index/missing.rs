@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::model::advice::{
     Advised, AdvisedIndex, AdvisedStatement, MissingIndex, PlanPair, StatementStatus, TriedValue, ValueKind,
 };
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
 use crate::model::plan::PlanLine;
 use crate::model::remedy::{Remedy, qualified};
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 

@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::column_statistics::{ColumnSample, IndexedColumn, Sample};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, Unknown};
 use crate::model::remedy::{Remedy, Statement, quote_literal};
-use crate::model::snapshot::{IndexFacts, StatementKind, TableFacts};
+use crate::model::snapshot::StatementKind;
 use crate::model::unit::{Period, Size, bytes_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object, number, statements};
 use crate::sql::nulls::{Asked, Column, Nulls, wanted_nulls};

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::too_many::entries;
 use super::unused;
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity, Window};
 use crate::model::observation::{DatabaseObservation, IndexObservation, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Period, bytes_for_people, count_for_people, seconds_for_people};
 use crate::rules::{
     DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, number,
@@ -123,7 +123,8 @@ impl Rule for RarelyUsed {
         }
         rare.sort_by(|a, b| {
             let by_entries = b.entries.total_cmp(&a.entries);
-            by_entries.then_with(|| subject(a.facts).cmp(&subject(b.facts)))
+            let by_name = || (&a.facts.schema, &a.facts.name).cmp(&(&b.facts.schema, &b.facts.name));
+            by_entries.then_with(by_name)
         });
         for one in &rare {
             let untold = match place.rehearsed(one.facts.oid) {

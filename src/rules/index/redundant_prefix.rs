@@ -1,7 +1,7 @@
 //! index.redundant_prefix
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{duplicate, unused};
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, quote_literal};
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::{Period, Size, bytes_for_people};
 use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object};
 use crate::sql::index_keys::IndexKeys;
@@ -128,19 +128,17 @@ pub fn superfluous<'a>(
         .into_iter()
         .map(|(facts, ..)| facts.oid)
         .collect();
-    let mut by_table: BTreeMap<u32, Vec<(&IndexFacts, &str)>> = BTreeMap::new();
-    let all = database.catalog.indexes.values();
-    for facts in all.filter(|facts| facts.is_comparable() && !same.contains(&facts.oid)) {
-        if let Some(text) = keys_as_text(facts) {
-            by_table.entry(facts.table_oid).or_default().push((facts, text));
-        }
-    }
     let mut pairs = Vec::new();
-    for (table_oid, indexes) in by_table.iter().filter(|(_, indexes)| indexes.len() > 1) {
-        let Some(table) = database.catalog.tables.get(*table_oid) else {
+    for (table_oid, indexes) in database.catalog.indexes_by_table() {
+        let indexes: Vec<(&IndexFacts, &str)> = indexes
+            .filter(|facts| facts.is_comparable() && !same.contains(&facts.oid))
+            .filter_map(|facts| Some((facts, keys_as_text(facts)?)))
+            .collect();
+        let table = database.catalog.tables.get(table_oid);
+        let Some(table) = table.filter(|_| indexes.len() > 1) else {
             continue;
         };
-        let pairs_of = pairs_of(&read(indexes), may_stay);
+        let pairs_of = pairs_of(&read(&indexes), may_stay);
         pairs.extend(pairs_of.into_iter().map(|(facts, kept)| (facts, kept, table)));
     }
     pairs

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::advice::AdvisedIndex;
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::observation::{DatabaseObservation, StatementDelta, TableActivity, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
-use crate::model::snapshot::{StatementKind, TableFacts};
+use crate::model::snapshot::StatementKind;
 use crate::model::unit::count_for_people;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::Command;
@@ -197,6 +198,11 @@ impl<'a> Whole<'a> {
 
     pub(super) fn subject(&self) -> Vec<String> {
         vec![self.table.schema.clone(), self.table.name.clone()]
+    }
+
+    /// The same, to be compared.
+    pub(super) fn name(&self) -> (&'a str, &'a str) {
+        (&self.table.schema, &self.table.name)
     }
 
     /// Whether the table or one of its partitions may be meant by a name.

@@ -1,16 +1,14 @@
 //! index.too_many
 
-use std::collections::HashMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::seq_scan_hotspot::{Whole, Wholes, tell_undecided};
+use crate::model::catalog::{Catalog, IndexFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
-use crate::model::snapshot::IndexFacts;
 use crate::model::unit::{Size, bytes_for_people, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 
@@ -75,25 +73,18 @@ struct Set<'a> {
 }
 
 impl<'a> Set<'a> {
-    fn of(by_table: &HashMap<u32, Vec<&'a IndexFacts>>, whole: &Whole<'_>) -> Self {
-        let of_table = |oid: u32| by_table.get(&oid).map(Vec::as_slice).unwrap_or_default();
+    fn of(catalog: &'a Catalog, whole: &Whole<'_>) -> Self {
+        let of_table = |oid: u32| {
+            let all = catalog.indexes_of(oid);
+            all.filter(|facts| !facts.owned_by_extension)
+        };
         let parts = whole.parts.iter().map(|part| of_table(part.facts.oid));
         Self {
-            own: of_table(whole.table.oid).to_vec(),
-            count: parts.clone().map(<[_]>::len).max().unwrap_or(0),
+            own: of_table(whole.table.oid).collect(),
+            count: parts.clone().map(Iterator::count).max().unwrap_or(0),
             size_bytes: parts.flatten().map(|facts| facts.size_bytes).sum(),
         }
     }
-}
-
-/// The indexes of each table of a database.
-pub(super) fn by_table(database: &DatabaseObservation) -> HashMap<u32, Vec<&IndexFacts>> {
-    let mut by_table: HashMap<u32, Vec<&IndexFacts>> = HashMap::new();
-    let all = database.catalog.indexes.values();
-    for facts in all.filter(|facts| !facts.owned_by_extension) {
-        by_table.entry(facts.table_oid).or_default().push(facts);
-    }
-    by_table
 }
 
 impl Rule for TooMany {
@@ -104,7 +95,6 @@ impl Rule for TooMany {
         place.on_primary()?;
         let database = place.database()?;
         let wholes = Wholes::watched(database)?;
-        let indexes = by_table(database);
         let mut found = Found::default();
         let mut many: Vec<(Whole<'_>, Set<'_>)> = Vec::new();
         let mut is_any_known = false;
@@ -115,7 +105,7 @@ impl Rule for TooMany {
             if !is_written && !whole.is_unknown() {
                 continue;
             }
-            let set = Set::of(&indexes, &whole);
+            let set = Set::of(&database.catalog, &whole);
             if !self.is_too_much(&whole, &set) {
                 continue;
             }
@@ -127,7 +117,7 @@ impl Rule for TooMany {
         tell_undecided(&mut found, is_any_known)?;
         many.sort_by(|(one, a), (other, b)| {
             let by_size = b.size_bytes.total_cmp(&a.size_bytes);
-            by_size.then_with(|| one.subject().cmp(&other.subject()))
+            by_size.then_with(|| one.name().cmp(&other.name()))
         });
         for (whole, set) in &many {
             found.claim_worst_first(place, || whole.subject(), || claim(place, database, whole, set));
@@ -256,8 +246,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::catalog::{Catalog, TableFacts};
     use crate::model::observation::Observation;
-    use crate::model::snapshot::{Catalog, TableFacts};
     use crate::rules::testing::{claims, found, index, last_hour, table, tables};
 
     /// Tables with indexes of so many bytes, each on the table of that OID.

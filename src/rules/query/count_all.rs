@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Observation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_identifier, quote_literal};
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{count_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Place, Rule, Scope, evidence};

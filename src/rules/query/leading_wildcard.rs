@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier};
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{count_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
@@ -320,8 +320,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::catalog::{Catalog, IndexFacts};
     use crate::model::observation::Observation;
-    use crate::model::snapshot::{Catalog, IndexFacts};
     use crate::rules::testing::{claims, found, index, observation, statement, table, tables};
 
     const SEARCH: &str = "SELECT id FROM notes WHERE body LIKE $1";

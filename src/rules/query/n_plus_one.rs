@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::limits;
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, number};

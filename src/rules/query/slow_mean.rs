@@ -1,5 +1,7 @@
 //! query.slow_mean
 
+use std::cmp::Reverse;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -72,15 +74,26 @@ impl Rule for SlowMean {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
-        let claims = activity.statements.iter().filter_map(|statement| {
-            let severity = self.severity(statement, activity)?;
-            (!self.ignores(statement)).then(|| claim(place, activity, statement, severity))
-        });
-        Ok(Found {
-            claims: claims.collect(),
+        let mut slow: Vec<(Severity, &StatementDelta)> = activity
+            .statements
+            .iter()
+            .filter_map(|statement| Some((self.severity(statement, activity)?, statement)))
+            .filter(|(_, statement)| !self.ignores(statement))
+            .collect();
+        // statements come in the order of the time that they take
+        slow.sort_by_key(|(severity, _)| Reverse(*severity));
+        let mut found = Found {
             absence_is_no_proof: activity.still_filling.clone(),
             ..Found::default()
-        })
+        };
+        for (severity, statement) in slow {
+            found.claim_worst_first(
+                place,
+                || vec![statement.text.statement_id.clone()],
+                || claim(place, activity, statement, severity),
+            );
+        }
+        Ok(found)
     }
 }
 
@@ -94,9 +107,13 @@ impl SlowMean {
     fn ignores(&self, statement: &StatementDelta) -> bool {
         let is_report = |role: &String| self.ignore_roles.iter().any(|pattern| matches(pattern, role));
         let by_role = !statement.roles.is_empty() && statement.roles.iter().all(is_report);
-        let text = plain(&statement.text.text);
-        let by_text = |pattern: &String| matches(&plain(pattern), &text);
-        by_role || self.ignore_statements.iter().any(by_text)
+        let by_text = || {
+            let text = plain(&statement.text.text);
+            self.ignore_statements
+                .iter()
+                .any(|pattern| matches(&plain(pattern), &text))
+        };
+        by_role || !self.ignore_statements.is_empty() && by_text()
     }
 
     fn severity(&self, statement: &StatementDelta, activity: &StatementActivity) -> Option<Severity> {

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier, quote_literal};
 use crate::model::schema::{Constraint, ForeignKey, Schema};
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{Period, bytes_for_people, count_for_people};
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured};
 

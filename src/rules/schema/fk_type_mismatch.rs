@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::int_key_overflow::whole_sizes_bytes;
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::Unknown;
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
 use crate::model::schema::ForeignKey;
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{Size, bytes_for_people};
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::sequence_exhaustion::{Bounds, Way, column_limit, integer_type, is_of_extension, unread};
+use crate::model::catalog::{Catalog, TableFacts};
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
 use crate::model::schema::{Sequence, SequenceColumn};
-use crate::model::snapshot::{Catalog, TableFacts};
 use crate::model::unit::{Period, Size, bytes_for_people};
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
@@ -202,7 +202,8 @@ pub(super) fn whole_sizes_bytes(catalog: &Catalog) -> HashMap<u32, f64> {
 /// The columns that refer to a column and are no wider than it.
 fn referring(database: &DatabaseObservation, schema: &SchemaObservation, key: &Key<'_>) -> Vec<String> {
     let mut names = Vec::new();
-    for foreign_key in &schema.facts.foreign_keys {
+    let all = schema.facts.foreign_keys.iter();
+    for foreign_key in all.filter(|foreign_key| foreign_key.referenced_oid == key.table.oid) {
         let Some(table) = database.catalog.tables.get(foreign_key.table_oid) else {
             continue;
         };
@@ -212,9 +213,7 @@ fn referring(database: &DatabaseObservation, schema: &SchemaObservation, key: &K
             .zip(&foreign_key.types)
             .zip(&foreign_key.referenced_columns);
         let narrow = pairs.filter(|((_, type_name), referenced)| {
-            foreign_key.referenced_oid == key.table.oid
-                && **referenced == key.column.name
-                && ["smallint", "integer"].contains(&type_name.as_str())
+            **referenced == key.column.name && ["smallint", "integer"].contains(&type_name.as_str())
         });
         names.extend(narrow.map(|((column, _), _)| format!("{}.{}.{column}", table.schema, table.name)));
     }

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::snapshot::{IndexFacts, TableFacts};
 use crate::model::unit::count_for_people;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 
@@ -303,8 +303,8 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::catalog::Catalog;
     use crate::model::observation::{Observation, TableObservation};
-    use crate::model::snapshot::Catalog;
     use crate::rules::testing::{claims, found, index, severities, table, tables};
 
     fn of_rows(rows: f64, change: impl FnOnce(&mut TableFacts)) -> Observation {

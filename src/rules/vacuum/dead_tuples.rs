@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, TableObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::snapshot::{ServerFacts, TableFacts, XminHolder};
+use crate::model::snapshot::{ServerFacts, XminHolder};
 use crate::model::unit::{Period, Size, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 
@@ -321,7 +322,7 @@ mod tests {
 
     use chrono::TimeDelta;
 
-    use crate::model::snapshot::Catalog;
+    use crate::model::catalog::Catalog;
     use crate::rules::testing::{database, found, now, set};
 
     fn table(live_rows: i64, dead_rows: i64, vacuum_threshold_rows: f64) -> TableObservation {
@@ -344,10 +345,7 @@ mod tests {
         let mut tables = database.catalog.tables.clone();
         change(tables.get_mut(1).unwrap());
         database.tables = vec![seen];
-        database.catalog = Arc::new(Catalog {
-            tables,
-            ..Catalog::default()
-        });
+        database.catalog = Arc::new(Catalog::new(tables, Vec::new().into()));
         observed
     }
 

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::catalog::{Catalog, TableFacts};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::snapshot::{Catalog, TableFacts};
 use crate::model::unit::{Period, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::disabled::{NAMED, rows, subject, top};
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, TableDelta, TableObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::snapshot::{ServerFacts, TableFacts};
+use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{Period, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, settings, table_object};
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::disabled::{rows, subject, top};
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, TableActivity, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::snapshot::TableFacts;
 use crate::model::unit::{Period, count_for_people};
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number, table_object};
 
