@@ -129,7 +129,7 @@ fn index_facts(table: u32) -> [IndexFacts; 3] {
         has_expressions: columns.contains('('),
         is_partition: partition_of(table).is_some(),
         is_partitioned: table.is_multiple_of(100),
-        shape: format!("403|1|{columns}"),
+        shape: format!("403|1|{columns}").into(),
         definition: Some(format!(
             "CREATE INDEX t{table}_{name} ON public.t{table} USING btree ({columns})"
         )),

@@ -1,6 +1,6 @@
 //! Names and definitions of one database: read seldom, definitions only of indexes that are new or changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,11 @@ impl CatalogCache {
         }
         self.keep_definitions(&mut read);
         self.fetch_definitions(session, version_num, &mut read).await?;
-        let mut indexes: ByOid<IndexFacts> = read.into_iter().map(ReadIndex::with_whole_shape).collect();
+        let mut shapes = HashSet::new();
+        let mut indexes: ByOid<IndexFacts> = read
+            .into_iter()
+            .map(|index| index.with_whole_shape(&mut shapes))
+            .collect();
         self.incomplete = indexes
             .values()
             .any(|index| index.definition.is_none() || index.may_be_in_progress);
@@ -218,7 +222,7 @@ impl ReadIndex {
                 is_partition: flag("is_partition"),
                 is_partitioned: flag("is_partitioned"),
                 owned_by_extension: flag("owned_by_extension"),
-                shape: text("shape"),
+                shape: text("shape").into(),
                 definition: None,
             },
             row_version: (version("class_version"), version("index_version")),
@@ -226,17 +230,20 @@ impl ReadIndex {
         }
     }
 
-    fn with_whole_shape(self) -> IndexFacts {
+    /// The facts, with a shape that is whole and, where it is that of others, too, shared with them.
+    fn with_whole_shape(self, shapes: &mut HashSet<Arc<str>>) -> IndexFacts {
         let mut facts = self.facts;
         if self.shape_needs_text {
             let text = facts
                 .definition
                 .as_deref()
                 .and_then(|text| text.split_once(" USING "));
-            match text {
-                Some((_, text)) => facts.shape.push_str(text),
-                None => facts.shape.clear(),
-            }
+            facts.shape =
+                text.map_or_else(Default::default, |(_, text)| [&facts.shape, text].concat().into());
+        }
+        match shapes.get(&facts.shape) {
+            Some(shape) => facts.shape = shape.clone(),
+            None => _ = shapes.insert(facts.shape.clone()),
         }
         facts
     }

@@ -302,7 +302,6 @@ mod tests {
         assert_eq!(lengths(kept..900), HashSet::from([cut]));
         let worth = cache.worth_their_memory(&statements);
         assert_eq!(worth.len(), kept, "their lengths are remembered");
-        let mut cache = cache;
         assert!(cache.missing(&statements, &worth).is_empty());
     }
 

@@ -1,7 +1,7 @@
 //! Names and definitions of the tables and indexes of one database, as they were read last.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -169,8 +169,8 @@ pub struct IndexFacts {
     pub owned_by_extension: bool,
     /// What it indexes and how, without its name: method, columns, operator classes and their options, collations, order,
     /// INCLUDE, expressions, predicate, NULLS DISTINCT, storage parameters that decide what it answers. Equal for
-    /// duplicates, empty where it could not be read in this look.
-    pub shape: String,
+    /// duplicates, empty where it could not be read in this look. Indexes of tables that are alike share one.
+    pub shape: Arc<str>,
     /// `pg_get_indexdef`; `None` where it could not be read in this look.
     pub definition: Option<String>,
 }

@@ -130,7 +130,7 @@ pub fn index(oid: u32, name: &str) -> IndexFacts {
         is_valid: true,
         is_ready: true,
         is_immediate: true,
-        shape: format!("shape {name}"),
+        shape: format!("shape {name}").into(),
         definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)")),
         ..IndexFacts::default()
     }

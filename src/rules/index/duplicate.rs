@@ -232,7 +232,7 @@ mod tests {
             [""; 0]
         );
         assert_eq!(named(|_, b| b.is_valid = false), [""; 0]);
-        assert_eq!(named(|_, b| b.shape.push('x')), [""; 0]);
+        assert_eq!(named(|_, b| b.shape = [&b.shape, "x"].concat().into()), [""; 0]);
         assert_eq!(named(|_, b| b.table_oid = 2), [""; 0]);
     }
 
