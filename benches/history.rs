@@ -405,6 +405,7 @@ impl Filling {
             activity: Some(&activity),
             plans: &[],
             settings: &Default::default(),
+            checkpoints: None,
             block_reads: &[],
             columns: &[],
             changed: &[],

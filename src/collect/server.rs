@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use super::Notes;
 use crate::model::remedy::Statement;
-use crate::model::snapshot::{ServerFacts, Setting, XminHolder};
+use crate::model::snapshot::{Checkpoints, ServerFacts, Setting, XminHolder};
 use crate::postgres::{Observe, OurSql, PostgresError, column, queries};
 
 /// What changes seldom: names of roles, settings.
@@ -17,6 +17,7 @@ pub struct Remembered {
     read_at: Option<(Instant, DateTime<Utc>)>,
     roles: HashMap<u32, String>,
     settings: BTreeMap<String, Setting>,
+    checkpoints: Option<Checkpoints>,
 }
 
 /// Reads all of it. The time is the server's own.
@@ -70,6 +71,7 @@ pub async fn look(
     remembered.refresh(home, &facts, every, notes).await?;
     facts.roles.clone_from(&remembered.roles);
     facts.settings.clone_from(&remembered.settings);
+    facts.checkpoints.clone_from(&remembered.checkpoints);
     privileges(home, &mut facts, notes).await?;
     Ok((at, facts))
 }
@@ -132,6 +134,18 @@ impl Remembered {
             Some((column(row, "name")?, setting))
         };
         self.settings = rows.iter().filter_map(setting).collect();
+        let query = queries::CHECKPOINTS.on(facts.version_num);
+        let rows = optional(home, query, "checkpoints", notes).await?;
+        let counted = |row: &Row| {
+            Some(Checkpoints {
+                timed: column(row, "timed")?,
+                requested: column(row, "requested")?,
+                blocks_written: column(row, "blocks_written")?,
+                since: column(row, "since"),
+                at: column(row, "at")?,
+            })
+        };
+        self.checkpoints = rows.first().and_then(counted);
         self.read_at = Some((Instant::now(), facts.started_at));
         Ok(())
     }

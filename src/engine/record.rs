@@ -51,6 +51,7 @@ impl Record {
             activity: self.activity.as_ref(),
             plans: &self.plans,
             settings: &self.snapshot.server.settings,
+            checkpoints: self.snapshot.server.checkpoints.as_ref(),
             block_reads: &self.block_reads,
             columns: &self.columns,
             changed: &rows(&self.usage),

@@ -70,6 +70,9 @@ pub struct ServerFacts {
     pub next_transaction_id: Option<i64>,
     /// Settings that rules read, by name.
     pub settings: BTreeMap<String, Setting>,
+    /// Its checkpoints; `None` where they could not be read.
+    #[serde(default)]
+    pub checkpoints: Option<Checkpoints>,
     /// All databases, watched or not.
     pub databases: Vec<DatabaseFacts>,
     /// Who keeps old row versions alive, oldest first.
@@ -85,6 +88,21 @@ pub struct ServerFacts {
     /// What its owner says of its machine.
     #[serde(default)]
     pub declared: Declared,
+}
+
+/// Checkpoints since they are counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoints {
+    /// Those that checkpoint_timeout brought.
+    pub timed: i64,
+    /// Those that somebody asked for, or that max_wal_size forced.
+    pub requested: i64,
+    /// Blocks that they wrote.
+    pub blocks_written: i64,
+    /// Since when they are counted.
+    pub since: Option<DateTime<Utc>>,
+    /// When this was read, by the server's clock.
+    pub at: DateTime<Utc>,
 }
 
 /// What no server tells of its machine, and its owner may write into the configuration.

@@ -157,6 +157,10 @@ pub const REFRESH_VIEWS: Query = Query {
 pub const SERVER: Query = Query {
     variants: &[(14, file!("server.sql"))],
 };
+/// Its checkpoints.
+pub const CHECKPOINTS: Query = Query {
+    variants: &[(14, file!("checkpoints.sql")), (17, file!("checkpoints.17.sql"))],
+};
 /// What a server shares with its standbys.
 pub const SYSTEM_IDENTIFIER: Query = Query {
     variants: &[(14, file!("system_identifier.sql"))],

@@ -10,9 +10,10 @@ use super::Store;
 use super::error::StoreError;
 use super::row::{from_json, to_json};
 use crate::model::observation::BlockReads;
-use crate::model::snapshot::Setting;
+use crate::model::snapshot::{Checkpoints, Setting};
 
 const SETTINGS: &str = "settings";
+const CHECKPOINTS: &str = "checkpoints";
 const BLOCK_READS: &str = "block reads";
 
 impl Store {
@@ -30,6 +31,14 @@ impl Store {
     /// If the store cannot be read.
     pub fn block_reads(&self, server: &str) -> Result<Vec<BlockReads>, StoreError> {
         self.server_fact(server, BLOCK_READS)
+    }
+
+    /// The checkpoints of a server, where they are known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn checkpoints(&self, server: &str) -> Result<Option<Checkpoints>, StoreError> {
+        self.server_fact(server, CHECKPOINTS)
     }
 
     fn server_fact<T: DeserializeOwned + Default>(
@@ -54,9 +63,11 @@ pub(super) fn record_server_facts(
     tx: &Transaction<'_>,
     server: &str,
     settings: &BTreeMap<String, Setting>,
+    checkpoints: Option<&Checkpoints>,
     block_reads: &[BlockReads],
 ) -> Result<(), StoreError> {
     record_fact(tx, server, SETTINGS, settings)?;
+    record_fact(tx, server, CHECKPOINTS, &checkpoints)?;
     record_fact(tx, server, BLOCK_READS, &block_reads)
 }
 
@@ -101,9 +112,17 @@ mod tests {
             hit: 9,
             read,
         };
+        let checkpoints = Checkpoints {
+            timed: 3,
+            requested: 1,
+            blocks_written: 100,
+            since: Some(at(0)),
+            at: at(60),
+        };
+        assert_eq!(store.checkpoints("main").unwrap(), None);
         let record = |read: i64| {
             store
-                .write(|tx| record_server_facts(tx, "main", &settings, &[reads(read)]))
+                .write(|tx| record_server_facts(tx, "main", &settings, Some(&checkpoints), &[reads(read)]))
                 .unwrap();
             store.revision()
         };
@@ -111,6 +130,7 @@ mod tests {
         assert_eq!(record(1), first, "nothing changed");
         assert!(record(2) > first);
         assert_eq!(store.settings("main").unwrap(), settings);
+        assert_eq!(store.checkpoints("main").unwrap(), Some(checkpoints));
         assert_eq!(store.block_reads("main").unwrap(), [reads(2)]);
         assert!(store.block_reads("other").unwrap().is_empty());
         store.forget_servers_but(&[]).unwrap();

@@ -20,7 +20,7 @@ use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
 use crate::model::judgement::Judgement;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::BlockReads;
-use crate::model::snapshot::Setting;
+use crate::model::snapshot::{Checkpoints, Setting};
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 
 /// One turn of one server.
@@ -48,6 +48,8 @@ pub struct Turn<'a> {
     pub plans: &'a [KeptPlan],
     /// Settings by name; empty where they could not be read.
     pub settings: &'a BTreeMap<String, Setting>,
+    /// Its checkpoints.
+    pub checkpoints: Option<&'a Checkpoints>,
     /// How databases found their blocks.
     pub block_reads: &'a [BlockReads],
     /// What is known of columns, of each database whose names were read.
@@ -87,7 +89,7 @@ impl Store {
             }
             record_plans(tx, server, now, turn.plans)?;
             record_activity(tx, server, turn.activity)?;
-            record_server_facts(tx, server, turn.settings, turn.block_reads)?;
+            record_server_facts(tx, server, turn.settings, turn.checkpoints, turn.block_reads)?;
             record_columns(tx, server, &turn.status.databases, turn.columns)?;
             record_load(tx, server, turn.load)?;
             record_server(tx, turn.status)?;

@@ -3,6 +3,7 @@
 
 pub mod activity;
 pub mod cache;
+pub mod checkpoints;
 pub mod columns;
 pub mod coverage;
 pub mod error;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cache::CacheLine;
+use super::checkpoints::CheckpointFacts;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::history_chart::HistoryChart;
@@ -25,7 +26,7 @@ use crate::model::activity::ActivityNow;
 use crate::model::finding::Finding;
 use crate::model::observation::BlockReads;
 use crate::model::replication::Standby;
-use crate::model::snapshot::Setting;
+use crate::model::snapshot::{Checkpoints, Setting};
 use crate::model::status::LoadPoint;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
@@ -81,6 +82,8 @@ pub struct Facts {
     pub activity: Option<ActivityNow>,
     /// Settings by name; empty where they are not known.
     pub settings: BTreeMap<String, Setting>,
+    /// Its checkpoints, where they are known.
+    pub checkpoints: Option<Checkpoints>,
     /// How databases found their blocks, where that is known.
     pub block_reads: Vec<BlockReads>,
     /// Findings about how it is configured.
@@ -114,6 +117,8 @@ pub struct ServerPage {
     pub databases: Vec<DatabaseLine>,
     /// How each of them finds its blocks.
     pub cache: Vec<CacheLine>,
+    /// Its checkpoints; null where they are not known.
+    pub checkpoints: Option<CheckpointFacts>,
     /// The statements that took most time.
     pub statements: Vec<BusyStatement>,
     /// The costliest open findings.
@@ -221,6 +226,10 @@ impl ServerPage {
             connections_limit: facts.activity.and_then(|activity| activity.connections_limit),
             connections_findings: briefs(found, |finding| finding.claim.rule == "config.connections"),
             cache: CacheLine::list(names, &facts.block_reads, block_bytes, found),
+            checkpoints: facts
+                .checkpoints
+                .as_ref()
+                .map(|seen| CheckpointFacts::of(seen, block_bytes)),
             settings: settings::groups(&facts.settings, found),
             range: facts.range,
             load,
@@ -361,6 +370,7 @@ mod tests {
             unread: Vec::new(),
             activity: None,
             settings: BTreeMap::new(),
+            checkpoints: None,
             block_reads: Vec::new(),
             config_findings: Vec::new(),
         }
@@ -468,6 +478,13 @@ mod tests {
                 ),
             ]
             .into(),
+            checkpoints: Some(Checkpoints {
+                timed: 3,
+                requested: 1,
+                blocks_written: 3600,
+                since: Some(sample::now() - TimeDelta::hours(1)),
+                at: sample::now(),
+            }),
             block_reads: vec![BlockReads {
                 database: sample::HOSTILE.into(),
                 window: crate::model::finding::Window {

@@ -94,6 +94,7 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         unread: gaps.map(|(server, gap)| ServerGap { server, gap }).collect(),
         activity: store.activity(&name)?,
         settings: store.settings(&name)?,
+        checkpoints: store.checkpoints(&name)?,
         block_reads: store.block_reads(&name)?,
         config_findings: about_configuration.items,
         name,
