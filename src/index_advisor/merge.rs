@@ -1,7 +1,7 @@
 //! Two indexes of a set made one where that costs hardly more: of those that begin with the same keys and carry other columns
 //! along the planner takes for each statement the smaller one, and would never choose the one that serves both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
 
@@ -14,7 +14,8 @@ use crate::limits;
 use crate::postgres::{Plan, PostgresError};
 
 /// What may be lost by one index less: without a budget a part of what the two gain, since each byte of them is kept and written
-/// to; within one, where bytes are what is bought with, hardly anything of what the workload costs.
+/// to, though no statement may lose more than this part of its own gain for it; within one, where bytes are what is bought with,
+/// hardly anything of what the workload costs.
 const BEARABLE_PART_OF_GAIN: f64 = 0.2;
 const BEARABLE_LOSS: f64 = 0.0005;
 
@@ -87,7 +88,8 @@ pub(super) async fn merge(
             continue;
         }
         let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
-        let (mut loss, mut gain) = (0.0, 0.0);
+        let (mut loss, mut gain, mut is_hurt) = (0.0, 0.0, false);
+        let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
         for (sign, set) in [(-1.0, &set), (1.0, &merged)] {
             let mut provable = set.clone();
             problem
@@ -98,6 +100,9 @@ pub(super) async fn merge(
                 let (answer, _) = what_if.planned_under(*statement, &provable).await?;
                 let weight = problem.weights[*statement];
                 loss += sign * weight * answer.cost;
+                let apart = *costs.entry(*statement).or_insert(answer.cost);
+                let gained = (problem.costs[*statement] - apart).max(0.0);
+                is_hurt |= answer.cost - apart > BEARABLE_PART_OF_GAIN * gained;
                 if set.contains(one) && (answer.used.contains(one) || answer.used.contains(other)) {
                     gain += weight * (problem.costs[*statement] - answer.cost);
                 }
@@ -110,7 +115,8 @@ pub(super) async fn merge(
         calls += what_if.calls;
         let is_planned = what_if.unplannable().is_empty();
         what_if.end().await?;
-        if is_planned && loss <= bearable {
+        is_hurt &= !problem.budget_bytes.is_finite();
+        if is_planned && loss <= bearable && !is_hurt {
             set = merged;
         }
     }
