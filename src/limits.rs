@@ -140,6 +140,8 @@ pub const ADVICE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 pub const WHAT_IF_CALLS_PER_STATEMENT: usize = 19;
 /// Smaller tables are read as a whole faster than by any index.
 pub const TINY_TABLE_PAGES: f64 = 8.0;
+/// Of smaller tables the b-tree is small, too: so many pages are eight ranges of a BRIN index.
+pub const BLOCKS_TABLE_PAGES: f64 = 1024.0;
 /// An index must save one of its statements at least so many of the planner's units in each call.
 pub const LEAST_GAIN: f64 = 10.0;
 /// And at least this part of it.

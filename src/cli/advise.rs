@@ -189,7 +189,7 @@ fn wanted(options: &Options) -> Wanted<'static> {
             include: !options.no_include,
             partial: !options.no_partial,
             expression: !options.no_expression,
-            brin: options.method == [Method::Brin],
+            brin: allows(Method::Brin),
             estimated: Methods {
                 gin: allows(Method::Gin),
                 gist: allows(Method::Gist),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
 
+use super::blocks::price_blocks;
 use super::candidate::{Candidate, Kinds};
 use super::definition::Definition;
 use super::estimated::Methods;
@@ -14,7 +15,7 @@ use super::kept::AsItIs;
 use super::merge::{Bounds, merge};
 use super::ready::Ready;
 use super::rehearsal::rehearse;
-use super::selection::{Answer, Problem, Selection};
+use super::selection::{Answer, Selection};
 use super::tables::TableName;
 use super::upkeep::WriteCounters;
 use super::values::tried;
@@ -55,8 +56,7 @@ impl Default for Wanted<'_> {
                 include: true,
                 partial: true,
                 expression: true,
-                // beside b-trees it would hide them from the planner
-                brin: false,
+                brin: true,
                 estimated: Methods {
                     gin: true,
                     gist: true,
@@ -185,18 +185,15 @@ pub async fn advise(
         progress(Progress::Planned(position + 1, count));
     }
     let calls = wanted.calls_per_statement * ready.planned.len();
-    let is_proven = plan.hypothetical().is_some();
-    if is_proven {
-        ready.forget_mutable_expressions(plan).await?;
-    }
-    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
-    let mut sizes = match is_proven {
-        true => what_if.sizes().await?,
-        false => vec![None; ready.candidates.len()],
-    };
-    if !is_proven {
+    if plan.hypothetical().is_none() {
         return ready.guessed(plan).await;
     }
+    ready.forget_mutable_expressions(plan).await?;
+    ready.measure_inverted(plan).await?;
+    let mut sizes = WhatIf::new(plan, gate, &ready.planned, &ready.candidates)
+        .sizes()
+        .await?;
+    let block_calls = price_blocks(plan, gate, &mut ready).await?;
     let writes = match wanted.window_seconds {
         Some(_) => Some(WriteCounters::read(plan, &ready.tables).await?),
         None => None,
@@ -205,8 +202,11 @@ pub async fn advise(
         (Some(now), Some(earlier), Some(seconds)) => now.in_seconds(earlier, seconds),
         _ => BTreeMap::new(),
     };
-    let problem = ready.problem(&sizes, wanted, &counted);
+    let mut problem = ready.problem(&sizes, wanted, &counted);
+    problem.calls = problem.calls.saturating_sub(block_calls);
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    what_if.calls = block_calls;
     let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
     what_if.end().await?;
     let selection_calls = what_if.calls;
@@ -219,21 +219,14 @@ pub async fn advise(
     let problem = ready.problem(&sizes, wanted, &counted);
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     what_if.calls = selection_calls + merge_calls;
-    let answers = confirmed(&mut what_if, &problem, &set).await?;
+    let provable = ready.provable(&set);
+    let answers = confirmed(&mut what_if, ready.planned.len(), &provable).await?;
     let improved: Vec<usize> = (0..answers.len())
         .filter(|one| ready.planned[*one].has_parameters && answers[*one].0.cost < problem.costs[*one])
         .take(limits::STATEMENTS_WITH_VALUES)
         .collect();
     let names = what_if.names();
-    let tried = tried(
-        plan,
-        &mut what_if,
-        &ready.planned,
-        &improved,
-        &provable(&problem, &set),
-        stop,
-    )
-    .await?;
+    let tried = tried(plan, &mut what_if, &ready.planned, &improved, &provable, stop).await?;
     let what_if_calls = what_if.calls;
     let unplannable = what_if.unplannable();
     what_if.end().await?;
@@ -289,22 +282,12 @@ pub async fn advise(
 /// Every statement planned once more under the whole set: what is told is the planner's word.
 async fn confirmed(
     what_if: &mut WhatIf<'_>,
-    problem: &Problem,
+    statements: usize,
     set: &FixedBitSet,
 ) -> Result<Vec<(Answer, PlanTree)>, PostgresError> {
-    let provable = provable(problem, set);
     let mut answers = Vec::new();
-    for statement in 0..problem.weights.len() {
-        answers.push(what_if.planned_under(statement, &provable).await?);
+    for statement in 0..statements {
+        answers.push(what_if.planned_under(statement, set).await?);
     }
     Ok(answers)
-}
-
-/// Those of a set that the planner can be asked about.
-fn provable(problem: &Problem, set: &FixedBitSet) -> FixedBitSet {
-    let mut provable = set.clone();
-    for estimate in &problem.estimates {
-        provable.set(estimate.candidate, false);
-    }
-    provable
 }

@@ -149,7 +149,7 @@ pub struct Kinds {
     pub include: bool,
     pub partial: bool,
     pub expression: bool,
-    /// Never beside b-trees: a BRIN index on the same column was seen to keep the planner from a far better b-tree.
+    /// Beside b-trees they are priced apart.
     pub brin: bool,
     /// Those that no planner can price before they exist.
     pub estimated: Methods,
@@ -163,7 +163,7 @@ impl Default for Kinds {
             include: true,
             partial: true,
             expression: true,
-            brin: false,
+            brin: true,
             estimated: Methods {
                 gin: true,
                 gist: true,

@@ -73,7 +73,7 @@ pub fn estimate(
             (_, true) => 7.0,
             (_, false) => 2.5,
         };
-        let each = classes.width(&key.key.key).map(|width| width * factor + 4.0);
+        let each = table.width_of(&key.key.key).map(|width| width * factor + 4.0);
         bytes = bytes.zip(each).map(|(bytes, each)| bytes + each * table.rows);
     }
     Some(Estimate {
@@ -246,21 +246,6 @@ impl Classes<'_> {
             method: "gist",
             keys: vec![FoundKey { key, is_trigram }],
         })
-    }
-
-    /// Mean bytes of what is indexed: of an expression those of the columns that it names.
-    fn width(&self, key: &Key) -> Option<f64> {
-        match key {
-            Key::Column(name) => self.table.columns.get(name)?.width_bytes,
-            Key::Expression(text) => {
-                let named = self
-                    .table
-                    .columns
-                    .iter()
-                    .filter(|(name, _)| text.contains(name.as_str()));
-                named.map(|(_, column)| column.width_bytes).sum()
-            }
-        }
     }
 }
 

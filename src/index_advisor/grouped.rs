@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::types::{ToSql, Type};
 
+use super::first_plan::explain;
 use super::gate::Gate;
-use super::ready::{Ready, explain};
+use super::ready::Ready;
 use super::search_path::SearchPath;
 use super::tables::Table;
 use super::workload::SearchPaths;

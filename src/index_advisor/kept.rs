@@ -1,7 +1,7 @@
 //! Plans of statements as things are, made fit to be kept: without constants, and bounded.
 
+use super::first_plan::{Refused, as_it_is};
 use super::gate::Gate;
-use super::ready::{Refused, as_it_is};
 use super::what_if::Planned;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;

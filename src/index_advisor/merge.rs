@@ -91,11 +91,7 @@ pub(super) async fn merge(
         let (mut loss, mut gain, mut is_hurt) = (0.0, 0.0, false);
         let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
         for (sign, set) in [(-1.0, &set), (1.0, &merged)] {
-            let mut provable = set.clone();
-            problem
-                .estimates
-                .iter()
-                .for_each(|estimate| provable.set(estimate.candidate, false));
+            let provable = ready.provable(set);
             for statement in &readers {
                 let (answer, _) = what_if.planned_under(*statement, &provable).await?;
                 let weight = problem.weights[*statement];

@@ -1,7 +1,6 @@
 //! What is found out of a workload before any index is tried: plans as things are, tables, candidates.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use fixedbitset::FixedBitSet;
 
@@ -9,8 +8,9 @@ use super::advice::{StatementAdvice, Wanted};
 use super::candidate::{Candidate, IndexKey, Kinds, of_use};
 use super::clauses::{Key, RelationUse, of_plan};
 use super::estimated::estimate;
-use super::gate::{Gate, Passage, Reason};
-use super::search_path::SearchPath;
+use super::evaluation::unseen_cost;
+use super::first_plan::as_it_is;
+use super::gate::Gate;
 use super::selection::{Estimate, Problem};
 use super::tables::{TableName, Tables};
 use super::upkeep::{self, Writes};
@@ -19,7 +19,7 @@ use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::model::remedy::qualified;
-use crate::postgres::{Detail, Plan, PostgresError, ServerText, queries};
+use crate::postgres::{Plan, PostgresError, queries};
 use crate::sql;
 
 /// What was found out before any index is tried.
@@ -33,14 +33,20 @@ pub(super) struct Ready {
     pub(super) relevant: Vec<Vec<usize>>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) known: BTreeMap<Candidate, usize>,
-    /// What indexes are worth that no planner can price: by statement and candidate.
+    /// What indexes are worth that are priced apart: by statement and candidate.
     pub(super) estimates: Vec<(usize, usize, f64)>,
+    /// What searches take more than the planner counts, by statement.
+    pub(super) unseen_costs: BTreeMap<usize, f64>,
     pub(super) estimated_sizes: BTreeMap<usize, Option<f64>>,
+    /// BRIN indexes that could serve a statement: by statement and candidate.
+    pub(super) blocks: Vec<(usize, usize)>,
     /// How well each candidate fits what a statement asks, where no planner can be asked.
     pub(super) fits: BTreeMap<(usize, usize), Fit>,
     /// Keys that rows are sorted by somewhere, and keys that are searched for one value.
     ordering: BTreeSet<KeyOf>,
     points: BTreeSet<KeyOf>,
+    /// Keys whose ranges are searched together with a value of another key.
+    pub(super) ranged_beside_points: BTreeSet<KeyOf>,
     pub(super) trigram_class: String,
     pub(super) has_trigrams: bool,
     pub(super) tables: Tables,
@@ -92,10 +98,13 @@ impl Ready {
             candidates: Vec::new(),
             known: BTreeMap::new(),
             estimates: Vec::new(),
+            unseen_costs: BTreeMap::new(),
             estimated_sizes: BTreeMap::new(),
+            blocks: Vec::new(),
             fits: BTreeMap::new(),
             ordering: BTreeSet::new(),
             points: BTreeSet::new(),
+            ranged_beside_points: BTreeSet::new(),
             trigram_class,
             has_trigrams,
             tables: Tables::default(),
@@ -178,6 +187,7 @@ impl Ready {
         let mut estimated = Vec::new();
         let mut refusals = BTreeSet::new();
         let mut serving = BTreeSet::new();
+        let mut blocks = Vec::new();
         for asked in &uses {
             let Some(table) = self.tables.get(&asked.schema, &asked.table) else {
                 continue;
@@ -197,7 +207,15 @@ impl Ready {
                     .map(|ordered| of_table(&ordered.key)),
             );
             self.points.extend(whole.equal.union(&whole.joined).map(of_table));
+            if whole.equal.union(&whole.joined).next().is_some() {
+                self.ranged_beside_points
+                    .extend(whole.ranged.iter().map(of_table));
+            }
             for candidate in of_use(&whole, kinds) {
+                if kinds.btree && candidate.method == "brin" {
+                    blocks.extend(table.is_stored_in_order_of(&candidate).then_some(candidate));
+                    continue;
+                }
                 match table.served_by(&candidate) {
                     None => made.push((fit(&whole, &candidate), candidate)),
                     Some(index) => _ = serving.insert(qualified(&index.schema, &index.name)),
@@ -209,6 +227,9 @@ impl Ready {
                 ..whole
             };
             let estimate = estimate(tree, &here, table, &self.trigram_class, kinds.estimated);
+            if estimate.is_some() {
+                *self.unseen_costs.entry(number).or_default() += unseen_cost(&here, table);
+            }
             estimated.extend(estimate.filter(|estimate| table.served_by(&estimate.candidate).is_none()));
         }
         let mut relevant = Vec::new();
@@ -219,6 +240,10 @@ impl Ready {
             if !relevant.contains(&one) && relevant.len() < limits::CANDIDATES_PER_STATEMENT {
                 relevant.push(one);
             }
+        }
+        for candidate in blocks {
+            let one = self.number_of(candidate);
+            self.blocks.push((number, one));
         }
         for estimate in estimated {
             let one = self.number_of(estimate.candidate);
@@ -243,6 +268,13 @@ impl Ready {
             self.candidates.push(candidate);
         }
         number
+    }
+
+    /// Those of a set that the planner can be asked about.
+    pub(super) fn provable(&self, set: &FixedBitSet) -> FixedBitSet {
+        let mut provable = FixedBitSet::with_capacity(set.len());
+        provable.extend(set.ones().filter(|one| !self.estimated_sizes.contains_key(one)));
+        provable
     }
 
     pub(super) fn problem(
@@ -280,13 +312,16 @@ impl Ready {
             .positions
             .iter()
             .map(|position| &self.statements[*position].statement);
+        let costs: Vec<f64> = self
+            .planned
+            .iter()
+            .map(|planned| planned.tree.total_cost())
+            .collect();
         Problem {
-            weights: statements.clone().map(|statement| statement.weight).collect(),
-            costs: self
-                .planned
-                .iter()
-                .map(|planned| planned.tree.total_cost())
+            weights: (0..costs.len())
+                .map(|number| self.weight(number, costs[number]))
                 .collect(),
+            costs,
             useful: self.useful(&relevant, fits),
             relevant,
             groups: self.numbered(|candidate| candidate.keys.first().map(|key| key.key.clone())),
@@ -312,6 +347,12 @@ impl Ready {
             budget_bytes,
             calls: wanted.calls_per_statement * self.planned.len(),
         }
+    }
+
+    /// How much a statement counts: the more, the more it takes that its cost does not tell.
+    fn weight(&self, number: usize, cost: f64) -> f64 {
+        let unseen = self.unseen_costs.get(&number).copied().unwrap_or(0.0);
+        self.statements[self.positions[number]].statement.weight * (1.0 + unseen / cost.max(1.0))
     }
 
     /// Takes back what was estimated of expressions that PostgreSQL would not index because they are not immutable: HypoPG looks
@@ -390,132 +431,5 @@ impl Ready {
             *numbers.entry(of).or_insert(next)
         };
         self.candidates.iter().map(number).collect()
-    }
-}
-
-/// Why a statement was not planned.
-pub(super) struct Refused {
-    pub(super) reason: String,
-    /// The same in words that hold nothing of its text: a server and a parser quote from it.
-    pub(super) without_text: String,
-    is_privilege: bool,
-    is_of_the_text: bool,
-}
-
-impl Refused {
-    /// What we say ourselves.
-    fn because(reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self {
-            without_text: reason.clone(),
-            reason,
-            is_privilege: false,
-            is_of_the_text: false,
-        }
-    }
-
-    fn unparsable(reason: String) -> Self {
-        Self {
-            reason,
-            ..Self::because("our parser does not take its text")
-        }
-    }
-
-    fn by_the_server(error: &PostgresError) -> Self {
-        let told = match error.is_privilege() {
-            true => "the login that plans may not read what it reads",
-            false => "the server refused to plan it",
-        };
-        Self {
-            reason: error.one_line(),
-            is_privilege: error.is_privilege(),
-            is_of_the_text: error.is_about_the_text(),
-            ..Self::because(told)
-        }
-    }
-}
-
-/// The plan of a statement as things are: mended where pg_stat_statements left no SQL of it, and as the SELECT that it holds
-/// where the login may only read.
-pub(super) async fn as_it_is(
-    plan: &Plan,
-    gate: &mut Gate,
-    paths: &mut SearchPaths,
-    statement: &WorkloadStatement,
-) -> Result<Result<Planned, Refused>, PostgresError> {
-    if !paths.agree(plan, statement).await? {
-        return Ok(Err(Refused::because(
-            "it is run by roles with different search_path, so that its names may mean different tables",
-        )));
-    }
-    let path = paths.of(plan, statement).await?;
-    let role = statement.role.as_deref();
-    let inner = sql::query_within(&statement.text);
-    // what a cursor gives is counted elsewhere
-    let rows_per_call = statement.rows_per_call.filter(|_| inner.is_none());
-    let mut text = inner.unwrap_or_else(|| statement.text.clone());
-    let limited = rows_per_call.and_then(|rows| sql::with_measured_limit(&text, rows));
-    text = limited.unwrap_or(text);
-    let mut explained = explain(plan, gate, &text, &path, role).await?;
-    // what pg_stat_statements left of it may be no SQL
-    if let Err(Refused {
-        is_of_the_text: true, ..
-    }) = &explained
-        && let Some(mended) = sql::mended(&text)
-    {
-        let again = explain(plan, gate, &mended, &path, role).await?;
-        if again
-            .as_ref()
-            .map_or_else(|refused| refused.is_privilege, |_| true)
-        {
-            (explained, text) = (again, mended);
-        }
-    }
-    // a login that may only read plans what the statement reads
-    if let Err(Refused {
-        is_privilege: true, ..
-    }) = &explained
-        && let Some(twin) = sql::select_twin(&text)
-    {
-        explained = explain(plan, gate, &twin, &path, role).await?;
-    }
-    Ok(explained)
-}
-
-/// The plan of a text as things are, after the gate let it pass.
-pub(super) async fn explain(
-    plan: &Plan,
-    gate: &mut Gate,
-    text: &str,
-    path: &SearchPath,
-    role: Option<&str>,
-) -> Result<Result<Planned, Refused>, PostgresError> {
-    let text = match ServerText::one_query(text) {
-        Ok(text) => text,
-        Err(error) => return Ok(Err(Refused::unparsable(error.to_string()))),
-    };
-    let passed_at = Instant::now();
-    if let Passage::NotPlanned(reason) = gate.examine(plan, &text, path, role).await? {
-        let refused = match &reason {
-            Reason::Unparsable(_) => Refused::unparsable(reason.to_string()),
-            _ => Refused::because(reason.to_string()),
-        };
-        return Ok(Err(refused));
-    }
-    let has_parameters = sql::parameter_count(text.as_str()) > 0;
-    let parameters = Planned::told_of(has_parameters);
-    let search_path = path.to_string();
-    let asked = plan.explain(&text, &search_path, parameters, Detail::Expressions);
-    match asked.await {
-        Ok(tree) => Ok(Ok(Planned {
-            text,
-            search_path: path.clone(),
-            has_parameters,
-            role: role.map(str::to_owned),
-            passed_at,
-            tree,
-        })),
-        Err(error) if error.is_fatal() => Err(error),
-        Err(error) => Ok(Err(Refused::by_the_server(&error))),
     }
 }

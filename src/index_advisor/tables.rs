@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::candidate::{Candidate, IndexKey};
+use super::candidate::Candidate;
 use super::clauses::{Key, Predicate, RelationUse};
+use super::existing::existing;
+pub use super::existing::{ExistingIndex, ExistingKey};
 use crate::limits;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, column, queries};
@@ -52,6 +54,8 @@ pub struct Column {
     pub width_bytes: Option<f64>,
     /// How many values it has, where statistics may be read.
     pub values: Option<f64>,
+    /// How far rows are stored in its order, up or down: 1 is wholly. Where statistics may be read.
+    pub correlation: Option<f64>,
     /// Whether it has so few values that a constant one of them stands for a part of the rows, not for one call.
     pub has_few_values: bool,
 }
@@ -75,90 +79,6 @@ pub struct Partition {
     pub name: TableName,
 }
 
-/// An index that is there and valid.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct ExistingIndex {
-    pub oid: u32,
-    pub schema: String,
-    pub name: String,
-    pub method: String,
-    pub is_unique: bool,
-    /// A constraint, or a replica's identity, rests on it.
-    pub is_needed: bool,
-    pub predicate: Option<String>,
-    pub keys: Vec<ExistingKey>,
-    pub include: Vec<String>,
-}
-
-/// A key of an index that is there.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct ExistingKey {
-    pub key: Key,
-    pub descending: bool,
-    pub nulls_first: bool,
-    /// The operator class and the collation are those of the column's type.
-    pub is_plain: bool,
-}
-
-impl ExistingKey {
-    fn is(&self, key: &IndexKey, backwards: bool) -> bool {
-        self.key == key.key
-            && self.is_plain == key.operator_class.is_none()
-            && (self.descending != backwards) == key.descending
-            && (self.nulls_first != backwards) == key.nulls_first
-    }
-}
-
-impl ExistingIndex {
-    /// Whether it answers all that a candidate would: it begins with the same keys, forwards or backwards, and holds all
-    /// its columns.
-    pub fn serves(&self, candidate: &Candidate) -> bool {
-        let begins = |backwards: bool| {
-            let pairs = self.keys.iter().zip(&candidate.keys);
-            self.keys.len() >= candidate.keys.len()
-                && pairs.into_iter().all(|(own, wanted)| own.is(wanted, backwards))
-        };
-        let predicate = |text: &str| expression::normal(text).unwrap_or_else(|| text.to_owned());
-        let of_all = self.predicate.is_none()
-            || self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
-        // a row that a unique index finds is the only one: more keys narrow nothing, and what is carried along saves one look
-        let shared = |backwards: bool| {
-            let mut pairs = self.keys.iter().zip(&candidate.keys);
-            pairs.all(|(own, wanted)| own.is(wanted, backwards))
-        };
-        let is_key = self.is_unique
-            && self.predicate.is_none()
-            && self.method == candidate.method
-            && self.keys.len() <= candidate.keys.len()
-            && (shared(false) || shared(true));
-        is_key
-            || self.method == candidate.method
-                && of_all
-                && (begins(false) || candidate.method == "btree" && begins(true))
-                && candidate.include.iter().all(|column| self.holds(column))
-    }
-
-    /// Whether an index that is to be made answers all that this one does, so that it is there for nothing afterwards.
-    pub fn is_superseded_by(&self, candidate: &Candidate) -> bool {
-        let pairs = self.keys.iter().zip(&candidate.keys);
-        !self.is_unique
-            && !self.is_needed
-            && self.predicate.is_none()
-            && candidate.predicate.is_none()
-            && self.method == candidate.method
-            && self.keys.len() <= candidate.keys.len()
-            && pairs.into_iter().all(|(own, wanted)| own.is(wanted, false))
-            && self.include.iter().all(|column| candidate.holds(column))
-    }
-
-    fn holds(&self, column: &str) -> bool {
-        let is_key = |key: &ExistingKey| matches!(&key.key, Key::Column(name) if name == column);
-        self.keys.iter().any(is_key) || self.include.iter().any(|one| one == column)
-    }
-}
-
 /// A column with at most so many words has few: a state, a kind.
 const FEW_WORDS: f64 = 50.0;
 /// Numbers are mostly what somebody asks for just now: only where there are very few of them they are states.
@@ -172,11 +92,11 @@ pub struct Tables {
     by_name: BTreeMap<TableName, u32>,
 }
 
-fn text(row: &Row, name: &str) -> String {
+pub(super) fn text(row: &Row, name: &str) -> String {
     column(row, name).unwrap_or_default()
 }
 
-fn flag(row: &Row, name: &str) -> bool {
+pub(super) fn flag(row: &Row, name: &str) -> bool {
     column(row, name).unwrap_or(false)
 }
 
@@ -273,6 +193,7 @@ impl Tables {
                 is_range: flag(&row, "is_range"),
                 width_bytes: column(&row, "width"),
                 values: distinct,
+                correlation: column(&row, "correlation"),
                 has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
             };
             if let Some(table) = self.tables.get_mut(&table_oid) {
@@ -343,6 +264,24 @@ impl Table {
         known.unwrap_or(0.0)
     }
 
+    /// The columns that a key is made of.
+    pub fn columns_of(&self, key: &Key) -> BTreeSet<String> {
+        match key {
+            Key::Column(name) => [name.clone()].into(),
+            Key::Expression(text) => {
+                let names = expression::bare_columns(text).into_iter();
+                names.filter(|name| self.columns.contains_key(name)).collect()
+            }
+        }
+    }
+
+    /// Mean bytes of what a key is made of, where statistics of all of that may be read.
+    pub fn width_of(&self, key: &Key) -> Option<f64> {
+        let names = self.columns_of(key);
+        let widths = names.iter().map(|name| self.columns.get(name)?.width_bytes);
+        widths.sum()
+    }
+
     /// What a plan asks of this table, with text columns for what only casts them to text: no index minds that.
     pub fn read(&self, asked: &RelationUse) -> RelationUse {
         let casts = ["::text", "::varchar"];
@@ -370,40 +309,29 @@ impl Table {
     }
 }
 
-fn existing(row: &Row) -> ExistingIndex {
-    let columns: Vec<Option<String>> = column(row, "columns").unwrap_or_default();
-    let expressions: Vec<Option<String>> = column(row, "expressions").unwrap_or_default();
-    let options: Vec<i32> = column(row, "options").unwrap_or_default();
-    let are_plain: Vec<bool> = column(row, "are_plain").unwrap_or_default();
-    let key = |position: usize| {
-        let name = columns.get(position).cloned().flatten();
-        let text = expressions.get(position).cloned().flatten().unwrap_or_default();
-        let normal = || Key::Expression(expression::normal(&text).unwrap_or(text.clone()));
-        // INDOPTION_DESC and INDOPTION_NULLS_FIRST of PostgreSQL's pg_index
-        let option = options.get(position).copied().unwrap_or(0);
-        ExistingKey {
-            key: name.map_or_else(normal, Key::Column),
-            descending: option & 1 != 0,
-            nulls_first: option & 2 != 0,
-            is_plain: are_plain.get(position).copied().unwrap_or(false),
-        }
-    };
-    ExistingIndex {
-        oid: column(row, "oid").unwrap_or(0),
-        schema: text(row, "schema"),
-        name: text(row, "name"),
-        method: text(row, "method"),
-        is_unique: flag(row, "is_unique"),
-        is_needed: flag(row, "is_needed"),
-        predicate: column(row, "predicate"),
-        keys: (0..columns.len()).map(key).collect(),
-        include: column(row, "include").unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::index_advisor::candidate::IndexKey;
+
+    /// A table of a thousand pages with these columns.
+    pub(crate) fn table_of<const N: usize>(rows: f64, columns: [(&str, Column); N]) -> Table {
+        Table {
+            oid: 1,
+            name: TableName {
+                schema: "s".into(),
+                name: "t".into(),
+            },
+            is_partitioned: false,
+            may_be_indexed: true,
+            pages: 2000.0,
+            rows,
+            was_analyzed: true,
+            columns: columns.map(|(name, column)| (name.to_owned(), column)).into(),
+            indexes: Vec::new(),
+            partitions: Vec::new(),
+        }
+    }
 
     fn candidate(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> Candidate {
         let key = |(name, descending): &(&str, bool)| IndexKey {

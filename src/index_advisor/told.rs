@@ -31,7 +31,10 @@ impl Ready {
         let mut used: Vec<FixedBitSet> = Vec::new();
         let mut costs: Vec<f64> = Vec::new();
         for (number, (answer, _)) in answers.iter().enumerate() {
-            let estimates = problem.estimates.iter().filter(|one| one.statement == number);
+            let estimates = problem
+                .estimates
+                .iter()
+                .filter(|one| one.statement == number && self.estimated_sizes.contains_key(&one.candidate));
             let best = estimates
                 .filter(|one| set.contains(one.candidate) && one.cost < answer.cost)
                 .min_by(|a, b| a.cost.total_cmp(&b.cost));
@@ -43,16 +46,18 @@ impl Ready {
             costs.push(best.map_or(answer.cost, |best| best.cost));
             used.push(uses);
         }
+        let weight = |position: &usize| self.statements[*position].statement.weight;
+        let weights: Vec<f64> = self.positions.iter().map(weight).collect();
         let after: f64 = costs
             .iter()
-            .zip(&problem.weights)
+            .zip(&weights)
             .map(|(cost, weight)| cost * weight)
             .sum();
         // of what its statements gain each index has an equal share
         let gain = |one: usize| -> f64 {
             let of = |number: &usize| {
                 let saved = problem.costs[*number] - costs[*number];
-                problem.weights[*number] * saved / used[*number].count_ones(..) as f64
+                weights[*number] * saved / used[*number].count_ones(..) as f64
             };
             (0..used.len())
                 .filter(|number| used[*number].contains(one))

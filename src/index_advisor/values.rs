@@ -15,9 +15,9 @@ use crate::sql;
 
 /// What statistics say of one column: values by how common they are.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    common: Vec<String>,
-    bounds: Vec<String>,
+pub(super) struct Known {
+    pub(super) common: Vec<String>,
+    pub(super) bounds: Vec<String>,
 }
 
 impl Known {
@@ -56,7 +56,7 @@ pub(super) async fn tried(
         let all: Option<Vec<Compared>> = (1..=count).map(|number| by_number.remove(&number)).collect();
         compared.extend(all.filter(|all| !all.is_empty()).map(|all| (*one, all)));
     }
-    let columns: BTreeSet<&Compared> = compared.values().flatten().collect();
+    let columns: BTreeSet<ColumnKey> = compared.values().flatten().map(column_of).collect();
     let known = known(plan, &columns).await?;
     let mut asked: Vec<(usize, ValueKind, Vec<Option<String>>)> = Vec::new();
     for (one, compared) in &compared {
@@ -103,7 +103,7 @@ pub(super) async fn tried(
 }
 
 /// Schema, table and column.
-type ColumnKey = (String, String, String);
+pub(super) type ColumnKey = (String, String, String);
 
 fn column_of(compared: &Compared) -> ColumnKey {
     (
@@ -113,13 +113,17 @@ fn column_of(compared: &Compared) -> ColumnKey {
     )
 }
 
-async fn known(
+/// What statistics say of these columns, where they may be read.
+///
+/// # Errors
+/// If the server refuses, or the session is lost.
+pub(super) async fn known(
     plan: &Plan,
-    columns: &BTreeSet<&Compared>,
+    columns: &BTreeSet<ColumnKey>,
 ) -> Result<BTreeMap<ColumnKey, Known>, PostgresError> {
-    let each = |part: fn(&Compared) -> &String| columns.iter().map(|one| part(one)).collect::<Vec<_>>();
-    let (schemas, tables) = (each(|one| &one.schema), each(|one| &one.table));
-    let names = each(|one| &one.column);
+    let each = |part: fn(&ColumnKey) -> &String| columns.iter().map(part).collect::<Vec<_>>();
+    let (schemas, tables) = (each(|one| &one.0), each(|one| &one.1));
+    let names = each(|one| &one.2);
     let asked: [(&(dyn ToSql + Sync), Type); 3] = [
         (&schemas, Type::TEXT_ARRAY),
         (&tables, Type::TEXT_ARRAY),

@@ -1,0 +1,125 @@
+//! Indexes that are there: what they answer already, and what would make them needless.
+
+use tokio_postgres::Row;
+
+use super::candidate::{Candidate, IndexKey};
+use super::clauses::Key;
+use super::tables::{flag, text};
+use crate::postgres::column;
+use crate::sql::expression;
+
+/// An index that is there and valid.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ExistingIndex {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    pub method: String,
+    pub is_unique: bool,
+    /// A constraint, or a replica's identity, rests on it.
+    pub is_needed: bool,
+    pub predicate: Option<String>,
+    pub keys: Vec<ExistingKey>,
+    pub include: Vec<String>,
+}
+
+/// A key of an index that is there.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ExistingKey {
+    pub key: Key,
+    pub descending: bool,
+    pub nulls_first: bool,
+    /// The operator class and the collation are those of the column's type.
+    pub is_plain: bool,
+}
+
+impl ExistingKey {
+    fn is(&self, key: &IndexKey, backwards: bool) -> bool {
+        self.key == key.key
+            && self.is_plain == key.operator_class.is_none()
+            && (self.descending != backwards) == key.descending
+            && (self.nulls_first != backwards) == key.nulls_first
+    }
+}
+
+impl ExistingIndex {
+    /// Whether it answers all that a candidate would: it begins with the same keys, forwards or backwards, and holds all
+    /// its columns.
+    pub fn serves(&self, candidate: &Candidate) -> bool {
+        let begins = |backwards: bool| {
+            let pairs = self.keys.iter().zip(&candidate.keys);
+            self.keys.len() >= candidate.keys.len()
+                && pairs.into_iter().all(|(own, wanted)| own.is(wanted, backwards))
+        };
+        let predicate = |text: &str| expression::normal(text).unwrap_or_else(|| text.to_owned());
+        let of_all = self.predicate.is_none()
+            || self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
+        // a row that a unique index finds is the only one: more keys narrow nothing, and what is carried along saves one look
+        let shared = |backwards: bool| {
+            let mut pairs = self.keys.iter().zip(&candidate.keys);
+            pairs.all(|(own, wanted)| own.is(wanted, backwards))
+        };
+        let is_key = self.is_unique
+            && self.predicate.is_none()
+            && self.method == candidate.method
+            && self.keys.len() <= candidate.keys.len()
+            && (shared(false) || shared(true));
+        is_key
+            || self.method == candidate.method
+                && of_all
+                && (begins(false) || candidate.method == "btree" && begins(true))
+                && candidate.include.iter().all(|column| self.holds(column))
+    }
+
+    /// Whether an index that is to be made answers all that this one does, so that it is there for nothing afterwards.
+    pub fn is_superseded_by(&self, candidate: &Candidate) -> bool {
+        let pairs = self.keys.iter().zip(&candidate.keys);
+        !self.is_unique
+            && !self.is_needed
+            && self.predicate.is_none()
+            && candidate.predicate.is_none()
+            && self.method == candidate.method
+            && self.keys.len() <= candidate.keys.len()
+            && pairs.into_iter().all(|(own, wanted)| own.is(wanted, false))
+            && self.include.iter().all(|column| candidate.holds(column))
+    }
+
+    fn holds(&self, column: &str) -> bool {
+        let is_key = |key: &ExistingKey| matches!(&key.key, Key::Column(name) if name == column);
+        self.keys.iter().any(is_key) || self.include.iter().any(|one| one == column)
+    }
+}
+
+/// An index as the catalogs tell it.
+pub(super) fn existing(row: &Row) -> ExistingIndex {
+    let columns: Vec<Option<String>> = column(row, "columns").unwrap_or_default();
+    let expressions: Vec<Option<String>> = column(row, "expressions").unwrap_or_default();
+    let options: Vec<i32> = column(row, "options").unwrap_or_default();
+    let are_plain: Vec<bool> = column(row, "are_plain").unwrap_or_default();
+    let key = |position: usize| {
+        let name = columns.get(position).cloned().flatten();
+        let text = expressions.get(position).cloned().flatten().unwrap_or_default();
+        let normal = || Key::Expression(expression::normal(&text).unwrap_or(text.clone()));
+        // INDOPTION_DESC and INDOPTION_NULLS_FIRST of PostgreSQL's pg_index
+        let option = options.get(position).copied().unwrap_or(0);
+        ExistingKey {
+            key: name.map_or_else(normal, Key::Column),
+            descending: option & 1 != 0,
+            nulls_first: option & 2 != 0,
+            is_plain: are_plain.get(position).copied().unwrap_or(false),
+        }
+    };
+    ExistingIndex {
+        oid: column(row, "oid").unwrap_or(0),
+        schema: text(row, "schema"),
+        name: text(row, "name"),
+        method: text(row, "method"),
+        is_unique: flag(row, "is_unique"),
+        is_needed: flag(row, "is_needed"),
+        predicate: column(row, "predicate"),
+        keys: (0..columns.len()).map(key).collect(),
+        include: column(row, "include").unwrap_or_default(),
+    }
+}
