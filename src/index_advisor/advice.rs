@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use fixedbitset::FixedBitSet;
 
 use super::blocks::price_blocks;
+use super::budget::best_within;
 use super::candidate::{Candidate, Kinds};
 use super::definition::Definition;
 use super::estimated::Methods;
@@ -15,7 +16,7 @@ use super::kept::AsItIs;
 use super::merge::{Bounds, merge};
 use super::ready::Ready;
 use super::rehearsal::rehearse;
-use super::selection::{Answer, Selection};
+use super::selection::Answer;
 use super::tables::TableName;
 use super::upkeep::WriteCounters;
 use super::values::tried;
@@ -207,7 +208,7 @@ pub async fn advise(
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     what_if.calls = block_calls;
-    let set = Selection::new(&problem, &mut what_if, stop, &asked).run().await?;
+    let set = best_within(&ready, &problem, &mut what_if, stop, &asked).await?;
     what_if.end().await?;
     let selection_calls = what_if.calls;
     let bounds = Bounds {

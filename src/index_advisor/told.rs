@@ -83,6 +83,7 @@ impl Ready {
         }
         let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
         let seconds_per_unit = build::seconds_per_unit(&self.statements);
+        let built = self.built_sizes(problem);
         let mut indexes = Vec::new();
         for one in &members {
             let candidate = &self.candidates[*one];
@@ -93,13 +94,11 @@ impl Ready {
             let estimated = self.estimated_sizes.get(one);
             indexes.push(IndexAdvice {
                 definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
-                size_bytes: match estimated {
-                    Some(size) => *size,
-                    None => Some(problem.sizes[*one]),
-                },
+                size_bytes: built[*one],
                 build_seconds: seconds_per_unit
                     .filter(|_| candidate.method == "btree")
-                    .map(|seconds| build::seconds(seconds, table, problem.sizes[*one])),
+                    .zip(built[*one])
+                    .map(|(seconds, size)| build::seconds(seconds, table, size)),
                 write_cost: problem.upkeep[*one],
                 writes_are_counted: counted.contains_key(&table.oid),
                 cost_before: after + gain(*one),
