@@ -8,6 +8,8 @@ pub struct Choice {
     pub uses: Vec<usize>,
     /// The planner's units, times the statement's weight.
     pub cost: f64,
+    /// Whether the planner said so: what is only hoped for is no reason to look at its indexes together.
+    pub is_known: bool,
 }
 
 /// What there is to choose from.
@@ -27,7 +29,8 @@ pub struct Knapsack {
 #[derive(Clone, Debug)]
 struct Bundle {
     members: Vec<usize>,
-    users: Vec<usize>,
+    /// The plans that use one of them, by statement and number.
+    plans: Vec<(usize, usize)>,
 }
 
 /// A set, and what each statement costs with it.
@@ -56,27 +59,31 @@ impl Knapsack {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (statement, plans) in choices.iter_mut().enumerate() {
             plans.sort_by(|a, b| a.cost.total_cmp(&b.cost).then_with(|| a.uses.cmp(&b.uses)));
+            *plans = undominated(std::mem::take(plans));
             for choice in plans.iter() {
                 for one in &choice.uses {
                     if users[*one].last() != Some(&statement) {
                         users[*one].push(statement);
                     }
                 }
-                groups.push(choice.uses.clone());
+                if choice.is_known {
+                    groups.push(choice.uses.clone());
+                }
                 groups.extend(choice.uses.iter().map(|one| vec![*one]));
             }
         }
         groups.sort();
         groups.dedup();
         let size = |members: &[usize]| members.iter().map(|one| sizes[*one]).sum::<f64>();
+        let with = plans_with(&choices, sizes.len());
         let bundle = |members: Vec<usize>| {
-            let mut all: Vec<usize> = members
+            let mut plans: Vec<(usize, usize)> = members
                 .iter()
-                .flat_map(|one| users[*one].iter().copied())
+                .flat_map(|one| with[*one].iter().copied())
                 .collect();
-            all.sort_unstable();
-            all.dedup();
-            Bundle { members, users: all }
+            plans.sort_unstable();
+            plans.dedup();
+            Bundle { members, plans }
         };
         let fitting = groups
             .into_iter()
@@ -141,23 +148,32 @@ impl Knapsack {
         }
     }
 
-    /// What a bundle would change: the total, and the size.
-    fn change(&self, state: &mut State, bundle: &Bundle) -> (f64, f64) {
-        let fresh: Vec<usize> = bundle
-            .members
-            .iter()
-            .copied()
-            .filter(|one| !state.is_in[*one])
-            .collect();
+    /// How much a bundle would add to the size.
+    fn growth(&self, state: &State, bundle: &Bundle) -> f64 {
+        let fresh = bundle.members.iter().filter(|one| !state.is_in[**one]);
+        fresh.map(|one| self.sizes[*one]).sum()
+    }
+
+    /// What a bundle would save of the total.
+    fn saved(&self, state: &mut State, bundle: &Bundle) -> f64 {
+        let members = bundle.members.iter().copied();
+        let fresh: Vec<usize> = members.filter(|one| !state.is_in[*one]).collect();
         fresh.iter().for_each(|one| state.is_in[*one] = true);
-        let saved: f64 = bundle
-            .users
-            .iter()
-            .map(|statement| state.costs[*statement] - self.cost(*statement, &state.is_in))
-            .sum();
+        let mut saved = 0.0;
+        let mut cheaper = None;
+        for (statement, number) in &bundle.plans {
+            let plan = &self.choices[*statement][*number];
+            // of each statement the first that is possible is the cheapest
+            if cheaper != Some(statement)
+                && plan.cost < state.costs[*statement]
+                && plan.uses.iter().all(|one| state.is_in[*one])
+            {
+                saved += state.costs[*statement] - plan.cost;
+                cheaper = Some(statement);
+            }
+        }
         fresh.iter().for_each(|one| state.is_in[*one] = false);
-        let upkeep: f64 = fresh.iter().map(|one| self.upkeep[*one]).sum();
-        (upkeep - saved, fresh.iter().map(|one| self.sizes[*one]).sum())
+        saved - fresh.iter().map(|one| self.upkeep[*one]).sum::<f64>()
     }
 
     fn put(&self, state: &mut State, one: usize, is_in: bool) {
@@ -184,11 +200,15 @@ impl Knapsack {
                 if is_banned || bundle.members.iter().all(|one| state.is_in[*one]) {
                     continue;
                 }
-                let (change, size) = self.change(&mut state, bundle);
-                if state.size + size > self.budget || -change <= SAME * state.total.abs() {
+                let size = self.growth(&state, bundle);
+                if state.size + size > self.budget {
                     continue;
                 }
-                let value = -change / size.max(1.0).powf(exponent);
+                let saved = self.saved(&mut state, bundle);
+                if saved <= SAME * state.total.abs() {
+                    continue;
+                }
+                let value = saved / size.max(1.0).powf(exponent);
                 if best.is_none_or(|(known, _)| value > known) {
                     best = Some((value, bundle));
                 }
@@ -271,6 +291,31 @@ impl Knapsack {
     }
 }
 
+/// For each of so many candidates the plans that use it, by statement and number.
+fn plans_with(choices: &[Vec<Choice>], count: usize) -> Vec<Vec<(usize, usize)>> {
+    let mut with = vec![Vec::new(); count];
+    for (statement, plans) in choices.iter().enumerate() {
+        for (number, plan) in plans.iter().enumerate() {
+            plan.uses
+                .iter()
+                .for_each(|one| with[*one].push((statement, number)));
+        }
+    }
+    with
+}
+
+/// Of plans, the cheapest first, those that no cheaper one makes needless by using nothing that they do not use.
+fn undominated(plans: Vec<Choice>) -> Vec<Choice> {
+    let mut kept: Vec<Choice> = Vec::new();
+    for plan in plans {
+        let makes_needless = |other: &Choice| other.uses.iter().all(|one| plan.uses.contains(one));
+        if !kept.iter().any(makes_needless) {
+            kept.push(plan);
+        }
+    }
+    kept
+}
+
 /// Numbers that look random and are the same each time (xorshift64*, Vigna 2016).
 struct Random(u64);
 
@@ -291,6 +336,7 @@ mod tests {
         let choice = |(uses, cost): &(Vec<usize>, f64)| Choice {
             uses: uses.clone(),
             cost: *cost,
+            is_known: true,
         };
         let choices = plans
             .iter()

@@ -4,9 +4,10 @@
 //! larger one. So each answer is kept, and most sets are priced without asking. The planner is first asked with everything
 //! on the table, then with ever less (smaller indexes, narrower ones), so that its own choices show what goes together: a
 //! search that adds one index at a time would miss pairs that only pay together. Sets are then put together from those
-//! choices, judged by what is known, and confirmed by the planner until nothing better is found.
+//! choices, judged by what may be hoped and by what is known, and confirmed by the planner until nothing better is found.
 
 mod explore;
+mod hope;
 mod narrow;
 
 use std::collections::BTreeMap;
@@ -204,17 +205,15 @@ impl<'a, P: Planner> Selection<'a, P> {
         let mut idle = 0;
         let mut rounds = 0;
         while idle < IDLE_ROUNDS {
-            let set = self.solve();
+            let least = self.total_under(&best);
+            best = self.hoped(best).await?;
             let before = self.calls;
-            for statement in 0..self.known.len() {
-                self.ask(statement, &set).await?;
-            }
-            if self.total_under(&set) < self.total_under(&best) * (1.0 - 1e-9) {
-                best = set.clone();
-                idle = 0;
-            } else {
-                idle += 1;
-            }
+            let set = self.solve(false);
+            best = self.better(best, &set).await?;
+            idle = match is_less(self.total_under(&best), least) {
+                true => 0,
+                false => idle + 1,
+            };
             if self.over() {
                 break;
             }
@@ -230,6 +229,15 @@ impl<'a, P: Planner> Selection<'a, P> {
         let trimmed = self.trimmed(best);
         let narrowed = self.narrowed(trimmed).await?;
         Ok(self.trimmed(narrowed))
+    }
+
+    /// The better one of two sets, the second of which the planner is asked about.
+    async fn better(&mut self, best: FixedBitSet, set: &FixedBitSet) -> Result<FixedBitSet, PostgresError> {
+        for statement in 0..self.known.len() {
+            self.ask(statement, set).await?;
+        }
+        let is_better = is_less(self.total_under(set), self.total_under(&best));
+        Ok(if is_better { set.clone() } else { best })
     }
 
     fn none(&self) -> FixedBitSet {
@@ -292,74 +300,45 @@ impl<'a, P: Planner> Selection<'a, P> {
         reads + set.ones().map(|one| self.problem.upkeep[one]).sum::<f64>()
     }
 
-    /// Whether one statement at least is so much cheaper with a set that an index for that is worth its name.
-    fn is_worth_it(&self, with: &FixedBitSet, without: &FixedBitSet) -> bool {
-        self.known.iter().any(|known| {
-            let (before, after) = (known.estimate(without), known.estimate(with));
-            before - after
-                >= self
-                    .problem
-                    .least_gain
-                    .max(self.problem.least_gain_share * before)
-        })
-    }
-
-    /// The set without what nobody uses.
-    fn trimmed(&self, mut set: FixedBitSet) -> FixedBitSet {
-        let mut candidates: Vec<usize> = set.ones().collect();
-        candidates.sort_by(|a, b| self.problem.sizes[*b].total_cmp(&self.problem.sizes[*a]));
-        let mut total = self.total(&set);
-        for candidate in candidates {
-            set.set(candidate, false);
-            let without = self.total(&set);
-            let is_worthless = || {
-                let mut with = set.clone();
-                with.insert(candidate);
-                !self.is_worth_it(&with, &set)
-            };
-            match without <= total || is_worthless() {
-                true => total = without,
-                false => set.insert(candidate),
-            }
-        }
-        set
-    }
-
-    /// The best set by what is known.
-    fn solve(&self) -> FixedBitSet {
+    /// The best set by what is known, or by what may be hoped.
+    fn solve(&self, is_hopeful: bool) -> FixedBitSet {
+        let facts = || self.known.iter().flat_map(|known| &known.facts);
+        let mut candidates = Vec::new();
         let mut numbers = BTreeMap::new();
-        for one in self
-            .known
-            .iter()
-            .flat_map(|known| &known.facts)
-            .flat_map(|fact| &fact.uses)
-        {
-            let next = numbers.len();
-            numbers.entry(*one).or_insert(next);
-        }
-        let mut candidates = vec![0; numbers.len()];
-        numbers
-            .iter()
-            .for_each(|(one, number)| candidates[*number] = *one);
-        let choices = self
-            .known
-            .iter()
-            .zip(&self.problem.weights)
-            .map(|(known, weight)| {
-                let choice = |fact: &Fact| Choice {
-                    uses: fact.uses.iter().map(|one| numbers[one]).collect(),
-                    cost: weight * fact.cost,
-                };
-                known.facts.iter().map(choice).collect()
+        for one in facts().flat_map(|fact| &fact.uses) {
+            numbers.entry(*one).or_insert_with(|| {
+                candidates.push(*one);
+                candidates.len() - 1
             });
+        }
+        let choices = self.known.iter().zip(&self.problem.weights).enumerate();
+        let choices = choices.map(|(statement, (known, weight))| {
+            let choice = |uses: &[usize], cost: f64, is_known: bool| Choice {
+                uses: uses.iter().map(|one| numbers[one]).collect(),
+                cost: weight * cost,
+                is_known,
+            };
+            let facts = known.facts.iter().map(|fact| choice(&fact.uses, fact.cost, true));
+            let hopes = match is_hopeful {
+                true => self.hopes(statement, &candidates),
+                false => Vec::new(),
+            };
+            let hopes = hopes.iter().map(|hope| choice(&hope.uses, hope.cost, false));
+            facts.chain(hopes).collect()
+        });
+        let choices: Vec<Vec<Choice>> = choices.collect();
         let sizes: Vec<f64> = candidates.iter().map(|one| self.problem.sizes[*one]).collect();
         let upkeep: Vec<f64> = candidates.iter().map(|one| self.problem.upkeep[*one]).collect();
-        let choices: Vec<Vec<Choice>> = choices.collect();
         let knapsack = Knapsack::new(choices, &sizes, &upkeep, self.problem.budget_bytes);
         let mut set = self.none();
         set.extend(knapsack.best().into_iter().map(|number| candidates[number]));
         set
     }
+}
+
+/// Whether a total is less by more than what sums are off by.
+fn is_less(total: f64, than: f64) -> bool {
+    total < than * (1.0 - 1e-9)
 }
 
 #[cfg(test)]
@@ -396,7 +375,7 @@ mod tests {
         }
     }
 
-    fn solved(
+    pub(super) fn solved(
         plans: Vec<Vec<(Vec<usize>, f64)>>,
         sizes: &[f64],
         budget_bytes: f64,

@@ -15,6 +15,39 @@ const KEY_GAIN_SHARE: f64 = 0.001;
 const GAIN_FOR_GROWTH: f64 = 0.25;
 
 impl<P: Planner> Selection<'_, P> {
+    /// Whether one statement at least is so much cheaper with a set that an index for that is worth its name.
+    fn is_worth_it(&self, with: &FixedBitSet, without: &FixedBitSet) -> bool {
+        self.known.iter().any(|known| {
+            let (before, after) = (known.estimate(without), known.estimate(with));
+            before - after
+                >= self
+                    .problem
+                    .least_gain
+                    .max(self.problem.least_gain_share * before)
+        })
+    }
+
+    /// The set without what nobody uses.
+    pub(super) fn trimmed(&self, mut set: FixedBitSet) -> FixedBitSet {
+        let mut candidates: Vec<usize> = set.ones().collect();
+        candidates.sort_by(|a, b| self.problem.sizes[*b].total_cmp(&self.problem.sizes[*a]));
+        let mut total = self.total(&set);
+        for candidate in candidates {
+            set.set(candidate, false);
+            let without = self.total(&set);
+            let is_worthless = || {
+                let mut with = set.clone();
+                with.insert(candidate);
+                !self.is_worth_it(&with, &set)
+            };
+            match without <= total || is_worthless() {
+                true => total = without,
+                false => set.insert(candidate),
+            }
+        }
+        set
+    }
+
     /// The set with columns and keys left out that save hardly anything.
     pub(super) async fn narrowed(&mut self, mut set: FixedBitSet) -> Result<FixedBitSet, PostgresError> {
         let mut members: Vec<usize> = set.ones().collect();
