@@ -114,6 +114,10 @@ pub const CLAIMS_PER_RULE: usize = 2_000;
 pub const FINDINGS_PER_RULE: usize = 500;
 /// A statement of ours that runs longer is cancelled by the server.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of a wait that ended without a word of the server, so much counts towards the budget: it stood still, or the way to it did.
+pub const SILENCE_COUNTED_AT_MOST: Duration = Duration::from_secs(1);
+/// Looks are stretched only while they take more than this part of the budget: where others take too much, that would not help.
+pub const LOOKS_WORTH_STRETCHING: f64 = 0.1;
 /// How long we wait for an answer beyond the server's own timeout.
 pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// Candidates that are tried for one statement.

@@ -20,6 +20,8 @@ pub struct TextCache {
     texts: Arc<HashMap<i64, Arc<StatementText>>>,
     /// Those of which only the beginning is kept, with the bytes of the whole.
     cut: HashMap<i64, usize>,
+    /// The counters of the look before.
+    last: Arc<Vec<StatementCounters>>,
     /// Those that the server does not have, since when: to ask for them makes it read its whole text file.
     lost: HashMap<i64, Instant>,
     /// Set when reading texts failed, so that it is tried again only after a while.
@@ -60,6 +62,7 @@ impl TextCache {
             return Ok(0);
         }
         let whole = Arc::new(self.worth_their_memory(statements));
+        self.last = statements.entries.clone();
         let missing = self.missing(statements, &whole);
         self.forget_but(statements);
         if missing.is_empty() {
@@ -69,7 +72,7 @@ impl TextCache {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&missing, Type::INT8_ARRAY), (&limit, Type::INT8)];
         let (sender, receiver) = mpsc::channel(TEXTS_UNDER_WAY);
-        let identifying = identify(receiver, whole);
+        let identifying = identify(receiver, whole.clone());
         let query = queries::STATEMENT_TEXTS.on(version_num);
         let sent = home.send_rows(query, schema, &parameters, sender).await;
         let identified = identifying.await;
@@ -77,13 +80,14 @@ impl TextCache {
         self.failed_at = None;
         let read: usize = identified.iter().map(|text| text.characters).sum();
         let count = identified.len();
+        let answered: HashSet<i64> = identified.iter().map(|text| text.queryid).collect();
         self.take_in(identified);
         // an answer with room for one more text was not cut: what is left was evicted just now, or lost by the server
         if read + limits::STATEMENT_PARSE_BYTES < limits::STATEMENT_TEXT_CHARACTERS_PER_LOOK {
-            let lost = missing.iter().filter(|queryid| !self.texts.contains_key(queryid));
+            let lost = missing.iter().filter(|queryid| !answered.contains(queryid));
             self.lost.extend(lost.map(|queryid| (*queryid, Instant::now())));
         }
-        self.cut_others_than(statements);
+        self.cut_others_than(&self.worth_their_memory(statements));
         Ok(count)
     }
 
@@ -98,55 +102,56 @@ impl TextCache {
         }
     }
 
-    /// The statements that took most time: only of these the whole text is kept, since only these are told of; and of the
-    /// less costly among them only as long as all of them together are not too long.
+    /// The statements of which the whole text is kept: those that took most time, in all or since the look before, since only
+    /// these are told of and advised; and of the less costly among them only as long as all together are not too long.
     fn worth_their_memory(&self, statements: &Statements) -> HashSet<i64> {
-        let mut entries: Vec<&StatementCounters> = statements.entries.iter().collect();
-        let costliest_first = |a: &&StatementCounters, b: &&StatementCounters| {
-            let by_time = b.execution_ms.total_cmp(&a.execution_ms);
-            by_time.then(a.key.cmp(&b.key))
+        let costliest = by_cost(&statements.entries, limits::WHOLE_STATEMENTS, |entry| {
+            entry.execution_ms
+        });
+        let before = |entry: &StatementCounters| {
+            let place = self.last.binary_search_by_key(&entry.key, |last| last.key);
+            place.map_or(0.0, |place| self.last[place].execution_ms)
         };
-        let count = limits::WHOLE_STATEMENTS.min(entries.len());
-        if count < entries.len() {
-            entries.select_nth_unstable_by(count, costliest_first);
-        }
-        entries[..count].sort_unstable_by(costliest_first);
-        let (mut whole, mut bytes) = (HashSet::new(), 0);
-        for entry in &entries[..count] {
-            let queryid = entry.key.queryid;
-            if whole.contains(&queryid) {
-                continue;
+        let now = by_cost(&statements.entries, limits::ADVISED_STATEMENTS, |entry| {
+            entry.execution_ms - before(entry)
+        });
+        let advised = costliest.iter().take(limits::ADVISED_STATEMENTS).chain(&now);
+        let mut whole: HashSet<i64> = advised.copied().collect();
+        let mut bytes: usize = whole.iter().map(|queryid| self.cuttable_bytes(*queryid)).sum();
+        for queryid in costliest {
+            if !whole.contains(&queryid) {
+                bytes += self.cuttable_bytes(queryid);
+                if bytes > limits::WHOLE_TEXTS_BYTES {
+                    break;
+                }
+                whole.insert(queryid);
             }
-            bytes += self.whole_bytes(queryid);
-            if whole.len() >= limits::ADVISED_STATEMENTS && bytes > limits::WHOLE_TEXTS_BYTES {
-                break;
-            }
-            whole.insert(queryid);
         }
         whole
     }
 
-    /// How long the whole text is; that of one that was never read takes no room yet.
-    fn whole_bytes(&self, queryid: i64) -> usize {
+    /// How long the whole text is, where there is something to cut; one that was never read takes no room yet.
+    fn cuttable_bytes(&self, queryid: i64) -> usize {
         let known = || self.texts.get(&queryid).map_or(0, |text| text.text.len());
-        self.cut.get(&queryid).copied().unwrap_or_else(known)
+        let bytes = self.cut.get(&queryid).copied().unwrap_or_else(known);
+        match bytes > limits::STATEMENT_BEGINNING_BYTES {
+            true => bytes,
+            false => 0,
+        }
     }
 
     /// Cuts the texts of statements that are no longer among the costliest, once whole texts take twice what they may: so
     /// that one at the edge is not read again and again.
-    fn cut_others_than(&mut self, statements: &Statements) {
-        let is_whole = |queryid: &i64, text: &StatementText| {
-            text.text.len() > limits::STATEMENT_BEGINNING_BYTES && !self.cut.contains_key(queryid)
-        };
+    fn cut_others_than(&mut self, worth: &HashSet<i64>) {
         let whole = self
             .texts
-            .iter()
-            .filter(|(queryid, text)| is_whole(queryid, text));
-        let bytes: usize = whole.map(|(_, text)| text.text.len()).sum();
-        if bytes <= 2 * limits::WHOLE_TEXTS_BYTES {
+            .keys()
+            .filter(|queryid| !self.cut.contains_key(queryid));
+        let bytes: usize = whole.map(|queryid| self.cuttable_bytes(*queryid)).sum();
+        let worth_bytes: usize = worth.iter().map(|queryid| self.cuttable_bytes(*queryid)).sum();
+        if bytes <= 2 * limits::WHOLE_TEXTS_BYTES.max(worth_bytes) {
             return;
         }
-        let worth = self.worth_their_memory(statements);
         for (queryid, text) in Arc::make_mut(&mut self.texts) {
             if text.text.len() > limits::STATEMENT_BEGINNING_BYTES
                 && !worth.contains(queryid)
@@ -164,10 +169,11 @@ impl TextCache {
     /// Statements whose text is to be fetched.
     fn missing(&mut self, statements: &Statements, whole: &HashSet<i64>) -> Vec<i64> {
         self.lost.retain(|_, since| since.elapsed() < RETRY_TEXTS_AFTER);
-        let is_missing = |queryid: &i64| match self.texts.contains_key(queryid) {
-            false => !self.lost.contains_key(queryid),
+        let is_wanted = |queryid: &i64| match self.texts.contains_key(queryid) {
+            false => true,
             true => self.cut.contains_key(queryid) && whole.contains(queryid),
         };
+        let is_missing = |queryid: &i64| is_wanted(queryid) && !self.lost.contains_key(queryid);
         let queryids = statements.entries.iter().map(|entry| entry.key.queryid);
         let mut missing: Vec<i64> = queryids.filter(is_missing).collect();
         missing.sort_unstable();
@@ -186,6 +192,29 @@ impl TextCache {
         self.cut.retain(|queryid, _| used.contains(queryid));
         self.lost.retain(|queryid, _| used.contains(queryid));
     }
+}
+
+/// The statements with most of something, the first first, each once.
+fn by_cost(
+    entries: &[StatementCounters],
+    count: usize,
+    cost: impl Fn(&StatementCounters) -> f64,
+) -> Vec<i64> {
+    let mut costs: Vec<(f64, i64)> = entries
+        .iter()
+        .map(|entry| (cost(entry), entry.key.queryid))
+        .filter(|(cost, _)| *cost > 0.0)
+        .collect();
+    let costliest_first = |a: &(f64, i64), b: &(f64, i64)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    let count = count.min(costs.len());
+    if count < costs.len() {
+        costs.select_nth_unstable_by(count, costliest_first);
+    }
+    costs.truncate(count);
+    costs.sort_unstable_by(costliest_first);
+    let mut told = HashSet::new();
+    let queryids = costs.into_iter().map(|(_, queryid)| queryid);
+    queryids.filter(|queryid| told.insert(*queryid)).collect()
 }
 
 /// Texts that were received and not yet read by our parser: more would only take memory.
@@ -285,13 +314,20 @@ mod tests {
         (cache, statements)
     }
 
+    fn trim(cache: &mut TextCache, statements: &Statements) {
+        // nothing happened since the look before
+        cache.last = statements.entries.clone();
+        let worth = cache.worth_their_memory(statements);
+        cache.cut_others_than(&worth);
+    }
+
     #[test]
     fn whole_texts_are_kept_of_the_costliest_as_far_as_memory_allows() {
-        let bytes = 5_000;
+        let bytes = 4_000;
         let (mut cache, statements) = seen(900, bytes);
-        cache.cut_others_than(&statements);
+        trim(&mut cache, &statements);
         let kept = limits::WHOLE_TEXTS_BYTES / bytes;
-        assert!((limits::ADVISED_STATEMENTS..900).contains(&kept));
+        assert!((limits::ADVISED_STATEMENTS + 1..900).contains(&kept));
         let lengths = |numbers: std::ops::Range<usize>| -> HashSet<usize> {
             numbers
                 .map(|number| cache.texts[&(number as i64)].text.len())
@@ -308,23 +344,30 @@ mod tests {
     #[test]
     fn what_is_advised_is_kept_however_long_it_is_and_short_texts_stay() {
         let (mut cache, statements) = seen(900, limits::STATEMENT_TEXT_BYTES);
-        cache.cut_others_than(&statements);
+        trim(&mut cache, &statements);
         assert_eq!(cache.cut.len(), 900 - limits::ADVISED_STATEMENTS);
-        let (mut cache, statements) = seen(900, 1_000);
-        cache.cut_others_than(&statements);
-        assert!(
-            cache.cut.is_empty(),
-            "below twice what they may take nothing is cut"
-        );
+        for (bytes, why) in [
+            (1_000, "below twice what they may take nothing is cut"),
+            (500, "there is nothing to cut"),
+        ] {
+            let (mut cache, statements) = seen(900, bytes);
+            trim(&mut cache, &statements);
+            assert!(cache.cut.is_empty(), "{why}");
+        }
     }
 
     #[test]
-    fn a_statement_that_becomes_costly_is_read_again() {
+    fn a_statement_that_is_costly_now_is_read_again_whatever_others_took_in_months() {
         let (mut cache, mut statements) = seen(900, 5_000);
-        cache.cut_others_than(&statements);
+        trim(&mut cache, &statements);
         assert!(cache.cut.contains_key(&899));
-        Arc::make_mut(&mut statements.entries)[899].execution_ms = 1e9;
+        Arc::make_mut(&mut statements.entries)[899].execution_ms += 0.5;
         let worth = cache.worth_their_memory(&statements);
         assert_eq!(cache.missing(&statements, &worth), [899]);
+        cache.lost.insert(899, Instant::now());
+        assert!(
+            cache.missing(&statements, &worth).is_empty(),
+            "the server has lost it"
+        );
     }
 }

@@ -148,7 +148,7 @@ impl Cadences {
         self.looks.add(elapsed_seconds, stretch.looks, taken(Kind::Looks));
         let budget = self.budget_ratio * busy_sessions.max(1.0);
         if self.ratio(stretch) > budget {
-            self.stretch = self.further(stretch);
+            self.stretch = self.further(stretch, budget);
         } else if let Some(back) = stretch.back()
             && self.ratio(back) < budget * limits::BUDGET_SHARE_TO_COME_BACK
         {
@@ -158,14 +158,16 @@ impl Cadences {
     }
 
     /// The same with the coarsest cadence stretched that can be, and of which there is something to save.
-    fn further(&self, now: Stretch) -> Stretch {
+    fn further(&self, now: Stretch, budget: f64) -> Stretch {
         let can = |work: &Work, times: u32, most: u32| times < most && work.ratio() > 0.0;
         let mut next = now;
         if can(&self.names, now.names, limits::NAMES_STRETCHED_AT_MOST) {
             next.names *= 2;
         } else if can(&self.sampling, now.sampling, limits::SAMPLING_STRETCHED_AT_MOST) {
             next.sampling *= 2;
-        } else if can(&self.looks, now.looks, limits::LOOKS_STRETCHED_AT_MOST) {
+        } else if can(&self.looks, now.looks, limits::LOOKS_STRETCHED_AT_MOST)
+            && self.looks.ratio() / f64::from(now.looks) > budget * limits::LOOKS_WORTH_STRETCHING
+        {
             next.looks *= 2;
         }
         next

@@ -85,12 +85,11 @@ impl Reckoning {
         self.sampling_stretch.tell(stretch.sampling);
     }
 
-    /// The same of a look that failed or was given up, for which the server took so many seconds.
-    pub fn add_failed(&mut self, now: DateTime<Utc>, taken_seconds: f64) {
-        let mut spent = BTreeMap::new();
-        if taken_seconds > 0.0 {
-            spent.insert(FAILED, taken_seconds);
-        }
+    /// The same of a look that failed or was given up, for which the server took so many seconds, and of what other tasks
+    /// asked beside it.
+    pub fn add_failed(&mut self, now: DateTime<Utc>, taken_seconds: f64, beside: [(&'static str, f64); 2]) {
+        let all = [(FAILED, taken_seconds)].into_iter().chain(beside);
+        let spent = all.filter(|(_, seconds)| *seconds > 0.0).collect();
         // how busy it was the next look tells that succeeds
         self.add(now, &spent, 0.0);
     }
@@ -185,6 +184,7 @@ pub fn with_failed(mut spent: BTreeMap<&'static str, f64>, all_seconds: f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cadences::{REFRESHING, SAMPLING};
 
     fn reckoning() -> Reckoning {
         let settings = ServerSettings {
@@ -201,7 +201,7 @@ mod tests {
         // a look whose statement ended at the server's timeout: 35 s of at least ten minutes are far beyond 0.5 %
         let mut pauses = Vec::new();
         for _ in 0..4 {
-            reckoning.add_failed(now, 35.0);
+            reckoning.add_failed(now, 35.0, [(SAMPLING, 0.0), (REFRESHING, 0.0)]);
             pauses.push(
                 reckoning
                     .pause_after_failure(limits::BACK_OFF_MINIMUM, 35.0)
@@ -223,7 +223,7 @@ mod tests {
     fn what_fails_for_nothing_is_tried_again_soon() {
         let (mut reckoning, now) = (reckoning(), Utc::now());
         for _ in 0..10 {
-            reckoning.add_failed(now, 0.0);
+            reckoning.add_failed(now, 0.0, [(SAMPLING, 0.0), (REFRESHING, 0.0)]);
         }
         let soon = Duration::from_secs(2);
         assert_eq!(reckoning.pause(), Duration::from_secs(60));

@@ -302,7 +302,11 @@ impl Watch {
     /// Findings of a server that cannot be seen keep their state: nothing was evaluated. What it cost to try counts.
     async fn unreachable(&mut self, why: String, taken_seconds: f64) {
         let now = Utc::now();
-        self.reckoning.add_failed(now, taken_seconds);
+        let beside = [
+            (SAMPLING, self.reckoning.sampling_spent.take()),
+            (REFRESHING, self.reckoning.refreshing_spent.take()),
+        ];
+        self.reckoning.add_failed(now, taken_seconds, beside);
         self.collector.read_names_every(self.reckoning.names_every());
         let status = &mut self.status;
         (status.own_seconds_last_hour, status.own_cost_ratio) = self.reckoning.seconds_and_ratio(now);

@@ -126,11 +126,14 @@ fn judge_place(
         claims_at_most,
     };
     let mut told = tell(rule, settings, ignores, &place(limits::FINDINGS_PER_RULE));
-    // what nobody wants to hear of takes nobody's place
-    if told
-        .as_ref()
-        .is_ok_and(|(found, _)| found.claims.len() < limits::FINDINGS_PER_RULE && !found.beyond.is_empty())
-    {
+    // what nobody wants to hear of takes nobody's place, and what is meant for other settings is judged by those
+    let is_chosen =
+        !settings.overrides.is_empty() || ignores.iter().any(|ignore| matches(&ignore.rule, rule.id));
+    let is_cut_short = |found: &Found| {
+        let is_short = found.claims.len() < limits::FINDINGS_PER_RULE;
+        !found.beyond.is_empty() && (is_short || is_chosen)
+    };
+    if told.as_ref().is_ok_and(|(found, _)| is_cut_short(found)) {
         told = tell(rule, settings, ignores, &place(limits::CLAIMS_PER_RULE));
     }
     let name = database.map(|database| database.name.clone());

@@ -31,4 +31,6 @@ pub struct TableColumns {
 pub struct KnownColumns {
     pub database: String,
     pub tables: Vec<TableColumns>,
+    /// Why what ANALYZE found out is not known of any column of it; none where it was read.
+    pub statistics_unknown_because: Option<String>,
 }

@@ -160,23 +160,28 @@ pub struct Setting {
 impl Setting {
     /// The value in bytes, where its unit is one of memory.
     pub fn bytes(&self) -> Option<f64> {
-        let unit = match self.unit.as_deref()? {
+        let unit = self.unit.as_deref()?;
+        // units of blocks have their size in front: 8kB, or what the server was built with
+        let word = unit.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let times = match &unit[..unit.len() - word.len()] {
+            "" => 1.0,
+            digits => digits.parse::<f64>().ok()?,
+        };
+        let bytes = match word {
             "B" => 1.0,
             "kB" => 1024.0,
-            "8kB" => 8192.0,
-            "16kB" => 16384.0,
             "MB" => 1_048_576.0,
             _ => return None,
         };
-        Some(self.value.parse::<f64>().ok()? * unit)
+        Some(self.value.parse::<f64>().ok()? * times * bytes)
     }
 
-    /// The value in seconds, where its unit is one of time.
-    pub fn seconds(&self) -> Option<f64> {
+    /// The value in milliseconds, where its unit is one of time.
+    pub fn milliseconds(&self) -> Option<f64> {
         let unit = match self.unit.as_deref()? {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "min" => 60.0,
+            "ms" => 1.0,
+            "s" => 1000.0,
+            "min" => 60_000.0,
             _ => return None,
         };
         Some(self.value.parse::<f64>().ok()? * unit)

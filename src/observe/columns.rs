@@ -1,31 +1,65 @@
-//! What rules read of columns, told once for each time that names are read: for pages.
+//! What rules read of columns, told once for each time that some of it is read: for pages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::model::catalog::Catalog;
 use crate::model::column::{ColumnNow, KnownColumns, TableColumns};
+use crate::model::column_statistics::ColumnStatistics;
 use crate::model::observation::DatabaseObservation;
-use crate::model::schema::ForeignKey;
+use crate::model::schema::{ForeignKey, Schema};
 
-/// Which names were told about last, of each database.
+/// What was told about last, of each database.
 #[derive(Default)]
 pub struct Columns {
-    told: HashMap<String, Weak<Catalog>>,
+    told: HashMap<String, Told>,
+}
+
+/// What was read of a database; a `Weak` of nothing for what is not known.
+struct Told {
+    names: Weak<Catalog>,
+    design: Weak<Schema>,
+    statistics: Weak<ColumnStatistics>,
+    statistics_unknown_because: Option<String>,
+}
+
+impl Told {
+    fn of(database: &DatabaseObservation) -> Self {
+        let design = database.schema.as_ref();
+        let statistics = database.column_statistics.as_ref();
+        Self {
+            names: Arc::downgrade(&database.catalog),
+            design: design.map_or_else(|_| Weak::new(), |schema| Arc::downgrade(&schema.facts)),
+            statistics: statistics.map_or_else(|_| Weak::new(), Arc::downgrade),
+            statistics_unknown_because: statistics_unknown_because(database),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.names.ptr_eq(&other.names)
+            && self.design.ptr_eq(&other.design)
+            && self.statistics.ptr_eq(&other.statistics)
+            && self.statistics_unknown_because == other.statistics_unknown_because
+    }
+}
+
+fn statistics_unknown_because(database: &DatabaseObservation) -> Option<String> {
+    let unknown = database.column_statistics.as_ref().err()?;
+    Some(unknown.reason.clone())
 }
 
 impl Columns {
-    /// What is known of columns, of each database whose names were read since it was told about.
+    /// What is known of columns, of each database of which something was read since it was told about.
     pub fn observe(&mut self, databases: &[DatabaseObservation]) -> Vec<KnownColumns> {
         let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();
         self.told.retain(|name, _| names.contains(&name.as_str()));
         let mut known = Vec::new();
         for database in databases {
-            let names = Arc::downgrade(&database.catalog);
+            let read = Told::of(database);
             let told = self.told.get(&database.name);
-            if told.is_none_or(|told| !told.ptr_eq(&names)) {
+            if told.is_none_or(|told| !told.is_same(&read)) {
                 known.push(known_of(database));
-                self.told.insert(database.name.clone(), names);
+                self.told.insert(database.name.clone(), read);
             }
         }
         known
@@ -97,19 +131,19 @@ fn known_of(database: &DatabaseObservation) -> KnownColumns {
     KnownColumns {
         database: database.name.clone(),
         tables: found.tables.into_iter().filter_map(table).collect(),
+        statistics_unknown_because: statistics_unknown_because(database),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::column_statistics::{ColumnStatistics, IndexedColumn, Sample};
-    use crate::model::observation::SchemaObservation;
-    use crate::model::schema::Schema;
+    use crate::model::column_statistics::{IndexedColumn, Sample};
+    use crate::model::observation::{SchemaObservation, Unknown};
     use crate::rules::testing::{table, tables};
 
     #[test]
-    fn what_rules_read_is_told_once_for_each_reading_of_names() {
+    fn what_rules_read_is_told_once_for_each_reading_of_it() {
         let mut observed = tables(vec![table(7, "orders", 1.0, 1.0), table(8, "users", 1.0, 1.0)]);
         let key = ForeignKey {
             table_oid: 7,
@@ -168,5 +202,13 @@ mod tests {
         assert_eq!(columns.observe(&observed.databases).len(), 1, "names were read");
         columns.tell_again();
         assert_eq!(columns.observe(&observed.databases), told);
+        let database = &mut observed.databases[0];
+        database.column_statistics = Err(Unknown::because("refused"));
+        let failed = columns.observe(&observed.databases);
+        assert_eq!(failed[0].statistics_unknown_because.as_deref(), Some("refused"));
+        assert_eq!(failed[0].tables[0].columns[0].sample, None);
+        observed.databases[0].schema = Err(Unknown::because("refused"));
+        assert!(columns.observe(&observed.databases)[0].tables.is_empty());
+        assert!(columns.observe(&observed.databases).is_empty(), "it was told");
     }
 }

@@ -321,8 +321,8 @@ fn table_now(
 }
 
 /// A predicate or an expression may hold what belongs into the table alone: it is kept without its constants.
-fn without_constants(definition: &str) -> String {
-    match definition.contains('\'') || definition.contains(" WHERE ") {
+fn without_constants(definition: &str, has_expressions: bool) -> String {
+    match has_expressions || definition.contains('\'') || definition.contains(" WHERE ") {
         true => sql::masked_expression(definition),
         false => definition.to_owned(),
     }
@@ -343,7 +343,10 @@ fn index_now(
         is_unique: facts.is_unique,
         is_primary: facts.is_primary,
         constraint: facts.constraint.clone(),
-        definition: facts.definition.as_deref().map(without_constants),
+        definition: facts
+            .definition
+            .as_deref()
+            .map(|definition| without_constants(definition, facts.has_expressions)),
         idle_since,
     }
 }
@@ -393,6 +396,18 @@ mod tests {
             ..DatabaseSnapshot::default()
         };
         (snapshot, observation)
+    }
+
+    #[test]
+    fn definitions_are_kept_without_what_belongs_into_the_table() {
+        for (keys, has_expressions, kept) in [
+            ("(((a + 4711)))", true, "(((a + \u{2026})))"),
+            ("(a) WHERE (a > 4711)", false, "(a) WHERE (a > \u{2026})"),
+            ("(a) INCLUDE (b)", false, "(a) INCLUDE (b)"),
+        ] {
+            let told = without_constants(&format!("CREATE INDEX i ON t {keys}"), has_expressions);
+            assert_eq!(told, format!("CREATE INDEX i ON t {kept}"));
+        }
     }
 
     #[test]

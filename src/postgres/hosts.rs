@@ -241,6 +241,8 @@ impl Hosts {
         }
         // a place is the same host for both
         login.endpoints.clone_from(here);
+        // and it is for whoever looks to choose
+        login.target_session_attrs = self.conninfo.target_session_attrs;
         self.sharing_its_choice(login, Choice::Follow).map(Some)
     }
 

@@ -413,6 +413,7 @@ impl Observe {
         let answer = tokio::time::timeout(seconds, asking).await;
         match &answer {
             Ok(Ok(_)) => question.answered(),
+            Ok(Err(error)) if error.as_db_error().is_some() => question.refused(),
             _ => drop(question),
         }
         if answer.is_ok() {

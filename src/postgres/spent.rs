@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::round_trip::RoundTrip;
+use crate::limits;
 
 /// The way there and back while connecting: TCP, the start, a password by SCRAM.
 const CONNECTING_ROUND_TRIPS: u32 = 4;
@@ -48,7 +49,7 @@ impl SessionSpent {
             session: self,
             name,
             sent_at: Instant::now(),
-            is_answered: false,
+            ended: Ended::GivenUp,
         }
     }
 
@@ -80,13 +81,28 @@ pub(super) struct Question<'a> {
     session: &'a SessionSpent,
     name: &'static str,
     sent_at: Instant,
-    is_answered: bool,
+    ended: Ended,
+}
+
+/// How a question ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    Answered,
+    /// By an error that the server told.
+    Refused,
+    /// Without a word: the server stood still, or the way to it did. Nobody knows what it did meanwhile.
+    GivenUp,
 }
 
 impl Question<'_> {
     /// The answer is there.
     pub(super) fn answered(mut self) {
-        self.is_answered = true;
+        self.ended = Ended::Answered;
+    }
+
+    /// The server told an error.
+    pub(super) fn refused(mut self) {
+        self.ended = Ended::Refused;
     }
 }
 
@@ -94,10 +110,11 @@ impl Drop for Question<'_> {
     fn drop(&mut self) {
         let waited = self.sent_at.elapsed();
         let way = &self.session.host.way;
-        self.session.add(match self.is_answered {
-            true => way.without(waited),
-            // a wait that was cut short does not tell how long the way is
-            false => way.without_several(waited, 1),
+        self.session.add(match self.ended {
+            Ended::Answered => way.without(waited),
+            // an error may come sooner than an answer can: it does not tell how long the way is
+            Ended::Refused => way.without_several(waited, 1),
+            Ended::GivenUp => waited.min(limits::SILENCE_COUNTED_AT_MOST),
         });
         let mut slowest = locked(&self.session.slowest);
         *slowest = (*slowest).max((waited, self.name));
@@ -126,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_or_was_given_up_counts_as_what_was_answered_does() {
+    fn what_was_refused_counts_as_what_was_answered_does_and_silence_counts_little() {
         let host = Arc::new(HostSpent::default());
         let session = SessionSpent::new(host.clone());
         // the first answer tells how long the way is
@@ -134,17 +151,19 @@ mod tests {
         assert_eq!(session.seconds(), 0.0);
         sent(&session, "answered", 3).answered();
         assert!(about(2.0, session.seconds()), "{}", session.seconds());
-        drop(sent(&session, "given up", 5));
+        sent(&session, "refused", 5).refused();
         assert!(about(6.0, session.seconds()), "{}", session.seconds());
-        assert_eq!(session.slowest().0, "given up");
+        assert_eq!(session.slowest().0, "refused");
+        drop(sent(&session, "given up", 35));
+        let silence = limits::SILENCE_COUNTED_AT_MOST.as_secs_f64();
+        assert!(about(6.0 + silence, session.seconds()), "{}", session.seconds());
 
         let other = SessionSpent::new(host.clone());
         drop(sent(&other, "lost with its session", 2));
         drop(other);
         let all = host.take().as_secs_f64();
-        assert!(about(7.0, all), "of all sessions: {all}");
+        assert!(about(6.0 + 2.0 * silence, all), "of all sessions: {all}");
         assert_eq!(host.take(), Duration::ZERO, "told once");
-        assert!(about(6.0, session.seconds()), "a session knows its own");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use super::error::StoreError;
 use super::row::{from_json, to_json};
 use crate::model::column::{ColumnNow, KnownColumns};
 
+/// What stands in the place of a table where it is about all of a database: no table has an empty name.
+const WHOLE_DATABASE: (&str, &str) = ("", "");
+
 impl Store {
     /// The columns of a table of which something is known, by name.
     ///
@@ -19,15 +22,38 @@ impl Store {
         schema: &str,
         name: &str,
     ) -> Result<Vec<ColumnNow>, StoreError> {
-        let body: Option<String> = self.read(|tx| {
+        let body = self.body_of_columns(server, database, (schema, name))?;
+        let known = body.map(|body| from_json("columns", &body)).transpose()?;
+        Ok(known.unwrap_or_default())
+    }
+
+    /// Why statistics of columns of a database are not known; none where they were read, or nothing was read yet.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn column_statistics_unknown_because(
+        &self,
+        server: &str,
+        database: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let body = self.body_of_columns(server, database, WHOLE_DATABASE)?;
+        body.map(|body| from_json("why statistics are unknown", &body))
+            .transpose()
+    }
+
+    fn body_of_columns(
+        &self,
+        server: &str,
+        database: &str,
+        (schema, name): (&str, &str),
+    ) -> Result<Option<String>, StoreError> {
+        self.read(|tx| {
             let mut statement = tx.prepare_cached(
                 "SELECT body FROM table_columns WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4",
             )?;
             let found = statement.query_row(params![server, database, schema, name], |row| row.get(0));
             Ok(found.optional()?)
-        })?;
-        let known = body.map(|body| from_json("columns", &body)).transpose()?;
-        Ok(known.unwrap_or_default())
+        })
     }
 }
 
@@ -38,9 +64,6 @@ pub(super) fn record_columns(
     there: &[String],
     known: &[KnownColumns],
 ) -> Result<(), StoreError> {
-    if known.is_empty() {
-        return Ok(());
-    }
     tx.prepare_cached(
         "DELETE FROM table_columns WHERE server = ?1 AND database NOT IN (SELECT value FROM json_each(?2))",
     )?
@@ -54,7 +77,13 @@ pub(super) fn record_columns(
         for table in &database.tables {
             let body = to_json("columns", &table.columns)?;
             upsert.execute(params![server, database.database, table.schema, table.name, body])?;
-            names.push((&table.schema, &table.name));
+            names.push((table.schema.as_str(), table.name.as_str()));
+        }
+        if let Some(why) = &database.statistics_unknown_because {
+            let (schema, name) = WHOLE_DATABASE;
+            let body = to_json("why statistics are unknown", why)?;
+            upsert.execute(params![server, database.database, schema, name, body])?;
+            names.push(WHOLE_DATABASE);
         }
         tx.prepare_cached(
             "DELETE FROM table_columns WHERE server = ?1 AND database = ?2 AND (schema, name) NOT IN (
@@ -100,6 +129,7 @@ mod tests {
             let known = KnownColumns {
                 database: database.to_owned(),
                 tables: names.iter().map(|name| table(name)).collect(),
+                statistics_unknown_because: names.is_empty().then(|| "refused".to_owned()),
             };
             let there: Vec<String> = there.iter().map(|name| (*name).to_owned()).collect();
             store
@@ -119,7 +149,14 @@ mod tests {
         );
         record(&["other"], "other", &["a"]);
         assert!(known("app", "it's \"b\"").is_empty(), "the database is gone");
+        let why = || store.column_statistics_unknown_because("main", "other").unwrap();
+        assert_eq!(why(), None);
         record(&["other"], "other", &[]);
         assert!(known("other", "a").is_empty());
+        assert_eq!(why().as_deref(), Some("refused"));
+        record(&["other"], "other", &["a"]);
+        assert_eq!((why(), known("other", "a").len()), (None, 1));
+        store.write(|tx| record_columns(tx, "main", &[], &[])).unwrap();
+        assert!(known("other", "a").is_empty(), "it is gone, and nothing was told");
     }
 }

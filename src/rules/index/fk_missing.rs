@@ -97,7 +97,7 @@ impl Rule for FkMissing {
             return Ok(found);
         }
         let (wholes, known) = (Wholes::of(database), Known::of(database));
-        let mut missing: Vec<(&ForeignKey, Whole<'_>)> = Vec::new();
+        let mut missing: Vec<(Severity, &ForeignKey, Whole<'_>)> = Vec::new();
         for key in bare {
             let table = database.catalog.tables.get(key.table_oid);
             let is_judged = |table: &&TableFacts| !table.owned_by_extension && table.partition_of.is_none();
@@ -118,7 +118,9 @@ impl Rule for FkMissing {
                     Some(Worth::Nearly) => NEARLY,
                     Some(Worth::Told) => continue,
                     Some(Worth::Nothing) => {
-                        missing.push((key, whole));
+                        let parent = database.catalog.tables.get(key.referenced_oid);
+                        let deleted = parent.and_then(|table| deleted(&wholes.get(table)));
+                        missing.push((self.severity(&whole, deleted), key, whole));
                         continue;
                     }
                 },
@@ -126,17 +128,18 @@ impl Rule for FkMissing {
             found.undecided.push(subject(key, table));
             found.untold = Some(untold.to_owned());
         }
-        missing.sort_by(|(a, one), (b, other)| {
+        missing.sort_by(|(a_severity, a, one), (b_severity, b, other)| {
             let by_rows = other.rows().total_cmp(&one.rows());
-            by_rows.then_with(|| (one.name(), &a.name).cmp(&(other.name(), &b.name)))
+            let by_severity = b_severity.cmp(a_severity).then(by_rows);
+            by_severity.then_with(|| (one.name(), &a.name).cmp(&(other.name(), &b.name)))
         });
-        for (key, whole) in &missing {
+        for (severity, key, whole) in &missing {
             let parent = database.catalog.tables.get(key.referenced_oid);
             let parent = parent.map(|table| wholes.get(table));
             found.claim_worst_first(
                 place,
                 || subject(key, whole.table),
-                || self.claim(place, &known, key, whole, parent.as_ref()),
+                || claim(place, &known, *severity, key, (whole, parent.as_ref())),
             );
         }
         Ok(found)
@@ -313,73 +316,74 @@ fn on_delete(key: &ForeignKey) -> &'static str {
     }
 }
 
+/// Rows that were deleted from a table while it was watched.
+fn deleted(parent: &Whole<'_>) -> Option<i64> {
+    parent.window()?;
+    Some(parent.sum(|delta| delta.deleted))
+}
+
 impl FkMissing {
-    fn claim(
-        &self,
-        place: &Place<'_>,
-        known: &Known<'_>,
-        key: &ForeignKey,
-        whole: &Whole<'_>,
-        parent: Option<&Whole<'_>>,
-    ) -> Claim {
-        let table = whole.table;
-        let window = parent.and_then(Whole::window);
-        let deleted = parent
-            .zip(window)
-            .map(|(parent, _)| parent.sum(|delta| delta.deleted));
+    fn severity(&self, whole: &Whole<'_>, deleted: Option<i64>) -> Severity {
         let is_large = whole.rows() >= self.warning_rows as f64;
         let is_deleted = deleted.is_some_and(|deleted| deleted > 0 && deleted >= self.warning_deletes);
-        let mut guards = Guards::default();
-        guards.checked("no valid index over all rows begins with its columns, in any order");
-        guards.checked("the table is not small");
-        match deleted {
-            Some(_) => guards.checked("deletes from the table that it points at were counted"),
-            None => guards.not_checked("whether rows are deleted from the table that it points at"),
+        match is_large || is_deleted {
+            true => Severity::Warning,
+            false => Severity::Info,
         }
-        let points_at =
-            parent.map_or_else(|| "another table".to_owned(), |parent| parent.subject().join("."));
-        let object = Object {
-            kind: ObjectKind::Constraint,
-            schema: Some(table.schema.clone()),
-            name: key.name.clone(),
-            table: Some(table.name.clone()),
-        };
-        Claim {
-            title: format!(
-                "{}.{}: the foreign key {} has no index",
-                table.schema, table.name, key.name
-            ),
-            explanation: explanation(key, whole, &points_at, deleted),
-            evidence: evidence([
-                ("columns", json!(key.columns)),
-                ("points_at", json!(points_at)),
-                ("referenced_columns", json!(key.referenced_columns)),
-                ("on_delete", json!(on_delete(key))),
-                ("rows", json!(whole.rows() as i64)),
-                ("size_bytes", json!(whole.size_bytes())),
-                ("referenced_rows_deleted", json!(deleted)),
-                ("indexes_in_part", json!(known.in_part(key))),
-            ]),
-            evidence_window: window,
-            evidence_sql: Some(format!(
-                "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint\n  WHERE conrelid = {}::regclass AND \
+    }
+}
+
+fn claim(
+    place: &Place<'_>,
+    known: &Known<'_>,
+    severity: Severity,
+    key: &ForeignKey,
+    (whole, parent): (&Whole<'_>, Option<&Whole<'_>>),
+) -> Claim {
+    let table = whole.table;
+    let window = parent.and_then(Whole::window);
+    let deleted = parent.and_then(deleted);
+    let mut guards = Guards::default();
+    guards.checked("no valid index over all rows begins with its columns, in any order");
+    guards.checked("the table is not small");
+    match deleted {
+        Some(_) => guards.checked("deletes from the table that it points at were counted"),
+        None => guards.not_checked("whether rows are deleted from the table that it points at"),
+    }
+    let points_at = parent.map_or_else(|| "another table".to_owned(), |parent| parent.subject().join("."));
+    let object = Object {
+        kind: ObjectKind::Constraint,
+        schema: Some(table.schema.clone()),
+        name: key.name.clone(),
+        table: Some(table.name.clone()),
+    };
+    Claim {
+        title: format!(
+            "{}.{}: the foreign key {} has no index",
+            table.schema, table.name, key.name
+        ),
+        explanation: explanation(key, whole, &points_at, deleted),
+        evidence: evidence([
+            ("columns", json!(key.columns)),
+            ("points_at", json!(points_at)),
+            ("referenced_columns", json!(key.referenced_columns)),
+            ("on_delete", json!(on_delete(key))),
+            ("rows", json!(whole.rows() as i64)),
+            ("size_bytes", json!(whole.size_bytes())),
+            ("referenced_rows_deleted", json!(deleted)),
+            ("indexes_in_part", json!(known.in_part(key))),
+        ]),
+        evidence_window: window,
+        evidence_sql: Some(format!(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint\n  WHERE conrelid = {}::regclass AND \
                  conname = {}",
-                quote_literal(&qualified(&table.schema, &table.name)),
-                quote_literal(&key.name)
-            )),
-            confidence: guards.confidence("read from the catalogs"),
-            remedy: remedy(known, key, whole),
-            guards: guards.told(),
-            ..place.claim(
-                Self::ID,
-                match is_large || is_deleted {
-                    true => Severity::Warning,
-                    false => Severity::Info,
-                },
-                subject(key, table),
-                Some(object),
-            )
-        }
+            quote_literal(&qualified(&table.schema, &table.name)),
+            quote_literal(&key.name)
+        )),
+        confidence: guards.confidence("read from the catalogs"),
+        remedy: remedy(known, key, whole),
+        guards: guards.told(),
+        ..place.claim(FkMissing::ID, severity, subject(key, table), Some(object))
     }
 }
 

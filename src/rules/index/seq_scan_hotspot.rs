@@ -93,8 +93,9 @@ impl Rule for SeqScanHotspot {
             }
         }
         tell_undecided(&mut found, is_any_known)?;
-        hot.sort_by(|(a, _, one), (b, _, other)| {
-            b.total_cmp(a).then_with(|| one.subject().cmp(&other.subject()))
+        hot.sort_by(|(a, a_severity, one), (b, b_severity, other)| {
+            let by_severity = b_severity.cmp(a_severity).then(b.total_cmp(a));
+            by_severity.then_with(|| one.name().cmp(&other.name()))
         });
         let named = match hot.is_empty() {
             true => Vec::new(),

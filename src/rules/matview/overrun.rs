@@ -1,5 +1,7 @@
 //! matview.overrun
 
+use std::cmp::Reverse;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -48,6 +50,7 @@ impl Rule for Overrun {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let mut found = Found::default();
+        let mut slow = Vec::new();
         for (view, refreshing) in place.refreshed_views()? {
             let Some(interval) = refreshing.status.interval_seconds else {
                 continue;
@@ -70,10 +73,14 @@ impl Rule for Overrun {
                 share if share > self.warning_share => Severity::Warning,
                 _ => continue,
             };
+            slow.push((severity, view, refreshing, (typical, interval)));
+        }
+        slow.sort_by_key(|(severity, ..)| Reverse(*severity));
+        for (severity, view, refreshing, times) in slow {
             found.claim_worst_first(
                 place,
                 || view_subject(view),
-                || claim(place, view, refreshing, (typical, interval), severity),
+                || claim(place, view, refreshing, times, severity),
             );
         }
         Ok(found)

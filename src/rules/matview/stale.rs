@@ -1,5 +1,7 @@
 //! matview.stale
 
+use std::cmp::Reverse;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -52,6 +54,7 @@ impl Rule for Stale {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let mut found = Found::default();
+        let mut stale = Vec::new();
         for (view, refreshing) in place.refreshed_views()? {
             let Some(promise) = refreshing.status.max_age_seconds else {
                 continue;
@@ -68,10 +71,14 @@ impl Rule for Stale {
                 times if times > self.info_times => Severity::Info,
                 _ => continue,
             };
+            stale.push((severity, view, refreshing, (age, promise)));
+        }
+        stale.sort_by_key(|(severity, ..)| Reverse(*severity));
+        for (severity, view, refreshing, ages) in stale {
             found.claim_worst_first(
                 place,
                 || view_subject(view),
-                || claim(place, view, refreshing, (age, promise), severity),
+                || claim(place, view, refreshing, ages, severity),
             );
         }
         if !found.undecided.is_empty() {

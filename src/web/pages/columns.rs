@@ -15,7 +15,7 @@ use crate::model::column_statistics::Sample;
 use crate::model::remedy::quote_identifier;
 use crate::model::unit::count_for_people;
 use crate::sql::expression::unquoted;
-use crate::sql::index_keys::index_keys;
+use crate::sql::index_keys::{IndexKeys, index_keys};
 
 /// Columns of a table of which something is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -104,20 +104,36 @@ impl ColumnLine {
     }
 }
 
+/// What stands for a constant in the definition of an index.
+const MASK: &str = "\u{2026}";
+
 /// The column that a key of an index is; none where it is an expression.
 fn column_of(key: &str) -> Option<String> {
     let name = unquoted(key);
-    (quote_identifier(&name) == key).then_some(name)
+    (name != MASK && quote_identifier(&name) == key).then_some(name)
+}
+
+/// What an index holds. Where only a number can stand, as in `character varying(20)`, SQL does not take the mask of one.
+fn taken_apart(definition: &str) -> Option<IndexKeys> {
+    let with_numbers = || index_keys(&definition.replace(MASK, "0"));
+    // within a quoted name it is no mask
+    let or_with_numbers = || (!definition.contains('"')).then(with_numbers).flatten();
+    index_keys(definition).or_else(or_with_numbers)
 }
 
 impl Columns {
-    /// What is known of columns, put together with what the indexes hold.
-    pub(super) fn of(known: Vec<ColumnNow>, indexes: &[IndexLine]) -> Self {
+    /// What is known of columns, put together with what the indexes hold; and why no statistics of the database are known,
+    /// where that is so.
+    pub(super) fn of(
+        known: Vec<ColumnNow>,
+        indexes: &[IndexLine],
+        statistics_unknown_because: Option<&str>,
+    ) -> Self {
         let mut found: BTreeMap<String, ColumnLine> = BTreeMap::new();
         let mut indexes_unread = 0;
         for index in indexes {
             let now = &index.total.now;
-            let Some(read) = now.definition.as_deref().and_then(index_keys) else {
+            let Some(read) = now.definition.as_deref().and_then(taken_apart) else {
                 indexes_unread += 1;
                 continue;
             };
@@ -139,7 +155,8 @@ impl Columns {
         }
         let line = |(name, mut line): (String, ColumnLine)| {
             if line.null_ratio.is_none() && line.statistics_unknown_because.is_none() {
-                line.statistics_unknown_because = Some("not asked for".to_owned());
+                let because = statistics_unknown_because.unwrap_or("not asked for");
+                line.statistics_unknown_because = Some(because.to_owned());
             }
             ColumnLine { name, ..line }
         };
@@ -170,7 +187,11 @@ mod tests {
     }
 
     fn of(known: Vec<ColumnNow>, indexes: Vec<IndexTotal>) -> Columns {
-        Columns::of(known, &IndexLine::list(("main", "app"), Range::Day, indexes, &[]))
+        Columns::of(
+            known,
+            &IndexLine::list(("main", "app"), Range::Day, indexes, &[]),
+            None,
+        )
     }
 
     fn column(name: &str, sample: Option<Sample>) -> ColumnNow {
@@ -217,6 +238,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_for_a_constant_is_no_column() {
+        let definition = |keys: &str| format!("CREATE INDEX i ON public.t USING btree ({keys})");
+        for keys in ["a, \u{2026}", "a, ((b)::character varying(\u{2026}))"] {
+            let told = of(vec![], vec![index("i", Some(&definition(keys)), false)]);
+            let names: Vec<&str> = told.columns.iter().map(|line| line.name.as_str()).collect();
+            assert_eq!((names, told.indexes_unread), (vec!["a"], 0), "{keys}");
+        }
+    }
+
+    #[test]
     fn statistics_are_told_or_why_they_are_not_known() {
         let sample = |distinct_values| {
             Some(Sample::Known(ColumnSample {
@@ -245,5 +276,16 @@ mod tests {
         assert!(c.needs_select() && c.null_ratio.is_none() && c.statistics_unknown_because.is_some());
         assert!(!d.needs_select());
         assert_eq!(d.statistics_unknown_because.as_deref(), Some("not asked for"));
+        let failed = Columns::of(
+            vec![column("a", sample(5.0)), column("b", None)],
+            &[],
+            Some("refused"),
+        );
+        let why: Vec<Option<&str>> = failed
+            .columns
+            .iter()
+            .map(|line| line.statistics_unknown_because.as_deref())
+            .collect();
+        assert_eq!(why, [None, Some("refused")]);
     }
 }

@@ -507,7 +507,7 @@ mod tests {
             "{told}"
         );
         for seen in [
-            "4.0 MiB",
+            "4 MiB",
             "75 %",
             "2 h",
             "12 of 97",

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::present;
 use super::relations::{Brief, briefs};
 use crate::model::finding::{Finding, ObjectKind};
 use crate::model::snapshot::Setting;
-use crate::model::unit::{bytes_for_people, seconds_for_people};
-use crate::rules::settings::hidden;
+use crate::model::unit::count_for_people;
+use crate::rules::settings::{hidden, told as told_as_read};
 
 /// A setting that is worth knowing: its name, what it decides, and values that mean something else than their number.
 struct Known {
@@ -27,7 +26,6 @@ const fn known(
     Known { name, about, words }
 }
 
-const NEVER: &[(&str, &str)] = &[("0", "never")];
 const ALL_OR_NONE: &[(&str, &str)] = &[("-1", "none"), ("0", "all")];
 
 const MEMORY: [Known; 7] = [
@@ -52,20 +50,9 @@ const MEMORY: [Known; 7] = [
     known("huge_pages", "whether memory comes in huge pages", &[]),
 ];
 
-const CONNECTIONS: [Known; 4] = [
-    known("max_connections", "sessions at most", &[]),
-    known(
-        "idle_in_transaction_session_timeout",
-        "ends sessions that are idle in a transaction for so long",
-        NEVER,
-    ),
-    known("statement_timeout", "ends statements that take longer", NEVER),
-    known(
-        "lock_timeout",
-        "ends statements that wait longer for a lock",
-        NEVER,
-    ),
-];
+// timeouts of statements, locks and idle transactions are not among them: the advisor sets its own for its sessions, which
+// hides the server's
+const CONNECTIONS: [Known; 1] = [known("max_connections", "sessions at most", &[])];
 
 const CHECKPOINTS: [Known; 7] = [
     known("checkpoint_timeout", "between two checkpoints at most", &[]),
@@ -255,21 +242,63 @@ fn line(known: &Known, setting: Option<&Setting>, findings: &[Finding]) -> Setti
     }
 }
 
-/// The value as people say it.
+/// In bytes, largest first.
+const SIZES: [(f64, &str); 5] = [
+    (1_099_511_627_776.0, "TiB"),
+    (1_073_741_824.0, "GiB"),
+    (1_048_576.0, "MiB"),
+    (1024.0, "KiB"),
+    (1.0, "B"),
+];
+
+/// In milliseconds, largest first.
+const TIMES: [(f64, &str); 5] = [
+    (86_400_000.0, "days"),
+    (3_600_000.0, "h"),
+    (60_000.0, "min"),
+    (1000.0, "s"),
+    (1.0, "ms"),
+];
+
+/// The value as people say it, and exactly: somebody compares it with what is written in the configuration.
 fn told(setting: &Setting, words: &[(&str, &str)]) -> String {
     if let Some((_, word)) = words.iter().find(|(value, _)| *value == setting.value) {
         return (*word).to_owned();
     }
-    let bytes = setting.bytes().map(bytes_for_people);
-    let seconds = || setting.seconds().map(seconds_for_people);
-    bytes
-        .or_else(seconds)
-        .unwrap_or_else(|| present::count(&setting.value))
+    let size = setting.bytes().and_then(|bytes| in_units(bytes, &SIZES));
+    let time = || in_units(setting.milliseconds()?, &TIMES);
+    size.or_else(time).unwrap_or_else(|| verbatim(setting))
 }
 
-/// Whether a finding is about a setting, alone or among others.
+/// A whole number of the largest unit that divides it, as SHOW has it; none where there is no such unit.
+fn in_units(amount: f64, units: &[(f64, &str)]) -> Option<String> {
+    let (size, unit) = units
+        .iter()
+        .find(|(size, _)| amount > 0.0 && amount % size == 0.0)?;
+    let number = amount / size;
+    let unit = match *unit {
+        "days" if number == 1.0 => "day",
+        unit => unit,
+    };
+    Some(format!("{} {unit}", count_for_people(number)))
+}
+
+/// As it was read; a whole number that has no unit in groups of three.
+fn verbatim(setting: &Setting) -> String {
+    let whole = setting.value.parse::<i32>().ok();
+    match whole.filter(|whole| setting.unit.is_none() && whole.to_string() == setting.value) {
+        Some(whole) => count_for_people(f64::from(whole)),
+        None => told_as_read(setting),
+    }
+}
+
+/// Whether a finding is about a setting, alone or among others. What waits for a restart is told beside it already, from a
+/// later look.
 fn is_about(finding: &Finding, name: &str) -> bool {
     let claim = &finding.claim;
+    if claim.rule == "config.pending_restart" {
+        return false;
+    }
     let object = claim.object.as_ref();
     let is_it = object.is_some_and(|object| object.kind == ObjectKind::Setting && object.name == name);
     is_it || object.is_none() && claim.rule.starts_with("config.") && claim.evidence.contains_key(name)
@@ -310,7 +339,7 @@ mod tests {
             &[
                 ("shared_buffers", file("16384", Some("8kB"))),
                 ("autovacuum_naptime", file("60", Some("s"))),
-                ("statement_timeout", file("0", Some("ms"))),
+                ("log_min_duration_statement", file("0", Some("ms"))),
                 ("log_temp_files", file("-1", Some("kB"))),
                 ("max_connections", file("2000", None)),
                 ("work_mem", setting("99", Some("kB"), "user")),
@@ -321,8 +350,8 @@ mod tests {
         assert_eq!(told("shared_buffers"), Some("128 MiB"));
         assert_eq!(told("autovacuum_naptime"), Some("1 min"));
         assert_eq!(
-            (told("statement_timeout"), told("log_temp_files")),
-            (Some("never"), Some("none"))
+            (told("log_min_duration_statement"), told("log_temp_files")),
+            (Some("all"), Some("none"))
         );
         assert_eq!(told("max_connections"), Some("2\u{202f}000"));
         let ours = named(&lines, "work_mem");
@@ -331,6 +360,30 @@ mod tests {
         let unseen = named(&lines, "fsync");
         assert!(unseen.value.is_none() && unseen.unknown_because.is_some());
         assert!(of(&[], &[]).is_empty(), "nothing could be read");
+    }
+
+    #[test]
+    fn nothing_is_rounded() {
+        for (value, unit, exactly) in [
+            ("1.25", None, "1.25"),
+            ("1e+10", None, "1e+10"),
+            ("200000000", None, "200\u{202f}000\u{202f}000"),
+            ("off", None, "off"),
+            ("90", Some("s"), "90 s"),
+            ("120", Some("s"), "2 min"),
+            ("15500", Some("ms"), "15\u{202f}500 ms"),
+            ("2.5", Some("ms"), "2.5 ms"),
+            ("1440", Some("min"), "1 day"),
+            ("2880", Some("min"), "2 days"),
+            ("255872", Some("8kB"), "1\u{202f}999 MiB"),
+            ("3", Some("4kB"), "12 KiB"),
+            ("65536", Some("32kB"), "2 GiB"),
+            ("1536", Some("B"), "1\u{202f}536 B"),
+            ("0", Some("MB"), "0 MB"),
+            ("7", Some("pages"), "7 pages"),
+        ] {
+            assert_eq!(told(&setting(value, unit, "default"), &[]), exactly);
+        }
     }
 
     #[test]
@@ -348,7 +401,10 @@ mod tests {
             .as_object()
             .cloned()
             .unwrap();
-        let lines = of(&[("fsync", setting("off", None, "default"))], &[one, several]);
+        let mut waiting = one.clone();
+        waiting.claim.rule = "config.pending_restart".into();
+        let findings = [one, several, waiting];
+        let lines = of(&[("fsync", setting("off", None, "default"))], &findings);
         let found: Vec<(&str, &str)> = lines
             .iter()
             .flat_map(|line| {

@@ -118,7 +118,7 @@ impl TablePage {
         (server, database): (String, String),
         range: Range,
         (table, history): (TableNow, Vec<HistoryPoint<TableCounts>>),
-        (indexes, columns): (Vec<IndexLine>, Vec<ColumnNow>),
+        (indexes, columns, statistics_unknown_because): (Vec<IndexLine>, Vec<ColumnNow>, Option<String>),
         (statements, statements_looked_through): (Vec<StatementTotal>, usize),
         findings: Vec<Finding>,
     ) -> Self {
@@ -134,7 +134,7 @@ impl TablePage {
                 ("Dead rows", chart(&DEAD)),
             ],
             counts: total(&history),
-            columns: Columns::of(columns, &indexes),
+            columns: Columns::of(columns, &indexes, statistics_unknown_because.as_deref()),
             server,
             database,
             range,
@@ -299,7 +299,7 @@ mod tests {
             place,
             Range::Week,
             (table, history),
-            (indexes, vec![column]),
+            (indexes, vec![column], None),
             (vec![statement], 50),
             findings,
         )
@@ -315,7 +315,7 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("among the 50 that took most time"), "{html}");
-        for told in ["has no SELECT on it", "Without 1 index, of which"] {
+        for told in ["has no SELECT on it", "Without 1 index whose definition"] {
             assert!(html.contains(told), "{told}: {html}");
         }
         assert!(html.contains("/statements/0123456789abcdef?range=7d"), "{html}");

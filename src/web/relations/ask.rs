@@ -136,6 +136,7 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
     findings.retain(|finding| is_about_table(finding, &schema, &name));
     let indexes = IndexLine::list((&server, &database), range, indexes.items, &findings);
     let columns = store.columns(&server, &database, &schema, &name)?;
+    let statistics_unknown_because = store.column_statistics_unknown_because(&server, &database)?;
     let statements = store.busiest_statements(
         &server,
         Some(database.as_str()),
@@ -150,7 +151,7 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
         (server, database),
         range,
         (table, history.unwrap_or_default()),
-        (indexes, columns),
+        (indexes, columns, statistics_unknown_because),
         (statements, looked_through),
         findings,
     ))

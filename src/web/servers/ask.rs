@@ -77,10 +77,11 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         limit: FINDINGS,
         ..FindingFilter::default()
     })?;
+    // all of them: config.cache_hit has one for each database
     let about_configuration = store.findings(&FindingFilter {
         server: Some(name.clone()),
         rule: Some("config.*".to_owned()),
-        limit: limits::PAGE_ITEMS,
+        limit: limits::PAGE_ITEMS_MAXIMUM,
         ..FindingFilter::default()
     })?;
     let gaps = store.gaps()?.into_iter().filter(|(server, _)| *server == name);
