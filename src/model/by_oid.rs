@@ -57,7 +57,7 @@ impl<T: HasOid> ByOid<T> {
     }
 
     /// All of them.
-    pub fn values(&self) -> impl Iterator<Item = &T> {
+    pub fn values(&self) -> impl Iterator<Item = &T> + Clone {
         self.0.iter()
     }
 

@@ -155,17 +155,21 @@ struct Known<'a> {
     database: &'a DatabaseObservation,
     /// Schemas and names that an index cannot have any more.
     taken: HashSet<(&'a str, &'a str)>,
+    /// Partitioned tables of which some partitions have partitions themselves.
+    with_levels: HashSet<u32>,
 }
 
 impl<'a> Known<'a> {
     fn of(database: &'a DatabaseObservation) -> Self {
         let tables = database.catalog.tables.values();
         let indexes = database.catalog.indexes.values();
+        let between = tables.clone().filter(|facts| facts.kind == 'p');
         let of_tables = tables.map(|facts| (facts.schema.as_str(), facts.name.as_str()));
         let of_indexes = indexes.map(|facts| (facts.schema.as_str(), facts.name.as_str()));
         Self {
             database,
             taken: of_tables.chain(of_indexes).collect(),
+            with_levels: between.filter_map(|facts| facts.partition_of).collect(),
         }
     }
 
@@ -236,8 +240,7 @@ impl<'a> Known<'a> {
 
     /// Whether some of its partitions have partitions themselves.
     fn has_levels(&self, whole: &Whole<'_>) -> bool {
-        let mut tables = self.database.catalog.tables.values();
-        tables.any(|other| other.kind == 'p' && other.partition_of == Some(whole.table.oid))
+        self.with_levels.contains(&whole.table.oid)
     }
 
     /// The index of a partition that is equal to one on these columns, so that it can become a part of that.
