@@ -58,11 +58,23 @@ impl TextCache {
         version_num: i32,
         statements: &Statements,
     ) -> Result<usize, PostgresError> {
+        let read = self.fetch_missing(home, schema, version_num, statements).await;
+        // only now: what was costly since the look before is worth its memory until the end of this one
+        self.last = statements.entries.clone();
+        read
+    }
+
+    async fn fetch_missing(
+        &mut self,
+        home: &Observe,
+        schema: &Identifier,
+        version_num: i32,
+        statements: &Statements,
+    ) -> Result<usize, PostgresError> {
         if self.failed_at.is_some_and(|at| at.elapsed() < RETRY_TEXTS_AFTER) {
             return Ok(0);
         }
         let whole = Arc::new(self.worth_their_memory(statements));
-        self.last = statements.entries.clone();
         let missing = self.missing(statements, &whole);
         self.forget_but(statements);
         if missing.is_empty() {
@@ -364,6 +376,14 @@ mod tests {
         Arc::make_mut(&mut statements.entries)[899].execution_ms += 0.5;
         let worth = cache.worth_their_memory(&statements);
         assert_eq!(cache.missing(&statements, &worth), [899]);
+        let (mut whole, _) = seen(900, 5_000);
+        whole.last = cache.last.clone();
+        let worth = whole.worth_their_memory(&statements);
+        whole.cut_others_than(&worth);
+        assert!(
+            !whole.cut.contains_key(&899) && whole.cut.contains_key(&898),
+            "what was read is not cut again in the same look"
+        );
         cache.lost.insert(899, Instant::now());
         assert!(
             cache.missing(&statements, &worth).is_empty(),
