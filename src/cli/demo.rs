@@ -106,9 +106,7 @@ async fn live(server: Disposable, listener: TcpListener, stop: CancellationToken
         "the dashboard: http://{listen}/ (first findings now, those of statements within two minutes)"
     ));
     say("Ctrl-C ends it and leaves nothing behind");
-    // the daemon takes the address that was kept for it until now
-    drop(listener);
-    let served = run::serve(configuration, stop).await;
+    let served = run::serve(configuration, listener, stop).await;
     clients_stop.cancel();
     tasks.close();
     tasks.wait().await;

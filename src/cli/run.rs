@@ -1,5 +1,6 @@
 //! `pgadvisor run`: the daemon.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -51,27 +52,38 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         tracing::info!("told to stop");
         stopping.cancel();
     });
-    serve(configuration, stop).await?;
+    let listener = listen(&configuration.web.listen)?;
+    serve(configuration, listener, stop).await?;
     Ok(0)
 }
 
+fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let advice = "is another pgadvisor running?";
+        Failure::Usage(format!(
+            "cannot listen on {address} ([web] listen): {error}; {advice}"
+        ))
+    })
+}
+
 /// The daemon until it is told to stop. Everything that can be wrong is found before anything starts.
-pub async fn serve(configuration: Configuration, stop: CancellationToken) -> Result<(), Failure> {
+/// Who connects to the dashboard's address before that is answered then.
+pub async fn serve(
+    configuration: Configuration,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
-    let listen = configuration.web.listen.clone();
     let graces = configuration.servers.iter().map(|server| server.refresh_grace);
     let refresh_grace = graces.max().unwrap_or_default().as_duration();
-    let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
-        Failure::Usage(format!(
-            "cannot listen on {listen} ([web] listen): {error}; is another pgadvisor running?"
-        ))
-    })?;
     let store = open(&configuration.store.path).await?;
     let signals = Signals::default();
     let tasks = TaskTracker::new();
     engine::start(&configuration, &store, &signals, &tasks, &stop)?;
+    listener.set_nonblocking(true).map_err(anyhow::Error::from)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(anyhow::Error::from)?;
     let address = listener.local_addr().map_err(anyhow::Error::from)?;
     tracing::info!("the dashboard is at http://{address}/");
     web::serve(listener, configuration, store, signals, stop.clone())

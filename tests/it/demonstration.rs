@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{eventually, pgadvisor};
+use crate::harness::pgadvisor;
 use crate::verdicts::{Truth, false_alarms, may, must, open, two_more_looks, unsaid, until_nothing_is_left};
 
 /// All that is true of the applications: the flaws are those of `src/demo/schema.sql`, `flaws.sql` and `workload.sql`.
@@ -156,8 +155,6 @@ async fn the_demonstration_says_what_its_flaws_deserve_and_no_other_warning() {
         said.contains("min_age = \"1 min\" # instead of 35 days"),
         "{said}"
     );
-    // the address was told just before the daemon takes it
-    eventually("the dashboard", || async { TcpStream::connect(address).is_ok() }).await;
     until_nothing_is_left(Duration::from_secs(300), || unsaid(address, "demo", TRUE)).await;
     two_more_looks(address).await;
     let alarms = false_alarms(address, TRUE);
