@@ -35,7 +35,7 @@ pub const STATEMENT_BEGINNING_BYTES: usize = 500;
 /// Statements of which the whole text is kept: those that take most time.
 pub const WHOLE_STATEMENTS: usize = 1_000;
 /// Whole texts of one server that are kept, together: beyond it only those of statements that are advised.
-pub const WHOLE_TEXTS_BYTES: usize = 1_000_000;
+pub const WHOLE_TEXTS_BYTES: usize = 500_000;
 /// Longer texts are known by their raw text alone: parsing them could take seconds.
 pub const STATEMENT_PARSE_BYTES: usize = 100_000;
 /// Characters of texts fetched in one look; the others follow at the next.

@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn whole_texts_are_kept_of_the_costliest_as_far_as_memory_allows() {
-        let bytes = 4_000;
+        let bytes = 2_000;
         let (mut cache, statements) = seen(900, bytes);
         trim(&mut cache, &statements);
         let kept = limits::WHOLE_TEXTS_BYTES / bytes;

@@ -4,6 +4,8 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, BoolExprType, BoolTestType, Node, NullTestType, Token};
 
+use crate::model::remedy::quote_identifier;
+
 /// A column and the alias of its relation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ColumnName {
@@ -147,6 +149,10 @@ pub fn normal(text: &str) -> Option<String> {
 /// The columns that a text of EXPLAIN names without an alias, as it does in what a node puts out where there is but one
 /// relation.
 pub fn bare_columns(text: &str) -> Vec<String> {
+    // most are one name, which needs no parser
+    if !text.is_empty() && quote_identifier(text) == text {
+        return vec![text.to_owned()];
+    }
     let Some(tree) =
         expression(text.trim_start_matches("PARTIAL ")).and_then(|node| serde_json::to_value(&node).ok())
     else {
@@ -560,6 +566,9 @@ mod tests {
         assert_eq!(conditions("this is ( not SQL"), vec![]);
         assert_eq!(columns("PARTIAL sum((t.a * u.\"B c\"))").len(), 2);
         assert_eq!(columns("pg_catalog.lower(t.a)").len(), 1);
+        assert_eq!(bare_columns("order_date"), ["order_date"]);
+        assert!(bare_columns("current_date").is_empty());
+        assert!(bare_columns("").is_empty());
         assert_eq!(bare_columns("PARTIAL max(order_date)"), ["order_date"]);
         assert_eq!(bare_columns("(lower(\"B c\") || t.d)"), ["B c"]);
     }

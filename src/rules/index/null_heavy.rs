@@ -72,6 +72,14 @@ const UNCLEAR: &str = "some captured statements on the tables of such indexes ca
 /// PostgreSQL keeps so many bytes of a name; this leaves room for what is put behind it.
 const NAME_BYTES: usize = 50;
 
+/// The large indexes over one column of all rows that nothing but their use speaks for.
+#[derive(Default)]
+struct Large<'a> {
+    /// All but those of which statistics say that they are fine.
+    indexes: Vec<(&'a IndexFacts, &'a TableFacts)>,
+    is_any_fine: bool,
+}
+
 /// An index with the column that it is over.
 struct Heavy<'a> {
     facts: &'a IndexFacts,
@@ -106,7 +114,7 @@ impl Rule for NullHeavy {
         let database = place.database()?;
         let mut found = Found::default();
         let large = self.large(database, &mut found);
-        if large.is_empty() {
+        if large.indexes.is_empty() {
             return Ok(found);
         }
         let looks = &place.observation.server.login;
@@ -145,12 +153,13 @@ fn subject(facts: &IndexFacts) -> Vec<String> {
 }
 
 impl NullHeavy {
-    /// The large indexes over one column of all rows that nothing but their use speaks for.
-    fn large<'a>(
-        &self,
-        database: &'a DatabaseObservation,
-        found: &mut Found,
-    ) -> Vec<(&'a IndexFacts, &'a TableFacts)> {
+    fn large<'a>(&self, database: &'a DatabaseObservation, found: &mut Found) -> Large<'a> {
+        let statistics = database.column_statistics.as_ref().ok();
+        let is_fine = |facts: &IndexFacts| {
+            let column = statistics.and_then(|statistics| statistics.columns.get(facts.oid));
+            let sample = column.map(|column| column.sample);
+            matches!(sample, Some(Sample::Known(known)) if known.null_ratio < self.min_null_share)
+        };
         // of two that are the same one goes first, and index.duplicate tells which
         let alike: HashSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
         let is_large = |facts: &&IndexFacts| {
@@ -158,15 +167,20 @@ impl NullHeavy {
                 && !facts.is_needed()
                 && !alike.contains(&facts.oid)
         };
-        let mut large = Vec::new();
+        let mut large = Large::default();
         for facts in database.catalog.indexes.values().filter(is_large) {
+            // most are, and the definitions of ten thousand take a while
+            if is_fine(facts) {
+                large.is_any_fine = true;
+                continue;
+            }
             match (&facts.definition, database.table_of(facts)) {
                 (None, _) => {
                     found.undecided.push(subject(facts));
                     found.untold = Some(UNREAD.to_owned());
                 }
                 (Some(definition), Some(table)) if over_one_column(definition).is_some() => {
-                    large.push((facts, table));
+                    large.indexes.push((facts, table));
                 }
                 _ => {}
             }
@@ -178,25 +192,23 @@ impl NullHeavy {
     fn heavy<'a>(
         &self,
         database: &'a DatabaseObservation,
-        large: Vec<(&'a IndexFacts, &'a TableFacts)>,
+        large: Large<'a>,
         looks: &str,
         found: &mut Found,
     ) -> Result<Vec<Heavy<'a>>, Unknown> {
         let statistics = database.column_statistics.as_ref().map_err(Clone::clone)?;
         let (mut heavy, mut refused) = (Vec::new(), Vec::new());
-        let count = large.len();
-        for (facts, table) in large {
+        let (count, is_any_fine) = (large.indexes.len(), large.is_any_fine);
+        for (facts, table) in large.indexes {
             let column = statistics.columns.get(facts.oid);
             let untold = match column.map(|column| (column, column.sample)) {
                 Some((column, Sample::Known(sample))) => {
-                    if sample.null_ratio >= self.min_null_share {
-                        heavy.push(Heavy {
-                            facts,
-                            table,
-                            column,
-                            sample,
-                        });
-                    }
+                    heavy.push(Heavy {
+                        facts,
+                        table,
+                        column,
+                        sample,
+                    });
                     continue;
                 }
                 Some((_, Sample::NotReadable)) => {
@@ -214,7 +226,7 @@ impl NullHeavy {
         if refused.is_empty() {
             return Ok(heavy);
         }
-        let is_all = refused.len() == count;
+        let is_all = refused.len() == count && !is_any_fine;
         let unknown = statistics.not_readable(refused, looks);
         if is_all {
             return Err(unknown);
