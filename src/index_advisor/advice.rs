@@ -20,7 +20,7 @@ use super::selection::Answer;
 use super::tables::TableName;
 use super::upkeep::WriteCounters;
 use super::values::tried;
-use super::what_if::WhatIf;
+use super::what_if::{Planned, WhatIf};
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::advice::{Droppable, Rehearsal, SummaryView, TriedValue};
@@ -97,7 +97,7 @@ pub struct StatementAdvice {
     pub uses: Vec<usize>,
     /// Whether any index could serve it.
     pub has_candidates: bool,
-    /// What it costs for particular values of its parameters.
+    /// What it costs for particular values of its parameters, for longer lists, for later pages.
     pub values: Vec<TriedValue>,
     /// Why it was not planned, or why nothing is advised for it.
     pub reason: Option<String>,
@@ -222,12 +222,24 @@ pub async fn advise(
     what_if.calls = selection_calls + merge_calls;
     let provable = ready.provable(&set);
     let answers = confirmed(&mut what_if, ready.planned.len(), &provable).await?;
+    let had_parameters = |planned: &Planned| planned.has_parameters || planned.page_rows.is_some();
     let improved: Vec<usize> = (0..answers.len())
-        .filter(|one| ready.planned[*one].has_parameters && answers[*one].0.cost < problem.costs[*one])
+        .filter(|one| had_parameters(&ready.planned[*one]) && answers[*one].0.cost < problem.costs[*one])
         .take(limits::STATEMENTS_WITH_VALUES)
         .collect();
     let names = what_if.names();
-    let tried = tried(plan, &mut what_if, &ready.planned, &improved, &provable, stop).await?;
+    // the search, and each of them once more under the whole set
+    let most_calls = calls + ready.planned.len();
+    let tried = tried(
+        plan,
+        &mut what_if,
+        &ready.planned,
+        &improved,
+        &provable,
+        most_calls,
+        stop,
+    )
+    .await?;
     let what_if_calls = what_if.calls;
     let unplannable = what_if.unplannable();
     what_if.end().await?;

@@ -1,5 +1,6 @@
 //! The plan of a statement as things are, or why there is none.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::gate::{Gate, Passage, Reason};
@@ -71,6 +72,8 @@ pub(super) async fn as_it_is(
     let rows_per_call = statement.rows_per_call.filter(|_| inner.is_none());
     let mut text = inner.unwrap_or_else(|| statement.text.clone());
     let limited = rows_per_call.and_then(|rows| sql::with_measured_limit(&text, rows));
+    let has_pages = |text: &String| sql::at_later_page(text, 0.0).is_some();
+    let page_rows = rows_per_call.filter(|_| limited.as_ref().is_some_and(has_pages));
     text = limited.unwrap_or(text);
     let mut explained = explain(plan, gate, &text, &path, role).await?;
     // what pg_stat_statements left of it may be no SQL
@@ -94,6 +97,11 @@ pub(super) async fn as_it_is(
         && let Some(twin) = sql::select_twin(&text)
     {
         explained = explain(plan, gate, &twin, &path, role).await?;
+    }
+    if let Ok(planned) = &mut explained {
+        // what rewrites a text leaves its comments out, and the numbers of its parameters as they are
+        planned.lists = sql::shortened_lists(&statement.text);
+        planned.page_rows = page_rows;
     }
     Ok(explained)
 }
@@ -130,6 +138,8 @@ pub(super) async fn explain(
             role: role.map(str::to_owned),
             passed_at,
             tree,
+            lists: BTreeSet::new(),
+            page_rows: None,
         })),
         Err(error) if error.is_fatal() => Err(error),
         Err(error) => Ok(Err(Refused::by_the_server(&error))),

@@ -3,7 +3,7 @@
 //! that are priced apart; [`estimated`] for those that no planner can price, whose size `inverted` reckons), what each is worth
 //! to the planner ([`what_if`]; `evaluation` adds what it does not count) and costs in writes ([`upkeep`]), the set that is worth
 //! most ([`selection`], `merge`) within its `budget`, how large it will be (`built`), how it is made ([`definition`]) and how long
-//! that takes (`build`). Whether it holds for particular values is seen in `values`. Drops are tried beforehand in `rehearsal`.
+//! that takes (`build`). Whether it holds for particular values, longer lists and later pages is seen in `values`. Drops are tried beforehand in `rehearsal`.
 //! Plans are made fit to be kept in [`kept`]. What could be a materialized view is seen in `grouped`. [`advice`] is the way
 //! through all of it.
 //!

@@ -1,6 +1,7 @@
-//! Whether advice for parameters in general holds for particular values: the statement is planned once more for a common, a
-//! median and a rare one of each column that its parameters are compared with, by the statistics of the columns. The values
-//! themselves go nowhere else.
+//! Whether advice for parameters in general holds for particular ones. A statement for which an index is advised is planned once
+//! more for a common, a median and a rare value of each column that its parameters are compared with, by the statistics of the
+//! columns; for longer lists, where they may have any length; and for a page far behind the first, where its OFFSET was a
+//! parameter. The values themselves go nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +11,14 @@ use tokio_postgres::types::{ToSql, Type};
 use super::clauses::{Compared, compared_parameters};
 use super::what_if::{Planned, WhatIf};
 use crate::model::advice::{TriedValue, ValueKind};
-use crate::postgres::{Plan, PostgresError, queries};
+use crate::postgres::{Parameters, Plan, PostgresError, ServerText, queries};
 use crate::sql;
+
+/// Lists are tried at these lengths; at one they were planned already.
+const LENGTHS: [(ValueKind, usize); 2] = [(ValueKind::ListOfTen, 10), (ValueKind::ListOfHundred, 100)];
+/// A page far behind the first comes after so many, and after so many rows at least.
+const PAGES_BEFORE: f64 = 100.0;
+const ROWS_BEFORE: f64 = 1000.0;
 
 /// What statistics say of one column: values by how common they are.
 #[derive(Clone, Debug, Default)]
@@ -26,18 +33,61 @@ impl Known {
         let middle = self.bounds.get(self.bounds.len() / 2);
         match kind {
             ValueKind::Commonest => self.common.first().or(self.bounds.first()),
-            ValueKind::Median => middle.or_else(|| self.common.get(self.common.len() / 2)),
             // the last but one: nothing lies behind the last
             ValueKind::Rare => self
                 .bounds
                 .get(self.bounds.len().saturating_sub(2))
                 .or(self.common.last()),
+            // what stands beside a list is neither
+            _ => middle.or_else(|| self.common.get(self.common.len() / 2)),
         }
+    }
+
+    /// So many values from all over the column; common ones, the rarest first, only where too few others are known.
+    fn list(&self, length: usize) -> Option<Vec<&String>> {
+        let others = length.min(self.bounds.len());
+        let bounds = (0..others).map(|one| &self.bounds[one * self.bounds.len() / others]);
+        let common = self.common.iter().rev().take(length - others);
+        let list: Vec<&String> = bounds.chain(common).collect();
+        (list.len() == length).then_some(list)
+    }
+
+    /// Whether the column holds fewer values: where all of them are common, all are known.
+    fn holds_fewer(&self, values: usize) -> bool {
+        self.bounds.is_empty() && !self.common.is_empty() && self.common.len() < values
     }
 }
 
-/// What each of these statements costs for particular values, as things are and with a set of candidates. A statement of
-/// which a parameter is compared with no column is left out.
+/// One more plan of a statement.
+#[derive(Debug)]
+struct Reading {
+    statement: usize,
+    kind: ValueKind,
+    /// Its text, where that is another one.
+    text: Option<ServerText>,
+    /// `None` for parameters in general.
+    values: Option<Vec<Option<String>>>,
+}
+
+impl Reading {
+    async fn cost(
+        &self,
+        what_if: &mut WhatIf<'_>,
+        planned: &[Planned],
+        set: &FixedBitSet,
+    ) -> Result<Option<f64>, PostgresError> {
+        let parameters = match &self.values {
+            Some(values) => Parameters::Values(values),
+            None => planned[self.statement].parameters(),
+        };
+        what_if
+            .cost_for(self.statement, set, self.text.as_ref(), parameters)
+            .await
+    }
+}
+
+/// What each of these statements costs for particular parameters, as things are and with a set of candidates. Values are tried
+/// of those of which each parameter is compared with a column; lists and pages as long as fewer than `most_calls` were asked.
 ///
 /// # Errors
 /// If the session is lost.
@@ -47,59 +97,176 @@ pub(super) async fn tried(
     planned: &[Planned],
     statements: &[usize],
     set: &FixedBitSet,
+    most_calls: usize,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<BTreeMap<usize, Vec<TriedValue>>, PostgresError> {
-    let mut compared: BTreeMap<usize, Vec<Compared>> = BTreeMap::new();
-    for one in statements {
-        let mut by_number = compared_parameters(&planned[*one].tree);
-        let count = sql::parameter_count(planned[*one].text.as_str());
-        let all: Option<Vec<Compared>> = (1..=count).map(|number| by_number.remove(&number)).collect();
-        compared.extend(all.filter(|all| !all.is_empty()).map(|all| (*one, all)));
-    }
-    let columns: BTreeSet<ColumnKey> = compared.values().flatten().map(column_of).collect();
-    let known = known(plan, &columns).await?;
-    let mut asked: Vec<(usize, ValueKind, Vec<Option<String>>)> = Vec::new();
-    for (one, compared) in &compared {
-        for kind in [ValueKind::Commonest, ValueKind::Median, ValueKind::Rare] {
-            let value = |one: &Compared| {
-                let value = known.get(&column_of(one))?.value(kind)?;
-                Some(Some(match one.is_array {
-                    true => array_of(value),
-                    false => value.clone(),
-                }))
-            };
-            let values: Option<Vec<Option<String>>> = compared.iter().map(value).collect();
-            let Some(values) = values else { continue };
-            if !asked
-                .iter()
-                .any(|(other, _, same)| other == one && *same == values)
-            {
-                asked.push((*one, kind, values));
-            }
-        }
-    }
+    let readings = readings(plan, planned, statements).await?;
     let mut with = Vec::new();
-    for (one, _, values) in &asked {
+    for reading in &readings {
         if stop() {
             break;
         }
-        with.push(what_if.cost_for(*one, set, values).await?);
+        let may_ask = reading.kind.is_value() || what_if.calls < most_calls;
+        with.push(match may_ask {
+            true => reading.cost(what_if, planned, set).await?,
+            false => None,
+        });
     }
     let mut tried: BTreeMap<usize, Vec<TriedValue>> = BTreeMap::new();
-    for ((one, kind, values), after) in asked.into_iter().zip(with) {
+    for (reading, after) in readings.iter().zip(with) {
         if stop() {
             break;
         }
-        let before = what_if.cost_for(one, &FixedBitSet::new(), &values).await?;
-        if let (Some(cost_before), Some(cost_after)) = (before, after) {
-            tried.entry(one).or_default().push(TriedValue {
-                kind,
+        let Some(cost_after) = after else { continue };
+        let before = reading.cost(what_if, planned, &FixedBitSet::new()).await?;
+        if let Some(cost_before) = before {
+            tried.entry(reading.statement).or_default().push(TriedValue {
+                kind: reading.kind,
                 cost_before,
                 cost_after,
             });
         }
     }
     Ok(tried)
+}
+
+/// What is to be tried: values of all statements first.
+async fn readings(
+    plan: &Plan,
+    planned: &[Planned],
+    statements: &[usize],
+) -> Result<Vec<Reading>, PostgresError> {
+    let compared: BTreeMap<usize, Vec<Compared>> = statements
+        .iter()
+        .filter_map(|one| Some((*one, compared_with(&planned[*one])?)))
+        .collect();
+    let columns: BTreeSet<ColumnKey> = compared.values().flatten().map(column_of).collect();
+    let known = known(plan, &columns).await?;
+    let mut readings = Vec::new();
+    for (one, compared) in &compared {
+        readings.extend(of_values(*one, compared, &known));
+    }
+    for one in statements {
+        let compared = compared.get(one).map(Vec::as_slice);
+        readings.extend(of_lists(*one, &planned[*one], compared, &known));
+        readings.extend(of_later_page(*one, &planned[*one]));
+    }
+    Ok(readings)
+}
+
+/// The column of each parameter; `None` where there are none, or one is compared with no column.
+fn compared_with(planned: &Planned) -> Option<Vec<Compared>> {
+    let mut by_number = compared_parameters(&planned.tree);
+    let count = sql::parameter_count(planned.text.as_str());
+    let all: Option<Vec<Compared>> = (1..=count).map(|number| by_number.remove(&number)).collect();
+    all.filter(|all| !all.is_empty())
+}
+
+/// Common, median and rare values; none twice.
+fn of_values(statement: usize, compared: &[Compared], known: &BTreeMap<ColumnKey, Known>) -> Vec<Reading> {
+    let mut readings: Vec<Reading> = Vec::new();
+    for kind in [ValueKind::Commonest, ValueKind::Median, ValueKind::Rare] {
+        let value = |one: &Compared| {
+            let value = known.get(&column_of(one))?.value(kind)?;
+            Some(Some(match one.is_array {
+                true => array_of(&[value]),
+                false => value.clone(),
+            }))
+        };
+        let values: Option<Vec<Option<String>>> = compared.iter().map(value).collect();
+        if values.is_some() && !readings.iter().any(|other| other.values == values) {
+            readings.push(Reading {
+                statement,
+                kind,
+                text: None,
+                values,
+            });
+        }
+    }
+    readings
+}
+
+/// Longer lists: in the places of those that were shortened, and as arrays. Where no values are known for them, parameters in
+/// general stand for the shortened ones; an array has no length then.
+fn of_lists(
+    statement: usize,
+    planned: &Planned,
+    compared: Option<&[Compared]>,
+    known: &BTreeMap<ColumnKey, Known>,
+) -> Vec<Reading> {
+    let compared = compared.unwrap_or_default();
+    let is_list = |(number, one): (usize, &Compared)| {
+        (one.is_array || planned.lists.contains(&number)).then(|| column_of(one))
+    };
+    let columns: BTreeSet<ColumnKey> = (1..).zip(compared).filter_map(is_list).collect();
+    let of = |(kind, length): (ValueKind, usize)| {
+        let too_few = |column: &ColumnKey| known.get(column).is_some_and(|known| known.holds_fewer(length));
+        if columns.iter().any(too_few) {
+            return None;
+        }
+        let longer = sql::with_lists_of(planned.text.as_str(), &planned.lists, length);
+        let added = longer.as_ref().map(|longer| longer.added.as_slice());
+        let values = match columns.is_empty() {
+            true => None,
+            false => values_of_lists(compared, planned, added.unwrap_or_default(), length, known),
+        };
+        let text = match &longer {
+            Some(longer) => Some(ServerText::one_query(&longer.text).ok()?),
+            None => None,
+        };
+        (text.is_some() || values.is_some()).then_some(Reading {
+            statement,
+            kind,
+            text,
+            values,
+        })
+    };
+    LENGTHS.into_iter().filter_map(of).collect()
+}
+
+/// Values for all parameters: so many for a list, a median one for others.
+fn values_of_lists(
+    compared: &[Compared],
+    planned: &Planned,
+    added: &[usize],
+    length: usize,
+    known: &BTreeMap<ColumnKey, Known>,
+) -> Option<Vec<Option<String>>> {
+    let mut values = Vec::new();
+    let mut lists: BTreeMap<usize, Vec<&String>> = BTreeMap::new();
+    for (number, one) in (1..).zip(compared) {
+        let known = known.get(&column_of(one))?;
+        values.push(Some(if one.is_array {
+            array_of(&known.list(length)?)
+        } else if planned.lists.contains(&number) {
+            let list = lists.entry(number).or_insert(known.list(length)?);
+            list.pop()?.clone()
+        } else {
+            known.value(ValueKind::Median)?.clone()
+        }));
+    }
+    for number in added {
+        values.push(Some(lists.get_mut(number)?.pop()?.clone()));
+    }
+    Some(values)
+}
+
+/// A page far behind the first, if the whole is that long as the planner reckons.
+fn of_later_page(statement: usize, planned: &Planned) -> Option<Reading> {
+    let before = (PAGES_BEFORE * planned.page_rows?.ceil()).max(ROWS_BEFORE);
+    let root = &planned.tree.root;
+    // what is limited comes after what is only needed for it
+    let whole = root.children.last().filter(|_| root.kind == "Limit")?;
+    if whole.rows <= before {
+        return None;
+    }
+    let text = sql::at_later_page(planned.text.as_str(), before)?;
+    Some(Reading {
+        statement,
+        kind: ValueKind::LaterPage,
+        text: Some(ServerText::one_query(&text).ok()?),
+        values: None,
+    })
 }
 
 /// Schema, table and column.
@@ -148,14 +315,154 @@ pub(super) async fn known(
     Ok(known)
 }
 
-/// An array of one value, as PostgreSQL writes it.
-fn array_of(value: &str) -> String {
-    format!("{{\"{}\"}}", value.replace('\\', "\\\\").replace('"', "\\\""))
+/// An array of these values, as PostgreSQL writes it.
+fn array_of(values: &[&String]) -> String {
+    let quoted = |value: &&String| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+    let quoted: Vec<String> = values.iter().map(quoted).collect();
+    format!("{{{}}}", quoted.join(","))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::index_advisor::search_path::SearchPath;
+    use crate::model::plan::PlanTree;
+
+    fn known_of(common: &[&str], bounds: impl IntoIterator<Item = usize>) -> Known {
+        Known {
+            common: common.iter().map(ToString::to_string).collect(),
+            bounds: bounds.into_iter().map(|bound| bound.to_string()).collect(),
+        }
+    }
+
+    /// A statement over s.t, its plan and the rows of its pages.
+    fn planned(text: &str, plan: serde_json::Value, page_rows: Option<f64>) -> Planned {
+        Planned {
+            text: ServerText::one_query(text).unwrap(),
+            search_path: SearchPath::parse("s", None).unwrap(),
+            has_parameters: sql::parameter_count(text) > 0,
+            role: None,
+            passed_at: Instant::now(),
+            tree: PlanTree::read(&json!([{ "Plan": plan }])).unwrap(),
+            lists: sql::shortened_lists(text),
+            page_rows,
+        }
+    }
+
+    /// How it is planned for lists: the kind, the text if it is another one, and how many values there are.
+    fn lists(text: &str, filter: &str, known: &Known) -> Vec<(ValueKind, bool, Option<usize>)> {
+        let plan = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Filter": filter});
+        let planned = planned(text, plan, None);
+        let compared = compared_with(&planned);
+        let key = |column: &str| ("s".to_owned(), "t".to_owned(), column.to_owned());
+        let known = ["a", "b"].map(|column| (key(column), known.clone())).into();
+        let readings = of_lists(7, &planned, compared.as_deref(), &known);
+        let told = readings.into_iter().map(|reading| {
+            let values = reading.values.as_ref();
+            // every parameter has its value
+            if let (Some(text), Some(values)) = (&reading.text, values) {
+                assert_eq!(values.len(), sql::parameter_count(text.as_str()));
+            }
+            (reading.kind, reading.text.is_some(), values.map(Vec::len))
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn lists_hold_what_is_known_or_parameters_in_general() {
+        use ValueKind::{ListOfHundred, ListOfTen};
+        let many = known_of(&["x", "y"], 0..101);
+        let shortened = "SELECT 1 FROM t WHERE a IN ($1 /*, ... */) AND b = $2";
+        let filter = "((t.a = $1) AND (t.b = $2))";
+        assert_eq!(
+            lists(shortened, filter, &many),
+            [(ListOfTen, true, Some(11)), (ListOfHundred, true, Some(101))]
+        );
+        assert_eq!(
+            lists(shortened, filter, &known_of(&[], 0..50)),
+            [(ListOfTen, true, Some(11)), (ListOfHundred, true, None)],
+            "too few are known"
+        );
+        assert_eq!(
+            lists(shortened, filter, &known_of(&["x", "y", "z"], [])),
+            [],
+            "the column holds three values"
+        );
+        assert_eq!(
+            lists(shortened, "((t.a = $1) AND (lower(t.b) = $2))", &many),
+            [(ListOfTen, true, None), (ListOfHundred, true, None)],
+            "$2 is compared with no column"
+        );
+        assert_eq!(
+            lists(
+                "SELECT 1 FROM t WHERE a = ANY ($1) AND b = $2",
+                "((t.a = ANY ($1)) AND (t.b = $2))",
+                &many
+            ),
+            [(ListOfTen, false, Some(2)), (ListOfHundred, false, Some(2))]
+        );
+        assert_eq!(
+            lists(
+                "SELECT 1 FROM t WHERE a = ANY ($1)",
+                "(t.a = ANY ($1))",
+                &known_of(&[], [])
+            ),
+            [],
+            "nothing says how long an array is"
+        );
+        assert_eq!(lists("SELECT 1 FROM t WHERE a IN ($1)", "(t.a = $1)", &many), []);
+    }
+
+    #[test]
+    fn values_of_a_list_are_from_all_over_the_column() {
+        let list = |known: &Known, length| {
+            let list = known.list(length);
+            list.map(|list| list.into_iter().cloned().collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(
+            list(&known_of(&["x"], 0..101), 10).as_deref(),
+            Some("0 10 20 30 40 50 60 70 80 90")
+        );
+        assert_eq!(
+            list(&known_of(&["x", "y", "z"], 0..2), 4).as_deref(),
+            Some("0 1 z y"),
+            "the rarest of the common ones"
+        );
+        assert_eq!(list(&known_of(&["x"], 0..2), 4), None);
+        assert_eq!(list(&known_of(&[], []), 10), None);
+        let hundred = known_of(&[], 0..101);
+        let different: BTreeSet<&String> = hundred.list(100).unwrap().into_iter().collect();
+        assert_eq!(different.len(), 100);
+    }
+
+    #[test]
+    fn a_later_page_is_tried_where_there_is_one() {
+        let later = |text: &str, kind: &str, rows: f64, page_rows: Option<f64>| {
+            let needed = json!({"Node Type": "Result", "Plan Rows": 1.0});
+            let whole = json!({"Node Type": "Sort", "Plan Rows": rows});
+            let plan = json!({"Node Type": kind, "Plan Rows": 20.0, "Plans": [needed, whole]});
+            let reading = of_later_page(7, &planned(text, plan, page_rows))?;
+            reading.text.map(|text| text.as_str().to_owned())
+        };
+        let text = "SELECT a FROM t ORDER BY a LIMIT 20 OFFSET 0";
+        assert_eq!(
+            later(text, "Limit", 5000.0, Some(19.4)).as_deref(),
+            Some("SELECT a FROM t ORDER BY a LIMIT 20 OFFSET 2000")
+        );
+        assert_eq!(
+            later(text, "Limit", 5000.0, Some(0.3)).as_deref(),
+            Some("SELECT a FROM t ORDER BY a LIMIT 20 OFFSET 1000")
+        );
+        assert_eq!(later(text, "Limit", 2000.0, Some(19.4)), None, "it ends before");
+        assert_eq!(later(text, "Limit", 5000.0, None), None);
+        assert_eq!(later(text, "Append", 5000.0, Some(19.4)), None);
+        let no_offset = "SELECT a FROM t LIMIT 20";
+        assert_eq!(later(no_offset, "Limit", 5000.0, Some(19.4)), None);
+    }
 
     #[test]
     fn each_kind_has_its_value_or_the_next_best() {
@@ -171,6 +478,9 @@ mod tests {
         assert_eq!(of(&["a", "b", "c"], &[]), some(["a", "b", "c"]));
         assert_eq!(of(&[], &["1", "2", "3"]), some(["1", "2", "2"]));
         assert_eq!(of(&[], &[]), [None, None, None]);
-        assert_eq!(array_of("a\"\\"), r#"{"a\"\\"}"#);
+        assert_eq!(
+            array_of(&[&"a\"\\".to_owned(), &"b, c".to_owned()]),
+            r#"{"a\"\\","b, c"}"#
+        );
     }
 }

@@ -29,6 +29,10 @@ pub struct Planned {
     pub passed_at: Instant,
     /// What it costs as things are, and the plan.
     pub tree: PlanTree,
+    /// Numbers of the parameters that stand for a list of any length: it is planned for lists of one.
+    pub lists: BTreeSet<usize>,
+    /// Rows that a call gave, where its LIMIT and OFFSET were parameters: it is planned for the first page.
+    pub page_rows: Option<f64>,
 }
 
 impl Planned {
@@ -159,14 +163,20 @@ impl WhatIf<'_> {
         if self.passed[statement].elapsed() < limits::GATE_MEMORY {
             return Ok(true);
         }
-        let planned = &self.statements[statement];
-        let (path, role) = (&planned.search_path, planned.role.as_deref());
-        let passage = self.gate.examine(self.plan, &planned.text, path, role).await?;
-        let passes = matches!(passage, Passage::Passes { .. });
+        let statements = self.statements;
+        let passes = self.passes(statement, &statements[statement].text).await?;
         if passes {
             self.passed[statement] = Instant::now();
         }
         Ok(passes)
+    }
+
+    /// Whether the gate lets a statement pass just now, in these words.
+    async fn passes(&mut self, statement: usize, text: &ServerText) -> Result<bool, PostgresError> {
+        let planned = &self.statements[statement];
+        let (path, role) = (&planned.search_path, planned.role.as_deref());
+        let passage = self.gate.examine(self.plan, text, path, role).await?;
+        Ok(matches!(passage, Passage::Passes { .. }))
     }
 
     /// The answer with the whole plan.
@@ -216,7 +226,8 @@ impl WhatIf<'_> {
 }
 
 impl WhatIf<'_> {
-    /// What a statement costs under a set for these values of its parameters; `None` if it cannot be planned for them.
+    /// What a statement costs under a set for these parameters, in other words if there are any; `None` if it cannot be
+    /// planned so.
     ///
     /// # Errors
     /// If the session is lost.
@@ -224,17 +235,22 @@ impl WhatIf<'_> {
         &mut self,
         statement: usize,
         set: &FixedBitSet,
-        values: &[Option<String>],
+        other_words: Option<&ServerText>,
+        parameters: Parameters<'_>,
     ) -> Result<Option<f64>, PostgresError> {
-        if !self.may_plan(statement).await? {
+        let may_plan = match other_words {
+            Some(text) => self.passes(statement, text).await?,
+            None => self.may_plan(statement).await?,
+        };
+        if !may_plan {
             return Ok(None);
         }
         self.show(set).await?;
         self.calls += usize::from(!set.is_clear());
         let planned = &self.statements[statement];
         let path = planned.search_path.to_string();
-        let parameters = Parameters::Values(values);
-        let asked = self.plan.explain(&planned.text, &path, parameters, Detail::Costs);
+        let text = other_words.unwrap_or(&planned.text);
+        let asked = self.plan.explain(text, &path, parameters, Detail::Costs);
         match asked.await {
             Ok(tree) => Ok(Some(tree.total_cost())),
             Err(error) if error.is_fatal() => Err(error),

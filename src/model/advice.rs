@@ -79,7 +79,7 @@ pub struct AdvisedStatement {
     pub uses: Vec<String>,
     pub status: StatementStatus,
     pub reason: Option<String>,
-    /// What it costs for particular values of its parameters.
+    /// What it costs for particular values of its parameters, for longer lists, for later pages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<TriedValue>,
     /// A line for each node, where the plan becomes another one.
@@ -89,7 +89,8 @@ pub struct AdvisedStatement {
     pub plan_after: Vec<PlanLine>,
 }
 
-/// How common a value of a parameter is in its column.
+/// What the parameters of a statement are: how common values are in their columns, how long lists of them are, which page is
+/// asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -97,6 +98,11 @@ pub enum ValueKind {
     Commonest,
     Median,
     Rare,
+    /// Of lists that may have any length.
+    ListOfTen,
+    ListOfHundred,
+    /// Far behind the first, where OFFSET is a parameter.
+    LaterPage,
 }
 
 impl ValueKind {
@@ -106,11 +112,19 @@ impl ValueKind {
             Self::Commonest => "the commonest value",
             Self::Median => "a median value",
             Self::Rare => "a rare value",
+            Self::ListOfTen => "a list of 10 values",
+            Self::ListOfHundred => "a list of 100 values",
+            Self::LaterPage => "a page far behind the first",
         }
+    }
+
+    /// Whether it is about single values.
+    pub fn is_value(self) -> bool {
+        matches!(self, Self::Commonest | Self::Median | Self::Rare)
     }
 }
 
-/// A statement planned for particular values of its parameters.
+/// A statement planned for particular parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct TriedValue {

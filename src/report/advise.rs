@@ -143,9 +143,11 @@ fn index_text(number: usize, index: &AdvisedIndex, report: &AdviceReport, style:
         } else {
             format!(", × {}", one.weight)
         };
-        let not_for_all = match one.values.iter().find(|tried| !tried.gains()) {
-            Some(tried) => format!(", nothing for {}", tried.kind.words()),
-            None => String::new(),
+        let without = one.values.iter().filter(|tried| !tried.gains());
+        let without: Vec<&str> = without.map(|tried| tried.kind.words()).collect();
+        let not_for_all = match without.is_empty() {
+            true => String::new(),
+            false => format!(", nothing for {}", without.join(" or ")),
         };
         out.push_str(&format!("    {}{costs}{weight}{not_for_all}\n", label(one)));
     }

@@ -33,7 +33,9 @@ pub fn mended(text: &str) -> Option<String> {
 
 /// What the parser refuses, or types otherwise, said in other words.
 fn with_calls_and_lists(text: &str) -> Option<String> {
-    let tokens = pg_query::scan(text).ok()?.tokens;
+    let mut tokens = pg_query::scan(text).ok()?.tokens;
+    // of a list that was shortened `ARRAY[$1 /*, ... */]` is left
+    tokens.retain(|token| token.token != Token::CComment as i32);
     let mut edits: Vec<(usize, usize, &str)> = Vec::new();
     for position in 0..tokens.len() {
         let rest = &tokens[position..];
@@ -218,6 +220,10 @@ mod tests {
             (
                 "SELECT 1 FROM t WHERE a = ANY (ARRAY[$1, $2]) AND b <> ALL (ARRAY[$3]) AND c = ANY ($4)",
                 "SELECT 1 FROM t WHERE a IN ($1, $2) AND b NOT IN ($3) AND c = ANY($4)",
+            ),
+            (
+                "SELECT 1 FROM t WHERE a = ANY (ARRAY[$1 /*, ... */]) AND b = $2",
+                "SELECT 1 FROM t WHERE a IN ($1) AND b = $2",
             ),
             (
                 "SELECT 1 FROM t WHERE a = ANY (ARRAY[$1]::bigint[])",

@@ -5,6 +5,7 @@
 pub mod expression;
 mod grouped;
 pub mod index_keys;
+mod lists;
 mod masked;
 mod mend;
 mod names;
@@ -18,10 +19,11 @@ mod unique;
 pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
+pub use lists::{Lengthened, shortened_lists, with_lists_of};
 pub use masked::{command, mask_constants, masked, masked_expression, without_constants};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
-pub use rewrite::{updated_columns, with_measured_limit};
+pub use rewrite::{at_later_page, updated_columns, with_measured_limit};
 pub use twin::select_twin;
 pub use unique::unique_columns;
 

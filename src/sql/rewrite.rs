@@ -88,6 +88,29 @@ pub fn with_measured_limit(text: &str, rows_per_call: f64) -> Option<String> {
     pg_query::deparse(&whole, Default::default()).ok()
 }
 
+/// The same statement at the page that begins behind so many rows, where its OFFSET is the 0 of [`with_measured_limit`]. `None`
+/// if it has no such OFFSET.
+pub fn at_later_page(text: &str, rows: f64) -> Option<String> {
+    let mut statement = parse_one(text).ok()?;
+    let NodeEnum::SelectStmt(select) = statement.stmt.as_mut()?.node.as_mut()? else {
+        return None;
+    };
+    let offset = select.limit_offset.as_deref_mut()?;
+    let is_first = match &offset.node {
+        Some(NodeEnum::AConst(constant)) => constant.val == Some(a_const::Val::Ival(Integer { ival: 0 })),
+        _ => false,
+    };
+    if !is_first {
+        return None;
+    }
+    *offset = number(rows.ceil().clamp(0.0, 1e9) as i32);
+    let whole = ParseResult {
+        stmts: vec![statement],
+        ..ParseResult::default()
+    };
+    pg_query::deparse(&whole, Default::default()).ok()
+}
+
 /// How often parameters of these numbers are used.
 fn count(tree: &Value, numbers: &BTreeSet<i64>) -> usize {
     match tree {
@@ -158,5 +181,30 @@ mod tests {
         );
         assert_eq!(limited("SELECT $1 FROM t LIMIT $1"), None);
         assert_eq!(limited("UPDATE t SET a = $1"), None);
+    }
+
+    #[test]
+    fn a_later_page_is_one_of_the_whole_statement() {
+        let later = |text: &str| at_later_page(text, 1000.0);
+        let first = with_measured_limit("SELECT a FROM t WHERE b = $1 ORDER BY a LIMIT $2 OFFSET $3", 19.4);
+        assert_eq!(
+            later(&first.unwrap()).as_deref(),
+            Some("SELECT a FROM t WHERE b = $1 ORDER BY a LIMIT 20 OFFSET 1000")
+        );
+        assert_eq!(
+            later("SELECT a FROM t UNION SELECT a FROM u ORDER BY 1 LIMIT 20 OFFSET 0").as_deref(),
+            Some("SELECT a FROM t UNION SELECT a FROM u ORDER BY 1 LIMIT 20 OFFSET 1000")
+        );
+        for text in [
+            "SELECT a FROM t LIMIT 20",
+            "SELECT a FROM t LIMIT 20 OFFSET 5",
+            "SELECT a FROM t LIMIT 20 OFFSET $1",
+            "SELECT a FROM t LIMIT 20 OFFSET 0 + 0",
+            "SELECT a FROM (SELECT a FROM t LIMIT 20 OFFSET 0) t",
+            "DELETE FROM t",
+            "SELECT a FROM t LIMIT 20 OFFSET 0; DELETE FROM t",
+        ] {
+            assert_eq!(later(text), None, "{text}");
+        }
     }
 }

@@ -65,7 +65,7 @@ fn reads_only(tree: &Value) -> bool {
 }
 
 /// Shows every field of a tree until one answers no.
-fn visit(tree: &Value, see: &mut impl FnMut(&str, &Value) -> bool) -> bool {
+pub(super) fn visit(tree: &Value, see: &mut impl FnMut(&str, &Value) -> bool) -> bool {
     match tree {
         Value::Array(items) => items.iter().all(|item| visit(item, see)),
         Value::Object(fields) => fields

@@ -2,6 +2,7 @@
 
 mod advice;
 mod advise;
+mod advise_parameters;
 mod advise_sql;
 mod advising;
 mod command_line;

@@ -30,7 +30,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// Costs are the planner's units and rest on its statistics. It was asked for a generic plan, which serves all values of the
-/// parameters alike: a statement that is always called with the rarest or the commonest value may gain more or less. If the
+/// parameters alike: a statement that is always called with the rarest or the commonest value may gain more or less; a list in
+/// which pg_stat_statements left one parameter counts as a list of one, and a page by OFFSET as the first. If the
 /// statement is a report that nobody waits for, the index may cost more in disk and writes than it is worth to you; the price
 /// of writes is taken from the INSERT, UPDATE and DELETE statements of the same window.
 ///
@@ -396,7 +397,8 @@ fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
     let mut guards = Guards::default();
     guards.checked("every statement that could be planned was planned with all advised indexes in place");
     guards.checked("planned for parameters in general: the generic plan, which serves all values alike");
-    let tried: Vec<&TriedValue> = gains.iter().flat_map(|gain| &gain.statement.values).collect();
+    let all = gains.iter().flat_map(|gain| &gain.statement.values);
+    let (tried, further): (Vec<&TriedValue>, Vec<&TriedValue>) = all.partition(|one| one.kind.is_value());
     let without = |kind: ValueKind| {
         tried
             .iter()
@@ -414,6 +416,7 @@ fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
             ),
         });
     }
+    guard_further(&mut guards, &further);
     guards.checked("no index, key or constraint that is there answers the same");
     guards.checked("the table was analyzed and is not tiny");
     guards.checked(match advised.writes_are_counted {
@@ -434,6 +437,31 @@ fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
         )),
     }
     guards
+}
+
+/// What came of longer lists and later pages, of which what is saved does not tell.
+fn guard_further(guards: &mut Guards, tried: &[&TriedValue]) {
+    for kind in [
+        ValueKind::ListOfTen,
+        ValueKind::ListOfHundred,
+        ValueKind::LaterPage,
+    ] {
+        let of_kind = tried.iter().copied().filter(|one| one.kind == kind);
+        let (gaining, without): (Vec<&TriedValue>, Vec<&TriedValue>) = of_kind.partition(|one| one.gains());
+        let priced = match kind {
+            ValueKind::LaterPage => " (what is saved is that of the first, OFFSET 0)",
+            _ => "",
+        };
+        let words = kind.words();
+        match (gaining.len(), without.len()) {
+            (0, 0) => {}
+            (_, 0) => guards.checked(format!("planned for {words}, too{priced}: all of them gain")),
+            (_, statements) => guards.checked(format!(
+                "planned for {words}, too{priced}: for that {statements} statements gain nothing, so less is saved where that \
+                 is asked for"
+            )),
+        }
+    }
 }
 
 fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
@@ -547,6 +575,34 @@ mod tests {
         assert_eq!(claim.subject, ["public", "t", "a"]);
         assert_eq!(claim.remedy.apply_sql, ["CREATE a", "CREATE b"]);
         assert_eq!(claim.title, "public.t lacks an index on (a) and (a, b)");
+    }
+
+    #[test]
+    fn lists_and_pages_are_told_apart_from_values() {
+        let mut one = statement("s1", &["CREATE a"], Some(0.0));
+        let tried = |kind: ValueKind, cost_after: f64| TriedValue {
+            kind,
+            cost_before: 100.0,
+            cost_after,
+        };
+        one.values = vec![
+            tried(ValueKind::Median, 1.0),
+            tried(ValueKind::ListOfTen, 10.0),
+            tried(ValueKind::ListOfHundred, 100.0),
+            tried(ValueKind::LaterPage, 100.0),
+        ];
+        let guards = judged(advised(&["CREATE a"], vec![one])).unwrap().claims[0]
+            .guards
+            .clone();
+        for part in [
+            "median and rare values, too: all of them gain",
+            "a list of 10 values, too: all of them gain",
+            "a list of 100 values, too: for that 1 statements gain nothing",
+            "that of the first, OFFSET 0): for that 1 statements gain nothing",
+        ] {
+            let is_told = guards.iter().any(|guard| guard.contains(part));
+            assert!(is_told, "{part}: {guards:?}");
+        }
     }
 
     #[test]

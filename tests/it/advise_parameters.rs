@@ -1,0 +1,86 @@
+//! Advice for statements with parameters, as pg_stat_statements captured them: whether it holds for long lists and later pages.
+
+use serde_json::Value;
+
+use crate::command_line::conforms;
+use crate::harness::{Cluster, pgadvisor, present};
+
+/// What `pgadvisor advise` prints of all that was captured.
+fn printed(cluster: &Cluster, format: &str) -> String {
+    let output = pgadvisor()
+        .args(["advise", &cluster.dsn("postgres", "postgres"), "--format", format])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn advise(cluster: &Cluster) -> Value {
+    let answer: Value = serde_json::from_str(&printed(cluster, "json")).unwrap();
+    conforms("advise.schema.json", &answer);
+    answer
+}
+
+#[tokio::test]
+async fn advice_for_short_lists_or_first_pages_alone_says_so() {
+    for version in present(&[18]) {
+        // so little is thought to be cached that a long way along an index is dear where rows are stored in another order
+        let cluster = Cluster::start_with(version, 5432, &["effective_cache_size=1MB"]).await;
+        let calls = "CREATE EXTENSION hypopg; CREATE TABLE calls AS
+            SELECT g AS id, g % 120 AS caller, g * 7919 % 60000 AS place, repeat('x', 60) AS note FROM generate_series(1, 60000) g;
+            ANALYZE calls; SELECT pg_stat_statements_reset()";
+        cluster.sql("postgres", calls).await;
+        for sql in [
+            "SELECT note FROM calls WHERE caller IN (1, 2, 3)",
+            "SELECT id, note FROM calls WHERE caller = ANY (ARRAY[4, 5])",
+            "SELECT note FROM calls ORDER BY place DESC LIMIT 30 OFFSET 60",
+            "SELECT note FROM calls ORDER BY id LIMIT 30 OFFSET 60",
+        ] {
+            cluster.sql("postgres", sql).await;
+        }
+        let answer = advise(&cluster);
+        let told = answer["statements"].as_array().unwrap();
+        let find = |part: &str| {
+            let found = told
+                .iter()
+                .find(|one| one["text"].as_str().unwrap().contains(part));
+            found.unwrap_or_else(|| panic!("on {version}: {part}: {answer}"))
+        };
+        let gains = |part: &str, kind: &str| {
+            let one = find(part);
+            assert_eq!(one["status"], "improved", "on {version}: {one}");
+            let mut tried = one["values"].as_array().into_iter().flatten();
+            let cost = |tried: &Value, name: &str| tried[name].as_f64().unwrap();
+            tried
+                .find(|tried| tried["kind"] == kind)
+                .map(|tried| cost(tried, "cost_after") < 0.99 * cost(tried, "cost_before"))
+        };
+        for list in ["caller IN ($1 /*, ... */)", "ARRAY[$1 /*, ... */]"] {
+            assert_eq!(gains(list, "list_of_ten"), Some(true), "on {version}: {answer}");
+            assert_eq!(
+                gains(list, "list_of_hundred"),
+                Some(false),
+                "on {version}: {answer}"
+            );
+            assert_eq!(gains(list, "later_page"), None);
+        }
+        for (order, gained) in [("ORDER BY place", false), ("ORDER BY id", true)] {
+            assert_eq!(gains(order, "later_page"), Some(gained), "on {version}: {answer}");
+            assert_eq!(gains(order, "list_of_ten"), None);
+        }
+        let asked = answer["workload"]["what_if_calls"].as_u64().unwrap();
+        assert!(asked <= 20 * told.len() as u64, "{asked} for {}", told.len());
+        let text = printed(&cluster, "text");
+        for part in [
+            "nothing for a list of 100 values",
+            "nothing for a page far behind the first",
+        ] {
+            assert!(text.contains(part), "on {version}: {text}");
+        }
+        assert_eq!(advise(&cluster)["indexes"], answer["indexes"], "on {version}");
+    }
+}
