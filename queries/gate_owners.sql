@@ -1,5 +1,5 @@
 -- Whose code may run while planning: superusers', the planning login's own, and, unless that login is as good as a
--- superuser, that of the database's owner and of the trusted roles ($1).
+-- superuser, that of the database's owner and of the trusted roles ($1), of which is told which are known here.
 -- privilege: none · cost: one pass over pg_roles · since: 14
 WITH planner AS (
     SELECT r.oid, r.rolname,
@@ -12,6 +12,7 @@ WITH planner AS (
 )
 SELECT /* pgadvisor */
     pg_catalog.array_agg(r.oid) AS trusted,
+    ARRAY(SELECT n.rolname::text FROM pg_catalog.pg_roles AS n WHERE n.rolname::text = ANY ($1)) AS named,
     p.rolname::text AS planner,
     p.is_powerful,
     pg_catalog.current_setting('server_encoding') = 'UTF8' AS is_utf8

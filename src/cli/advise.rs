@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use super::{ConfigOption, Failure, configuration, json, print, style};
@@ -55,6 +56,10 @@ pub struct Options {
     /// The best set that is found in this time, as 60s
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     time_limit: Option<Period>,
+    /// A role whose code may run while a statement is planned, with all rights of the login that plans (repeatable); beside
+    /// those that the configured server names as trusted_owners
+    #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
+    trust_owner: Vec<String>,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
@@ -87,11 +92,11 @@ fn time_limit(text: &str) -> Result<Period, String> {
 pub async fn run(options: Options) -> Result<u8, Failure> {
     let started = Instant::now();
     let given = given(&options)?;
-    let conninfo = conninfo(&options)?;
+    let (conninfo, trusted_owners) = server(&options)?;
     let (database, login) = (conninfo.dbname.clone(), conninfo.user.clone());
     let plan = Server::new(conninfo)?.plan(&database).await?;
     let mut notes = Vec::new();
-    let mut gate = Gate::open(&plan, &[]).await?;
+    let mut gate = Gate::open(&plan, &trusted_owners).await?;
     let mut paths = SearchPaths::new(search_path_of(&plan, &login).await?);
     let mut days = None;
     let workload = match given {
@@ -139,19 +144,26 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The server of the URL, else the one that the configuration names, else that of the libpq environment.
-fn conninfo(options: &Options) -> Result<ConnInfo, Failure> {
+/// The server of the URL, else the one that the configuration names, else that of the libpq environment; and the roles whose
+/// code may run there.
+fn server(options: &Options) -> Result<(ConnInfo, Vec<String>), Failure> {
     let environment = Environment::of_process();
+    let mut trusted_owners = options.trust_owner.clone();
     let configured = match (&options.url, &options.config.config) {
         (Some(_), None) => None,
         (_, file) => configuration(file.as_deref())?.servers.into_iter().next(),
     };
     let dsn = match (&options.url, configured) {
         (Some(url), _) => url.clone(),
-        (None, Some(server)) => return Ok(crate::engine::server_of(&server)?.conninfo().clone()),
+        (None, Some(server)) => {
+            let conninfo = crate::engine::server_of(&server)?.conninfo().clone();
+            trusted_owners.extend(server.trusted_owners);
+            return Ok((conninfo, trusted_owners));
+        }
         (None, None) => String::new(),
     };
-    ConnInfo::parse(&dsn, &environment).map_err(|error| Failure::Usage(error.to_string()))
+    let conninfo = ConnInfo::parse(&dsn, &environment).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok((conninfo, trusted_owners))
 }
 
 /// The statements that were given by hand or in a file; `None` if there are none.

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use super::{ConfigOption, Failure, Format, configuration, json, print, snapshot, style};
 use crate::collect::Collector;
 use crate::configuration::{Configuration, Server as ServerSettings, USUAL_PLACES};
-use crate::engine::advising::advise_at_once;
-use crate::engine::{planner_of, rule_schemas, rule_settings, server_of};
+use crate::engine::advising::{Planner, advise_at_once};
+use crate::engine::{rule_schemas, rule_settings, server_of};
 use crate::judge;
 use crate::model::finding::Severity;
 use crate::model::observation::{Observation, Unknown};
@@ -150,14 +150,14 @@ async fn looks(
     options: &Options,
     servers: &[ServerSettings],
     settings: &judge::Settings,
-) -> Result<(Vec<Snapshot>, Option<Server>), Failure> {
+) -> Result<(Vec<Snapshot>, Option<Planner>), Failure> {
     if let Some(path) = &options.snapshot {
         return Ok((snapshot::load(path)?, None));
     }
     let (mut collector, planner) = collector(options, servers)?;
     // what is saved may be judged by all rules
     if options.save_snapshot.is_some() || settings.is_enabled(NullHeavy::ID) {
-        collector.read_statistics_as(planner.again()?);
+        collector.read_statistics_as(planner.server().again()?);
     }
     let mut looks = vec![collector.look().await?.snapshot];
     if let Some(wait) = options.wait {
@@ -209,7 +209,7 @@ async fn pause(wait: Duration) {
 }
 
 /// What looks at the server that is meant, and who plans there.
-fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector, Server), Failure> {
+fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector, Planner), Failure> {
     // what is read seldom is read by both looks, so that what lies between them is known
     let every = match options.wait {
         Some(_) => Duration::ZERO,
@@ -232,7 +232,7 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
         let watched = settings.clone();
         let watches = Box::new(move |database: &str| watched.watches(database));
         let server = server_of(settings)?;
-        let planner = planner_of(settings, &server)?;
+        let planner = Planner::of(settings, &server)?;
         let mut collector = Collector::new(settings.name.clone(), server, watches, every);
         collector.declare(settings.declared());
         return Ok((collector, planner));
@@ -246,7 +246,7 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
     let (name, home, all) = (conninfo.name(), conninfo.dbname.clone(), options.all_databases);
     let watches = Box::new(move |database: &str| all || database == home);
     let server = Server::new(conninfo)?;
-    let planner = server.following()?;
+    let planner = Planner::from(server.following()?);
     Ok((Collector::new(name, server, watches, every), planner))
 }
 

@@ -73,6 +73,9 @@ impl Section for Server {
                 "is needed: how to connect, such as \"postgres://observer@db1/postgres\"",
             );
         }
+        if let Err(message) = trusted(&self.trusted_owners) {
+            wrong("trusted_owners", message);
+        }
         if self.databases.is_empty() {
             wrong("databases", "names no database: leave it out to watch every one");
         }
@@ -118,6 +121,22 @@ impl Section for Server {
         }
         problems
     }
+}
+
+/// Whether a list can be one of roles whose code may run. They are names and no patterns: nobody should trust a role unawares.
+fn trusted(owners: &[String]) -> Result<(), &'static str> {
+    if owners.len() > 100 {
+        return Err(
+            "must name at most 100 roles: give what they own to one role (REASSIGN OWNED), and name that one",
+        );
+    }
+    if owners.iter().any(|name| name.is_empty() || name.contains('\0')) {
+        return Err("holds a name that no role has: name roles, such as \"app_owner\", or leave it out");
+    }
+    if owners.iter().any(|name| name.contains('*')) {
+        return Err("holds a \"*\": there are no patterns here, name each role");
+    }
+    Ok(())
 }
 
 /// Whether a text is `http[s]://host[:port][/path]`, without a log-in, a query or a fragment.

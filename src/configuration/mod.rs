@@ -117,6 +117,9 @@ pub struct Server {
     pub planner_dsn: Option<String>,
     /// The log-in that runs REFRESH MATERIALIZED VIEW.
     pub refresh_dsn: Option<String>,
+    /// Roles whose code may run while a statement is planned, with the rights of the log-in that runs EXPLAIN. That of superusers
+    /// always may, and that of the database's owner unless that log-in is a superuser.
+    pub trusted_owners: Vec<String>,
     /// The databases to watch: patterns with `*`, `!` excludes, the last that matches counts.
     pub databases: Vec<String>,
     /// How often the statistics are read, from 1 s to 1 h.
@@ -237,6 +240,7 @@ impl Default for Server {
             password_file: None,
             planner_dsn: None,
             refresh_dsn: None,
+            trusted_owners: Vec::new(),
             databases: vec!["*".to_owned()],
             poll_every: Period::seconds(60),
             catalog_every: Period::minutes(10),

@@ -204,6 +204,35 @@ fn samples_may_be_switched_off_and_are_not_taken_all_the_time() {
 }
 
 #[test]
+fn whose_code_may_run_is_named_role_by_role() {
+    let server = |owners: &str| format!("[[servers]]\nname = \"a\"\ndsn = \"x\"\n{owners}\n");
+    let read = |owners: &str| Configuration::parse(&server(owners), None, &rules(), |_| Vec::new()).unwrap();
+    assert_eq!(read("").servers[0].trusted_owners, Vec::<String>::new());
+    let named = read("trusted_owners = [\"app_owner\", \"Reports\"]");
+    assert_eq!(named.servers[0].trusted_owners, ["app_owner", "Reports"]);
+    let shown = named.effective();
+    let row = shown.iter().find(|row| row.key == "servers[0].trusted_owners");
+    let row = row.map(|row| (row.shown(), row.from.clone()));
+    assert_eq!(
+        row,
+        Some(("[\"app_owner\",\"Reports\"]".to_owned(), "line 4".to_owned()))
+    );
+    let one = |value: &str| format!("trusted_owners = {value}");
+    let many = |count: usize| one(&format!("[{}]", "\"a\",".repeat(count)));
+    assert_errors(&server(&many(100)), &[]);
+    for (wrong, why) in [
+        (many(101), "must name at most 100 roles"),
+        (one("[\"a\", \"\"]"), "holds a name that no role has"),
+        (one("[\"a\\u0000\"]"), "holds a name that no role has"),
+        (one("[\"app_*\"]"), "holds a \"*\": there are no patterns"),
+        (one("\"app\""), "must be an array"),
+    ] {
+        let expected = format!("4:18 servers[0].trusted_owners {why}");
+        assert_errors(&server(&wrong), &[&expected]);
+    }
+}
+
+#[test]
 fn what_is_ignored_is_named_and_has_a_reason() {
     let text = r#"[[servers]]
 name = "main"

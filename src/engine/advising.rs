@@ -14,6 +14,8 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::{EngineError, planner_of};
+use crate::configuration::Server as ServerSettings;
 use crate::index_advisor::upkeep::WriteCounters;
 use crate::limits;
 use crate::model::advice::{Advised, MissingIndex, Rehearsals};
@@ -24,9 +26,44 @@ use crate::postgres::Server;
 use plans::{Plans, plan_alone};
 use work::{Asked, Worked, asked, ids, work_out};
 
+/// Who plans, and whose code may run meanwhile.
+pub struct Planner {
+    server: Server,
+    /// Roles that the operator trusts.
+    trusted_owners: Vec<String>,
+}
+
+impl Planner {
+    /// That of a configured server, which is looked at by another login perhaps.
+    ///
+    /// # Errors
+    /// If its settings cannot be used.
+    pub fn of(settings: &ServerSettings, looked_at: &Server) -> Result<Self, EngineError> {
+        Ok(Self {
+            server: planner_of(settings, looked_at)?,
+            trusted_owners: settings.trusted_owners.clone(),
+        })
+    }
+
+    /// The way to the server as the login that plans.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl From<Server> for Planner {
+    /// Where nobody named roles whose code may run.
+    fn from(server: Server) -> Self {
+        Self {
+            server,
+            trusted_owners: Vec::new(),
+        }
+    }
+}
+
 /// What is known of one server's databases, and what is being worked out.
 pub struct Advising {
-    planner: Arc<Server>,
+    planner: Arc<Planner>,
     every: Duration,
     since: Instant,
     stop: CancellationToken,
@@ -71,9 +108,9 @@ type Earlier = BTreeMap<MissingIndex, BTreeSet<String>>;
 
 impl Advising {
     /// For the databases of one server, each anew after that time.
-    pub fn new(planner: Server, every: Duration, stop: CancellationToken) -> Self {
+    pub fn new(planner: impl Into<Planner>, every: Duration, stop: CancellationToken) -> Self {
         Self {
-            planner: Arc::new(planner),
+            planner: Arc::new(planner.into()),
             every,
             since: Instant::now(),
             stop,
@@ -342,7 +379,7 @@ fn indexes_of(database: &DatabaseObservation) -> u64 {
 }
 
 /// Asks the planner about every database that was looked at, within some seconds for all of them together.
-pub async fn advise_at_once(planner: &Server, observation: &mut Observation) {
+pub async fn advise_at_once(planner: &Planner, observation: &mut Observation) {
     let started = Instant::now();
     let late = || started.elapsed() >= limits::ADVICE_TIME_OF_A_CHECK;
     for database in &mut observation.databases {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
-use super::advising::Advising;
+use super::advising::{Advising, Planner};
 use super::cadences::{ADVICE, REFRESHING, SAMPLING, Told};
 use super::cost::Spent;
 use super::reckoning::{Reckoning, with_failed};
@@ -345,7 +345,7 @@ fn advising(
         return Ok(None);
     }
     let every = settings.advise_every.as_duration();
-    let mut advising = Advising::new(planner_of(settings, server)?, every, stop.clone());
+    let mut advising = Advising::new(Planner::of(settings, server)?, every, stop.clone());
     advising.remember(&advised_before(store, &settings.name)?);
     Ok(Some(advising))
 }

@@ -13,6 +13,7 @@
 //! only, and a statement is examined right before it is planned. The gate takes no lock and runs nobody's code.
 
 mod builtin;
+mod owners;
 mod reason;
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,6 +28,7 @@ use super::search_path::SearchPath;
 use crate::limits;
 use crate::postgres::{Plan, PostgresError, ServerText, column, queries};
 use crate::sql::{self, Name, Names};
+use owners::Owners;
 
 /// Whether a statement may be planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +62,6 @@ pub struct Gate {
     /// `None` if there are too many to look through.
     strangers: Option<Vec<Stranger>>,
     walked: HashMap<(Vec<Address>, Option<String>), Walk>,
-}
-
-/// Whose code may run.
-struct Owners {
-    trusted: Vec<u32>,
-    planner: String,
-    is_powerful: bool,
-    is_utf8: bool,
 }
 
 /// Code of a role that is not trusted: one example for each schema.
@@ -147,6 +141,13 @@ impl Gate {
     /// Whether only superusers are trusted, since the planning login is one, or as good as one.
     pub fn planner_is_powerful(&self) -> bool {
         self.owners.is_powerful
+    }
+
+    /// The names by which no role is known here.
+    pub fn unknown_owners(&self) -> Vec<&str> {
+        let is_unknown = |name: &&String| !self.owners.named.contains(name);
+        let names = self.trusted_owners.iter();
+        names.filter(is_unknown).map(String::as_str).collect()
     }
 
     /// Whether a statement that this role ran under this search_path may be planned, now.
@@ -266,20 +267,9 @@ async fn ask(
     plan: &Plan,
     trusted_owners: &[String],
 ) -> Result<(Owners, Option<Vec<Stranger>>), PostgresError> {
-    let session = plan.session();
-    let trusted_owners = trusted_owners.to_vec();
-    let rows = session
-        .rows(queries::GATE_OWNERS, &[(&trusted_owners, Type::TEXT_ARRAY)])
-        .await?;
-    let row = rows.first();
-    // what cannot be read trusts nobody
-    let owners = Owners {
-        trusted: row.and_then(|row| column(row, "trusted")).unwrap_or_default(),
-        planner: row.and_then(|row| column(row, "planner")).unwrap_or_default(),
-        is_powerful: row.and_then(|row| column(row, "is_powerful")).unwrap_or(true),
-        is_utf8: row.and_then(|row| column(row, "is_utf8")).unwrap_or(false),
-    };
-    let rows = session
+    let owners = Owners::ask(plan, trusted_owners).await?;
+    let rows = plan
+        .session()
         .rows(
             queries::GATE_CODE,
             &[(&owners.trusted, Type::OID_ARRAY), (&ROWS, Type::INT8)],

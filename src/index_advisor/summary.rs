@@ -154,8 +154,15 @@ pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
     let mut notes = Vec::new();
     if gate.planner_is_powerful() {
         notes.push(format!(
-            "{login} is a superuser or as good as one, so only code of superusers is planned through; `pgadvisor setup` \
-             prints a login that may only read"
+            "{login} is a superuser or as good as one, so only code of superusers is planned through, whomever else you trust; \
+             `pgadvisor setup` prints a login that may only read"
+        ));
+    }
+    let unknown = gate.unknown_owners();
+    if !unknown.is_empty() {
+        notes.push(format!(
+            "no role is known here by the name {}, which trusted_owners or --trust-owner gives: nobody is trusted for it",
+            unknown.join(", nor ")
         ));
     }
     if !plan.leaves_counters {

@@ -24,8 +24,13 @@ INSERT INTO docs SELECT g, jsonb_build_object('k', g), md5(g::text) || md5((g + 
 ANALYZE orders; ANALYZE few; ANALYZE log; ANALYZE docs";
 
 fn advise(cluster: &Cluster, arguments: &[&str]) -> Value {
+    let dsn = cluster.dsn("postgres", "postgres");
+    advised(&[&[dsn.as_str()][..], arguments].concat())
+}
+
+fn advised(arguments: &[&str]) -> Value {
     let output = pgadvisor()
-        .args(["advise", &cluster.dsn("postgres", "postgres"), "--format", "json"])
+        .args(["advise", "--format", "json"])
         .args(arguments)
         .output()
         .unwrap();
@@ -300,6 +305,67 @@ async fn captured_statements_are_advised_and_looking_changes_nothing() {
     }
 }
 
+/// A function that tells when it runs, and as whom.
+const NET: &str = "
+CREATE ROLE planner LOGIN; CREATE ROLE app_owner; GRANT SELECT ON orders TO planner;
+CREATE FUNCTION net(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+    'BEGIN RAISE LOG ''CANARY net as %'', current_user; RETURN $1; END';
+ALTER FUNCTION net OWNER TO app_owner";
+
+#[tokio::test]
+async fn code_of_a_role_runs_only_where_the_operator_trusts_it() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", &format!("{SHOP}; {NET}")).await;
+        let asked = ["--statement", "SELECT note FROM orders WHERE customer = net(6)"];
+        for login in ["planner", "postgres"] {
+            let dsn = cluster.dsn(login, "postgres");
+            let told = |more: &[&str]| advised(&[&[dsn.as_str()][..], &asked[..], more].concat());
+            let ran = || cluster.log().contains(&format!("CANARY net as {login}"));
+            let others = ["--trust-owner", "planner", "--trust-owner", "nobody_here"];
+            for trusted in [&others[..0], &others[..]] {
+                let answer = told(trusted);
+                let one = &answer["statements"][0];
+                assert_eq!(one["status"], "not_planned", "{login} on {version}: {one}");
+                let why = one["reason"].as_str().unwrap();
+                for part in [
+                    "function public.net(integer), owned by app_owner,",
+                    "trusted_owners = [\"app_owner\"]",
+                    "--trust-owner=app_owner",
+                ] {
+                    assert!(why.contains(part), "{login} on {version}: {why}");
+                }
+                let notes = answer["notes"].to_string();
+                let is_told = notes.contains("nobody_here");
+                assert_eq!(is_told, !trusted.is_empty(), "{notes}");
+                assert!(!ran(), "{login} on {version}");
+            }
+            // with the rights of a superuser it runs for nobody, and that is said
+            let answer = told(&["--trust-owner", "app_owner"]);
+            let one = &answer["statements"][0];
+            let is_planned = one["status"] != "not_planned";
+            assert_eq!(is_planned, login == "planner", "{login} on {version}: {one}");
+            assert_eq!(ran(), login == "planner", "{login} on {version}");
+            let notes = answer["notes"].to_string();
+            let is_said =
+                notes.contains("only code of superusers is planned through, whomever else you trust");
+            assert_eq!(is_said, login == "postgres", "{notes}");
+        }
+        // the configured server has names of its own
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        let dsn = cluster.dsn("planner", "postgres");
+        for (owner, is_planned) in [("planner", false), ("app_owner", true)] {
+            let server = format!("name = \"main\"\ndsn = \"{dsn}\"\ntrusted_owners = [\"{owner}\"]\n");
+            std::fs::write(&file, format!("[[servers]]\n{server}")).unwrap();
+            let answer = advised(&[&["--config", file.to_str().unwrap()][..], &asked[..]].concat());
+            let one = &answer["statements"][0];
+            let was_planned = one["status"] != "not_planned";
+            assert_eq!(was_planned, is_planned, "{owner} on {version}: {one}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_hypopg_advice_is_unproven_and_says_how_to_get_it() {
     let cluster = Cluster::start(16).await;
@@ -350,6 +416,10 @@ async fn bad_input_is_told_in_one_line() {
             "--time-limit",
         ),
         (vec!["--method", "hash"], "--method"),
+        (
+            vec!["--statement", "SELECT 1", "--trust-owner", ""],
+            "--trust-owner",
+        ),
     ] {
         let output = pgadvisor()
             .args(["advise", &dsn])

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::command_line::conforms;
 use crate::daemon::Daemon;
 use crate::dashboard::get;
-use crate::harness::{Cluster, eventually_within, pgadvisor};
+use crate::harness::{Cluster, eventually_within, pgadvisor, present};
 
 const TABLES: &str = "
     CREATE ROLE app LOGIN;
@@ -153,16 +153,22 @@ async fn plans_are_kept_without_constants_and_another_index_is_another_plan() {
 /// `check --wait` while the application works.
 async fn checked(cluster: &Cluster, login: &str) -> serde_json::Value {
     let dsn = cluster.dsn(login, "postgres");
+    checked_while(cluster, vec![dsn], "SELECT note FROM orders WHERE customer = 7").await
+}
+
+/// `check --wait` of a server while the application runs that.
+async fn checked_while(cluster: &Cluster, server: Vec<String>, sql: &str) -> serde_json::Value {
     let checking = tokio::task::spawn_blocking(move || {
         pgadvisor()
-            .args(["check", &dsn, "--wait", "2s", "--rule", "index.missing"])
+            .arg("check")
+            .args(server)
+            .args(["--wait", "2s", "--rule", "index.missing"])
             .args(["--format", "json"])
             .output()
             .unwrap()
     });
     let app = cluster.try_connect("app", "postgres").await.unwrap();
     while !checking.is_finished() {
-        let sql = "SELECT note FROM orders WHERE customer = 7";
         app.batch_execute(sql).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -196,4 +202,37 @@ async fn one_look_finds_what_is_missing_where_that_leaves_no_trace() {
         remedy, "ALTER ROLE app SET pg_stat_statements.track = 'none'",
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn the_configuration_says_whose_code_may_run_while_planning() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TABLES).await;
+        let function = "CREATE EXTENSION hypopg;
+                        CREATE FUNCTION shop.net(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';
+                        ALTER FUNCTION shop.net OWNER TO app";
+        cluster.sql("postgres", function).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        let server = format!(
+            "[[servers]]\nname = \"main\"\ndsn = \"{}\"\ndatabases = [\"postgres\"]\n",
+            cluster.dsn("postgres", "postgres")
+        );
+        let arguments = vec!["--config".to_owned(), file.to_str().unwrap().to_owned()];
+        let sql = "SELECT note FROM orders WHERE customer = net(7)";
+        std::fs::write(&file, &server).unwrap();
+        let answer = checked_while(&cluster, arguments.clone(), sql).await;
+        let why = answer["skipped"][0]["reason"].as_str().unwrap_or_default();
+        assert!(
+            why.contains("shop.net(integer), owned by app,") && why.contains("trusted_owners = [\"app\"]"),
+            "on {version}: {answer}"
+        );
+        std::fs::write(&file, server + "trusted_owners = [\"app\"]\n").unwrap();
+        let answer = checked_while(&cluster, arguments, sql).await;
+        assert_eq!(
+            answer["findings"][0]["object"]["name"], "orders",
+            "on {version}: {answer}"
+        );
+    }
 }

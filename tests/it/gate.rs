@@ -440,7 +440,8 @@ async fn trust_is_by_owner() {
     let (app, boss) = ("SELECT app.by_app(1)", "SELECT app.by_boss(1)");
     assert_eq!(
         by("planner", &[], app).await,
-        "not planned: function app.by_app(integer), owned by app, could run while planning"
+        "not planned: function app.by_app(integer), owned by app, could run while planning; to let code of app run with the \
+         rights of a login that plans and is no superuser: trusted_owners = [\"app\"] of the server, or advise --trust-owner=app"
     );
     assert_eq!(by("planner", &["app"], app).await, "");
     // its own code an ordinary login may run
@@ -449,9 +450,26 @@ async fn trust_is_by_owner() {
     assert_eq!(by("planner", &[], boss).await, "");
     assert!(by("postgres", &[], boss).await.contains("owned by boss"));
     assert!(by("postgres", &["app"], app).await.contains("owned by app"));
+    // a name that no role has does no harm
+    assert_eq!(by("planner", &["nix", "é", "app"], app).await, "");
     cluster.sql("shop", "GRANT pg_read_server_files TO planner").await;
     let session = plan(&cluster, "planner", "shop").await;
     assert!(Gate::open(&session, &[]).await.unwrap().planner_is_powerful());
+    let named: Vec<String> = ["app", "nix", "é"].map(str::to_owned).into();
+    let gate = Gate::open(&session, &named).await.unwrap();
+    assert!(gate.planner_is_powerful());
+    assert_eq!(gate.unknown_owners(), ["nix", "é"]);
+}
+
+#[tokio::test]
+async fn a_name_that_the_encoding_lacks_trusts_nobody_and_does_no_harm() {
+    let cluster = Cluster::start(18).await;
+    let eastern = "CREATE DATABASE eastern TEMPLATE template0 ENCODING 'LATIN2' LOCALE 'C'";
+    cluster.sql("postgres", eastern).await;
+    let named: Vec<String> = ["東", "postgres"].map(str::to_owned).into();
+    let session = plan(&cluster, "postgres", "eastern").await;
+    let gate = Gate::open(&session, &named).await.unwrap();
+    assert_eq!(gate.unknown_owners(), ["東"]);
 }
 
 #[tokio::test]

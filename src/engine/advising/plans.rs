@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::Planner;
 use super::work::{Worked, leaves_no_trace};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::kept::{AsItIs, kept, plans_as_they_are};
@@ -17,7 +18,7 @@ use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
-use crate::postgres::{PostgresError, Server};
+use crate::postgres::PostgresError;
 
 /// What was planned so far on one server.
 #[derive(Default)]
@@ -181,7 +182,7 @@ pub(super) fn fit_to_keep(
 
 /// Plans statements, known by their ids, and asks nothing else.
 pub(super) async fn plan_alone(
-    planner: &Server,
+    planner: &Planner,
     database: &str,
     (workload, statement_ids): (Vec<WorkloadStatement>, Vec<String>),
     pause: u32,
@@ -205,20 +206,20 @@ pub(super) async fn plan_alone(
 }
 
 async fn ask(
-    planner: &Server,
+    planner: &Planner,
     database: &str,
     workload: &[WorkloadStatement],
     pause: u32,
     stop: &(dyn Fn() -> bool + Sync),
     spent_seconds: &mut f64,
 ) -> Result<Result<Vec<AsItIs>, Unknown>, PostgresError> {
-    let login = &planner.conninfo().user;
-    let plan = planner.plan(database).await?.at_leisure(pause);
+    let login = &planner.server.conninfo().user;
+    let plan = planner.server.plan(database).await?.at_leisure(pause);
     if let Err(unknown) = leaves_no_trace(&plan, login) {
         return Ok(Err(unknown));
     }
     let planned = async {
-        let mut gate = Gate::open(&plan, &[]).await?;
+        let mut gate = Gate::open(&plan, &planner.trusted_owners).await?;
         let mut paths = SearchPaths::new(search_path_of(&plan, login).await?);
         plans_as_they_are(&plan, &mut gate, &mut paths, workload, stop).await
     };

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Earlier;
 use super::plans::fit_to_keep;
+use super::{Earlier, Planner};
 use crate::index_advisor::advice::{Wanted, advise};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::kept::AsItIs;
@@ -21,7 +21,7 @@ use crate::model::finding::Window;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Statement;
-use crate::postgres::{Plan, PostgresError, Server};
+use crate::postgres::{Plan, PostgresError};
 use crate::report::setup;
 use crate::rules::index::{duplicate, redundant_prefix, unused};
 
@@ -199,7 +199,7 @@ impl Worked {
 
 /// Asks the planner; after each plan it pauses for so many times as long as that took.
 pub(super) async fn work_out(
-    planner: &Server,
+    planner: &Planner,
     asked: Asked,
     pause: u32,
     stop: &(dyn Fn() -> bool + Sync),
@@ -226,18 +226,17 @@ pub(super) async fn work_out(
 }
 
 async fn planned(
-    planner: &Server,
+    planner: &Planner,
     asked: &Asked,
     pause: u32,
     stop: &(dyn Fn() -> bool + Sync),
     spent_seconds: &mut f64,
 ) -> Result<Result<Answered, Unknown>, PostgresError> {
-    let login = &planner.conninfo().user;
-    let plan = planner.plan(&asked.database).await?.at_leisure(pause);
-    if let Err(unknown) = may_plan(&plan, login) {
+    let plan = planner.server.plan(&asked.database).await?.at_leisure(pause);
+    if let Err(unknown) = may_plan(&plan, &planner.server.conninfo().user) {
         return Ok(Err(unknown));
     }
-    let report = ask(&plan, asked, login, stop).await;
+    let report = ask(&plan, asked, planner, stop).await;
     // what failed cost something, too
     *spent_seconds = plan.session().spent_seconds();
     report.map(Ok)
@@ -246,11 +245,12 @@ async fn planned(
 async fn ask(
     plan: &Plan,
     asked: &Asked,
-    login: &str,
+    planner: &Planner,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Answered, PostgresError> {
     let started = Instant::now();
-    let mut gate = Gate::open(plan, &[]).await?;
+    let login = &planner.server.conninfo().user;
+    let mut gate = Gate::open(plan, &planner.trusted_owners).await?;
     let mut paths = SearchPaths::new(search_path_of(plan, login).await?);
     let notes = about_the_login(plan, &gate, login);
     let workload = asked.workload.clone();

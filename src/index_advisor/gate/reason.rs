@@ -87,6 +87,24 @@ impl fmt::Display for Object {
     }
 }
 
+/// How the operator lets code of a role run, and what that means; nothing where it is not known whose code it is.
+fn how_to_trust(owner: Option<&String>) -> String {
+    let Some(owner) = owner else {
+        return String::new();
+    };
+    // TOML and JSON quote alike
+    let in_toml = serde_json::Value::from(owner.as_str());
+    let is_bare = !owner.is_empty() && owner.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let in_shell = match is_bare {
+        true => owner.clone(),
+        false => format!("'{}'", owner.replace('\'', r"'\''")),
+    };
+    format!(
+        "; to let code of {owner} run with the rights of a login that plans and is no superuser: \
+         trusted_owners = [{in_toml}] of the server, or advise --trust-owner={in_shell}"
+    )
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not planned: ")?;
@@ -97,7 +115,8 @@ impl fmt::Display for Reason {
         };
         match self {
             Self::Stranger { object, by: place } => {
-                write!(f, "{object} could run while planning{}", by(place))
+                let trust = how_to_trust(object.owner.as_ref());
+                write!(f, "{object} could run while planning{}{trust}", by(place))
             }
             Self::Builtin { name, why, by: place } => {
                 write!(
@@ -108,7 +127,8 @@ impl fmt::Display for Reason {
             }
             Self::LooksUp { object, stranger } => write!(
                 f,
-                "{object} looks names up where others have objects: {stranger} could be found instead of what is meant"
+                "{object} looks names up where others have objects: {stranger} could be found instead of what is meant{}",
+                how_to_trust(stranger.owner.as_ref())
             ),
             Self::Foreign(name) => write!(
                 f,
@@ -141,5 +161,41 @@ impl fmt::Display for Reason {
             Self::TooMuch => f.write_str("it reaches more objects than the gate looks through"),
             Self::Unreadable => f.write_str("the server's answer about it cannot be read"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stranger(owner: Option<&str>) -> String {
+        let object = Object {
+            kind: "function".to_owned(),
+            identity: "app.f()".to_owned(),
+            owner: owner.map(str::to_owned),
+        };
+        Reason::Stranger { object, by: None }.to_string()
+    }
+
+    #[test]
+    fn how_to_trust_a_role_can_be_copied_whatever_its_name() {
+        assert_eq!(
+            stranger(Some("app_owner")),
+            "not planned: function app.f(), owned by app_owner, could run while planning; to let code of app_owner run with \
+             the rights of a login that plans and is no superuser: trusted_owners = [\"app_owner\"] of the server, or advise \
+             --trust-owner=app_owner"
+        );
+        let odd = stranger(Some("O'Brien \"x\""));
+        for part in [
+            r#"trusted_owners = ["O'Brien \"x\""] of"#,
+            r#"--trust-owner='O'\''Brien "x"'"#,
+        ] {
+            assert!(odd.contains(part), "{odd}");
+        }
+        assert_eq!(
+            stranger(None),
+            "not planned: function app.f() could run while planning",
+            "nobody is to be trusted whom nobody knows"
+        );
     }
 }
