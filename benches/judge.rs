@@ -180,6 +180,7 @@ fn schema(tables: u32) -> Schema {
             rows(table) as i64
         }),
         is_readable: true,
+        is_refused: false,
         least: 1,
         greatest: i64::from(i32::MAX),
         increment: 1,

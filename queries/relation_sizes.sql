@@ -1,4 +1,5 @@
--- Real sizes of relations whose size the catalog does not know yet. What somebody holds exclusively is left out.
+-- Real sizes of relations whose size the catalog does not know yet, or that have grown since it was told. What somebody holds
+-- exclusively is left out.
 -- privilege: none · cost: a look at the file of each, so only of a few · since: 14
 SELECT /* pgadvisor */ o.oid, pg_catalog.pg_relation_size(o.oid)::float8 AS size_bytes
 FROM pg_catalog.unnest($1::oid[]) AS o(oid)

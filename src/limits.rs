@@ -106,7 +106,7 @@ pub const SESSIONS_PER_LOOK: usize = 5_000;
 pub const DATABASES_PER_SERVER: usize = 200;
 /// Definitions of indexes fetched in one look; the others follow at the next.
 pub const INDEX_DEFINITIONS_PER_LOOK: usize = 50_000;
-/// Relations without a size in the catalog whose files are looked at in one look: the fullest.
+/// Relations without a size in the catalog, or that grew since, whose files are looked at in one look: those that grew most.
 pub const RELATION_SIZES_PER_LOOK: usize = 500;
 /// Claims that one rule puts into words in one place where the configuration leaves some of those out that would be kept.
 pub const CLAIMS_PER_RULE: usize = 2_000;

@@ -133,10 +133,15 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         advise_at_once(&planner, &mut observation).await;
     }
     let is_told = settings.is_told(Missing::ID, observation.now);
+    let unused_after = settings.unused_after();
     for database in &mut observation.databases {
         database.missing_indexes_are_told = is_told;
+        database.unused_after = unused_after;
     }
-    let judgement = judge::judge(&observation, &settings);
+    let mut judgement = judge::judge(&observation, &settings);
+    if options.snapshot.is_some() {
+        snapshot::without_masked_sql(&mut judgement.claims);
+    }
     let mut report = CheckReport::new(&looks[looks.len() - 1], judgement, Utc::now());
     if looks.len() > 1 {
         report.window = observation.statements.ok().and_then(|activity| activity.window);

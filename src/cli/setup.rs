@@ -123,10 +123,12 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
     [
         lines(&[
             "Run as a superuser, or as the administrator that your provider gives you.",
-            "The login that looks (dsn): statistics and catalogs, no table data.",
+            "The login that looks (dsn): statistics, catalogs and how far sequences are, no table data.",
             &password(login),
         ]),
         statements(&setup::observer(login)),
+        lines(&["In each database that is watched: how far its sequences are. Without it nobody is told that a key runs out."]),
+        statements(&setup::observer_in_database(login)),
         lines(&[
             "In the database that the advisor connects to. The server also needs",
             "shared_preload_libraries = 'pg_stat_statements' and a restart (on a managed service: its parameter group).",
@@ -183,11 +185,23 @@ mod tests {
         }
         let sql = steps("a; DROP \"x", "b'; $grants$ DROP \"y", SetupFormat::Sql);
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
-        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 9);
+        assert_eq!(crate::sql::statement_count(&statements).unwrap(), 10);
         let sql = refresh_steps("a; DROP \"x", SetupFormat::Sql);
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
         assert_eq!(crate::sql::statement_count(&statements).unwrap(), 6);
         assert!(steps("x", "y", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
+    }
+
+    #[test]
+    fn the_login_that_looks_may_read_sequences_now_and_later() {
+        let sql = steps("x", "y", SetupFormat::Sql);
+        for part in [
+            "observer CONSTANT text := 'x';",
+            "GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I', name, observer",
+            "GRANT SELECT ON SEQUENCES TO %I', name, observer",
+        ] {
+            assert!(sql.contains(part), "{part}");
+        }
     }
 
     #[test]

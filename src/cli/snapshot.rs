@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use crate::collect::mask::without_constants;
+use crate::model::finding::Claim;
 use crate::model::snapshot::Snapshot;
+use crate::rules;
+use crate::sql::holds_mark;
 
 /// The form of the file.
 const FORMAT: u32 = 1;
@@ -39,8 +42,9 @@ pub fn save(path: &Path, mut looks: Vec<Snapshot>) -> Result<(), Failure> {
     let mut key = [0; 32];
     let random = std::fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut key));
     random.map_err(|error| failed("write", path, error))?;
+    let ids: Vec<&str> = rules::all().iter().map(|rule| rule.id).collect();
     for look in &mut looks {
-        without_constants(look, &key);
+        without_constants(look, &key, &ids);
     }
     let saved = Saved {
         pgadvisor_snapshot: FORMAT,
@@ -97,5 +101,88 @@ pub fn load(path: &Path) -> Result<Vec<Snapshot>, Failure> {
     match saved.looks.is_empty() {
         true => Err(failed("read", path, "it holds no look")),
         false => Ok(saved.looks),
+    }
+}
+
+/// Takes SQL with a constant out of what was found in a file: a mark stands there in its place, and the SQL would run, but
+/// build or show something else. What is undone goes with what is done.
+pub fn without_masked_sql(claims: &mut [Claim]) {
+    for claim in claims {
+        let remedy = &mut claim.remedy;
+        let mut left_out = Vec::new();
+        if remedy.apply_sql.iter().any(|sql| holds_mark(sql)) {
+            remedy.apply_sql.clear();
+            remedy.undo_sql.clear();
+            left_out.push("to run");
+        }
+        if remedy.undo_sql.iter().any(|sql| holds_mark(sql)) {
+            remedy.undo_sql.clear();
+            left_out.push("to undo it");
+        }
+        if claim.evidence_sql.as_deref().is_some_and(holds_mark) {
+            claim.evidence_sql = None;
+            left_out.push("that shows it");
+        }
+        if !left_out.is_empty() {
+            remedy.caveats.push(format!(
+                "The SQL {} is not given: it holds a constant, and constants are masked in a snapshot. Take the definition from \
+                 the server (pg_get_indexdef, pg_get_constraintdef), before anything is changed.",
+                left_out.join(" and the SQL ")
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::mask_constants;
+
+    fn claim(apply: &str, undo: &str, evidence: &str) -> Claim {
+        let masked = |text: &str| mask_constants(text, &[7; 32]);
+        serde_json::from_value(serde_json::json!({
+            "rule": "index.duplicate", "severity": "warning", "server": "main", "database": "sales", "object": null,
+            "title": "t", "explanation": "e", "evidence": {}, "evidence_window": null, "impact": {},
+            "evidence_sql": masked(evidence), "confidence": { "level": "measured", "reason": "r" },
+            "remedy": { "apply_sql": [masked(apply)], "undo_sql": [masked(undo), "ALTER TABLE t CLUSTER ON i"], "caveats": [] },
+            "guards": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn sql_with_a_masked_constant_is_not_given() {
+        let (drop, build) = (
+            "DROP INDEX CONCURRENTLY i",
+            "CREATE INDEX CONCURRENTLY i ON t (a)",
+        );
+        let partial = "CREATE INDEX CONCURRENTLY i ON t (a) WHERE (a = 'it''s'::text)";
+        let told = |apply: &str, undo: &str, evidence: &str| {
+            let mut claims = [claim(apply, undo, evidence)];
+            without_masked_sql(&mut claims);
+            let [claim] = claims;
+            let remedy = claim.remedy;
+            let caveat = remedy.caveats.first().map(|caveat| caveat[..24].to_owned());
+            let left = (
+                remedy.apply_sql.len(),
+                remedy.undo_sql.len(),
+                claim.evidence_sql.is_some(),
+            );
+            (left, caveat.unwrap_or_default())
+        };
+        let said = |left: (usize, usize, bool), caveat: &str| (left, caveat.to_owned());
+        assert_eq!(told(drop, build, "SELECT a FROM t"), said((1, 2, true), ""));
+        assert_eq!(
+            told(drop, partial, "SELECT a FROM t"),
+            said((1, 0, true), "The SQL to undo it is no")
+        );
+        assert_eq!(
+            told(partial, drop, "SELECT a FROM t"),
+            said((0, 0, true), "The SQL to run is not gi")
+        );
+        assert_eq!(
+            told(drop, build, "SELECT a FROM t WHERE n > 42"),
+            said((1, 2, false), "The SQL that shows it is")
+        );
     }
 }

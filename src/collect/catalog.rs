@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::relations::Counters;
 use crate::limits;
-use crate::model::by_oid::ByOid;
+use crate::model::by_oid::{ByOid, HasOid};
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::snapshot::Work;
 use crate::postgres::{Observe, PostgresError, column, queries};
@@ -23,7 +23,7 @@ pub struct CatalogCache {
     catalog: Arc<Catalog>,
     read_at: Option<Instant>,
     /// The row versions for which the catalog holds definitions.
-    row_versions: HashMap<u32, (u32, u32)>,
+    row_versions: ByOid<RowVersion>,
     definitions_since: Option<Instant>,
     /// Builds that ran at the last read: once one ends, what is known of its table's indexes is out of date.
     building: Vec<Work>,
@@ -105,7 +105,7 @@ impl CatalogCache {
             .definitions_since
             .is_none_or(|at| at.elapsed() > DEFINITIONS_EVERY)
         {
-            self.row_versions.clear();
+            self.row_versions = ByOid::default();
             self.definitions_since = Some(Instant::now());
         }
         self.keep_definitions(&mut read);
@@ -128,17 +128,19 @@ impl CatalogCache {
     /// Definitions of indexes whose rows in the catalog are the same are the same.
     fn keep_definitions(&mut self, read: &mut [ReadIndex]) {
         let mut known = self.catalog.indexes.finder();
-        let mut unchanged = HashMap::with_capacity(read.len());
+        let mut row_versions = self.row_versions.finder();
+        let mut unchanged = ByOid::default();
         read.sort_unstable_by_key(|index| index.facts.oid);
         for index in read {
             let oid = index.facts.oid;
-            if self.row_versions.get(&oid) == Some(&index.row_version)
+            if row_versions.find(oid) == Some(&index.row_version)
                 && let Some(definition) = known.find(oid).and_then(|facts| facts.definition.clone())
             {
                 index.facts.definition = Some(definition);
-                unchanged.insert(oid, index.row_version);
+                unchanged.insert(index.row_version);
             }
         }
+        unchanged.shrink_to_fit();
         self.row_versions = unchanged;
     }
 
@@ -176,10 +178,25 @@ impl CatalogCache {
             let oid = index.facts.oid;
             if let Some(definition) = fresh.remove(&oid) {
                 index.facts.definition = Some(definition);
-                self.row_versions.insert(oid, index.row_version);
+                self.row_versions.insert(index.row_version);
             }
         }
+        self.row_versions.shrink_to_fit();
         Ok(())
+    }
+}
+
+/// The versions of the rows that the catalog has of an index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct RowVersion {
+    oid: u32,
+    class: u32,
+    index: u32,
+}
+
+impl HasOid for RowVersion {
+    fn oid(&self) -> u32 {
+        self.oid
     }
 }
 
@@ -187,7 +204,7 @@ impl CatalogCache {
 struct ReadIndex {
     facts: IndexFacts,
     /// Another one means that the definition may be another one.
-    row_version: (u32, u32),
+    row_version: RowVersion,
     /// Expressions and predicates have no shape but their text.
     shape_needs_text: bool,
 }
@@ -225,7 +242,11 @@ impl ReadIndex {
                 shape: text("shape").into(),
                 definition: None,
             },
-            row_version: (version("class_version"), version("index_version")),
+            row_version: RowVersion {
+                oid: column(row, "oid").unwrap_or(0),
+                class: version("class_version"),
+                index: version("index_version"),
+            },
             shape_needs_text: has_expressions || flag("has_predicate"),
         }
     }
@@ -249,7 +270,24 @@ impl ReadIndex {
     }
 }
 
-/// Before the first VACUUM or ANALYZE the catalog says that a relation has no pages, whatever it holds.
+/// Rows by which a table must have grown since the catalog counted its pages, so that these are asked for.
+const GROWN_BY_ROWS: f64 = 1000.0;
+/// And the part of the rows that there were.
+const GROWN_BY_RATIO: f64 = 0.2;
+
+/// The rows that came to a table since the catalog counted its pages; `None` where these are about what they were.
+fn grown_by(rows: i64, facts: &TableFacts) -> Option<i64> {
+    let counted = facts.rows.max(0.0);
+    let added = rows as f64 - counted;
+    let is_much = match facts.size_bytes {
+        0.0 => added > 0.0,
+        _ => added > GROWN_BY_ROWS + GROWN_BY_RATIO * counted,
+    };
+    is_much.then_some(added as i64)
+}
+
+/// The catalog tells the pages of the last VACUUM or ANALYZE, before the first one none, whatever a relation holds: those of
+/// which counters say that they have grown since are asked for, those that grew most first.
 async fn fetch_missing_sizes(
     session: &Observe,
     version_num: i32,
@@ -257,22 +295,24 @@ async fn fetch_missing_sizes(
     tables: &mut ByOid<TableFacts>,
     indexes: &mut ByOid<IndexFacts>,
 ) -> Result<(), PostgresError> {
-    let rows: HashMap<u32, i64> = counters
-        .tables
-        .iter()
-        .map(|table| (table.oid, table.live_rows + table.dead_rows))
-        .filter(|(_, rows)| *rows > 0)
-        .collect();
-    let without = |size_bytes: f64, oid: u32, table_oid: u32| {
-        (size_bytes == 0.0).then_some(())?;
-        Some((*rows.get(&table_oid)?, oid))
-    };
-    let of_tables = tables
-        .values()
-        .filter_map(|table| without(table.size_bytes, table.oid, table.oid));
-    let of_indexes = indexes
-        .values()
-        .filter_map(|index| without(index.size_bytes, index.oid, index.table_oid));
+    let mut facts = tables.finder();
+    let mut grown: HashMap<u32, i64> = HashMap::new();
+    // an index that was made since has no pages in the catalog, either
+    let mut filled: HashMap<u32, i64> = HashMap::new();
+    for table in &counters.tables {
+        let rows = table.live_rows + table.dead_rows;
+        if let Some(added) = facts.find(table.oid).and_then(|facts| grown_by(rows, facts)) {
+            grown.insert(table.oid, added);
+        } else if rows > 0 {
+            filled.insert(table.oid, rows);
+        }
+    }
+    let of_tables = grown.iter().map(|(oid, added)| (*added, *oid));
+    let of_indexes = indexes.values().filter_map(|index| {
+        let added = grown.get(&index.table_oid);
+        let made = || filled.get(&index.table_oid).filter(|_| index.size_bytes == 0.0);
+        Some((*added.or_else(made)?, index.oid))
+    });
     let mut missing: Vec<(i64, u32)> = of_tables.chain(of_indexes).collect();
     missing.sort_unstable_by(|a, b| b.cmp(a));
     let missing: Vec<u32> = missing
@@ -320,5 +360,26 @@ fn table_facts(row: &Row) -> TableFacts {
         partition_of: column(row, "partition_of"),
         is_published: column(row, "is_published").unwrap_or(false),
         owned_by_extension: column(row, "owned_by_extension").unwrap_or(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_grown_if_the_catalog_knows_no_pages_or_many_rows_came_since() {
+        let table = |rows: f64, size_bytes: f64| TableFacts {
+            rows,
+            size_bytes,
+            ..TableFacts::default()
+        };
+        // of a table that was never analyzed the catalog says -1
+        assert_eq!(grown_by(7, &table(-1.0, 0.0)), Some(7));
+        assert_eq!(grown_by(0, &table(-1.0, 0.0)), None);
+        assert_eq!(grown_by(60_000, &table(10_000.0, 8192.0)), Some(50_000));
+        assert_eq!(grown_by(11_900, &table(10_000.0, 8192.0)), None);
+        // counters that began again know fewer
+        assert_eq!(grown_by(0, &table(10_000.0, 8192.0)), None);
     }
 }

@@ -1,15 +1,17 @@
 //! The design of one database (foreign keys, constraints, sequences) and how its tables were read and written: what
 //! changes little, and is read as seldom as the names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::limits;
+use crate::model::remedy::quote_identifier;
 use crate::model::schema::{Constraint, ForeignKey, Schema, Sequence, SequenceColumn};
 use crate::model::snapshot::{TableActivityCounters, TableActivityLook};
+use crate::model::status::Gap;
 use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
 
 /// Reads foreign keys, constraints that are not valid, and sequences.
@@ -88,13 +90,15 @@ fn sequence(row: &Row) -> Sequence {
             is_identity: column_or_default(row, "is_identity"),
         })
     };
+    let is_readable: bool = column_or_default(row, "is_readable");
     Sequence {
         oid: column_or_default(row, "oid"),
         schema: column_or_default(row, "schema"),
         name: column_or_default(row, "name"),
         type_name: column_or_default(row, "type_name"),
         last_value: None,
-        is_readable: column_or_default(row, "is_readable"),
+        is_readable,
+        is_refused: !is_readable,
         least: column_or_default(row, "least"),
         greatest: column_or_default(row, "greatest"),
         increment: column::<i64>(row, "increment")
@@ -103,6 +107,37 @@ fn sequence(row: &Row) -> Sequence {
         cycles: column_or_default(row, "cycles"),
         column: column_of(),
     }
+}
+
+/// What the login lacks, where it may not read how far sequences are that could end; nothing where it may.
+pub fn refused_sequences(schema: &Schema, database: &str, login: &str) -> Option<Gap> {
+    let refused = schema
+        .sequences
+        .iter()
+        .filter(|sequence| sequence.is_refused && !sequence.cycles);
+    let schemas: BTreeSet<&str> = refused.clone().map(|sequence| sequence.schema.as_str()).collect();
+    let one = refused.clone().next()?;
+    let quoted: Vec<String> = schemas.into_iter().map(quote_identifier).collect();
+    Some(Gap {
+        fact: "sequences".to_owned(),
+        database: Some(database.to_owned()),
+        why: format!(
+            "the login {login} may not read the last value of {} sequences, as {}.{}",
+            refused.count(),
+            one.schema,
+            one.name
+        ),
+        remedy_sql: Some(format!(
+            "GRANT SELECT ON ALL SEQUENCES IN SCHEMA {} TO {}",
+            quoted.join(", "),
+            quote_identifier(login)
+        )),
+        missing_privilege: Some(format!("SELECT on sequences of database {database}")),
+        rules: vec![
+            "schema.int_key_overflow".to_owned(),
+            "schema.sequence_exhaustion".to_owned(),
+        ],
+    })
 }
 
 /// Reads where sequences stand: those of narrow types first, a few in each transaction. What was not asked is not known.
@@ -180,4 +215,49 @@ pub async fn table_activity(
     let mut tables: Vec<TableActivityCounters> = std::iter::from_fn(table).collect();
     tables.sort_unstable_by_key(|table| table.oid);
     Ok(TableActivityLook { at, tables })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_that_may_not_be_read_are_a_gap_with_its_grant() {
+        let sequence = |schema: &str, is_refused: bool, cycles: bool| Sequence {
+            schema: schema.into(),
+            name: "s".into(),
+            is_readable: false,
+            is_refused,
+            cycles,
+            ..Sequence::default()
+        };
+        let gap = |sequences: Vec<Sequence>| {
+            let schema = Schema {
+                sequences,
+                ..Schema::default()
+            };
+            refused_sequences(&schema, "shop", "The advisor")
+        };
+        let others = vec![
+            // one that was locked just now, and one that never ends
+            sequence("public", false, false),
+            sequence("public", true, true),
+        ];
+        assert_eq!(gap(others), None);
+        let refused = vec![
+            sequence("public", true, false),
+            sequence("App", true, false),
+            sequence("public", true, false),
+        ];
+        let gap = gap(refused).unwrap();
+        assert_eq!(
+            gap.remedy_sql.as_deref(),
+            Some("GRANT SELECT ON ALL SEQUENCES IN SCHEMA \"App\", public TO \"The advisor\"")
+        );
+        assert!(gap.why.contains("of 3 sequences, as public.s"), "{}", gap.why);
+        assert_eq!(
+            gap.missing_privilege.as_deref(),
+            Some("SELECT on sequences of database shop")
+        );
+    }
 }

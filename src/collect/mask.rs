@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::model::catalog::Catalog;
+use crate::model::selector::comments_to_ignore;
 use crate::model::snapshot::{Snapshot, StatementKind};
 use crate::sql;
 
 /// Takes the constants out of a look. The same constant becomes the same mark everywhere in it, so that equal definitions
-/// stay equal; `key` makes the marks of one file mean nothing in another, and guessing them hopeless.
-pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32]) {
+/// stay equal; `key` makes the marks of one file mean nothing in another, and guessing them hopeless. Of comments nothing
+/// stays but that a statement is to be left alone, by which of `rules`.
+pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32], rules: &[&str]) {
     for database in &mut snapshot.databases {
         let catalog = Arc::make_mut(&mut database.catalog);
         let masked = catalog.indexes.values().cloned().map(|mut index| {
@@ -32,7 +34,11 @@ pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32]) {
                 StatementKind::Query => sql::mask_constants(&text.text, key),
                 _ => sql::command(&text.text),
             };
-            Arc::make_mut(text).text = plain;
+            let comments = comments_to_ignore(&text.text, rules);
+            Arc::make_mut(text).text = match comments.is_empty() {
+                true => plain,
+                false => format!("{plain} {comments}"),
+            };
         }
     }
     for setting in snapshot.server.settings.values_mut() {
@@ -48,6 +54,7 @@ pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32]) {
 mod tests {
     use super::*;
     use crate::model::catalog::IndexFacts;
+    use crate::model::selector::is_ignored_by_comment;
     use crate::model::snapshot::DatabaseSnapshot;
     use crate::model::snapshot::{ServerFacts, Statements};
     use chrono::DateTime;
@@ -77,6 +84,10 @@ mod tests {
                     [
                         (1, text("ALTER ROLE app PASSWORD 'secret'")),
                         (2, text("SELECT * FROM t WHERE a = $1")),
+                        (
+                            3,
+                            text("/* pgadvisor:ignore query.time_share secret */ /* other */ TABLE u"),
+                        ),
                     ]
                     .into(),
                 ),
@@ -91,12 +102,18 @@ mod tests {
             }],
             gaps: vec![],
         };
-        without_constants(&mut snapshot, &[7; 32]);
+        without_constants(&mut snapshot, &[7; 32], &["query.time_share", "query.slow_mean"]);
         let told = serde_json::to_string(&snapshot).unwrap();
         for secret in ["secret", "other", "4711"] {
             assert!(!told.contains(secret), "{told}");
         }
         assert!(told.contains("odd 'name") && told.contains("SELECT * FROM t WHERE a = $1"));
+        let marked = &snapshot.statements.as_ref().unwrap().texts[&3].text;
+        let is_ignored = |rule: &str| is_ignored_by_comment(marked, rule);
+        assert!(
+            is_ignored("query.time_share") && !is_ignored("query.slow_mean"),
+            "{marked}"
+        );
         let shapes: Vec<&str> = snapshot.databases[0]
             .catalog
             .indexes

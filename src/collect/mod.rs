@@ -345,6 +345,9 @@ impl Collector {
             return Err(session.too_many(limits::RELATIONS_PER_DATABASE));
         }
         let design = self.design(&session, name, at, facts, notes).await?;
+        let schema = design.schema.as_deref();
+        let refused = schema.and_then(|schema| design::refused_sequences(schema, name, &facts.login));
+        notes.gaps.extend(refused);
         let column_statistics = self.column_statistics(name, facts, &catalog, notes).await;
         let materialized_views = self
             .materialized_views(&session, name, version_num, &catalog, notes)

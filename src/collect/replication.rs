@@ -36,15 +36,19 @@ pub async fn look(
 async fn read(home: &Observe, version_num: i32) -> Result<Replication, PostgresError> {
     let slots = home.rows(queries::REPLICATION_SLOTS.on(version_num), &[]).await?;
     let standbys = home.rows(queries::STANDBYS.on(version_num), &[]).await?;
-    let replay = home.rows(queries::REPLAY.on(version_num), &[]).await?;
+    let wal = home.rows(queries::REPLAY.on(version_num), &[]).await?;
+    let is_standby = |row: &&Row| column_or_default::<bool>(row, "is_standby");
     Ok(Replication {
         slots: slots.iter().map(slot).collect(),
         standbys: standbys.iter().map(standby).collect(),
-        replay: replay.first().map(|row| Replay {
+        wal_position_bytes: wal.first().and_then(|row| column(row, "wal_position_bytes")),
+        replay: wal.first().filter(is_standby).map(|row| Replay {
             is_streaming: column_or_default(row, "is_streaming"),
             unreplayed_bytes: column(row, "unreplayed_bytes"),
             since_last_commit_seconds: column(row, "since_last_commit_seconds"),
             delay_seconds: column_or_default(row, "delay_seconds"),
+            restores_from_archive: column(row, "restores_from_archive"),
+            segment_bytes: column(row, "segment_bytes"),
         }),
     })
 }

@@ -69,8 +69,8 @@ fn parse_here(
         budget: reader.section(document, "budget"),
         refreshes: reader.refreshes(document, &servers),
         ignores: reader.ignores(document, &servers, rules),
+        rules: reader.rules(document, &servers, rules),
         servers,
-        rules: reader.rules(document, rules),
         source: path.map_or(Source::Text, |path| Source::File(path.to_owned())),
         origins: BTreeMap::new(),
         warnings: Vec::new(),
@@ -210,26 +210,28 @@ impl Reader<'_> {
         let mut ignores = Vec::new();
         for (table, span, path) in self.list(document, "ignore") {
             let ignore: IgnoreTable = self.read_section(table, span, &path);
-            let known =
-                |pattern: &str, names: &[&str]| names.iter().any(|name| check::matches(pattern, name));
             let ids: Vec<&str> = rules.iter().map(|rule| rule.id).collect();
-            let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-            for (key, pattern, names) in [("rule", &ignore.rule, ids), ("server", &ignore.server, names)] {
-                let Some(value) = table.get(key).filter(|_| !names.is_empty()) else {
-                    continue;
-                };
-                if !known(pattern, &names) {
-                    let meant = nearest(pattern, names.iter().copied()).unwrap_or_default();
-                    let message = format!(
-                        "no {key} fits \"{}\": did you mean \"{meant}\"?",
-                        shortened(pattern)
-                    );
-                    self.error(value.span(), &join(&path, key), message);
-                }
-            }
+            self.check_fits(table, &path, ("rule", ignore.rule.as_str()), &ids);
+            self.check_fits(table, &path, ("server", ignore.server.as_str()), &names(servers));
             ignores.push(Ignore::from(ignore));
         }
         ignores
+    }
+
+    /// A key and its pattern: one that fits no name was meant to be another. Where there are no names, nothing is said.
+    fn check_fits(&mut self, table: &DeTable<'_>, path: &str, (key, pattern): (&str, &str), names: &[&str]) {
+        let Some(value) = table.get(key).filter(|_| !names.is_empty()) else {
+            return;
+        };
+        if names.iter().any(|name| check::matches(pattern, name)) {
+            return;
+        }
+        let meant = nearest(pattern, names.iter().copied()).unwrap_or_default();
+        let message = format!(
+            "no {key} fits \"{}\": did you mean \"{meant}\"?",
+            shortened(pattern)
+        );
+        self.error(value.span(), &join(path, key), message);
     }
 
     fn servers(&mut self, document: &DeTable<'_>, folder: &Path, check: ServerCheck) -> Vec<Server> {
@@ -266,7 +268,12 @@ impl Reader<'_> {
     }
 
     /// The settings of every rule, whether the file names it or not.
-    fn rules(&mut self, document: &DeTable<'_>, rules: &[RuleSchema<'_>]) -> BTreeMap<String, RuleSettings> {
+    fn rules(
+        &mut self,
+        document: &DeTable<'_>,
+        servers: &[Server],
+        rules: &[RuleSchema<'_>],
+    ) -> BTreeMap<String, RuleSettings> {
         let mut settings = Configuration::defaults(rules).rules;
         let Some((key, value)) = document.get_key_value("rules") else {
             return settings;
@@ -303,7 +310,7 @@ impl Reader<'_> {
                     continue;
                 };
                 if let Some(table) = self.table(value, &format!("rules.{id}")) {
-                    settings.insert(id, self.rule(table, rule));
+                    settings.insert(id, self.rule(table, servers, rule));
                 }
             }
         }
@@ -325,7 +332,7 @@ impl Reader<'_> {
     }
 
     /// A rule's table: `enabled`, `hold` and `clear` are ours, the rest is for the rule to judge.
-    fn rule(&mut self, table: &DeTable<'_>, rule: &RuleSchema<'_>) -> RuleSettings {
+    fn rule(&mut self, table: &DeTable<'_>, servers: &[Server], rule: &RuleSchema<'_>) -> RuleSettings {
         let RuleSchema { hold, clear, .. } = *rule;
         let default = RuleSettings {
             enabled: true,
@@ -364,15 +371,16 @@ impl Reader<'_> {
         let own = plain.remove("where");
         let object = self.read_object(&plain, &path, defaults, &check);
         let mut settings = made(&object).unwrap_or(default);
-        settings.overrides = self.overrides(own.as_ref(), &path, object, &made, &check);
+        settings.overrides = self.overrides(own.as_ref(), (path.as_str(), servers), object, &made, &check);
         settings
     }
 
-    /// `[[rules.….where]]`: what it does not name is as in the rule's own table.
+    /// `[[rules.….where]]`: what it does not name is as in the rule's own table. A server that it names is one of those
+    /// that there are.
     fn overrides(
         &mut self,
         value: Option<&Spanned<DeValue<'_>>>,
-        path: &str,
+        (path, servers): (&str, &[Server]),
         defaults: Map<String, Value>,
         made: Made<'_>,
         check: Check<'_>,
@@ -420,6 +428,8 @@ impl Reader<'_> {
                 let message = "names no server, database, object or role: write it into the rule's own table";
                 self.error(element.span(), &format!("{path}[{number}]"), message);
             }
+            let server = ("server", selector.server.as_str());
+            self.check_fits(table, &format!("{path}[{number}]"), server, &names(servers));
             overrides.push(RuleOverride {
                 selector,
                 enabled: settings.enabled,
@@ -430,6 +440,10 @@ impl Reader<'_> {
         }
         overrides
     }
+}
+
+fn names(servers: &[Server]) -> Vec<&str> {
+    servers.iter().map(|server| server.name.as_str()).collect()
 }
 
 /// Advice on what is allowed but not wise.
@@ -542,5 +556,26 @@ where = 5
                 "9:9 rules.vacuum.dead_tuples.where must be written [[rules.vacuum.dead_tuples.where]]",
             ],
         );
+    }
+
+    #[test]
+    fn thresholds_of_their_own_are_for_a_server_that_there_is() {
+        let text = r#"[[servers]]
+name = "main"
+dsn = "x"
+[[rules.index.unused.where]]
+server = "mian"
+min_age = "1 day"
+[[rules.index.unused.where]]
+server = "ma*"
+min_age = "1 day"
+"#;
+        assert_errors(
+            text,
+            &["5:10 rules.index.unused.where[0].server no server fits \"mian\": did you mean \"main\"?"],
+        );
+        // without a server in the file there is none to compare with
+        let (_, alone) = text.split_once("dsn = \"x\"\n").unwrap();
+        assert!(Configuration::parse(alone, None, &rules(), |_| Vec::new()).is_ok());
     }
 }

@@ -26,7 +26,8 @@ impl OwnCost {
 
     /// Seconds in the last hour, and their share of the larger of database time and one core.
     pub fn seconds_and_ratio(&self, at: DateTime<Utc>) -> (f64, f64) {
-        let own: f64 = self.looks.iter().map(|(_, own, _)| own).sum();
+        // a sum of nothing is -0.0, which JSON shows
+        let own = self.looks.iter().fold(0.0_f64, |sum, (_, own, _)| sum + own);
         (own, own / self.server_seconds(at))
     }
 
@@ -142,6 +143,18 @@ mod tests {
         let busy = cost.busy_sessions(time(70));
         assert!((busy - 61.0 * 600.0 / 3600.0).abs() < 1e-9, "{busy}");
         assert_eq!(OwnCost::default().busy_sessions(time(0)), 1.0);
+    }
+
+    #[test]
+    fn what_cost_nothing_is_told_as_nothing() {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let nothing: [f64; 0] = [];
+        let mut cost = OwnCost::default();
+        for looks in ["none", "one that took nothing"] {
+            let (own, ratio) = cost.seconds_and_ratio(now);
+            assert!(own.is_sign_positive() && ratio.is_sign_positive(), "{looks}");
+            cost.add(now, nothing.iter().sum(), 0.0);
+        }
     }
 
     #[test]

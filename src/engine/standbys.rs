@@ -1,5 +1,6 @@
 //! What the standbys of a primary know of the use of its indexes: they are watched as servers of their own, and belong to
 //! the primary while they have its system identifier and are in recovery. What one knew that cannot be seen now still holds.
+//! And where the primary of a standby stands in its WAL, which a standby that is cut off cannot know.
 
 use std::collections::HashMap;
 
@@ -7,25 +8,53 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::limits;
 use crate::model::observation::Observation;
+use crate::model::replication::WatchedPrimary;
+use crate::model::status::ServerStatus;
 use crate::store::{Store, StoreError};
 
 /// The use of an index by database, schema and name: since when it is idle.
 type Idle = HashMap<(String, String, String), DateTime<Utc>>;
 
-/// Takes the use on watched standbys in: an index is idle only since all of them have left it alone.
+/// Whether a server was seen of late.
+fn is_seen(status: &ServerStatus, now: DateTime<Utc>) -> bool {
+    let fresh = TimeDelta::from_std(limits::STANDBY_SEEN_WITHIN).unwrap_or(TimeDelta::MAX);
+    status.last_seen_at.is_some_and(|at| now - at <= fresh) && status.unreachable.is_none()
+}
+
+/// The one primary of that system identifier that was seen of late; none where there are copies of each other.
+fn primary(all: Vec<ServerStatus>, identifier: &str, now: DateTime<Utc>) -> Option<WatchedPrimary> {
+    let is_primary = |status: &ServerStatus| {
+        status.system_identifier.as_deref() == Some(identifier) && status.is_standby == Some(false)
+    };
+    let mut seen = all
+        .into_iter()
+        .filter(|status| is_primary(status) && is_seen(status, now));
+    let (Some(only), None) = (seen.next(), seen.next()) else {
+        return None;
+    };
+    Some(WatchedPrimary {
+        wal_position_bytes: only.replication?.wal_position_bytes?,
+        name: only.name,
+    })
+}
+
+/// Takes the use on watched standbys in: an index is idle only since all of them have left it alone. Of a standby it takes in
+/// where its primary stands.
 ///
 /// # Errors
 /// If the store cannot be read.
 pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
     let server = &observation.server;
-    let (Some(identifier), false) = (&server.system_identifier, server.is_standby) else {
+    let Some(identifier) = &server.system_identifier else {
         return Ok(());
     };
-    let fresh = TimeDelta::from_std(limits::STANDBY_SEEN_WITHIN).unwrap_or(TimeDelta::MAX);
+    if server.is_standby {
+        observation.primary = primary(store.servers()?, identifier, now);
+        return Ok(());
+    }
     let mut standbys: Vec<Idle> = Vec::new();
     let mut unseen: Vec<Idle> = Vec::new();
     for status in store.servers()? {
-        let is_seen = status.last_seen_at.is_some_and(|at| now - at <= fresh) && status.unreachable.is_none();
         let is_ours =
             status.system_identifier.as_ref() == Some(identifier) && status.is_standby == Some(true);
         if is_ours && status.name != server.name {
@@ -34,7 +63,7 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
                 let since = usage.last_moved_at.unwrap_or(usage.first_seen_at);
                 ((usage.key.database, usage.key.schema, usage.key.name), since)
             });
-            match is_seen {
+            match is_seen(&status, now) {
                 true => standbys.push(idle.collect()),
                 false => unseen.push(idle.collect()),
             }
@@ -69,7 +98,7 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::ServerStatus;
+    use crate::model::status::ReplicationStatus;
     use crate::rules::testing::{database, index, now};
     use crate::store::{IndexKey, IndexUsage};
 
@@ -124,6 +153,44 @@ mod tests {
             idle.map(|since| (now() - since).num_days()),
             observed.standbys_watched,
         )
+    }
+
+    #[test]
+    fn a_standby_is_told_where_its_only_primary_stands() {
+        let primary = |name: &str, minutes_ago: i64| ServerStatus {
+            is_standby: Some(false),
+            replication: Some(ReplicationStatus {
+                wal_position_bytes: Some(5e9),
+                ..ReplicationStatus::default()
+            }),
+            ..standby(name, "1", minutes_ago)
+        };
+        let told = |others: &[ServerStatus]| {
+            let store = Store::in_memory().unwrap();
+            for status in others {
+                store.record_server(status).unwrap();
+            }
+            let mut observed = database(vec![index(9, "i")]);
+            observed.server.is_standby = true;
+            observed.server.system_identifier = Some("1".into());
+            add_to(&mut observed, &store, now()).unwrap();
+            observed
+                .primary
+                .map(|primary| (primary.name, primary.wal_position_bytes))
+        };
+        assert_eq!(told(&[standby("b", "1", 1)]), None);
+        assert_eq!(told(&[primary("a", 1)]), Some(("a".to_owned(), 5e9)));
+        assert_eq!(told(&[primary("a", 300)]), None, "not seen of late");
+        assert_eq!(
+            told(&[primary("a", 1), primary("c", 1)]),
+            None,
+            "copies of each other"
+        );
+        let other = ServerStatus {
+            system_identifier: Some("2".into()),
+            ..primary("d", 1)
+        };
+        assert_eq!(told(&[other]), None, "of another cluster");
     }
 
     #[test]

@@ -212,8 +212,10 @@ impl Watch {
         }
         observation.own_cost = Some(self.reckoning.observed(Utc::now(), seen.slowest_question));
         let is_told = self.settings.is_told(Missing::ID, observation.now);
+        let unused_after = self.settings.unused_after();
         for database in &mut observation.databases {
             database.missing_indexes_are_told = is_told;
+            database.unused_after = unused_after;
         }
         let mut judgement = judge::judge(&observation, &self.settings);
         let three_looks = Period::seconds(3 * self.reckoning.pause().as_secs());
@@ -295,6 +297,7 @@ impl Watch {
             replication: seen.snapshot.replication.as_ref().map(|seen| ReplicationStatus {
                 replay: seen.replay.clone(),
                 standbys: seen.standbys.clone(),
+                wal_position_bytes: seen.wal_position_bytes,
             }),
         }
     }

@@ -258,7 +258,7 @@ pub async fn advise(
     )
     .await?;
     let summary_views = match wanted.summary_views {
-        true => summary_views(plan, gate, paths, &ready, stop).await?,
+        true => summary_views(plan, gate, &ready, stop).await?,
         false => Vec::new(),
     };
     let positions = ready.positions.clone();

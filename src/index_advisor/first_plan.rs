@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::gate::{Gate, Passage, Reason};
+use super::gate::{Gate, Reason};
 use super::search_path::SearchPath;
 use super::what_if::Planned;
 use super::workload::{SearchPaths, WorkloadStatement};
@@ -119,13 +119,11 @@ pub(super) async fn explain(
         Err(error) => return Ok(Err(Refused::unparsable(error.to_string()))),
     };
     let passed_at = Instant::now();
-    if let Passage::NotPlanned(reason) = gate.examine(plan, &text, path, role).await? {
-        let refused = match &reason {
-            Reason::Unparsable(_) => Refused::unparsable(reason.to_string()),
-            _ => Refused::because(reason.to_string()),
-        };
-        return Ok(Err(refused));
-    }
+    let path = match gate.admit(plan, &text, path, role).await? {
+        Ok(path) => path,
+        Err(reason @ Reason::Unparsable(_)) => return Ok(Err(Refused::unparsable(reason.to_string()))),
+        Err(reason) => return Ok(Err(Refused::because(reason.to_string()))),
+    };
     let has_parameters = sql::parameter_count(text.as_str()) > 0;
     let parameters = Planned::told_of(has_parameters);
     let search_path = path.to_string();
@@ -133,7 +131,7 @@ pub(super) async fn explain(
     match asked.await {
         Ok(tree) => Ok(Ok(Planned {
             text,
-            search_path: path.clone(),
+            search_path: path,
             has_parameters,
             role: role.map(str::to_owned),
             passed_at,

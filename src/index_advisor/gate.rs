@@ -8,6 +8,9 @@
 //! then   all that can be touched from there                     gate_walk    one query a set of objects
 //! ```
 //!
+//! A name that the search_path of the role does not find, and that one schema alone holds, is looked for there (admit): its
+//! sessions set a path of their own.
+//!
 //! Functions and operators are not resolved as the parser would, by the types of their arguments: all that the name could
 //! mean must pass. Between the gate and the planner the catalog can change, so what was found is believed for a short time
 //! only, and a statement is examined right before it is planned. The gate takes no lock and runs nobody's code.
@@ -15,6 +18,7 @@
 mod builtin;
 mod owners;
 mod reason;
+mod sole_schema;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -29,6 +33,7 @@ use crate::limits;
 use crate::postgres::{Plan, PostgresError, ServerText, column, queries};
 use crate::sql::{self, Name, Names};
 use owners::Owners;
+use sole_schema::{CATALOGS, is_table, not_in};
 
 /// Whether a statement may be planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -312,21 +317,15 @@ fn columns<'a>(names: impl IntoIterator<Item = &'a Name>) -> (Vec<Option<String>
         .unzip()
 }
 
-/// What the names of a statement may mean in a search_path.
-async fn resolve(
-    plan: &Plan,
-    names: &Names,
-    path: &SearchPath,
-    role: Option<&str>,
-) -> Result<Result<Meaning, Reason>, PostgresError> {
+/// All that the names of a statement may mean in a search_path.
+async fn meanings(plan: &Plan, names: &Names, path: &SearchPath) -> Result<Vec<Row>, PostgresError> {
     let schemas: Vec<String> = path.lookup().into_iter().map(str::to_owned).collect();
     let (relation_schemas, relations) = columns(&names.relations);
     let (function_schemas, functions) = columns(&names.functions);
     let attributes: Vec<&String> = names.attributes.iter().collect();
     let (operator_schemas, operators) = columns(&names.operators);
     let (type_schemas, types) = columns(&names.types);
-    let rows = plan
-        .session()
+    plan.session()
         .rows(
             queries::GATE_NAMES,
             &[
@@ -343,7 +342,17 @@ async fn resolve(
                 (&ROWS, Type::INT8),
             ],
         )
-        .await?;
+        .await
+}
+
+/// What the names of a statement mean in a search_path.
+async fn resolve(
+    plan: &Plan,
+    names: &Names,
+    path: &SearchPath,
+    role: Option<&str>,
+) -> Result<Result<Meaning, Reason>, PostgresError> {
+    let rows = meanings(plan, names, path).await?;
     if is_cut(&rows) {
         return Ok(Err(Reason::TooMuch));
     }
@@ -388,19 +397,12 @@ impl Meaning {
         oid: Option<u32>,
         role_is_known: bool,
     ) -> Result<(), Reason> {
-        let kind: String = column(row, "kind").unwrap_or_default();
         let schema: String = column(row, "schema").unwrap_or_default();
         let mut elsewhere: Vec<String> = column(row, "elsewhere").unwrap_or_default();
-        let Some(oid) = oid.filter(|_| ["r", "p", "v", "m", "f", "S"].contains(&kind.as_str())) else {
-            return Err(match elsewhere.is_empty() {
-                true => Reason::Unresolved(name),
-                false => Reason::Ambiguous {
-                    name,
-                    schemas: elsewhere,
-                },
-            });
+        let Some(oid) = oid.filter(|_| is_table(row)) else {
+            return Err(not_in(name, elsewhere));
         };
-        if ["pg_catalog", "information_schema", "pg_toast"].contains(&schema.as_str()) {
+        if CATALOGS.contains(&schema.as_str()) {
             return Err(Reason::Catalog(format!("{schema}.{name}")));
         }
         // whose search_path it is decides which of several is meant

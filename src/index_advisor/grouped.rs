@@ -10,7 +10,6 @@ use super::gate::Gate;
 use super::ready::Ready;
 use super::search_path::SearchPath;
 use super::tables::Table;
-use super::workload::SearchPaths;
 use crate::limits;
 use crate::model::advice::SummaryView;
 use crate::postgres::{Plan, PostgresError, column_or_default, queries};
@@ -23,7 +22,6 @@ use crate::sql::{self, KnownTable};
 pub(super) async fn summary_views(
     plan: &Plan,
     gate: &mut Gate,
-    paths: &mut SearchPaths,
     ready: &Ready,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<SummaryView>, PostgresError> {
@@ -42,8 +40,8 @@ pub(super) async fn summary_views(
         let Some(named) = sql::named_in_grouping(&told.statement.text) else {
             continue;
         };
-        let path = paths.of(plan, &told.statement).await?;
-        let known = known_tables(plan, &named.tables, &path).await?;
+        let path = &ready.planned[number].search_path;
+        let known = known_tables(plan, &named.tables, path).await?;
         let table = |schema: &str, name: &str| {
             let named = (schema.to_owned(), name.to_owned());
             known.get(&named).map(|(_, table)| table.clone())
@@ -55,7 +53,7 @@ pub(super) async fn summary_views(
             continue;
         }
         let role = told.statement.role.as_deref();
-        let Ok(filling) = explain(plan, gate, &view.definition, &path, role).await? else {
+        let Ok(filling) = explain(plan, gate, &view.definition, path, role).await? else {
             continue;
         };
         let tables: BTreeMap<u32, &Table> = known

@@ -38,6 +38,17 @@ impl SearchPath {
         own.chain(self.schemas.iter().map(String::as_str)).collect()
     }
 
+    /// The same with these schemas behind it; `None` if PostgreSQL would read the name of one as something else (`$user`).
+    pub(super) fn followed_by(&self, schemas: &[&String]) -> Option<Self> {
+        let mut wider = self.clone();
+        for schema in schemas {
+            if !wider.holds(schema) {
+                wider.schemas.push((*schema).clone());
+            }
+        }
+        (Self::parse(&wider.to_string(), None).as_ref() == Some(&wider)).then_some(wider)
+    }
+
     fn holds(&self, schema: &str) -> bool {
         self.schemas.iter().any(|one| one == schema)
     }
@@ -174,6 +185,26 @@ mod tests {
         let path = |setting| SearchPath::parse(setting, None).unwrap();
         assert_eq!(path("$user, a").lookup(), ["pg_catalog", "a"]);
         assert_eq!(path("a, pg_catalog").lookup(), ["a", "pg_catalog"]);
+    }
+
+    #[test]
+    fn only_a_schema_that_is_read_back_comes_behind_it() {
+        let path = SearchPath::parse("a, b", None).unwrap();
+        let followed = |schema: &str| {
+            path.followed_by(&[&schema.to_owned()])
+                .map(|path| path.to_string())
+        };
+        assert_eq!(
+            followed("Sch.A \"q\"").as_deref(),
+            Some("a, b, \"Sch.A \"\"q\"\"\", pg_temp")
+        );
+        assert_eq!(followed("b").as_deref(), Some("a, b, pg_temp"));
+        assert_eq!(
+            followed("$user"),
+            None,
+            "the server would take it for the login that plans"
+        );
+        assert_eq!(followed("pg_temp"), None);
     }
 
     proptest::proptest! {

@@ -13,7 +13,8 @@ use crate::model::judgement::{Ignored, Judgement, RuleOutcome, Verdict};
 use crate::model::observation::{DatabaseObservation, Observation, Unknown};
 use crate::model::selector::{Ignore, Selector, is_ignored_by_comment, matches};
 use crate::model::unit::Period;
-use crate::rules::{self, Found, Place, RuleKind, Scope};
+use crate::rules::index::unused::{self, Unused};
+use crate::rules::{self, Found, Place, Rule, RuleKind, Scope};
 
 /// What the configuration says of one rule.
 #[derive(Clone, Debug)]
@@ -65,6 +66,15 @@ impl Settings {
             ignore.is_in_force(now) && matches(&ignore.rule, rule) && ignore.selector.object == "*"
         };
         self.is_enabled(rule) && !self.ignores.iter().any(is_ignored)
+    }
+
+    /// How long an index must have been idle for index.unused to name it somewhere; `None` where that is judged nowhere.
+    pub fn unused_after(&self) -> Option<Period> {
+        let chosen = self.of(&rules::find(Unused::ID)?);
+        let own = chosen.overrides.iter().filter(|own| own.enabled);
+        let everywhere = chosen.enabled.then_some(&chosen.thresholds);
+        let all = own.map(|own| &own.thresholds).chain(everywhere);
+        all.filter_map(unused::min_age).min()
     }
 
     /// Whether a rule is judged anywhere.
@@ -150,6 +160,9 @@ fn judge_place(
                 untold,
             }
         }
+        Err(unknown) if place(0).is_for_its_primary(&unknown) => Verdict::Elsewhere {
+            reason: unknown.reason,
+        },
         Err(Unknown { reason, remedy_sql }) => Verdict::Skipped { reason, remedy_sql },
     };
     judgement.outcomes.push(outcome(rule, settings, name, verdict));
@@ -254,6 +267,9 @@ fn leave_out(ignores: &[&Ignore], claims: &mut Vec<Claim>, left_out: &mut Vec<Ig
     });
 }
 
+/// Bytes of a title, without the "…" of one that is cut.
+const TITLE_BYTES: usize = 200;
+
 /// Takes in the worst claims; the rest are counted, and keep the state that they have.
 fn keep(
     rule: &RuleKind,
@@ -282,7 +298,9 @@ fn keep(
             claim.confidence.level = ConfidenceLevel::Estimated;
             claim.confidence.reason = format!("{}; not checked: duration", claim.confidence.reason);
         }
-        claim.title = crate::sql::cut(&claim.title, 200).to_owned();
+        if claim.title.len() > TITLE_BYTES {
+            claim.title = [crate::sql::cut(&claim.title, TITLE_BYTES), "…"].concat();
+        }
         judgement.claims.push(claim);
     }
 }
@@ -369,6 +387,25 @@ mod tests {
             .iter()
             .map(|claim| claim.title.as_str())
             .collect()
+    }
+
+    #[test]
+    fn the_shortest_setting_of_index_unused_is_what_others_heed() {
+        assert_eq!(Settings::default().unused_after(), Some(Period::days(35)));
+        let kind = rules::find(Unused::ID).unwrap();
+        let after = |own_is_enabled: bool, everywhere_is_enabled: bool| {
+            let mut shorter = (kind.defaults)();
+            shorter["min_age"] = json!("3 days");
+            let settings = only(kind.id, |rule| {
+                rule.enabled = everywhere_is_enabled;
+                rule.overrides = vec![own(Selector::default(), own_is_enabled, shorter)];
+            });
+            settings.unused_after()
+        };
+        assert_eq!(after(true, true), Some(Period::days(3)));
+        assert_eq!(after(true, false), Some(Period::days(3)));
+        assert_eq!(after(false, true), Some(Period::days(35)));
+        assert_eq!(after(false, false), None);
     }
 
     #[test]
@@ -466,6 +503,43 @@ mod tests {
         assert_eq!(titles(&judgement).len(), 1);
         assert!(titles(&judgement)[0].contains("mine"));
         assert_eq!(judgement.ignored.len(), limits::FINDINGS_PER_RULE + 100);
+    }
+
+    #[test]
+    fn what_only_a_primary_is_told_of_is_elsewhere_on_a_standby() {
+        use crate::rules::testing::{database, index};
+        let mut observed = database(vec![index(9, "i")]);
+        observed.server.is_standby = true;
+        let verdict = |rule: &str, observed: &Observation| {
+            let mut outcomes = judge(observed, &only(rule, |_| {})).outcomes;
+            outcomes.remove(0).verdict
+        };
+        assert!(matches!(
+            verdict("index.unused", &observed),
+            Verdict::Elsewhere { reason } if reason.contains("primary")
+        ));
+        observed.replication = Err(Unknown::because("not read"));
+        assert!(
+            matches!(verdict("replication.lag", &observed), Verdict::Skipped { .. }),
+            "what could not be read is not known on a standby, too"
+        );
+        observed.server.is_standby = false;
+        assert!(!matches!(
+            verdict("index.unused", &observed),
+            Verdict::Elsewhere { .. }
+        ));
+    }
+
+    #[test]
+    fn a_title_that_is_cut_says_so() {
+        let table = crate::rules::testing::table(1, &"t".repeat(300), 1e6, 1e9);
+        let mut observed = crate::rules::testing::tables(vec![table]);
+        let read = crate::rules::testing::last_hour(1, |delta| {
+            (delta.sequential_scans, delta.sequential_rows_read) = (1_000, 1_000_000_000);
+        });
+        observed.databases[0].table_activity = Ok(vec![read]);
+        let judgement = judge(&observed, &only("index.seq_scan_hotspot", |_| {}));
+        assert!(titles(&judgement)[0].ends_with("tt…"), "{:?}", titles(&judgement));
     }
 
     #[test]

@@ -23,6 +23,24 @@ pub struct ActivityNow {
     pub more_sessions: usize,
     /// Why sessions of other roles are not seen, where they are not.
     pub why_blind: Option<String>,
+    /// Transactions that were prepared and belong to no session, the oldest first; null where they are not known.
+    #[serde(default)]
+    pub prepared_transactions: Option<Vec<PreparedLine>>,
+}
+
+/// One prepared transaction: it holds locks and row versions until somebody commits it or rolls it back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PreparedLine {
+    /// The name that its transaction manager gave it.
+    pub gid: String,
+    /// Who prepared it; null where the role is gone.
+    pub owner: Option<String>,
+    /// Its database.
+    pub database: String,
+    /// Since it was prepared.
+    pub age_seconds: f64,
+    /// Transactions since the oldest row versions that it keeps from being removed.
+    pub xid_age: i64,
 }
 
 /// How many of something.

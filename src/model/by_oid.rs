@@ -90,6 +90,11 @@ impl<T: HasOid> ByOid<T> {
         }
     }
 
+    /// Gives back the memory that is kept for more of them: worth it once many were taken in.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     /// Takes those out that are meant.
     pub fn extract_if(&mut self, mut is_meant: impl FnMut(&T) -> bool) -> Vec<T> {
         self.0.extract_if(.., |thing| is_meant(thing)).collect()

@@ -57,7 +57,7 @@ pub struct RuleOutcome {
     pub clear: Period,
 }
 
-/// Judged, or why not. Only what was judged may resolve a finding.
+/// Judged, or why not. Only what was judged, or is told elsewhere, may resolve a finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The rule was judged; of the problems named here it could not tell, so they keep their state.
@@ -76,5 +76,10 @@ pub enum Verdict {
         reason: String,
         /// SQL that mends it, where SQL can.
         remedy_sql: Option<String>,
+    },
+    /// The rule is not about this server any more, as one about tables on a standby: what it found here before is over.
+    Elsewhere {
+        /// Where it is told, for people.
+        reason: String,
     },
 }

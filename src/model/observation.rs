@@ -13,11 +13,13 @@ use super::finding::Window;
 use super::history::WaitKey;
 use super::refresh::{Run, ViewStatus};
 use super::remedy::qualified;
-use super::replication::Replication;
+use super::replication::{Replication, WatchedPrimary};
 use super::schema::Schema;
 use super::session::{PreparedTransaction, Session};
 use super::snapshot::{MaterializedViewFacts, ServerFacts, StatementText};
 use super::status::Gap;
+use super::unit::Period;
+use crate::limits;
 
 /// One server, ready to be judged.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Observation {
     pub prepared_transactions: Result<Vec<PreparedTransaction>, Unknown>,
     /// Slots and standbys, or why they are not known.
     pub replication: Result<Replication, Unknown>,
+    /// The primary of this standby, if exactly one is watched and was seen of late.
+    pub primary: Option<WatchedPrimary>,
     /// How databases found their blocks, over the last day or less.
     pub block_reads: Vec<BlockReads>,
     /// Standbys of this primary that are watched, too: how they use indexes is taken in.
@@ -218,6 +222,9 @@ impl StatementDelta {
 pub struct DatabaseObservation {
     /// Whether the rule that advises missing indexes speaks here: nobody has switched it off, or ignores it.
     pub missing_indexes_are_told: bool,
+    /// How long an index must have been idle for index.unused to name it, by whichever of its settings is the shortest;
+    /// `None` where nobody judges that rule.
+    pub unused_after: Option<Period>,
     /// Its name.
     pub name: String,
     /// Since when its relations' counters count, if that is known.
@@ -361,9 +368,12 @@ pub struct TableDelta {
 }
 
 impl TableDelta {
-    /// A count of the window as a rate.
+    /// A window shorter than this, in seconds, is too short for a rate.
+    pub const RATE_SECONDS: f64 = limits::STATEMENT_WINDOW.as_secs_f64();
+
+    /// A count of the window as a rate. A window that is too short for one counts as if nothing more came in half an hour.
     pub fn per_hour(&self, count: i64) -> f64 {
-        count as f64 / (self.window.seconds() / 3600.0).max(1e-3)
+        count as f64 * 3600.0 / self.window.seconds().max(Self::RATE_SECONDS)
     }
 
     /// Rows inserted, updated and deleted.

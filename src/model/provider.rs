@@ -20,9 +20,13 @@ pub enum Provider {
     Neon,
 }
 
+/// The OID of the role that initdb makes: nobody can make another one, and no dump brings it along.
+const FIRST_ROLE: u32 = 10;
+
 impl Provider {
-    /// The service that settings and roles show, if any. Roles may be made by anybody, so a role counts only where the
-    /// service leaves no setting of its own.
+    /// The service that settings and roles show, if any. A role may be made by anybody, and stays after a move from a
+    /// service to a server of one's own: so a role counts only where the service may leave no setting of its own, and only
+    /// if it is the first one of its server.
     pub fn of(settings: &BTreeMap<String, Setting>, roles: &HashMap<u32, String>) -> Option<Self> {
         let has = |prefix: &str| {
             settings
@@ -30,21 +34,18 @@ impl Provider {
                 .next()
                 .is_some_and(|(name, _)| name.starts_with(prefix))
         };
-        let role = |name: &str| roles.values().any(|role| role == name);
+        let is_first = |name: &str| roles.get(&FIRST_ROLE).is_some_and(|role| role == name);
         let cases = [
             (
                 has("apg_") || has("aurora_") || has("rds.enable_aurora"),
                 Self::Aurora,
             ),
-            (has("rds.") || role("rds_superuser"), Self::Rds),
-            (
-                has("alloydb.") || has("google_columnar_engine.") || role("alloydbsuperuser"),
-                Self::AlloyDb,
-            ),
-            (has("cloudsql.") || role("cloudsqlsuperuser"), Self::CloudSql),
-            (has("azure.") || role("azure_pg_admin"), Self::Azure),
-            (has("neon.") || role("neon_superuser"), Self::Neon),
-            (has("supautils.") || role("supabase_admin"), Self::Supabase),
+            (has("rds."), Self::Rds),
+            (has("alloydb.") || has("google_columnar_engine."), Self::AlloyDb),
+            (has("cloudsql."), Self::CloudSql),
+            (has("azure."), Self::Azure),
+            (has("neon."), Self::Neon),
+            (has("supautils.") || is_first("supabase_admin"), Self::Supabase),
         ];
         cases
             .into_iter()
@@ -109,6 +110,7 @@ impl Provider {
 mod tests {
     use super::*;
 
+    /// What settings and roles show, the first of which is that of initdb.
     fn recorded(settings: &[&str], roles: &[&str]) -> Option<Provider> {
         let settings = settings
             .iter()
@@ -117,7 +119,7 @@ mod tests {
         let roles = roles
             .iter()
             .enumerate()
-            .map(|(oid, name)| (oid as u32, (*name).to_owned()))
+            .map(|(number, name)| (FIRST_ROLE + number as u32, (*name).to_owned()))
             .collect();
         Provider::of(&settings, &roles)
     }
@@ -165,7 +167,7 @@ mod tests {
                 &["supabase_admin"],
                 Provider::Supabase,
             ),
-            (&[], &["postgres", "supabase_admin"], Provider::Supabase),
+            (&[], &["supabase_admin", "postgres"], Provider::Supabase),
         ];
         for (settings, roles, provider) in cases {
             assert_eq!(recorded(settings, roles), Some(provider));
@@ -174,5 +176,19 @@ mod tests {
             recorded(&["autovacuum", "shared_buffers"], &["postgres", "app"]),
             None
         );
+    }
+
+    #[test]
+    fn roles_that_a_move_left_behind_make_no_service() {
+        for role in [
+            "rds_superuser",
+            "alloydbsuperuser",
+            "cloudsqlsuperuser",
+            "azure_pg_admin",
+            "neon_superuser",
+            "supabase_admin",
+        ] {
+            assert_eq!(recorded(&["shared_buffers"], &["postgres", role]), None, "{role}");
+        }
     }
 }

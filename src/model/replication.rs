@@ -13,6 +13,9 @@ pub struct Replication {
     pub standbys: Vec<Standby>,
     /// How this server itself keeps up, where it is a standby.
     pub replay: Option<Replay>,
+    /// Bytes of WAL since the beginning of its cluster: written on a primary, received or restored on a standby.
+    #[serde(default)]
+    pub wal_position_bytes: Option<f64>,
 }
 
 /// One row of pg_replication_slots.
@@ -63,4 +66,19 @@ pub struct Replay {
     pub since_last_commit_seconds: Option<f64>,
     /// recovery_min_apply_delay: behind on purpose.
     pub delay_seconds: f64,
+    /// Whether it has a restore_command, with which it need not receive WAL; null where that is not known.
+    #[serde(default)]
+    pub restores_from_archive: Option<bool>,
+    /// wal_segment_size: what an archive does not hold yet while all is well.
+    #[serde(default)]
+    pub segment_bytes: Option<f64>,
+}
+
+/// The primary of a standby, as it was seen at its own last look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WatchedPrimary {
+    /// Its configured name.
+    pub name: String,
+    /// Bytes of WAL that it had written then, since the beginning of its cluster.
+    pub wal_position_bytes: f64,
 }

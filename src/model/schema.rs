@@ -59,8 +59,11 @@ pub struct Sequence {
     pub type_name: String,
     /// `None` where it was never used.
     pub last_value: Option<i64>,
-    /// Whether the login may read last_value.
+    /// Whether last_value could be read.
     pub is_readable: bool,
+    /// Whether the login lacks the right to read it, which is not the only reason why it could not be.
+    #[serde(default)]
+    pub is_refused: bool,
     pub least: i64,
     pub greatest: i64,
     pub increment: i64,

@@ -122,24 +122,47 @@ impl Ignore {
     }
 }
 
-/// A comment in a statement that asks to leave it alone: `/* pgadvisor:ignore */` for every rule, or with names of rules
-/// behind it, as `/* pgadvisor:ignore query.slow_mean query.offset* */`.
-pub fn is_ignored_by_comment(statement: &str, rule: &str) -> bool {
-    const MARK: &str = "pgadvisor:ignore";
+/// What a comment begins with that asks to leave its statement alone.
+const IGNORE_MARK: &str = "pgadvisor:ignore";
+
+/// The rules, or patterns of rules, that each comment names that asks to leave its statement alone; one that names none
+/// means every rule.
+fn ignored_by_comments(statement: &str) -> impl Iterator<Item = Vec<&str>> {
     let comments = statement.split("/*").skip(1);
     let named = comments.filter_map(|rest| {
         let (comment, _) = rest.split_once("*/")?;
-        comment.trim().strip_prefix(MARK)
+        comment.trim().strip_prefix(IGNORE_MARK)
     });
     named
         .filter(|names| names.is_empty() || names.starts_with(char::is_whitespace))
-        .any(|names| {
-            let mut names = names
-                .split(|c: char| c.is_whitespace() || c == ',')
-                .filter(|name| !name.is_empty())
-                .peekable();
-            names.peek().is_none() || names.any(|pattern| matches(pattern, rule))
+        .map(|names| {
+            let names = names.split(|c: char| c.is_whitespace() || c == ',');
+            names.filter(|name| !name.is_empty()).collect::<Vec<&str>>()
         })
+}
+
+/// A comment in a statement that asks to leave it alone: `/* pgadvisor:ignore */` for every rule, or with names of rules
+/// behind it, as `/* pgadvisor:ignore query.slow_mean query.offset* */`.
+pub fn is_ignored_by_comment(statement: &str, rule: &str) -> bool {
+    ignored_by_comments(statement)
+        .any(|names| names.is_empty() || names.iter().any(|pattern| matches(pattern, rule)))
+}
+
+/// Such comments of a statement, written anew: with the names and patterns that fit one of `rules`, and nothing else that
+/// stood in them. Empty where there is none.
+pub fn comments_to_ignore(statement: &str, rules: &[&str]) -> String {
+    let is_known = |pattern: &&str| rules.iter().any(|rule| matches(pattern, rule));
+    let comment = |names: Vec<&str>| {
+        let known: Vec<&str> = names.iter().copied().filter(is_known).collect();
+        match (names.is_empty(), known.is_empty()) {
+            (true, _) => Some(format!("/* {IGNORE_MARK} */")),
+            // without a name it would be for every rule
+            (false, true) => None,
+            (false, false) => Some(format!("/* {IGNORE_MARK} {} */", known.join(" "))),
+        }
+    };
+    let comments: Vec<String> = ignored_by_comments(statement).filter_map(comment).collect();
+    comments.join(" ")
 }
 
 #[cfg(test)]
@@ -252,6 +275,29 @@ mod tests {
             "SELECT 1 /* pgadvisor:ignore",
         ] {
             assert!(!ignored(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_such_comments_only_what_names_rules_is_written_anew() {
+        let rules = ["query.slow_mean", "query.time_share", "index.unused"];
+        for (text, kept) in [
+            ("SELECT 1 /*pgadvisor:ignore*/", "/* pgadvisor:ignore */"),
+            (
+                "/* app hunter2 */ /* pgadvisor:ignore query.time_share, query.slow_* hunter2 */ SELECT 1",
+                "/* pgadvisor:ignore query.time_share query.slow_* */",
+            ),
+            (
+                "/* pgadvisor:ignore */ SELECT /* pgadvisor:ignore index.* */ 1",
+                "/* pgadvisor:ignore */ /* pgadvisor:ignore index.* */",
+            ),
+            // one that named rules alone that nobody knows is not one for every rule
+            ("/* pgadvisor:ignore hunter2 *hunter2* */ SELECT 1", ""),
+            ("/* pgadvisor:ignored hunter2 */ SELECT 1", ""),
+            ("/* pgadvisor:ignore query.time_share", ""),
+            ("SELECT 1", ""),
+        ] {
+            assert_eq!(comments_to_ignore(text, &rules), kept, "{text}");
         }
     }
 }

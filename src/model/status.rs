@@ -82,6 +82,10 @@ pub struct ReplicationStatus {
     pub replay: Option<Replay>,
     /// Standbys and other receivers that were connected to it.
     pub standbys: Vec<Standby>,
+    /// Bytes of WAL since the beginning of its cluster: written on a primary, received or restored on a standby; null where
+    /// that is not known.
+    #[serde(default)]
+    pub wal_position_bytes: Option<f64>,
 }
 
 /// What one family of questions costs a server.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::limits;
-use crate::model::activity::{ActivityLine, ActivityNow, Count};
+use crate::model::activity::{ActivityLine, ActivityNow, Count, PreparedLine};
 use crate::model::observation::Observation;
-use crate::model::session::Session;
+use crate::model::session::{PreparedTransaction, Session};
 use crate::model::snapshot::StatementKind;
 
 /// What goes on, as the page shows it; none where sessions could not be read.
@@ -36,7 +36,23 @@ pub fn now(observation: &Observation) -> Option<ActivityNow> {
                 server.login
             )
         }),
+        prepared_transactions: prepared(observation),
     })
+}
+
+/// Prepared transactions, the oldest first; none where they could not be read.
+fn prepared(observation: &Observation) -> Option<Vec<PreparedLine>> {
+    let mut oldest: Vec<_> = observation.prepared_transactions.as_ref().ok()?.iter().collect();
+    oldest.sort_by(|a, b| a.prepared_at.cmp(&b.prepared_at).then_with(|| a.gid.cmp(&b.gid)));
+    oldest.truncate(limits::SESSIONS_SHOWN);
+    let line = |one: &PreparedTransaction| PreparedLine {
+        gid: one.gid.clone(),
+        owner: one.owner.clone(),
+        database: one.database.clone(),
+        age_seconds: Session::seconds_since(Some(one.prepared_at), observation.now).unwrap_or(0.0),
+        xid_age: one.xid_age,
+    };
+    Some(oldest.into_iter().map(line).collect())
 }
 
 /// How often each occurs, the most frequent first.
@@ -226,6 +242,7 @@ impl<'a> Forest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::observation::Unknown;
     use crate::model::session::AwaitedLock;
     use crate::rules::testing::{observation, session, set, table, tables};
 
@@ -260,6 +277,33 @@ mod tests {
             6,
             "who is idle and holds nothing has no line: {told:?}"
         );
+    }
+
+    #[test]
+    fn prepared_transactions_are_told_the_oldest_first() {
+        let mut observed = observation(vec![], 0.0);
+        let one = |gid: &str, seconds: i64| PreparedTransaction {
+            gid: gid.into(),
+            owner: Some("app".into()),
+            database: "shop".into(),
+            prepared_at: observed.now - chrono::TimeDelta::seconds(seconds),
+            xid_age: 44,
+        };
+        observed.prepared_transactions = Ok(vec![one("new", 5), one("old", 600)]);
+        let told = now(&observed).unwrap().prepared_transactions.unwrap();
+        assert_eq!(
+            told[0],
+            PreparedLine {
+                gid: "old".into(),
+                owner: Some("app".into()),
+                database: "shop".into(),
+                age_seconds: 600.0,
+                xid_age: 44,
+            }
+        );
+        assert_eq!((told.len(), told[1].gid.as_str()), (2, "new"));
+        observed.prepared_transactions = Err(Unknown::because("not read"));
+        assert_eq!(now(&observed).unwrap().prepared_transactions, None);
     }
 
     #[test]

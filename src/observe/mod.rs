@@ -129,6 +129,7 @@ impl Observer {
             block_reads: self.blocks.observe(snapshot, self.any_window),
             // whoever watches them, and whoever measures it, puts it in
             standbys_watched: 0,
+            primary: None,
             own_cost: None,
             databases,
             gaps: snapshot.gaps.clone(),
@@ -239,6 +240,7 @@ impl Observer {
         DatabaseObservation {
             // whoever knows the settings says otherwise
             missing_indexes_are_told: true,
+            unused_after: None,
             name: database.name.clone(),
             counters_since,
             catalog: database.catalog.clone(),

@@ -155,6 +155,9 @@ impl Usages {
     /// Begins with the indexes of a database.
     pub(super) fn enter(&mut self, database: &str) {
         self.looks.following = self.unvisited.remove(database).unwrap_or_default();
+        if let Some(entries) = self.known.get_mut(database) {
+            entries.shrink_to_fit();
+        }
     }
 
     pub(super) fn looked_at(&mut self, at: DateTime<Utc>) {

@@ -122,14 +122,19 @@ impl PostgresError {
     }
     /// The whole chain in one line, with control characters made visible.
     pub fn one_line(&self) -> String {
-        let mut line = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            line = format!("{line}: {error}");
-            source = error.source();
-        }
-        line.chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect()
+        one_line(self)
     }
+}
+
+/// An error with all that led to it in one line, with control characters made visible.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line = format!("{line}: {error}");
+        source = error.source();
+    }
+    line.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

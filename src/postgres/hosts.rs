@@ -11,11 +11,12 @@ use tokio_postgres::{Client, Row};
 
 use super::connect::{connect, driver_config, refused, unanswered};
 use super::conninfo::{ConnInfo, Target};
+use super::driven::Driven;
 use super::error::PostgresError;
 use super::handle::Handle;
+use super::queries;
 use super::row::column;
 use super::session::{Observe, Shared};
-use super::{queries, tls};
 
 /// Who answers a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +90,9 @@ struct Host {
 
 impl Host {
     fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
-        let manager = Manager::from_config(
+        let manager = Manager::from_connect(
             driver_config(&conninfo),
-            tls::connector(&conninfo)?,
+            Driven::new(&conninfo)?,
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },

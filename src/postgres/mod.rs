@@ -5,6 +5,7 @@
 mod arrays;
 mod connect;
 pub mod conninfo;
+mod driven;
 mod error;
 mod handle;
 mod hosts;

@@ -255,7 +255,7 @@ pub const PREPARED_TRANSACTIONS: Query = Query {
 pub const STANDBYS: Query = Query {
     variants: &[(14, file!("standbys.sql"))],
 };
-/// How a standby keeps up.
+/// Where a server stands in its WAL, and how a standby keeps up.
 pub const REPLAY: Query = Query {
     variants: &[(14, file!("replay.sql"))],
 };

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
@@ -51,6 +51,8 @@ pub fn connector(conninfo: &ConnInfo) -> Result<MakeRustlsConnect, PostgresError
             .map_err(|error| PostgresError::Tls(error.to_string()))?,
         _ => builder.with_no_client_auth(),
     };
+    // PostgreSQL resumes no session, and to remember them takes memory
+    config.resumption = Resumption::disabled();
     config.enable_sni = conninfo.sslsni;
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(MakeRustlsConnect::new(config))

@@ -190,6 +190,7 @@ fn skipped(judgement: &Judgement) -> Vec<SkippedRule> {
             Verdict::Evaluated {
                 untold: Some(untold), ..
             } => (untold.clone(), None),
+            Verdict::Elsewhere { reason } => (reason.clone(), None),
             Verdict::Evaluated { .. } => return None,
         };
         Some(SkippedRule {

@@ -1,6 +1,7 @@
 DO ${tag}$
 DECLARE
     planner CONSTANT text := {planner};
+    search_path CONSTANT text := pg_catalog.current_setting('search_path');
     name text;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -21,5 +22,7 @@ BEGIN
             RAISE WARNING 'what % creates later: %', name, sqlerrm;
         END;
     END LOOP;
+    -- what follows in the same transaction goes where it would have gone
+    PERFORM pg_catalog.set_config('search_path', search_path, true);
 END
 ${tag}$

@@ -11,6 +11,25 @@ pub fn observer(login: &str) -> Vec<String> {
     ]
 }
 
+/// What it needs in each database that is watched: to read how far sequences are, also those that the owners of these create
+/// later. No table's data are among that.
+pub fn observer_in_database(login: &str) -> Vec<String> {
+    vec![granting(include_str!("observer.sql"), "{observer}", login)]
+}
+
+/// A block of GRANTs with a login's name in it.
+fn granting(block: &str, place: &str, login: &str) -> String {
+    // a name may hold anything, but not the end of what it stands in
+    let mut tag = "grants".to_owned();
+    while login.contains(&tag) {
+        tag.push('_');
+    }
+    block
+        .trim_end()
+        .replace("{tag}", &tag)
+        .replace(place, &quote_literal(login))
+}
+
 /// What a login asks is not to fill the statistics that the advisor reads.
 pub fn leave_statements(login: &str) -> String {
     format!(
@@ -37,15 +56,9 @@ pub fn planner(login: &str) -> Vec<String> {
 /// What it needs in each database whose statements it plans: to read the tables, also those that the owners of these create
 /// later, and HypoPG.
 pub fn planner_in_database(login: &str) -> Vec<String> {
-    // a name may hold anything, but not the end of what it stands in
-    let mut tag = "grants".to_owned();
-    while login.contains(&tag) {
-        tag.push('_');
-    }
-    let grants = include_str!("planner.sql").replace("{tag}", &tag);
     vec![
         "CREATE EXTENSION IF NOT EXISTS hypopg".to_owned(),
-        grants.replace("{planner}", &quote_literal(login)),
+        granting(include_str!("planner.sql"), "{planner}", login),
     ]
 }
 

@@ -5,6 +5,7 @@ pub mod activity;
 pub mod advisor;
 pub mod config;
 pub mod index;
+pub mod lock_waits;
 pub mod matview;
 pub mod pgss;
 pub mod query;
@@ -196,7 +197,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Advice to change tables, indexes and settings of autovacuum is for the primary.
+    /// Advice to change tables, indexes and settings of autovacuum is for the primary. A rule that asks this first tells
+    /// nothing of a standby, and what it told while that was a primary is over.
     ///
     /// # Errors
     /// On a standby.
@@ -207,6 +209,11 @@ impl<'a> Place<'a> {
             )),
             false => Ok(()),
         }
+    }
+
+    /// Whether a rule cannot be judged here for no other reason than that this is a standby.
+    pub fn is_for_its_primary(&self, unknown: &Unknown) -> bool {
+        self.on_primary().is_err_and(|why| why == *unknown)
     }
 }
 

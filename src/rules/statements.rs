@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Found, Place, estimated, evidence, measured, number};
 use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
+use crate::model::unit::count_for_people;
 
 /// What statements did over the window.
 ///
@@ -52,6 +53,14 @@ pub fn on_a_busy_server<'a>(
         judge(activity, statement, &mut found);
     }
     Ok(found)
+}
+
+/// So many times, for people.
+pub fn times(calls: i64) -> String {
+    match calls {
+        1 => "once".to_owned(),
+        calls => format!("{} times", count_for_people(calls as f64)),
+    }
 }
 
 /// Why a share says nothing.

@@ -59,6 +59,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         replication: Ok(Replication::default()),
         block_reads: vec![],
         standbys_watched: 0,
+        primary: None,
         own_cost: None,
         databases: vec![],
         gaps: vec![],
@@ -105,6 +106,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
     });
     observed.databases = vec![DatabaseObservation {
         missing_indexes_are_told: true,
+        unused_after: None,
         name: "app".into(),
         counters_since: Some(now() - TimeDelta::days(40)),
         indexes: observations.collect(),

@@ -120,17 +120,31 @@ fn replaced(text: &str, which: impl Fn(i32) -> bool, with: impl Fn(&str) -> Stri
     Some(made)
 }
 
+/// What the mark of a constant begins with.
+const MARK_BEGIN: &str = "'\u{2026}";
+/// How many digits of a hash follow there, before the quote that ends it.
+const MARK_DIGITS: usize = 8;
+
 /// A text of SQL in which a mark stands for each constant: the same for the same constant and key, and nothing that tells
 /// what it was; comments are gone. Of a text that our scanner does not take, nothing is left but a mark.
 pub fn mask_constants(text: &str, key: &[u8; 32]) -> String {
     let mark = |constant: &str| {
         let hash = blake3::keyed_hash(key, constant.as_bytes()).to_hex();
-        format!("'\u{2026}{}'", &hash[..8])
+        format!("{MARK_BEGIN}{}'", &hash[..MARK_DIGITS])
     };
     let plain = without_comments(text);
     let masked =
         plain.and_then(|plain| replaced(&plain, |token| is_text_constant(token) || is_number(token), mark));
     masked.unwrap_or_else(|| mark(text))
+}
+
+/// Whether a text of SQL holds a mark of [`mask_constants`]: it can be read, but it would not do what it did before.
+pub fn holds_mark(text: &str) -> bool {
+    let mut behind = text.split(MARK_BEGIN).skip(1).map(str::as_bytes);
+    behind.any(|rest| {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        digits == MARK_DIGITS && rest.get(digits) == Some(&b'\'')
+    })
 }
 
 /// An expression of a plan in which a mark stands for each constant. Of one that our scanner does not take, or that is very
@@ -181,6 +195,33 @@ mod tests {
             let sent = masked(secret);
             assert!(!sent.text.contains("hunter2"), "{secret}: {}", sent.text);
             assert!(!command(secret).contains("hunter2"), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_known_wherever_it_stands() {
+        let masked = |text: &str| mask_constants(text, &[7; 32]);
+        let index = masked("CREATE INDEX i ON public.t USING btree (a) WHERE (a = 'it''s'::text)");
+        let number = masked("(n > 4711)");
+        let cut = masked("a = 'x");
+        for text in [
+            &index,
+            &number,
+            &cut,
+            &format!("x('{}')", number.replace('\'', "''")),
+        ] {
+            assert!(holds_mark(text), "{text}");
+        }
+        let plain = masked("CREATE INDEX i ON public.t USING btree (a, \"odd '…name\")");
+        for text in [
+            plain.as_str(),
+            "a = '…'",
+            "a = '…more'",
+            "a = '…0123456789'",
+            "",
+            "'…",
+        ] {
+            assert!(!holds_mark(text), "{text}");
         }
     }
 

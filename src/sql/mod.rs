@@ -20,7 +20,7 @@ pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use lists::{Lengthened, shortened_lists, with_lists_of};
-pub use masked::{command, mask_constants, masked, masked_expression, without_constants};
+pub use masked::{command, holds_mark, mask_constants, masked, masked_expression, without_constants};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use rewrite::{at_later_page, updated_columns, with_measured_limit};
@@ -137,22 +137,30 @@ pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// The beginning of a statement in one line, for titles: `SELECT … FROM shop.items`.
+/// The beginning of a statement in one line, for titles: `SELECT … FROM shop.items`. What is left out at the end is told by
+/// "…".
 pub fn outline(text: &str) -> String {
+    /// Words from FROM on, and words where there is none.
+    const FROM_WORDS: usize = 6;
+    const WORDS: usize = 8;
     let words: Vec<&str> = text
         .split_whitespace()
         .filter(|word| !word.starts_with("/*"))
         .collect();
     let from = words.iter().position(|word| word.eq_ignore_ascii_case("from"));
-    let line = match (words.first(), from) {
+    let (line, end) = match (words.first(), from) {
         (Some(first), Some(from)) if from > 2 => {
-            let rest: Vec<&str> = words.iter().skip(from).take(6).copied().collect();
-            format!("{first} … {}", rest.join(" "))
+            let end = words.len().min(from + FROM_WORDS);
+            (format!("{first} … {}", words[from..end].join(" ")), end)
         }
-        _ => words.iter().take(8).copied().collect::<Vec<_>>().join(" "),
+        _ => {
+            let end = words.len().min(WORDS);
+            (words[..end].join(" "), end)
+        }
     };
     match line.chars().count() > 80 {
         true => format!("{}…", line.chars().take(79).collect::<String>()),
+        false if end < words.len() => format!("{line} …"),
         false => line,
     }
 }
@@ -316,6 +324,29 @@ mod tests {
             "{whole}"
         );
         assert_eq!(index_with_partitions("DROP TABLE t"), None);
+    }
+
+    #[test]
+    fn an_outline_tells_that_it_is_cut() {
+        assert_eq!(
+            outline("SELECT a, b\n FROM t WHERE d = $1"),
+            "SELECT … FROM t WHERE d = $1"
+        );
+        assert_eq!(
+            outline("SELECT a, b FROM t WHERE d = $1 AND e = $2"),
+            "SELECT … FROM t WHERE d = $1 …"
+        );
+        assert_eq!(
+            outline("UPDATE t SET a = $1 WHERE id"),
+            "UPDATE t SET a = $1 WHERE id"
+        );
+        assert_eq!(
+            outline("UPDATE t SET a = $1 WHERE id = $2"),
+            "UPDATE t SET a = $1 WHERE id …"
+        );
+        let long = outline(&format!("SELECT 1 FROM {}", "t".repeat(100)));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (80, true));
+        assert_eq!(outline(""), "");
     }
 
     #[test]

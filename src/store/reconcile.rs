@@ -62,8 +62,8 @@ pub(super) enum Step<'a> {
     Reopen(&'a Claim),
     /// The evidence of a finding is gone, not yet for long enough.
     AwaitClear,
-    /// The evidence is gone for long enough.
-    Resolve,
+    /// The evidence is gone for long enough; why, where that is not that the problem is mended.
+    Resolve(Option<&'a str>),
     /// What was waited for did not last; of a finding that never opened nothing remains.
     Forget,
     /// The same for one that was resolved before: it stays resolved.
@@ -99,12 +99,12 @@ pub(super) fn reconcile<'a>(
         }
     }
     for row in known.iter().filter(|row| !seen.contains(&row.fingerprint)) {
-        let clear = match was_dropped(row, judgement) {
-            true => Some(TimeDelta::zero()),
+        let gone = match was_dropped(row, judgement) {
+            true => Some((TimeDelta::zero(), None)),
             false => outcomes.clear_if_gone(row),
         };
-        let Some(clear) = clear else { continue };
-        if let Some(step) = of_gone(row, clear, now) {
+        let Some((clear, why)) = gone else { continue };
+        if let Some(step) = of_gone(row, clear, why, now) {
             changes.push(Change {
                 fingerprint: row.fingerprint.clone(),
                 step,
@@ -155,8 +155,8 @@ fn of_seen<'a>(
     }
 }
 
-/// What the absence of a problem changes, where its rule was judged.
-fn of_gone<'a>(row: &Known, clear: TimeDelta, now: DateTime<Utc>) -> Option<Step<'a>> {
+/// What the absence of a problem changes, where its rule was judged or is told elsewhere.
+fn of_gone<'a>(row: &Known, clear: TimeDelta, why: Option<&'a str>, now: DateTime<Utc>) -> Option<Step<'a>> {
     match row.state {
         None => Some(Step::Forget),
         Some(State::Resolved) => row.evidence_since.map(|_| Step::ForgetReopening),
@@ -165,7 +165,7 @@ fn of_gone<'a>(row: &Known, clear: TimeDelta, now: DateTime<Utc>) -> Option<Step
         Some(State::Open | State::Acknowledged | State::Snoozed) => {
             let since = row.evidence_gone_since.unwrap_or(now);
             if clear.is_zero() || now - since >= clear {
-                Some(Step::Resolve)
+                Some(Step::Resolve(why))
             } else {
                 row.evidence_gone_since.is_none().then_some(Step::AwaitClear)
             }
@@ -219,8 +219,9 @@ impl<'a> Outcomes<'a> {
             .unwrap_or_default()
     }
 
-    /// How long the evidence must be gone, if this judgement can tell that it is gone.
-    fn clear_if_gone(&self, row: &Known) -> Option<TimeDelta> {
+    /// How long the evidence must be gone, if this judgement can tell that it is gone; and where it is told now, if that is
+    /// elsewhere.
+    fn clear_if_gone(&self, row: &Known) -> Option<(TimeDelta, Option<&'a str>)> {
         let places = [row.database.as_deref(), None].map(|database| (row.rule.as_str(), database));
         let is_undecided = |place| {
             self.undecided
@@ -231,21 +232,21 @@ impl<'a> Outcomes<'a> {
             return None;
         }
         let outcomes: Vec<_> = self.speaking_for(&row.rule, row.database.as_deref()).collect();
-        let counts = |outcome: &&RuleOutcome| {
-            matches!(
-                outcome.verdict,
-                Verdict::Evaluated {
-                    absence_counts: true,
-                    ..
-                }
-            )
+        let counts = |outcome: &&RuleOutcome| match &outcome.verdict {
+            Verdict::Evaluated { absence_counts, .. } => *absence_counts,
+            Verdict::Elsewhere { .. } => true,
+            Verdict::Skipped { .. } => false,
         };
         let judged = !outcomes.is_empty() && outcomes.iter().all(counts);
+        let elsewhere = outcomes.iter().find_map(|outcome| match &outcome.verdict {
+            Verdict::Elsewhere { reason } => Some(reason.as_str()),
+            _ => None,
+        });
         let of_the_rule = || {
             let clears = outcomes.iter().map(|outcome| outcome.clear.as_delta());
             clears.max().unwrap_or_default()
         };
-        judged.then(|| row.clear.unwrap_or_else(of_the_rule))
+        judged.then(|| (row.clear.unwrap_or_else(of_the_rule), elsewhere))
     }
 }
 
@@ -283,7 +284,8 @@ mod tests {
             Step::KeepWaiting(_) => "keep waiting",
             Step::Reopen(_) => "reopen",
             Step::AwaitClear => "await clear",
-            Step::Resolve => "resolve",
+            Step::Resolve(None) => "resolve",
+            Step::Resolve(Some(_)) => "resolve and say why",
             Step::Forget => "forget",
             Step::ForgetReopening => "forget reopening",
         }
@@ -431,6 +433,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_told_elsewhere_resolves_after_its_usual_time_and_says_why() {
+        let claim = claim("a.rule", Some("db"), "t");
+        let mut elsewhere = evaluated("a.rule", Some("db"));
+        elsewhere.clear = Period::seconds(30);
+        elsewhere.verdict = Verdict::Elsewhere {
+            reason: "this is a standby".into(),
+        };
+        let judgement = judgement([], [elsewhere]);
+        let step = |gone: Option<i64>, now: i64| {
+            let row = known(&claim, Some(State::Open), None, gone);
+            let mut changes = reconcile(&[row], &judgement, at(now));
+            changes.pop().map(|change| change.step)
+        };
+        assert_eq!(step(None, 0), Some(Step::AwaitClear));
+        assert_eq!(step(Some(0), 29), None);
+        assert_eq!(step(Some(0), 30), Some(Step::Resolve(Some("this is a standby"))));
     }
 
     #[test]

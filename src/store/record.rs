@@ -40,7 +40,11 @@ pub(super) fn record(
     for change in reconcile(&known, judgement, now) {
         let kind = apply(tx, server, now, &change.fingerprint, &change.step)?;
         if let Some(kind) = kind {
-            events.push(append_event(tx, &change.fingerprint, kind, now, None, None)?);
+            let why = match change.step {
+                Step::Resolve(why) => why,
+                _ => None,
+            };
+            events.push(append_event(tx, &change.fingerprint, kind, now, None, why)?);
         }
     }
     write_outcomes(tx, server, now, &judgement.outcomes)?;
@@ -120,7 +124,7 @@ fn apply(
             set_state(tx, fingerprint, State::Open, None, None)?;
             Ok(Some(EventKind::Reopened))
         }
-        Step::Resolve => {
+        Step::Resolve(_) => {
             set_state(tx, fingerprint, State::Resolved, None, None)?;
             Ok(Some(EventKind::Resolved))
         }

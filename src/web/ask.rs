@@ -278,6 +278,12 @@ pub fn rule_views(context: &Context, store: &Store) -> Result<Vec<RuleView>, Pro
                     reason: reason.clone(),
                     remedy_sql: remedy_sql.clone(),
                 }),
+                Verdict::Elsewhere { reason } => view.skipped.push(Skip {
+                    server: server.clone(),
+                    database: outcome.database.clone(),
+                    reason: reason.clone(),
+                    remedy_sql: None,
+                }),
             }
         }
         view

@@ -211,13 +211,17 @@ async fn the_configuration_says_whose_code_may_run_while_planning() {
         cluster.sql("postgres", TABLES).await;
         let function = "CREATE EXTENSION hypopg;
                         CREATE FUNCTION shop.net(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';
-                        ALTER FUNCTION shop.net OWNER TO app";
+                        ALTER FUNCTION shop.net OWNER TO app;
+                        CREATE ROLE planner LOGIN; GRANT USAGE ON SCHEMA shop TO planner;
+                        GRANT SELECT ON ALL TABLES IN SCHEMA shop TO planner; ALTER ROLE planner SET track_counts = off;
+                        ALTER ROLE planner SET pg_stat_statements.track = 'none'";
         cluster.sql("postgres", function).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         let server = format!(
-            "[[servers]]\nname = \"main\"\ndsn = \"{}\"\ndatabases = [\"postgres\"]\n",
-            cluster.dsn("postgres", "postgres")
+            "[[servers]]\nname = \"main\"\ndsn = \"{}\"\nplanner_dsn = \"{}\"\ndatabases = [\"postgres\"]\n",
+            cluster.dsn("postgres", "postgres"),
+            cluster.dsn("planner", "postgres")
         );
         let arguments = vec!["--config".to_owned(), file.to_str().unwrap().to_owned()];
         let sql = "SELECT note FROM orders WHERE customer = net(7)";

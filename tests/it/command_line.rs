@@ -398,14 +398,37 @@ fn every_rule_explains_itself() {
 #[tokio::test]
 async fn setup_prints_a_login_that_suffices_and_says_what_lacks() {
     let cluster = Cluster::start(15).await;
+    cluster
+        .sql("postgres", "CREATE TABLE before (id serial PRIMARY KEY)")
+        .await;
     let sql = String::from_utf8(pgadvisor().arg("setup").output().unwrap().stdout).unwrap();
     let statements: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
     cluster.sql("postgres", &statements.join("\n")).await;
+    cluster
+        .sql("postgres", "CREATE TABLE later (id serial PRIMARY KEY)")
+        .await;
     let good = pgadvisor()
         .args(["setup", "--check", &cluster.dsn("pgadvisor", "postgres")])
         .output()
         .unwrap();
     assert_eq!(code(&good), 0, "{}", String::from_utf8_lossy(&good.stdout));
+    cluster
+        .sql(
+            "postgres",
+            "REVOKE SELECT ON SEQUENCE later_id_seq FROM pgadvisor",
+        )
+        .await;
+    let blind = pgadvisor()
+        .args(["setup", "--check", &cluster.dsn("pgadvisor", "postgres")])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&blind.stdout);
+    assert_eq!(code(&blind), 1, "{told}");
+    assert!(
+        told.contains("schema.sequence_exhaustion")
+            && told.contains("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO pgadvisor;"),
+        "{told}"
+    );
     cluster.sql("postgres", "CREATE ROLE stranger LOGIN").await;
     let bad = pgadvisor()
         .args(["setup", "--check", &cluster.dsn("stranger", "postgres")])

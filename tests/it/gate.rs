@@ -499,6 +499,12 @@ async fn names_mean_what_they_meant() {
             "not planned: ambiguous: t is found in a, b, hidden",
         ),
         (
+            "SELECT * FROM single",
+            "a",
+            "not planned: single is found only in schema b, which is not in the search_path of the role that ran it, or which \
+             that role may not use: ALTER ROLE … SET search_path, GRANT USAGE ON SCHEMA",
+        ),
+        (
             "SELECT * FROM nix",
             "a",
             "not planned: nix is no table or view in the search_path",
@@ -540,6 +546,43 @@ async fn names_mean_what_they_meant() {
             "{text} in {setting}"
         );
     }
+    // a session that set its own search_path: what only one schema holds is certain, if everything else is
+    for (text, setting, admitted) in [
+        ("SELECT * FROM single", "a", Ok("a, b, pg_temp")),
+        ("SELECT * FROM single, b.t", "a", Ok("a, b, pg_temp")),
+        (
+            "SELECT * FROM single, t",
+            "a",
+            Err("ambiguous: t is found in a, b, hidden"),
+        ),
+        ("SELECT * FROM single, nix", "a", Err("nix is no table or view")),
+        (
+            "SELECT * FROM secret",
+            "a",
+            Err("secret is found in schema hidden, which the planner may not use"),
+        ),
+    ] {
+        let statement = ServerText::one_query(text).unwrap();
+        let answer = gate
+            .admit(&session, &statement, &path(setting), Some("app"))
+            .await
+            .unwrap();
+        let answer = answer
+            .map(|path| path.to_string())
+            .map_err(|reason| reason.to_string());
+        match (&answer, admitted) {
+            (Ok(path), Ok(expected)) => assert_eq!(path, expected, "{text}"),
+            (Err(reason), Err(part)) => assert!(reason.contains(part), "{text}: {reason}"),
+            _ => panic!("{text}: {answer:?}"),
+        }
+    }
+    // a schema that its user may not use holds nothing that it could have meant
+    let statement = ServerText::one_query("SELECT * FROM secret").unwrap();
+    let refused = gate
+        .admit(&session, &statement, &path("a"), Some("planner"))
+        .await
+        .unwrap();
+    assert!(matches!(refused, Err(Reason::OutsidePath { .. })), "{refused:?}");
     // nobody knows whose search_path it was
     let statement = ServerText::one_query("SELECT * FROM t").unwrap();
     let passage = gate

@@ -100,3 +100,28 @@ fn what_is_not_there_is_told(address: &str) {
         assert_eq!(lists, path.contains("/statements/"), "{path}: a way to the list");
     }
 }
+
+#[tokio::test]
+async fn a_size_is_that_of_now_even_if_nobody_vacuums() {
+    let cluster = Cluster::start_with(15, 5432, &["autovacuum=off"]).await;
+    let grows = "CREATE TABLE t (a int PRIMARY KEY, b text); INSERT INTO t SELECT n, 'x' FROM generate_series(1, 1000) n; \
+                 VACUUM ANALYZE t; INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1001, 60000) n";
+    let session = cluster.connect("postgres").await;
+    for statement in grows.split(';') {
+        session.batch_execute(statement).await.unwrap();
+    }
+    cluster.end(session).await;
+    let bytes = cluster.number("postgres", "SELECT pg_relation_size('t')").await;
+    let index_bytes = cluster
+        .number("postgres", "SELECT pg_relation_size('t_pkey')")
+        .await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    let address = daemon.address.clone();
+    eventually("the sizes of now", || async {
+        let known = get(&address, &format!("/api/v1{LIST}"));
+        known.status == 200
+            && known.json()["tables"][0]["bytes"] == bytes
+            && known.json()["tables"][0]["index_bytes"] == index_bytes
+    })
+    .await;
+}

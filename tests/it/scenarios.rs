@@ -234,7 +234,9 @@ impl<'a> Scenario<'a> {
         (self.skipped, self.untold) = (None, None);
         for outcome in &judgement.outcomes {
             match &outcome.verdict {
-                Verdict::Skipped { reason, .. } => self.skipped = Some(reason.clone()),
+                Verdict::Skipped { reason, .. } | Verdict::Elsewhere { reason } => {
+                    self.skipped = Some(reason.clone())
+                }
                 Verdict::Evaluated { untold, .. } => self.untold.clone_from(untold),
             }
         }

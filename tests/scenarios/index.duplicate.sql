@@ -40,3 +40,13 @@ CLUSTER u USING u_a;
 CREATE UNIQUE INDEX u_a_unique ON u (a);
 -- expect index.duplicate on public.u_a saying ALTER TABLE public.u CLUSTER ON u_a_unique
 -- expect no index.duplicate on public.u_a_unique
+-- the index of a partitioned table takes what its partitions take: two pages each
+CREATE TABLE p (a int, b int) PARTITION BY LIST (b);
+CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1);
+CREATE TABLE p_2 PARTITION OF p FOR VALUES IN (2);
+INSERT INTO p VALUES (1, 1), (2, 2);
+CREATE INDEX p_a ON p (a);
+CREATE INDEX p_b ON p (b);
+CREATE INDEX p_a_too ON p (a);
+-- expect index.duplicate on public.p_a_too saying costs 32.0 KiB
+-- expect no index.duplicate on public.p_b

@@ -58,6 +58,13 @@ pub enum Reason {
         /// Where it is found.
         schemas: Vec<String>,
     },
+    /// A name that one schema holds that is not in the search_path.
+    OutsidePath {
+        /// The name.
+        name: String,
+        /// The only schema it is in.
+        schema: String,
+    },
     /// A name that means no relation, as of a temporary table.
     Unresolved(String),
     /// The planner would not see the relation that the statement's user sees.
@@ -149,6 +156,11 @@ impl fmt::Display for Reason {
             Self::Ambiguous { name, schemas } => {
                 write!(f, "ambiguous: {name} is found in {}", schemas.join(", "))
             }
+            Self::OutsidePath { name, schema } => write!(
+                f,
+                "{name} is found only in schema {schema}, which is not in the search_path of the role that ran it, or which that \
+                 role may not use: ALTER ROLE … SET search_path, GRANT USAGE ON SCHEMA"
+            ),
             Self::Unresolved(name) => write!(f, "{name} is no table or view in the search_path"),
             Self::NoUsage { name, schema } => write!(
                 f,

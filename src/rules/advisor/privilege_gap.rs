@@ -83,9 +83,19 @@ mod tests {
             missing_privilege: privilege.map(str::to_owned),
             rules: vec!["query.*".into()],
         };
-        observed.gaps = vec![gap(None), gap(Some("membership in pg_monitor"))];
+        let of_sequences = Gap {
+            database: Some("shop".into()),
+            ..gap(Some("SELECT on sequences of database shop"))
+        };
+        observed.gaps = vec![gap(None), gap(Some("membership in pg_monitor")), of_sequences];
         let found = claims::<PrivilegeGap>(&observed).unwrap();
-        assert_eq!(found.len(), 1);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[1].database.as_deref(), Some("shop"));
+        assert!(
+            found[1]
+                .title
+                .ends_with("lacks SELECT on sequences of database shop")
+        );
         assert_eq!(found[0].remedy.apply_sql, ["GRANT x TO y"]);
     }
 }

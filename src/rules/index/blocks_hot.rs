@@ -12,7 +12,6 @@ use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement};
-use crate::model::unit::count_for_people;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::expression::bare_columns;
 use crate::sql::remembered::index_keys;
@@ -37,7 +36,8 @@ use crate::sql::remembered::{self, NamedTables};
 ///
 /// Counters tell how many updates were HOT, not why the others were not: that an UPDATE sets a column does not say that it
 /// changed it. From 16 on BRIN indexes do not stand in the way, and are not counted as such. Partitions are judged together
-/// with their table. Source: PostgreSQL's chapter "Heap-Only Tuples (HOT)", pg_stat_all_tables.
+/// with their table. Of a window shorter than half an hour, as `check --wait` may have, no rate is made: what was counted in it
+/// must be enough for half an hour, and is told as info. Source: PostgreSQL's chapter "Heap-Only Tuples (HOT)", pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlocksHot {
@@ -183,7 +183,7 @@ fn fillfactor(facts: &TableFacts) -> i64 {
 
 fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns: &BTreeSet<String>) -> Claim {
     let table = whole.table;
-    let (per_hour, hot) = (whole.per_hour(|delta| delta.updated), hot_share(whole));
+    let hot = hot_share(whole);
     let version_num = place.observation.server.version_num;
     let in_the_way: Vec<&str> = indexes
         .iter()
@@ -194,6 +194,7 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
     let greatest = whole.parts.iter().map(|part| fillfactor(part.facts)).max();
     let mut guards = Guards::default();
     guards.checked("it has indexes to write to");
+    whole.guard_window(&mut guards);
     match columns.is_empty() {
         true => guards.not_checked("which columns are updated: no captured statement updates it"),
         false => {
@@ -208,15 +209,15 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
             (1.0 - hot) * 100.0
         ),
         explanation: format!(
-            "It is updated {} times an hour, and only {:.0} % of these updates are HOT; each of the others writes to all of \
-             its indexes ({}). Updates touch indexed columns, or pages are full. {}",
-            count_for_people(per_hour),
+            "It had {}, and only {:.0} % of these updates are HOT; each of the others writes to all of its indexes ({}). \
+             Updates touch indexed columns, or pages are full. {}",
+            whole.pace(|delta| delta.updated, "updates"),
             hot * 100.0,
             indexes.len(),
             cause(columns, &in_the_way),
         ),
         evidence: evidence([
-            ("updates_per_hour", number(per_hour)),
+            ("updates_per_hour", whole.rate(|delta| delta.updated)),
             ("hot_ratio", number(hot)),
             ("updates", json!(whole.sum(|delta| delta.updated))),
             ("hot_updates", json!(whole.sum(|delta| delta.hot_updated))),
@@ -240,7 +241,7 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
         guards: guards.told(),
         ..place.claim(
             BlocksHot::ID,
-            Severity::Warning,
+            whole.lower(Severity::Warning),
             whole.subject(),
             Some(table_object(table)),
         )
@@ -373,6 +374,27 @@ mod tests {
         assert_eq!(judged(9_999, 0), 0);
         assert_eq!(judged(10_000, 5_000), 0);
         assert_eq!(judged(0, 0), 0);
+    }
+
+    #[test]
+    fn some_seconds_are_no_rate_of_an_hour() {
+        let judged = |updated: i64| {
+            let mut observed = observed(updated, 0, |_| ());
+            let activity = observed.databases[0].table_activity.as_mut().unwrap();
+            let window = &mut activity[0].over.as_mut().unwrap().window;
+            window.from = window.to - chrono::TimeDelta::seconds(12);
+            observed.statements = observation(vec![statement("UPDATE t SET a = $1", 9, 1.0)], 0.0).statements;
+            claims::<BlocksHot>(&observed).unwrap()
+        };
+        assert_eq!(judged(4_999).len(), 0, "too few for half an hour");
+        let told = judged(5_000).remove(0);
+        assert_eq!(told.severity, Severity::Info);
+        assert_eq!(told.confidence.level, ConfidenceLevel::Estimated);
+        let words = "000 updates in the last 12 s, and only 0 %";
+        assert!(told.explanation.contains(words), "{}", told.explanation);
+        assert!(!told.evidence.contains_key("updates_per_hour"));
+        let hour = claims::<BlocksHot>(&observed(10_000, 0, |_| ())).unwrap();
+        assert_eq!(hour[0].severity, Severity::Warning);
     }
 
     #[test]

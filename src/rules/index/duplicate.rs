@@ -1,10 +1,13 @@
 //! index.duplicate
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::model::catalog::{IndexFacts, TableFacts};
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement};
@@ -31,7 +34,9 @@ use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, ind
 /// NULLS DISTINCT, and storage parameters that decide what an index can answer, as `pages_per_range`. Those that only tune
 /// how its pages are filled and written may differ: `fillfactor`, `deduplicate_items`, `buffering`, `fastupdate`,
 /// `gin_pending_list_limit` (in an index with expressions or a predicate they may not). Indexes that are invalid, or
-/// partitions of another index, are not compared. Source: PostgreSQL's catalogs pg_index and pg_constraint.
+/// partitions of another index, are not compared. An index of a partitioned table is as large as its partitions together; of
+/// several that are the same, each counts with an equal part of that. Source: PostgreSQL's catalogs pg_index and
+/// pg_constraint.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Duplicate {}
@@ -56,18 +61,22 @@ impl Rule for Duplicate {
         if !found.undecided.is_empty() {
             found.untold = Some("the definitions of some indexes could not be read".to_owned());
         }
-        let mut pairs = superfluous(database);
-        pairs.sort_by(|(a, ..), (b, ..)| {
-            let by_size = b.size_bytes.total_cmp(&a.size_bytes);
+        let sizes = Sizes::of(&database.catalog);
+        let mut pairs: Vec<_> = superfluous(database)
+            .into_iter()
+            .map(|pair| (sizes.bytes(pair.0, pair.2), pair))
+            .collect();
+        pairs.sort_by(|(a_bytes, (a, ..)), (b_bytes, (b, ..))| {
+            let by_size = b_bytes.unwrap_or(0.0).total_cmp(&a_bytes.unwrap_or(0.0));
             by_size.then_with(|| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)))
         });
-        for (facts, kept, table) in pairs {
+        for (bytes, (facts, kept, table)) in pairs {
             let subject = || vec![facts.schema.clone(), facts.name.clone()];
             // that it is the same proves enough to be told before the planner is asked
             if place.rehearsed(facts.oid) == DropVerdict::Needed {
                 continue;
             }
-            found.claim_worst_first(place, subject, || claim(place, facts, kept, table));
+            found.claim_worst_first(place, subject, || claim(place, facts, bytes, kept, table));
         }
         Ok(found)
     }
@@ -92,6 +101,60 @@ pub fn superfluous(database: &DatabaseObservation) -> Vec<(&IndexFacts, &IndexFa
     pairs
 }
 
+/// What indexes take on disk. That of a partitioned table holds nothing itself.
+struct Sizes<'a> {
+    catalog: &'a Catalog,
+    /// The tables with the rows of a partitioned one, by the OID of the table at the top, once somebody has asked for them.
+    leaves: OnceCell<HashMap<u32, Vec<u32>>>,
+}
+
+impl<'a> Sizes<'a> {
+    fn of(catalog: &'a Catalog) -> Self {
+        let leaves = OnceCell::new();
+        Self { catalog, leaves }
+    }
+
+    fn leaves_of(&self, table_oid: u32) -> &[u32] {
+        let leaves = self.leaves.get_or_init(|| {
+            let mut leaves: HashMap<u32, Vec<u32>> = HashMap::new();
+            for table in self.catalog.tables.values().filter(|table| table.kind == 'r') {
+                if let Some(top) = table.partition_of {
+                    leaves.entry(top).or_default().push(table.oid);
+                }
+            }
+            leaves
+        });
+        leaves.get(&table_oid).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The bytes of an index; `None` where its partitions cannot be told. Which of the same indexes of a partition belongs
+    /// to which of the same indexes above is not known: each is taken for as large as the others.
+    fn bytes(&self, facts: &IndexFacts, table: &TableFacts) -> Option<f64> {
+        if !facts.is_partitioned {
+            return Some(facts.size_bytes);
+        }
+        // of partitions the table at the top is known, not those between
+        if table.partition_of.is_some() {
+            return None;
+        }
+        let (catalog, shape) = (self.catalog, &facts.shape);
+        let same = move |table_oid: u32| {
+            let indexes = catalog.indexes_of(table_oid);
+            indexes.filter(move |other| other.shape == *shape)
+        };
+        let above = same(table.oid).filter(|other| other.is_partitioned).count();
+        let mut bytes = 0.0;
+        for leaf in self.leaves_of(table.oid) {
+            let attached = same(*leaf).filter(|other| other.is_partition);
+            if attached.clone().count() != above {
+                return None;
+            }
+            bytes += attached.map(|other| other.size_bytes).sum::<f64>() / above as f64;
+        }
+        Some(bytes)
+    }
+}
+
 /// Whether something names an index, so that it cannot be dropped without thought about that.
 fn is_named(facts: &IndexFacts) -> bool {
     facts.is_primary
@@ -113,12 +176,7 @@ fn worth_keeping(facts: &IndexFacts) -> impl Ord + use<> {
     (is_named(facts), is_immediate, facts.is_unique, facts.is_clustered)
 }
 
-fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Claim {
-    let (schema, name) = (facts.schema.clone(), facts.name.clone());
-    let backs = kept
-        .constraint
-        .as_ref()
-        .map(|constraint| format!(", which backs the constraint {constraint}"));
+fn guards(place: &Place<'_>, facts: &IndexFacts) -> Guards {
     let mut guards = Guards::default();
     guards.checked(
         "same method, columns, operator classes, collations, order, INCLUDE, predicate, NULLS DISTINCT",
@@ -132,6 +190,22 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
     if let DropVerdict::Spared(said) = place.rehearsed(facts.oid) {
         guards.checked(said);
     }
+    guards
+}
+
+fn claim(
+    place: &Place<'_>,
+    facts: &IndexFacts,
+    bytes: Option<f64>,
+    kept: &IndexFacts,
+    table: &TableFacts,
+) -> Claim {
+    let (schema, name) = (facts.schema.clone(), facts.name.clone());
+    let backs = kept
+        .constraint
+        .as_ref()
+        .map(|constraint| format!(", which backs the constraint {constraint}"));
+    let guards = guards(place, facts);
     Claim {
         title: format!("{schema}.{name} is the same index as {}", kept.name),
         explanation: format!(
@@ -141,13 +215,13 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
             table.name,
             kept.name,
             backs.unwrap_or_default(),
-            bytes_for_people(facts.size_bytes),
+            bytes.map_or("its space".to_owned(), bytes_for_people),
         ),
         evidence: evidence([
             ("definition", json!(facts.definition)),
             ("same_as", json!(format!("{}.{}", kept.schema, kept.name))),
             ("definition_of_the_other", json!(kept.definition)),
-            ("size_bytes", json!(facts.size_bytes)),
+            ("size_bytes", json!(bytes)),
         ]),
         evidence_sql: Some(format!(
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = {} AND tablename = {}",
@@ -155,7 +229,7 @@ fn claim(place: &Place<'_>, facts: &IndexFacts, kept: &IndexFacts, table: &Table
             crate::model::remedy::quote_literal(&table.name)
         )),
         impact: Impact {
-            bytes: Some(facts.size_bytes),
+            bytes,
             ..Impact::default()
         },
         confidence: guards.confidence("both definitions are equal in the catalog"),
@@ -200,14 +274,19 @@ fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
         rewrites_table: Some(false),
         extra_disk_bytes: Some(0.0),
         expected_seconds: None,
-        caveats: vec!["Hints or scripts that name the index must be changed to the other name.".to_owned()],
+        caveats: vec![
+            "Hints or scripts that name the index must be changed to the other name.".to_owned(),
+            "To undo it builds the index in the default tablespace and without a comment: if it has a TABLESPACE or a COMMENT of \
+             its own, write them down first."
+                .to_owned(),
+        ],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{claims, database, index};
+    use crate::rules::testing::{claims, database, index, table};
 
     fn named(change: impl Fn(&mut IndexFacts, &mut IndexFacts)) -> Vec<String> {
         let (mut a, mut b) = (index(8, "a"), index(9, "b"));
@@ -306,6 +385,69 @@ mod tests {
             ]
         );
         assert_eq!(remedy.undo_sql[1..], ["ALTER TABLE public.t CLUSTER ON a"]);
+    }
+
+    #[test]
+    fn what_undoing_does_not_bring_back_is_told() {
+        let (a, mut b) = (index(8, "a"), index(9, "b"));
+        b.shape = a.shape.clone();
+        let claims = claims::<Duplicate>(&database(vec![a, b])).unwrap();
+        let caveats = claims[0].remedy.caveats.join("\n");
+        assert!(
+            caveats.contains("TABLESPACE") && caveats.contains("COMMENT"),
+            "{caveats}"
+        );
+    }
+
+    /// A partitioned table with two indexes that are the same, and two partitions with so many bytes of each of these.
+    fn partitioned(change: impl FnOnce(&mut Vec<IndexFacts>, &mut Vec<TableFacts>)) -> Claim {
+        let same = |oid: u32, table_oid: u32, size_bytes: f64| IndexFacts {
+            table_oid,
+            size_bytes,
+            shape: "same".into(),
+            is_partition: table_oid != 1,
+            is_partitioned: table_oid == 1,
+            ..index(oid, &format!("i{oid}"))
+        };
+        let mut indexes = vec![
+            same(10, 1, 0.0),
+            same(11, 1, 0.0),
+            same(20, 2, 3e6),
+            same(21, 2, 5e6),
+            same(30, 3, 1e6),
+            same(31, 3, 1e6),
+        ];
+        let part = |oid: u32, name: &str| TableFacts {
+            partition_of: Some(1),
+            ..table(oid, name, 10.0, 0.0)
+        };
+        let mut tables = vec![table(1, "t", 0.0, 0.0), part(2, "t2"), part(3, "t3")];
+        tables[0].kind = 'p';
+        change(&mut indexes, &mut tables);
+        let mut observed = database(vec![]);
+        observed.databases[0].catalog = Catalog::new(tables.into(), indexes.into()).into();
+        claims::<Duplicate>(&observed).unwrap().remove(0)
+    }
+
+    #[test]
+    fn an_index_of_a_partitioned_table_is_as_large_as_its_partitions() {
+        let claim = partitioned(|_, _| ());
+        assert_eq!(claim.impact.bytes, Some(5e6));
+        assert_eq!(claim.evidence["size_bytes"], json!(5e6));
+        let unknown = [
+            // not attached, perhaps to neither
+            partitioned(|indexes, _| indexes[5].is_partition = false),
+            partitioned(|_, tables| tables[0].partition_of = Some(7)),
+        ];
+        for claim in unknown {
+            assert_eq!(claim.impact.bytes, None);
+            assert!(!claim.evidence.contains_key("size_bytes"));
+            assert!(
+                claim.explanation.contains("costs its space and"),
+                "{}",
+                claim.explanation
+            );
+        }
     }
 
     #[test]

@@ -38,7 +38,8 @@ use crate::sql::remembered::index_keys;
 /// partitioned table it counts, too, if each partition has one. Deletes are counted by the server; changes of keys cannot be
 /// told from other updates. Foreign keys of tables of extensions are left out. Where the planner is asked (`planner_dsn`), an
 /// index on these columns that index.missing advises is told by that rule alone, whether or not that is switched on: one index
-/// mends both. Source: PostgreSQL's chapter "Constraints", section "Foreign Keys".
+/// mends both. Where most of the time goes into statements that could not be planned, index.missing says nothing, and foreign
+/// keys are judged without it. Source: PostgreSQL's chapter "Constraints", section "Foreign Keys".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FkMissing {
@@ -697,6 +698,14 @@ mod tests {
         }
         assert_eq!(judged(Rehearsals::Coming), (0, 1, Some(TO_BE_ASKED.to_owned())));
         assert_eq!(judged(Rehearsals::NotTried), (1, 0, None));
+        let hardly_planned = || {
+            let one = advised_statement("s1", &["CREATE a"], Some(1.0));
+            let refused = |number: usize| advised_statement(&format!("refused{number}"), &[], None);
+            let mut statements: Vec<_> = (0..8).map(refused).collect();
+            statements.push(one);
+            Rehearsals::Known(Arc::new(advised(&["CREATE a"], statements)))
+        };
+        assert_eq!(judged(hardly_planned()), (1, 0, None), "index.missing is skipped");
         let mut unheard = observed(1e4, 1e6, 0, vec![]);
         let one = advised_statement("s1", &["CREATE a"], Some(0.0));
         unheard.databases[0].rehearsals = Rehearsals::Known(Arc::new(advised(&["CREATE a"], vec![one])));

@@ -144,7 +144,8 @@ pub(super) enum Worth {
 }
 
 /// What this rule, with thresholds that nobody changed, makes of an advised index that begins with these columns of a table,
-/// in any order: for rules that would advise the same.
+/// in any order: for rules that would advise the same. Nothing, where most of the time goes into what could not be planned:
+/// then this rule tells of no index.
 pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]) -> Worth {
     let wanted: BTreeSet<&String> = columns.iter().collect();
     let serves = |index: &&AdvisedIndex| {
@@ -154,9 +155,8 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
             && ["btree", "hash"].contains(&index.method.as_str())
             && first == wanted
     };
-    // what is skipped just now was told before, or will be
     if could_plan(advised).is_err() {
-        return Worth::Nearly;
+        return Worth::Nothing;
     }
     let rule = Missing::default();
     let worth = groups(advised)
@@ -172,7 +172,7 @@ const MAY_NOT_READ: &str = "may not read";
 
 /// Where most of the time goes into statements that could not be planned, nothing is known, least of all that nothing is
 /// missing. Gives what is to be said of the others.
-fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
+pub(super) fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
     let statements = &advised.report.statements;
     let planned_seconds: f64 = advised.activity.values().map(|did| did.seconds).sum();
     let unplanned = statements.iter().filter(|one| one.is_unplanned());

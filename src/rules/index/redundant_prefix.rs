@@ -45,7 +45,8 @@ use crate::sql::remembered::index_keys;
 pub struct RedundantPrefix {
     /// Size of the shorter index from which it is a warning.
     warning_size: Size,
-    /// The longer index must have been used within so long, if it enforces nothing.
+    /// The longer index must have been used within so long, if it enforces nothing; within the min_age of index.unused
+    /// where that is shorter.
     longer_used_within: Period,
 }
 
@@ -85,7 +86,7 @@ impl Rule for RedundantPrefix {
                 (_, DropVerdict::Needed) => continue,
                 (None, _) => format!(
                     "the longer indexes of some pairs have not been used for {}: which one may go is not known",
-                    self.longer_used_within
+                    self.used_within(database)
                 ),
                 (Some(_), DropVerdict::Coming) => TO_BE_REHEARSED.to_owned(),
                 (Some(kept), verdict) => {
@@ -238,6 +239,12 @@ fn holds(longer: &IndexKeys, shorter: &IndexKeys) -> bool {
 }
 
 impl RedundantPrefix {
+    /// How lately the longer index must have been used: one that index.unused is about to name is not relied upon.
+    fn used_within(&self, database: &DatabaseObservation) -> Period {
+        let unused_after = database.unused_after.unwrap_or(self.longer_used_within);
+        self.longer_used_within.min(unused_after)
+    }
+
     /// Whether the longer index is sure to stay: something rests on it, or it is used.
     fn is_in_use(&self, place: &Place<'_>, database: &DatabaseObservation, facts: &IndexFacts) -> bool {
         if unused::is_needed(facts) {
@@ -249,7 +256,7 @@ impl RedundantPrefix {
                 .chain(seen.no_scan_counted_since)
                 .min()
         });
-        idle_since.is_none_or(|since| place.observation.now - since < self.longer_used_within.as_delta())
+        idle_since.is_none_or(|since| place.observation.now - since < self.used_within(database).as_delta())
     }
 
     fn claim(
@@ -540,6 +547,25 @@ mod tests {
         assert_eq!(judged(6, false), (1, 0));
         assert_eq!(judged(7, false), (0, 1));
         assert_eq!(judged(100, true), (1, 0));
+    }
+
+    #[test]
+    fn what_index_unused_is_about_to_name_is_not_relied_upon() {
+        let judged = |idle_days: i64, unused_after: Option<u64>| {
+            let mut observed = pair();
+            observed.databases[0].indexes[1].idle_since = Some(now() - TimeDelta::days(idle_days));
+            observed.databases[0].unused_after = unused_after.map(Period::days);
+            let found = found::<RedundantPrefix>(&observed).unwrap();
+            (found.claims.len(), found.undecided.len())
+        };
+        assert_eq!(judged(3, None), (1, 0));
+        assert_eq!(
+            judged(3, Some(3)),
+            (0, 1),
+            "that rule says to drop the longer one"
+        );
+        assert_eq!(judged(3, Some(4)), (1, 0));
+        assert_eq!(judged(7, Some(35)), (0, 1), "its own setting counts, too");
     }
 
     #[test]

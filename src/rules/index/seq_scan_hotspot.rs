@@ -7,13 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::model::advice::AdvisedIndex;
+use super::missing::could_plan;
+use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement};
 use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::observation::{DatabaseObservation, StatementDelta, TableActivity, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::snapshot::StatementKind;
-use crate::model::unit::count_for_people;
+use crate::model::unit::{count_for_people, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::Command;
 use crate::sql::remembered::{self, NamedTables};
@@ -31,7 +32,11 @@ use crate::sql::remembered::{self, NamedTables};
 ///
 /// ## When it is wrong to obey
 /// When the statements need most of the rows: totals, exports, a backup with pg_dump. Then no index helps; a summary that is
-/// kept, or a copy of the table for reports, may. One whole read in an hour is never enough to be told here.
+/// kept, or a copy of the table for reports, may. One whole read in an hour is never enough to be told here: it takes
+/// `minimum_scans`.
+///
+/// Of a window shorter than half an hour, as `check --wait` may have, no rate is made: what was counted in it must be enough
+/// for half an hour, and is told as info, without a number for an hour.
 ///
 /// The server counts reads by table, not by statement, so that the statements that are shown are those that name the table,
 /// not only those that read it whole. Building an index reads the table whole, too, and is counted. Small tables are left out:
@@ -48,6 +53,8 @@ pub struct SeqScanHotspot {
     warning_rows: i64,
     /// How many times its rows sequential scans must read in an hour for that.
     warning_times_per_hour: f64,
+    /// Scans of the table in the window, of partitions of the one that is read most, without which nothing is said.
+    minimum_scans: i64,
 }
 
 impl Default for SeqScanHotspot {
@@ -57,6 +64,7 @@ impl Default for SeqScanHotspot {
             info_times_per_hour: 10.0,
             warning_rows: 50_000,
             warning_times_per_hour: 50.0,
+            minimum_scans: 5,
         }
     }
 }
@@ -88,8 +96,11 @@ impl Rule for SeqScanHotspot {
                 continue;
             }
             let rows_per_hour = whole.per_hour(|delta| delta.sequential_rows_read);
+            if whole.most(|delta| delta.sequential_scans) < self.minimum_scans {
+                continue;
+            }
             if let Some(severity) = self.severity(whole.rows(), rows_per_hour) {
-                hot.push((rows_per_hour, severity, whole));
+                hot.push((rows_per_hour, whole.lower(severity), whole));
             }
         }
         tell_undecided(&mut found, is_any_known)?;
@@ -177,6 +188,55 @@ impl<'a> Whole<'a> {
     /// A count of all parts as a rate.
     pub(super) fn per_hour(&self, count: fn(&TableDelta) -> i64) -> f64 {
         self.deltas().map(|delta| delta.per_hour(count(delta))).sum()
+    }
+
+    /// The count of the part that has most.
+    fn most(&self, count: fn(&TableDelta) -> i64) -> i64 {
+        self.deltas().map(count).max().unwrap_or(0)
+    }
+
+    /// The time in which it was watched, where that is too short to make a rate of what was counted.
+    fn short_window(&self) -> Option<Window> {
+        let is_short = |window: &Window| window.seconds() < TableDelta::RATE_SECONDS;
+        self.window().filter(is_short)
+    }
+
+    /// A severity as far as the window supports it: what happened for some seconds need not go on.
+    pub(super) fn lower(&self, severity: Severity) -> Severity {
+        match self.short_window() {
+            Some(_) => severity.min(Severity::Info),
+            None => severity,
+        }
+    }
+
+    /// A count as a rate for people, `7 rows in an hour`; of a window that is too short for a rate what was counted.
+    pub(super) fn pace(&self, count: fn(&TableDelta) -> i64, what: &str) -> String {
+        match self.short_window() {
+            Some(window) => format!(
+                "{} {what} in the last {}",
+                count_for_people(self.sum(count) as f64),
+                seconds_for_people(window.seconds())
+            ),
+            None => format!("{} {what} in an hour", count_for_people(self.per_hour(count))),
+        }
+    }
+
+    /// A count as a rate for the evidence; null where the window is too short for one.
+    pub(super) fn rate(&self, count: fn(&TableDelta) -> i64) -> Value {
+        match self.short_window() {
+            Some(_) => Value::Null,
+            None => number(self.per_hour(count)),
+        }
+    }
+
+    /// Says of a window that is too short for a rate that it is.
+    pub(super) fn guard_window(&self, guards: &mut Guards) {
+        if let Some(window) = self.short_window() {
+            guards.not_checked(format!(
+                "whether it goes on like that: it was watched for {}, and a rate needs half an hour",
+                seconds_for_people(window.seconds())
+            ));
+        }
     }
 
     /// A count of all parts.
@@ -326,8 +386,7 @@ fn claim(
     named: &[(&StatementDelta, Arc<NamedTables>)],
 ) -> Claim {
     let table = whole.table;
-    let rows_per_hour = whole.per_hour(|delta| delta.sequential_rows_read);
-    let times = rows_per_hour / whole.rows().max(1.0);
+    let times = whole.per_hour(|delta| delta.sequential_rows_read) / whole.rows().max(1.0);
     let scans = whole.sum(|delta| delta.sequential_scans);
     let rows_read = whole.sum(|delta| delta.sequential_rows_read);
     let readers = named.iter().filter(|(_, names)| may_read(names, whole));
@@ -338,25 +397,32 @@ fn claim(
     let (answer, remedy) = answer(place, whole);
     let mut guards = Guards::default();
     guards.checked("the table is not small");
-    guards.checked("it is read whole many times in an hour, not once for an export");
+    guards.checked(format!(
+        "it was scanned {} times in the window, not once for an export",
+        count_for_people(scans as f64)
+    ));
+    whole.guard_window(&mut guards);
     if whole.table.kind == 'p' {
         guards.checked("its partitions are counted together");
     }
     Claim {
         title: format!("{}.{} is read whole again and again", table.schema, table.name),
-        explanation: format!(
-            "Sequential scans read {} rows of it in an hour, {} times the {} rows that it has. {answer}",
-            count_for_people(rows_per_hour),
-            count_for_people(times),
-            count_for_people(whole.rows()),
-        ),
+        explanation: format!("{} {answer}", explanation(whole)),
         evidence: evidence([
             ("rows", json!(whole.rows() as i64)),
-            ("sequential_rows_read_per_hour", number(rows_per_hour)),
-            ("times_its_rows_per_hour", number(times)),
+            ("sequential_scans", json!(scans)),
+            ("sequential_rows_read", json!(rows_read)),
+            (
+                "sequential_rows_read_per_hour",
+                whole.rate(|delta| delta.sequential_rows_read),
+            ),
+            (
+                "times_its_rows_per_hour",
+                json!(whole.short_window().is_none().then(|| number(times))),
+            ),
             (
                 "sequential_scans_per_hour",
-                number(whole.per_hour(|delta| delta.sequential_scans)),
+                whole.rate(|delta| delta.sequential_scans),
             ),
             ("rows_per_scan", number(rows_read as f64 / scans.max(1) as f64)),
             ("size_bytes", json!(whole.size_bytes())),
@@ -383,6 +449,21 @@ fn claim(
     }
 }
 
+/// How much of it was read, as a rate where the window is long enough for one.
+fn explanation(whole: &Whole<'_>) -> String {
+    let read = |delta: &TableDelta| delta.sequential_rows_read;
+    let rows_read = match whole.short_window() {
+        Some(_) => whole.sum(read) as f64,
+        None => whole.per_hour(read),
+    };
+    format!(
+        "Sequential scans read {}, {} times the {} rows that it has.",
+        whole.pace(read, "rows of it"),
+        count_for_people(rows_read / whole.rows().max(1.0)),
+        count_for_people(whole.rows()),
+    )
+}
+
 /// What the planner said of indexes for the table, as a sentence and as a remedy.
 fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
     let look = "Look at the statements that read it: EXPLAIN (ANALYZE, BUFFERS). A Seq Scan that removes most rows by its \
@@ -397,9 +478,13 @@ fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
     let is_ours = |index: &&AdvisedIndex| whole.is_named(Some(&index.schema), &index.table);
     let indexes: Vec<&AdvisedIndex> = advised.report.indexes.iter().filter(is_ours).collect();
     if indexes.is_empty() {
-        let none = "The planner was asked for the costliest statements, and found no index of this table that is worth its \
-                    price: they may need most of its rows, or be others.";
-        return (none.to_owned(), told_only(vec![look]));
+        let none = match why_unplanned(advised, whole) {
+            Some(why) => format!("Which index would help is not known: {why}."),
+            None => "The planner was asked for the costliest statements, and found no index of this table that is worth its \
+                     price: they may need most of its rows, or be others."
+                .to_owned(),
+        };
+        return (none, told_only(vec![look]));
     }
     let definitions: Vec<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
     let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
@@ -429,6 +514,19 @@ fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
     )
 }
 
+/// Why the planner could not be asked for what reads a table, where that is so: most statements, or one that names it.
+fn why_unplanned(advised: &Advised, whole: &Whole<'_>) -> Option<String> {
+    if let Err(unknown) = could_plan(advised) {
+        return Some(unknown.reason);
+    }
+    let reads_it = |one: &&AdvisedStatement| {
+        one.is_unplanned() && remembered::tables(&one.text).is_some_and(|names| may_read(&names, whole))
+    };
+    let one = advised.report.statements.iter().find(reads_it)?;
+    let reason = one.reason.as_deref().unwrap_or("the server refused");
+    Some(format!("statements that name it could not be planned ({reason})"))
+}
+
 fn told_only(caveats: Vec<String>) -> Remedy {
     Remedy {
         caveats,
@@ -441,9 +539,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
     use crate::rules::testing::{
-        claims, found, last_hour, observation, severities, statement, table, tables,
+        advised, advised_statement, claims, found, last_hour, observation, severities, statement, table,
+        tables,
     };
 
     /// `public.t` with so many rows, of which so many were read in the last hour.
@@ -467,14 +567,54 @@ mod tests {
         assert_eq!(judged(49_999.0, 9_000_000), [Severity::Info]);
     }
 
+    /// `public.t` as in the last hour, in a window of so many seconds.
+    fn in_a_window(seconds: i64, rows: f64, scans: i64, rows_read: i64) -> Vec<Claim> {
+        let mut observed = observed(rows, rows_read);
+        let activity = observed.databases[0].table_activity.as_mut().unwrap();
+        let delta = activity[0].over.as_mut().unwrap();
+        delta.sequential_scans = scans;
+        delta.window.from = delta.window.to - chrono::TimeDelta::seconds(seconds);
+        claims::<SeqScanHotspot>(&observed).unwrap()
+    }
+
+    #[test]
+    fn one_read_is_never_again_and_again() {
+        assert_eq!(in_a_window(14, 60_000.0, 1, 60_000).len(), 0);
+        let shrunk = in_a_window(3600, 60_000.0, 1, 6_000_000);
+        assert_eq!(shrunk.len(), 0, "one scan, when it was larger");
+        assert_eq!(in_a_window(3600, 60_000.0, 4, 6_000_000).len(), 0);
+        assert_eq!(in_a_window(3600, 60_000.0, 5, 6_000_000).len(), 1);
+    }
+
+    #[test]
+    fn some_seconds_are_no_rate_of_an_hour() {
+        let told = |seconds: i64| in_a_window(seconds, 60_000.0, 40, 2_400_000).remove(0);
+        let short = told(14);
+        assert_eq!(short.severity, Severity::Info);
+        assert_eq!(short.confidence.level, ConfidenceLevel::Estimated);
+        let words = "rows of it in the last 14 s, 40 times the";
+        assert!(short.explanation.contains(words), "{}", short.explanation);
+        assert!(!short.evidence.keys().any(|key| key.ends_with("_per_hour")));
+        let half_an_hour = told(1800);
+        assert_eq!(half_an_hour.severity, Severity::Warning);
+        assert_eq!(half_an_hour.confidence.level, ConfidenceLevel::Measured);
+        assert!(half_an_hour.explanation.contains("in an hour, 80 times the"));
+        assert_eq!(
+            in_a_window(14, 60_000.0, 10, 299_999).len(),
+            0,
+            "not enough for half an hour"
+        );
+    }
+
     #[test]
     fn what_is_left_out_and_what_is_not_known() {
         let with = |change: fn(&mut TableFacts)| {
             let mut facts = table(1, "t", 10_000.0, 1e7);
             change(&mut facts);
             let mut observed = tables(vec![facts]);
-            observed.databases[0].table_activity =
-                Ok(vec![last_hour(1, |delta| delta.sequential_rows_read = 1_000_000)]);
+            observed.databases[0].table_activity = Ok(vec![last_hour(1, |delta| {
+                (delta.sequential_rows_read, delta.sequential_scans) = (1_000_000, 20);
+            })]);
             claims::<SeqScanHotspot>(&observed).unwrap().len()
         };
         assert_eq!(with(|_| ()), 1);
@@ -506,8 +646,8 @@ mod tests {
         assert_eq!(judged.claims.len(), 0);
     }
 
-    #[test]
-    fn partitions_are_one_table() {
+    /// A table of two partitions, of which one was scanned so often.
+    fn partitioned(scans: i64) -> Vec<Claim> {
         let mut parts = vec![
             table(1, "t", -1.0, 0.0),
             table(2, "t_1", 6_000.0, 1e6),
@@ -517,10 +657,21 @@ mod tests {
         (parts[1].partition_of, parts[2].partition_of) = (Some(1), Some(1));
         let mut observed = tables(parts);
         observed.databases[0].table_activity = Ok(vec![
-            last_hour(2, |delta| delta.sequential_rows_read = 100_000),
-            last_hour(3, |delta| delta.sequential_rows_read = 20_000),
+            last_hour(2, |delta| {
+                (delta.sequential_rows_read, delta.sequential_scans) = (100_000, scans)
+            }),
+            last_hour(3, |delta| {
+                (delta.sequential_rows_read, delta.sequential_scans) = (20_000, 4)
+            }),
         ]);
-        let claims = claims::<SeqScanHotspot>(&observed).unwrap();
+        claims::<SeqScanHotspot>(&observed).unwrap()
+    }
+
+    #[test]
+    fn partitions_are_one_table() {
+        let few = partitioned(4).len();
+        assert_eq!(few, 0, "a few scans of each are a few of the whole");
+        let claims = partitioned(5);
         assert_eq!(claims.len(), 1);
         assert_eq!(claims[0].subject, ["public", "t"]);
         assert_eq!(claims[0].evidence["times_its_rows_per_hour"], json!(10.0));
@@ -557,5 +708,38 @@ mod tests {
         let claim = claims::<SeqScanHotspot>(&observed).unwrap().remove(0);
         assert!(claim.explanation.contains("found no index of this table"));
         assert!(claim.remedy.apply_sql.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_could_not_be_planned() {
+        // of three statements that each took a second so many could be planned; all read that table
+        let told = |planned: usize, table: &str| {
+            let one = |number: usize| AdvisedStatement {
+                text: format!("SELECT {number} FROM {table}"),
+                ..advised_statement(&format!("s{number}"), &[], (number < planned).then_some(100.0))
+            };
+            let mut observed = observed(10_000.0, 1_000_000);
+            let statements = (0..3).map(one).collect();
+            observed.databases[0].advice = Ok(Arc::new(advised(&[], statements)));
+            claims::<SeqScanHotspot>(&observed).unwrap().remove(0).explanation
+        };
+        let none = "found no index of this table";
+        let mostly_refused = told(1, "u");
+        assert!(!mostly_refused.contains(none), "{mostly_refused}");
+        assert!(
+            mostly_refused.contains("not known: 2 of 3 statements could not be planned"),
+            "{mostly_refused}"
+        );
+        let one_of_its_own = told(2, "t");
+        assert!(!one_of_its_own.contains(none), "{one_of_its_own}");
+        assert!(
+            one_of_its_own.contains("not known: statements that name it could not be planned"),
+            "{one_of_its_own}"
+        );
+        assert!(
+            told(2, "u").contains(none),
+            "what was not planned does not read it"
+        );
+        assert!(told(3, "t").contains(none));
     }
 }

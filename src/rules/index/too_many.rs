@@ -9,7 +9,7 @@ use crate::model::catalog::{Catalog, IndexFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
-use crate::model::unit::{Size, bytes_for_people, count_for_people};
+use crate::model::unit::{Size, bytes_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 
 /// A table that is written to much has many indexes, or indexes that are larger than twice the table.
@@ -30,7 +30,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_ob
 ///
 /// Entries that are written to each index are counted: rows inserted, and updates that are not HOT. The size of a table is
 /// that of its rows without TOAST. Partitions are judged together with their table; the number of indexes is then that of the
-/// partition that has most. Source: PostgreSQL's chapter "Indexes", pg_stat_all_indexes.
+/// partition that has most. Of a window shorter than half an hour, as `check --wait` may have, no rate is made: what was counted
+/// in it must be enough for half an hour. Source: PostgreSQL's chapter "Indexes", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TooMany {
@@ -150,7 +151,6 @@ fn told(database: &DatabaseObservation, facts: &IndexFacts) -> Value {
 
 fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, set: &Set<'_>) -> Claim {
     let table = whole.table;
-    let per_hour = whole.per_hour(entries);
     let mut indexes = set.own.clone();
     indexes.sort_by(|a, b| {
         b.size_bytes
@@ -165,6 +165,7 @@ fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, s
     let times = set.size_bytes / whole.size_bytes().max(1.0);
     let mut guards = Guards::default();
     guards.checked("rows are written to it that each index pays for");
+    whole.guard_window(&mut guards);
     if table.kind == 'p' {
         guards.checked("its partitions are counted together");
     }
@@ -177,24 +178,22 @@ fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, s
             bytes_for_people(set.size_bytes)
         ),
         explanation: format!(
-            "Its rows take {}, its {} indexes {}. Writes make {} entries in each of them in an hour. Look at the whole set: \
-             those that are there for nothing go first, then those that hardly earn their price.",
+            "Its rows take {}, its {} indexes {}. Writes made {}. Look at the whole set: those that are there \
+             for nothing go first, then those that hardly earn their price.",
             bytes_for_people(whole.size_bytes()),
             set.count,
             bytes_for_people(set.size_bytes),
-            count_for_people(per_hour),
+            whole.pace(entries, "entries in each of them"),
         ),
         evidence: evidence([
             ("indexes_count", json!(set.count)),
             ("indexes_size_bytes", json!(set.size_bytes)),
             ("size_bytes", json!(whole.size_bytes())),
             ("times_its_size", number(times)),
-            ("entries_per_hour", number(per_hour)),
-            (
-                "rows_inserted_per_hour",
-                number(whole.per_hour(|delta| delta.inserted)),
-            ),
-            ("updates_per_hour", number(whole.per_hour(|delta| delta.updated))),
+            ("entries", json!(whole.sum(entries))),
+            ("entries_per_hour", whole.rate(entries)),
+            ("rows_inserted_per_hour", whole.rate(|delta| delta.inserted)),
+            ("updates_per_hour", whole.rate(|delta| delta.updated)),
             (
                 "partitions",
                 json!((table.kind == 'p').then_some(whole.parts.len())),
@@ -247,6 +246,7 @@ mod tests {
 
     use super::*;
     use crate::model::catalog::{Catalog, TableFacts};
+    use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
     use crate::rules::testing::{claims, found, index, last_hour, table, tables};
 
@@ -284,6 +284,26 @@ mod tests {
         assert_eq!(judged(1e7, 1_000, &[1.5e7, 0.6e7]), 1);
         assert_eq!(judged(1e7, 1_000, &[1.5e7, 0.5e7]), 0);
         assert_eq!(judged(0.9e7, 1_000, &[1.5e7, 0.6e7]), 0, "a small table");
+    }
+
+    #[test]
+    fn some_seconds_are_no_rate_of_an_hour() {
+        let judged = |inserted: i64| {
+            let mut observed = observed(1e9, inserted, &[1.0; 10]);
+            let activity = observed.databases[0].table_activity.as_mut().unwrap();
+            let window = &mut activity[0].over.as_mut().unwrap().window;
+            window.from = window.to - chrono::TimeDelta::seconds(12);
+            claims::<TooMany>(&observed).unwrap()
+        };
+        assert_eq!(judged(499).len(), 0, "too few for half an hour");
+        let told = judged(500).remove(0);
+        assert_eq!(told.confidence.level, ConfidenceLevel::Estimated);
+        let words = "500 entries in each of them in the last 12 s";
+        assert!(told.explanation.contains(words), "{}", told.explanation);
+        assert!(!told.evidence.contains_key("entries_per_hour"));
+        let hour = claims::<TooMany>(&observed(1e9, 1_000, &[1.0; 10])).unwrap();
+        assert_eq!(hour[0].confidence.level, ConfidenceLevel::Measured);
+        assert!(hour[0].evidence.contains_key("entries_per_hour"));
     }
 
     #[test]

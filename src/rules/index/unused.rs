@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Datelike, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity, Window};
@@ -57,6 +57,11 @@ impl Default for Unused {
             warning_size: Size::gigabytes(1),
         }
     }
+}
+
+/// How long an index must have been idle by these thresholds of the rule; `None` if they are no such thresholds.
+pub fn min_age(thresholds: &Value) -> Option<Period> {
+    Unused::deserialize(thresholds).ok().map(|rule| rule.min_age)
 }
 
 /// Since when an index is idle, and whether that is sure.

@@ -119,9 +119,9 @@ fn claim(
         format!(", about {}", count_for_people(rows))
     });
     claim.explanation = format!(
-        "They were counted {} times in the window{how_many}, {} each time, {} together. Each time the whole table or an index \
+        "They were counted {} in the window{how_many}, {} each time, {} together. Each time the whole table or an index \
          is read. An estimate is there at no cost; an exact number can be kept instead of being counted anew.",
-        count_for_people(statement.calls as f64),
+        statements::times(statement.calls),
         seconds_for_people(statement.mean_seconds()),
         seconds_for_people(statement.seconds),
     );

@@ -8,6 +8,7 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
+use crate::rules::lock_waits::{LockWaits, Spent};
 use crate::rules::statements;
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
@@ -23,7 +24,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// If it runs at a quiet hour already: then it has the large part of a small whole. A server that is nearly idle is left
-/// out by `minimum_load`. If it was run once by hand and will not come again.
+/// out by `minimum_load`. If it was run once by hand and will not come again. If it waited for a lock: where samples of
+/// sessions saw it mostly do that, it is told as info only.
 ///
 /// A window is half an hour to an hour long. How often a rare statement comes in a day cannot be told from that, so that
 /// its cost of a day is what the window shows and no more. A finding stays for two days after it was last seen, so that
@@ -61,6 +63,7 @@ impl Rule for HeavyRare {
     const CLEAR: Period = Period::days(2);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
+        let waits = LockWaits::of(place);
         statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
             let is_heavy = statements::share(activity, statement.seconds) >= self.warning_share
                 && statement.mean_seconds() >= self.min_mean.as_seconds();
@@ -68,14 +71,14 @@ impl Rule for HeavyRare {
                 found.claim_worst_first(
                     place,
                     || vec![statement.text.statement_id.clone()],
-                    || claim(place, activity, statement),
+                    || claim(place, activity, statement, waits.spent(statement)),
                 );
             }
         })
     }
 }
 
-fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementDelta) -> Claim {
+fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementDelta, spent: Spent) -> Claim {
     let window_seconds = statements::window_seconds(activity);
     let load = statements::load_sessions(activity);
     let share = statements::share(activity, statement.seconds);
@@ -87,7 +90,8 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         ("load_sessions", number(load)),
         ("window_ended_at", json!(activity.window.map(|window| window.to))),
     ]);
-    let mut claim = statements::claim(place, HeavyRare::ID, Severity::Warning, activity, statement, own);
+    let severity = spent.lower(Severity::Warning);
+    let mut claim = statements::claim(place, HeavyRare::ID, severity, activity, statement, own);
     let times = match statement.calls {
         1 => "one call".to_owned(),
         calls => format!("{calls} calls"),
@@ -98,12 +102,15 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         share * 100.0
     );
     claim.explanation = format!(
-        "In a window of {}, {times} took {}: {} each. At that rate it would be {} calls a day, but a statement that runs once \
+        "In a window of {}, {times} took {}{}. At that rate it would be {} calls a day, but a statement that runs once \
          a night has no such rate. What runs beside it has less disk and memory meanwhile. Look at its plan, and ask whether \
          its result may be older or its hour another one.",
         seconds_for_people(window_seconds),
         seconds_for_people(statement.seconds),
-        seconds_for_people(statement.mean_seconds()),
+        match statement.calls {
+            1 => String::new(),
+            _ => format!(": {} each", seconds_for_people(statement.mean_seconds())),
+        },
         count_for_people(calls_per_day),
     );
     // a few calls in half an hour are not the same in every half hour of the day
@@ -114,6 +121,7 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
     claim.guards.push(format!(
         "the server was busy: {load:.2} sessions executing on average"
     ));
+    spent.tell(&mut claim);
     claim
 }
 
@@ -146,6 +154,28 @@ mod tests {
         assert_eq!(severity(19, 1000.0, 20.0), [Severity::Warning]);
         assert_eq!(severity(20, 1000.0, 20.0), [], "not rare");
         assert_eq!(severity(19, 999.0, 20.0), [], "not slow");
+    }
+
+    #[test]
+    fn what_waited_for_a_lock_is_info() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 3, 120_000.0)], 0.0);
+        let judged = |observed: &_| claims::<HeavyRare>(observed).unwrap().remove(0);
+        let unknown = judged(&observed);
+        assert_eq!(unknown.severity, Severity::Warning);
+        assert!(
+            unknown
+                .remedy
+                .caveats
+                .iter()
+                .any(|caveat| caveat.contains("waited for a lock"))
+        );
+        observed.waits = Ok(crate::rules::testing::waits(
+            360,
+            &[("Lock: tuple", 70), ("CPU", 2)],
+        ));
+        let waited = judged(&observed);
+        assert_eq!(waited.severity, Severity::Info);
+        assert!(waited.explanation.contains("97 % of that was waiting for locks"));
     }
 
     #[test]

@@ -91,9 +91,9 @@ fn claim(
         count_for_people(rows_per_call)
     );
     claim.explanation = format!(
-        "It was called {} times in the window and returned {} rows in all, in {} of database time; sending them and holding \
+        "It was called {} in the window and returned {} rows in all, in {} of database time; sending them and holding \
          them in the program comes on top. Ask for the page that is shown, or let the database add up what is only added up.",
-        statement.calls,
+        statements::times(statement.calls),
         count_for_people(statement.rows as f64),
         seconds_for_people(statement.seconds),
     );

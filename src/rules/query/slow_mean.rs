@@ -10,6 +10,7 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, seconds_for_people};
+use crate::rules::lock_waits::{LockWaits, Spent};
 use crate::rules::statements::{self, share};
 use crate::rules::{Found, Place, Rule, Scope, evidence, matches, number};
 
@@ -25,12 +26,14 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, matches, number};
 ///
 /// ## When it is wrong to obey
 /// Reports and exports are slow by nature; what matters for them is their hour, not their mean. A mean also hides two
-/// kinds of calls, fast and slow: compare the standard deviation. What is meant to be slow is left out by
-/// `ignore_statements` and `ignore_roles`. Applications are not known to pg_stat_statements; one that marks its statements
-/// with a comment is known by that.
+/// kinds of calls, fast and slow: compare the standard deviation. What waits for a lock takes as long as somebody else
+/// holds it: a statement that samples of sessions saw mostly do that is told as info only. What is meant to be slow is
+/// left out by `ignore_statements` and `ignore_roles`. Applications are not known to pg_stat_statements; one that marks its
+/// statements with a comment is known by that.
 ///
-/// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. DDL, COPY and
-/// other utility statements are left out. Source: PostgreSQL's chapter "pg_stat_statements".
+/// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. What is called only
+/// a few times and is heavy all the same is told by query.heavy_rare. DDL, COPY and other utility statements are left out.
+/// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlowMean {
@@ -42,10 +45,12 @@ pub struct SlowMean {
     warning_mean: Period,
     /// Calls in the window that this needs.
     warning_calls: i64,
-    /// Mean time of a call from which it is critical, together with `critical_share`.
+    /// Mean time of a call from which it is critical, together with `critical_share` and `critical_calls`.
     critical_mean: Period,
     /// Share of all database time, 0 to 1, that this needs.
     critical_share: f64,
+    /// Calls in the window that this needs: some by hand are no emergency.
+    critical_calls: i64,
     /// Statements that are left out: patterns in which "*" stands for anything, as "*/* nightly report */*". Upper and lower
     /// case are the same, and so is all white space.
     ignore_statements: Vec<String>,
@@ -62,6 +67,7 @@ impl Default for SlowMean {
             warning_calls: 20,
             critical_mean: Period::seconds(5),
             critical_share: 0.1,
+            critical_calls: 20,
             ignore_statements: Vec::new(),
             ignore_roles: Vec::new(),
         }
@@ -74,23 +80,32 @@ impl Rule for SlowMean {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
-        let mut slow: Vec<(Severity, &StatementDelta)> = activity
+        let waits = LockWaits::of(place);
+        let mut slow: Vec<(Severity, Spent, &StatementDelta)> = activity
             .statements
             .iter()
             .filter_map(|statement| Some((self.severity(statement, activity)?, statement)))
             .filter(|(_, statement)| !self.ignores(statement))
+            .map(|(severity, statement)| {
+                let spent = waits.spent(statement);
+                (spent.lower(severity), spent, statement)
+            })
             .collect();
         // statements come in the order of the time that they take
-        slow.sort_by_key(|(severity, _)| Reverse(*severity));
+        slow.sort_by_key(|(severity, ..)| Reverse(*severity));
         let mut found = Found {
             absence_is_no_proof: activity.still_filling.clone(),
             ..Found::default()
         };
-        for (severity, statement) in slow {
+        for (severity, spent, statement) in slow {
             found.claim_worst_first(
                 place,
                 || vec![statement.text.statement_id.clone()],
-                || claim(place, activity, statement, severity),
+                || {
+                    let mut claim = claim(place, activity, statement, severity);
+                    spent.tell(&mut claim);
+                    claim
+                },
             );
         }
         Ok(found)
@@ -120,7 +135,8 @@ impl SlowMean {
         let mean = statement.mean_seconds();
         let share = share(activity, statement.seconds);
         let calls = statement.calls;
-        if mean >= self.critical_mean.as_seconds() && share >= self.critical_share {
+        let is_heavy = share >= self.critical_share && calls >= self.critical_calls;
+        if mean >= self.critical_mean.as_seconds() && is_heavy {
             Some(Severity::Critical)
         } else if mean >= self.warning_mean.as_seconds() && calls >= self.warning_calls {
             Some(Severity::Warning)
@@ -161,8 +177,9 @@ fn claim(
         seconds_for_people(mean)
     );
     claim.explanation = format!(
-        "It was called {calls} times and took {} in all, {:.1} % of the database time of the window. Each call \
+        "It was called {} and took {} in all, {:.1} % of the database time of the window. Each call \
          returned {:.0} rows and touched {:.0} blocks.",
+        statements::times(statement.calls),
         seconds_for_people(statement.seconds),
         share(activity, statement.seconds) * 100.0,
         statement.rows as f64 / calls,
@@ -198,12 +215,49 @@ mod tests {
         assert_eq!(severity(50.0, 50, 0.0), vec![Severity::Info]);
         assert_eq!(severity(500.0, 20, 0.0), vec![Severity::Warning]);
         assert_eq!(severity(500.0, 19, 0.0), vec![]);
-        assert_eq!(severity(5000.0, 2, 0.0), vec![Severity::Critical]);
+        assert_eq!(severity(5000.0, 20, 0.0), vec![Severity::Critical]);
         assert_eq!(
-            severity(5000.0, 2, 1000.0),
-            vec![],
-            "slow but rare, and little of the whole"
+            severity(5000.0, 20, 901.0),
+            vec![Severity::Warning],
+            "little of the whole"
         );
+        assert_eq!(severity(5000.0, 19, 0.0), vec![], "slow but rare");
+        assert_eq!(
+            severity(120_000.0, 1, 0.0),
+            vec![],
+            "called once, perhaps by hand"
+        );
+    }
+
+    #[test]
+    fn what_waits_for_locks_is_no_emergency() {
+        let judged = |event: &str| {
+            let mut observed = observation(vec![statement("SELECT 1 FROM a", 20, 10_000.0)], 0.0);
+            observed.waits = Ok(crate::rules::testing::waits(360, &[(event, 40)]));
+            claims::<SlowMean>(&observed).unwrap().remove(0)
+        };
+        assert_eq!(judged("IO: DataFileRead").severity, Severity::Critical);
+        let waited = judged("Lock: transactionid");
+        assert_eq!(waited.severity, Severity::Info);
+        assert!(
+            waited.explanation.contains("activity.blocking"),
+            "{}",
+            waited.explanation
+        );
+        assert_eq!(waited.impact.db_seconds_per_day, Some(0.0));
+    }
+
+    #[test]
+    fn one_call_is_once() {
+        let observed = observation(vec![statement("SELECT 1 FROM a", 1, 9_000.0)], 0.0);
+        let place = Place {
+            observation: &observed,
+            database: None,
+            claims_at_most: 1,
+        };
+        let activity = observed.statements.as_ref().unwrap();
+        let told = claim(&place, activity, &activity.statements[0], Severity::Info).explanation;
+        assert!(told.starts_with("It was called once and took 9.0 s"), "{told}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::seconds_for_people;
-use crate::rules::statements::{self, load_sessions, share};
+use crate::rules::lock_waits::{LockWaits, Spent};
+use crate::rules::statements::{self, load_sessions, share, window_seconds};
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
 /// A statement that takes a large part of all database time.
@@ -23,7 +24,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// On a server that does one thing, that thing has most of the time. A server that is nearly idle is left out by
-/// `minimum_load`.
+/// `minimum_load`. What was called fewer than `minimum_calls` times may not come again, and what samples of sessions saw
+/// mostly wait for locks does no work that could be saved: both are told as info only.
 ///
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +37,8 @@ pub struct TimeShare {
     critical_share: f64,
     /// Average number of sessions executing below which nothing is said: the server is nearly idle.
     minimum_load: f64,
+    /// Calls in the window below which it is info only: query.heavy_rare judges what is rare.
+    minimum_calls: i64,
 }
 
 impl Default for TimeShare {
@@ -43,9 +47,12 @@ impl Default for TimeShare {
             warning_share: 0.25,
             critical_share: 0.5,
             minimum_load: 0.05,
+            minimum_calls: 20,
         }
     }
 }
+
+const DAY: f64 = 86_400.0;
 
 impl Rule for TimeShare {
     const ID: &'static str = "query.time_share";
@@ -57,6 +64,7 @@ impl Rule for TimeShare {
         if activity.window.is_none() || load < self.minimum_load {
             return Ok(Found::default());
         }
+        let waits = LockWaits::of(place);
         let large = activity
             .statements
             .iter()
@@ -68,7 +76,20 @@ impl Rule for TimeShare {
                     _ if share < self.critical_share => Severity::Warning,
                     _ => Severity::Critical,
                 };
-                Some(claim(place, activity, statement, severity, position + 1))
+                let come = match statement.calls < self.minimum_calls {
+                    true => Come::Seldom,
+                    false => Come::Often,
+                };
+                let judged = Judged {
+                    severity: if come == Come::Seldom {
+                        Severity::Info
+                    } else {
+                        severity
+                    },
+                    come,
+                    spent: waits.spent(statement),
+                };
+                Some(claim(place, activity, statement, judged, position + 1))
             });
         Ok(Found {
             claims: large.collect(),
@@ -78,13 +99,28 @@ impl Rule for TimeShare {
     }
 }
 
+/// Whether calls of a statement come often enough that they come again.
+#[derive(Clone, Copy, PartialEq)]
+enum Come {
+    Often,
+    Seldom,
+}
+
+/// What is said of one statement.
+struct Judged {
+    severity: Severity,
+    come: Come,
+    spent: Spent,
+}
+
 fn claim(
     place: &Place<'_>,
     activity: &StatementActivity,
     statement: &StatementDelta,
-    severity: Severity,
+    judged: Judged,
     rank: usize,
 ) -> Claim {
+    let severity = judged.spent.lower(judged.severity);
     let (share, load) = (share(activity, statement.seconds), load_sessions(activity));
     let own = evidence([
         ("share_ratio", number(share)),
@@ -101,13 +137,26 @@ fn claim(
         share * 100.0
     );
     claim.explanation = format!(
-        "Of {} of database time in the window, this statement took {} with {} calls of {} each. It is the place where \
-         work pays most.",
+        "Of {} of database time in the window, this statement took {} with {}.{}",
         seconds_for_people(activity.total_seconds),
         seconds_for_people(statement.seconds),
-        statement.calls,
-        seconds_for_people(statement.mean_seconds()),
+        match statement.calls {
+            1 => "one call".to_owned(),
+            calls => format!(
+                "{calls} calls of {} each",
+                seconds_for_people(statement.mean_seconds())
+            ),
+        },
+        match (judged.come, judged.spent) {
+            (Come::Seldom, _) => " So few calls may not come again.",
+            (_, Spent::Waiting(_)) => "",
+            _ => " It is the place where work pays most.",
+        },
     );
+    // a few calls in half an hour are not the same in every half hour of the day
+    if judged.come == Come::Seldom && window_seconds(activity) < DAY {
+        claim.impact.db_seconds_per_day = Some(statement.seconds);
+    }
     claim.evidence_sql = Some(format!(
         "SELECT queryid, calls, total_exec_time / sum(total_exec_time) OVER () AS share\n  \
          FROM {} WHERE toplevel ORDER BY share DESC LIMIT 10",
@@ -123,20 +172,21 @@ fn claim(
     claim.guards.push(format!(
         "the server was busy: {load:.2} sessions executing on average"
     ));
+    judged.spent.tell(&mut claim);
     claim
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{observation, severities, statement};
+    use crate::rules::testing::{claims, observation, severities, statement, waits};
 
     #[test]
     fn the_edges_of_its_thresholds() {
         // others: seconds of other statements; the window of a recorded observation is ten minutes
         let severity = |seconds: f64, others: f64| {
             severities::<TimeShare>(&observation(
-                vec![statement("SELECT 1 FROM a", 1, seconds * 1000.0)],
+                vec![statement("SELECT 1 FROM a", 20, seconds * 50.0)],
                 others,
             ))
         };
@@ -148,5 +198,35 @@ mod tests {
             vec![],
             "29.9 seconds in ten minutes is an idle server"
         );
+    }
+
+    /// A statement with so many calls of 30 seconds and nothing beside it.
+    fn judged(calls: i64, event: &str) -> Claim {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", calls, 30_000.0)], 0.0);
+        observed.waits = Ok(waits(360, &[(event, 6 * calls as u64)]));
+        claims::<TimeShare>(&observed).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_few_calls_are_info_and_no_rate_of_a_day() {
+        assert_eq!(judged(20, "CPU").severity, Severity::Critical);
+        let few = judged(19, "CPU");
+        assert_eq!(few.severity, Severity::Info);
+        assert_eq!(few.impact.db_seconds_per_day, Some(570.0));
+        assert!(few.explanation.contains("may not come again") && !few.explanation.contains("pays"));
+        assert!(judged(1, "CPU").explanation.contains("with one call."));
+    }
+
+    #[test]
+    fn waiting_for_locks_is_no_place_where_work_pays() {
+        assert!(judged(20, "CPU").explanation.contains("work pays most"));
+        let waited = judged(20, "Lock: transactionid");
+        assert_eq!(waited.severity, Severity::Info);
+        assert!(
+            !waited.explanation.contains("pays most"),
+            "{}",
+            waited.explanation
+        );
+        assert!(waited.explanation.contains("activity.blocking"));
     }
 }

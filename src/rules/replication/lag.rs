@@ -1,5 +1,7 @@
 //! replication.lag
 
+mod cut_off;
+
 use std::collections::HashMap;
 
 use schemars::JsonSchema;
@@ -30,9 +32,11 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, matches, measured, numbe
 /// standbys in `delayed_standbys`, and only what they have flushed is judged.
 ///
 /// It has to last ten minutes. Seconds count only while bytes are missing, since on an idle primary the last transaction
-/// grows old though nothing is behind. On a standby itself what it has received and not replayed is judged; what it has
-/// not received is known to its primary alone. Base backups are left out. Source: PostgreSQL's page
-/// "pg_stat_replication".
+/// grows old though nothing is behind. On a standby itself what it has received and not replayed is judged. One that
+/// receives no WAL is compared with its primary where that is watched, too, and is a warning where it has no
+/// restore_command either: then nothing comes at all. Where it restores from an archive, a segment of WAL may be missing
+/// while all is well, and without its primary nothing can be told. Base backups are left out. Source: PostgreSQL's pages
+/// "pg_stat_replication" and "Log-Shipping Standby Servers".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lag {
@@ -202,15 +206,12 @@ impl Lag {
 
     /// What a standby knows of itself.
     fn judge_itself(&self, place: &Place<'_>, replay: &Replay, found: &mut Found) {
-        let subject = vec![place.observation.server.name.clone()];
-        let Some(missing) = replay
-            .unreplayed_bytes
-            .filter(|bytes| replay.is_streaming || *bytes > 0.0)
-        else {
-            found.undecided.push(subject);
-            found.untold = Some(
-                "it receives no WAL just now: how far behind it is, is known to its primary alone".to_owned(),
-            );
+        if !replay.is_streaming {
+            return self.judge_cut_off(place, replay, found);
+        }
+        let Some(missing) = replay.unreplayed_bytes else {
+            found.undecided.push(vec![place.observation.server.name.clone()]);
+            found.untold = Some("how much it has received and not replayed is not known".to_owned());
             return;
         };
         let is_late = replay.delay_seconds > 0.0;
@@ -368,13 +369,14 @@ mod tests {
         }
     }
 
-    fn observed(standbys: Vec<Standby>, replay: Option<Replay>) -> Observation {
+    pub(super) fn observed(standbys: Vec<Standby>, replay: Option<Replay>) -> Observation {
         let mut observed = observation(vec![], 0.0);
         observed.server.is_standby = replay.is_some();
         observed.replication = Ok(Replication {
             slots: vec![],
             standbys,
             replay,
+            wal_position_bytes: Some(4e9),
         });
         observed
     }
@@ -485,6 +487,7 @@ mod tests {
                 unreplayed_bytes: bytes,
                 since_last_commit_seconds: Some(since),
                 delay_seconds,
+                ..Replay::default()
             };
             let found = found::<Lag>(&observed(vec![], Some(replay))).unwrap();
             (

@@ -30,7 +30,7 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 ///
 /// Partitions are judged together with their parent. Tables of extensions and tables that hold nothing are left out; one
 /// whose rows nobody has counted keeps what was said of it. Whether columns are NOT NULL is not looked at: a primary key makes
-/// them so. Source: PostgreSQL's chapters "Constraints" and "ALTER TABLE".
+/// them so, and leaves them so when it is dropped. Source: PostgreSQL's chapters "Constraints" and "ALTER TABLE".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoPrimaryKey {
@@ -259,7 +259,11 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
             index: name.clone(),
         };
         // the index goes with the constraint
-        let drop = Statement::DropConstraint { schema, table, name };
+        let drop = Statement::DropConstraint {
+            schema: schema.clone(),
+            table: table.clone(),
+            name,
+        };
         let build = index.definition.clone();
         let build = build.map(|definition| Statement::CreateIndexConcurrently { definition });
         remedy.apply_sql = vec![key.sql()];
@@ -277,6 +281,7 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
              Set a lock_timeout."
                 .to_owned(),
             format!("See that {} names a row in your model, too, and is not unique by chance.", index.name),
+            still_not_null(&schema, &table, columns),
         ];
         return remedy;
     }
@@ -298,6 +303,19 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
             .to_owned(),
     );
     remedy
+}
+
+/// What undoing does not take back. It is not known which columns were nullable, and one that was NOT NULL must stay so.
+fn still_not_null(schema: &str, table: &str, columns: &[&str]) -> String {
+    let alter = columns.iter().map(|column| {
+        let table = qualified(schema, table);
+        format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
+    });
+    format!(
+        "To undo it leaves the columns NOT NULL. For each that was nullable before, also run: {}. The index is built in the \
+         default tablespace and without a comment: if it has a TABLESPACE or a COMMENT of its own, write them down first.",
+        alter.collect::<Vec<_>>().join("; ")
+    )
 }
 
 #[cfg(test)]
@@ -408,6 +426,11 @@ mod tests {
         );
         assert_eq!(plain.undo_sql[0], "ALTER TABLE public.t DROP CONSTRAINT i");
         assert!(plain.undo_sql[1].starts_with("CREATE UNIQUE INDEX CONCURRENTLY i ON public.t"));
+        let caveats = plain.caveats.join("\n");
+        assert!(
+            caveats.contains("before, also run: ALTER TABLE public.t ALTER COLUMN a DROP NOT NULL. "),
+            "{caveats}"
+        );
         let changes: [fn(&mut IndexFacts); 6] = [
             |index| index.is_unique = false,
             |index| index.is_immediate = false,

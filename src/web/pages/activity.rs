@@ -79,9 +79,11 @@ impl ActivityPage {
             let state = line.state.as_deref().unwrap_or_default();
             state.starts_with("idle in transaction")
         };
+        let prepared = activity.prepared_transactions.as_deref().unwrap_or_default();
         let oldest = sessions
             .iter()
             .filter_map(|line| line.transaction_seconds)
+            .chain(prepared.iter().map(|line| line.age_seconds))
             .fold(0.0, f64::max);
         let root = sessions.iter().find(|line| line.depth == 0 && line.blocks > 0);
         match (root, oldest) {
@@ -92,8 +94,15 @@ impl ActivityPage {
                 root.application
             ),
             (None, seconds) if seconds >= 60.0 => format!(
-                "Nobody waits for a lock; the oldest transaction is {} old{}.",
+                "Nobody waits for a lock; the oldest transaction is {} old{}{}.",
                 seconds_for_people(seconds),
+                match prepared.len() {
+                    0 => String::new(),
+                    count => format!(
+                        ", {} prepared",
+                        present::plural(count, "transaction is", "transactions are")
+                    ),
+                },
                 match sessions.iter().filter(idle).count() {
                     0 => String::new(),
                     count => format!(
@@ -161,6 +170,7 @@ impl ActivityPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::activity::PreparedLine;
     use crate::model::history::{
         StatementCounts, StatementTotal, WaitCounts, WaitHistory, WaitKey, WaitPoint,
     };
@@ -222,6 +232,37 @@ mod tests {
         assert!(html.contains("not known yet") && html.contains("Nothing was sampled in the last 24 hours."));
         let nothing = ActivityPage::of_nothing(sample::now()).html("..", "t").unwrap();
         assert!(nothing.contains("No server was looked at yet.") && !nothing.contains("sampled"));
+    }
+
+    #[test]
+    fn a_prepared_transaction_is_named_with_what_it_holds_back() {
+        let unknown = page(vec![]).html("..", "t").unwrap();
+        assert!(
+            unknown.contains("Prepared transactions are not known."),
+            "{unknown}"
+        );
+        let mut page = page(vec![]);
+        let known = page.activity.as_mut().unwrap();
+        known.prepared_transactions = Some(vec![PreparedLine {
+            gid: format!("order-7{}", sample::HOSTILE),
+            owner: Some(sample::HOSTILE.into()),
+            database: sample::HOSTILE.into(),
+            age_seconds: 600.0,
+            xid_age: 44,
+        }]);
+        assert_eq!(
+            page.sentence(),
+            "Nobody waits for a lock; the oldest transaction is 10 min old, 1 transaction is prepared."
+        );
+        let html = page.html("..", "t").unwrap();
+        assert!(
+            html.contains("order-7") && html.contains("44 transactions"),
+            "{html}"
+        );
+        assert!(
+            html.contains("10 min") && !html.contains("<script>alert"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -347,6 +347,7 @@ mod tests {
                 replay_lag_bytes: Some(2048.0),
                 ..Standby::default()
             }],
+            ..ReplicationStatus::default()
         });
         ServerLine {
             server,

@@ -221,12 +221,12 @@ mod tests {
             let replay = Replay {
                 is_streaming,
                 unreplayed_bytes,
-                since_last_commit_seconds: None,
                 delay_seconds,
+                ..Replay::default()
             };
             standby.replication = Some(ReplicationStatus {
                 replay: Some(replay),
-                standbys: Vec::new(),
+                ..ReplicationStatus::default()
             });
             lag(&standby).unwrap()
         };

@@ -42,7 +42,7 @@ impl StatementPlans {
                 limits::PLANNED_STATEMENTS
             )),
             None => Some(match advice {
-                Some(Verdict::Skipped { reason, .. }) => {
+                Some(Verdict::Skipped { reason, .. } | Verdict::Elsewhere { reason }) => {
                     format!("No plan of this database was read yet. Of index advice, with which they are read, is known: {reason}.")
                 }
                 Some(Verdict::Evaluated { .. }) => "No plan of this database was read yet.".to_owned(),

@@ -1,0 +1,181 @@
+//! Whether a statement's time was work, or waiting for locks: as samples of sessions saw it.
+
+use std::collections::HashMap;
+
+use super::{Place, number};
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::StatementDelta;
+
+/// What samples saw of all statements.
+pub struct LockWaits<'a> {
+    /// For how many seconds of a session one that was seen in a sample stands.
+    sample_seconds: f64,
+    /// By database and statement_id.
+    seen: HashMap<(&'a str, &'a str), Seen>,
+}
+
+/// Sessions in samples that executed one statement, and those of them that waited for a lock.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    sessions: u64,
+    waiting: u64,
+}
+
+/// Of fewer sessions in samples nothing can be told.
+const LEAST_SESSIONS: u64 = 5;
+
+/// What the time of a statement was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spent {
+    /// Samples saw it too seldom, or there are none.
+    Unknown,
+    /// Mostly in work, or in waiting for something else.
+    Otherwise,
+    /// Mostly in waiting for locks: this part of it, 0 to 1.
+    Waiting(f64),
+}
+
+impl<'a> LockWaits<'a> {
+    /// What samples of the last hour saw.
+    pub fn of(place: &Place<'a>) -> Self {
+        let mut waits = Self {
+            sample_seconds: 0.0,
+            seen: HashMap::new(),
+        };
+        let Ok(sampled) = &place.observation.waits else {
+            return waits;
+        };
+        waits.sample_seconds = sampled.window.seconds() / sampled.samples.max(1) as f64;
+        let known = sampled
+            .seen
+            .iter()
+            .filter(|(key, _)| !key.statement_id.is_empty());
+        for (key, sessions) in known {
+            let id = (key.database.as_str(), key.statement_id.as_str());
+            let seen = waits.seen.entry(id).or_default();
+            seen.sessions += sessions;
+            if key.event == "Lock" || key.event.starts_with("Lock: ") {
+                seen.waiting += sessions;
+            }
+        }
+        waits
+    }
+
+    /// What the time of one statement was.
+    pub fn spent(&self, statement: &StatementDelta) -> Spent {
+        let id = (statement.database.as_str(), statement.text.statement_id.as_str());
+        let seen = self.seen.get(&id).copied().unwrap_or_default();
+        if seen.sessions < LEAST_SESSIONS {
+            return Spent::Unknown;
+        }
+        let ratio = seen.waiting as f64 / seen.sessions as f64;
+        // samples of another time than that of its window, or only of a few of its calls, do not explain its seconds
+        let waited_seconds = seen.waiting as f64 * self.sample_seconds;
+        match ratio > 0.5 && waited_seconds > statement.seconds / 2.0 {
+            true => Spent::Waiting(ratio),
+            false => Spent::Otherwise,
+        }
+    }
+}
+
+impl Spent {
+    /// A severity as far as it is the statement's own: who waits for a lock is not to be mended, who holds it is.
+    pub fn lower(self, severity: Severity) -> Severity {
+        match self {
+            Self::Waiting(_) => severity.min(Severity::Info),
+            Self::Unknown | Self::Otherwise => severity,
+        }
+    }
+
+    /// Says it in a claim about the time that a statement takes, whose words are put together.
+    pub fn tell(self, claim: &mut Claim) {
+        let caveats = &mut claim.remedy.caveats;
+        match self {
+            Self::Waiting(ratio) => {
+                claim.explanation += &format!(
+                    " But {:.0} % of that was waiting for locks that others held, as samples of sessions saw it: no work on \
+                     this statement mends it. activity.blocking tells who holds locks for long.",
+                    ratio * 100.0
+                );
+                claim.evidence.insert("lock_wait_ratio".to_owned(), number(ratio));
+                // what work on it could save is the rest
+                let cost = &mut claim.impact.db_seconds_per_day;
+                *cost = cost.map(|seconds| seconds * (1.0 - ratio));
+                claim.guards.push("what it waited for was sampled".to_owned());
+                caveats.insert(
+                    0,
+                    "Find who held the locks first: shorter transactions there are what helps here.".to_owned(),
+                );
+            }
+            Self::Otherwise => claim
+                .guards
+                .push("it did not mostly wait for locks, as samples of sessions saw it".to_owned()),
+            Self::Unknown if claim.severity > Severity::Info => caveats.push(
+                "Whether it worked or waited for a lock meanwhile is not known here, samples of sessions saw it too seldom: \
+                 where it waited, look for who held the lock."
+                    .to_owned(),
+            ),
+            Self::Unknown => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{observation, statement, waits};
+
+    /// Of a statement that took so many seconds, by sessions in 360 samples of half an hour.
+    fn spent(seconds: f64, seen: &[(&str, u64)]) -> Spent {
+        let one = statement("SELECT 1 FROM a", 1, seconds * 1000.0);
+        let mut observed = observation(vec![one.clone()], 0.0);
+        observed.waits = Ok(waits(360, seen));
+        let place = Place {
+            observation: &observed,
+            database: None,
+            claims_at_most: 1,
+        };
+        LockWaits::of(&place).spent(&one)
+    }
+
+    #[test]
+    fn samples_tell_work_from_waiting_for_locks() {
+        let all_waiting = [("Lock: transactionid", 60), ("Lock: tuple", 12)];
+        assert_eq!(spent(360.0, &all_waiting), Spent::Waiting(1.0));
+        let mostly = [("Lock: tuple", 30), ("CPU", 10)];
+        assert_eq!(spent(200.0, &mostly), Spent::Waiting(0.75));
+        assert_eq!(
+            spent(200.0, &[("Lock: tuple", 20), ("CPU", 20)]),
+            Spent::Otherwise
+        );
+        assert_eq!(spent(200.0, &[("LWLock: WALWrite", 40)]), Spent::Otherwise);
+        assert_eq!(
+            spent(200.0, &[("Lock: tuple", 19)]),
+            Spent::Otherwise,
+            "95 seconds of waiting are not most of 200"
+        );
+        assert_eq!(
+            spent(20.0, &[("Lock: tuple", 4)]),
+            Spent::Unknown,
+            "seen too seldom"
+        );
+        assert_eq!(spent(20.0, &[]), Spent::Unknown);
+    }
+
+    #[test]
+    fn samples_of_another_statement_or_none_tell_nothing() {
+        let other = statement("SELECT 1 FROM b", 1, 1000.0);
+        let mut observed = observation(vec![], 0.0);
+        let tell = |observed: &_| {
+            let place = Place {
+                observation: observed,
+                database: None,
+                claims_at_most: 1,
+            };
+            LockWaits::of(&place).spent(&other)
+        };
+        assert_eq!(tell(&observed), Spent::Unknown);
+        observed.waits = Ok(waits(360, &[("Lock: tuple", 100)]));
+        assert_eq!(tell(&observed), Spent::Unknown);
+    }
+}
