@@ -307,17 +307,22 @@ async fn fetch_missing_sizes(
             filled.insert(table.oid, rows);
         }
     }
-    let of_tables = grown.iter().map(|(oid, added)| (*added, *oid));
-    let of_indexes = indexes.values().filter_map(|index| {
-        let added = grown.get(&index.table_oid);
-        let made = || filled.get(&index.table_oid).filter(|_| index.size_bytes == 0.0);
-        Some((*added.or_else(made)?, index.oid))
+    let of_tables = tables.values().filter_map(|table| {
+        let added = grown.get(&table.oid)?;
+        Some((table.size_bytes == 0.0, *added, table.oid, table.oid))
     });
-    let mut missing: Vec<(i64, u32)> = of_tables.chain(of_indexes).collect();
+    let of_indexes = indexes.values().filter_map(|index| {
+        let is_unknown = index.size_bytes == 0.0;
+        let added = grown.get(&index.table_oid);
+        let made = || filled.get(&index.table_oid).filter(|_| is_unknown);
+        Some((is_unknown, *added.or_else(made)?, index.table_oid, index.oid))
+    });
+    // what has no size at all first, then tables with their indexes
+    let mut missing: Vec<(bool, i64, u32, u32)> = of_tables.chain(of_indexes).collect();
     missing.sort_unstable_by(|a, b| b.cmp(a));
     let missing: Vec<u32> = missing
         .into_iter()
-        .map(|(_, oid)| oid)
+        .map(|(_, _, _, oid)| oid)
         .take(limits::RELATION_SIZES_PER_LOOK)
         .collect();
     if missing.is_empty() {

@@ -229,7 +229,7 @@ impl Collector {
         let prepared_transactions =
             sessions::prepared_transactions(&home, facts.version_num, &mut notes).await?;
         notes.took("sessions", &home);
-        let replication = replication::look(&home, facts.version_num, &mut notes).await?;
+        let replication = replication::look(&home, &facts, &mut notes).await?;
         notes.took("replication", &home);
         let mut slowest_question = home.slowest_question();
         drop(home);

@@ -5,7 +5,9 @@ use std::time::Instant;
 use tokio_postgres::Row;
 
 use super::Notes;
+use crate::model::provider::Provider;
 use crate::model::replication::{Replay, Replication, ReplicationSlot, Standby};
+use crate::model::snapshot::ServerFacts;
 use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
 
 /// Reads all of it.
@@ -14,11 +16,11 @@ use crate::postgres::{Observe, PostgresError, column, column_or_default, queries
 /// Only if the session is lost; everything else is a gap.
 pub async fn look(
     home: &Observe,
-    version_num: i32,
+    facts: &ServerFacts,
     notes: &mut Notes,
 ) -> Result<Option<Replication>, PostgresError> {
     let started = Instant::now();
-    match read(home, version_num).await {
+    match read(home, facts).await {
         Ok(replication) => {
             let rows = replication.slots.len() + replication.standbys.len();
             notes.look("replication", None, started, rows, None);
@@ -33,17 +35,22 @@ pub async fn look(
     }
 }
 
-async fn read(home: &Observe, version_num: i32) -> Result<Replication, PostgresError> {
+async fn read(home: &Observe, facts: &ServerFacts) -> Result<Replication, PostgresError> {
+    let version_num = facts.version_num;
     let slots = home.rows(queries::REPLICATION_SLOTS.on(version_num), &[]).await?;
     let standbys = home.rows(queries::STANDBYS.on(version_num), &[]).await?;
-    let wal = home.rows(queries::REPLAY.on(version_num), &[]).await?;
-    let is_standby = |row: &&Row| column_or_default::<bool>(row, "is_standby");
+    let replay = home.rows(queries::REPLAY.on(version_num), &[]).await?;
+    let position = match replay.first() {
+        Some(row) => column(row, "wal_position_bytes"),
+        None => position(home, facts).await?,
+    };
     Ok(Replication {
         slots: slots.iter().map(slot).collect(),
         standbys: standbys.iter().map(standby).collect(),
-        wal_position_bytes: wal.first().and_then(|row| column(row, "wal_position_bytes")),
-        replay: wal.first().filter(is_standby).map(|row| Replay {
+        wal_position_bytes: position,
+        replay: replay.first().map(|row| Replay {
             is_streaming: column_or_default(row, "is_streaming"),
+            is_paused: column_or_default(row, "is_paused"),
             unreplayed_bytes: column(row, "unreplayed_bytes"),
             since_last_commit_seconds: column(row, "since_last_commit_seconds"),
             delay_seconds: column_or_default(row, "delay_seconds"),
@@ -51,6 +58,19 @@ async fn read(home: &Observe, version_num: i32) -> Result<Replication, PostgresE
             segment_bytes: column(row, "segment_bytes"),
         }),
     })
+}
+
+/// Where a primary stands: not worth losing its slots and standbys for, if it does not tell.
+async fn position(home: &Observe, facts: &ServerFacts) -> Result<Option<f64>, PostgresError> {
+    if facts.provider() == Some(Provider::Aurora) {
+        return Ok(None);
+    }
+    let query = queries::WAL_POSITION.on(facts.version_num);
+    match home.rows(query, &[]).await {
+        Ok(rows) => Ok(rows.first().and_then(|row| column(row, "wal_position_bytes"))),
+        Err(error) if error.is_fatal() => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn slot(row: &Row) -> ReplicationSlot {

@@ -26,14 +26,13 @@ fn primary(all: Vec<ServerStatus>, identifier: &str, now: DateTime<Utc>) -> Opti
     let is_primary = |status: &ServerStatus| {
         status.system_identifier.as_deref() == Some(identifier) && status.is_standby == Some(false)
     };
-    let mut seen = all
-        .into_iter()
-        .filter(|status| is_primary(status) && is_seen(status, now));
-    let (Some(only), None) = (seen.next(), seen.next()) else {
+    let mut primaries = all.into_iter().filter(is_primary);
+    // which of two it is nobody can tell, even while one of them does not answer
+    let (Some(only), None) = (primaries.next(), primaries.next()) else {
         return None;
     };
-    Some(WatchedPrimary {
-        wal_position_bytes: only.replication?.wal_position_bytes?,
+    is_seen(&only, now).then(|| WatchedPrimary {
+        wal_position_bytes: only.replication.and_then(|seen| seen.wal_position_bytes),
         name: only.name,
     })
 }
@@ -176,7 +175,7 @@ mod tests {
             add_to(&mut observed, &store, now()).unwrap();
             observed
                 .primary
-                .map(|primary| (primary.name, primary.wal_position_bytes))
+                .map(|primary| (primary.name, primary.wal_position_bytes.unwrap()))
         };
         assert_eq!(told(&[standby("b", "1", 1)]), None);
         assert_eq!(told(&[primary("a", 1)]), Some(("a".to_owned(), 5e9)));
@@ -185,6 +184,11 @@ mod tests {
             told(&[primary("a", 1), primary("c", 1)]),
             None,
             "copies of each other"
+        );
+        assert_eq!(
+            told(&[primary("a", 300), primary("c", 1)]),
+            None,
+            "the one that does not answer may be it"
         );
         let other = ServerStatus {
             system_identifier: Some("2".into()),

@@ -160,9 +160,12 @@ fn judge_place(
                 untold,
             }
         }
-        Err(unknown) if place(0).is_for_its_primary(&unknown) => Verdict::Elsewhere {
-            reason: unknown.reason,
-        },
+        // where nobody watches a primary, nobody else would tell
+        Err(unknown) if observation.primary.is_some() && place(0).is_for_its_primary(&unknown) => {
+            Verdict::Elsewhere {
+                reason: unknown.reason,
+            }
+        }
         Err(Unknown { reason, remedy_sql }) => Verdict::Skipped { reason, remedy_sql },
     };
     judgement.outcomes.push(outcome(rule, settings, name, verdict));
@@ -507,9 +510,11 @@ mod tests {
 
     #[test]
     fn what_only_a_primary_is_told_of_is_elsewhere_on_a_standby() {
+        use crate::model::replication::WatchedPrimary;
         use crate::rules::testing::{database, index};
         let mut observed = database(vec![index(9, "i")]);
         observed.server.is_standby = true;
+        observed.primary = Some(WatchedPrimary::default());
         let verdict = |rule: &str, observed: &Observation| {
             let mut outcomes = judge(observed, &only(rule, |_| {})).outcomes;
             outcomes.remove(0).verdict
@@ -518,6 +523,11 @@ mod tests {
             verdict("index.unused", &observed),
             Verdict::Elsewhere { reason } if reason.contains("primary")
         ));
+        let alone = Observation {
+            primary: None,
+            ..observed.clone()
+        };
+        assert!(matches!(verdict("index.unused", &alone), Verdict::Skipped { .. }));
         observed.replication = Err(Unknown::because("not read"));
         assert!(
             matches!(verdict("replication.lag", &observed), Verdict::Skipped { .. }),

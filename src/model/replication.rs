@@ -66,6 +66,9 @@ pub struct Replay {
     pub since_last_commit_seconds: Option<f64>,
     /// recovery_min_apply_delay: behind on purpose.
     pub delay_seconds: f64,
+    /// Whether somebody paused its replay, or a recovery target was reached.
+    #[serde(default)]
+    pub is_paused: bool,
     /// Whether it has a restore_command, with which it need not receive WAL; null where that is not known.
     #[serde(default)]
     pub restores_from_archive: Option<bool>,
@@ -80,5 +83,5 @@ pub struct WatchedPrimary {
     /// Its configured name.
     pub name: String,
     /// Bytes of WAL that it had written then, since the beginning of its cluster.
-    pub wal_position_bytes: f64,
+    pub wal_position_bytes: Option<f64>,
 }

@@ -255,9 +255,13 @@ pub const PREPARED_TRANSACTIONS: Query = Query {
 pub const STANDBYS: Query = Query {
     variants: &[(14, file!("standbys.sql"))],
 };
-/// Where a server stands in its WAL, and how a standby keeps up.
+/// How a standby keeps up.
 pub const REPLAY: Query = Query {
     variants: &[(14, file!("replay.sql"))],
+};
+/// Where a primary stands in its WAL.
+pub const WAL_POSITION: Query = Query {
+    variants: &[(14, file!("wal_position.sql"))],
 };
 /// How tables were read and written.
 pub const TABLE_ACTIVITY: Query = Query {

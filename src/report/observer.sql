@@ -8,7 +8,7 @@ BEGIN
     FOR name IN SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' LOOP
         BEGIN
             EXECUTE pg_catalog.format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I', name, observer);
-        EXCEPTION WHEN insufficient_privilege THEN
+        EXCEPTION WHEN insufficient_privilege OR invalid_schema_name OR undefined_object THEN
             RAISE WARNING 'schema %: %', name, sqlerrm;
         END;
     END LOOP;
@@ -16,11 +16,10 @@ BEGIN
         WHERE c.relkind IN ('r', 'p', 'S') AND c.oid >= 16384 LOOP
         BEGIN
             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON SEQUENCES TO %I', name, observer);
-        EXCEPTION WHEN insufficient_privilege THEN
+        EXCEPTION WHEN insufficient_privilege OR invalid_schema_name OR undefined_object THEN
             RAISE WARNING 'what % creates later: %', name, sqlerrm;
         END;
     END LOOP;
-    -- what follows in the same transaction goes where it would have gone
     PERFORM pg_catalog.set_config('search_path', search_path, true);
 END
 ${tag}$

@@ -9,7 +9,7 @@ BEGIN
         BEGIN
             EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', name, planner);
             EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', name, planner);
-        EXCEPTION WHEN insufficient_privilege THEN
+        EXCEPTION WHEN insufficient_privilege OR invalid_schema_name OR undefined_object THEN
             RAISE WARNING 'schema %: %', name, sqlerrm;
         END;
     END LOOP;
@@ -18,11 +18,10 @@ BEGIN
         BEGIN
             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON TABLES TO %I', name, planner);
             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT USAGE ON SCHEMAS TO %I', name, planner);
-        EXCEPTION WHEN insufficient_privilege THEN
+        EXCEPTION WHEN insufficient_privilege OR invalid_schema_name OR undefined_object THEN
             RAISE WARNING 'what % creates later: %', name, sqlerrm;
         END;
     END LOOP;
-    -- what follows in the same transaction goes where it would have gone
     PERFORM pg_catalog.set_config('search_path', search_path, true);
 END
 ${tag}$

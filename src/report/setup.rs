@@ -17,7 +17,8 @@ pub fn observer_in_database(login: &str) -> Vec<String> {
     vec![granting(include_str!("observer.sql"), "{observer}", login)]
 }
 
-/// A block of GRANTs with a login's name in it.
+/// A block of GRANTs with a login's name in it. It gives the search_path back, so that what follows in the same transaction
+/// goes where it would have gone.
 fn granting(block: &str, place: &str, login: &str) -> String {
     // a name may hold anything, but not the end of what it stands in
     let mut tag = "grants".to_owned();

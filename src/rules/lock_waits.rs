@@ -54,7 +54,9 @@ impl<'a> LockWaits<'a> {
             let id = (key.database.as_str(), key.statement_id.as_str());
             let seen = waits.seen.entry(id).or_default();
             seen.sessions += sessions;
-            if key.event == "Lock" || key.event.starts_with("Lock: ") {
+            // who adds pages to a table waits for others who do so, not for anybody's transaction
+            let is_lock = key.event == "Lock" || key.event.starts_with("Lock: ");
+            if is_lock && key.event != "Lock: extend" {
                 seen.waiting += sessions;
             }
         }
@@ -79,10 +81,11 @@ impl<'a> LockWaits<'a> {
 }
 
 impl Spent {
-    /// A severity as far as it is the statement's own: who waits for a lock is not to be mended, who holds it is.
+    /// A severity as far as it is the statement's own: who waits for a lock is not to be mended, who holds it is. It may be
+    /// the same statement, of which all want one row, so that it stays worth a warning.
     pub fn lower(self, severity: Severity) -> Severity {
         match self {
-            Self::Waiting(_) => severity.min(Severity::Info),
+            Self::Waiting(_) => severity.min(Severity::Warning),
             Self::Unknown | Self::Otherwise => severity,
         }
     }
@@ -93,8 +96,9 @@ impl Spent {
         match self {
             Self::Waiting(ratio) => {
                 claim.explanation += &format!(
-                    " But {:.0} % of that was waiting for locks that others held, as samples of sessions saw it: no work on \
-                     this statement mends it. activity.blocking tells who holds locks for long.",
+                    " But {:.0} % of that was waiting for locks that other sessions held, as samples of sessions saw it: \
+                     another plan does not mend that. activity.blocking tells who holds locks for long; for short, it may be the \
+                     same statement: a row that all of them update.",
                     ratio * 100.0
                 );
                 claim.evidence.insert("lock_wait_ratio".to_owned(), number(ratio));
@@ -104,7 +108,7 @@ impl Spent {
                 claim.guards.push("what it waited for was sampled".to_owned());
                 caveats.insert(
                     0,
-                    "Find who held the locks first: shorter transactions there are what helps here.".to_owned(),
+                    "Find who held the locks first: shorter transactions there, or fewer updates of one row, are what helps here.".to_owned(),
                 );
             }
             Self::Otherwise => claim

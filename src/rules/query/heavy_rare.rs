@@ -90,7 +90,11 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         ("load_sessions", number(load)),
         ("window_ended_at", json!(activity.window.map(|window| window.to))),
     ]);
-    let severity = spent.lower(Severity::Warning);
+    // the few calls of an incident; what is called often is told by others
+    let severity = match spent {
+        Spent::Waiting(_) => Severity::Info,
+        Spent::Unknown | Spent::Otherwise => Severity::Warning,
+    };
     let mut claim = statements::claim(place, HeavyRare::ID, severity, activity, statement, own);
     let times = match statement.calls {
         1 => "one call".to_owned(),

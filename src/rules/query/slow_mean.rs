@@ -27,7 +27,7 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, matches, number};
 /// ## When it is wrong to obey
 /// Reports and exports are slow by nature; what matters for them is their hour, not their mean. A mean also hides two
 /// kinds of calls, fast and slow: compare the standard deviation. What waits for a lock takes as long as somebody else
-/// holds it: a statement that samples of sessions saw mostly do that is told as info only. What is meant to be slow is
+/// holds it: a statement that samples of sessions saw mostly do that is no critical one. What is meant to be slow is
 /// left out by `ignore_statements` and `ignore_roles`. Applications are not known to pg_stat_statements; one that marks its
 /// statements with a comment is known by that.
 ///
@@ -238,7 +238,7 @@ mod tests {
         };
         assert_eq!(judged("IO: DataFileRead").severity, Severity::Critical);
         let waited = judged("Lock: transactionid");
-        assert_eq!(waited.severity, Severity::Info);
+        assert_eq!(waited.severity, Severity::Warning);
         assert!(
             waited.explanation.contains("activity.blocking"),
             "{}",

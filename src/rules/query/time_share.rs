@@ -24,8 +24,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// On a server that does one thing, that thing has most of the time. A server that is nearly idle is left out by
-/// `minimum_load`. What was called fewer than `minimum_calls` times may not come again, and what samples of sessions saw
-/// mostly wait for locks does no work that could be saved: both are told as info only.
+/// `minimum_load`. What was called fewer than `minimum_calls` times may not come again, and is told as info. What samples
+/// of sessions saw mostly wait for locks does little work that could be saved, and is no critical one.
 ///
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -221,7 +221,7 @@ mod tests {
     fn waiting_for_locks_is_no_place_where_work_pays() {
         assert!(judged(20, "CPU").explanation.contains("work pays most"));
         let waited = judged(20, "Lock: transactionid");
-        assert_eq!(waited.severity, Severity::Info);
+        assert_eq!(waited.severity, Severity::Warning);
         assert!(
             !waited.explanation.contains("pays most"),
             "{}",

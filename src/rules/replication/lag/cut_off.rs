@@ -13,6 +13,16 @@ impl Lag {
     /// A standby that receives no WAL: what its primary has written meanwhile is missing, where that is known. One without
     /// a restore_command gets nothing at all, however little is missing yet.
     pub(super) fn judge_cut_off(&self, place: &Place<'_>, replay: &Replay, found: &mut Found) {
+        if replay.is_paused {
+            // what was restored to some point in time stands there
+            found.undecided.push(vec![place.observation.server.name.clone()]);
+            found.untold = Some(
+                "it receives no WAL, and its replay is paused or has reached its target: pg_wal_replay_resume() or \
+                 pg_promote() goes on"
+                    .to_owned(),
+            );
+            return;
+        }
         let unarrived = CutOff::of(place, replay).unarrived_bytes;
         // what was restored from an archive can be ahead of what was received
         let unreplayed = replay.unreplayed_bytes.unwrap_or(0.0).max(0.0);
@@ -68,8 +78,9 @@ impl<'a> CutOff<'a> {
             _ => replay.segment_bytes.unwrap_or(SEGMENT_BYTES),
         };
         let unarrived = primary
+            .and_then(|primary| primary.wal_position_bytes)
             .zip(own)
-            .map(|(primary, own)| primary.wal_position_bytes - own);
+            .map(|(primary, own)| primary - own);
         Self {
             // without both positions nothing is said of it
             primary: unarrived.and(primary).map(|primary| primary.name.as_str()),
@@ -179,7 +190,7 @@ mod tests {
         let mut observed = observed(vec![], Some(replay));
         observed.primary = written_more.map(|bytes| WatchedPrimary {
             name: "main".into(),
-            wal_position_bytes: 4e9 + bytes,
+            wal_position_bytes: Some(4e9 + bytes),
         });
         let found = found::<Lag>(&observed).unwrap();
         let severity = found.claims.first().map(|claim| claim.severity);
@@ -209,6 +220,22 @@ mod tests {
             (Some(Severity::Warning), 0),
             "nothing was replayed since it was started"
         );
+    }
+
+    #[test]
+    fn one_that_was_restored_to_a_point_in_time_stands_there() {
+        let replay = Replay {
+            is_paused: true,
+            restores_from_archive: Some(true),
+            ..Replay::default()
+        };
+        let mut observed = observed(vec![], Some(replay));
+        observed.primary = Some(WatchedPrimary {
+            name: "main".into(),
+            wal_position_bytes: Some(9e11),
+        });
+        let found = found::<Lag>(&observed).unwrap();
+        assert_eq!((found.claims.len(), found.undecided.len()), (0, 1));
     }
 
     #[test]
