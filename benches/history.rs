@@ -345,6 +345,7 @@ fn judgement(turn: u64, with_claims: bool) -> Judgement {
         },
         hold: Period::seconds(0),
         clear: Period::minutes(10),
+        own: Vec::new(),
     };
     let outcomes = rules::all().iter().flat_map(|rule| match rule.scope {
         Scope::Server => vec![outcome(rule, None)],
@@ -373,6 +374,9 @@ fn status(now: DateTime<Utc>) -> ServerStatus {
         own_entries_seconds_last_hour: None,
         families: Vec::new(),
         replication: None,
+        running: None,
+        told_by: None,
+        counters_since: Default::default(),
     }
 }
 
@@ -403,6 +407,7 @@ impl Filling {
             relations: &done.relations,
             waits: Some(&done.waits),
             activity: Some(&activity),
+            incidents: &[],
             plans: &[],
             settings: &Default::default(),
             checkpoints: None,
@@ -410,6 +415,7 @@ impl Filling {
             columns: &[],
             changed: &[],
             gone: &[],
+            landmarks: &Default::default(),
         };
         self.store.record_turn(now, &turn).expect("a turn");
     }

@@ -24,6 +24,7 @@ use pgadvisor::model::snapshot::{
     TableCounters,
 };
 use pgadvisor::observe::Observer;
+use pgadvisor::rules::sampled::SampledStatements;
 use pgadvisor::rules::{self, Place, RuleKind, Scope};
 
 /// As in the program.
@@ -521,18 +522,19 @@ fn turn(observer: &mut Observer, snapshot: &Snapshot, settings: &Settings) -> (O
 /// What one rule takes in milliseconds, what it claims, and of how many it cannot tell.
 fn alone(rule: &RuleKind, observation: &Observation) -> (f64, usize, usize) {
     let thresholds = (rule.defaults)();
+    let server = Place {
+        observation,
+        database: None,
+        sampled: &SampledStatements::of(observation),
+        claims_at_most: limits::FINDINGS_PER_RULE,
+    };
     let places: Vec<Place<'_>> = match rule.scope {
-        Scope::Server => vec![Place {
-            observation,
-            database: None,
-            claims_at_most: limits::FINDINGS_PER_RULE,
-        }],
+        Scope::Server => vec![server],
         Scope::Database => {
             let databases = observation.databases.iter();
             let place = |database| Place {
-                observation,
                 database: Some(database),
-                claims_at_most: limits::FINDINGS_PER_RULE,
+                ..server
             };
             databases.map(place).collect()
         }

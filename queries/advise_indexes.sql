@@ -21,12 +21,26 @@ SELECT /* pgadvisor */
     ARRAY(
         SELECT a.attname::text FROM pg_catalog.generate_series(i.indnkeyatts + 1, i.indnatts::int4) AS g (n)
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n - 1]
-        ORDER BY g.n) AS include
+        ORDER BY g.n) AS include,
+    p.oids AS part_oids, p.schemas AS part_schemas, p.names AS part_names
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+-- what plans name of an index of a partitioned table: those of its partitions; pg_partition_tree would lock all of them
+LEFT JOIN LATERAL (
+    WITH RECURSIVE parts (oid) AS (
+        SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = i.indexrelid
+        UNION
+        SELECT h.inhrelid FROM parts AS u JOIN pg_catalog.pg_inherits AS h ON h.inhparent = u.oid
+    )
+    SELECT pg_catalog.array_agg(l.oid) AS oids, pg_catalog.array_agg(ln.nspname::text) AS schemas,
+        pg_catalog.array_agg(l.relname::text) AS names
+    FROM (SELECT u.oid FROM parts AS u LIMIT 100000) AS t
+    JOIN pg_catalog.pg_class AS l ON l.oid = t.oid AND l.relkind = 'i'
+    JOIN pg_catalog.pg_namespace AS ln ON ln.oid = l.relnamespace
+    WHERE c.relkind = 'I') AS p ON true
 WHERE i.indrelid = ANY ($1) AND i.indisvalid
 ORDER BY i.indexrelid
 LIMIT 100000

@@ -27,6 +27,8 @@ SELECT /* pgadvisor */
           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
     ) AS may_be_in_progress,
     c.relispartition AS is_partition, c.relkind = 'I' AS is_partitioned,
+    -- the index at the top of its partitions
+    CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::pg_catalog.oid END AS partition_of,
     EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid IN (i.indexrelid, i.indrelid) AND d.deptype = 'e') AS owned_by_extension,
     -- storage parameters that only tune how pages are filled and written may differ: either index answers the same at the same price
     pg_catalog.concat_ws('|', c.relam, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, i.indnullsnotdistinct,

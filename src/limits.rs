@@ -70,6 +70,8 @@ pub const IGNORED_SHOWN: usize = 500;
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
 /// What a standby knows of the use of indexes counts if it was seen within this.
 pub const STANDBY_SEEN_WITHIN: Duration = Duration::from_secs(3600);
+/// Where a server is watched under two names, the second waits so long for the first before it tells of the server itself.
+pub const FIRST_NAME_AWAITED: Duration = Duration::from_secs(10 * 60);
 /// Sequences that are asked where they stand in one look.
 pub const SEQUENCES_PER_LOOK: usize = 2_000;
 /// The same in one transaction of it, which locks each.
@@ -88,6 +90,22 @@ pub const BLOCKERS_PER_SESSION: usize = 20;
 pub const SESSIONS_SHOWN: usize = 200;
 /// Applications that it names.
 pub const APPLICATIONS_SHOWN: usize = 10;
+/// Prepared transactions that it names where one of them is in the way.
+pub const PREPARED_NAMED: usize = 5;
+/// Who holds others up is remembered if one of them has waited for so long at a look.
+pub const BLOCKING_WORTH_KEEPING: Duration = Duration::from_secs(1);
+/// Transactions that are open for longer are remembered, with what they hold back.
+pub const TRANSACTION_WORTH_KEEPING: Duration = Duration::from_secs(5 * 60);
+/// Of either kind so many can begin at one look: those behind whom most wait, and the oldest.
+pub const INCIDENTS_PER_LOOK: usize = 100;
+/// Of both so many of a server: the newest.
+pub const INCIDENTS_KEPT: usize = 2_000;
+/// Names in them are cut here.
+pub const INCIDENT_NAME_BYTES: usize = 200;
+/// Restarts, failovers and resets of statistics that are remembered of a server: the newest.
+pub const SERVER_CHANGES_KEPT: usize = 500;
+/// Databases that a picture of the load tells apart.
+pub const DATABASES_DRAWN: usize = 5;
 /// What sessions do is sampled this often, unless the configuration says otherwise.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 /// Groups of sessions that one sample tells apart: the most frequent.
@@ -130,12 +148,22 @@ pub const INCLUDED_COLUMNS: usize = 8;
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements of pg_stat_statements that are advised at once: those that took most time.
 pub const ADVISED_STATEMENTS: usize = 200;
-/// While the daemon works out advice, it pauses this many times as long as the planner took: it takes a tenth of a core.
+/// While the daemon works out advice, it pauses this many times as long as the server took: that takes a tenth of a core.
 pub const PLANNING_PAUSE: u32 = 9;
 /// Advice of the daemon is the best that was found in this time.
 pub const ADVICE_TIME: Duration = Duration::from_secs(600);
 /// The same for all databases of one `check`.
 pub const ADVICE_TIME_OF_A_CHECK: Duration = Duration::from_secs(10);
+/// Once somebody asked for its end, advice that was still planning statements as they are searches for so long.
+pub const ADVICE_AFTER_INTERRUPT: Duration = Duration::from_secs(2);
+/// Advice of the daemon waits until the budget of the last hour leaves it so many seconds of the server.
+pub const ADVICE_LEAST_SECONDS: f64 = 1.0;
+/// What the advisor costs is reckoned over this.
+pub const BUDGET_WINDOW: Duration = Duration::from_secs(3600);
+/// Planning sessions that may be lost with statements; then a run goes on to its end with what it has.
+pub const LOST_SESSIONS: usize = 3;
+/// What did not end when it was cancelled while it was planned is not planned again for so long.
+pub const STUBBORN_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Where no advice could be worked out it is tried again after this.
 pub const ADVICE_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// Indexes that came or went make advice due again, no sooner than after this.
@@ -149,7 +177,7 @@ pub const BLOCKS_TABLE_PAGES: f64 = 1024.0;
 /// An index must save one of its statements at least so many of the planner's units in each call.
 pub const LEAST_GAIN: f64 = 10.0;
 /// And at least this part of it.
-pub const LEAST_GAIN_SHARE: f64 = 0.01;
+pub const LEAST_GAIN_SHARE: f64 = 0.005;
 /// The longest text that `pgadvisor plan` takes for a plan.
 pub const PLAN_FILE_BYTES: u64 = 16 << 20;
 /// Improved statements of one advice that are planned for particular values, too.
@@ -162,6 +190,8 @@ pub const SUMMARY_VIEWS: usize = 20;
 pub const REHEARSED_DROPS: usize = 200;
 /// Statements that are planned again for one of them.
 pub const REHEARSED_STATEMENTS: usize = 50;
+/// Plans for particular values of parameters that are made for all of them together.
+pub const REHEARSED_VALUES: usize = 200;
 /// Statements of one database whose plans are kept: those that took most time.
 pub const PLANNED_STATEMENTS: usize = 50;
 /// Where tables were analyzed, or statements became costly, plans are read again no sooner than after this.

@@ -9,25 +9,31 @@ use std::time::Instant;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
+use super::chosen::chosen;
 use super::{ConfigOption, Failure, configuration, json, print, style};
+use crate::engine::{planner_of, server_of};
 use crate::index_advisor::advice::{Progress, Wanted, advise};
 use crate::index_advisor::candidate::Kinds;
 use crate::index_advisor::estimated::Methods;
 use crate::index_advisor::gate::Gate;
+use crate::index_advisor::pace::{Most, Pace, Taken};
 use crate::index_advisor::search_path::search_path_of;
-use crate::index_advisor::summary::{About, about_the_login};
+use crate::index_advisor::summary::{About, about_the_captured, about_the_login};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement, captured};
 use crate::limits;
 use crate::model::remedy::Statement;
 use crate::model::unit::{Period, Size, UnitError};
-use crate::postgres::Server;
 use crate::postgres::conninfo::{ConnInfo, Environment};
+use crate::postgres::{PostgresError, Server};
 use crate::{report, sql};
 
 #[derive(Args)]
 pub struct Options {
     /// postgres://… or key=value …; without it the configured server, else the libpq environment
     url: Option<String>,
+    /// The configured server, where the file names several
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    server: Option<String>,
     /// A statement to advise, which may have parameters as $1 (repeatable)
     #[arg(long, value_name = "SQL")]
     statement: Vec<String>,
@@ -92,9 +98,19 @@ fn time_limit(text: &str) -> Result<Period, String> {
 pub async fn run(options: Options) -> Result<u8, Failure> {
     let started = Instant::now();
     let given = given(&options)?;
-    let (conninfo, trusted_owners) = server(&options)?;
-    let (database, login) = (conninfo.dbname.clone(), conninfo.user.clone());
-    let plan = Server::new(conninfo)?.plan(&database).await?;
+    let Logins {
+        plans,
+        looks,
+        trusted_owners,
+    } = logins(&options)?;
+    let database = looks.as_ref().unwrap_or(&plans).conninfo().dbname.clone();
+    let login = plans.conninfo().user.clone();
+    // of several hosts who looks chooses the one that is planned on
+    let looking = match &looks {
+        Some(looks) => Some((looks.observe(&database).await?, looks.conninfo().user.clone())),
+        None => None,
+    };
+    let plan = plans.plan(&database).await?;
     let mut notes = Vec::new();
     let mut gate = Gate::open(&plan, &trusted_owners).await?;
     let mut paths = SearchPaths::new(search_path_of(&plan, &login).await?);
@@ -102,7 +118,13 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     let workload = match given {
         Some(workload) => workload,
         None => {
-            let captured = captured(&plan, limits::ADVISED_STATEMENTS as i64).await?;
+            let own = plan.session();
+            let (session, reader) = match &looking {
+                Some((session, reader)) => (session, reader),
+                None => (own.as_ref(), &login),
+            };
+            let captured = captured(session, limits::ADVISED_STATEMENTS as i64).await;
+            let captured = captured.map_err(unreadable)?;
             let captured = captured.ok_or_else(|| {
                 let create = Statement::CreateExtension { name: "pg_stat_statements" }.sql();
                 Failure::Usage(format!(
@@ -111,23 +133,34 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
                 ))
             })?;
             days = captured.days;
+            notes.extend(about_the_captured(&captured, reader));
             captured.statements
         }
     };
+    if !gate.planner_is_powerful() {
+        notes.push(format!(
+            "planned as {login}: a statement about a table that this login may not read is not planned, and says so; \
+             `pgadvisor setup` prints a login that may read all of them"
+        ));
+    }
     notes.extend(about_the_login(&plan, &gate, &login));
     let wanted = wanted(&options);
     let stopped = stop_on_interrupt();
-    let deadline = options.time_limit.map(|limit| started + limit.as_duration());
-    let stop = {
-        let stopped = stopped.clone();
-        move || stopped.load(Ordering::Relaxed) || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    let taken = || Taken {
+        elapsed: started.elapsed(),
+        server_seconds: plan.spent_seconds(),
+        is_asked_to_end: stopped.load(Ordering::Relaxed),
     };
-    let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &stop, &show).await;
+    let most = Most {
+        elapsed: options.time_limit.map(|limit| limit.as_duration()),
+        server_seconds: None,
+        after_asked: limits::ADVICE_AFTER_INTERRUPT,
+    };
+    let pace = Pace::new(&taken, most);
+    let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &pace, &show).await;
     clear();
     let advice = advice?;
-    if advice.was_stopped {
-        notes.push("it was stopped before everything was tried: this is the best set until then".to_owned());
-    }
+    notes.extend(advice.notes());
     let about = About {
         database,
         budget_bytes: wanted.budget_bytes,
@@ -144,26 +177,59 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The server of the URL, else the one that the configuration names, else that of the libpq environment; and the roles whose
-/// code may run there.
-fn server(options: &Options) -> Result<(ConnInfo, Vec<String>), Failure> {
-    let environment = Environment::of_process();
+/// Who plans, and who reads what was captured where that is another login: as a server may be configured.
+struct Logins {
+    plans: Server,
+    looks: Option<Server>,
+    /// Roles whose code may run there.
+    trusted_owners: Vec<String>,
+}
+
+/// The server of the URL, else the one that the configuration names, else that of the libpq environment.
+fn logins(options: &Options) -> Result<Logins, Failure> {
     let mut trusted_owners = options.trust_owner.clone();
-    let configured = match (&options.url, &options.config.config) {
-        (Some(_), None) => None,
-        (_, file) => configuration(file.as_deref())?.servers.into_iter().next(),
+    // who gives a URL means it, whatever file there is
+    let servers = match &options.url {
+        Some(_) => Vec::new(),
+        None => configuration(options.config.config.as_deref())?.servers,
     };
-    let dsn = match (&options.url, configured) {
-        (Some(url), _) => url.clone(),
-        (None, Some(server)) => {
-            let conninfo = crate::engine::server_of(&server)?.conninfo().clone();
-            trusted_owners.extend(server.trusted_owners);
-            return Ok((conninfo, trusted_owners));
-        }
-        (None, None) => String::new(),
-    };
-    let conninfo = ConnInfo::parse(&dsn, &environment).map_err(|error| Failure::Usage(error.to_string()))?;
-    Ok((conninfo, trusted_owners))
+    if let Some(settings) = chosen(options.url.as_deref(), options.server.as_deref(), &servers)? {
+        let looks = server_of(settings)?;
+        trusted_owners.extend(settings.trusted_owners.iter().cloned());
+        let (plans, looks) = match settings.planner_dsn {
+            // one session of a login that leaves no traces is better than two
+            None => (looks, None),
+            Some(_) => (planner_of(settings, &looks)?, Some(looks)),
+        };
+        return Ok(Logins {
+            plans,
+            looks,
+            trusted_owners,
+        });
+    }
+    let url = options.url.as_deref().unwrap_or("");
+    let conninfo = ConnInfo::parse(url, &Environment::of_process())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    for warning in &conninfo.warnings {
+        eprintln!("pgadvisor: {}", report::visible(warning));
+    }
+    Ok(Logins {
+        plans: Server::new(conninfo)?,
+        looks: None,
+        trusted_owners,
+    })
+}
+
+/// Why nothing of what was captured can be read.
+fn unreadable(error: PostgresError) -> Failure {
+    if !error.is_about_encoding() {
+        return error.into();
+    }
+    Failure::Usage(format!(
+        "{error}: pg_stat_statements holds a text that is no UTF-8, as of a database of another encoding, and gives none of its \
+         texts therefore; give statements by --workload or --statement, or let it forget that database by \
+         pg_stat_statements_reset(0, OID of the database, 0)"
+    ))
 }
 
 /// The statements that were given by hand or in a file; `None` if there are none.

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 
-use super::{ConfigOption, Failure, Format, configuration, json, print, snapshot, style};
+use super::chosen::chosen;
+use super::{ConfigOption, Failure, Format, configuration, json, names, print, snapshot, style};
 use crate::collect::Collector;
-use crate::configuration::{Configuration, Server as ServerSettings, USUAL_PLACES};
+use crate::configuration::{Configuration, Server as ServerSettings};
 use crate::engine::advising::{Planner, advise_at_once};
 use crate::engine::{rule_schemas, rule_settings, server_of};
 use crate::judge;
@@ -46,7 +47,7 @@ pub struct Options {
     /// Tell every finding, also where there are many: text and markdown fold those that cost less, by rule
     #[arg(long)]
     all_findings: bool,
-    /// All databases of the server, not only the one of the URL
+    /// All databases of the server, not only the one of the URL or those that the configuration names
     #[arg(long)]
     all_databases: bool,
     /// Look twice, that far apart (as 60s), and judge statements by what happened in between
@@ -120,6 +121,13 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         settings.rules.insert(rule.id.to_owned(), chosen);
     }
     let (looks, planner) = looks(&options, &configuration.servers, &settings).await?;
+    let was_asked = options.url.is_none() && options.snapshot.is_none();
+    if let Some(told) = was_asked
+        .then(|| names::several(&configuration, &looks[0]))
+        .flatten()
+    {
+        eprintln!("pgadvisor: {}", report::visible(&told));
+    }
     let mut observer = Observer::default();
     observer.any_window = looks.len() > 1;
     let mut observation = observer.observe(&looks[0], true);
@@ -160,6 +168,7 @@ async fn looks(
         return Ok((snapshot::load(path)?, None));
     }
     let (mut collector, planner) = collector(options, servers)?;
+    collector.heed_comments_for(rules::ids());
     // what is saved may be judged by all rules
     if options.save_snapshot.is_some() || settings.is_enabled(NullHeavy::ID) {
         collector.read_statistics_as(planner.server().again()?);
@@ -220,22 +229,10 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
         Some(_) => Duration::ZERO,
         None => Duration::from_secs(600),
     };
-    let configured = match (&options.url, &options.server, servers) {
-        (Some(_), _, _) => None,
-        (None, Some(name), _) => Some(named(name, servers)?),
-        (None, None, []) => None,
-        (None, None, [only]) => Some(only),
-        (None, None, several) => {
-            let known: Vec<&str> = several.iter().map(|server| server.name.as_str()).collect();
-            return Err(Failure::Usage(format!(
-                "name one with --server: {}",
-                known.join(", ")
-            )));
-        }
-    };
+    let configured = chosen(options.url.as_deref(), options.server.as_deref(), servers)?;
     if let Some(settings) = configured {
-        let watched = settings.clone();
-        let watches = Box::new(move |database: &str| watched.watches(database));
+        let (watched, all) = (settings.clone(), options.all_databases);
+        let watches = Box::new(move |database: &str| all || watched.watches(database));
         let server = server_of(settings)?;
         let planner = Planner::of(settings, &server)?;
         let mut collector = Collector::new(settings.name.clone(), server, watches, every);
@@ -253,20 +250,6 @@ fn collector(options: &Options, servers: &[ServerSettings]) -> Result<(Collector
     let server = Server::new(conninfo)?;
     let planner = Planner::from(server.following()?);
     Ok((Collector::new(name, server, watches, every), planner))
-}
-
-/// The configured server of that name.
-fn named<'a>(name: &str, servers: &'a [ServerSettings]) -> Result<&'a ServerSettings, Failure> {
-    let known: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-    let names = match known[..] {
-        [] => format!(
-            "no server is configured: give a URL, or write {}",
-            USUAL_PLACES.join(" or ")
-        ),
-        _ => format!("the configuration has: {}", known.join(", ")),
-    };
-    let found = servers.iter().find(|server| server.name == name);
-    found.ok_or_else(|| Failure::Usage(format!("no server is named \"{name}\"; {names}")))
 }
 
 fn render(report: &CheckReport, options: &Options) -> Result<String, Failure> {

@@ -3,10 +3,12 @@
 
 mod advise;
 mod check;
+mod chosen;
 mod config;
 mod demo;
 mod explain;
 mod findings;
+mod names;
 mod plan;
 mod refresh;
 mod run;

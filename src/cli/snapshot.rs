@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Failure;
 use crate::collect::mask::without_constants;
-use crate::model::finding::Claim;
+use crate::model::finding::{Claim, Evidence};
 use crate::model::snapshot::Snapshot;
 use crate::rules;
 use crate::sql::holds_mark;
@@ -42,7 +43,7 @@ pub fn save(path: &Path, mut looks: Vec<Snapshot>) -> Result<(), Failure> {
     let mut key = [0; 32];
     let random = std::fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut key));
     random.map_err(|error| failed("write", path, error))?;
-    let ids: Vec<&str> = rules::all().iter().map(|rule| rule.id).collect();
+    let ids = rules::ids();
     for look in &mut looks {
         without_constants(look, &key, &ids);
     }
@@ -104,10 +105,14 @@ pub fn load(path: &Path) -> Result<Vec<Snapshot>, Failure> {
     }
 }
 
+/// The key of evidence that names what of it holds marks.
+const MASKED_CONSTANTS_IN: &str = "masked_constants_in";
+
 /// Takes SQL with a constant out of what was found in a file: a mark stands there in its place, and the SQL would run, but
-/// build or show something else. What is undone goes with what is done.
+/// build or show something else. What is undone goes with what is done. Evidence stays, and says where marks are in it.
 pub fn without_masked_sql(claims: &mut [Claim]) {
     for claim in claims {
+        tell_marks(&mut claim.evidence);
         let remedy = &mut claim.remedy;
         let mut left_out = Vec::new();
         if remedy.apply_sql.iter().any(|sql| holds_mark(sql)) {
@@ -133,6 +138,25 @@ pub fn without_masked_sql(claims: &mut [Claim]) {
     }
 }
 
+/// Names what of the evidence holds marks, so that nobody takes such a definition for the server's own.
+fn tell_marks(evidence: &mut Evidence) {
+    let masked = evidence.iter().filter(|(_, value)| is_marked(value));
+    let masked: Vec<Value> = masked.map(|(key, _)| Value::from(key.as_str())).collect();
+    if !masked.is_empty() {
+        evidence.insert(MASKED_CONSTANTS_IN.to_owned(), Value::Array(masked));
+    }
+}
+
+/// Whether a mark is anywhere in a value.
+fn is_marked(value: &Value) -> bool {
+    match value {
+        Value::String(text) => holds_mark(text),
+        Value::Array(values) => values.iter().any(is_marked),
+        Value::Object(values) => values.values().any(is_marked),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +172,32 @@ mod tests {
             "guards": [],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn evidence_with_a_masked_constant_says_so() {
+        let masked = |text: &str| mask_constants(text, &[7; 32]);
+        let plain = masked("CREATE INDEX i ON public.t USING btree (a)");
+        let partial = masked("CREATE INDEX i ON public.t USING btree (a) WHERE (kind = 'x'::text)");
+        let told = |evidence: Value| {
+            let mut claims = [claim("DROP INDEX CONCURRENTLY i", "SELECT a", "SELECT a")];
+            claims[0].evidence = evidence.as_object().unwrap().clone();
+            without_masked_sql(&mut claims);
+            let [claim] = claims;
+            assert!(claim.evidence.contains_key("definition"), "nothing is lost");
+            claim.evidence.get(MASKED_CONSTANTS_IN).cloned()
+        };
+        let json = |definition: &str, other: &str| {
+            serde_json::json!({
+                "definition": definition, "scans": 4, "indexes": [{ "name": "i", "definition": other }],
+            })
+        };
+        assert_eq!(told(json(&plain, &plain)), None);
+        assert_eq!(
+            told(json(&partial, &partial)),
+            Some(serde_json::json!(["definition", "indexes"]))
+        );
+        assert_eq!(told(json(&plain, &partial)), Some(serde_json::json!(["indexes"])));
     }
 
     #[test]

@@ -238,6 +238,7 @@ impl ReadIndex {
                 may_be_in_progress: flag("may_be_in_progress"),
                 is_partition: flag("is_partition"),
                 is_partitioned: flag("is_partitioned"),
+                partition_of: column(row, "partition_of"),
                 owned_by_extension: flag("owned_by_extension"),
                 shape: text("shape").into(),
                 definition: None,

@@ -55,6 +55,8 @@ pub struct Collector {
     /// When the server had started that was seen last, and whether it was a standby.
     server_seen: Option<(DateTime<Utc>, bool)>,
     declared: Declared,
+    /// The rules that a comment in a session's statement may name.
+    rules: Vec<&'static str>,
     remembered: server::Remembered,
     /// Our own clock, which nobody can set.
     clock: (DateTime<Utc>, Instant),
@@ -177,6 +179,7 @@ impl Collector {
             database_oids: HashMap::new(),
             server_seen: None,
             declared: Declared::default(),
+            rules: Vec::new(),
             remembered: server::Remembered::default(),
             clock: (Utc::now(), Instant::now()),
         }
@@ -185,6 +188,11 @@ impl Collector {
     /// Takes in what the server's owner says of its machine.
     pub fn declare(&mut self, declared: Declared) {
         self.declared = declared;
+    }
+
+    /// Keeps of comments in sessions' statements which of these rules are to leave them alone; nothing else of them is kept.
+    pub fn heed_comments_for(&mut self, rules: Vec<&'static str>) {
+        self.rules = rules;
     }
 
     /// Reads names, definitions and designs this far apart from now on: they are what can wait best.
@@ -225,7 +233,7 @@ impl Collector {
         notes.took("server", &home);
         let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
         notes.took("statements", &home);
-        let sessions = sessions::look(&home, facts.version_num, &mut notes).await?;
+        let sessions = sessions::look(&home, facts.version_num, &self.rules, &mut notes).await?;
         let prepared_transactions =
             sessions::prepared_transactions(&home, facts.version_num, &mut notes).await?;
         notes.took("sessions", &home);

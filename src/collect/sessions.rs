@@ -1,4 +1,5 @@
-//! What sessions do just now. Constants in their statements are taken out here, before anything else sees them.
+//! What sessions do just now. Constants in their statements are taken out here, before anything else sees them; of their
+//! comments nothing is kept but that a statement is to be left alone, by which rules.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,24 +10,26 @@ use tokio_postgres::types::Type;
 
 use super::Notes;
 use crate::limits;
+use crate::model::selector::comments_to_ignore;
 use crate::model::session::{AwaitedLock, PreparedTransaction, Session};
 use crate::model::snapshot::StatementText;
 use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
 use crate::sql;
 
-/// Reads all sessions and, where somebody waits, the locks that are waited for.
+/// Reads all sessions and, where somebody waits, the locks that are waited for. `rules` are those that a comment may name.
 ///
 /// # Errors
 /// Only if the session is lost; everything else is a gap.
 pub async fn look(
     home: &Observe,
     version_num: i32,
+    rules: &[&str],
     notes: &mut Notes,
 ) -> Result<Option<Vec<Session>>, PostgresError> {
     let started = Instant::now();
-    let read = match read(home, version_num, true).await {
+    let read = match read(home, version_num, rules, true).await {
         // one text in an encoding that ours does not know must not hide all sessions
-        Err(error) if !error.is_fatal() => read(home, version_num, false).await,
+        Err(error) if !error.is_fatal() => read(home, version_num, rules, false).await,
         read => read,
     };
     match read {
@@ -43,7 +46,12 @@ pub async fn look(
     }
 }
 
-async fn read(home: &Observe, version_num: i32, with_texts: bool) -> Result<Vec<Session>, PostgresError> {
+async fn read(
+    home: &Observe,
+    version_num: i32,
+    rules: &[&str],
+    with_texts: bool,
+) -> Result<Vec<Session>, PostgresError> {
     let limit = limits::SESSIONS_PER_LOOK as i64;
     let waiters = limits::WAITERS_PER_LOOK as i64;
     let query = queries::SESSIONS.on(version_num);
@@ -59,7 +67,7 @@ async fn read(home: &Observe, version_num: i32, with_texts: bool) -> Result<Vec<
         .await?;
     // many sessions run the same few statements
     let mut known: HashMap<String, Statement> = HashMap::new();
-    let mut sessions: Vec<Session> = rows.iter().map(|row| session(row, &mut known)).collect();
+    let mut sessions: Vec<Session> = rows.iter().map(|row| session(row, rules, &mut known)).collect();
     shorten(&mut sessions);
     if sessions.iter().any(|session| !session.blocked_by.is_empty()) {
         let query = queries::AWAITED_LOCKS.on(version_num);
@@ -97,19 +105,25 @@ struct Statement {
 }
 
 impl Statement {
-    fn of(text: &str) -> Self {
+    fn of(text: &str, rules: &[&str]) -> Self {
+        let mut masked = sql::masked(text);
+        let comments = comments_to_ignore(&sql::comments(text), rules);
+        if !comments.is_empty() {
+            // its identity is that of the statement without them
+            masked.text = format!("{} {comments}", masked.text).trim_start().to_owned();
+        }
         Self {
-            masked: Arc::new(sql::masked(text)),
+            masked: Arc::new(masked),
             command: sql::command(text),
             has_leading_wildcard: sql::shape::has_leading_wildcard(text),
         }
     }
 }
 
-fn session(row: &Row, known: &mut HashMap<String, Statement>) -> Session {
+fn session(row: &Row, rules: &[&str], known: &mut HashMap<String, Statement>) -> Session {
     let text: Option<String> = column(row, "text").filter(|text: &String| !text.is_empty());
     let statement = text.map(|text| {
-        let of_text = || Statement::of(&text);
+        let of_text = || Statement::of(&text, rules);
         known.entry(text.clone()).or_insert_with(of_text).clone()
     });
     Session {
@@ -182,6 +196,48 @@ pub async fn prepared_transactions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::selector::is_ignored_by_comment;
+
+    #[test]
+    fn of_a_comment_only_stays_which_rules_are_to_leave_the_statement_alone() {
+        let rules = ["activity.long_query", "activity.blocking"];
+        let kept = |text: &str| Statement::of(text, &rules).masked;
+        let plain = kept("SELECT * FROM t WHERE a = 'hunter2'");
+        assert!(!is_ignored_by_comment(&plain.text, "activity.long_query"));
+        for text in [
+            "/* pgadvisor:ignore activity.long_query hunter2 */ SELECT * FROM t WHERE a = 'hunter2' -- hunter2",
+            "SELECT /* hunter2 */ * FROM t WHERE a = 'hunter2' /*pgadvisor:ignore activity.long_*,hunter2*/",
+        ] {
+            let marked = kept(text);
+            assert!(!marked.text.contains("hunter2"), "{}", marked.text);
+            assert!(
+                is_ignored_by_comment(&marked.text, "activity.long_query"),
+                "{}",
+                marked.text
+            );
+            assert!(!is_ignored_by_comment(&marked.text, "activity.blocking"));
+            assert_eq!(marked.statement_id, plain.statement_id);
+            assert_eq!(sql::outline(&marked.text), sql::outline(&plain.text));
+        }
+        // no query, and one that the server cut
+        for text in [
+            "VACUUM /* pgadvisor:ignore */ t",
+            "/* pgadvisor:ignore */ SELECT 'hunter2",
+        ] {
+            let marked = kept(text);
+            assert!(is_ignored_by_comment(&marked.text, "activity.blocking"), "{text}");
+            assert!(!marked.text.contains("hunter2"), "{}", marked.text);
+        }
+        for text in [
+            "INSERT INTO t VALUES ('/* pgadvisor:ignore */')",
+            "INSERT INTO t VALUES ('/* pgadvisor:ignore */",
+            "SELECT 1 /* pgadvisor:ignore",
+            "SELECT 1 /* pgadvisor:ignore hunter2 */",
+        ] {
+            let text = &kept(text).text;
+            assert!(!is_ignored_by_comment(text, "activity.long_query"), "{text}");
+        }
+    }
 
     #[test]
     fn in_a_queue_of_hundreds_each_keeps_who_holds_the_lock_and_some_of_those_before() {

@@ -23,7 +23,8 @@ pub struct IgnoreTable {
     pub object: String,
     /// The role that causes it, or a pattern: every role must fit.
     pub role: String,
-    /// The application_name of the sessions, or a pattern; statements are not counted by application.
+    /// The application_name of the sessions, or a pattern. Of a statement those count that samples of the last hour saw
+    /// executing it: at least five sessions, all of which must fit. Samples know names without their numbers, as "etl-#".
     pub application: String,
     /// The last day on which it counts, in UTC: 2027-01-31.
     #[schemars(with = "Option<String>")]

@@ -1,6 +1,7 @@
 //! Index advice while the daemon runs: one database after the other, by the planner's login, on a thread of its own, so
 //! that looks go on meanwhile.
 
+mod latest;
 mod plans;
 mod work;
 
@@ -17,14 +18,16 @@ use tokio_util::sync::CancellationToken;
 use super::{EngineError, planner_of};
 use crate::configuration::Server as ServerSettings;
 use crate::index_advisor::upkeep::WriteCounters;
+use crate::index_advisor::workload::WorkloadStatement;
 use crate::limits;
-use crate::model::advice::{Advised, MissingIndex, Rehearsals};
+use crate::model::advice::{MissingIndex, Rehearsals};
 use crate::model::finding::Finding;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, Observation, StatementActivity, Unknown};
 use crate::postgres::Server;
+use latest::{Ended, Latest, enough_seconds};
 use plans::{Plans, plan_alone};
-use work::{Asked, Worked, asked, ids, work_out};
+use work::{Asked, Effort, Worked, asked, ids, work_out};
 
 /// Who plans, and whose code may run meanwhile.
 pub struct Planner {
@@ -73,6 +76,8 @@ pub struct Advising {
     writes: BTreeMap<String, VecDeque<WriteCounters>>,
     /// What was known before this daemon started.
     remembered: BTreeMap<String, Earlier>,
+    /// Statements of each database that did not end when planning them was cancelled, and when that was.
+    stubborn: BTreeMap<String, BTreeMap<String, Instant>>,
     plans: Plans,
 }
 
@@ -81,6 +86,10 @@ struct Running {
     /// When it began, by the server's clock.
     began_at: DateTime<Utc>,
     indexes: u64,
+    /// Seconds of the server that it may take.
+    may_take_seconds: f64,
+    /// Those that it took until now.
+    took_seconds: f64,
     task: Task,
     work: JoinHandle<Worked>,
 }
@@ -91,16 +100,6 @@ enum Task {
     Advice(Earlier),
     /// Plans that are kept, alone.
     Plans,
-}
-
-struct Latest {
-    at: Instant,
-    /// The indexes that there were.
-    indexes: u64,
-    earlier: Earlier,
-    advice: Result<Arc<Advised>, Unknown>,
-    /// The last that did not fail: what plans take is not another thing because one run failed.
-    last: Option<Arc<Advised>>,
 }
 
 /// What was advised so far, and for which statements.
@@ -118,6 +117,7 @@ impl Advising {
             latest: BTreeMap::new(),
             writes: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            stubborn: BTreeMap::new(),
             plans: Plans::default(),
         }
     }
@@ -144,10 +144,20 @@ impl Advising {
         }
     }
 
-    /// Puts into an observation what is known, and begins what is due if it may; waits for nothing. Gives the seconds that
-    /// the server spent since the last time.
-    pub async fn turn(&mut self, observation: &mut Observation, may_begin: bool) -> f64 {
-        let spent_seconds = self.take_finished().await;
+    /// Puts into an observation what is known, and begins what is due if the budget leaves it so many seconds of the server that
+    /// this is worth it; it takes no more than those, of `hour_seconds` that an hour leaves for all databases. Waits for
+    /// nothing. Gives the seconds that the server spent since the last time, also for what is still being worked out.
+    pub async fn turn(
+        &mut self,
+        observation: &mut Observation,
+        may_take_seconds: f64,
+        hour_seconds: f64,
+    ) -> f64 {
+        let spent_seconds = self.planner.server.take_spent_seconds();
+        if let Some(running) = &mut self.running {
+            running.took_seconds += spent_seconds;
+        }
+        self.take_finished().await;
         let there: BTreeSet<&str> = observation
             .server
             .databases
@@ -156,16 +166,22 @@ impl Advising {
             .collect();
         self.latest.retain(|name, _| there.contains(name.as_str()));
         self.writes.retain(|name, _| there.contains(name.as_str()));
+        self.stubborn.retain(|name, _| there.contains(name.as_str()));
         self.plans.retain(&there);
-        if may_begin && self.running.is_none() && !observation.server.is_standby {
-            self.begin_what_is_due(observation);
+        let mut waits_for = None;
+        if self.running.is_none() && !observation.server.is_standby {
+            waits_for = self.begin_what_is_due(observation, may_take_seconds, hour_seconds);
         }
-        let unknown = match &observation.statements {
-            Err(unknown) => unknown.clone(),
-            Ok(_) => Unknown::because("the planner was not asked yet which indexes are missing"),
+        let unknown = match (&observation.statements, waits_for) {
+            (Err(unknown), _) => unknown.clone(),
+            (Ok(_), Some(seconds)) => Unknown::because(format!(
+                "the planner was not asked yet which indexes are missing: that waits until budget.own_cost_ratio leaves \
+                 {seconds:.1} s of the server, and now it leaves {may_take_seconds:.1} s"
+            )),
+            (Ok(_), None) => Unknown::because("the planner was not asked yet which indexes are missing"),
         };
         let is_known = observation.statements.is_ok();
-        let oldest = self.every * 3 + limits::ADVICE_TIME;
+        let oldest = self.oldest();
         let is_coming = !observation.server.is_standby
             && self.since.elapsed() < self.every * 2 + limits::ADVICE_TIME
             && (is_known
@@ -180,10 +196,10 @@ impl Advising {
                 Some(None) | None => Rehearsals::NotTried,
             };
             database.advice = match self.latest.get(&database.name) {
-                Some(latest) if is_known && latest.at.elapsed() <= oldest => latest.advice.clone(),
+                Some(latest) if is_known && latest.advised_at.elapsed() <= oldest => latest.advice.clone(),
                 Some(latest) if is_known => Err(Unknown::because(format!(
                     "the last advice is {} min old: it waits while the advisor is over its budget",
-                    latest.at.elapsed().as_secs() / 60
+                    latest.advised_at.elapsed().as_secs() / 60
                 ))),
                 _ => Err(unknown.clone()),
             };
@@ -198,23 +214,44 @@ impl Advising {
             .is_some_and(|running| !running.work.is_finished())
     }
 
-    fn begin_what_is_due(&mut self, observation: &Observation) {
+    /// After which age advice is not told any more.
+    fn oldest(&self) -> Duration {
+        self.every * 3 + limits::ADVICE_TIME
+    }
+
+    /// Gives the seconds of the server that what is due waits for.
+    fn begin_what_is_due(
+        &mut self,
+        observation: &Observation,
+        may_take_seconds: f64,
+        hour_seconds: f64,
+    ) -> Option<f64> {
         let Ok(activity) = &observation.statements else {
-            return;
+            return None;
         };
-        let is_full = activity.still_filling.is_none();
+        let is_full = activity.absence_is_no_proof(|_| true).is_none();
         let due = observation
             .databases
             .iter()
-            .filter(|database| self.is_due(database, is_full));
+            .filter(|database| self.is_due(database, is_full, may_take_seconds));
         // the one that waits for longest, so that none waits for ever
         let longest = due.min_by_key(|database| self.latest.get(&database.name).map(|latest| latest.at));
         let Some(database) = longest else {
-            return self.begin_plans(observation, activity);
+            if may_take_seconds >= limits::ADVICE_LEAST_SECONDS {
+                self.begin_plans(observation, activity, may_take_seconds);
+            }
+            return None;
         };
+        let latest = self.latest.get(&database.name);
+        let databases = observation.databases.len();
+        let enough = enough_seconds(latest, hour_seconds, databases, self.every * 3);
+        if may_take_seconds < enough {
+            return Some(enough);
+        }
         let earlier = self.earlier(&database.name);
         let mut asked = Asked::of(database, observation.now, activity);
         asked.earlier.clone_from(&earlier);
+        self.leave_out_stubborn(&database.name, &asked.statement_ids, &mut asked.workload);
         asked.earlier_writes = self
             .writes
             .get(&database.name)
@@ -223,45 +260,53 @@ impl Advising {
         let (planner, stop) = (self.planner.clone(), self.stop.clone());
         // the search is arithmetic between two questions: it would hold up the looks
         let working = move || {
-            on_its_own(work_out(&planner, asked, limits::PLANNING_PAUSE, &|| {
-                stop.is_cancelled()
-            }))
+            let is_cancelled = || stop.is_cancelled();
+            let effort = Effort::beside_looks(may_take_seconds, &is_cancelled);
+            on_its_own(work_out(&planner, asked, &effort))
         };
         self.running = Some(Running {
             database: database.name.clone(),
             began_at: observation.now,
             indexes: indexes_of(database),
+            may_take_seconds,
+            took_seconds: 0.0,
             task: Task::Advice(earlier),
             work: tokio::task::spawn_blocking(working),
         });
+        None
     }
 
     /// Plans the costliest statements of the first database in which some are to be planned again.
-    fn begin_plans(&mut self, observation: &Observation, activity: &StatementActivity) {
+    fn begin_plans(
+        &mut self,
+        observation: &Observation,
+        activity: &StatementActivity,
+        may_take_seconds: f64,
+    ) {
         let now = Instant::now();
         let due = observation.databases.iter().find_map(|database| {
             let statements = self.plans.due(database, activity, self.every, now);
             (!statements.is_empty()).then_some((database, statements))
         });
         let Some((database, statements)) = due else { return };
-        let workload = statements.iter().map(|statement| asked(statement)).collect();
-        let workload = (workload, ids(statements.into_iter()));
+        let mut workload: Vec<WorkloadStatement> =
+            statements.iter().map(|statement| asked(statement)).collect();
+        let ids = ids(statements.into_iter());
+        self.leave_out_stubborn(&database.name, &ids, &mut workload);
+        let workload = (workload, ids);
         let (planner, stop) = (self.planner.clone(), self.stop.clone());
         let name = database.name.clone();
         let working = move || {
-            let is_stopped = || stop.is_cancelled();
-            on_its_own(plan_alone(
-                &planner,
-                &name,
-                workload,
-                limits::PLANNING_PAUSE,
-                &is_stopped,
-            ))
+            let is_cancelled = || stop.is_cancelled();
+            let effort = Effort::beside_looks(may_take_seconds, &is_cancelled);
+            on_its_own(plan_alone(&planner, &name, workload, &effort))
         };
         self.running = Some(Running {
             database: database.name.clone(),
             began_at: observation.now,
             indexes: indexes_of(database),
+            may_take_seconds,
+            took_seconds: 0.0,
             task: Task::Plans,
             work: tokio::task::spawn_blocking(working),
         });
@@ -272,15 +317,22 @@ impl Advising {
         self.plans.take_unwritten()
     }
 
-    fn is_due(&self, database: &DatabaseObservation, window_is_full: bool) -> bool {
+    /// Marks the statements that did not end when they were cancelled, not long ago: each of them would take its session again.
+    fn leave_out_stubborn(&self, database: &str, ids: &[String], workload: &mut [WorkloadStatement]) {
+        let Some(known) = self.stubborn.get(database) else {
+            return;
+        };
+        for (statement, id) in workload.iter_mut().zip(ids) {
+            let at = known.get(id);
+            statement.is_stubborn = at.is_some_and(|at| at.elapsed() < limits::STUBBORN_AGAIN_AFTER);
+        }
+    }
+
+    fn is_due(&self, database: &DatabaseObservation, window_is_full: bool, may_take_seconds: f64) -> bool {
         let Some(latest) = self.latest.get(&database.name) else {
             return true;
         };
-        let every = match &latest.advice {
-            Ok(advised) if advised.still_filling.is_some() && window_is_full => Duration::ZERO,
-            Ok(_) => self.every,
-            Err(_) => self.every.min(limits::ADVICE_RETRY_AFTER),
-        };
+        let every = latest.again_after(self.every, window_is_full, may_take_seconds);
         let age = latest.at.elapsed();
         age >= every || age >= limits::ADVICE_AGAIN_AFTER && latest.indexes != indexes_of(database)
     }
@@ -302,11 +354,16 @@ impl Advising {
         earlier
     }
 
-    async fn take_finished(&mut self) -> f64 {
+    async fn take_finished(&mut self) {
         let Some(running) = self.running.take_if(|running| running.work.is_finished()) else {
-            return 0.0;
+            return;
         };
         let worked = running.work.await.unwrap_or_else(|error| Worked::failed(&error));
+        if !worked.stubborn.is_empty() {
+            let known = self.stubborn.entry(running.database.clone()).or_default();
+            known.retain(|_, at| at.elapsed() < limits::STUBBORN_AGAIN_AFTER);
+            known.extend(worked.stubborn.into_iter().map(|id| (id, Instant::now())));
+        }
         let plans_are_known = !worked.plans.is_empty();
         if plans_are_known || matches!(running.task, Task::Plans) {
             let began = (running.began_at, running.indexes);
@@ -317,7 +374,7 @@ impl Advising {
             if let (false, Err(unknown)) = (plans_are_known, &worked.advice) {
                 tracing::debug!(database = running.database, "no plans: {}", unknown.reason);
             }
-            return worked.spent_seconds;
+            return;
         };
         match &worked.advice {
             Ok(advised) => tracing::debug!(
@@ -344,20 +401,17 @@ impl Advising {
             }
             known.push_back(writes);
         }
-        let advice = worked.advice.map(Arc::new);
-        let before = self
-            .latest
-            .get(&running.database)
-            .and_then(|latest| latest.last.clone());
-        let latest = Latest {
+        let ended = Ended {
             at: Instant::now(),
             indexes: running.indexes,
+            could_take_seconds: running.may_take_seconds,
+            took_seconds: running.took_seconds,
             earlier,
-            last: advice.as_ref().ok().cloned().or(before),
-            advice,
+            advice: worked.advice,
         };
+        let before = self.latest.remove(&running.database);
+        let latest = Latest::after(ended, before, self.oldest());
         self.latest.insert(running.database, latest);
-        worked.spent_seconds
     }
 }
 
@@ -380,14 +434,19 @@ fn indexes_of(database: &DatabaseObservation) -> u64 {
 
 /// Asks the planner about every database that was looked at, within some seconds for all of them together.
 pub async fn advise_at_once(planner: &Planner, observation: &mut Observation) {
-    let started = Instant::now();
-    let late = || started.elapsed() >= limits::ADVICE_TIME_OF_A_CHECK;
+    let effort = Effort {
+        began: Instant::now(),
+        pause: 0,
+        time: limits::ADVICE_TIME_OF_A_CHECK,
+        server_seconds: f64::INFINITY,
+        is_cancelled: &|| false,
+    };
     for database in &mut observation.databases {
         database.advice = match &observation.statements {
             Err(unknown) => Err(unknown.clone()),
             Ok(activity) => {
                 let asked = Asked::of(database, observation.now, activity);
-                work_out(planner, asked, 0, &late).await.advice.map(Arc::new)
+                work_out(planner, asked, &effort).await.advice.map(Arc::new)
             }
         };
         if let Ok(advised) = &database.advice {

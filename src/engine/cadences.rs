@@ -196,11 +196,16 @@ impl Cadences {
         self.names.cadence(self.stretch.names)
     }
 
+    /// How far apart samples of sessions are; none where nobody takes any.
+    pub fn sampling(&self) -> Option<Cadence> {
+        (self.sampling.usual_seconds > 0.0).then(|| self.sampling.cadence(self.stretch.sampling))
+    }
+
     /// How far apart the questions of a family are; none where that is not decided here.
     pub fn of(&self, family: &str) -> Option<Cadence> {
         match Kind::of(family) {
             Kind::Names => Some(self.names()),
-            Kind::Sampling => Some(self.sampling.cadence(self.stretch.sampling)),
+            Kind::Sampling => self.sampling(),
             Kind::Looks => Some(self.looks()),
             Kind::Apart => None,
         }
@@ -390,6 +395,7 @@ mod tests {
     fn a_busy_server_bears_more() {
         let seconds = Duration::from_secs;
         let mut cadences = Cadences::new(0.005, seconds(600), seconds(0), seconds(60));
+        assert_eq!(cadences.sampling(), None, "nobody takes samples");
         let spent = BTreeMap::from([("catalog", 6.0)]);
         assert_eq!(cadences.turn(60.0, &spent, 8.0), Stretch::NONE);
         assert_eq!(cadences.turn(0.0, &BTreeMap::new(), 1.0).names, 2);

@@ -3,9 +3,11 @@
 pub mod advising;
 mod cadences;
 mod cost;
+mod index_use;
 mod reckoning;
 mod record;
 pub mod refreshing;
+mod same_server;
 mod sampling;
 mod scheduling;
 pub mod standbys;

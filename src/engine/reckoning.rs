@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::cadences::{ADVICE, Cadences, FAILED, Told};
+use super::cadences::{ADVICE, Cadences, FAILED, Kind, Told};
 use super::cost::{Families, Hour, OwnCost, Spent};
 use crate::configuration::Server as ServerSettings;
 use crate::limits;
@@ -60,9 +60,25 @@ impl Reckoning {
         }
     }
 
-    /// The budget, as a share of the server's time.
-    pub fn budget_ratio(&self) -> f64 {
-        self.budget_ratio
+    /// Seconds of the server that the budget of the last hour still leaves, once the looks of the next one have what those of
+    /// the last took.
+    pub fn may_still_take_seconds(&self, now: DateTime<Utc>) -> f64 {
+        let (own_seconds, _) = self.cost.seconds_and_ratio(now);
+        let budget_seconds = self.cost.server_seconds(now) * self.budget_ratio;
+        (budget_seconds - own_seconds - self.looks_seconds(now)).max(0.0)
+    }
+
+    /// The same where nothing but looks took anything.
+    pub fn hour_seconds_beside_looks(&self, now: DateTime<Utc>) -> f64 {
+        let budget_seconds = self.cost.server_seconds(now) * self.budget_ratio;
+        (budget_seconds - 2.0 * self.looks_seconds(now)).max(0.0)
+    }
+
+    /// What looks, names and samples took in the last hour: they go on like that.
+    fn looks_seconds(&self, now: DateTime<Utc>) -> f64 {
+        let families = self.families.last_hour(now).into_iter();
+        let of_looks = families.filter(|(family, _)| Kind::of(family) != Kind::Apart);
+        of_looks.map(|(_, seconds)| seconds).sum()
     }
 
     /// Takes in a look: seconds that the server took for each family, and seconds of database time since the look before.
@@ -122,6 +138,7 @@ impl Reckoning {
             costliest_family: costliest.map(|(family, seconds)| (family.to_owned(), seconds)),
             looks: self.cadences.looks(),
             names: self.cadences.names(),
+            sampling: self.cadences.sampling(),
             budget_ratio: self.budget_ratio,
         }
     }
@@ -217,6 +234,46 @@ mod tests {
             ("failed looks", 140.0)
         );
         assert_eq!(families[0].every_seconds, Some(960.0), "as often as looks");
+    }
+
+    #[test]
+    fn samples_that_are_taken_more_seldom_are_told_and_shown() {
+        let (mut reckoning, now) = (reckoning(), Utc::now());
+        let told = |reckoning: &Reckoning| reckoning.observed(now, ("server.sql", 0.1)).sampling;
+        assert_eq!(told(&reckoning), Some(Cadence::usual(5.0)));
+        // of at least ten minutes that is far beyond 0.5 %, and there is nothing else to save
+        reckoning.add(now, &BTreeMap::from([(SAMPLING, 30.0)]), 0.0);
+        let slowed = Cadence {
+            every_seconds: 10.0,
+            usual_seconds: 5.0,
+        };
+        assert_eq!(told(&reckoning), Some(slowed));
+        assert_eq!(reckoning.sampling_stretch.times(), 2, "as the task is told");
+        let shown = reckoning.family_costs(now).remove(0);
+        assert_eq!(
+            (shown.family.as_str(), shown.every_seconds, shown.is_stretched()),
+            (SAMPLING, Some(10.0), true)
+        );
+    }
+
+    #[test]
+    fn the_budget_leaves_what_was_not_taken_in_the_last_hour() {
+        let (mut reckoning, now) = (reckoning(), Utc::now());
+        let left = |reckoning: &Reckoning, minutes: i64| {
+            reckoning.may_still_take_seconds(now + chrono::TimeDelta::minutes(minutes))
+        };
+        let about = |seconds: f64, expected: f64| (seconds - expected).abs() < 1e-6;
+        // 0.5 % of one core, of ten minutes at first
+        assert!(about(left(&reckoning, 0), 3.0));
+        reckoning.add(now, &BTreeMap::from([(ADVICE, 2.0), ("catalog", 0.25)]), 0.0);
+        assert!(about(left(&reckoning, 0), 3.0 - 2.25 - 0.25), "the looks go on");
+        assert!(about(reckoning.hour_seconds_beside_looks(now), 3.0 - 2.0 * 0.25));
+        assert!(about(left(&reckoning, 60), 18.0 - 2.25));
+        // eight sessions are busy all the time
+        reckoning.add(now, &BTreeMap::from([("catalog", 40.0)]), 8.0 * 3600.0);
+        assert!(about(left(&reckoning, 60), 8.0 * 18.0 - 42.25));
+        reckoning.add(now, &BTreeMap::from([("catalog", 900.0)]), 0.0);
+        assert_eq!(left(&reckoning, 60), 0.0);
     }
 
     #[test]

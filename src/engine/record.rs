@@ -6,9 +6,11 @@ use crate::model::activity::ActivityNow;
 use crate::model::column::KnownColumns;
 use crate::model::finding::Event;
 use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
+use crate::model::incident::Sightings;
 use crate::model::judgement::Judgement;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::BlockReads;
+use crate::model::server_change::Landmarks;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ServerStatus};
 use crate::observe::usage::{IndexName, Usage};
@@ -25,6 +27,7 @@ pub struct Record {
     pub relations: Vec<RelationsMinute>,
     pub waits: Option<WaitMinute>,
     pub activity: Option<ActivityNow>,
+    pub incidents: Vec<Sightings>,
     pub plans: Vec<KeptPlan>,
     pub columns: Vec<KnownColumns>,
     pub block_reads: Vec<BlockReads>,
@@ -49,9 +52,11 @@ impl Record {
             relations: &self.relations,
             waits: self.waits.as_ref(),
             activity: self.activity.as_ref(),
+            incidents: &self.incidents,
             plans: &self.plans,
             settings: &self.snapshot.server.settings,
             checkpoints: self.snapshot.server.checkpoints.as_ref(),
+            landmarks: &Landmarks::of(&self.snapshot),
             block_reads: &self.block_reads,
             columns: &self.columns,
             changed: &rows(&self.usage),

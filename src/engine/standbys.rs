@@ -1,44 +1,143 @@
 //! What the standbys of a primary know of the use of its indexes: they are watched as servers of their own, and belong to
-//! the primary while they have its system identifier and are in recovery. What one knew that cannot be seen now still holds.
+//! the primary while they have its system identifier, are in recovery and keep up with it. What one knew that cannot be seen
+//! now, or stands still, still holds.
 //! And where the primary of a standby stands in its WAL, which a standby that is cut off cannot know.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::index_use::{Key, KnownUse, Uses, uses};
 use crate::limits;
 use crate::model::observation::Observation;
-use crate::model::replication::WatchedPrimary;
+use crate::model::replication::{Replay, WatchedPrimary, WatchedStandbys};
 use crate::model::status::ServerStatus;
 use crate::store::{Store, StoreError};
 
-/// The use of an index by database, schema and name: since when it is idle.
-type Idle = HashMap<(String, String, String), DateTime<Utc>>;
-
 /// Whether a server was seen of late.
-fn is_seen(status: &ServerStatus, now: DateTime<Utc>) -> bool {
+pub(super) fn is_seen(status: &ServerStatus, now: DateTime<Utc>) -> bool {
     let fresh = TimeDelta::from_std(limits::STANDBY_SEEN_WITHIN).unwrap_or(TimeDelta::MAX);
     status.last_seen_at.is_some_and(|at| now - at <= fresh) && status.unreachable.is_none()
 }
 
-/// The one primary of that system identifier that was seen of late; none where there are copies of each other.
+/// The one primary of that system identifier that was seen of late, under whichever of its names; none where there are copies
+/// of each other.
 fn primary(all: Vec<ServerStatus>, identifier: &str, now: DateTime<Utc>) -> Option<WatchedPrimary> {
     let is_primary = |status: &ServerStatus| {
         status.system_identifier.as_deref() == Some(identifier) && status.is_standby == Some(false)
     };
-    let mut primaries = all.into_iter().filter(is_primary);
-    // which of two it is nobody can tell, even while one of them does not answer
-    let (Some(only), None) = (primaries.next(), primaries.next()) else {
+    let primaries: Vec<ServerStatus> = all.into_iter().filter(is_primary).collect();
+    let first = primaries.first()?;
+    // which of two copies it is nobody can tell, even while one of them does not answer
+    if !primaries[1..].iter().all(|other| other.is_same_server(first)) {
         return None;
-    };
-    is_seen(&only, now).then(|| WatchedPrimary {
-        wal_position_bytes: only.replication.and_then(|seen| seen.wal_position_bytes),
-        name: only.name,
+    }
+    let seen = primaries.into_iter().find(|primary| is_seen(primary, now))?;
+    Some(WatchedPrimary {
+        wal_position_bytes: seen.replication.and_then(|seen| seen.wal_position_bytes),
+        name: seen.name,
     })
 }
 
-/// Takes the use on watched standbys in: an index is idle only since all of them have left it alone. Of a standby it takes in
-/// where its primary stands.
+/// The standbys of a primary.
+#[derive(Default)]
+struct Standbys {
+    /// Each that was seen of late and keeps up: what it does not know is unknown.
+    watched: Vec<(ServerStatus, Uses)>,
+    /// Those that cannot be seen, and copies that stand still: only what they know counts.
+    others: Vec<Uses>,
+}
+
+impl Standbys {
+    fn add(&mut self, status: ServerStatus, uses: Uses, now: DateTime<Utc>) {
+        if !is_seen(&status, now) || !keeps_up(&status) {
+            self.others.push(uses);
+            return;
+        }
+        let mut watched = self.watched.iter_mut();
+        match watched.find(|(known, _)| known.is_same_server(&status)) {
+            None => self.watched.push((status, uses)),
+            // under each of its names other databases may be watched
+            Some((_, known)) => {
+                for (key, one) in uses {
+                    let before = known.get(&key).copied();
+                    known.insert(key, before.map_or(one, |before| before.and(one)));
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> WatchedStandbys {
+        let receivers = |(status, _): &(ServerStatus, Uses)| {
+            let replication = status.replication.as_ref();
+            replication.map_or(0, |seen| seen.standbys.len())
+        };
+        WatchedStandbys {
+            names: self
+                .watched
+                .iter()
+                .map(|(status, _)| status.name.clone())
+                .collect(),
+            streaming: self.watched.iter().filter(|(status, _)| streams(status)).count(),
+            receivers: self.watched.iter().map(receivers).sum(),
+            uncounted: Vec::new(),
+        }
+    }
+
+    fn use_of(&self, key: &Key) -> KnownUse {
+        KnownUse {
+            on_each: self
+                .watched
+                .iter()
+                .map(|(_, uses)| uses.get(key).copied())
+                .collect(),
+            elsewhere: self
+                .others
+                .iter()
+                .filter_map(|uses| uses.get(key).copied())
+                .collect(),
+        }
+    }
+
+    /// The names of those that did not count the scans of an index for so long.
+    fn not_counting(&self, key: &Key, since: Option<DateTime<Utc>>) -> Vec<&str> {
+        let counts = |uses: &Uses| {
+            uses.get(key)
+                .zip(since)
+                .and_then(|(one, since)| one.scans_since(since))
+        };
+        let watched = self.watched.iter();
+        watched
+            .filter(|(_, uses)| counts(uses).is_none())
+            .map(|(status, _)| status.name.as_str())
+            .collect()
+    }
+}
+
+/// How a server keeps up, where that could be read.
+fn replay(status: &ServerStatus) -> Option<&Replay> {
+    status.replication.as_ref()?.replay.as_ref()
+}
+
+fn streams(status: &ServerStatus) -> bool {
+    replay(status).is_some_and(|replay| replay.is_streaming)
+}
+
+/// Whether a server in recovery follows its primary. A copy that was restored and stands still has the identifier, too.
+fn keeps_up(status: &ServerStatus) -> bool {
+    let restores = |replay: &Replay| {
+        let behind = replay
+            .since_last_commit_seconds
+            .map(|seconds| seconds - replay.delay_seconds);
+        replay.restores_from_archive == Some(true)
+            && !replay.is_paused
+            && behind.is_some_and(|behind| behind <= limits::STANDBY_SEEN_WITHIN.as_secs_f64())
+    };
+    streams(status) || replay(status).is_some_and(restores)
+}
+
+/// Takes the use on watched standbys in: an index is idle only since all of them have left it alone, and their scans are told
+/// beside those of the primary. Of a standby it takes in where its primary stands.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -51,27 +150,20 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
         observation.primary = primary(store.servers()?, identifier, now);
         return Ok(());
     }
-    let mut standbys: Vec<Idle> = Vec::new();
-    let mut unseen: Vec<Idle> = Vec::new();
+    let mut standbys = Standbys::default();
     for status in store.servers()? {
         let is_ours =
             status.system_identifier.as_ref() == Some(identifier) && status.is_standby == Some(true);
         if is_ours && status.name != server.name {
-            let usages = store.index_usage(&status.name)?.into_iter();
-            let idle = usages.map(|usage| {
-                let since = usage.last_moved_at.unwrap_or(usage.first_seen_at);
-                ((usage.key.database, usage.key.schema, usage.key.name), since)
-            });
-            match is_seen(&status, now) {
-                true => standbys.push(idle.collect()),
-                false => unseen.push(idle.collect()),
-            }
+            let uses = uses(&status, store)?;
+            standbys.add(status, uses, now);
         }
     }
-    observation.standbys_watched = standbys.len();
-    if standbys.is_empty() && unseen.is_empty() {
+    observation.standbys_watched = standbys.facts();
+    if standbys.watched.is_empty() && standbys.others.is_empty() {
         return Ok(());
     }
+    let mut uncounted = BTreeSet::new();
     for database in &mut observation.databases {
         let catalog = database.catalog.clone();
         let mut facts = catalog.indexes.finder();
@@ -80,24 +172,21 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
                 continue;
             };
             let key = (database.name.clone(), facts.schema.clone(), facts.name.clone());
-            let on_each = standbys.iter().map(|idle| idle.get(&key).copied());
-            let known = unseen.iter().filter_map(|idle| idle.get(&key).copied());
-            // what a standby does not know yet was not idle there; of one that cannot be seen only what it knew counts
-            index.idle_since = on_each
-                .collect::<Option<Vec<_>>>()
-                .zip(index.idle_since)
-                .and_then(|(there, here)| there.into_iter().chain(known).chain([here]).max());
-            // totals of the primary say nothing of its standbys
-            index.no_scan_counted_since = None;
+            standbys.use_of(&key).add_to(index, database.counters_since);
+            if index.scans_on_standbys.is_none() {
+                uncounted.extend(standbys.not_counting(&key, database.counters_since));
+            }
         }
     }
+    observation.standbys_watched.uncounted = uncounted.into_iter().map(str::to_owned).collect();
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::ReplicationStatus;
+    use crate::model::replication::Standby;
+    use crate::model::status::{ReplicationStatus, RunningServer};
     use crate::rules::testing::{database, index, now};
     use crate::store::{IndexKey, IndexUsage};
 
@@ -114,8 +203,21 @@ mod tests {
             own_cost_ratio: 0.0,
             own_entries_seconds_last_hour: None,
             families: Vec::new(),
-            replication: None,
+            replication: replaying(|replay| replay.is_streaming = true),
+            running: None,
+            told_by: None,
+            counters_since: [("app".to_owned(), now() - TimeDelta::days(90))].into(),
         }
+    }
+
+    /// How a standby keeps up that does not stream, but for that.
+    fn replaying(change: impl FnOnce(&mut Replay)) -> Option<ReplicationStatus> {
+        let mut replay = Replay::default();
+        change(&mut replay);
+        Some(ReplicationStatus {
+            replay: Some(replay),
+            ..ReplicationStatus::default()
+        })
     }
 
     fn usage(name: &str, idle_days: i64) -> IndexUsage {
@@ -127,15 +229,15 @@ mod tests {
                 name: name.into(),
             },
             oid: 9,
-            scans: 1,
+            scans: 7,
             first_seen_at: now() - TimeDelta::days(100),
             last_moved_at: Some(since),
             checked_at: since,
         }
     }
 
-    /// Days for which an index is idle on the primary, which has been idle for 40 there, and how many standbys count.
-    fn idle_days(standbys: &[(ServerStatus, Vec<IndexUsage>)]) -> (Option<i64>, usize) {
+    /// A primary with an index that has been idle there for 40 days, for which its scans are counted, too.
+    fn observed(standbys: &[(ServerStatus, Vec<IndexUsage>)]) -> Observation {
         let store = Store::in_memory().unwrap();
         for (status, usages) in standbys {
             store.record_server(status).unwrap();
@@ -147,11 +249,123 @@ mod tests {
         seen.idle_since = Some(now() - TimeDelta::days(40));
         seen.no_scan_counted_since = seen.idle_since;
         add_to(&mut observed, &store, now()).unwrap();
+        observed
+    }
+
+    /// Days for which the index is idle everywhere, and how many standbys count.
+    fn idle_days(standbys: &[(ServerStatus, Vec<IndexUsage>)]) -> (Option<i64>, usize) {
+        let observed = observed(standbys);
         let idle = observed.databases[0].indexes[0].idle_since;
         (
             idle.map(|since| (now() - since).num_days()),
-            observed.standbys_watched,
+            observed.standbys_watched.names.len(),
         )
+    }
+
+    #[test]
+    fn scans_of_standbys_count_where_they_are_counted_for_as_long() {
+        let scans = |standbys: &[(ServerStatus, Vec<IndexUsage>)]| {
+            let observed = observed(standbys);
+            let there = observed.databases[0].indexes[0].scans_on_standbys;
+            (there, observed.standbys_watched.uncounted)
+        };
+        let (b, c) = (standby("b", "1", 1), standby("c", "1", 1));
+        assert_eq!(scans(&[]), (Some(0), vec![]));
+        assert_eq!(scans(&[(b.clone(), vec![usage("i", 3)])]), (Some(7), vec![]));
+        let both = [(b.clone(), vec![usage("i", 3)]), (c, vec![usage("i", 3)])];
+        assert_eq!(scans(&both), (Some(14), vec![]));
+        let since = |days: i64| ServerStatus {
+            counters_since: [("app".to_owned(), now() - TimeDelta::days(days))].into(),
+            ..b.clone()
+        };
+        assert_eq!(scans(&[(since(40), vec![usage("i", 3)])]), (Some(7), vec![]));
+        let unknown = (None, vec!["b".to_owned()]);
+        assert_eq!(
+            scans(&[(since(39), vec![usage("i", 3)])]),
+            unknown,
+            "a day is missing"
+        );
+        assert_eq!(
+            scans(&[(since(39), vec![usage("i", 41)])]),
+            (Some(0), vec![]),
+            "whatever its counters say, it was idle for longer"
+        );
+        assert_eq!(
+            scans(&[(b.clone(), vec![])]),
+            unknown,
+            "it does not know the index yet"
+        );
+        let gone = standby("e", "1", 300);
+        assert_eq!(
+            scans(&[(b.clone(), vec![usage("i", 3)]), (gone, vec![usage("i", 3)])]),
+            (Some(14), vec![]),
+            "what one knew that is not seen counts, too"
+        );
+    }
+
+    #[test]
+    fn only_those_that_keep_up_are_watched_standbys() {
+        let as_told = |replication: Option<ReplicationStatus>| {
+            let status = ServerStatus {
+                replication,
+                ..standby("b", "1", 1)
+            };
+            let known = idle_days(&[(status.clone(), vec![usage("i", 3)])]);
+            (known, idle_days(&[(status, vec![])]))
+        };
+        let watched = ((Some(3), 1), (None, 1));
+        let copy = ((Some(3), 0), (Some(40), 0));
+        assert_eq!(as_told(replaying(|replay| replay.is_streaming = true)), watched);
+        assert_eq!(as_told(replaying(|_| ())), copy, "what it used is used");
+        assert_eq!(as_told(None), copy, "nobody knows whether it streams");
+        let restored = |seconds: f64, change: fn(&mut Replay)| {
+            as_told(replaying(|replay| {
+                replay.restores_from_archive = Some(true);
+                replay.since_last_commit_seconds = Some(seconds);
+                change(replay);
+            }))
+        };
+        assert_eq!(restored(3600.0, |_| ()), watched);
+        assert_eq!(restored(3601.0, |_| ()), copy);
+        assert_eq!(
+            restored(3601.0, |replay| replay.delay_seconds = 60.0),
+            watched,
+            "late on purpose"
+        );
+        assert_eq!(
+            restored(60.0, |replay| replay.is_paused = true),
+            copy,
+            "it has reached its target"
+        );
+        assert_eq!(restored(60.0, |replay| replay.restores_from_archive = None), copy);
+    }
+
+    #[test]
+    fn a_copy_and_a_standby_of_a_standby_do_not_stand_for_one_that_is_not_watched() {
+        let unwatched = |there: i64, standbys: Vec<ServerStatus>| {
+            let standbys: Vec<_> = standbys.into_iter().map(|status| (status, vec![])).collect();
+            let mut observed = observed(&standbys);
+            observed.server.standbys = there;
+            observed.standbys_unwatched()
+        };
+        let (b, c) = (standby("b", "1", 1), standby("c", "1", 1));
+        assert_eq!(unwatched(1, vec![b.clone()]), 0);
+        assert_eq!(unwatched(2, vec![b.clone()]), 1);
+        assert_eq!(unwatched(2, vec![b.clone(), c.clone()]), 0);
+        let copy = ServerStatus {
+            replication: replaying(|_| ()),
+            ..c.clone()
+        };
+        assert_eq!(unwatched(2, vec![b.clone(), copy]), 1);
+        let mut sends = b;
+        let replication = sends.replication.as_mut().unwrap();
+        replication.standbys = vec![Standby::default()];
+        assert_eq!(
+            unwatched(2, vec![sends.clone(), c.clone()]),
+            1,
+            "c streams from it"
+        );
+        assert_eq!(unwatched(1, vec![sends, c]), 0);
     }
 
     #[test]
@@ -190,6 +404,30 @@ mod tests {
             None,
             "the one that does not answer may be it"
         );
+        let started = |hours_ago: i64, status: ServerStatus| ServerStatus {
+            running: Some(RunningServer {
+                system_identifier: "1".into(),
+                timeline: Some(1),
+                is_standby: false,
+                started_at: now() - TimeDelta::hours(hours_ago),
+            }),
+            ..status
+        };
+        assert_eq!(
+            told(&[started(9, primary("a", 1)), started(9, primary("c", 1))]),
+            Some(("a".to_owned(), 5e9)),
+            "one under two names"
+        );
+        assert_eq!(
+            told(&[started(9, primary("a", 300)), started(9, primary("c", 1))]),
+            Some(("c".to_owned(), 5e9)),
+            "it answers under one of them"
+        );
+        assert_eq!(
+            told(&[started(9, primary("a", 1)), started(8, primary("c", 1))]),
+            None,
+            "copies do not start in one moment"
+        );
         let other = ServerStatus {
             system_identifier: Some("2".into()),
             ..primary("d", 1)
@@ -214,6 +452,20 @@ mod tests {
             idle_days(&[(used, vec![])]),
             (None, 1),
             "it does not know the index yet"
+        );
+        let named = |name: &str| ServerStatus {
+            running: Some(RunningServer {
+                system_identifier: "1".into(),
+                timeline: None,
+                is_standby: true,
+                started_at: now(),
+            }),
+            ..standby(name, "1", 1)
+        };
+        assert_eq!(
+            idle_days(&[(named("b"), vec![usage("i", 3)]), (named("c"), vec![])]),
+            (Some(3), 1),
+            "one under two names, which does not watch the database under one of them"
         );
         let other = standby("d", "2", 1);
         assert_eq!(

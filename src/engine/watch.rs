@@ -10,6 +10,7 @@ use super::cadences::{ADVICE, REFRESHING, SAMPLING, Told};
 use super::cost::Spent;
 use super::reckoning::{Reckoning, with_failed};
 use super::record::{Record, keys, remembered, rows};
+use super::same_server::EarlierNames;
 use super::sampling::Sampled;
 use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of, standbys};
 use crate::collect::{Collector, Seen};
@@ -18,16 +19,18 @@ use crate::judge::{self, Settings};
 use crate::limits;
 use crate::model::finding::{Event, Finding, State};
 use crate::model::history::WaitMinute;
+use crate::model::judgement::ToldBy;
+use crate::model::observation::Observation;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ReplicationStatus, ServerStatus};
 use crate::model::unit::Period;
 use crate::observe::columns::Columns;
-use crate::observe::{Observer, activity};
+use crate::observe::{Observer, activity, incidents};
 use crate::postgres::{PostgresError, Server};
-use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
 use crate::rules::index::null_heavy::NullHeavy;
 use crate::rules::query::matview_candidate::MatviewCandidate;
+use crate::rules::{self, Rule as _};
 use crate::store::{FindingFilter, Store, StoreError};
 
 /// One server that is watched.
@@ -44,6 +47,7 @@ pub struct Watch {
     sampled: Sampled,
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
+    earlier_names: EarlierNames,
     status: ServerStatus,
 }
 
@@ -79,6 +83,7 @@ impl Watch {
         let names_every = settings.catalog_every.as_duration();
         let mut collector = Collector::new(settings.name.clone(), server, watches, names_every);
         collector.declare(settings.declared());
+        collector.heed_comments_for(rules::ids());
         if rules.is_enabled(NullHeavy::ID) {
             let planner = planner_of(settings, collector.server())?;
             collector.read_statistics_as(planner);
@@ -94,6 +99,11 @@ impl Watch {
             reckoning: Reckoning::new(settings, configuration.budget.own_cost_ratio),
             sampled: Sampled::default(),
             advising,
+            earlier_names: EarlierNames::new(
+                names_before(settings, configuration),
+                status.as_ref().and_then(|status| status.running.clone()),
+                Utc::now(),
+            ),
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
     }
@@ -194,9 +204,14 @@ impl Watch {
             self.columns.tell_again();
         }
         let mut observation = self.observer.observe(&seen.snapshot, false);
-        let is_within_budget = self.status.own_cost_ratio <= self.reckoning.budget_ratio();
+        let may_take_seconds = self.reckoning.may_still_take_seconds(Utc::now());
+        let hour_seconds = self.reckoning.hour_seconds_beside_looks(Utc::now());
         let advice_seconds = match &mut self.advising {
-            Some(advising) => advising.turn(&mut observation, is_within_budget).await,
+            Some(advising) => {
+                advising
+                    .turn(&mut observation, may_take_seconds, hour_seconds)
+                    .await
+            }
             None => 0.0,
         };
         // from here on nothing waits until it is reckoned: of a turn that is given up before nothing is lost
@@ -217,11 +232,14 @@ impl Watch {
             database.missing_indexes_are_told = is_told;
             database.unused_after = unused_after;
         }
-        let mut judgement = judge::judge(&observation, &self.settings);
+        let told_by = self.told_by(&observation);
+        let mut judgement = judge::judge_beside(&observation, &self.settings, told_by.as_ref());
         let three_looks = Period::seconds(3 * self.reckoning.pause().as_secs());
         judgement.unbroken_within = judgement.unbroken_within.max(three_looks);
         spent.retain(|_, seconds| *seconds > 0.0);
         self.status = self.status_after(&seen, &spent);
+        self.status.told_by = told_by.filter(ToldBy::is_settled).map(|other| other.name);
+        self.status.counters_since = observation.counters_since();
         let record = Record {
             looks: seen.looks,
             judgement,
@@ -234,6 +252,7 @@ impl Watch {
             relations: std::mem::take(&mut self.observer.relation_minutes),
             waits,
             activity: activity::now(&observation),
+            incidents: incidents::seen(&observation),
             plans: self.advising.as_mut().map_or_else(Vec::new, Advising::take_plans),
             columns: self.columns.observe(&observation.databases),
             block_reads: observation.block_reads,
@@ -270,6 +289,17 @@ impl Watch {
         (hidden == 0).then_some(minute)
     }
 
+    /// The other name of the server that tells of it, where there is one.
+    fn told_by(&mut self, observation: &Observation) -> Option<ToldBy> {
+        let told_by = self
+            .earlier_names
+            .told_by(&observation.server, &self.store, Utc::now());
+        told_by.unwrap_or_else(|error| {
+            tracing::error!(%error, "whether the server has another name, too, cannot be read");
+            None
+        })
+    }
+
     fn status_after(&mut self, seen: &Seen, spent: &BTreeMap<&'static str, f64>) -> ServerStatus {
         let now = Utc::now();
         let elapsed = self
@@ -299,6 +329,9 @@ impl Watch {
                 standbys: seen.standbys.clone(),
                 wal_position_bytes: seen.wal_position_bytes,
             }),
+            running: server.running(),
+            told_by: None,
+            counters_since: Default::default(),
         }
     }
 
@@ -334,6 +367,15 @@ impl Watch {
             tracing::error!(%error, "the failed look cannot be recorded");
         }
     }
+}
+
+/// The names before that one in the configuration.
+fn names_before(settings: &ServerSettings, configuration: &Configuration) -> Vec<String> {
+    let names = configuration.servers.iter().map(|server| &server.name);
+    names
+        .take_while(|name| **name != settings.name)
+        .cloned()
+        .collect()
 }
 
 /// Who asks the planner; none where nobody wants to know.
@@ -379,5 +421,8 @@ fn never_seen(name: &str) -> ServerStatus {
         own_entries_seconds_last_hour: None,
         families: Vec::new(),
         replication: None,
+        running: None,
+        told_by: None,
+        counters_since: Default::default(),
     }
 }

@@ -2,31 +2,33 @@
 //! came of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use fixedbitset::FixedBitSet;
-
+use super::behind::price_behind;
 use super::blocks::price_blocks;
 use super::budget::best_within;
 use super::candidate::{Candidate, Kinds};
+use super::confirmed::confirmed;
 use super::definition::Definition;
 use super::estimated::Methods;
 use super::gate::Gate;
 use super::grouped::summary_views;
 use super::kept::AsItIs;
 use super::merge::{Bounds, merge};
+use super::pace::Pace;
 use super::ready::Ready;
 use super::rehearsal::rehearse;
-use super::selection::Answer;
-use super::tables::TableName;
+use super::superseded::{Superseded, rehearse_superseded};
 use super::upkeep::WriteCounters;
 use super::values::tried;
 use super::what_if::{Planned, WhatIf};
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::advice::{Droppable, Rehearsal, SummaryView, TriedValue};
+use crate::model::advice::{Droppable, Rehearsal, Stopped, SummaryView, TriedValue};
 use crate::model::finding::Confidence;
-use crate::model::plan::{PlanLine, PlanTree};
+use crate::model::plan::PlanLine;
 use crate::postgres::{Plan, PostgresError};
+use crate::sql;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +109,24 @@ pub struct StatementAdvice {
     pub plan_after: Vec<PlanLine>,
 }
 
+impl StatementAdvice {
+    /// Of a statement of which nothing is known yet.
+    pub(super) fn of(statement: WorkloadStatement) -> Self {
+        Self {
+            statement_id: sql::identify(&statement.text).statement_id,
+            statement,
+            cost_before: None,
+            cost_after: None,
+            uses: Vec::new(),
+            has_candidates: false,
+            values: Vec::new(),
+            reason: None,
+            plan_before: Vec::new(),
+            plan_after: Vec::new(),
+        }
+    }
+}
+
 /// One index that is advised.
 #[derive(Clone, Debug)]
 pub struct IndexAdvice {
@@ -118,6 +138,8 @@ pub struct IndexAdvice {
     pub size_bytes: Option<f64>,
     /// How long building it should take, where that can be told.
     pub build_seconds: Option<f64>,
+    /// Where nothing was measured that would tell it: on an ordinary machine.
+    pub assumed_build_seconds: Option<f64>,
     /// What the writes of the workload cost for it, in the planner's units.
     pub write_cost: f64,
     /// Whether that is what was counted on its table.
@@ -131,7 +153,7 @@ pub struct IndexAdvice {
     /// How sure that is.
     pub confidence: Confidence,
     /// Indexes that are there and are for nothing once this one is.
-    pub supersedes: Vec<TableName>,
+    pub supersedes: Vec<Superseded>,
 }
 
 /// The set that is advised, and what it does for each statement.
@@ -145,8 +167,15 @@ pub struct Advice {
     pub plans: Vec<AsItIs>,
     /// How often the planner was asked with hypothetical indexes.
     pub what_if_calls: usize,
-    /// Whether it was stopped before it was done.
-    pub was_stopped: bool,
+    /// Why it was stopped before the set was found and known, if it was.
+    pub stopped: Option<Stopped>,
+    /// How many statements were not planned once more with the whole set in place, because it was stopped: what they cost is
+    /// what the planner said before.
+    pub unconfirmed: usize,
+    /// What was left out after that, and why.
+    pub left_out: Vec<String>,
+    /// Positions in [`Advice::statements`] of those that did not end when planning them was cancelled.
+    pub stubborn: Vec<usize>,
     /// Whether the planner could be asked at all: it cannot without HypoPG.
     pub is_proven: bool,
     /// Statements that could read a materialized view of their groups.
@@ -159,42 +188,153 @@ pub struct Advice {
     pub writes_are_counted: bool,
 }
 
+impl Advice {
+    /// What a reader should know of how it ended.
+    pub fn notes(&self) -> Vec<String> {
+        let stopped = self.stopped.map(|why| {
+            let words = why.words();
+            format!("stopped: {words} before everything was tried; this is the best set until then")
+        });
+        let unconfirmed = (self.unconfirmed > 0).then(|| {
+            format!(
+                "{} of {} statements were not planned once more with the whole set in place: what they cost with it is what the \
+                 planner said during the search",
+                self.unconfirmed,
+                self.statements.len()
+            )
+        });
+        let left_out = self.left_out.iter().cloned();
+        stopped.into_iter().chain(unconfirmed).chain(left_out).collect()
+    }
+}
+
+/// Parts of what is left of time and budget when a stage begins, after which it ends. Nothing is taken from those that come
+/// later, so that there is a set, known for what it is, however many statements there are.
+const FIRST_PLANS: f64 = 0.5;
+const SIZES: f64 = 0.5;
+const PREPARATION: f64 = 0.2;
+const SEARCH: f64 = 0.7;
+const MERGE: f64 = 0.2;
+const CONFIRMATION: f64 = 0.7;
+const VALUES: f64 = 0.5;
+const DROPS: f64 = 0.8;
+const REST: f64 = 1.0;
+
+/// One run: how long it may go on, and why it ended if it was not done.
+struct Run<'a> {
+    plan: &'a Plan,
+    pace: &'a Pace<'a>,
+    /// Sessions that may be lost.
+    most_lost: usize,
+    stopped: Option<Stopped>,
+    left_out: Vec<String>,
+}
+
+/// A part of a run. Whoever asks it has something left to do, and leaves that out when told to end.
+struct Stage<'a> {
+    is_to_end: Box<dyn Fn() -> bool + Send + Sync + 'a>,
+    broke_off: AtomicBool,
+}
+
+impl Stage<'_> {
+    fn is_over(&self) -> bool {
+        let is_over = (self.is_to_end)();
+        self.broke_off.fetch_or(is_over, Ordering::Relaxed);
+        is_over
+    }
+
+    fn broke_off(&self) -> bool {
+        self.broke_off.load(Ordering::Relaxed)
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, pace: &'a Pace<'a>) -> Self {
+        Self {
+            plan,
+            pace,
+            most_lost: plan.lost_sessions() + limits::LOST_SESSIONS,
+            stopped: None,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// A stage that begins now.
+    fn stage(&self, part: f64) -> Stage<'a> {
+        let (plan, most_lost) = (self.plan, self.most_lost);
+        let (pace, is_lost) = (self.pace, move || plan.lost_sessions() >= most_lost);
+        let is_over = pace.stage(part);
+        Stage {
+            is_to_end: Box::new(move || is_over() || is_lost()),
+            broke_off: AtomicBool::new(false),
+        }
+    }
+
+    fn why(&self) -> Stopped {
+        match self.plan.lost_sessions() >= self.most_lost {
+            true => Stopped::LostSessions,
+            false => self.pace.why(),
+        }
+    }
+
+    /// Remembers why a stage was ended before it was done, if it was.
+    fn note(&mut self, stage: &Stage<'_>) {
+        if stage.broke_off() {
+            self.stopped = self.stopped.or(Some(self.why()));
+        }
+    }
+
+    /// The same of one that comes after the set is known, which is no less proven for that.
+    fn note_left_out(&mut self, stage: &Stage<'_>, what: &str) {
+        if stage.broke_off() {
+            self.left_out
+                .push(format!("{} before {what}", self.why().words()));
+        }
+    }
+}
+
 /// Works it out.
 ///
 /// # Errors
-/// If the session is lost. A statement that cannot be planned is told, and the others go on.
+/// If the session is lost, and no other is to be had. A statement that cannot be planned is told, and the others go on; also
+/// where the session is lost with it.
 pub async fn advise(
     plan: &Plan,
     gate: &mut Gate,
     paths: &mut SearchPaths,
     workload: Vec<WorkloadStatement>,
     wanted: Wanted<'_>,
-    stop: &(dyn Fn() -> bool + Sync),
+    pace: &Pace<'_>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Advice, PostgresError> {
-    let mut ready = Ready::new(plan).await?;
-    let count = workload.len();
-    let mut was_stopped = false;
-    for statement in workload {
-        let position = ready.statements.len();
-        if stop() {
-            was_stopped = true;
-            ready.leave(statement, "the time was over before it was planned");
-            continue;
-        }
-        ready.take(plan, gate, paths, statement, wanted.kinds).await?;
-        progress(Progress::Planned(position + 1, count));
-    }
+    let mut run = Run::new(plan, pace);
+    plan.keep_open().await?;
+    let mut ready = Ready::new(plan, workload).await?;
+    first_plans(&mut run, gate, paths, &mut ready, wanted.kinds, progress).await?;
+    plan.keep_open().await?;
+    let stubborn = std::mem::take(&mut ready.stubborn);
     let calls = wanted.calls_per_statement * ready.planned.len();
     if plan.hypothetical().is_none() {
-        return ready.guessed(plan).await;
+        let mut advice = ready.guessed(plan).await?;
+        (advice.stopped, advice.stubborn) = (run.stopped, stubborn);
+        return Ok(advice);
     }
-    ready.forget_mutable_expressions(plan).await?;
-    ready.measure_inverted(plan).await?;
-    let mut sizes = WhatIf::new(plan, gate, &ready.planned, &ready.candidates)
-        .sizes()
+    let preparing = run.stage(PREPARATION);
+    ready
+        .forget_mutable_expressions(plan, &|| preparing.is_over())
         .await?;
-    let block_calls = price_blocks(plan, gate, &mut ready).await?;
+    run.note(&preparing);
+    ready.measure_inverted(plan).await?;
+    let sizing = run.stage(SIZES);
+    let mut sizes = WhatIf::new(plan, gate, &ready.planned, &ready.candidates)
+        .sizes(&|| sizing.is_over())
+        .await?;
+    run.note(&sizing);
+    let pricing = run.stage(PREPARATION);
+    let is_priced_enough = || pricing.is_over();
+    let mut block_calls = price_blocks(plan, gate, &mut ready, &is_priced_enough).await?;
+    block_calls += price_behind(plan, gate, &mut ready, calls / 2, &is_priced_enough).await?;
+    run.note(&pricing);
     let writes = match wanted.window_seconds {
         Some(_) => Some(WriteCounters::read(plan, &ready.tables).await?),
         None => None,
@@ -206,30 +346,43 @@ pub async fn advise(
     let mut problem = ready.problem(&sizes, wanted, &counted);
     problem.calls = problem.calls.saturating_sub(block_calls);
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
+    let searching = run.stage(SEARCH);
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     what_if.calls = block_calls;
-    let set = best_within(&ready, &problem, &mut what_if, stop, &asked).await?;
+    let is_searched_enough = || searching.is_over();
+    let set = best_within(&ready, &problem, &mut what_if, &is_searched_enough, &asked).await?;
+    run.note(&searching);
     what_if.end().await?;
-    let selection_calls = what_if.calls;
+    let (selection_calls, answers) = (what_if.calls, what_if.take_answers());
+    ready.answers.extend(answers);
+    let merging = run.stage(MERGE);
     let bounds = Bounds {
         kinds: wanted.kinds,
         calls: calls.saturating_sub(selection_calls),
-        stop,
+        stop: &|| merging.is_over(),
     };
     let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set, bounds).await?;
+    run.note(&merging);
     let problem = ready.problem(&sizes, wanted, &counted);
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     what_if.calls = selection_calls + merge_calls;
     let provable = ready.provable(&set);
-    let answers = confirmed(&mut what_if, ready.planned.len(), &provable).await?;
+    let confirming = run.stage(CONFIRMATION);
+    let is_confirmed_enough = || confirming.is_over();
+    let confirmed = confirmed(&mut what_if, &ready, &problem, &provable, &is_confirmed_enough).await?;
+    let unconfirmed = confirmed.missing();
+    run.note(&confirming);
     let had_parameters = |planned: &Planned| planned.has_parameters || planned.page_rows.is_some();
-    let improved: Vec<usize> = (0..answers.len())
-        .filter(|one| had_parameters(&ready.planned[*one]) && answers[*one].0.cost < problem.costs[*one])
+    let improved: Vec<usize> = (0..confirmed.outcomes.len())
+        .filter(|one| {
+            let after = confirmed.outcomes[*one].answer.cost;
+            had_parameters(&ready.planned[*one]) && after < problem.costs[*one]
+        })
         .take(limits::STATEMENTS_WITH_VALUES)
         .collect();
-    let names = what_if.names();
     // the search, and each of them once more under the whole set
     let most_calls = calls + ready.planned.len();
+    let trying = run.stage(VALUES);
     let tried = tried(
         plan,
         &mut what_if,
@@ -237,9 +390,23 @@ pub async fn advise(
         &improved,
         &provable,
         most_calls,
-        stop,
+        &|| trying.is_over(),
     )
     .await?;
+    let superseded = rehearse_superseded(
+        plan,
+        &mut what_if,
+        &ready,
+        &provable,
+        &confirmed,
+        most_calls,
+        &|| trying.is_over(),
+    )
+    .await?;
+    run.note_left_out(
+        &trying,
+        "all was tried with particular values and without what the set supersedes",
+    );
     let what_if_calls = what_if.calls;
     let unplannable = what_if.unplannable();
     what_if.end().await?;
@@ -248,23 +415,29 @@ pub async fn advise(
         .iter()
         .map(|one| &ready.statements[*one])
         .collect();
+    let rehearsing = run.stage(DROPS);
     let rehearsals = rehearse(
         plan,
         &mut what_if,
         &ready.planned,
         &statements,
         wanted.drops,
-        stop,
+        &|| rehearsing.is_over(),
     )
     .await?;
+    run.note_left_out(&rehearsing, "all drops were rehearsed");
+    let grouping = run.stage(REST);
     let summary_views = match wanted.summary_views {
-        true => summary_views(plan, gate, &ready, stop).await?,
+        true => summary_views(plan, gate, &ready, &|| grouping.is_over()).await?,
         false => Vec::new(),
     };
+    run.note_left_out(&grouping, "all statements were tried as materialized views");
+    plan.keep_open().await?;
     let positions = ready.positions.clone();
-    let mut advice = ready
-        .told(plan, &problem, &set, answers, &names, &counted)
-        .await?;
+    let mut advice = ready.told(plan, &problem, &set, confirmed, &counted).await?;
+    for index in &mut advice.indexes {
+        index.take_rehearsals(&superseded);
+    }
     for (number, values) in tried {
         advice.statements[positions[number]].values = values;
     }
@@ -274,14 +447,16 @@ pub async fn advise(
         told.reason = Some("it could not be planned again with the indexes in place".to_owned());
     }
     advice.what_if_calls = what_if_calls;
-    advice.was_stopped = was_stopped || stop();
+    (advice.stopped, advice.stubborn) = (run.stopped, stubborn);
+    advice.left_out = run.left_out;
+    advice.unconfirmed = unconfirmed;
     advice.is_proven = true;
     advice.rehearsals = rehearsals;
     advice.summary_views = summary_views;
     advice.writes = writes;
     advice.writes_are_counted =
         !advice.indexes.is_empty() && advice.indexes.iter().all(|index| index.writes_are_counted);
-    if advice.was_stopped {
+    if advice.stopped.is_some() {
         let without = advice
             .statements
             .iter_mut()
@@ -292,15 +467,31 @@ pub async fn advise(
     Ok(advice)
 }
 
-/// Every statement planned once more under the whole set: what is told is the planner's word.
-async fn confirmed(
-    what_if: &mut WhatIf<'_>,
-    statements: usize,
-    set: &FixedBitSet,
-) -> Result<Vec<(Answer, PlanTree)>, PostgresError> {
-    let mut answers = Vec::new();
-    for statement in 0..statements {
-        answers.push(what_if.planned_under(statement, set).await?);
+/// Plans the statements as things are, the costliest first, until that is to end.
+async fn first_plans(
+    run: &mut Run<'_>,
+    gate: &mut Gate,
+    paths: &mut SearchPaths,
+    ready: &mut Ready,
+    kinds: Kinds,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<(), PostgresError> {
+    let stage = run.stage(FIRST_PLANS);
+    let order = ready.costliest_first();
+    for (done, position) in order.iter().enumerate() {
+        if stage.is_over() {
+            let why = run.why();
+            run.stopped = Some(why);
+            for left in &order[done..] {
+                ready.leave(*left, format!("{} before it was planned", why.words()));
+            }
+            break;
+        }
+        ready.take(run.plan, gate, paths, *position, kinds).await?;
+        run.plan.pause().await;
+        progress(Progress::Planned(done + 1, order.len()));
     }
-    Ok(answers)
+    // what was planned may be searched for all the same
+    run.most_lost = run.plan.lost_sessions() + limits::LOST_SESSIONS;
+    Ok(())
 }

@@ -46,14 +46,15 @@ impl Ready {
     }
 }
 
-/// Asks what each is worth for its statement, and how often that was.
+/// Asks what each is worth for its statement until it is to end, and how often that was.
 ///
 /// # Errors
-/// If the session is lost.
+/// If the session is lost, and no other is to be had.
 pub(super) async fn price_blocks(
     plan: &Plan,
     gate: &mut Gate,
     ready: &mut Ready,
+    is_over: &(dyn Fn() -> bool + Sync),
 ) -> Result<usize, PostgresError> {
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
     let mut priced = Vec::new();
@@ -62,6 +63,9 @@ pub(super) async fn price_blocks(
         .iter()
         .filter(|(_, one)| !ready.is_read_beside_points(*one))
     {
+        if is_over() {
+            break;
+        }
         let mut alone = FixedBitSet::with_capacity(ready.candidates.len());
         alone.insert(*one);
         let (answer, _) = what_if.planned_under(*statement, &alone).await?;
@@ -70,7 +74,8 @@ pub(super) async fn price_blocks(
         }
     }
     what_if.end().await?;
-    let calls = what_if.calls;
+    let (calls, answers) = (what_if.calls, what_if.take_answers());
+    ready.answers.extend(answers);
     ready.estimates.extend(priced);
     Ok(calls)
 }
@@ -123,6 +128,7 @@ mod tests {
                 is_plain: true,
             }],
             include: Vec::new(),
+            parts: Vec::new(),
         });
         assert!(!table.is_stored_in_order_of(&candidate("at")), "a b-tree does it");
     }

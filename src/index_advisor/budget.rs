@@ -78,7 +78,7 @@ pub(super) async fn best_within(
             ..problem.clone()
         };
         // a search that ends early may find less
-        if stop() || wider.calls < 2 * taken {
+        if wider.calls < 2 * taken || stop() {
             break;
         }
         let progress = |more: usize| progress(asked + more);

@@ -10,6 +10,9 @@ const LEAST_SECONDS: f64 = 0.1;
 const ROW_COST: f64 = 0.01;
 const OPERATOR_COST: f64 = 0.0025;
 const PAGE_BYTES: f64 = 8192.0;
+/// What a unit takes where nothing was measured: ten million rows with a key of numbers are some ten seconds of one
+/// process that finds its table in memory. Slow disks and collations take several times that.
+pub(super) const ASSUMED_SECONDS_PER_UNIT: f64 = 7e-6;
 
 /// What CREATE INDEX CONCURRENTLY of a b-tree costs: the table is read twice, its rows are sorted (two operators for each
 /// comparison, as PostgreSQL's cost_sort reckons), and the index is written.
@@ -39,4 +42,31 @@ pub(super) fn seconds_per_unit(statements: &[StatementAdvice]) -> Option<f64> {
     });
     let (seconds, cost) = measured.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     (seconds >= LEAST_SECONDS && cost > 0.0).then(|| seconds / cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::TableName;
+    use super::*;
+
+    #[test]
+    fn ten_million_rows_are_assumed_to_take_some_ten_seconds() {
+        let table = Table {
+            oid: 1,
+            name: TableName {
+                schema: "public".to_owned(),
+                name: "t".to_owned(),
+            },
+            is_partitioned: false,
+            may_be_indexed: true,
+            pages: 44_000.0,
+            rows: 1e7,
+            was_analyzed: true,
+            columns: Default::default(),
+            indexes: Vec::new(),
+            partitions: Vec::new(),
+        };
+        let assumed = seconds(ASSUMED_SECONDS_PER_UNIT, &table, 224e6);
+        assert!((5.0..20.0).contains(&assumed), "{assumed}");
+    }
 }

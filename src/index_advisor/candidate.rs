@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::clauses::{Key, OrderedKey, Predicate, RelationUse};
+use super::clauses::{Key, OrderedKey, Picks, Predicate, RelationUse};
 use super::estimated::Methods;
 use super::ready::KeyOf;
 use crate::limits;
@@ -396,19 +396,25 @@ impl Maker<'_> {
     /// Indexes on the rows alone that a condition without parameters picks.
     fn partial(&mut self, searched: &[Key]) {
         let predicates: Vec<Predicate> = self.asked.predicates.iter().cloned().collect();
-        let equal: Vec<&Predicate> = predicates
+        let picking: Vec<&Predicate> = predicates
             .iter()
-            .filter(|one| self.asked.equal.contains(&one.key))
+            .filter(|one| one.picks == Picks::NotNull || self.asked.equal.contains(&one.key))
             .collect();
-        let mut chosen: Vec<(String, BTreeSet<&Key>)> = equal
-            .iter()
-            .map(|one| (one.text.clone(), [&one.key].into()))
-            .collect();
-        if equal.len() > 1 {
-            let all: Vec<&str> = equal.iter().map(|one| one.text.as_str()).collect();
-            chosen.push((all.join(" AND "), equal.iter().map(|one| &one.key).collect()));
+        // rows that have a value are still told apart, and sorted, by it
+        let answered = |one: &&Predicate| one.picks != Picks::NotNull;
+        let mut chosen: Vec<(String, Vec<&Predicate>)> =
+            picking.iter().map(|one| (one.text.clone(), vec![*one])).collect();
+        if picking.len() > 1 {
+            let all: Vec<&str> = picking.iter().map(|one| one.text.as_str()).collect();
+            chosen.push((all.join(" AND "), picking.clone()));
         }
-        for (predicate, about) in chosen {
+        for (predicate, parts) in chosen {
+            let about: BTreeSet<&Key> = parts
+                .iter()
+                .copied()
+                .filter(answered)
+                .map(|one| &one.key)
+                .collect();
             let others: Vec<&Key> = searched.iter().filter(|key| !about.contains(key)).collect();
             let mut orders: Vec<Vec<IndexKey>> =
                 others.iter().map(|key| vec![(*key).clone().into()]).collect();
@@ -439,7 +445,7 @@ impl Maker<'_> {
             }
             // where nothing else is asked the condition itself is what is searched
             if orders.is_empty() {
-                orders.extend(about.iter().map(|key| vec![IndexKey::from((*key).clone())]));
+                orders.extend(parts.iter().map(|one| vec![IndexKey::from(one.key.clone())]));
             }
             for keys in orders {
                 self.add(keys, Vec::new(), Some(predicate.clone()), "btree");
@@ -545,7 +551,7 @@ mod tests {
         let predicate = Predicate {
             text: "status = 'open'".into(),
             key: Key::Column("status".into()),
-            compares_value: true,
+            picks: Picks::Value,
         };
         let asked = RelationUse {
             schema: "s".into(),
@@ -569,6 +575,45 @@ mod tests {
         ] {
             assert!(made.contains(&wanted.to_owned()), "{wanted}: {made:?}");
         }
+    }
+
+    #[test]
+    fn rows_that_have_a_value_are_a_part_with_any_key() {
+        let has_value = Predicate {
+            text: "claimed_at IS NOT NULL".into(),
+            key: Key::Column("claimed_at".into()),
+            picks: Picks::NotNull,
+        };
+        let partial = Kinds {
+            partial: true,
+            ..plain()
+        };
+        let parts = |asked: &RelationUse| -> Vec<String> {
+            let mut made = definitions(asked, partial);
+            made.retain(|one| one.contains(" WHERE "));
+            made
+        };
+        let mut asked = RelationUse {
+            schema: "s".into(),
+            table: "t".into(),
+            predicates: [has_value].into(),
+            ..RelationUse::default()
+        };
+        assert_eq!(
+            parts(&asked),
+            ["btree (claimed_at) WHERE claimed_at IS NOT NULL"],
+            "nothing else is asked"
+        );
+        asked.sorted = [vec![OrderedKey {
+            key: Key::Column("claimed_at".into()),
+            descending: false,
+            nulls_first: false,
+        }]]
+        .into();
+        assert_eq!(parts(&asked), ["btree (claimed_at) WHERE claimed_at IS NOT NULL"]);
+        asked.sorted.clear();
+        asked.equal = columns(&["shop"]);
+        assert_eq!(parts(&asked), ["btree (shop) WHERE claimed_at IS NOT NULL"]);
     }
 
     #[test]

@@ -34,8 +34,19 @@ pub struct Predicate {
     pub text: String,
     /// The key that it is about.
     pub key: Key,
-    /// It compares with a constant: not so IS NULL, or a boolean as it is.
-    pub compares_value: bool,
+    /// How it picks its rows.
+    pub picks: Picks,
+}
+
+/// How a condition picks rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Picks {
+    /// It compares with a constant.
+    Value,
+    /// `IS NOT NULL`
+    NotNull,
+    /// `IS NULL`, or a boolean as it is.
+    State,
 }
 
 /// A condition for an index that is no b-tree.
@@ -338,14 +349,15 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
         _ => {}
     }
     if let (Some(text), false) = (text, matches!(comparison, Comparison::Operator(_))) {
-        let compares_value = !matches!(
-            comparison,
-            Comparison::IsNull | Comparison::IsNotNull | Comparison::True | Comparison::False
-        );
+        let picks = match comparison {
+            Comparison::IsNull | Comparison::True | Comparison::False => Picks::State,
+            Comparison::IsNotNull => Picks::NotNull,
+            _ => Picks::Value,
+        };
         relation.predicates.insert(Predicate {
             text: text.clone(),
             key,
-            compares_value,
+            picks,
         });
     }
 }

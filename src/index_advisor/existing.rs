@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use super::candidate::{Candidate, IndexKey};
 use super::clauses::Key;
 use super::tables::{flag, text};
+use crate::model::advice::Droppable;
 use crate::postgres::column;
 use crate::sql::expression;
 
@@ -22,6 +23,8 @@ pub struct ExistingIndex {
     pub predicate: Option<String>,
     pub keys: Vec<ExistingKey>,
     pub include: Vec<String>,
+    /// Of an index of a partitioned table those of its partitions, which plans name in its place.
+    pub parts: Vec<Droppable>,
 }
 
 /// A key of an index that is there.
@@ -86,6 +89,18 @@ impl ExistingIndex {
             && self.include.iter().all(|column| candidate.holds(column))
     }
 
+    /// What plans name of it.
+    pub fn in_plans(&self) -> Vec<Droppable> {
+        if !self.parts.is_empty() {
+            return self.parts.clone();
+        }
+        vec![Droppable {
+            oid: self.oid,
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+        }]
+    }
+
     fn holds(&self, column: &str) -> bool {
         let is_key = |key: &ExistingKey| matches!(&key.key, Key::Column(name) if name == column);
         self.keys.iter().any(is_key) || self.include.iter().any(|one| one == column)
@@ -121,5 +136,16 @@ pub(super) fn existing(row: &Row) -> ExistingIndex {
         predicate: column(row, "predicate"),
         keys: (0..columns.len()).map(key).collect(),
         include: column(row, "include").unwrap_or_default(),
+        parts: parts(row),
     }
+}
+
+fn parts(row: &Row) -> Vec<Droppable> {
+    let oids: Vec<u32> = column(row, "part_oids").unwrap_or_default();
+    let schemas: Vec<String> = column(row, "part_schemas").unwrap_or_default();
+    let names: Vec<String> = column(row, "part_names").unwrap_or_default();
+    let named = oids.into_iter().zip(schemas).zip(names);
+    named
+        .map(|((oid, schema), name)| Droppable { oid, schema, name })
+        .collect()
 }

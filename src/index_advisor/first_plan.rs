@@ -15,6 +15,8 @@ pub(super) struct Refused {
     pub(super) reason: String,
     /// The same in words that hold nothing of its text: a server and a parser quote from it.
     pub(super) without_text: String,
+    /// It did not end when it was cancelled.
+    pub(super) is_stubborn: bool,
     is_privilege: bool,
     is_of_the_text: bool,
 }
@@ -26,6 +28,7 @@ impl Refused {
         Self {
             without_text: reason.clone(),
             reason,
+            is_stubborn: false,
             is_privilege: false,
             is_of_the_text: false,
         }
@@ -35,6 +38,27 @@ impl Refused {
         Self {
             reason,
             ..Self::because("our parser does not take its text")
+        }
+    }
+
+    /// The session was lost with it.
+    fn with_its_session(error: &PostgresError) -> Self {
+        match error {
+            PostgresError::Frozen { seconds, .. } => Self {
+                is_stubborn: true,
+                ..Self::because(format!(
+                    "planning it took no notice of being cancelled and had not ended after {} s, so that its session was ended \
+                     from outside: code that runs while it is planned may trap query_canceled",
+                    seconds.as_secs()
+                ))
+            },
+            _ => Self {
+                reason: format!(
+                    "the session that planned it was ended meanwhile: {}",
+                    error.one_line()
+                ),
+                ..Self::because("the session that planned it was ended meanwhile")
+            },
         }
     }
 
@@ -52,6 +76,10 @@ impl Refused {
     }
 }
 
+/// Why a statement is not planned again that ended its session not long ago.
+const STUBBORN: &str =
+    "planning it took no notice of being cancelled a while ago, so that it is left out for a day";
+
 /// The plan of a statement as things are: mended where pg_stat_statements left no SQL of it, and as the SELECT that it holds
 /// where the login may only read.
 pub(super) async fn as_it_is(
@@ -60,6 +88,10 @@ pub(super) async fn as_it_is(
     paths: &mut SearchPaths,
     statement: &WorkloadStatement,
 ) -> Result<Result<Planned, Refused>, PostgresError> {
+    if statement.is_stubborn {
+        return Ok(Err(Refused::because(STUBBORN)));
+    }
+    plan.keep_open().await?;
     if !paths.agree(plan, statement).await? {
         return Ok(Err(Refused::because(
             "it is run by roles with different search_path, so that its names may mean different tables",
@@ -85,7 +117,7 @@ pub(super) async fn as_it_is(
         let again = explain(plan, gate, &mended, &path, role).await?;
         if again
             .as_ref()
-            .map_or_else(|refused| refused.is_privilege, |_| true)
+            .map_or_else(|refused| refused.is_privilege || refused.is_stubborn, |_| true)
         {
             (explained, text) = (again, mended);
         }
@@ -106,8 +138,27 @@ pub(super) async fn as_it_is(
     Ok(explained)
 }
 
-/// The plan of a text as things are, after the gate let it pass.
+/// The plan of a text as things are, after the gate let it pass. If the session is lost with it, another one takes its place.
+///
+/// # Errors
+/// If the gate cannot be asked, or no other session is to be had.
 pub(super) async fn explain(
+    plan: &Plan,
+    gate: &mut Gate,
+    text: &str,
+    path: &SearchPath,
+    role: Option<&str>,
+) -> Result<Result<Planned, Refused>, PostgresError> {
+    match explained(plan, gate, text, path, role).await {
+        Err(error) if error.is_fatal() => {
+            let lost = plan.go_on_after(error).await?;
+            Ok(Err(Refused::with_its_session(&lost)))
+        }
+        explained => explained,
+    }
+}
+
+async fn explained(
     plan: &Plan,
     gate: &mut Gate,
     text: &str,

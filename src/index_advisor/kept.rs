@@ -30,27 +30,32 @@ pub(super) fn told(
     all
 }
 
-/// Plans statements, and asks nothing else; those that are left when it is stopped are missing.
+/// Plans statements, and asks nothing else; those that are left when it is stopped, or when too many sessions were lost, are
+/// missing. Also the positions of those that did not end when they were cancelled.
 ///
 /// # Errors
-/// If the session is lost. A statement that cannot be planned is told, and the others go on.
+/// If the session is lost, and no other is to be had. A statement that cannot be planned is told, and the others go on.
 pub async fn plans_as_they_are(
     plan: &Plan,
     gate: &mut Gate,
     paths: &mut SearchPaths,
     workload: &[WorkloadStatement],
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Vec<AsItIs>, PostgresError> {
-    let mut plans = Vec::new();
+) -> Result<(Vec<AsItIs>, Vec<usize>), PostgresError> {
+    let (mut plans, mut stubborn) = (Vec::new(), Vec::new());
     for (position, statement) in workload.iter().enumerate() {
-        if stop() {
+        if stop() || plan.lost_sessions() >= limits::LOST_SESSIONS {
             break;
         }
         let planned = as_it_is(plan, gate, paths, statement).await?;
+        plan.pause().await;
+        if matches!(&planned, Err(refused) if refused.is_stubborn) {
+            stubborn.push(position);
+        }
         let kept = |refused: Refused| refused.without_text;
         plans.push((position, planned.map(|planned| planned.tree).map_err(kept)));
     }
-    Ok(plans)
+    Ok((plans, stubborn))
 }
 
 /// A plan without constants; of a very large one the beginning.

@@ -111,6 +111,8 @@ pub(super) async fn merge(
         calls += what_if.calls;
         let is_planned = what_if.unplannable().is_empty();
         what_if.end().await?;
+        let answers = what_if.take_answers();
+        ready.answers.extend(answers);
         is_hurt &= !problem.budget_bytes.is_finite();
         if is_planned && loss <= bearable && !is_hurt {
             set = merged;
@@ -129,7 +131,11 @@ fn next_pair(
     let pairs = set
         .ones()
         .flat_map(|one| set.ones().map(move |other| (one, other)));
-    let fresh = pairs.filter(|pair| pair.0 != pair.1 && !tried.contains(pair));
+    // what the planner does not see it would not miss
+    let is_seen = |one: usize| !ready.is_priced_in_front(one);
+    let fresh = pairs
+        .filter(|pair| pair.0 != pair.1 && !tried.contains(pair))
+        .filter(|pair| is_seen(pair.0) && is_seen(pair.1));
     let mut merged = fresh.filter_map(|(one, other)| {
         let both = ready.candidates[one].merged(&ready.candidates[other], kinds)?;
         Some((one, other, both))

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixedbitset::FixedBitSet;
 
 use super::advice::{StatementAdvice, Wanted};
+use super::answers::Answers;
 use super::candidate::{Candidate, IndexKey, Kinds, of_use};
 use super::clauses::{Key, RelationUse, of_plan};
 use super::estimated::estimate;
@@ -20,7 +21,6 @@ use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, queries};
-use crate::sql;
 
 /// What was found out before any index is tried.
 pub(super) struct Ready {
@@ -30,6 +30,10 @@ pub(super) struct Ready {
     pub(super) positions: Vec<usize>,
     /// Those that were not planned, and why, in words that hold nothing of their texts.
     pub(super) unplanned: Vec<(usize, String)>,
+    /// Those of them that did not end when they were cancelled.
+    pub(super) stubborn: Vec<usize>,
+    /// What the planner answered with hypothetical indexes.
+    pub(super) answers: Answers,
     pub(super) relevant: Vec<Vec<usize>>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) known: BTreeMap<Candidate, usize>,
@@ -40,6 +44,10 @@ pub(super) struct Ready {
     pub(super) estimated_sizes: BTreeMap<usize, Option<f64>>,
     /// BRIN indexes that could serve a statement: by statement and candidate.
     pub(super) blocks: Vec<(usize, usize)>,
+    /// What is priced with its table in front, since HypoPG does not see it otherwise: by statement and candidate.
+    pub(super) priced_in_front: BTreeSet<(usize, usize)>,
+    /// Tables on which it does not see what could serve a statement, by statement.
+    pub(super) unseen_tables: BTreeMap<usize, String>,
     /// How well each candidate fits what a statement asks, where no planner can be asked.
     pub(super) fits: BTreeMap<(usize, usize), Fit>,
     /// Keys that rows are sorted by somewhere, and keys that are searched for one value.
@@ -77,7 +85,8 @@ fn fit(asked: &RelationUse, candidate: &Candidate) -> Fit {
 }
 
 impl Ready {
-    pub(super) async fn new(plan: &Plan) -> Result<Self, PostgresError> {
+    /// Nothing is planned yet of this workload.
+    pub(super) async fn new(plan: &Plan, workload: Vec<WorkloadStatement>) -> Result<Self, PostgresError> {
         let rows = plan.session().rows(queries::ADVISE_TRIGRAMS, &[]).await?;
         let schema = rows
             .first()
@@ -90,10 +99,12 @@ impl Ready {
             Some(schema) => qualified(schema, class),
         };
         Ok(Self {
-            statements: Vec::new(),
+            statements: workload.into_iter().map(StatementAdvice::of).collect(),
             planned: Vec::new(),
             positions: Vec::new(),
             unplanned: Vec::new(),
+            stubborn: Vec::new(),
+            answers: Answers::default(),
             relevant: Vec::new(),
             candidates: Vec::new(),
             known: BTreeMap::new(),
@@ -101,6 +112,8 @@ impl Ready {
             unseen_costs: BTreeMap::new(),
             estimated_sizes: BTreeMap::new(),
             blocks: Vec::new(),
+            priced_in_front: BTreeSet::new(),
+            unseen_tables: BTreeMap::new(),
             fits: BTreeMap::new(),
             ordering: BTreeSet::new(),
             points: BTreeSet::new(),
@@ -111,43 +124,60 @@ impl Ready {
         })
     }
 
-    /// A statement that is not planned, and why.
-    pub(super) fn leave(&mut self, statement: WorkloadStatement, reason: impl Into<String>) {
-        self.statements.push(StatementAdvice {
-            statement_id: sql::identify(&statement.text).statement_id,
-            statement,
-            cost_before: None,
-            cost_after: None,
-            uses: Vec::new(),
-            has_candidates: false,
-            values: Vec::new(),
-            reason: Some(reason.into()),
-            plan_before: Vec::new(),
-            plan_after: Vec::new(),
-        });
+    /// The positions of all statements, the costliest first: by the time that they took, where that was measured, else by their
+    /// weight. Time that runs out is lost on the others.
+    pub(super) fn costliest_first(&self) -> Vec<usize> {
+        let price = |position: &usize| {
+            let statement = &self.statements[*position].statement;
+            statement.weight * statement.seconds_per_call.unwrap_or(1.0)
+        };
+        let mut positions: Vec<usize> = (0..self.statements.len()).collect();
+        positions.sort_by(|a, b| price(b).total_cmp(&price(a)).then(a.cmp(b)));
+        positions
     }
 
+    /// A statement that is not planned, and why.
+    pub(super) fn leave(&mut self, position: usize, reason: impl Into<String>) {
+        self.statements[position].reason = Some(reason.into());
+    }
+
+    /// Plans the statement in this position as things are.
     pub(super) async fn take(
         &mut self,
         plan: &Plan,
         gate: &mut Gate,
         paths: &mut SearchPaths,
-        statement: WorkloadStatement,
+        position: usize,
         kinds: Kinds,
     ) -> Result<(), PostgresError> {
-        let position = self.statements.len();
-        let planned = match as_it_is(plan, gate, paths, &statement).await? {
+        let planned = match as_it_is(plan, gate, paths, &self.statements[position].statement).await? {
             Ok(planned) => planned,
             Err(refused) => {
+                if refused.is_stubborn {
+                    self.stubborn.push(position);
+                }
                 self.unplanned.push((position, refused.without_text));
-                self.leave(statement, refused.reason);
+                self.leave(position, refused.reason);
                 return Ok(());
             }
         };
-        self.leave(statement, "");
+        self.leave(position, "");
         let number = self.planned.len();
         let tree = &planned.tree;
-        let relevant = self.candidates_of(plan, tree, number, kinds).await?;
+        let (relevant, refusals) = match self.candidates_of(plan, tree, number, kinds).await {
+            Ok(found) => found,
+            Err(error) if error.is_fatal() => return Err(error),
+            // somebody holds a lock just now, or it takes too long: one statement must not lose the others
+            Err(error) => {
+                let why = "what its tables are could not be read";
+                self.unplanned.push((position, why.to_owned()));
+                self.leave(position, format!("{why}: {}", error.one_line()));
+                return Ok(());
+            }
+        };
+        if !refusals.is_empty() {
+            self.leave(position, refusals.into_iter().collect::<Vec<_>>().join("; "));
+        }
         let told = &mut self.statements[position];
         told.cost_before = Some(tree.total_cost());
         told.plan_before = tree.outline(&BTreeMap::new());
@@ -166,14 +196,14 @@ impl Ready {
         Ok(())
     }
 
-    /// The candidates for one plan; why there are none for a table becomes the reason of the statement.
+    /// The candidates for one plan, and why there are none for a table.
     async fn candidates_of(
         &mut self,
         plan: &Plan,
         tree: &PlanTree,
         number: usize,
         kinds: Kinds,
-    ) -> Result<Vec<usize>, PostgresError> {
+    ) -> Result<(Vec<usize>, BTreeSet<String>), PostgresError> {
         let uses = of_plan(tree);
         let names: BTreeSet<TableName> = uses
             .iter()
@@ -254,10 +284,7 @@ impl Ready {
             let serving: Vec<String> = serving.into_iter().collect();
             refusals.insert(format!("{} answers it already", serving.join(", ")));
         }
-        if let (Some(told), false) = (self.statements.last_mut(), refusals.is_empty()) {
-            told.reason = Some(refusals.into_iter().collect::<Vec<_>>().join("; "));
-        }
-        Ok(relevant)
+        Ok((relevant, refusals))
     }
 
     /// The number of a candidate, which is a new one if it was not known.
@@ -275,6 +302,13 @@ impl Ready {
         let mut provable = FixedBitSet::with_capacity(set.len());
         provable.extend(set.ones().filter(|one| !self.estimated_sizes.contains_key(one)));
         provable
+    }
+
+    /// Every statement of the workload, with its plan where it has one.
+    fn with_plans(&self) -> impl Iterator<Item = (&WorkloadStatement, Option<&Planned>)> {
+        let planned: BTreeMap<usize, &Planned> = self.positions.iter().copied().zip(&self.planned).collect();
+        let statements = self.statements.iter().map(|one| &one.statement).enumerate();
+        statements.map(move |(position, statement)| (statement, planned.get(&position).copied()))
     }
 
     pub(super) fn problem(
@@ -308,10 +342,6 @@ impl Ready {
         });
         let relevant: Vec<FixedBitSet> = relevant.collect();
         let estimates = self.estimates.iter().filter(|(_, one, _)| fits(one));
-        let statements = self
-            .positions
-            .iter()
-            .map(|position| &self.statements[*position].statement);
         let costs: Vec<f64> = self
             .planned
             .iter()
@@ -333,7 +363,8 @@ impl Ready {
             carried: self.candidates.iter().map(|one| one.include.len()).collect(),
             narrower: self.others(|one| one.narrower(&self.ordering), fits),
             turned: self.others(|one| self.turned(one), fits),
-            upkeep: upkeep::of(&self.candidates, &self.tables, &self.planned, statements, counted),
+            siblings: self.siblings(fits),
+            upkeep: upkeep::of(&self.candidates, &self.tables, self.with_plans(), counted),
             estimates: estimates
                 .map(|(statement, candidate, cost)| Estimate {
                     statement: *statement,
@@ -356,12 +387,21 @@ impl Ready {
     }
 
     /// Takes back what was estimated of expressions that PostgreSQL would not index because they are not immutable: HypoPG looks
-    /// at that, though only for the kinds that it knows, so that it is asked for a b-tree on the same.
-    pub(super) async fn forget_mutable_expressions(&mut self, plan: &Plan) -> Result<(), PostgresError> {
+    /// at that, though only for the kinds that it knows, so that it is asked for a b-tree on the same. What it is not asked about
+    /// before that is to end is taken back, too.
+    pub(super) async fn forget_mutable_expressions(
+        &mut self,
+        plan: &Plan,
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), PostgresError> {
         let mut refused = BTreeSet::new();
         for one in self.estimated_sizes.keys().copied().collect::<Vec<_>>() {
             let candidate = &self.candidates[one];
             if !candidate.has_expressions() {
+                continue;
+            }
+            if is_over() {
+                refused.insert(one);
                 continue;
             }
             let mut plain = Candidate {
@@ -389,6 +429,29 @@ impl Ready {
     ) -> Vec<Option<usize>> {
         let other = |one: &Candidate| self.known.get(&made(one)?).copied().filter(&fits);
         self.candidates.iter().map(other).collect()
+    }
+
+    /// Of each candidate those with the same keys in other orders.
+    fn siblings(&self, fits: impl Fn(&usize) -> bool) -> Vec<Vec<usize>> {
+        let sorted = |candidate: &Candidate| {
+            let mut same = candidate.clone();
+            same.keys.sort_by(|a, b| a.key.cmp(&b.key));
+            same
+        };
+        let mut alike: BTreeMap<Candidate, Vec<usize>> = BTreeMap::new();
+        for (number, candidate) in self
+            .candidates
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| fits(number))
+        {
+            alike.entry(sorted(candidate)).or_default().push(number);
+        }
+        let others = |(number, candidate): (usize, &Candidate)| {
+            let alike = alike.get(&sorted(candidate)).into_iter().flatten();
+            alike.copied().filter(|other| *other != number).collect()
+        };
+        self.candidates.iter().enumerate().map(others).collect()
     }
 
     /// The same with the keys that have most values first, if all are searched for one value.

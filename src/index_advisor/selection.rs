@@ -61,6 +61,8 @@ pub struct Problem {
     /// The same index with its keys in a better order, where all of them are searched for one value: the one with most values
     /// first serves most other searches, too.
     pub turned: Vec<Option<usize>>,
+    /// The same keys in other orders, where those are candidates: one of them may serve what two others serve.
+    pub siblings: Vec<Vec<usize>>,
     /// What each costs in writes, in the unit of weighted costs.
     pub upkeep: Vec<f64>,
     /// What indexes are worth that the planner cannot be asked about.
@@ -208,7 +210,7 @@ impl<'a, P: Planner> Selection<'a, P> {
             let least = self.total_under(&best);
             best = self.hoped(best).await?;
             let before = self.calls;
-            let set = self.solve(false);
+            let set = self.solve(None);
             best = self.better(best, &set).await?;
             idle = match is_less(self.total_under(&best), least) {
                 true => 0,
@@ -300,14 +302,22 @@ impl<'a, P: Planner> Selection<'a, P> {
         reads + set.ones().map(|one| self.problem.upkeep[one]).sum::<f64>()
     }
 
-    /// The best set by what is known, or by what may be hoped.
-    fn solve(&self, is_hopeful: bool) -> FixedBitSet {
+    /// The best set by what is known, or by what may be hoped of plans near a set.
+    fn solve(&self, hopeful_near: Option<&FixedBitSet>) -> FixedBitSet {
         let facts = || self.known.iter().flat_map(|known| &known.facts);
         let mut candidates = Vec::new();
         let mut numbers = BTreeMap::new();
         for one in facts().flat_map(|fact| &fact.uses) {
             numbers.entry(*one).or_insert_with(|| {
                 candidates.push(*one);
+                candidates.len() - 1
+            });
+        }
+        // those of all that is known would be too many to ask about
+        let near = hopeful_near.into_iter().flat_map(FixedBitSet::ones);
+        for sibling in near.flat_map(|one| &self.problem.siblings[one]) {
+            numbers.entry(*sibling).or_insert_with(|| {
+                candidates.push(*sibling);
                 candidates.len() - 1
             });
         }
@@ -319,9 +329,9 @@ impl<'a, P: Planner> Selection<'a, P> {
                 is_known,
             };
             let facts = known.facts.iter().map(|fact| choice(&fact.uses, fact.cost, true));
-            let hopes = match is_hopeful {
-                true => self.hopes(statement, &candidates),
-                false => Vec::new(),
+            let hopes = match hopeful_near {
+                Some(_) => self.hopes(statement, &candidates),
+                None => Vec::new(),
             };
             let hopes = hopes.iter().map(|hope| choice(&hope.uses, hope.cost, false));
             facts.chain(hopes).collect()
@@ -398,6 +408,7 @@ mod tests {
             carried: vec![0; count],
             narrower: vec![None; count],
             turned: vec![None; count],
+            siblings: vec![Vec::new(); count],
             upkeep: vec![upkeep; count],
             estimates: Vec::new(),
             least_gain: 0.0,

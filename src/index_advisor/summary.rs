@@ -3,6 +3,8 @@
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
 use super::gate::Gate;
+use super::tables::TableName;
+use super::workload::Captured;
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals};
 use crate::model::remedy::Statement;
 use crate::postgres::Plan;
@@ -35,7 +37,7 @@ impl Advice {
         };
         // what an hour's calls cost says nothing of a day
         let days = about.days.filter(|days| *days >= 1.0 / 24.0);
-        AdviceReport {
+        let mut report = AdviceReport {
             schema_version: 1,
             database: about.database,
             workload: WorkloadTotals {
@@ -52,7 +54,9 @@ impl Advice {
                     .sum::<f64>()
                     .abs(),
                 budget_bytes: about.budget_bytes,
-                was_stopped: advice.was_stopped,
+                window_seconds: about.days.map(|days| days * 86_400.0),
+                was_stopped: advice.stopped.is_some(),
+                stopped: advice.stopped,
             },
             indexes: advice
                 .indexes
@@ -65,7 +69,10 @@ impl Advice {
                 .map(|one| statement_of(advice, one))
                 .collect(),
             notes: about.notes,
-        }
+        };
+        report.notes.extend(about_the_dearer(&report.statements));
+        report.notes.extend(about_the_superseded(&report.indexes));
+        report
     }
 }
 
@@ -94,7 +101,9 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
             .collect(),
         size_bytes: index.size_bytes,
         build_seconds: index.build_seconds,
-        write_cost_per_day: days.map(|days| index.write_cost / days),
+        assumed_build_seconds: index.assumed_build_seconds,
+        // a guess has no price: nobody reckoned what writes pay for it
+        write_cost_per_day: days.filter(|_| proven).map(|days| index.write_cost / days),
         cost_before: proven.then_some(index.cost_before),
         cost_after: proven.then_some(index.cost_after),
         statements: index
@@ -106,14 +115,22 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
         supersedes: index
             .supersedes
             .iter()
-            .map(|name| {
-                let drop = Statement::DropIndexConcurrently {
-                    schema: name.schema.clone(),
-                    name: name.name.clone(),
-                };
-                drop.sql()
-            })
+            .map(|one| drop_of(&one.name, index).sql())
             .collect(),
+        supersedes_unproven: index.supersedes.iter().find_map(|one| one.unproven.clone()),
+    }
+}
+
+/// How an index of the same table is dropped: that of a partitioned one as a whole, as it is made.
+fn drop_of(name: &TableName, index: &IndexAdvice) -> Statement {
+    let (schema, name) = (name.schema.clone(), name.name.clone());
+    match index
+        .definition
+        .statement
+        .starts_with("CREATE INDEX CONCURRENTLY ")
+    {
+        true => Statement::DropIndexConcurrently { schema, name },
+        false => Statement::DropIndex { schema, name },
     }
 }
 
@@ -147,6 +164,65 @@ fn statement_of(advice: &Advice, one: &StatementAdvice) -> AdvisedStatement {
         },
         plan_after: one.plan_after.clone(),
     }
+}
+
+/// What of the drops that follow was not seen by the planner.
+fn about_the_superseded(indexes: &[AdvisedIndex]) -> Option<String> {
+    let why = indexes
+        .iter()
+        .find_map(|index| index.supersedes_unproven.as_ref())?;
+    Some(format!(
+        "that indexes are superfluous once those that are advised are there is proven by definition only, not rehearsed: {why}"
+    ))
+}
+
+/// Which statements the whole set makes worse.
+fn about_the_dearer(statements: &[AdvisedStatement]) -> Option<String> {
+    const NAMED: usize = 5;
+    let dearer: Vec<&AdvisedStatement> = statements.iter().filter(|one| one.is_dearer()).collect();
+    let count = match dearer.len() {
+        0 => return None,
+        1 => "one statement becomes".to_owned(),
+        count => format!("{count} statements become"),
+    };
+    let named = dearer.iter().take(NAMED);
+    let mut names: Vec<&str> = named
+        .map(|one| one.name.as_deref().unwrap_or(&one.statement_id))
+        .collect();
+    if dearer.len() > NAMED {
+        names.push("…");
+    }
+    Some(format!(
+        "{count} dearer with these indexes, which is part of the workload's cost: {}",
+        names.join(", ")
+    ))
+}
+
+/// What of a captured workload is not advised, and why.
+pub fn about_the_captured(captured: &Captured, login: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let share = 100.0 * captured.left_out_ratio;
+    let readable = captured.all - captured.hidden.min(captured.all);
+    if readable > captured.statements.len() {
+        notes.push(format!(
+            "the {} statements that took most time are advised, of {} that pg_stat_statements holds; the others took \
+             {share:.1} % of the time. --workload takes a file of more",
+            captured.statements.len(),
+            captured.all
+        ));
+    }
+    if captured.hidden > 0 {
+        notes.push(format!(
+            "{} statements of other roles may not be read by {login}, so that they are not advised: {} mends it",
+            captured.hidden,
+            Statement::GrantRole {
+                role: "pg_read_all_stats",
+                to: login.to_owned()
+            }
+            .sql()
+        ));
+    }
+    notes
 }
 
 /// What the login is, and what a separate planner would add.

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::candidate::Candidate;
-use super::clauses::{Key, Predicate, RelationUse};
+use super::clauses::{Key, Picks, Predicate, RelationUse};
 use super::existing::existing;
 pub use super::existing::{ExistingIndex, ExistingKey};
 use crate::limits;
@@ -56,6 +56,8 @@ pub struct Column {
     pub values: Option<f64>,
     /// How far rows are stored in its order, up or down: 1 is wholly. Where statistics may be read.
     pub correlation: Option<f64>,
+    /// The part of the rows, 0 to 1, that have none. Where statistics may be read.
+    pub null_ratio: Option<f64>,
     /// Whether it has so few values that a constant one of them stands for a part of the rows, not for one call.
     pub has_few_values: bool,
 }
@@ -83,6 +85,8 @@ pub struct Partition {
 const FEW_WORDS: f64 = 50.0;
 /// Numbers are mostly what somebody asks for just now: only where there are very few of them they are states.
 const FEW_NUMBERS: f64 = 8.0;
+/// From here on hardly any row has a value in a column, so that an index on those that have one is small.
+const MOSTLY_NULL: f64 = 0.9;
 
 /// The tables of a workload.
 #[derive(Debug, Default)]
@@ -170,10 +174,21 @@ impl Tables {
             self.tables.insert(oid, table);
             fresh.push(oid);
         }
-        self.learn_parts(plan, fresh).await
+        let learnt = self.learn_parts(plan, &fresh).await;
+        if learnt.is_err() {
+            // without its indexes a table would seem to have none
+            self.forget(&fresh);
+        }
+        learnt
     }
 
-    async fn learn_parts(&mut self, plan: &Plan, oids: Vec<u32>) -> Result<(), PostgresError> {
+    /// As if these tables had never been asked about.
+    fn forget(&mut self, oids: &[u32]) {
+        self.tables.retain(|oid, _| !oids.contains(oid));
+        self.by_name.retain(|_, oid| !oids.contains(oid));
+    }
+
+    async fn learn_parts(&mut self, plan: &Plan, oids: &[u32]) -> Result<(), PostgresError> {
         let session = plan.session();
         let asked: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&oids, Type::OID_ARRAY)];
         for row in session.rows(queries::ADVISE_COLUMNS, &asked).await? {
@@ -194,6 +209,7 @@ impl Tables {
                 width_bytes: column(&row, "width"),
                 values: distinct,
                 correlation: column(&row, "correlation"),
+                null_ratio: column(&row, "null_ratio"),
                 has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
             };
             if let Some(table) = self.tables.get_mut(&table_oid) {
@@ -246,13 +262,20 @@ impl Table {
     }
 
     /// Whether a condition picks the same part of the rows in every call: not if it compares with a value that is another one
-    /// in the next, though it stands in this text as a constant.
+    /// in the next, though it stands in this text as a constant; nor if nearly all rows have what it asks for.
     pub fn picks_a_part(&self, predicate: &Predicate) -> bool {
-        let has_few_values = || match &predicate.key {
-            Key::Column(name) => self.columns.get(name).is_some_and(|column| column.has_few_values),
-            Key::Expression(_) => false,
+        let column = match &predicate.key {
+            Key::Column(name) => self.columns.get(name),
+            Key::Expression(_) => None,
         };
-        !predicate.compares_value || has_few_values()
+        match predicate.picks {
+            Picks::Value => column.is_some_and(|column| column.has_few_values),
+            Picks::NotNull => {
+                let null_ratio = column.and_then(|column| column.null_ratio);
+                null_ratio.is_some_and(|ratio| ratio >= MOSTLY_NULL)
+            }
+            Picks::State => true,
+        }
     }
 
     /// How many values a key has, as far as is known.
@@ -333,6 +356,28 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn what_is_forgotten_has_no_name_left() {
+        let mut tables = Tables::default();
+        for oid in [1, 2] {
+            let table = Table {
+                oid,
+                ..table_of(10.0, [])
+            };
+            let name = |name: String| TableName {
+                schema: "s".into(),
+                name,
+            };
+            tables.by_name.insert(name(format!("t{oid}")), oid);
+            tables.by_name.insert(name(format!("partition{oid}")), oid);
+            tables.tables.insert(oid, table);
+        }
+        tables.forget(&[1]);
+        assert!(tables.get("s", "t1").is_none() && tables.get("s", "t2").is_some());
+        let left: Vec<u32> = tables.by_name.values().copied().collect();
+        assert_eq!((left, tables.all().count()), (vec![2, 2], 1));
+    }
+
     fn candidate(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> Candidate {
         let key = |(name, descending): &(&str, bool)| IndexKey {
             key: Key::Column((*name).into()),
@@ -367,7 +412,36 @@ pub(super) mod tests {
             predicate: predicate.map(str::to_owned),
             keys: keys.iter().map(key).collect(),
             include: include.iter().map(|one| (*one).to_owned()).collect(),
+            parts: Vec::new(),
         }
+    }
+
+    #[test]
+    fn having_a_value_picks_a_part_only_where_hardly_any_row_has_one() {
+        let column = |null_ratio| Column {
+            null_ratio,
+            ..Column::default()
+        };
+        let columns = [
+            ("mostly", column(Some(0.98))),
+            ("never", column(Some(0.0))),
+            ("unknown", column(None)),
+        ];
+        let table = table_of(1000.0, columns);
+        let picks = |name: &str, picks: Picks| {
+            table.picks_a_part(&Predicate {
+                text: format!("{name} IS NOT NULL"),
+                key: Key::Column(name.into()),
+                picks,
+            })
+        };
+        assert!(picks("mostly", Picks::NotNull));
+        assert!(
+            !picks("never", Picks::NotNull)
+                && !picks("unknown", Picks::NotNull)
+                && !picks("gone", Picks::NotNull)
+        );
+        assert!(picks("never", Picks::State) && !picks("mostly", Picks::Value));
     }
 
     #[test]

@@ -7,10 +7,12 @@ use fixedbitset::FixedBitSet;
 use super::advice::{Advice, IndexAdvice};
 use super::build;
 use super::candidate::Candidate;
+use super::confirmed::{Confirmed, Outcome};
 use super::definition::{Taken, define, wanted_names};
 use super::kept;
 use super::ready::{Fit, Ready};
-use super::selection::{Answer, Problem};
+use super::selection::Problem;
+use super::superseded;
 use super::tables::{Table, TableName, Tables};
 use super::upkeep::Writes;
 use crate::model::finding::{Confidence, ConfidenceLevel};
@@ -24,17 +26,17 @@ impl Ready {
         plan: &Plan,
         problem: &Problem,
         set: &FixedBitSet,
-        answers: Vec<(Answer, PlanTree)>,
-        names: &BTreeMap<String, usize>,
+        confirmed: Confirmed,
         counted: &BTreeMap<u32, Writes>,
     ) -> Result<Advice, PostgresError> {
+        let Confirmed { outcomes, names } = confirmed;
         let mut used: Vec<FixedBitSet> = Vec::new();
         let mut costs: Vec<f64> = Vec::new();
-        for (number, (answer, _)) in answers.iter().enumerate() {
+        for (number, Outcome { answer, .. }) in outcomes.iter().enumerate() {
             let estimates = problem
                 .estimates
                 .iter()
-                .filter(|one| one.statement == number && self.estimated_sizes.contains_key(&one.candidate));
+                .filter(|one| one.statement == number && self.is_unproven(number, one.candidate));
             let best = estimates
                 .filter(|one| set.contains(one.candidate) && one.cost < answer.cost)
                 .min_by(|a, b| a.cost.total_cmp(&b.cost));
@@ -70,12 +72,14 @@ impl Ready {
             .filter(|one| self.table_of(*one).is_some())
             .collect();
         members.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)).then(a.cmp(b)));
-        for number in 0..answers.len() {
+        for number in 0..outcomes.len() {
             let told = &mut self.statements[self.positions[number]];
             told.cost_after = Some(costs[number]);
             if told.has_candidates && used[number].is_clear() {
-                told.reason =
-                    Some("what an index would save it is not worth its price, or does not fit".to_owned());
+                told.reason = Some(match self.unseen_tables.get(&number) {
+                    Some(table) => unseen(table),
+                    None => "what an index would save it is not worth its price, or does not fit".to_owned(),
+                });
             }
             told.uses = (0..members.len())
                 .filter(|position| used[number].contains(members[*position]))
@@ -90,35 +94,45 @@ impl Ready {
             let Some(table) = self.table_of(*one) else {
                 continue;
             };
-            let users = (0..used.len()).filter(|number| used[*number].contains(*one));
+            let users: Vec<usize> = (0..used.len())
+                .filter(|number| used[*number].contains(*one))
+                .collect();
+            let is_confirmed = users.iter().all(|number| outcomes[*number].tree.is_some());
+            let mut statements: Vec<usize> = users.iter().map(|number| self.positions[*number]).collect();
+            statements.sort_unstable();
             let estimated = self.estimated_sizes.get(one);
+            let sorted_bytes = built[*one].filter(|_| candidate.method == "btree");
+            let seconds = |per_unit: f64| sorted_bytes.map(|bytes| build::seconds(per_unit, table, bytes));
             indexes.push(IndexAdvice {
                 definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
                 size_bytes: built[*one],
-                build_seconds: seconds_per_unit
-                    .filter(|_| candidate.method == "btree")
-                    .zip(built[*one])
-                    .map(|(seconds, size)| build::seconds(seconds, table, size)),
+                build_seconds: seconds_per_unit.and_then(seconds),
+                assumed_build_seconds: match seconds_per_unit {
+                    Some(_) => None,
+                    None => seconds(build::ASSUMED_SECONDS_PER_UNIT),
+                },
                 write_cost: problem.upkeep[*one],
                 writes_are_counted: counted.contains_key(&table.oid),
                 cost_before: after + gain(*one),
                 cost_after: after,
-                statements: users.map(|number| self.positions[number]).collect(),
-                confidence: self.confidence(candidate, estimated.is_some()),
-                supersedes: superseded(table, candidate),
+                statements,
+                confidence: match users
+                    .iter()
+                    .all(|number| self.priced_in_front.contains(&(*number, *one)))
+                {
+                    true => priced_in_front(),
+                    false => self.confidence(candidate, estimated.is_some(), is_confirmed),
+                },
+                supersedes: superseded::by_definition(table, candidate),
                 candidate: candidate.clone(),
             });
         }
         let is_cheaper = |number: &usize| costs[*number] < problem.costs[*number];
-        let has_estimate = |number: &usize| {
-            used[*number]
-                .ones()
-                .any(|one| self.estimated_sizes.contains_key(&one))
-        };
-        let proven: Vec<usize> = (0..answers.len())
+        let has_estimate = |number: &usize| used[*number].ones().any(|one| self.is_unproven(*number, one));
+        let proven: Vec<usize> = (0..outcomes.len())
             .filter(|number| is_cheaper(number) && !has_estimate(number))
             .collect();
-        self.outline(&proven, &answers, &indexes, names);
+        self.outline(&proven, &outcomes, &indexes, &names);
         Ok(Advice {
             indexes,
             statements: self.statements,
@@ -131,7 +145,7 @@ impl Ready {
     fn outline(
         &mut self,
         statements: &[usize],
-        answers: &[(Answer, PlanTree)],
+        outcomes: &[Outcome],
         indexes: &[IndexAdvice],
         names: &BTreeMap<String, usize>,
     ) {
@@ -145,13 +159,20 @@ impl Ready {
             })
             .collect();
         for number in statements {
-            self.statements[self.positions[*number]].plan_after = answers[*number].1.outline(&will_be);
+            if let Some(tree) = &outcomes[*number].tree {
+                self.statements[self.positions[*number]].plan_after = tree.outline(&will_be);
+            }
         }
     }
 
     fn table_of(&self, one: usize) -> Option<&Table> {
         let candidate = &self.candidates[one];
         self.tables.get(&candidate.schema, &candidate.table)
+    }
+
+    /// Whether the planner's plans under the whole set say nothing of what a candidate does for a statement.
+    fn is_unproven(&self, statement: usize, one: usize) -> bool {
+        self.estimated_sizes.contains_key(&one) || self.priced_in_front.contains(&(statement, one))
     }
 
     fn needs_trigrams(&self, candidate: &Candidate) -> bool {
@@ -166,7 +187,7 @@ impl Ready {
         (!self.has_trigrams && self.needs_trigrams(candidate)).then_some("pg_trgm")
     }
 
-    fn confidence(&self, candidate: &Candidate, is_estimated: bool) -> Confidence {
+    fn confidence(&self, candidate: &Candidate, is_estimated: bool, is_confirmed: bool) -> Confidence {
         let estimated = |reason: String| Confidence {
             level: ConfidenceLevel::Estimated,
             reason,
@@ -187,10 +208,16 @@ impl Ready {
                     .to_owned(),
             );
         }
+        let reason = match is_confirmed {
+            true => "the planner chose it with the whole set in place, and the cost is the planner's",
+            false => {
+                "the planner chose it and the costs are the planner's, though it was stopped before every statement that takes \
+                 it was planned once more with the whole set in place"
+            }
+        };
         Confidence {
             level: ConfidenceLevel::Verified,
-            reason: "the planner chose it with the whole set in place, and the cost is the planner's"
-                .to_owned(),
+            reason: reason.to_owned(),
         }
     }
 
@@ -258,6 +285,7 @@ impl Ready {
                 definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
                 size_bytes: self.estimated_sizes.get(&one).copied().flatten(),
                 build_seconds: None,
+                assumed_build_seconds: None,
                 write_cost: 0.0,
                 writes_are_counted: false,
                 cost_before: before,
@@ -269,7 +297,7 @@ impl Ready {
                         "HypoPG is not installed in this database, so that the planner could not be asked"
                             .to_owned(),
                 },
-                supersedes: superseded(table, candidate),
+                supersedes: superseded::by_definition(table, candidate),
                 candidate: candidate.clone(),
             };
             for position in &index.statements {
@@ -290,6 +318,24 @@ impl Ready {
             .copied()
             .unwrap_or((usize::MAX, 0));
         (fit, self.candidates[one].predicate.is_some(), one)
+    }
+}
+
+/// Why nothing can be told of a statement where HypoPG does not see what could serve it.
+fn unseen(table: &str) -> String {
+    format!(
+        "whether an index on an expression or on a part of the rows of {table} is worth its price cannot be told: HypoPG sees those \
+         on the first table of a statement alone"
+    )
+}
+
+/// How sure that is which was found out with another table in front.
+fn priced_in_front() -> Confidence {
+    Confidence {
+        level: ConfidenceLevel::Estimated,
+        reason: "HypoPG sees an index on an expression or on a part of the rows on the first table of a statement alone: the planner \
+                 chose it with its table in front, but without the other indexes"
+            .to_owned(),
     }
 }
 
@@ -318,19 +364,6 @@ async fn taken(
             name: row.try_get("name").ok()?,
         })
     })))
-}
-
-fn superseded(table: &Table, candidate: &Candidate) -> Vec<TableName> {
-    let superseded = table
-        .indexes
-        .iter()
-        .filter(|index| index.is_superseded_by(candidate));
-    superseded
-        .map(|index| TableName {
-            schema: index.schema.clone(),
-            name: index.name.clone(),
-        })
-        .collect()
 }
 
 /// Whether a plan reads a whole table for a small part of its rows.

@@ -12,9 +12,8 @@ use super::tables::{Table, Tables};
 use super::what_if::Planned;
 use super::workload::WorkloadStatement;
 use crate::limits;
-use crate::model::plan::PlanNode;
 use crate::postgres::{Plan, PostgresError, queries};
-use crate::sql;
+use crate::sql::{self, Command, Name, remembered};
 
 /// One entry in one index, in the planner's units: the way down to its leaf in memory (some fifty comparisons, 0.13), and the
 /// page that it makes dirty, which now and then has to be read and is written out with others (a tenth of
@@ -87,13 +86,91 @@ impl WriteCounters {
     }
 }
 
-/// What each candidate costs the writes of a workload: of these statements, weighted as they are, and where `counted` tells
-/// what really was written to its table in the same time, of that.
-pub fn of<'a>(
+/// What one statement writes to one table.
+struct Write<'a> {
+    table: &'a Table,
+    command: Command,
+    rows: f64,
+}
+
+/// What a statement writes: as its plan says, else as its text does. A login that may only read plans what it reads, or
+/// nothing of it at all; its writes are no cheaper for that.
+fn writes<'a>(
+    statement: &WorkloadStatement,
+    planned: Option<&Planned>,
+    tables: &'a Tables,
+) -> Vec<Write<'a>> {
+    let nodes = planned.map_or_else(Vec::new, |planned| planned.tree.nodes());
+    let by_plan = nodes
+        .iter()
+        .filter(|node| node.kind == "ModifyTable")
+        .map(|node| {
+            let table = tables.get(node.schema.as_deref()?, node.relation.as_deref()?)?;
+            let command = command(node.operation.as_deref()?)?;
+            let rows: f64 = node.children.iter().map(|child| child.rows).sum();
+            Some(Write {
+                table,
+                command,
+                rows: rows.max(1.0),
+            })
+        });
+    let by_plan: Vec<Option<Write<'a>>> = by_plan.collect();
+    if !by_plan.is_empty() {
+        return by_plan.into_iter().flatten().collect();
+    }
+    // most statements read, and need not be parsed for that
+    let Some(named) = Some(&statement.text)
+        .filter(|text| may_write(text))
+        .and_then(|text| remembered::tables(text))
+    else {
+        return Vec::new();
+    };
+    let of_that_name = |name: &Name| {
+        let is_it = |table: &&Table| {
+            table.name.name == name.name
+                && name
+                    .schema
+                    .as_ref()
+                    .is_none_or(|schema| *schema == table.name.schema)
+        };
+        let mut found = tables.all().filter(is_it);
+        // which of two is meant depends on the search_path; what is paid for both would be too much
+        found.next().filter(|_| found.next().is_none())
+    };
+    let read = planned.map(|planned| planned.tree.root.rows);
+    let write = named.target.as_ref().and_then(of_that_name).map(|table| Write {
+        table,
+        command: named.command,
+        rows: statement.rows_per_call.or(read).unwrap_or(1.0).max(1.0),
+    });
+    write.into_iter().collect()
+}
+
+/// Whether a word that writes occurs in a text.
+fn may_write(text: &str) -> bool {
+    let words = text.split(|letter: char| !letter.is_ascii_alphabetic());
+    let mut words = words.filter(|word| word.len() == 5 || word.len() == 6);
+    let writing = ["insert", "update", "delete", "merge"];
+    words.any(|word| writing.iter().any(|one| word.eq_ignore_ascii_case(one)))
+}
+
+/// The operation of a plan's node.
+fn command(operation: &str) -> Option<Command> {
+    Some(match operation {
+        "Insert" => Command::Insert,
+        "Update" => Command::Update,
+        "Delete" => Command::Delete,
+        "Merge" => Command::Merge,
+        _ => return None,
+    })
+}
+
+/// What each candidate costs the writes of a workload: of these statements, weighted as they are, with their plans where they
+/// have one, and where `counted` tells what really was written to its table in the same time, of that.
+pub(super) fn of<'a>(
     candidates: &[Candidate],
     tables: &Tables,
-    planned: &[Planned],
-    statements: impl Iterator<Item = &'a WorkloadStatement>,
+    statements: impl Iterator<Item = (&'a WorkloadStatement, Option<&'a Planned>)>,
     counted: &BTreeMap<u32, Writes>,
 ) -> Vec<f64> {
     let counted_of = |candidate: &Candidate| {
@@ -108,41 +185,42 @@ pub fn of<'a>(
             counted_of(candidate).map_or(0.0, |writes| entries_of(writes) * entry_cost(candidate))
         })
         .collect();
-    for (planned, statement) in planned.iter().zip(statements) {
-        for write in planned
-            .tree
-            .nodes()
-            .into_iter()
-            .filter(|node| node.kind == "ModifyTable")
-        {
-            let (Some(schema), Some(name), Some(operation)) =
-                (&write.schema, &write.relation, &write.operation)
-            else {
-                continue;
-            };
-            let Some(table) = tables.get(schema, name) else {
-                continue;
-            };
-            let changed = sql::updated_columns(&statement.text);
+    for (statement, planned) in statements {
+        for write in writes(statement, planned, tables) {
+            let changed = Changed::by(&statement.text);
             // of what was counted only that is not yet paid for which the index itself would make dearer
-            let part = match counted.get(&table.oid) {
+            let part = match counted.get(&write.table.oid) {
                 None => 1.0,
-                Some(_) if operation == "Insert" => 0.0,
+                Some(_) if write.command == Command::Insert => 0.0,
                 Some(writes) if writes.updated > 0.0 => (writes.updated_hot / writes.updated).min(1.0),
                 Some(_) => 0.0,
             };
-            for (cost, candidate) in upkeep.iter_mut().zip(candidates) {
-                if (&candidate.schema, &candidate.table) == (&table.name.schema, &table.name.name) {
-                    *cost += statement.weight
-                        * rows(write)
-                        * part
-                        * entries(operation, candidate, table, &changed)
-                        * entry_cost(candidate);
-                }
+            let of_table = upkeep.iter_mut().zip(candidates).filter(|(_, candidate)| {
+                (&candidate.schema, &candidate.table) == (&write.table.name.schema, &write.table.name.name)
+            });
+            for (cost, candidate) in of_table {
+                let entries = entries(&write, candidate, &changed);
+                *cost += statement.weight * write.rows * part * entries * entry_cost(candidate);
             }
         }
     }
     upkeep
+}
+
+/// What a statement does to the rows that it writes.
+struct Changed {
+    columns: BTreeSet<String>,
+    /// MERGE … WHEN NOT MATCHED THEN INSERT.
+    merge_inserts: bool,
+}
+
+impl Changed {
+    fn by(text: &str) -> Self {
+        Self {
+            columns: sql::updated_columns(text),
+            merge_inserts: sql::merge_inserts(text),
+        }
+    }
 }
 
 /// What one row costs in this index.
@@ -153,38 +231,32 @@ fn entry_cost(candidate: &Candidate) -> f64 {
     }
 }
 
-/// Rows that are written: what the nodes below give.
-fn rows(write: &PlanNode) -> f64 {
-    write
-        .children
-        .iter()
-        .map(|child| child.rows)
-        .sum::<f64>()
-        .max(1.0)
+/// Entries that one row costs because the index is there.
+fn entries(write: &Write<'_>, candidate: &Candidate, changed: &Changed) -> f64 {
+    match write.command {
+        Command::Insert => 1.0,
+        Command::Update => entries_of_update(write.table, candidate, changed),
+        // how many of its rows are new nobody knows before
+        Command::Merge if changed.merge_inserts => {
+            entries_of_update(write.table, candidate, changed).max(1.0)
+        }
+        Command::Merge => entries_of_update(write.table, candidate, changed),
+        Command::Select | Command::Delete => 0.0,
+    }
 }
 
-/// Entries that one row costs because the index is there.
-fn entries(operation: &str, candidate: &Candidate, table: &Table, changed: &BTreeSet<String>) -> f64 {
-    match operation {
-        "Insert" => 1.0,
-        "Update" | "Merge" => {
-            let concerns = |column: &String| candidate.holds(column) || candidate.mentions(column);
-            match changed.iter().any(concerns) {
-                false => 0.0,
-                // no HOT any more: all other indexes get an entry, too, unless they do already
-                true => {
-                    let is_hot = !table.indexes.iter().any(|index| {
-                        index
-                            .keys
-                            .iter()
-                            .any(|key| matches!(&key.key, Key::Column(name) if changed.contains(name)))
-                    });
-                    1.0 + if is_hot { table.indexes.len() as f64 } else { 0.0 }
-                }
-            }
-        }
-        _ => 0.0,
+fn entries_of_update(table: &Table, candidate: &Candidate, changed: &Changed) -> f64 {
+    let concerns = |column: &String| candidate.holds(column) || candidate.mentions(column);
+    if !changed.columns.iter().any(concerns) {
+        return 0.0;
     }
+    // no HOT any more: all other indexes get an entry, too, unless they do already
+    let is_changed = |key: &Key| matches!(key, Key::Column(name) if changed.columns.contains(name));
+    let is_hot = !table
+        .indexes
+        .iter()
+        .any(|index| index.keys.iter().any(|key| is_changed(&key.key)));
+    1.0 + if is_hot { table.indexes.len() as f64 } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) struct Known {
 
 impl Known {
     /// A value of that kind; where there is none, the next best.
-    fn value(&self, kind: ValueKind) -> Option<&String> {
+    pub(super) fn value(&self, kind: ValueKind) -> Option<&String> {
         let middle = self.bounds.get(self.bounds.len() / 2);
         match kind {
             ValueKind::Commonest => self.common.first().or(self.bounds.first()),
@@ -272,7 +272,7 @@ fn of_later_page(statement: usize, planned: &Planned) -> Option<Reading> {
 /// Schema, table and column.
 pub(super) type ColumnKey = (String, String, String);
 
-fn column_of(compared: &Compared) -> ColumnKey {
+pub(super) fn column_of(compared: &Compared) -> ColumnKey {
     (
         compared.schema.clone(),
         compared.table.clone(),
@@ -316,7 +316,7 @@ pub(super) async fn known(
 }
 
 /// An array of these values, as PostgreSQL writes it.
-fn array_of(values: &[&String]) -> String {
+pub(super) fn array_of(values: &[&String]) -> String {
     let quoted = |value: &&String| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
     let quoted: Vec<String> = values.iter().map(quoted).collect();
     format!("{{{}}}", quoted.join(","))

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use fixedbitset::FixedBitSet;
 
+use super::answers::Answers;
 use super::candidate::Candidate;
 use super::gate::{Gate, Passage};
 use super::search_path::SearchPath;
@@ -59,6 +60,10 @@ pub struct WhatIf<'a> {
     statements: &'a [Planned],
     candidates: &'a [Candidate],
     present: BTreeMap<usize, HypotheticalIndex>,
+    /// The session in which they were made.
+    generation: usize,
+    /// What was answered.
+    answers: Answers,
     /// Statements that could not be planned when they were asked for last.
     unplannable: BTreeSet<usize>,
     /// How often the planner was asked with hypothetical indexes.
@@ -80,19 +85,29 @@ impl<'a> WhatIf<'a> {
             statements,
             candidates,
             present: BTreeMap::new(),
+            generation: plan.generation(),
+            answers: Answers::default(),
             unplannable: BTreeSet::new(),
             calls: 0,
         }
     }
 
-    /// The sizes in bytes that HypoPG estimates, `None` for a candidate that it does not take.
+    /// The sizes in bytes that HypoPG estimates, `None` for a candidate that it does not take, or that it was not asked about
+    /// before it was to end.
     ///
     /// # Errors
     /// If the session is lost.
-    pub async fn sizes(&mut self) -> Result<Vec<Option<f64>>, PostgresError> {
+    pub async fn sizes(
+        &mut self,
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Option<f64>>, PostgresError> {
+        self.plan.keep_open().await?;
         let mut sizes = Vec::with_capacity(self.candidates.len());
         // HypoPG has OIDs for some 2 500 at once
         for chunk in self.candidates.chunks(500) {
+            if is_over() {
+                break;
+            }
             let definitions: Vec<String> = chunk.iter().map(Candidate::hypothetical).collect();
             let made = self.plan.create_hypothetical(&definitions).await?;
             sizes.extend(
@@ -102,11 +117,17 @@ impl<'a> WhatIf<'a> {
             self.plan.reset_hypothetical().await?;
         }
         self.present.clear();
+        sizes.resize(self.candidates.len(), None);
         Ok(sizes)
     }
 
     /// Makes exactly these candidates present.
     async fn show(&mut self, set: &FixedBitSet) -> Result<(), PostgresError> {
+        let generation = self.plan.generation();
+        if generation != self.generation {
+            self.present.clear();
+            self.generation = generation;
+        }
         let surplus: Vec<usize> = self
             .present
             .keys()
@@ -149,12 +170,18 @@ impl WhatIf<'_> {
         self.unplannable.clone()
     }
 
+    /// Hands over what was answered.
+    pub fn take_answers(&mut self) -> Answers {
+        std::mem::take(&mut self.answers)
+    }
+
     /// Forgets all hypothetical indexes.
     ///
     /// # Errors
     /// If the session is lost.
     pub async fn end(&mut self) -> Result<(), PostgresError> {
         self.present.clear();
+        self.plan.keep_open().await?;
         self.plan.reset_hypothetical().await
     }
 
@@ -179,10 +206,10 @@ impl WhatIf<'_> {
         Ok(matches!(passage, Passage::Passes { .. }))
     }
 
-    /// The answer with the whole plan.
+    /// The answer with the whole plan; what it is as things are if the statement cannot be planned just now.
     ///
     /// # Errors
-    /// If the statement cannot be planned any more, or the session is lost.
+    /// If the gate cannot be asked, or the session is lost and no other is to be had.
     pub async fn planned_under(
         &mut self,
         statement: usize,
@@ -194,20 +221,11 @@ impl WhatIf<'_> {
             used: FixedBitSet::with_capacity(self.candidates.len()),
         };
         self.unplannable.insert(statement);
-        if !self.may_plan(statement).await? {
+        self.calls += usize::from(set.is_clear());
+        let parameters = planned.parameters();
+        let asked = self.explained(statement, set, None, parameters).await;
+        let Some(tree) = self.unless_lost(asked).await? else {
             return Ok((as_it_is(), planned.tree.clone()));
-        }
-        self.show(set).await?;
-        self.calls += 1;
-        let path = planned.search_path.to_string();
-        let asked = self
-            .plan
-            .explain(&planned.text, &path, planned.parameters(), Detail::Costs);
-        let tree = match asked.await {
-            Ok(tree) => tree,
-            Err(error) if error.is_fatal() => return Err(error),
-            // somebody holds a lock just now, or it takes too long: one statement must not lose the others
-            Err(_) => return Ok((as_it_is(), planned.tree.clone())),
         };
         self.unplannable.remove(&statement);
         let mut used = FixedBitSet::with_capacity(self.candidates.len());
@@ -221,6 +239,7 @@ impl WhatIf<'_> {
             cost: tree.total_cost(),
             used,
         };
+        self.answers.add(statement, set, &answer);
         Ok((answer, tree))
     }
 }
@@ -238,6 +257,39 @@ impl WhatIf<'_> {
         other_words: Option<&ServerText>,
         parameters: Parameters<'_>,
     ) -> Result<Option<f64>, PostgresError> {
+        let tree = self.tree_for(statement, set, other_words, parameters).await?;
+        Ok(tree.map(|tree| tree.total_cost()))
+    }
+
+    /// The same with the whole plan.
+    ///
+    /// # Errors
+    /// If the session is lost.
+    pub async fn tree_for(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+        other_words: Option<&ServerText>,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<PlanTree>, PostgresError> {
+        let asked = self.explained(statement, set, other_words, parameters).await;
+        self.unless_lost(asked).await
+    }
+
+    /// The plan under a set, after the gate let it pass; `None` if it cannot be planned just now.
+    async fn explained(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+        other_words: Option<&ServerText>,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<PlanTree>, PostgresError> {
+        self.plan.keep_open().await?;
+        if set.is_clear() && self.generation != self.plan.generation() {
+            // what was hidden in the session before is not hidden in this one
+            self.show(set).await?;
+            return Ok(None);
+        }
         let may_plan = match other_words {
             Some(text) => self.passes(statement, text).await?,
             None => self.may_plan(statement).await?,
@@ -252,9 +304,21 @@ impl WhatIf<'_> {
         let text = other_words.unwrap_or(&planned.text);
         let asked = self.plan.explain(text, &path, parameters, Detail::Costs);
         match asked.await {
-            Ok(tree) => Ok(Some(tree.total_cost())),
+            Ok(tree) => Ok(Some(tree)),
             Err(error) if error.is_fatal() => Err(error),
+            // somebody holds a lock just now, or it takes too long: one statement must not lose the others
             Err(_) => Ok(None),
+        }
+    }
+
+    /// The same where the session was lost with it: another one takes its place.
+    async fn unless_lost(
+        &mut self,
+        asked: Result<Option<PlanTree>, PostgresError>,
+    ) -> Result<Option<PlanTree>, PostgresError> {
+        match asked {
+            Err(error) if error.is_fatal() => self.plan.go_on_after(error).await.map(|_| None),
+            asked => asked,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 
 use super::search_path::{SearchPath, search_path_of};
-use crate::postgres::{Identifier, Plan, PostgresError, queries};
+use crate::postgres::{Identifier, Observe, Plan, PostgresError, queries};
 
 /// A statement of the workload.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct WorkloadStatement {
     pub rows_per_call: Option<f64>,
     /// Seconds of execution that a call took on average, where that was measured.
     pub seconds_per_call: Option<f64>,
+    /// Planning it did not end when it was cancelled, not long ago: it is left out.
+    pub is_stubborn: bool,
 }
 
 /// What pg_stat_statements holds of this database.
@@ -33,14 +35,20 @@ pub struct Captured {
     pub statements: Vec<WorkloadStatement>,
     /// Since when it counts, in days.
     pub days: Option<f64>,
+    /// How many there are in all.
+    pub all: usize,
+    /// The part of the time of all that those take which are not among the costliest, or whose text may not be read: 0 to 1.
+    pub left_out_ratio: f64,
+    /// How many there are whose text this login may not read.
+    pub hidden: usize,
 }
 
-/// The statements of this database that took most time, ours left out. `None` if pg_stat_statements is not installed there.
+/// The statements of a session's database that took most time, ours left out. `None` if pg_stat_statements is not installed
+/// there.
 ///
 /// # Errors
 /// If the server refuses, or the session is lost.
-pub async fn captured(plan: &Plan, limit: i64) -> Result<Option<Captured>, PostgresError> {
-    let session = plan.session();
+pub async fn captured(session: &Observe, limit: i64) -> Result<Option<Captured>, PostgresError> {
     let rows = session.rows(queries::EXTENSION.on(0), &[]).await?;
     let Some(schema) = rows
         .first()
@@ -55,11 +63,20 @@ pub async fn captured(plan: &Plan, limit: i64) -> Result<Option<Captured>, Postg
     let rows = session
         .rows_in_schema(queries::ADVISE_STATEMENTS, &schema, &[(&limit, Type::INT8)])
         .await?;
+    let count = |name: &str| {
+        let first = rows.first();
+        first
+            .and_then(|row| row.try_get::<_, i64>(name).ok())
+            .map_or(0, |count| usize::try_from(count).unwrap_or(0))
+    };
     let statement = |row: &tokio_postgres::Row| {
+        if row.try_get("is_hidden").ok()? {
+            return None;
+        }
         let text: String = row.try_get("text").ok()?;
         let calls: i64 = row.try_get("calls").ok()?;
         let count: i64 = row.try_get("rows").ok()?;
-        (!text.contains(crate::sql::OWN_MARK)).then(|| WorkloadStatement {
+        Some(WorkloadStatement {
             name: None,
             weight: calls as f64,
             text,
@@ -70,10 +87,24 @@ pub async fn captured(plan: &Plan, limit: i64) -> Result<Option<Captured>, Postg
                 .try_get::<_, f64>("execution_ms")
                 .ok()
                 .map(|milliseconds| milliseconds / 1000.0 / calls.max(1) as f64),
+            is_stubborn: false,
         })
     };
+    let statements: Vec<WorkloadStatement> = rows.iter().filter_map(statement).collect();
+    let all_seconds = rows
+        .first()
+        .and_then(|row| row.try_get::<_, f64>("all_ms").ok())
+        .map_or(0.0, |milliseconds| milliseconds / 1000.0);
+    let taken = |one: &WorkloadStatement| one.weight * one.seconds_per_call.unwrap_or(0.0);
+    let taken: f64 = statements.iter().map(taken).sum();
     Ok(Some(Captured {
-        statements: rows.iter().filter_map(statement).collect(),
+        statements,
+        all: count("statements"),
+        left_out_ratio: match all_seconds > 0.0 {
+            true => (1.0 - taken / all_seconds).clamp(0.0, 1.0),
+            false => 0.0,
+        },
+        hidden: count("hidden"),
         days: info.first().and_then(|row| row.try_get("days").ok().flatten()),
     }))
 }

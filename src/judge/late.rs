@@ -2,11 +2,11 @@
 
 use crate::model::observation::{Cadence, Observation};
 use crate::model::unit::seconds_for_people;
-use crate::rules::Scope;
+use crate::rules::{Samples, Scope};
 
-/// What is said of a claim whose looks were slowed; none where they were on time. It is the same at every look while the
-/// cadence stays, so that nothing is written down for it alone.
-pub(super) fn guard(observation: &Observation, scope: Scope) -> Option<String> {
+/// What is said of a claim whose looks or samples were slowed; none where they were on time. It is the same at every look
+/// while the cadences stay, so that nothing is written down for it alone.
+pub(super) fn guard(observation: &Observation, scope: Scope, samples: Samples) -> Option<String> {
     let cost = observation.own_cost.as_ref()?;
     let told = |does: &str, cadence: Cadence| {
         cadence.is_stretched().then(|| {
@@ -23,7 +23,13 @@ pub(super) fn guard(observation: &Observation, scope: Scope) -> Option<String> {
         Scope::Database => told("reads names and definitions", cost.names),
         Scope::Server => None,
     };
-    let late: Vec<String> = told("looks", cost.looks).into_iter().chain(names).collect();
+    let sampling = match samples {
+        Samples::Read => cost.sampling,
+        Samples::Unread => None,
+    };
+    let sampling = sampling.and_then(|cadence| told("samples sessions", cadence));
+    let all = [told("looks", cost.looks), names, sampling];
+    let late: Vec<String> = all.into_iter().flatten().collect();
     (!late.is_empty()).then(|| {
         format!(
             "seen late: to stay within its budget the advisor {}",
@@ -35,9 +41,13 @@ pub(super) fn guard(observation: &Observation, scope: Scope) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
     use crate::judge::{Settings, judge};
+    use crate::model::finding::Who;
     use crate::model::observation::OwnCost;
-    use crate::rules::testing::{observation, set, statement};
+    use crate::rules;
+    use crate::rules::testing::{observation, set, statement, waits};
 
     fn stretched(times: f64, usual: f64) -> Cadence {
         Cadence {
@@ -62,25 +72,68 @@ mod tests {
         let (looks, names) = (stretched(4.0, 60.0), stretched(8.0, 600.0));
         let slowed = observed(looks, names);
         assert_eq!(
-            guard(&slowed, Scope::Server).unwrap(),
+            guard(&slowed, Scope::Server, Samples::Unread).unwrap(),
             "seen late: to stay within its budget the advisor looks every 4 min instead of every 1 min"
         );
-        let both = guard(&slowed, Scope::Database).unwrap();
+        let both = guard(&slowed, Scope::Database, Samples::Unread).unwrap();
         assert!(
             both.ends_with("1 min, and reads names and definitions every 1 h 20 min instead of every 10 min"),
             "{both}"
         );
         let names_only = observed(Cadence::usual(60.0), names);
-        assert_eq!(guard(&names_only, Scope::Server), None);
-        let told = guard(&names_only, Scope::Database).unwrap();
+        assert_eq!(guard(&names_only, Scope::Server, Samples::Unread), None);
+        let told = guard(&names_only, Scope::Database, Samples::Unread).unwrap();
         assert!(told.contains("the advisor reads names"), "{told}");
     }
 
     #[test]
     fn on_time_nothing_is_said_and_neither_where_it_is_not_measured() {
-        let on_time = observed(Cadence::usual(60.0), Cadence::usual(600.0));
-        assert_eq!(guard(&on_time, Scope::Database), None);
-        assert_eq!(guard(&observation(vec![], 0.0), Scope::Database), None);
+        let mut on_time = observed(Cadence::usual(60.0), Cadence::usual(600.0));
+        let unmeasured = observation(vec![], 0.0);
+        for samples in [Samples::Read, Samples::Unread] {
+            assert_eq!(guard(&on_time, Scope::Database, samples), None);
+            assert_eq!(guard(&unmeasured, Scope::Database, samples), None);
+        }
+        sample(&mut on_time, Cadence::usual(5.0));
+        assert_eq!(guard(&on_time, Scope::Server, Samples::Read), None);
+    }
+
+    fn sample(observed: &mut Observation, sampling: Cadence) {
+        observed.own_cost.as_mut().unwrap().sampling = Some(sampling);
+    }
+
+    #[test]
+    fn slowed_samples_make_late_what_needs_them() {
+        let mut slowed = observed(Cadence::usual(60.0), Cadence::usual(600.0));
+        sample(&mut slowed, stretched(8.0, 5.0));
+        assert_eq!(
+            guard(&slowed, Scope::Server, Samples::Read).unwrap(),
+            "seen late: to stay within its budget the advisor samples sessions every 40 s instead of every 5.0 s"
+        );
+        assert_eq!(guard(&slowed, Scope::Server, Samples::Unread), None);
+    }
+
+    #[test]
+    fn every_rule_that_samples_tell_something_says_that_it_needs_them() {
+        let claims = |observed: &Observation| {
+            let mut claims = judge(observed, &Settings::default()).claims;
+            // only what is ignored goes by that
+            claims.iter_mut().for_each(|claim| claim.who = Who::default());
+            claims
+        };
+        let mut told = BTreeSet::new();
+        // called often enough, and seldom
+        for calls in [20, 19] {
+            let mut observed = observation(vec![statement("SELECT 1 FROM a", calls, 10_000.0)], 0.0);
+            let without = claims(&observed);
+            observed.waits = Ok(waits(360, &[("Lock: transactionid", 600)]));
+            let with = claims(&observed);
+            let others = with.iter().filter(|claim| !without.contains(claim));
+            told.extend(others.map(|claim| claim.rule.clone()));
+        }
+        let needing = rules::all().iter().filter(|rule| rule.samples == Samples::Read);
+        let needing: BTreeSet<String> = needing.map(|rule| rule.id.to_owned()).collect();
+        assert_eq!(told, needing);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Runs the rules over one observation, bounds and orders what comes out. Pure.
 
+mod beside;
 mod late;
+mod own;
 
 use std::collections::BTreeMap;
 
@@ -9,12 +11,15 @@ use serde_json::Value;
 
 use crate::limits;
 use crate::model::finding::{Claim, ConfidenceLevel, by_impact};
-use crate::model::judgement::{Ignored, Judgement, RuleOutcome, Verdict};
-use crate::model::observation::{DatabaseObservation, Observation, Unknown};
+use crate::model::judgement::{Ignored, Judgement, RuleOutcome, ToldBy, Verdict};
+use crate::model::observation::{Observation, Unknown};
 use crate::model::selector::{Ignore, Selector, is_ignored_by_comment, matches};
 use crate::model::unit::Period;
 use crate::rules::index::unused::{self, Unused};
-use crate::rules::{self, Found, Place, Rule, RuleKind, Scope};
+use crate::rules::sampled::SampledStatements;
+use crate::rules::{self, Place, Rule, RuleKind, Scope};
+
+use own::{InForce, Told};
 
 /// What the configuration says of one rule.
 #[derive(Clone, Debug)]
@@ -86,30 +91,48 @@ impl Settings {
 
 /// Judges one observation by every rule that is switched on.
 pub fn judge(observation: &Observation, settings: &Settings) -> Judgement {
+    judge_beside(observation, settings, None)
+}
+
+/// The same where another name of the configuration leads to the same running server: what that one tells is not told here.
+pub fn judge_beside(observation: &Observation, settings: &Settings, told_by: Option<&ToldBy>) -> Judgement {
     let mut judgement = Judgement::default();
     let in_force = settings.ignores.iter();
     let ignores: Vec<&Ignore> = in_force
         .filter(|ignore| ignore.is_in_force(observation.now))
         .collect();
+    let server = Place {
+        observation,
+        database: None,
+        sampled: &SampledStatements::of(observation),
+        claims_at_most: limits::FINDINGS_PER_RULE,
+    };
     for rule in rules::all() {
         if !settings.is_enabled(rule.id) {
             continue;
         }
         let chosen = settings.of(rule);
         match rule.scope {
-            Scope::Server => judge_place(rule, &chosen, &ignores, observation, None, &mut judgement),
+            Scope::Server => match beside::of_server(told_by, rule, &chosen) {
+                None => judge_place(rule, &chosen, &ignores, &server, &mut judgement),
+                Some(other) => {
+                    beside::judge_own(rule, &chosen, &ignores, &server, other, &mut judgement);
+                }
+            },
             Scope::Database => {
                 for database in &observation.databases {
-                    judge_place(
-                        rule,
-                        &chosen,
-                        &ignores,
-                        observation,
-                        Some(database),
-                        &mut judgement,
-                    );
+                    if let Some(other) = beside::of_database(told_by, rule, &chosen, database) {
+                        let (name, verdict) = (Some(database.name.clone()), other.verdict.clone());
+                        judgement.outcomes.push(outcome(rule, &chosen, name, verdict));
+                        continue;
+                    }
+                    let place = Place {
+                        database: Some(database),
+                        ..server
+                    };
+                    judge_place(rule, &chosen, &ignores, &place, &mut judgement);
                 }
-                skip_unseen(rule, &chosen, observation, &mut judgement);
+                skip_unseen(rule, &chosen, observation, told_by, &mut judgement);
             }
         }
     }
@@ -126,116 +149,63 @@ fn judge_place(
     rule: &RuleKind,
     settings: &RuleSettings,
     ignores: &[&Ignore],
-    observation: &Observation,
-    database: Option<&DatabaseObservation>,
+    place: &Place<'_>,
     judgement: &mut Judgement,
 ) {
-    let place = |claims_at_most| Place {
-        observation,
-        database,
-        claims_at_most,
-    };
-    let mut told = tell(rule, settings, ignores, &place(limits::FINDINGS_PER_RULE));
+    let observation = place.observation;
+    let in_force = InForce::of(settings, place);
+    let mut told = tell(rule, &in_force, ignores, place);
     // what nobody wants to hear of takes nobody's place, and what is meant for other settings is judged by those
     let is_chosen =
         !settings.overrides.is_empty() || ignores.iter().any(|ignore| matches(&ignore.rule, rule.id));
-    let is_cut_short = |found: &Found| {
-        let is_short = found.claims.len() < limits::FINDINGS_PER_RULE;
-        !found.beyond.is_empty() && (is_short || is_chosen)
-    };
-    if told.as_ref().is_ok_and(|(found, _)| is_cut_short(found)) {
-        told = tell(rule, settings, ignores, &place(limits::CLAIMS_PER_RULE));
+    let is_short = told.claims.len() < limits::FINDINGS_PER_RULE;
+    if told.is_cut && (is_short || is_chosen) {
+        let with_more = Place {
+            claims_at_most: limits::CLAIMS_PER_RULE,
+            ..*place
+        };
+        told = tell(rule, &in_force, ignores, &with_more);
     }
-    let name = database.map(|database| database.name.clone());
-    let verdict = match told {
-        Ok((mut found, left_out)) => {
-            judgement.ignored.extend(left_out);
-            let mut undecided = std::mem::take(&mut found.undecided);
-            let absence_counts = found.absence_is_no_proof.is_none();
-            let untold = found.untold.clone().or(found.absence_is_no_proof.clone());
-            keep(rule, settings, observation, found, &mut undecided, judgement);
+    let name = place.database.map(|database| database.name.clone());
+    judgement.ignored.extend(told.left_out);
+    let dropped = keep(rule, in_force.hold, observation, told.claims, judgement);
+    let mut own = told.own;
+    for one in &mut own {
+        if let Verdict::Evaluated { undecided, .. } = &mut one.verdict {
+            undecided.extend(dropped.iter().cloned());
+        }
+    }
+    let verdict = match told.base {
+        Ok(found) => {
+            judgement.dropped_claims += found.beyond.len();
+            let undecided = found.undecided.into_iter().chain(found.beyond).chain(dropped);
             Verdict::Evaluated {
-                undecided,
-                absence_counts,
-                untold,
+                undecided: undecided.collect(),
+                absence_counts: found.absence_is_no_proof.is_none(),
+                untold: found.untold.or(found.absence_is_no_proof),
             }
         }
         // where nobody watches a primary, nobody else would tell
-        Err(unknown) if observation.primary.is_some() && place(0).is_for_its_primary(&unknown) => {
+        Err(unknown) if observation.primary.is_some() && place.is_for_its_primary(&unknown) => {
             Verdict::Elsewhere {
                 reason: unknown.reason,
             }
         }
         Err(Unknown { reason, remedy_sql }) => Verdict::Skipped { reason, remedy_sql },
     };
-    judgement.outcomes.push(outcome(rule, settings, name, verdict));
+    judgement.outcomes.push(RuleOutcome {
+        hold: in_force.hold,
+        clear: in_force.clear,
+        own,
+        ..outcome(rule, settings, name, verdict)
+    });
 }
 
 /// What a rule claims without what nobody wants to hear of, which comes beside it.
-fn tell(
-    rule: &RuleKind,
-    settings: &RuleSettings,
-    ignores: &[&Ignore],
-    place: &Place<'_>,
-) -> Result<(Found, Vec<Ignored>), Unknown> {
-    let mut left_out = Vec::new();
-    let mut found = by_own_settings(rule, settings, place, &mut left_out)?;
-    leave_out(ignores, &mut found.claims, &mut left_out);
-    Ok((found, left_out))
-}
-
-/// Judges by the rule's settings and, where some have settings of their own, by those: each claim counts only as the
-/// settings that are meant for it make it.
-fn by_own_settings(
-    rule: &RuleKind,
-    settings: &RuleSettings,
-    place: &Place<'_>,
-    left_out: &mut Vec<Ignored>,
-) -> Result<Found, Unknown> {
-    let (server, database) = (
-        &place.observation.server.name,
-        place.database.map(|database| database.name.as_str()),
-    );
-    let own: Vec<&Override> = settings
-        .overrides
-        .iter()
-        .filter(|own| own.selector.may_select(server, database))
-        .collect();
-    if own.is_empty() && settings.enabled {
-        return (rule.judge)(&settings.thresholds, place);
-    }
-    // the last that fits; none is the rule's own
-    let meant_for = |claim: &Claim| own.iter().rposition(|own| own.selector.selects(claim));
-    let mut together = match settings.enabled {
-        true => (rule.judge)(&settings.thresholds, place)?,
-        false => Found::default(),
-    };
-    together.claims.retain(|claim| match meant_for(claim) {
-        None => true,
-        // switched off for it: counted as what is left out
-        Some(position) if !own[position].enabled => {
-            left_out.push(ignored(claim, SWITCHED_OFF, None));
-            false
-        }
-        Some(_) => false,
-    });
-    for (position, chosen) in own.iter().enumerate().filter(|(_, chosen)| chosen.enabled) {
-        let found = (rule.judge)(&chosen.thresholds, place)?;
-        let meant = found
-            .claims
-            .into_iter()
-            .filter(|claim| meant_for(claim) == Some(position));
-        together.claims.extend(meant.map(|claim| Claim {
-            hold: Some(chosen.hold),
-            clear: Some(chosen.clear),
-            ..claim
-        }));
-        together.beyond.extend(found.beyond);
-        together.undecided.extend(found.undecided);
-        together.untold = together.untold.or(found.untold);
-        together.absence_is_no_proof = together.absence_is_no_proof.or(found.absence_is_no_proof);
-    }
-    Ok(together)
+fn tell(rule: &RuleKind, in_force: &InForce<'_>, ignores: &[&Ignore], place: &Place<'_>) -> Told {
+    let mut told = in_force.judge(rule, place);
+    leave_out(ignores, &mut told.claims, &mut told.left_out);
+    told
 }
 
 /// Why a claim is left out where the configuration has switched its rule off for it.
@@ -245,6 +215,7 @@ fn ignored(claim: &Claim, reason: &str, until: Option<NaiveDate>) -> Ignored {
     Ignored {
         rule: claim.rule.clone(),
         database: claim.database.clone(),
+        object: claim.object.clone(),
         title: claim.title.clone(),
         severity: claim.severity,
         reason: reason.to_owned(),
@@ -273,31 +244,23 @@ fn leave_out(ignores: &[&Ignore], claims: &mut Vec<Claim>, left_out: &mut Vec<Ig
 /// Bytes of a title, without the "…" of one that is cut.
 const TITLE_BYTES: usize = 200;
 
-/// Takes in the worst claims; the rest are counted, and keep the state that they have.
+/// Takes in the worst claims. The rest are counted, and keep the state that they have: their subjects come back.
 fn keep(
     rule: &RuleKind,
-    settings: &RuleSettings,
+    hold: Period,
     observation: &Observation,
-    found: Found,
-    undecided: &mut Vec<Vec<String>>,
+    mut claims: Vec<Claim>,
     judgement: &mut Judgement,
-) {
-    let mut claims = found.claims;
+) -> Vec<Vec<String>> {
     claims.sort_by(by_impact);
     let dropped = claims.split_off(claims.len().min(limits::FINDINGS_PER_RULE));
-    let beyond = found.beyond.into_iter();
-    let dropped: Vec<Vec<String>> = beyond
-        .chain(dropped.into_iter().map(|claim| claim.subject))
-        .collect();
     judgement.dropped_claims += dropped.len();
-    undecided.extend(dropped);
-    let late = late::guard(observation, rule.scope);
+    let late = late::guard(observation, rule.scope, rule.samples);
     for mut claim in claims {
         claim.guards.extend(late.clone());
         if observation.single_look && rule.hold > Period::seconds(0) {
-            claim
-                .guards
-                .push(format!("not checked: duration ({})", settings.hold));
+            let hold = claim.hold.unwrap_or(hold);
+            claim.guards.push(format!("not checked: duration ({hold})"));
             claim.confidence.level = ConfidenceLevel::Estimated;
             claim.confidence.reason = format!("{}; not checked: duration", claim.confidence.reason);
         }
@@ -306,6 +269,7 @@ fn keep(
         }
         judgement.claims.push(claim);
     }
+    dropped.into_iter().map(|claim| claim.subject).collect()
 }
 
 fn outcome(
@@ -320,6 +284,7 @@ fn outcome(
         verdict,
         hold: settings.hold,
         clear: settings.clear,
+        own: Vec::new(),
     }
 }
 
@@ -328,12 +293,18 @@ fn skip_unseen(
     rule: &RuleKind,
     settings: &RuleSettings,
     observation: &Observation,
+    told_by: Option<&ToldBy>,
     judgement: &mut Judgement,
 ) {
     for gap in observation.gaps.iter().filter(|gap| gap.fact == "database") {
-        let verdict = Verdict::Skipped {
-            reason: gap.why.clone(),
-            remedy_sql: gap.remedy_sql.clone(),
+        let name = gap.database.as_deref();
+        let is_told = |other: &&ToldBy| name.is_some() && beside::tells(other, rule, settings, name);
+        let verdict = match told_by.filter(is_told) {
+            Some(other) => other.verdict.clone(),
+            None => Verdict::Skipped {
+                reason: gap.why.clone(),
+                remedy_sql: gap.remedy_sql.clone(),
+            },
         };
         judgement
             .outcomes
@@ -466,6 +437,8 @@ mod tests {
             let judgement = judged(until);
             assert_eq!((judgement.claims.len(), judgement.ignored.len()), (1, 1));
             assert_eq!(judgement.ignored[0].reason, "a bulk load");
+            let object = judgement.ignored[0].object.as_ref();
+            assert_eq!(object.map(|object| object.name.as_str()), Some("autovacuum"));
         }
         let over = judged(now().date_naive().pred_opt());
         assert_eq!((over.claims.len(), over.ignored.len()), (2, 0));
@@ -550,6 +523,30 @@ mod tests {
         observed.databases[0].table_activity = Ok(vec![read]);
         let judgement = judge(&observed, &only("index.seq_scan_hotspot", |_| {}));
         assert!(titles(&judgement)[0].ends_with("tt…"), "{:?}", titles(&judgement));
+    }
+
+    #[test]
+    fn a_comment_in_a_sessions_statement_leaves_it_out_and_no_other_session() {
+        use crate::rules::testing::session;
+        let running = |pid: i32, seconds: i64, comment: &str| {
+            session(pid, "active", seconds, |session| {
+                let mut text = crate::sql::identify("SELECT 1 FROM a");
+                text.text = format!("{} {comment}", text.text);
+                session.statement = Some(text.into());
+            })
+        };
+        let judged = |comment: &str| {
+            let mut observed = observation(vec![], 0.0);
+            observed.sessions = Ok(vec![running(1, 7200, comment), running(2, 3600, "")]);
+            let judgement = judge(&observed, &only("activity.long_query", |_| {}));
+            let processes = judgement.claims.iter().map(|claim| &claim.evidence["process"]);
+            let processes: Vec<Value> = processes.cloned().collect();
+            (processes, judgement.ignored.len())
+        };
+        assert_eq!(judged(""), (vec![json!(1)], 0));
+        assert_eq!(judged("/* pgadvisor:ignore */"), (vec![json!(2)], 1));
+        assert_eq!(judged("/* pgadvisor:ignore activity.* */"), (vec![json!(2)], 1));
+        assert_eq!(judged("/* pgadvisor:ignore query.* */"), (vec![json!(1)], 0));
     }
 
     #[test]

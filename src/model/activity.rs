@@ -21,6 +21,9 @@ pub struct ActivityNow {
     pub sessions: Vec<ActivityLine>,
     /// Sessions of that kind that are not among them.
     pub more_sessions: usize,
+    /// Sessions that wait for a lock, whether it is known who is in the way or not.
+    #[serde(default)]
+    pub waiting: usize,
     /// Why sessions of other roles are not seen, where they are not.
     pub why_blind: Option<String>,
     /// Transactions that were prepared and belong to no session, the oldest first; null where they are not known.
@@ -51,12 +54,12 @@ pub struct Count {
     pub count: usize,
 }
 
-/// One session.
+/// One session, or one of the prepared transactions of a database, for which others wait.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ActivityLine {
     /// How far below the one for whom, in the end, it waits; 0 for who waits for nobody.
     pub depth: usize,
-    /// Its process.
+    /// Its process; 0 for a prepared transaction, which has none.
     pub pid: i32,
     /// Its role.
     pub role: Option<String>,
@@ -72,7 +75,7 @@ pub struct ActivityLine {
     pub blocks: usize,
     /// Since its statement began, or it became idle.
     pub state_seconds: Option<f64>,
-    /// Since its transaction began.
+    /// Since its transaction began; where it is one of several prepared ones, since the oldest was prepared.
     pub transaction_seconds: Option<f64>,
     /// Transactions since the oldest row versions that it keeps from being removed.
     pub xmin_age: Option<i64>,
@@ -80,4 +83,7 @@ pub struct ActivityLine {
     pub statement_id: Option<String>,
     /// Its statement, without constants.
     pub text: Option<String>,
+    /// Of a prepared transaction: the names of those that it may be, the oldest first; only the first of them.
+    #[serde(default)]
+    pub prepared: Vec<String>,
 }

@@ -42,6 +42,9 @@ pub struct AdvisedIndex {
     /// By what the measured statements take for what they cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_seconds: Option<f64>,
+    /// Where nothing was measured: on an ordinary machine with nothing else to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assumed_build_seconds: Option<f64>,
     pub write_cost_per_day: Option<f64>,
     pub cost_before: Option<f64>,
     pub cost_after: Option<f64>,
@@ -49,6 +52,9 @@ pub struct AdvisedIndex {
     pub confidence: Confidence,
     /// Indexes that are there and serve nothing any more once this one is, each with how to drop it.
     pub supersedes: Vec<String>,
+    /// Why the planner was not asked about all of that, where it was not: the definitions alone say it.
+    #[serde(skip)]
+    pub supersedes_unproven: Option<String>,
 }
 
 /// The workload as a whole, each statement's cost multiplied by its weight.
@@ -62,8 +68,39 @@ pub struct WorkloadTotals {
     pub elapsed_seconds: f64,
     pub size_bytes: f64,
     pub budget_bytes: Option<f64>,
-    /// Whether it was stopped before everything was tried.
+    /// In which the calls were counted that the weights are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<f64>,
+    /// Whether it was stopped before everything was tried, and why.
     pub was_stopped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// Why a run ended before everything was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// Somebody wanted it to end.
+    Interrupted,
+    /// Its time was over.
+    Time,
+    /// What the advisor may cost the server was used up.
+    Budget,
+    /// Sessions were lost with too many statements.
+    LostSessions,
+}
+
+impl Stopped {
+    /// As a sentence begins.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Interrupted => "it was stopped",
+            Self::Time => "the time was over",
+            Self::Budget => "what the advisor may cost the server was used up",
+            Self::LostSessions => "too many statements had ended the sessions that planned them",
+        }
+    }
 }
 
 /// One statement, in the order in which they were given.
@@ -145,6 +182,13 @@ impl TriedValue {
 pub const OF_POSTGRESQL: &str = "is a table of PostgreSQL itself";
 
 impl AdvisedStatement {
+    /// Whether the whole set makes it worse.
+    pub fn is_dearer(&self) -> bool {
+        let costs = self.cost_before.zip(self.cost_after);
+        // the planner itself does not tell costs apart that differ by less
+        costs.is_some_and(|(before, after)| after > before * 1.01)
+    }
+
     /// Whether it could have been advised, and was not planned to the end.
     pub fn is_unplanned(&self) -> bool {
         let of_postgresql = self
@@ -230,7 +274,7 @@ pub struct Droppable {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Rehearsal {
-    /// No plan takes the index.
+    /// No plan takes the index, neither for parameters in general nor for the values of them that were tried.
     Untouched { statements: usize },
     /// Some do, and cost the same without it.
     Spared { statements: usize },
@@ -240,6 +284,8 @@ pub enum Rehearsal {
         cost_with: f64,
         cost_without: f64,
     },
+    /// The run ended before it was tried.
+    LeftOut,
     /// It could not be tried, and why.
     Unknown(String),
 }

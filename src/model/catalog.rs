@@ -166,6 +166,9 @@ pub struct IndexFacts {
     /// It is attached to an index of a partitioned table.
     pub is_partition: bool,
     pub is_partitioned: bool,
+    /// The index at the top of the partitions that it belongs to.
+    #[serde(default)]
+    pub partition_of: Option<u32>,
     pub owned_by_extension: bool,
     /// What it indexes and how, without its name: method, columns, operator classes and their options, collations, order,
     /// INCLUDE, expressions, predicate, NULLS DISTINCT, storage parameters that decide what it answers. Equal for

@@ -77,6 +77,30 @@ pub enum ObjectKind {
     Server,
 }
 
+impl ObjectKind {
+    /// The word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Index => "index",
+            Self::MaterializedView => "materialized view",
+            Self::Sequence => "sequence",
+            Self::Column => "column",
+            Self::Constraint => "constraint",
+            Self::Statement => "statement",
+            Self::Role => "role",
+            Self::Session => "session",
+            Self::Setting => "setting",
+            Self::ReplicationSlot => "replication slot",
+            Self::Standby => "standby",
+            Self::Subscription => "subscription",
+            Self::PreparedTransaction => "prepared transaction",
+            Self::Database => "database",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// The thing itself, by its names in the catalog, unquoted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Object {
@@ -99,6 +123,11 @@ impl Object {
             Some(schema) => format!("{schema}.{}", self.name),
             None => self.name.clone(),
         }
+    }
+
+    /// What it is and its name: `index legacy.a_idx`.
+    pub fn told(&self) -> String {
+        format!("{} {}", self.kind.word(), self.qualified())
     }
 }
 
@@ -194,7 +223,7 @@ pub type Evidence = serde_json::Map<String, serde_json::Value>;
 pub struct Who {
     /// The roles; none where that is not known or means nothing.
     pub roles: Vec<String>,
-    /// The applications, by application_name.
+    /// The applications, by application_name, "" of sessions without one; none where that is not known.
     pub applications: Vec<String>,
 }
 

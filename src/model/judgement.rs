@@ -1,10 +1,13 @@
 //! What one turn of all rules over one observation of one server came to.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::finding::{Claim, Severity};
+use super::finding::{Claim, Object, Severity};
+use super::selector::Selector;
 use super::unit::Period;
 
 /// Everything that the rules said of one observation.
@@ -31,6 +34,9 @@ pub struct Ignored {
     pub rule: String,
     /// The database; null where the whole server is meant.
     pub database: Option<String>,
+    /// What it is about; null where the whole server or database is meant.
+    #[serde(default)]
+    pub object: Option<Object>,
     /// The problem in a few words.
     pub title: String,
     /// How much it would have mattered.
@@ -55,6 +61,35 @@ pub struct RuleOutcome {
     pub hold: Period,
     /// How long the evidence must be gone before a finding resolves.
     pub clear: Period,
+    /// What became of it for things with settings of their own; where several fit, the last one counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<OwnOutcome>,
+}
+
+impl RuleOutcome {
+    /// What could not be told of things with settings of their own, where that is not what could not be told at all.
+    pub fn own_untold(&self) -> impl Iterator<Item = &OwnOutcome> {
+        let of_all = self.verdict.untold();
+        let untold = move |own: &&OwnOutcome| own.verdict.untold().is_some_and(|why| Some(why) != of_all);
+        self.own.iter().filter(untold)
+    }
+}
+
+/// What became of one rule in one place for the things that some settings of their own are meant for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnOutcome {
+    /// For which.
+    pub selector: Selector,
+    /// Judged, or why not.
+    pub verdict: Verdict,
+}
+
+impl OwnOutcome {
+    /// Why it could not tell of those, where it could not, for people.
+    pub fn untold(&self) -> Option<String> {
+        let why = self.verdict.untold()?;
+        Some(format!("for {}: {why}", self.selector.told()))
+    }
 }
 
 /// Judged, or why not. Only what was judged, or is told elsewhere, may resolve a finding.
@@ -82,4 +117,61 @@ pub enum Verdict {
         /// Where it is told, for people.
         reason: String,
     },
+}
+
+impl Verdict {
+    /// Why it could not tell, or not of everything.
+    pub fn untold(&self) -> Option<&str> {
+        match self {
+            Self::Evaluated { untold, .. } => untold.as_deref(),
+            Self::Skipped { reason, .. } | Self::Elsewhere { reason, .. } => Some(reason),
+        }
+    }
+
+    /// SQL that mends that, where SQL can.
+    pub fn remedy_sql(&self) -> Option<&str> {
+        match self {
+            Self::Skipped { remedy_sql, .. } => remedy_sql.as_deref(),
+            Self::Evaluated { .. } | Self::Elsewhere { .. } => None,
+        }
+    }
+}
+
+/// Another entry of the configuration leads to the same running server, and tells what both see of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToldBy {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Who tells what: that one, and others that lead to the same server.
+    pub tellers: Vec<Teller>,
+    /// What becomes of a rule where the other one tells: told elsewhere, or skipped as long as the other is waited for.
+    pub verdict: Verdict,
+}
+
+impl ToldBy {
+    /// Whether it is known that the other one tells, and not only waited for.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.verdict, Verdict::Elsewhere { .. })
+    }
+
+    /// The names under which a rule could be judged in a place, or may be: a database, or the whole server.
+    pub fn tellers(&self, rule: &str, database: Option<&str>) -> Vec<&str> {
+        let place = (rule.to_owned(), database.map(str::to_owned));
+        let tells = |teller: &&Teller| teller.places.as_ref().is_none_or(|told| told.contains(&place));
+        let tellers = self.tellers.iter().filter(tells);
+        tellers.map(|teller| teller.name.as_str()).collect()
+    }
+}
+
+/// A rule, and the database where it was judged; none is the whole server.
+pub type ToldPlace = (String, Option<String>);
+
+/// What one name of the configuration tells of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Teller {
+    /// The name.
+    pub name: String,
+    /// Where which rules could be judged; of a rule about the server each database that is visited, too. `None` where that
+    /// is not known yet, so that it may be everywhere.
+    pub places: Option<BTreeSet<ToldPlace>>,
 }

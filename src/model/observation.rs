@@ -13,7 +13,7 @@ use super::finding::Window;
 use super::history::WaitKey;
 use super::refresh::{Run, ViewStatus};
 use super::remedy::qualified;
-use super::replication::{Replication, WatchedPrimary};
+use super::replication::{Replication, WatchedPrimary, WatchedStandbys};
 use super::schema::Schema;
 use super::session::{PreparedTransaction, Session};
 use super::snapshot::{MaterializedViewFacts, ServerFacts, StatementText};
@@ -49,7 +49,7 @@ pub struct Observation {
     /// How databases found their blocks, over the last day or less.
     pub block_reads: Vec<BlockReads>,
     /// Standbys of this primary that are watched, too: how they use indexes is taken in.
-    pub standbys_watched: usize,
+    pub standbys_watched: WatchedStandbys,
     /// What the advisor itself costs the server; none where that is not measured, as in one look.
     pub own_cost: Option<OwnCost>,
     /// Each database that could be visited.
@@ -58,6 +58,24 @@ pub struct Observation {
     pub gaps: Vec<Gap>,
     /// Whether this is one look alone, as in `check`: nothing can have lasted.
     pub single_look: bool,
+}
+
+impl Observation {
+    /// How many receive WAL from this server, or from a standby of it that is watched, and are not watched: how they use
+    /// indexes nobody knows.
+    pub fn standbys_unwatched(&self) -> usize {
+        let watched = &self.standbys_watched;
+        let receivers = usize::try_from(self.server.standbys).unwrap_or(0) + watched.receivers;
+        receivers.saturating_sub(watched.streaming)
+    }
+
+    /// Since when the relations of each database are counted, where that is known.
+    pub fn counters_since(&self) -> BTreeMap<String, DateTime<Utc>> {
+        let databases = self.databases.iter();
+        databases
+            .filter_map(|database| Some((database.name.clone(), database.counters_since?)))
+            .collect()
+    }
 }
 
 /// What the advisor itself costs a server.
@@ -75,6 +93,8 @@ pub struct OwnCost {
     pub looks: Cadence,
     /// How far apart names, definitions and designs are read.
     pub names: Cadence,
+    /// How far apart samples of sessions are; none where nobody takes any.
+    pub sampling: Option<Cadence>,
     /// What it may cost.
     pub budget_ratio: f64,
 }
@@ -173,10 +193,11 @@ pub struct StatementActivity {
     pub statements: Vec<StatementDelta>,
     /// Other statements that were called, each once in each database: some have a query within, as cursors have.
     pub utility: BTreeMap<(String, String), Arc<StatementText>>,
-    /// Why it does not count that a statement is not among them, where that is so.
+    /// Why it does not count that a statement is not among them, where the window is still too short for that.
     pub still_filling: Option<String>,
-    /// Entries whose text could not be read; they count in the total only.
-    pub without_text: usize,
+    /// Entries of watched databases whose text is still to come, or was lost by the server for good: nobody knows which
+    /// statements they are, and they count in the total only.
+    pub without_text: Vec<StatementDelta>,
 }
 
 /// What one statement did in one database over the window: never cumulative.
@@ -204,6 +225,20 @@ pub struct StatementDelta {
 }
 
 impl StatementActivity {
+    /// Why it does not count that nothing is told of a statement, where that is so. An entry without a text matters only if
+    /// something would be told of it by its numbers: the server may never have that text again, and what is mended must not
+    /// stay open for it.
+    pub fn absence_is_no_proof(&self, matters: impl Fn(&StatementDelta) -> bool) -> Option<String> {
+        let hidden = || self.without_text.iter().filter(|&entry| matters(entry)).count();
+        let of_texts = || match hidden() {
+            0 => None,
+            count => Some(format!(
+                "the texts of {count} statements that it might tell of are still to come, or lost by the server"
+            )),
+        };
+        self.still_filling.clone().or_else(of_texts)
+    }
+
     /// The view's name as a statement for psql needs it, whatever the search_path there.
     pub fn view(&self) -> String {
         qualified(&self.schema, "pg_stat_statements")
@@ -398,6 +433,8 @@ pub struct IndexObservation {
     pub oid: u32,
     /// Scans since the counters began.
     pub scans: i64,
+    /// Scans of it on standbys in that time, or in a longer one; `None` where one that is watched does not know them.
+    pub scans_on_standbys: Option<i64>,
     /// Since when it is known to exist without a scan, from our own looks or from its last scan (16 and later).
     pub idle_since: Option<DateTime<Utc>>,
     /// Since when its total says that no scan happened; the index may be younger than that.

@@ -6,7 +6,26 @@ use utoipa::ToSchema;
 
 use super::history::{IndexCounts, TableCounts};
 
-/// One table or materialized view.
+/// The name of a table or an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct RelationName {
+    pub schema: String,
+    pub name: String,
+}
+
+/// The partition of a table that has most dead rows against autovacuum's threshold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct WorstPartition {
+    pub schema: String,
+    pub name: String,
+    pub dead_rows: u64,
+    /// Dead rows at which autovacuum starts.
+    pub vacuum_threshold_rows: u64,
+}
+
+/// One table or materialized view, or a partitioned table at the top, whose numbers are those of its partitions together.
 #[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct TableNow {
@@ -21,17 +40,39 @@ pub struct TableNow {
     /// As the statistics estimate it.
     pub live_rows: u64,
     pub dead_rows: u64,
-    /// Dead rows at which autovacuum starts.
+    /// Dead rows at which autovacuum starts; 0 for a partitioned table, which has no threshold of its own.
     pub vacuum_threshold_rows: u64,
+    /// Of a partitioned table: of the partition where that is longest ago; null where one never was.
     pub last_vacuum_at: Option<DateTime<Utc>>,
+    /// Of a partitioned table: of the partition where that is longest ago; null where one never was.
     pub last_analyze_at: Option<DateTime<Utc>>,
     /// Rows changed since the last ANALYZE.
     pub modified_since_analyze: u64,
     /// Storage parameters, as `fillfactor=90`.
     pub options: Vec<String>,
+    /// How many partitions hold the rows of a partitioned table, whatever the levels between; 0 for others.
+    #[serde(default)]
+    pub partitions: u32,
+    /// The partitioned table at the top that this is a partition of.
+    #[serde(default)]
+    pub partition_of: Option<RelationName>,
+    /// Of a partitioned table.
+    #[serde(default)]
+    pub worst_partition: Option<WorstPartition>,
 }
 
-/// One index.
+impl TableNow {
+    /// Dead rows ÷ those at which autovacuum starts; of a partitioned table, those of its worst partition.
+    pub fn dead_rows_ratio(&self) -> f64 {
+        let (dead, threshold) = match &self.worst_partition {
+            Some(worst) => (worst.dead_rows, worst.vacuum_threshold_rows),
+            None => (self.dead_rows, self.vacuum_threshold_rows),
+        };
+        dead as f64 / threshold.max(1) as f64
+    }
+}
+
+/// One index, or a partitioned index at the top, whose numbers are those of its partitions together.
 #[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct IndexNow {
@@ -47,8 +88,15 @@ pub struct IndexNow {
     pub constraint: Option<String>,
     /// CREATE INDEX as PostgreSQL writes it; null where it could not be read.
     pub definition: Option<String>,
-    /// Since when it is known to be idle, a day or longer; null where it was scanned since, or nobody knows.
+    /// Since when it is known to be idle, a day or longer; null where it was scanned since, or nobody knows. A partitioned
+    /// index is idle since all of its partitions are.
     pub idle_since: Option<DateTime<Utc>>,
+    /// How many partitions a partitioned index has, whatever the levels between; null for others.
+    #[serde(default)]
+    pub partitions: Option<u32>,
+    /// The partitioned index at the top that this is a partition of.
+    #[serde(default)]
+    pub partition_of: Option<RelationName>,
 }
 
 /// A table with what happened to it over a range of time.

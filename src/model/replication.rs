@@ -77,6 +77,19 @@ pub struct Replay {
     pub segment_bytes: Option<f64>,
 }
 
+/// The standbys of a primary that are watched, too, and keep up with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WatchedStandbys {
+    /// Their configured names, each server once.
+    pub names: Vec<String>,
+    /// How many of them stream, from the primary or from one another; the others restore from an archive.
+    pub streaming: usize,
+    /// Connections to them over which others receive WAL in turn.
+    pub receivers: usize,
+    /// The names of those that do not know, for some index, how often it was scanned in the time that the primary counts.
+    pub uncounted: Vec<String>,
+}
+
 /// The primary of a standby, as it was seen at its own last look.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WatchedPrimary {

@@ -61,7 +61,8 @@ pub struct Sequence {
     pub last_value: Option<i64>,
     /// Whether last_value could be read.
     pub is_readable: bool,
-    /// Whether the login lacks the right to read it, which is not the only reason why it could not be.
+    /// Whether the login lacks the right to read it. The other reasons why it could not be: it was locked or dropped just
+    /// then, or another one was that was asked with it, or there are too many.
     #[serde(default)]
     pub is_refused: bool,
     pub least: i64,

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::finding::Claim;
+use super::finding::{Claim, Object};
 
 /// Whether a text fits a pattern in which `*` stands for anything.
 pub fn matches(pattern: &str, text: &str) -> bool {
@@ -61,7 +61,7 @@ impl Selector {
     pub fn selects(&self, claim: &Claim) -> bool {
         matches(&self.server, &claim.server)
             && self.fits_database(claim.database.as_deref())
-            && self.fits_object(claim)
+            && self.fits_object(claim.object.as_ref())
             && fit(&self.role, &claim.who.roles)
     }
 
@@ -71,20 +71,48 @@ impl Selector {
         matches(&self.server, server) && fits
     }
 
-    fn fits_database(&self, database: Option<&str>) -> bool {
+    /// Whether all problems of a database, or of all of a server, are meant, where `may_select` is true of it.
+    pub fn is_of_all_in(&self, database: Option<&str>) -> bool {
+        self.fits_database(database) && self.object == ANY && self.is_of_every_role()
+    }
+
+    /// Whether it does not matter who causes a problem.
+    pub fn is_of_every_role(&self) -> bool {
+        self.role == ANY
+    }
+
+    /// Whether problems of a database, or of no single one, are meant.
+    pub fn fits_database(&self, database: Option<&str>) -> bool {
         self.database == ANY || database.is_some_and(|name| matches(&self.database, name))
     }
 
-    fn fits_object(&self, claim: &Claim) -> bool {
+    /// Whether problems of a thing, or of none in particular, are meant.
+    pub fn fits_object(&self, object: Option<&Object>) -> bool {
         if self.object == ANY {
             return true;
         }
-        let Some(object) = &claim.object else { return false };
+        let Some(object) = object else { return false };
         let table = object.table.as_ref().map(|table| match &object.schema {
             Some(schema) => format!("{schema}.{table}"),
             None => table.clone(),
         });
         matches(&self.object, &object.qualified()) || table.is_some_and(|table| matches(&self.object, &table))
+    }
+
+    /// What it is for, for people: `server main, object legacy.*`.
+    pub fn told(&self) -> String {
+        let words = [
+            ("server", &self.server),
+            ("database", &self.database),
+            ("object", &self.object),
+            ("role", &self.role),
+        ];
+        let named = words.iter().filter(|(_, pattern)| *pattern != ANY);
+        let named: Vec<String> = named.map(|(word, pattern)| format!("{word} {pattern}")).collect();
+        match named.is_empty() {
+            true => "everything".to_owned(),
+            false => named.join(", "),
+        }
     }
 
     /// Whether it leaves nothing out.
@@ -100,7 +128,7 @@ pub struct Ignore {
     pub rule: String,
     /// Where, and about what.
     pub selector: Selector,
-    /// The application_name of who causes it, or a pattern.
+    /// The application_name of who causes it, or a pattern: every one must fit.
     pub application: String,
     /// The last day, in UTC, on which it counts; always without one.
     pub until: Option<NaiveDate>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::selector::is_ignored_by_comment;
 use super::snapshot::StatementText;
 
 /// One row of pg_stat_activity.
@@ -27,7 +28,8 @@ pub struct Session {
     pub state_changed_at: Option<DateTime<Utc>>,
     /// The age in transactions of the oldest of its id and its snapshot; `None` where it holds nothing back.
     pub xmin_age: Option<i64>,
-    /// What it runs, or ran last, with every constant taken out; `None` where it is idle or may not be seen.
+    /// What it runs, or ran last, with every constant taken out, and of its comments all but those that ask to leave it
+    /// alone; `None` where it is idle or may not be seen.
     #[serde(default)]
     pub statement: Option<Arc<StatementText>>,
     /// The statement as it was sent looks for a pattern that begins with a wildcard. The constant itself is not kept.
@@ -72,6 +74,11 @@ impl Session {
         self.state.as_deref() == Some("active")
     }
 
+    /// Whether it waits for a lock, whoever is in the way.
+    pub fn waits_for_a_lock(&self) -> bool {
+        !self.blocked_by.is_empty() || self.wait_event_type.as_deref() == Some("Lock")
+    }
+
     /// Seconds since a time of it.
     pub fn seconds_since(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<f64> {
         at.map(|at| ((now - at).num_milliseconds() as f64 / 1000.0).max(0.0))
@@ -83,6 +90,12 @@ impl Session {
             "" => &self.backend_type,
             application => application,
         }
+    }
+
+    /// Whether a comment in its statement asks a rule to leave it alone.
+    pub fn is_ignored_by_comment(&self, rule: &str) -> bool {
+        let statement = self.statement.as_ref();
+        statement.is_some_and(|statement| is_ignored_by_comment(&statement.text, rule))
     }
 
     /// Who it is, so that the same program is the same tomorrow: role, application and statement_id, never the pid.

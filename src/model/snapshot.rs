@@ -16,7 +16,7 @@ use super::refresh::MaterializedView;
 use super::replication::Replication;
 use super::schema::Schema;
 use super::session::{PreparedTransaction, Session};
-use super::status::Gap;
+use super::status::{Gap, RunningServer};
 
 /// One look at one server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,6 +122,16 @@ impl ServerFacts {
     /// The managed service that it runs at.
     pub fn provider(&self) -> Option<Provider> {
         Provider::of(&self.settings, &self.roles)
+    }
+
+    /// Which running server it is; nothing where its system identifier may not be read.
+    pub fn running(&self) -> Option<RunningServer> {
+        Some(RunningServer {
+            system_identifier: self.system_identifier.clone()?,
+            timeline: self.timeline,
+            is_standby: self.is_standby,
+            started_at: self.started_at,
+        })
     }
 
     /// A setting's value in bytes, where its unit is one of memory and the value is the server's.

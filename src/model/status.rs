@@ -1,5 +1,7 @@
 //! What the advisor knows about its own work: looks, gaps, load and cost. Shown on the status page.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,6 +44,31 @@ pub struct Look {
     pub error: Option<String>,
 }
 
+/// One running server. Its standbys and its copies have its system identifier, too, but none of them started in the same
+/// microsecond.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunningServer {
+    /// The 64-bit identifier that it shares with its standbys.
+    pub system_identifier: String,
+    /// Which history of its cluster it writes; null of a standby, and where it is not told.
+    pub timeline: Option<i64>,
+    /// Whether it is in recovery.
+    pub is_standby: bool,
+    /// When its postmaster started.
+    pub started_at: DateTime<Utc>,
+}
+
+impl RunningServer {
+    /// Whether both are the same one. Of a history that only one of the two logins may read nothing is concluded.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let timelines = self.timeline.zip(other.timeline);
+        self.system_identifier == other.system_identifier
+            && self.started_at == other.started_at
+            && self.is_standby == other.is_standby
+            && timelines.is_none_or(|(one, other)| one == other)
+    }
+}
+
 /// What is known of a server as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServerStatus {
@@ -73,6 +100,37 @@ pub struct ServerStatus {
     /// What it knew of replication at the last look; null where that could not be read.
     #[serde(default)]
     pub replication: Option<ReplicationStatus>,
+    /// Which running server it was at the last look; null where its system identifier may not be read.
+    #[serde(default)]
+    pub running: Option<RunningServer>,
+    /// The name, before this one in the configuration, under which the same running server is watched and told of; null
+    /// where all is told under this one.
+    #[serde(default)]
+    pub told_by: Option<String>,
+    /// Since when the tables and indexes of each of its databases are counted, as of the last look; without those of which
+    /// that is not known.
+    #[serde(default)]
+    pub counters_since: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl ServerStatus {
+    /// Whether both are one running server under two names.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        let both = self.running.as_ref().zip(other.running.as_ref());
+        both.is_some_and(|(one, other)| one.is_same_as(other))
+    }
+
+    /// Every name under which its running server is reached, first the one under which it is told of; empty where there is
+    /// no other name.
+    pub fn names<'a>(&self, all: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
+        let all = all.into_iter();
+        let mut same: Vec<&Self> = all.filter(|other| self.is_same_server(other)).collect();
+        same.sort_by_key(|status| status.told_by.is_some());
+        match same.len() {
+            0 | 1 => Vec::new(),
+            _ => same.into_iter().map(|status| status.name.clone()).collect(),
+        }
+    }
 }
 
 /// What a server knew of replication when it was last seen.

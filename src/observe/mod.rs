@@ -5,6 +5,10 @@ pub mod activity;
 mod blocks;
 mod clocks;
 pub mod columns;
+mod forest;
+pub mod incidents;
+mod partitions;
+mod relation_now;
 mod relations;
 mod replication;
 mod sequences;
@@ -29,6 +33,7 @@ use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, TableObservation,
     Unknown,
 };
+use crate::model::replication::WatchedStandbys;
 use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot, Work};
 use blocks::Blocks;
 use clocks::{Break, Clocks};
@@ -128,7 +133,7 @@ impl Observer {
             replication: replication.ok_or_else(|| unread("replication")),
             block_reads: self.blocks.observe(snapshot, self.any_window),
             // whoever watches them, and whoever measures it, puts it in
-            standbys_watched: 0,
+            standbys_watched: WatchedStandbys::default(),
             primary: None,
             own_cost: None,
             databases,
@@ -227,6 +232,7 @@ impl Observer {
                 Some(IndexObservation {
                     oid: index.oid,
                     scans: index.scans,
+                    scans_on_standbys: Some(0),
                     idle_since,
                     no_scan_counted_since: counters_since.filter(|_| index.scans == 0 && !was_promoted),
                     table_is_being_indexed: Work::is_on(

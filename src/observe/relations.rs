@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::partitions::{IndexWhole, TableWhole, index_above, is_whole_index, is_whole_table, table_above};
+use super::relation_now::{IndexSeen, index_now, table_now, table_of_whole};
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::history::{IndexCounts, RelationPoint, RelationsMinute, TableCounts};
 use crate::model::observation::{DatabaseObservation, IndexObservation, TableObservation};
-use crate::model::relation::{IndexNow, TableNow};
+use crate::model::relation::TableNow;
 use crate::model::snapshot::{DatabaseSnapshot, IndexCounters, TableActivityCounters, TableActivityLook};
-use crate::sql;
 
 /// An index that was scanned within this is not told to be idle, so that its row does not change at each look.
 const IDLE_FROM: TimeDelta = TimeDelta::days(1);
@@ -69,11 +70,11 @@ impl Relations {
             Some((known, names)) => {
                 let old_and_new = (names.as_ref(), snapshot.catalog.as_ref());
                 minute.tables_gone = gone(&known.tables, old_and_new, |catalog, oid| {
-                    let facts = catalog.tables.get(oid)?;
+                    let facts = catalog.tables.get(oid).filter(|facts| is_told_table(facts))?;
                     Some((&facts.schema, &facts.name))
                 });
                 minute.indexes_gone = gone(&known.indexes, old_and_new, |catalog, oid| {
-                    let facts = catalog.indexes.get(oid)?;
+                    let facts = catalog.indexes.get(oid).filter(|facts| is_told_index(facts))?;
                     Some((&facts.schema, &facts.name))
                 });
             }
@@ -116,6 +117,19 @@ fn hash<T: Hash>(now: &T) -> u64 {
 fn names(facts: &IndexFacts) -> (&str, &str) {
     (&facts.schema, &facts.name)
 }
+
+/// Whether a table holds rows, or is the whole of those that do.
+fn is_told_table(facts: &TableFacts) -> bool {
+    matches!(facts.kind, 'r' | 'm') || is_whole_table(facts)
+}
+
+/// The same of an index.
+fn is_told_index(facts: &IndexFacts) -> bool {
+    !facts.is_partitioned || is_whole_index(facts)
+}
+
+/// What was told of each relation: its OID and a hash, in the order of OIDs; none where all of them are to be told.
+type Told<'a> = Option<&'a Vec<(u32, u64)>>;
 
 /// The names under which relations were told that are no longer theirs.
 fn gone<'a>(
@@ -181,6 +195,7 @@ impl<'a> Telling<'a> {
         let observed = by_oid(&observation.indexes, |index: &IndexObservation| index.oid);
         let told = known.filter(|known| known.catalog.is_some());
         let told = told.map(|known| &known.indexes);
+        let mut wholes: HashMap<u32, IndexWhole> = HashMap::new();
         for index in &snapshot.indexes {
             let Some(facts) = facts_of_indexes.find(index.oid) else {
                 continue;
@@ -201,22 +216,56 @@ impl<'a> Telling<'a> {
                 .and_then(|index| index.idle_since)
                 .filter(|since| self.look.at - *since >= IDLE_FROM);
             let bytes = facts.size_bytes.max(0.0) as u64;
-            let definition = (&facts.definition, &facts.constraint);
-            let kind = (facts.is_valid, facts.is_unique, facts.is_primary);
-            let hash = hash(&(names(facts), &table.name, definition, kind, bytes, idle_since));
-            self.indexes.push((index.oid, hash));
-            let is_changed = was_told(told, index.oid) != Some(hash);
-            if is_changed || scans > 0 {
-                self.minute.indexes.push(RelationPoint {
-                    schema: facts.schema.clone(),
-                    name: facts.name.clone(),
-                    counts: IndexCounts { scans, bytes },
-                });
+            let seen = IndexSeen {
+                counts: IndexCounts { scans, bytes },
+                idle_since,
+                above: index_above(&snapshot.catalog, facts),
+                partitions: None,
+            };
+            if let Some(above) = seen.above {
+                let whole = wholes.entry(above.oid).or_default();
+                whole.add(seen.counts, idle_since);
             }
-            if is_changed {
-                let now = index_now(facts, table, bytes, idle_since);
-                self.minute.indexes_now.push(now);
-            }
+            self.index(facts, table, &seen, told);
+        }
+        self.whole_indexes(&snapshot.catalog, &wholes, told);
+        self.indexes.sort_unstable();
+    }
+
+    fn whole_indexes(&mut self, catalog: &Catalog, wholes: &HashMap<u32, IndexWhole>, told: Told<'_>) {
+        for facts in catalog.indexes.values().filter(|facts| is_whole_index(facts)) {
+            let Some(table) = table_of_whole(catalog, facts) else {
+                continue;
+            };
+            let whole = wholes.get(&facts.oid).copied().unwrap_or_default();
+            let seen = IndexSeen {
+                counts: whole.counts,
+                idle_since: whole.idle_since,
+                above: None,
+                partitions: Some(whole.partitions),
+            };
+            self.index(facts, table, &seen, told);
+        }
+    }
+
+    /// Tells an index where something happened to it, and how it is where that changed.
+    fn index(&mut self, facts: &IndexFacts, table: &TableFacts, seen: &IndexSeen<'_>, told: Told<'_>) {
+        let definition = (&facts.definition, &facts.constraint);
+        let kind = (facts.is_valid, facts.is_unique, facts.is_primary);
+        let partition = (seen.above.map(names), seen.partitions);
+        let state = (seen.counts.bytes, seen.idle_since);
+        let hash = hash(&(names(facts), &table.name, definition, kind, partition, state));
+        self.indexes.push((facts.oid, hash));
+        let is_changed = was_told(told, facts.oid) != Some(hash);
+        if is_changed || seen.counts.scans > 0 {
+            self.minute.indexes.push(RelationPoint {
+                schema: facts.schema.clone(),
+                name: facts.name.clone(),
+                counts: seen.counts,
+            });
+        }
+        if is_changed {
+            self.minute.indexes_now.push(index_now(facts, table, seen));
         }
     }
 
@@ -230,7 +279,9 @@ impl<'a> Telling<'a> {
         let observed = by_oid(&observation.tables, |table: &TableObservation| table.oid);
         let told = known.filter(|known| known.catalog.is_some());
         let told = told.map(|known| &known.tables);
-        for counted in &self.look.tables {
+        let mut wholes: HashMap<u32, TableWhole> = HashMap::new();
+        let look = self.look;
+        for counted in &look.tables {
             let facts = facts_of_tables.find(counted.oid);
             let Some(facts) = facts.filter(|facts| matches!(facts.kind, 'r' | 'm')) else {
                 continue;
@@ -245,26 +296,42 @@ impl<'a> Telling<'a> {
                 ..did.unwrap_or_default()
             };
             let index_bytes = self.bytes_of_tables.get(&counted.oid).copied();
-            let now = table_now(facts, counted, state, counts, index_bytes.unwrap_or(0.0));
-            let hash = hash(&now);
-            self.tables.push((counted.oid, hash));
-            let is_changed = was_told(told, counted.oid) != Some(hash);
-            if is_changed || counts.written() + counts.sequential_scans + counts.index_scans > 0 {
-                self.minute.tables.push(RelationPoint {
-                    schema: now.schema.clone(),
-                    name: now.name.clone(),
-                    counts,
-                });
+            let above = table_above(&snapshot.catalog, facts);
+            let now = table_now((facts, above), counted, state, counts, index_bytes.unwrap_or(0.0));
+            if let Some(above) = above {
+                wholes.entry(above.oid).or_default().add(&now, counts);
             }
-            if is_changed {
-                self.minute.tables_now.push(now);
-            }
+            self.table(counted.oid, now, counts, told);
+        }
+        let all = snapshot.catalog.tables.values();
+        for facts in all.filter(|facts| is_whole_table(facts)) {
+            let whole = wholes.remove(&facts.oid).unwrap_or_default();
+            let counts = whole.counts;
+            self.table(facts.oid, whole.now(facts), counts, told);
+        }
+        self.tables.sort_unstable();
+    }
+
+    /// Tells a table where something happened to it, and how it is where that changed.
+    fn table(&mut self, oid: u32, now: TableNow, counts: TableCounts, told: Told<'_>) {
+        let hash = hash(&now);
+        self.tables.push((oid, hash));
+        let is_changed = was_told(told, oid) != Some(hash);
+        if is_changed || counts.written() + counts.sequential_scans + counts.index_scans > 0 {
+            self.minute.tables.push(RelationPoint {
+                schema: now.schema.clone(),
+                name: now.name.clone(),
+                counts,
+            });
+        }
+        if is_changed {
+            self.minute.tables_now.push(now);
         }
     }
 }
 
 /// The hash under which a relation was told last.
-fn was_told(told: Option<&Vec<(u32, u64)>>, oid: u32) -> Option<u64> {
+fn was_told(told: Told<'_>, oid: u32) -> Option<u64> {
     let told = told?;
     let position = told.binary_search_by_key(&oid, |(oid, _)| *oid).ok()?;
     Some(told[position].1)
@@ -295,60 +362,6 @@ fn difference(last: &TableActivityLook, now: &TableActivityCounters) -> Option<T
         deleted: since(now.deleted, last.deleted)?,
         ..TableCounts::default()
     })
-}
-
-fn table_now(
-    facts: &TableFacts,
-    now: &TableActivityCounters,
-    state: Option<&TableObservation>,
-    counts: TableCounts,
-    index_bytes: f64,
-) -> TableNow {
-    TableNow {
-        schema: facts.schema.clone(),
-        name: facts.name.clone(),
-        kind: facts.kind,
-        bytes: counts.bytes,
-        index_bytes: index_bytes.max(0.0) as u64,
-        live_rows: counts.live_rows,
-        dead_rows: counts.dead_rows,
-        vacuum_threshold_rows: state.map_or(0.0, |state| state.vacuum_threshold_rows).max(0.0) as u64,
-        last_vacuum_at: state.and_then(|state| state.last_vacuum_at),
-        last_analyze_at: now.last_analyze_at,
-        modified_since_analyze: now.modified_since_analyze.max(0).unsigned_abs(),
-        options: facts.options.clone(),
-    }
-}
-
-/// A predicate or an expression may hold what belongs into the table alone: it is kept without its constants.
-fn without_constants(definition: &str, has_expressions: bool) -> String {
-    match has_expressions || definition.contains('\'') || definition.contains(" WHERE ") {
-        true => sql::masked_expression(definition),
-        false => definition.to_owned(),
-    }
-}
-
-fn index_now(
-    facts: &IndexFacts,
-    table: &TableFacts,
-    bytes: u64,
-    idle_since: Option<DateTime<Utc>>,
-) -> IndexNow {
-    IndexNow {
-        schema: facts.schema.clone(),
-        name: facts.name.clone(),
-        table: table.name.clone(),
-        bytes,
-        is_valid: facts.is_valid,
-        is_unique: facts.is_unique,
-        is_primary: facts.is_primary,
-        constraint: facts.constraint.clone(),
-        definition: facts
-            .definition
-            .as_deref()
-            .map(|definition| without_constants(definition, facts.has_expressions)),
-        idle_since,
-    }
 }
 
 #[cfg(test)]
@@ -396,18 +409,6 @@ mod tests {
             ..DatabaseSnapshot::default()
         };
         (snapshot, observation)
-    }
-
-    #[test]
-    fn definitions_are_kept_without_what_belongs_into_the_table() {
-        for (keys, has_expressions, kept) in [
-            ("(((a + 4711)))", true, "(((a + \u{2026})))"),
-            ("(a) WHERE (a > 4711)", false, "(a) WHERE (a > \u{2026})"),
-            ("(a) INCLUDE (b)", false, "(a) INCLUDE (b)"),
-        ] {
-            let told = without_constants(&format!("CREATE INDEX i ON t {keys}"), has_expressions);
-            assert_eq!(told, format!("CREATE INDEX i ON t {kept}"));
-        }
     }
 
     #[test]

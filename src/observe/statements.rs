@@ -295,14 +295,21 @@ fn activity(
         evictions,
         ..StatementActivity::default()
     };
+    let no_text = Arc::new(StatementText {
+        statement_id: String::new(),
+        text: String::new(),
+        kind: StatementKind::Query,
+    });
     let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
     for delta in deltas.filter(|delta| delta.calls > 0) {
         activity.total_seconds += delta.execution_ms / 1000.0;
-        let Some(text) = statements.texts.get(&delta.key.queryid) else {
-            activity.without_text += 1;
+        let Some(database) = watched.get(&delta.key.database_oid) else {
             continue;
         };
-        let Some(database) = watched.get(&delta.key.database_oid) else {
+        let Some(text) = statements.texts.get(&delta.key.queryid) else {
+            let mut entry = empty(database, &no_text, delta.key.queryid);
+            add(&mut entry, &delta, &snapshot.server.roles);
+            activity.without_text.push(entry);
             continue;
         };
         if text.kind == StatementKind::Utility && activity.utility.len() < limits::UTILITY_STATEMENTS {
@@ -316,12 +323,6 @@ fn activity(
             .entry((delta.key.database_oid, text.statement_id.as_str()))
             .or_insert_with(|| empty(database, text, delta.key.queryid));
         add(entry, &delta, &snapshot.server.roles);
-    }
-    if activity.without_text > 0 {
-        activity.still_filling = Some(format!(
-            "the texts of {} statements are still to come",
-            activity.without_text
-        ));
     }
     activity.statements = together.into_values().collect();
     activity.statements.sort_by(|a, b| {
@@ -492,6 +493,38 @@ mod tests {
             assert_eq!(activity.statements[0].calls, 10 * length);
         }
         assert!(observer.looks.len() <= 9, "{}", observer.looks.len());
+    }
+
+    #[test]
+    fn an_entry_without_a_text_matters_only_by_what_it_did() {
+        let mut observer = Observer {
+            any_window: true,
+            ..Observer::default()
+        };
+        observer.observe(&snapshot(0, None, &[(1, 9), (2, 9)]), true);
+        let mut later = snapshot(40, None, &[(1, 12), (2, 14)]);
+        let texts = Arc::make_mut(&mut later.statements.as_mut().unwrap().texts);
+        texts.remove(&2);
+        let activity = observer.observe(&later, true).statements.unwrap();
+        assert_eq!(activity.total_seconds, 8.0, "it counts in the total");
+        let hidden: Vec<(i64, i64)> = activity
+            .without_text
+            .iter()
+            .map(|entry| (entry.queryid, entry.calls))
+            .collect();
+        assert_eq!((hidden, activity.statements.len()), (vec![(2, 5)], 1));
+        assert_eq!(activity.absence_is_no_proof(|entry| entry.calls > 5), None);
+        let why = activity.absence_is_no_proof(|entry| entry.calls >= 5).unwrap();
+        assert!(why.starts_with("the texts of 1 statements"), "{why}");
+        // in a database that nobody watches it could be told of by nobody
+        later.watched.clear();
+        let mut observer = Observer {
+            any_window: true,
+            ..Observer::default()
+        };
+        observer.observe(&snapshot(0, None, &[(1, 9), (2, 9)]), true);
+        let elsewhere = observer.observe(&later, true).statements.unwrap();
+        assert!(elsewhere.without_text.is_empty(), "{elsewhere:?}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn start_up_options(asked: TargetSessionAttrs) -> String {
     };
     format!(
         "-c search_path=pg_catalog,pg_temp -c statement_timeout={} -c lock_timeout={} \
-         -c idle_in_transaction_session_timeout={} {read_only}\
+         -c idle_in_transaction_session_timeout={} -c idle_session_timeout=0 {read_only}\
          -c client_connection_check_interval=5000 -c jit=off -c row_security=on -c standard_conforming_strings=on \
          -c DateStyle=ISO -c TimeZone=UTC",
         milliseconds(limits::STATEMENT_TIMEOUT),

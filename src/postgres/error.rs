@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// What went wrong with a server, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +99,10 @@ impl PostgresError {
     pub fn is_privilege(&self) -> bool {
         self.code() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
     }
+    /// Whether a text holds bytes that its encoding does not have.
+    pub fn is_about_encoding(&self) -> bool {
+        self.code() == Some(SqlState::CHARACTER_NOT_IN_REPERTOIRE.code())
+    }
     /// Whether the statement cannot be read: its syntax, its types, what it groups by (class 42, but for rights).
     pub fn is_about_the_text(&self) -> bool {
         !self.is_privilege() && self.code().is_some_and(|code| code.starts_with("42"))
@@ -115,7 +119,9 @@ impl PostgresError {
     /// Whether the session is lost, so that nothing more can be asked of it.
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Query { source, .. } => source.is_closed() || source.as_db_error().is_none(),
+            Self::Query { source, .. } => source.as_db_error().is_none_or(|error| {
+                matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+            }),
             Self::Unusable { .. } | Self::TooMany { .. } => false,
             _ => true,
         }

@@ -4,16 +4,19 @@
 //! Text from outside enters whole, after `EXPLAIN (FORMAT JSON) ` or `PREPARE … AS `, by the extended protocol, which takes
 //! one statement alone; and only as a [`ServerText`], in which our parser found exactly one query.
 
-use std::sync::Mutex;
-use std::time::Instant;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 
 use super::connect::connect;
 use super::conninfo::ConnInfo;
 use super::error::PostgresError;
+use super::hosts::Hosts;
 use super::queries;
-use super::session::{Identifier, Observe, Server};
+use super::session::{Identifier, Observe, Partitions, Server};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::sql::{self, ParseError};
@@ -113,20 +116,56 @@ pub struct Hypothetical {
     pub can_hide: bool,
 }
 
-/// A session that plans and never runs.
+/// A session that plans and never runs. If it is lost with one statement, another one takes its place.
 pub struct Plan {
-    session: Observe,
-    conninfo: ConnInfo,
-    pid: i32,
+    hosts: Arc<Hosts>,
+    database: String,
+    state: Mutex<State>,
     hypothetical: Option<Hypothetical>,
-    /// The OIDs of the hypothetical indexes that there are.
-    made: Mutex<Vec<u32>>,
-    /// After each plan nothing is asked for so many times as long as it took.
+    /// After each plan nothing is asked for so many times as long as it took, with all that was asked since the one before.
     pause: u32,
     /// Whether planning leaves the counters of indexes alone (`track_counts = off`).
     pub leaves_counters: bool,
     /// Whether planning leaves pg_stat_statements alone (`pg_stat_statements.track = none`).
     pub leaves_statements: bool,
+}
+
+/// The session that plans now, and those before it.
+struct State {
+    session: Arc<Observe>,
+    /// Where it is, and its process there.
+    conninfo: ConnInfo,
+    pid: i32,
+    /// The OIDs of the hypothetical indexes that there are.
+    made: Vec<u32>,
+    /// Texts of which a generic plan would leave partitions out.
+    with_all_partitions: HashSet<String>,
+    /// How many sessions there were before it.
+    generation: usize,
+    /// Of those the ones that were lost with a statement.
+    lost: usize,
+    /// Seconds that all before it took.
+    lost_seconds: f64,
+    /// Of all that was spent, what was paused for.
+    paused_for_seconds: f64,
+}
+
+/// A session that leaves alone what it may leave alone, and what is there.
+async fn opened(hosts: &Hosts, database: &str) -> Result<(Observe, Vec<Row>), PostgresError> {
+    let session = hosts.visit(database).await?;
+    // both are settings of superusers; others have them from ALTER ROLE, or have not
+    for sql in [queries::LEAVE_COUNTERS, queries::LEAVE_STATEMENTS] {
+        match session.settle(sql).await {
+            Err(error) if !error.is_privilege() => return Err(error),
+            _ => {}
+        }
+    }
+    let rows = session.rows(queries::PLANNER, &[]).await?;
+    Ok((session, rows))
+}
+
+fn pid_of(rows: &[Row]) -> i32 {
+    rows.first().and_then(|row| row.try_get("pid").ok()).unwrap_or(0)
 }
 
 impl Server {
@@ -137,15 +176,7 @@ impl Server {
     pub async fn plan(&self, database: &str) -> Result<Plan, PostgresError> {
         // of several hosts the one that is looked at; without looks one that is to be had now: no session at home keeps to one
         self.hosts.choose().await?;
-        let session = self.hosts.visit(database).await?;
-        // both are settings of superusers; others have them from ALTER ROLE, or have not
-        for sql in [queries::LEAVE_COUNTERS, queries::LEAVE_STATEMENTS] {
-            match session.settle(sql).await {
-                Err(error) if !error.is_privilege() => return Err(error),
-                _ => {}
-            }
-        }
-        let rows = session.rows(queries::PLANNER, &[]).await?;
+        let (session, rows) = opened(&self.hosts, database).await?;
         let row = &rows[0];
         let flag = |name: &str| {
             row.try_get::<_, Option<bool>>(name)
@@ -168,15 +199,35 @@ impl Server {
                 }
             });
         Ok(Plan {
-            session,
-            conninfo: self.hosts.chosen().with_database(database),
-            pid: row.try_get("pid").unwrap_or(0),
+            hosts: self.hosts.clone(),
+            database: database.to_owned(),
             hypothetical,
-            made: Mutex::default(),
             pause: 0,
             leaves_counters: flag("leaves_counters"),
             leaves_statements: flag("leaves_statements"),
+            state: Mutex::new(State {
+                session: Arc::new(session),
+                conninfo: self.hosts.chosen().with_database(database),
+                pid: pid_of(&rows),
+                made: Vec::new(),
+                with_all_partitions: HashSet::new(),
+                generation: 0,
+                lost: 0,
+                lost_seconds: 0.0,
+                paused_for_seconds: 0.0,
+            }),
         })
+    }
+}
+
+/// Whether EXPLAIN left partitions out when execution would have begun.
+fn leaves_partitions_out(plan: &serde_json::Value) -> bool {
+    match plan {
+        serde_json::Value::Object(fields) => fields.iter().any(|(name, value)| {
+            name == "Subplans Removed" && value.as_i64() > Some(0) || leaves_partitions_out(value)
+        }),
+        serde_json::Value::Array(values) => values.iter().any(leaves_partitions_out),
+        _ => false,
     }
 }
 
@@ -186,20 +237,95 @@ impl Plan {
         self.hypothetical.as_ref()
     }
 
-    /// The same session at leisure: after each plan it pauses for so many times as long as that took.
+    /// The same session at leisure: after each plan it pauses for so many times as long as that took, with whatever was asked
+    /// since the plan before.
     pub fn at_leisure(self, pause: u32) -> Self {
         Self { pause, ..self }
     }
 
+    /// Pauses for what was asked since the last pause. Not between the gate and the planner: what the gate found out is
+    /// believed for a short time.
+    pub async fn pause(&self) {
+        if self.pause == 0 {
+            return;
+        }
+        let spent_seconds = self.spent_seconds();
+        let before = std::mem::replace(&mut self.state().paused_for_seconds, spent_seconds);
+        let seconds = (spent_seconds - before).max(0.0) * f64::from(self.pause);
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    }
+
     /// The session for statements of our own: what the planner's login may read decides what can be planned.
-    pub fn session(&self) -> &Observe {
-        &self.session
+    pub fn session(&self) -> Arc<Observe> {
+        self.state().session.clone()
+    }
+
+    /// Seconds that the server took for this session, and for those that it took the place of.
+    pub fn spent_seconds(&self) -> f64 {
+        let state = self.state();
+        state.lost_seconds + state.session.spent_seconds()
+    }
+
+    /// How many sessions were lost until now with a statement that they planned.
+    pub fn lost_sessions(&self) -> usize {
+        self.state().lost
+    }
+
+    /// Which session plans now, from 0: another one has none of the hypothetical indexes, and hides nothing.
+    pub fn generation(&self) -> usize {
+        self.state().generation
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes another session where this one ended while nothing was asked, so that no statement is to blame.
+    ///
+    /// # Errors
+    /// If none is to be had.
+    pub async fn keep_open(&self) -> Result<(), PostgresError> {
+        match self.session().is_closed() {
+            true => self.take_another().await,
+            false => Ok(()),
+        }
+    }
+
+    /// What others can go on after: an error of the statement alone, or one with which the session was lost. Then the session
+    /// is ended, if the server still works on it, and another one takes its place.
+    ///
+    /// # Errors
+    /// If no other session is to be had.
+    pub async fn go_on_after(&self, error: PostgresError) -> Result<PostgresError, PostgresError> {
+        if !error.is_fatal() {
+            return Ok(error);
+        }
+        if let PostgresError::Frozen { seconds, .. } = &error {
+            self.session().worked_on_for(*seconds);
+            self.end_from_outside().await;
+        }
+        self.take_another().await?;
+        self.state().lost += 1;
+        Ok(error)
+    }
+
+    async fn take_another(&self) -> Result<(), PostgresError> {
+        let (session, rows) = opened(&self.hosts, &self.database).await?;
+        let conninfo = self.hosts.chosen().with_database(&self.database);
+        let mut state = self.state();
+        let seconds = state.session.spent_seconds();
+        state.generation += 1;
+        state.lost_seconds += seconds;
+        state.session = Arc::new(session);
+        (state.conninfo, state.pid) = (conninfo, pid_of(&rows));
+        state.made.clear();
+        Ok(())
     }
 
     /// The plan of a statement as its user would get it with this search_path.
     ///
     /// # Errors
-    /// If the server refuses the statement, or does not answer in time.
+    /// If the server refuses the statement, or does not answer in time: [`Self::go_on_after`] says whether that was all.
     pub async fn explain(
         &self,
         statement: &ServerText,
@@ -207,38 +333,60 @@ impl Plan {
         parameters: Parameters<'_>,
         detail: Detail,
     ) -> Result<PlanTree, PostgresError> {
-        let started = Instant::now();
+        let session = self.session();
         let planned = match parameters {
-            Parameters::Unknown => {
-                let text = statement.as_str();
-                self.session
-                    .planned_generic(text, search_path, detail, limits::PLAN_TIMEOUT)
-                    .await
-            }
+            Parameters::Unknown => self.generic(&session, statement, search_path, detail).await,
             Parameters::Values(values) => {
                 let sql = format!("EXPLAIN {} {}", detail.options(), statement.as_str());
                 let values: Vec<TextValue<'_>> =
                     values.iter().map(|value| TextValue(value.as_deref())).collect();
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-                self.session
+                session
                     .planned(&sql, search_path, &values, limits::PLAN_TIMEOUT)
                     .await
             }
         };
-        if let Err(PostgresError::Frozen { .. }) = planned {
-            self.end_from_outside().await;
+        // a lost session may still work: it is ended first
+        let is_lost = planned.as_ref().is_err_and(PostgresError::is_fatal);
+        if !is_lost {
+            self.pause().await;
         }
-        tokio::time::sleep(started.elapsed() * self.pause).await;
-        PlanTree::read(&planned?).ok_or_else(|| self.session.unusable("the answer of EXPLAIN"))
+        PlanTree::read(&planned?).ok_or_else(|| session.unusable("the answer of EXPLAIN"))
+    }
+
+    /// The generic plan, with all partitions where some were left out for want of values.
+    async fn generic(
+        &self,
+        session: &Observe,
+        statement: &ServerText,
+        search_path: &str,
+        detail: Detail,
+    ) -> Result<serde_json::Value, PostgresError> {
+        let text = statement.as_str();
+        let asked = |partitions| {
+            session.planned_generic(text, search_path, (detail, partitions), limits::PLAN_TIMEOUT)
+        };
+        if !self.state().with_all_partitions.contains(text) {
+            let plan = asked(Partitions::AskedFor).await?;
+            if !leaves_partitions_out(&plan) {
+                return Ok(plan);
+            }
+            self.state().with_all_partitions.insert(text.to_owned());
+        }
+        asked(Partitions::All).await
     }
 
     /// A function that traps the timeout outlives it: the session is ended by another one of the same login, and not
     /// used again.
     async fn end_from_outside(&self) {
         let sql = queries::TERMINATE.text;
+        let (conninfo, pid) = {
+            let state = self.state();
+            (state.conninfo.clone(), state.pid)
+        };
         let ended = async {
-            let client = connect(&self.conninfo).await.ok()?;
-            client.query_typed(sql, &[(&self.pid, Type::INT4)]).await.ok()
+            let client = connect(&conninfo).await.ok()?;
+            client.query_typed(sql, &[(&pid, Type::INT4)]).await.ok()
         };
         if tokio::time::timeout(limits::ANSWER_GRACE, ended)
             .await
@@ -247,7 +395,7 @@ impl Plan {
             .is_none()
         {
             tracing::warn!(
-                pid = self.pid,
+                pid,
                 "a planning session that does not answer could not be ended from outside"
             );
         }
@@ -292,33 +440,27 @@ impl Plan {
         let schema = self.hypopg()?;
         let definitions = definitions.to_vec();
         let rows = self
-            .session
+            .session()
             .rows_in_schema(
                 queries::HYPOPG_CREATE,
                 schema,
                 &[(&definitions, Type::TEXT_ARRAY)],
             )
             .await?;
-        let index = |row: &tokio_postgres::Row| HypotheticalIndex {
+        let index = |row: &Row| HypotheticalIndex {
             oid: row.get("oid"),
             name: row.get("name"),
             size_bytes: row.get("size_bytes"),
         };
         let indexes: Vec<HypotheticalIndex> = rows.iter().map(index).collect();
-        self.made().extend(indexes.iter().map(|index| index.oid));
+        self.state().made.extend(indexes.iter().map(|index| index.oid));
         Ok(indexes.into_iter().map(Some).collect())
     }
 
-    fn made(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
-        self.made
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     async fn drop_unknown(&self) -> Result<(), PostgresError> {
-        let known = self.made().clone();
+        let known = self.state().made.clone();
         let schema = self.hypopg()?;
-        self.session
+        self.session()
             .rows_in_schema(queries::HYPOPG_DROP_OTHERS, schema, &[(&known, Type::OID_ARRAY)])
             .await
             .map(drop)
@@ -331,10 +473,10 @@ impl Plan {
     pub async fn drop_hypothetical(&self, oids: &[u32]) -> Result<(), PostgresError> {
         let oids = oids.to_vec();
         let schema = self.hypopg()?;
-        self.session
+        self.session()
             .rows_in_schema(queries::HYPOPG_DROP, schema, &[(&oids, Type::OID_ARRAY)])
             .await?;
-        self.made().retain(|oid| !oids.contains(oid));
+        self.state().made.retain(|oid| !oids.contains(oid));
         Ok(())
     }
 
@@ -344,15 +486,16 @@ impl Plan {
     /// If HypoPG is missing, or the session is lost.
     pub async fn reset_hypothetical(&self) -> Result<(), PostgresError> {
         let schema = self.hypopg()?;
-        self.session
+        self.session()
             .rows_in_schema(queries::HYPOPG_RESET, schema, &[])
             .await?;
-        self.made().clear();
+        self.state().made.clear();
         if self.hypothetical.as_ref().is_some_and(|hypopg| hypopg.can_hide) {
-            self.session
+            self.session()
                 .rows_in_schema(queries::HYPOPG_UNHIDE, schema, &[])
                 .await?;
         }
+        self.pause().await;
         Ok(())
     }
 
@@ -363,7 +506,7 @@ impl Plan {
     pub async fn hide_indexes(&self, oids: &[u32]) -> Result<(), PostgresError> {
         let oids = oids.to_vec();
         let schema = self.hypopg()?;
-        self.session
+        self.session()
             .rows_in_schema(queries::HYPOPG_HIDE, schema, &[(&oids, Type::OID_ARRAY)])
             .await?;
         Ok(())
@@ -373,7 +516,7 @@ impl Plan {
         match &self.hypothetical {
             Some(hypopg) => Ok(&hypopg.schema),
             None => Err(self
-                .session
+                .session()
                 .unusable("HypoPG, which is not installed in this database")),
         }
     }

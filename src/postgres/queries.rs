@@ -91,6 +91,8 @@ pub const GATE_FILE_SETTINGS: OurSql = file!("gate_file_settings.sql");
 pub const GATE_SCHEMAS: OurSql = file!("gate_schemas.sql");
 /// Types of columns.
 pub const ADVISE_COLUMNS: OurSql = file!("advise_columns.sql");
+/// What indexes that may be dropped are made of.
+pub const ADVISE_DROPS: OurSql = file!("advise_drops.sql");
 /// Indexes with their keys.
 pub const ADVISE_INDEXES: OurSql = file!("advise_indexes.sql");
 /// Which names are taken.

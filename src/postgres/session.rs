@@ -48,7 +48,7 @@ impl Identifier {
 
 /// One server: how to reach it, and its pooled session at home.
 pub struct Server {
-    pub(super) hosts: Hosts,
+    pub(super) hosts: Arc<Hosts>,
 }
 
 /// What is known of a session beyond one look.
@@ -102,7 +102,7 @@ impl Server {
     /// If certificates cannot be read.
     pub fn new(conninfo: ConnInfo) -> Result<Self, PostgresError> {
         Ok(Self {
-            hosts: Hosts::new(conninfo)?,
+            hosts: Arc::new(Hosts::new(conninfo)?),
         })
     }
 
@@ -112,7 +112,7 @@ impl Server {
     /// If certificates cannot be read.
     pub fn following(&self) -> Result<Self, PostgresError> {
         Ok(Self {
-            hosts: self.hosts.following()?,
+            hosts: Arc::new(self.hosts.following()?),
         })
     }
 
@@ -122,7 +122,8 @@ impl Server {
     /// # Errors
     /// If certificates cannot be read.
     pub fn followed_by(&self, login: ConnInfo) -> Result<Option<Self>, PostgresError> {
-        Ok(self.hosts.followed_by(login)?.map(|hosts| Self { hosts }))
+        let hosts = self.hosts.followed_by(login)?.map(Arc::new);
+        Ok(hosts.map(|hosts| Self { hosts }))
     }
 
     /// The same server by the same login, with sessions of its own.
@@ -131,7 +132,7 @@ impl Server {
     /// If certificates cannot be read.
     pub fn again(&self) -> Result<Self, PostgresError> {
         Ok(Self {
-            hosts: self.hosts.again()?,
+            hosts: Arc::new(self.hosts.again()?),
         })
     }
 
@@ -173,6 +174,15 @@ impl Server {
 }
 
 /// The search_path of the statement's user, and a time for planning, both for one transaction.
+/// Which partitions a generic plan shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Partitions {
+    /// Without those that no value asks for.
+    AskedFor,
+    /// Every one.
+    All,
+}
+
 async fn take_settings(
     client: &Client,
     search_path: &str,
@@ -357,12 +367,14 @@ impl Observe {
         self.plan_of(&answer?)
     }
 
-    /// The same for the generic plan of a statement with parameters: what its values are does not matter.
+    /// The same for the generic plan of a statement with parameters: what its values are does not matter. But EXPLAIN leaves
+    /// those partitions out that the values, which are NULL here, do not ask for: all of them, so that such a statement is
+    /// planned with none left out.
     pub(super) async fn planned_generic(
         &self,
         text: &str,
         search_path: &str,
-        detail: Detail,
+        (detail, partitions): (Detail, Partitions),
         timeout: Duration,
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
@@ -379,16 +391,22 @@ impl Observe {
         let asking = async {
             // sent together and in this order: what comes after an error is refused, and rolled back; but a prepared
             // statement outlives the transaction, and a plan that was kept does not see new indexes
-            let (begun, set, prepared, explained, ended, forgotten) = tokio::join!(
+            let (begun, set, whole, prepared, explained, ended, forgotten) = tokio::join!(
                 biased;
                 client.batch_execute("BEGIN TRANSACTION READ ONLY"),
                 take_settings(client, search_path, timeout),
+                async {
+                    match partitions {
+                        Partitions::AskedFor => Ok(()),
+                        Partitions::All => client.batch_execute("SET LOCAL enable_partition_pruning = off").await,
+                    }
+                },
                 client.query_typed(&prepare, &[]),
                 client.query_typed_one(&explain, &[]),
                 client.batch_execute("ROLLBACK"),
                 client.batch_execute("DEALLOCATE pgadvisor_planned"),
             );
-            let answer = begun.and(set).and(prepared).and(explained);
+            let answer = begun.and(set).and(whole).and(prepared).and(explained);
             answer.and_then(|row| ended.and(forgotten).map(|()| row))
         };
         let answer = self.answer_within("EXPLAIN", timeout, asking).await;
@@ -420,6 +438,16 @@ impl Observe {
             self.shared.awaits_answer.store(false, Ordering::Relaxed);
         }
         PostgresError::of_answer(answer, &self.target, query, seconds)
+    }
+
+    /// Whether it is known to have ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client().is_closed()
+    }
+
+    /// Counts seconds of a question that was given up, and that the server is known to have worked on all the while.
+    pub(super) fn worked_on_for(&self, waited: Duration) {
+        self.spent.worked_on_for(waited);
     }
 
     /// Counts what it took to connect.

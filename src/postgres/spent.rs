@@ -58,6 +58,11 @@ impl SessionSpent {
         self.add(self.host.way.without_several(waited, CONNECTING_ROUND_TRIPS));
     }
 
+    /// Counts what was not counted of a question that was given up, where the server is known to have worked on it.
+    pub(super) fn worked_on_for(&self, waited: Duration) {
+        self.add(waited.saturating_sub(limits::SILENCE_COUNTED_AT_MOST));
+    }
+
     /// All of it in seconds.
     pub(super) fn seconds(&self) -> f64 {
         locked(&self.spent).as_secs_f64()
@@ -164,6 +169,14 @@ mod tests {
         let all = host.take().as_secs_f64();
         assert!(about(6.0 + 2.0 * silence, all), "of all sessions: {all}");
         assert_eq!(host.take(), Duration::ZERO, "told once");
+    }
+
+    #[test]
+    fn what_was_worked_on_all_the_while_counts_whole() {
+        let session = SessionSpent::new(Arc::default());
+        drop(sent(&session, "given up", 15));
+        session.worked_on_for(Duration::from_secs(15));
+        assert!(about(15.0, session.seconds()), "{}", session.seconds());
     }
 
     #[test]

@@ -1,15 +1,31 @@
 //! Index advice for standard output: text for people, SQL to run.
 
+mod plans;
+mod price;
+#[cfg(test)]
+mod tests;
+
 use super::{Style, runnable, visible, visible_lines};
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus};
 use crate::model::remedy::qualified;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
+use crate::sql as parser;
+
+/// Statements that are named for each index: those that gain most.
+const USERS: usize = 10;
+/// Statements that are named for each reason why there is no index for them.
+const PER_REASON: usize = 5;
+
+/// Two decimals of little, and digits in groups of three of much.
+fn cost(value: f64) -> String {
+    match value < 100.0 {
+        true => format!("{value:.2}"),
+        false => grouped(value),
+    }
+}
 
 /// Digits in groups of three.
-fn cost(value: f64) -> String {
-    if value < 100.0 {
-        return format!("{value:.2}");
-    }
+fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -61,127 +77,210 @@ pub fn text(report: &AdviceReport, style: Style) -> String {
     for (number, index) in report.indexes.iter().enumerate() {
         out.push_str(&index_text(number + 1, index, report, style));
     }
-    let without: Vec<&AdvisedStatement> = report
-        .statements
-        .iter()
-        .filter(|one| one.reason.is_some())
-        .collect();
-    if !without.is_empty() {
-        out.push_str(&format!("\n{}\n", style.paint("1", "No index for")));
-        for one in without {
-            let reason = one.reason.as_deref().unwrap_or_default();
-            out.push_str(&format!("  {}: {}\n", label(one), visible(reason)));
-        }
-    }
+    out.push_str(&plans::text(report, style));
+    out.push_str(&dearer_text(report, style));
+    out.push_str(&without_index_text(report, style));
     out
 }
 
+/// A statement by its name, else by its identity and its beginning, in which no constant is shown.
 fn label(one: &AdvisedStatement) -> String {
-    match &one.name {
-        Some(name) => visible(name),
-        None => format!(
-            "{} ({})",
-            one.statement_id,
-            visible(&crate::sql::outline(&one.text))
-        ),
+    if let Some(name) = &one.name {
+        return visible(name);
     }
+    let text = parser::query_within(&one.text).unwrap_or_else(|| one.text.clone());
+    let shown = match parser::without_constants(&text) {
+        Some(plain) => parser::outline(&plain),
+        None => [parser::command(&one.text), "…".to_owned()]
+            .join(" ")
+            .trim()
+            .to_owned(),
+    };
+    format!("{} ({})", one.statement_id, visible(&shown))
+}
+
+/// What one call costs, now and then, and how much it counts: `: 1 200 → 12.00, × 20`.
+fn costs(one: &AdvisedStatement) -> String {
+    let costs = match (one.cost_before, one.cost_after) {
+        (Some(before), Some(after)) => format!(": {} → {}", cost(before), cost(after)),
+        _ => String::new(),
+    };
+    match one.weight == 1.0 {
+        true => costs,
+        false => format!("{costs}, × {}", one.weight),
+    }
+}
+
+/// What the workload saves in this statement, in the planner's units.
+fn saved(one: &AdvisedStatement) -> f64 {
+    let costs = one.cost_before.zip(one.cost_after);
+    costs.map_or(0.0, |(before, after)| one.weight * (before - after))
+}
+
+/// Those that gain most first.
+fn by_gain<'a>(statements: impl Iterator<Item = &'a AdvisedStatement>) -> Vec<&'a AdvisedStatement> {
+    let mut statements: Vec<&AdvisedStatement> = statements.collect();
+    statements.sort_by(|a, b| saved(b).total_cmp(&saved(a)));
+    statements
 }
 
 fn index_text(number: usize, index: &AdvisedIndex, report: &AdviceReport, style: Style) -> String {
     let on = visible(&qualified(&index.schema, &index.table));
-    let size = index
-        .size_bytes
-        .map_or("size unknown".to_owned(), bytes_for_people);
+    let size = size(index);
     let saved = match (index.cost_before, index.cost_after) {
         (Some(before), Some(after)) => format!(", saves {}", cost(before - after)),
         _ => String::new(),
     };
-    let build = index.build_seconds.map_or(String::new(), |seconds| {
-        format!(", about {} to build", seconds_for_people(seconds))
-    });
+    let title = format!("{number}. {} on {on}, {size}{saved}", visible(&index.name));
     let mut out = format!(
-        "\n{}\n  {}\n",
-        style.paint(
-            "1",
-            &format!("{number}. {} on {on}, {size}{build}{saved}", visible(&index.name))
-        ),
-        style.paint(
-            "2",
-            &format!(
-                "{}: {}",
-                index.confidence.level.word(),
-                visible(&index.confidence.reason)
-            )
-        ),
+        "\n{}\n  {}\n  {}\n  {}\n",
+        style.paint("1", &title),
+        style.paint("2", &confidence(index)),
+        price::build(index),
+        price::writes(index, &report.workload),
     );
-    out.push_str("  run\n");
-    for sql in &index.apply_sql {
-        out.push_str(&indented(&format!("{};", runnable(sql))));
-    }
-    out.push_str("  undo\n");
-    for sql in &index.undo_sql {
-        out.push_str(&indented(&format!("{};", runnable(sql))));
-    }
-    if !index.supersedes.is_empty() {
-        out.push_str("  then superfluous\n");
-        for sql in &index.supersedes {
+    for (what, statements) in [
+        ("run", &index.apply_sql),
+        ("undo", &index.undo_sql),
+        (
+            "then superfluous, once this one is seen in use",
+            &index.supersedes,
+        ),
+    ] {
+        if !statements.is_empty() {
+            out.push_str(&format!("  {what}\n"));
+        }
+        for sql in statements {
             out.push_str(&indented(&format!("{};", runnable(sql))));
         }
     }
     out.push_str("  for\n");
-    for one in report
-        .statements
-        .iter()
-        .filter(|one| one.uses.contains(&index.definition))
-    {
-        let costs = match (one.cost_before, one.cost_after) {
-            (Some(before), Some(after)) => format!(": {} → {}", cost(before), cost(after)),
-            _ => String::new(),
-        };
-        let weight = if one.weight == 1.0 {
-            String::new()
-        } else {
-            format!(", × {}", one.weight)
-        };
+    out.push_str(&users(index, report));
+    out
+}
+
+/// The statements whose plans take an index.
+fn users(index: &AdvisedIndex, report: &AdviceReport) -> String {
+    let users = report.statements.iter();
+    let users = by_gain(users.filter(|one| one.uses.contains(&index.definition)));
+    let mut out = String::new();
+    for one in users.iter().take(USERS) {
         let without = one.values.iter().filter(|tried| !tried.gains());
         let without: Vec<&str> = without.map(|tried| tried.kind.words()).collect();
         let not_for_all = match without.is_empty() {
             true => String::new(),
             false => format!(", nothing for {}", without.join(" or ")),
         };
-        out.push_str(&format!("    {}{costs}{weight}{not_for_all}\n", label(one)));
+        out.push_str(&format!("    {}{}{not_for_all}\n", label(one), costs(one)));
+    }
+    if users.len() > USERS {
+        let more = users.len() - USERS;
+        out.push_str(&format!(
+            "    … {more} more, which gain less: --format json has all\n"
+        ));
     }
     out
+}
+
+/// Every statement that the set makes worse, the worst first.
+fn dearer_text(report: &AdviceReport, style: Style) -> String {
+    let mut dearer = by_gain(report.statements.iter().filter(|one| one.is_dearer()));
+    dearer.reverse();
+    let lines = dearer
+        .iter()
+        .map(|one| format!("  {}{}\n", label(one), costs(one)));
+    match dearer.is_empty() {
+        true => String::new(),
+        false => format!("\n{}\n", style.paint("1", "Dearer")) + &lines.collect::<String>(),
+    }
+}
+
+/// The statements for which there is no index, and why; those of one reason together.
+fn without_index_text(report: &AdviceReport, style: Style) -> String {
+    let mut by_reason: Vec<(&str, Vec<&AdvisedStatement>)> = Vec::new();
+    for one in report.statements.iter().filter(|one| !one.is_dearer()) {
+        let Some(reason) = one.reason.as_deref() else {
+            continue;
+        };
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, statements)) => statements.push(one),
+            None => by_reason.push((reason, vec![one])),
+        }
+    }
+    if by_reason.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{}\n", style.paint("1", "No index for"));
+    for (reason, statements) in by_reason {
+        if let [one] = &statements[..] {
+            out.push_str(&format!("  {}: {}\n", label(one), visible(reason)));
+            continue;
+        }
+        out.push_str(&format!("  {}\n", visible(reason)));
+        for one in statements.iter().take(PER_REASON) {
+            out.push_str(&format!("    {}\n", label(one)));
+        }
+        if statements.len() > PER_REASON {
+            let more = statements.len() - PER_REASON;
+            out.push_str(&format!("    … {more} more: --format json has all\n"));
+        }
+    }
+    out
+}
+
+fn size(index: &AdvisedIndex) -> String {
+    index
+        .size_bytes
+        .map_or("size unknown".to_owned(), bytes_for_people)
+}
+
+fn confidence(index: &AdvisedIndex) -> String {
+    let confidence = &index.confidence;
+    format!("{}: {}", confidence.level.word(), visible(&confidence.reason))
 }
 
 fn indented(text: &str) -> String {
     text.split('\n').map(|line| format!("    {line}\n")).collect()
 }
 
+/// Each line as a comment of SQL. Characters that end a line for PostgreSQL but not here must have been made visible before.
+fn comment(text: &str) -> String {
+    text.split('\n').map(|line| format!("-- {line}\n")).collect()
+}
+
 /// The statements to run, each with what it is for.
 pub fn sql(report: &AdviceReport) -> String {
-    let comment = |text: &str| -> String { text.lines().map(|line| format!("-- {line}\n")).collect() };
     let mut out = comment(&headline(report));
     for note in &report.notes {
         out.push_str(&comment(&visible_lines(note)));
     }
     for index in &report.indexes {
-        let size = index
-            .size_bytes
-            .map_or("size unknown".to_owned(), bytes_for_people);
         out.push('\n');
-        out.push_str(&comment(&format!(
-            "{}, {}: {}",
-            size,
-            index.confidence.level.word(),
-            visible(&index.confidence.reason)
-        )));
+        out.push_str(&comment(&format!("{}, {}", size(index), confidence(index))));
+        out.push_str(&comment(&price::build(index)));
+        out.push_str(&comment(&price::writes(index, &report.workload)));
         for sql in &index.undo_sql {
-            out.push_str(&comment(&format!("undo: {};", visible_lines(sql))));
+            out.push_str(&comment(&format!("undo: {};", runnable(sql))));
         }
         for sql in &index.apply_sql {
             out.push_str(&format!("{};\n", runnable(sql)));
         }
+        out.push_str(&superseded(index));
+    }
+    out
+}
+
+/// Drops of what an index makes needless, not to be run at once: a plan that still takes the old index shows only in use.
+fn superseded(index: &AdvisedIndex) -> String {
+    if index.supersedes.is_empty() {
+        return String::new();
+    }
+    let mut out = comment(&format!(
+        "not yet: superfluous once {} is there and seen in use (idx_scan in pg_stat_user_indexes)",
+        visible(&index.name)
+    ));
+    for sql in &index.supersedes {
+        out.push_str(&comment(&format!("{};", runnable(sql))));
     }
     out
 }

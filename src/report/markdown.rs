@@ -1,6 +1,8 @@
 //! The report for a ticket.
 
-use super::{CheckReport, Extent, SkippedRule, UNFOLD, folded_rule, price, runnable, statement, visible};
+use super::{
+    CheckReport, Extent, SkippedRule, UNFOLD, folded_rule, place_of, price, runnable, statement, visible,
+};
 use crate::model::finding::Finding;
 
 /// A text from a server between Markdown's own characters.
@@ -57,10 +59,11 @@ pub fn markdown(report: &CheckReport, extent: Extent) -> String {
         report.skipped.iter().for_each(|one| out.push_str(&skipped(one)));
     }
     if !report.ignored.is_empty() {
-        out.push_str("\n## Left out\n\n");
+        out.push_str(&format!("\n## Left out ({})\n\n", report.ignored.len()));
         for ignored in &report.ignored {
             let (title, reason) = (escaped(&ignored.title), escaped(&ignored.reason));
-            out.push_str(&format!("- `{}`: {title} ({reason})\n", ignored.rule));
+            let place = escaped(&place_of(ignored));
+            out.push_str(&format!("- `{}`{place}: {title} ({reason})\n", ignored.rule));
         }
     }
     out

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::model::finding::{Finding, Impact, Links, ObjectKind, Remedy, Severity, State, Window};
 use crate::model::fold::{FoldedRule, fold};
-use crate::model::judgement::{Ignored, Judgement, Verdict};
+use crate::model::judgement::{Ignored, Judgement, RuleOutcome, Verdict};
 use crate::model::snapshot::Snapshot;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
@@ -86,9 +86,7 @@ impl CheckReport {
     /// The report of one judged look. Nothing is stored, so every finding is open and new.
     pub fn new(snapshot: &Snapshot, judgement: Judgement, generated_at: DateTime<Utc>) -> Self {
         let skipped = skipped(&judgement);
-        let evaluated = |outcome: &&crate::model::judgement::RuleOutcome| {
-            matches!(outcome.verdict, Verdict::Evaluated { .. })
-        };
+        let evaluated = |outcome: &&RuleOutcome| matches!(outcome.verdict, Verdict::Evaluated { .. });
         let mut rules: Vec<&str> = judgement
             .outcomes
             .iter()
@@ -184,7 +182,7 @@ impl CheckReport {
 }
 
 fn skipped(judgement: &Judgement) -> Vec<SkippedRule> {
-    let told = |outcome: &crate::model::judgement::RuleOutcome| {
+    let of_all = |outcome: &RuleOutcome| {
         let (reason, remedy_sql) = match &outcome.verdict {
             Verdict::Skipped { reason, remedy_sql } => (reason.clone(), remedy_sql.clone()),
             Verdict::Evaluated {
@@ -200,7 +198,27 @@ fn skipped(judgement: &Judgement) -> Vec<SkippedRule> {
             remedy_sql,
         })
     };
-    judgement.outcomes.iter().filter_map(told).collect()
+    let outcomes = judgement.outcomes.iter();
+    outcomes
+        .flat_map(|outcome| of_all(outcome).into_iter().chain(own_skipped(outcome)))
+        .collect()
+}
+
+/// What could not be told of things with settings of their own.
+fn own_skipped(outcome: &RuleOutcome) -> impl Iterator<Item = SkippedRule> {
+    outcome.own_untold().map(move |own| SkippedRule {
+        rule: outcome.rule.clone(),
+        database: outcome.database.clone(),
+        reason: own.untold().unwrap_or_default(),
+        remedy_sql: own.verdict.remedy_sql().map(str::to_owned),
+    })
+}
+
+/// Where a problem is that is left out, and what it is about: ` in sales, index legacy.a_idx`.
+fn place_of(ignored: &Ignored) -> String {
+    let database = ignored.database.iter().map(|name| format!(" in {name}"));
+    let object = ignored.object.iter().map(|object| format!(", {}", object.told()));
+    database.chain(object).collect()
 }
 
 /// Bytes of a statement's text that a report shows.
@@ -269,6 +287,18 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// What several names of the configuration are that lead to one running server: `reached under two names: a and b`.
+pub fn reached_under(names: &[String]) -> String {
+    let number = match names.len() {
+        2 => "two".to_owned(),
+        several => several.to_string(),
+    };
+    match names.split_last() {
+        Some((last, others)) => format!("reached under {number} names: {} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// A text from a server with control, bidirectional and invisible characters made visible, in one line.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -299,6 +329,16 @@ mod tests {
         assert_eq!((few.len(), rest.len()), (4, 1));
         let (every, rest) = report.told(Extent::Every);
         assert_eq!((every.len(), rest.len()), (report.findings.len(), 0));
+    }
+
+    #[test]
+    fn several_names_are_one_list() {
+        let told = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            reached_under(&names)
+        };
+        assert_eq!(told(&["a", "b"]), "reached under two names: a and b");
+        assert_eq!(told(&["a", "b", "c"]), "reached under 3 names: a, b and c");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{CheckReport, CheckedServer, Summary};
 use crate::model::finding::*;
 use crate::model::id::Fingerprint;
+use crate::model::judgement::Ignored;
 
 fn finding(rule: &str, object: Object) -> Finding {
     Finding {
@@ -70,6 +71,22 @@ pub(super) fn about_an_index() -> Finding {
         caveats: vec!["Not during a bulk load.".to_owned()],
     };
     finding
+}
+
+/// What somebody does not want to hear of.
+pub(super) fn left_out() -> Ignored {
+    Ignored {
+        rule: "index.unused".to_owned(),
+        database: Some("sales".to_owned()),
+        object: Some(Object {
+            schema: Some("legacy".to_owned()),
+            ..object(ObjectKind::Index, "a\u{202e}")
+        }),
+        title: "A title".to_owned(),
+        severity: Severity::Info,
+        reason: "goes away".to_owned(),
+        until: None,
+    }
 }
 
 /// One that has nothing to run.

@@ -1,7 +1,8 @@
 //! The report for a terminal or a mail: the worst first, each with what to run.
 
 use super::{
-    CheckReport, Extent, SkippedRule, UNFOLD, folded_rule, impacts, price, runnable, statement, visible,
+    CheckReport, Extent, SkippedRule, UNFOLD, folded_rule, impacts, place_of, price, runnable, statement,
+    visible,
 };
 use crate::model::finding::{Finding, Severity};
 use crate::model::fold::FoldedRule;
@@ -50,11 +51,13 @@ pub fn text(report: &CheckReport, extent: Extent, style: Style) -> String {
             .for_each(|one| out.push_str(&skipped_text(one)));
     }
     if !report.ignored.is_empty() {
-        out.push_str(&format!("\n{}\n", style.paint("1", "Left out")));
+        let heading = format!("Left out ({})", report.ignored.len());
+        out.push_str(&format!("\n{}\n", style.paint("1", &heading)));
         for ignored in &report.ignored {
             out.push_str(&format!(
-                "  {}: {} ({}{})\n",
+                "  {}{}: {} ({}{})\n",
                 ignored.rule,
+                visible(&place_of(ignored)),
                 visible(&ignored.title),
                 visible(&ignored.reason),
                 ignored
@@ -196,6 +199,15 @@ mod tests {
         let whole = text(&report, Extent::Every, Style::Plain);
         assert_eq!(whole.matches(" is not used").count(), 40);
         assert!(!whole.contains("by rule"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_named() {
+        let mut report = testing::of_many();
+        report.ignored = vec![testing::left_out(), testing::left_out()];
+        let text = text(&report, Extent::Few, Style::Plain);
+        let line = "\nLeft out (2)\n  index.unused in sales, index legacy.a\\u{202e}: A title (goes away)\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

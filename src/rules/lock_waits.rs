@@ -1,28 +1,8 @@
 //! Whether a statement's time was work, or waiting for locks: as samples of sessions saw it.
 
-use std::collections::HashMap;
-
 use super::{Place, number};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::StatementDelta;
-
-/// What samples saw of all statements.
-pub struct LockWaits<'a> {
-    /// For how many seconds of a session one that was seen in a sample stands.
-    sample_seconds: f64,
-    /// By database and statement_id.
-    seen: HashMap<(&'a str, &'a str), Seen>,
-}
-
-/// Sessions in samples that executed one statement, and those of them that waited for a lock.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    sessions: u64,
-    waiting: u64,
-}
-
-/// Of fewer sessions in samples nothing can be told.
-const LEAST_SESSIONS: u64 = 5;
 
 /// What the time of a statement was.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,52 +15,21 @@ pub enum Spent {
     Waiting(f64),
 }
 
-impl<'a> LockWaits<'a> {
-    /// What samples of the last hour saw.
-    pub fn of(place: &Place<'a>) -> Self {
-        let mut waits = Self {
-            sample_seconds: 0.0,
-            seen: HashMap::new(),
+impl Spent {
+    /// What the time of one statement was, as far as samples of the last hour saw it.
+    pub fn of(place: &Place<'_>, statement: &StatementDelta) -> Self {
+        let Some(seen) = place.sampled.statement(statement) else {
+            return Self::Unknown;
         };
-        let Ok(sampled) = &place.observation.waits else {
-            return waits;
-        };
-        waits.sample_seconds = sampled.window.seconds() / sampled.samples.max(1) as f64;
-        let known = sampled
-            .seen
-            .iter()
-            .filter(|(key, _)| !key.statement_id.is_empty());
-        for (key, sessions) in known {
-            let id = (key.database.as_str(), key.statement_id.as_str());
-            let seen = waits.seen.entry(id).or_default();
-            seen.sessions += sessions;
-            // who adds pages to a table waits for others who do so, not for anybody's transaction
-            let is_lock = key.event == "Lock" || key.event.starts_with("Lock: ");
-            if is_lock && key.event != "Lock: extend" {
-                seen.waiting += sessions;
-            }
-        }
-        waits
-    }
-
-    /// What the time of one statement was.
-    pub fn spent(&self, statement: &StatementDelta) -> Spent {
-        let id = (statement.database.as_str(), statement.text.statement_id.as_str());
-        let seen = self.seen.get(&id).copied().unwrap_or_default();
-        if seen.sessions < LEAST_SESSIONS {
-            return Spent::Unknown;
-        }
         let ratio = seen.waiting as f64 / seen.sessions as f64;
         // samples of another time than that of its window, or only of a few of its calls, do not explain its seconds
-        let waited_seconds = seen.waiting as f64 * self.sample_seconds;
+        let waited_seconds = seen.waiting as f64 * place.sampled.sample_seconds;
         match ratio > 0.5 && waited_seconds > statement.seconds / 2.0 {
-            true => Spent::Waiting(ratio),
-            false => Spent::Otherwise,
+            true => Self::Waiting(ratio),
+            false => Self::Otherwise,
         }
     }
-}
 
-impl Spent {
     /// A severity as far as it is the statement's own: who waits for a lock is not to be mended, who holds it is. It may be
     /// the same statement, of which all want one row, so that it stays worth a warning.
     pub fn lower(self, severity: Severity) -> Severity {
@@ -127,6 +76,7 @@ impl Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::sampled::SampledStatements;
     use crate::rules::testing::{observation, statement, waits};
 
     /// Of a statement that took so many seconds, by sessions in 360 samples of half an hour.
@@ -137,9 +87,10 @@ mod tests {
         let place = Place {
             observation: &observed,
             database: None,
+            sampled: &SampledStatements::of(&observed),
             claims_at_most: 1,
         };
-        LockWaits::of(&place).spent(&one)
+        Spent::of(&place, &one)
     }
 
     #[test]
@@ -174,9 +125,10 @@ mod tests {
             let place = Place {
                 observation: observed,
                 database: None,
+                sampled: &SampledStatements::of(observed),
                 claims_at_most: 1,
             };
-            LockWaits::of(&place).spent(&other)
+            Spent::of(&place, &other)
         };
         assert_eq!(tell(&observed), Spent::Unknown);
         observed.waits = Ok(waits(360, &[("Lock: tuple", 100)]));

@@ -11,13 +11,16 @@ pub mod pgss;
 pub mod query;
 mod registry;
 pub mod replication;
+pub mod sampled;
 pub mod schema;
 pub mod sessions;
 pub mod settings;
+mod standbys;
 pub mod statements;
 #[cfg(test)]
 pub mod testing;
 pub mod vacuum;
+pub mod whole_tables;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,6 +40,7 @@ use crate::model::unit::Period;
 
 pub use crate::model::selector::matches;
 pub use registry::all;
+use sampled::SampledStatements;
 
 /// Whether a rule judges a server once, or each of its databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,14 @@ pub use registry::all;
 pub enum Scope {
     Server,
     Database,
+}
+
+/// Whether what a rule tells depends on samples of sessions, which are taken between looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Samples {
+    Read,
+    Unread,
 }
 
 /// What a rule found in one place.
@@ -82,6 +94,8 @@ pub trait Rule: Default + Serialize + DeserializeOwned + schemars::JsonSchema {
     const ID: &'static str;
     /// Where it is judged.
     const SCOPE: Scope;
+    /// Whether it needs samples of sessions.
+    const SAMPLES: Samples = Samples::Unread;
     /// How long the evidence must last before a finding opens.
     const HOLD: Period = Period::seconds(0);
     /// How long it must be gone before a finding resolves.
@@ -95,11 +109,14 @@ pub trait Rule: Default + Serialize + DeserializeOwned + schemars::JsonSchema {
 }
 
 /// Where a rule is judged.
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// The server.
     pub observation: &'a Observation,
     /// The database, for rules of that scope.
     pub database: Option<&'a DatabaseObservation>,
+    /// What samples of sessions saw of the server's statements.
+    pub sampled: &'a SampledStatements<'a>,
     /// So many of the worst claims are put into words; of the others the subjects are told.
     pub claims_at_most: usize,
 }
@@ -150,13 +167,19 @@ impl<'a> Place<'a> {
             Some(Rehearsals::Coming) => return DropVerdict::Coming,
             Some(Rehearsals::NotTried) | None => return DropVerdict::NotTried,
         };
+        // what was not tried because the run ended is tried again; of one look alone nothing more comes
+        let untried = match advised.report.workload.was_stopped && !self.observation.single_look {
+            true => DropVerdict::Coming,
+            false => DropVerdict::NotTried,
+        };
         // where most of the time goes into what could not be planned, what was planned proves nothing
         let planned_seconds: f64 = advised.activity.values().map(|did| did.seconds).sum();
         if advised.unplanned_seconds > planned_seconds {
-            return DropVerdict::NotTried;
+            return untried;
         }
         match advised.rehearsals.get(&index_oid) {
-            None | Some(Rehearsal::Unknown(_)) => DropVerdict::NotTried,
+            Some(Rehearsal::LeftOut) if !self.observation.single_look => DropVerdict::Coming,
+            None | Some(Rehearsal::LeftOut | Rehearsal::Unknown(_)) => untried,
             Some(Rehearsal::Untouched { statements }) => DropVerdict::Spared(format!(
                 "no plan of the {statements} captured statements that could be planned takes it"
             )),
@@ -342,6 +365,8 @@ pub struct RuleKind {
     pub id: &'static str,
     /// Where it is judged.
     pub scope: Scope,
+    /// Whether it needs samples of sessions.
+    pub samples: Samples,
     /// See [`Rule::HOLD`].
     pub hold: Period,
     /// See [`Rule::CLEAR`].
@@ -362,6 +387,7 @@ impl RuleKind {
         Self {
             id: R::ID,
             scope: R::SCOPE,
+            samples: R::SAMPLES,
             hold: R::HOLD,
             clear: R::CLEAR,
             defaults: || serde_json::to_value(R::default()).unwrap_or_default(),
@@ -407,6 +433,11 @@ impl RuleKind {
             .map(|(name, default)| (name.clone(), describe(&name), default))
             .collect()
     }
+}
+
+/// The ids of all rules.
+pub fn ids() -> Vec<&'static str> {
+    all().iter().map(|rule| rule.id).collect()
 }
 
 /// The rule of that id.

@@ -32,25 +32,33 @@ pub fn load_sessions(activity: &StatementActivity) -> f64 {
     activity.total_seconds / window_seconds(activity)
 }
 
-/// What a rule about shares finds, by what it does with each statement. On a server that is nearly idle every share is large:
-/// nothing is said then, and that nothing is seen proves nothing.
+/// Whether the server had enough to do for a share of it to mean something.
+pub fn is_busy(activity: &StatementActivity, minimum_load: f64) -> bool {
+    load_sessions(activity) >= minimum_load
+}
+
+/// What a rule about shares finds, by what it does with each statement that is heavy by its numbers. On a server that is
+/// nearly idle every share is large: nothing is said then, and that nothing is seen proves nothing.
 ///
 /// # Errors
 /// If what statements did is not known.
 pub fn on_a_busy_server<'a>(
     place: &Place<'a>,
     minimum_load: f64,
+    is_heavy: impl Fn(&StatementActivity, &StatementDelta) -> bool,
     mut judge: impl FnMut(&'a StatementActivity, &'a StatementDelta, &mut Found),
 ) -> Result<Found, Unknown> {
     let activity = activity(place)?;
     let mut found = Found::default();
-    if load_sessions(activity) < minimum_load {
+    if !is_busy(activity, minimum_load) {
         found.absence_is_no_proof = Some(IDLE.to_owned());
         return Ok(found);
     }
-    found.absence_is_no_proof.clone_from(&activity.still_filling);
+    found.absence_is_no_proof = activity.absence_is_no_proof(|hidden| is_heavy(activity, hidden));
     for statement in &activity.statements {
-        judge(activity, statement, &mut found);
+        if is_heavy(activity, statement) {
+            judge(activity, statement, &mut found);
+        }
     }
     Ok(found)
 }
@@ -102,7 +110,7 @@ pub fn claim(
         database: Some(statement.database.clone()),
         who: Who {
             roles: statement.roles.clone(),
-            applications: Vec::new(),
+            applications: place.sampled.applications(statement),
         },
         evidence: told,
         evidence_window: activity.window,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::sampled::SampledStatements;
 use super::{Found, Place, Rule, RuleKind, Scope};
 use crate::limits;
 use crate::model::advice::{
@@ -18,7 +19,7 @@ use crate::model::observation::{
     SchemaObservation, StatementActivity, StatementDelta, TableActivity, TableDelta, Unknown, Waits,
 };
 use crate::model::refresh::{MaterializedView, Outcome, Promise, Run, ViewName, ViewStatus};
-use crate::model::replication::Replication;
+use crate::model::replication::{Replication, WatchedStandbys};
 use crate::model::schema::Schema;
 use crate::model::session::Session;
 use crate::model::snapshot::{MaterializedViewFacts, ServerFacts, Setting};
@@ -58,7 +59,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         prepared_transactions: Ok(vec![]),
         replication: Ok(Replication::default()),
         block_reads: vec![],
-        standbys_watched: 0,
+        standbys_watched: WatchedStandbys::default(),
         primary: None,
         own_cost: None,
         databases: vec![],
@@ -100,6 +101,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
     let observations = indexes.iter().map(|index| IndexObservation {
         oid: index.oid,
         scans: 0,
+        scans_on_standbys: Some(0),
         idle_since: None,
         no_scan_counted_since: None,
         table_is_being_indexed: Some(false),
@@ -253,6 +255,7 @@ pub fn found<R: Rule>(observed: &Observation) -> Result<Found, Unknown> {
         &Place {
             observation: observed,
             database,
+            sampled: &SampledStatements::of(observed),
             claims_at_most: limits::FINDINGS_PER_RULE,
         },
     )
@@ -352,12 +355,14 @@ pub fn advised_index(definition: &str) -> AdvisedIndex {
         expressions: Vec::new(),
         size_bytes: Some(8192.0),
         build_seconds: None,
+        assumed_build_seconds: None,
         write_cost_per_day: None,
         cost_before: Some(100.0),
         cost_after: Some(10.0),
         statements: vec!["s1".to_owned()],
         confidence: super::measured("asked"),
         supersedes: Vec::new(),
+        supersedes_unproven: None,
     }
 }
 

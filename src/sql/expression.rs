@@ -153,13 +153,16 @@ pub fn bare_columns(text: &str) -> Vec<String> {
     if !text.is_empty() && quote_identifier(text) == text {
         return vec![text.to_owned()];
     }
-    let Some(tree) =
-        expression(text.trim_start_matches("PARTIAL ")).and_then(|node| serde_json::to_value(&node).ok())
-    else {
-        return Vec::new();
-    };
+    let node = expression(text.trim_start_matches("PARTIAL "));
+    node.map_or_else(Vec::new, |node| bare_columns_of(&node))
+}
+
+/// The same of what was parsed already.
+pub(super) fn bare_columns_of(node: &Node) -> Vec<String> {
     let mut found = Vec::new();
-    collect_bare(&tree, &mut found);
+    if let Ok(tree) = serde_json::to_value(node) {
+        collect_bare(&tree, &mut found);
+    }
     found
 }
 
@@ -240,7 +243,7 @@ pub fn unquoted(name: &str) -> String {
 }
 
 /// Parses an expression, after what only EXPLAIN writes was replaced: `(hashed SubPlan 1)` is a value to us.
-fn expression(text: &str) -> Option<Node> {
+pub(super) fn expression(text: &str) -> Option<Node> {
     let text = without_subplans(text);
     let tree = pg_query::parse(&format!("SELECT {text}"), 0).ok()?.protobuf;
     let NodeEnum::SelectStmt(select) = tree.stmts.into_iter().next()?.stmt?.node? else {

@@ -91,6 +91,21 @@ fn without_comments(text: &str) -> Option<String> {
     })
 }
 
+/// The comments of a statement as it was sent. Of one that our scanner does not take, since the server cut it somewhere, all
+/// that stands before its first quote: behind that, what looks like a comment may be part of a constant.
+pub fn comments(text: &str) -> String {
+    let Ok(scan) = pg_query::scan(text) else {
+        let end = text.find(['\'', '"', '$']).unwrap_or(text.len());
+        return text[..end].to_owned();
+    };
+    let comments = scan
+        .tokens
+        .iter()
+        .filter(|token| token.token == pg_query::protobuf::Token::CComment as i32)
+        .filter_map(|token| text.get(token.start as usize..token.end as usize));
+    comments.collect::<Vec<&str>>().join(" ")
+}
+
 fn is_text_constant(token: i32) -> bool {
     use pg_query::protobuf::Token;
     [Token::Sconst, Token::Usconst, Token::Bconst, Token::Xconst]
@@ -242,6 +257,19 @@ mod tests {
             ("(t.a = 'hunter2", "…"),
         ] {
             assert_eq!(masked_expression(plan), kept, "{plan}");
+        }
+    }
+
+    #[test]
+    fn comments_are_told_from_constants_that_look_like_them() {
+        for (text, told) in [
+            ("/* a */ SELECT 1 /* b */ -- c", "/* a */ /* b */"),
+            ("SELECT '/* a */', \"/* b */\", $$/* c */$$", ""),
+            // the server cut it: only what is surely no constant
+            ("/* a */ SELECT 'x /* b */", "/* a */ SELECT "),
+            ("SELECT 1", ""),
+        ] {
+            assert_eq!(comments(text), told, "{text}");
         }
     }
 

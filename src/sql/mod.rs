@@ -4,6 +4,7 @@
 
 pub mod expression;
 mod grouped;
+mod in_front;
 pub mod index_keys;
 mod lists;
 mod masked;
@@ -11,6 +12,7 @@ mod mend;
 mod names;
 pub mod nulls;
 pub mod partial;
+mod predicate;
 pub mod remembered;
 mod rewrite;
 pub mod shape;
@@ -19,11 +21,15 @@ mod unique;
 pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
+pub use in_front::{Place, in_front};
 pub use lists::{Lengthened, shortened_lists, with_lists_of};
-pub use masked::{command, holds_mark, mask_constants, masked, masked_expression, without_constants};
+pub use masked::{
+    command, comments, holds_mark, mask_constants, masked, masked_expression, without_constants,
+};
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
-pub use rewrite::{at_later_page, updated_columns, with_measured_limit};
+pub use predicate::{PredicateAsks, asked_by_predicate};
+pub use rewrite::{at_later_page, merge_inserts, updated_columns, with_measured_limit};
 pub use twin::select_twin;
 pub use unique::unique_columns;
 
@@ -143,10 +149,14 @@ pub fn outline(text: &str) -> String {
     /// Words from FROM on, and words where there is none.
     const FROM_WORDS: usize = 6;
     const WORDS: usize = 8;
-    let words: Vec<&str> = text
-        .split_whitespace()
-        .filter(|word| !word.starts_with("/*"))
-        .collect();
+    let mut is_comment = false;
+    let is_shown = |word: &&str| {
+        is_comment |= word.starts_with("/*");
+        let is_shown = !is_comment;
+        is_comment &= !word.contains("*/");
+        is_shown
+    };
+    let words: Vec<&str> = text.split_whitespace().filter(is_shown).collect();
     let from = words.iter().position(|word| word.eq_ignore_ascii_case("from"));
     let (line, end) = match (words.first(), from) {
         (Some(first), Some(from)) if from > 2 => {
@@ -347,6 +357,10 @@ mod tests {
         let long = outline(&format!("SELECT 1 FROM {}", "t".repeat(100)));
         assert_eq!((long.chars().count(), long.ends_with('…')), (80, true));
         assert_eq!(outline(""), "");
+        assert_eq!(
+            outline("/* a b */ SELECT /*c*/ 1 FROM t /* pgadvisor:ignore x.* */"),
+            "SELECT 1 FROM t"
+        );
     }
 
     #[test]

@@ -20,6 +20,19 @@ pub fn updated_columns(text: &str) -> BTreeSet<String> {
     columns
 }
 
+/// Whether a MERGE adds rows.
+pub fn merge_inserts(text: &str) -> bool {
+    let insert = serde_json::json!(pg_query::protobuf::CmdType::CmdInsert as i32);
+    let tree = parse_one(text)
+        .ok()
+        .and_then(|statement| serde_json::to_value(&statement).ok());
+    tree.is_some_and(|tree| {
+        !super::twin::visit(&tree, &mut |key, value| {
+            key != "MergeWhenClause" || value["command_type"] != insert
+        })
+    })
+}
+
 fn collect_updates(tree: &Value, columns: &mut BTreeSet<String>) {
     match tree {
         Value::Object(fields) => {

@@ -321,7 +321,9 @@ mod tests {
         store.apply_commands(at(1)).unwrap();
         assert_eq!(look(&store, 2), [EventKind::Reopened]);
         ask(&store, Action::FalsePositive, None);
+        assert!(store.rule_false_positives().unwrap().is_empty());
         store.apply_commands(at(3)).unwrap();
+        assert_eq!(store.rule_false_positives().unwrap(), [("a.rule".to_owned(), 1)]);
         assert!(look(&store, 4).is_empty());
         let gone = judgement([], [evaluated("a.rule", None)]);
         assert!(store.record("main", at(5), &gone).unwrap().is_empty());

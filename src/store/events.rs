@@ -53,13 +53,22 @@ impl Store {
 
     /// How often findings of each rule opened, as far back as events are kept.
     pub fn rule_firings(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.rule_events(EventKind::Opened)
+    }
+
+    /// How often people said of findings of each rule that they are no problem, as far back as events are kept.
+    pub fn rule_false_positives(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.rule_events(EventKind::MarkedFalsePositive)
+    }
+
+    fn rule_events(&self, kind: EventKind) -> Result<Vec<(String, u64)>, StoreError> {
         self.read(|tx| {
-            let sql =
-                "SELECT rule, count(*) FROM event WHERE kind = 'finding.opened' GROUP BY rule ORDER BY rule";
+            let sql = "SELECT rule, count(*) FROM event WHERE kind = ?1 GROUP BY rule ORDER BY rule";
             let mut statement = tx.prepare_cached(sql)?;
-            let firings =
-                statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
-            Ok(firings.collect::<Result<_, _>>()?)
+            let events = statement.query_map([kind.word()], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+            Ok(events.collect::<Result<_, _>>()?)
         })
     }
 }

@@ -20,6 +20,7 @@ mod reconcile;
 mod record;
 mod refresh;
 mod row;
+mod server_changes;
 mod server_facts;
 mod status;
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::finding::{Claim, Severity, State};
+use crate::model::finding::{Claim, Object, Severity, State};
 use crate::model::id::Fingerprint;
 use crate::model::judgement::{Judgement, RuleOutcome, Verdict};
+use crate::model::selector::Selector;
 
 /// What is stored of one problem, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub(super) struct Known {
     pub(super) evidence_gone_since: Option<DateTime<Utc>>,
     /// How long it must be gone, where that is another time than its rule's.
     pub(super) clear: Option<TimeDelta>,
+    /// What a living finding is about, where its rule was judged with settings for some things alone.
+    pub(super) object: Option<Object>,
 }
 
 /// One change to one problem.
@@ -173,11 +176,42 @@ fn of_gone<'a>(row: &Known, clear: TimeDelta, why: Option<&'a str>, now: DateTim
     }
 }
 
+/// Whether settings of their own are meant for a problem that was found earlier.
+enum Fit {
+    No,
+    Perhaps,
+    Yes,
+}
+
+impl Fit {
+    fn of(selector: &Selector, row: &Known) -> Self {
+        let lives = matches!(
+            row.state,
+            Some(State::Open | State::Acknowledged | State::Snoozed)
+        );
+        let object_is_known = lives || row.object.is_some();
+        if !selector.fits_database(row.database.as_deref())
+            || object_is_known && !selector.fits_object(row.object.as_ref())
+        {
+            return Self::No;
+        }
+        match (selector.is_of_every_role(), lives && row.clear.is_none()) {
+            // who causes it is not stored, but that it was claimed by the settings of the place
+            (false, true) => Self::No,
+            (false, false) => Self::Perhaps,
+            (true, _) if object_is_known || selector.fits_object(None) => Self::Yes,
+            (true, _) => Self::Perhaps,
+        }
+    }
+}
+
+/// A rule, a database, and the place of settings of their own in the outcome; none is those of the whole place.
+type Own<'a> = (&'a str, Option<&'a str>, Option<usize>);
+
 /// The outcomes by rule, and all problems of which nothing can be said.
 struct Outcomes<'a> {
     by_rule: HashMap<&'a str, Vec<&'a RuleOutcome>>,
-    /// By rule and database.
-    undecided: HashMap<(&'a str, Option<&'a str>), HashSet<&'a [String]>>,
+    undecided: HashMap<Own<'a>, HashSet<&'a [String]>>,
 }
 
 impl<'a> Outcomes<'a> {
@@ -186,12 +220,16 @@ impl<'a> Outcomes<'a> {
         let mut all_undecided: HashMap<_, HashSet<&[String]>> = HashMap::new();
         for outcome in outcomes {
             by_rule.entry(&outcome.rule).or_default().push(outcome);
-            if let Verdict::Evaluated { undecided, .. } = &outcome.verdict {
-                let place = (outcome.rule.as_str(), outcome.database.as_deref());
-                all_undecided
-                    .entry(place)
-                    .or_default()
-                    .extend(undecided.iter().map(Vec::as_slice));
+            let own = outcome.own.iter().enumerate();
+            let own = own.map(|(position, own)| (Some(position), &own.verdict));
+            for (position, verdict) in own.chain([(None, &outcome.verdict)]) {
+                if let Verdict::Evaluated { undecided, .. } = verdict {
+                    let place = (outcome.rule.as_str(), outcome.database.as_deref(), position);
+                    all_undecided
+                        .entry(place)
+                        .or_default()
+                        .extend(undecided.iter().map(Vec::as_slice));
+                }
             }
         }
         Self {
@@ -219,29 +257,46 @@ impl<'a> Outcomes<'a> {
             .unwrap_or_default()
     }
 
+    /// Whether it counts that a problem was not seen: as the settings tell that are meant for it. Where it is not known
+    /// which these are, by all that may be.
+    fn tells_of(&self, outcome: &RuleOutcome, row: &Known) -> bool {
+        for (position, own) in outcome.own.iter().enumerate().rev() {
+            let counts = || self.counts(outcome, Some(position), &own.verdict, row);
+            match Fit::of(&own.selector, row) {
+                Fit::No => {}
+                Fit::Yes => return counts(),
+                Fit::Perhaps if counts() => {}
+                Fit::Perhaps => return false,
+            }
+        }
+        self.counts(outcome, None, &outcome.verdict, row)
+    }
+
+    /// Whether it counts that a problem was not seen by these settings.
+    fn counts(&self, outcome: &RuleOutcome, own: Option<usize>, verdict: &Verdict, row: &Known) -> bool {
+        let place = (outcome.rule.as_str(), outcome.database.as_deref(), own);
+        let undecided = self.undecided.get(&place);
+        let is_undecided = undecided.is_some_and(|subjects| subjects.contains(row.subject.as_slice()));
+        match verdict {
+            Verdict::Evaluated { absence_counts, .. } => *absence_counts && !is_undecided,
+            Verdict::Elsewhere { .. } => true,
+            Verdict::Skipped { .. } => false,
+        }
+    }
+
     /// How long the evidence must be gone, if this judgement can tell that it is gone; and where it is told now, if that is
     /// elsewhere.
     fn clear_if_gone(&self, row: &Known) -> Option<(TimeDelta, Option<&'a str>)> {
-        let places = [row.database.as_deref(), None].map(|database| (row.rule.as_str(), database));
-        let is_undecided = |place| {
-            self.undecided
-                .get(&place)
-                .is_some_and(|subjects| subjects.contains(row.subject.as_slice()))
-        };
-        if places.into_iter().any(is_undecided) {
-            return None;
-        }
         let outcomes: Vec<_> = self.speaking_for(&row.rule, row.database.as_deref()).collect();
-        let counts = |outcome: &&RuleOutcome| match &outcome.verdict {
-            Verdict::Evaluated { absence_counts, .. } => *absence_counts,
-            Verdict::Elsewhere { .. } => true,
-            Verdict::Skipped { .. } => false,
-        };
-        let judged = !outcomes.is_empty() && outcomes.iter().all(counts);
-        let elsewhere = outcomes.iter().find_map(|outcome| match &outcome.verdict {
-            Verdict::Elsewhere { reason } => Some(reason.as_str()),
-            _ => None,
-        });
+        let judged = !outcomes.is_empty() && outcomes.iter().all(|outcome| self.tells_of(outcome, row));
+        // where the very database was judged, the rest of the server may be told elsewhere
+        let own = outcomes.iter().find(|outcome| outcome.database == row.database);
+        let elsewhere = own
+            .or(outcomes.first())
+            .and_then(|outcome| match &outcome.verdict {
+                Verdict::Elsewhere { reason } => Some(reason.as_str()),
+                _ => None,
+            });
         let of_the_rule = || {
             let clears = outcomes.iter().map(|outcome| outcome.clear.as_delta());
             clears.max().unwrap_or_default()
@@ -254,6 +309,7 @@ impl<'a> Outcomes<'a> {
 mod tests {
     use super::super::testing::{at, claim, evaluated, judgement, skipped};
     use super::*;
+    use crate::model::judgement::OwnOutcome;
     use crate::model::unit::Period;
 
     fn known(claim: &Claim, state: Option<State>, since: Option<i64>, gone: Option<i64>) -> Known {
@@ -268,6 +324,7 @@ mod tests {
             last_seen_at: at(since.unwrap_or(0)),
             evidence_gone_since: gone.map(at),
             clear: claim.clear.map(Period::as_delta),
+            object: claim.object.clone(),
         }
     }
 
@@ -436,6 +493,88 @@ mod tests {
     }
 
     #[test]
+    fn what_settings_of_their_own_cannot_tell_is_held_back_of_what_they_are_meant_for_alone() {
+        let own = |selector: Selector, verdict: Verdict| OwnOutcome { selector, verdict };
+        let can = || evaluated("a.rule", Some("db")).verdict;
+        let cannot = || skipped("a.rule", Some("db")).verdict;
+        let undecided = |table: &str| Verdict::Evaluated {
+            undecided: vec![vec!["public".to_owned(), table.to_owned()]],
+            absence_counts: true,
+            untold: None,
+        };
+        let audit = || Selector {
+            object: "public.audit*".into(),
+            ..Selector::default()
+        };
+        let role = || Selector {
+            role: "report_*".into(),
+            ..Selector::default()
+        };
+        // what the place tells, what the settings of their own tell; whether "audit" and "shop" are gone
+        let cases = [
+            (can(), vec![own(audit(), cannot())], (false, true)),
+            (cannot(), vec![own(audit(), can())], (true, false)),
+            (can(), vec![own(audit(), undecided("audit"))], (false, true)),
+            (can(), vec![own(audit(), undecided("shop"))], (true, true)),
+            (undecided("audit"), vec![own(audit(), can())], (true, true)),
+            (undecided("shop"), vec![own(audit(), can())], (true, false)),
+            // the last that fits counts
+            (
+                can(),
+                vec![own(audit(), cannot()), own(audit(), can())],
+                (true, true),
+            ),
+            (
+                can(),
+                vec![own(audit(), can()), own(audit(), cannot())],
+                (false, true),
+            ),
+            // both were claimed by the settings of the place
+            (can(), vec![own(role(), cannot())], (true, true)),
+            (cannot(), vec![own(role(), can())], (false, false)),
+        ];
+        for (number, (place, own, (audit, shop))) in cases.into_iter().enumerate() {
+            let mut outcome = evaluated("a.rule", Some("db"));
+            (outcome.verdict, outcome.own) = (place, own);
+            let judgement = judgement([], [outcome]);
+            for (table, is_gone) in [("audit", audit), ("shop", shop)] {
+                let row = known(&claim("a.rule", Some("db"), table), Some(State::Open), None, None);
+                let changes = reconcile(&[row], &judgement, at(0));
+                assert_eq!(!changes.is_empty(), is_gone, "case {number}, {table}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_it_is_not_known_which_settings_are_meant_all_have_to_tell() {
+        let with = |selector: Selector, verdict: Verdict| {
+            let mut outcome = evaluated("a.rule", Some("db"));
+            outcome.own = vec![OwnOutcome { selector, verdict }];
+            judgement([], [outcome])
+        };
+        let role = Selector {
+            role: "report_*".into(),
+            ..Selector::default()
+        };
+        let object = Selector {
+            object: "public.audit".into(),
+            ..Selector::default()
+        };
+        let mut of_its_own = claim("a.rule", Some("db"), "t");
+        of_its_own.clear = Some(Period::seconds(0));
+        let found = known(&of_its_own, Some(State::Open), None, None);
+        // of what never opened no object is stored
+        let mut awaited = known(&claim("a.rule", Some("db"), "t"), None, Some(0), None);
+        awaited.object = None;
+        for (row, selector) in [(found, role), (awaited, object)] {
+            let cannot = with(selector.clone(), skipped("a.rule", None).verdict);
+            assert!(reconcile(std::slice::from_ref(&row), &cannot, at(0)).is_empty());
+            let can = with(selector, evaluated("a.rule", None).verdict);
+            assert_eq!(reconcile(&[row], &can, at(0)).len(), 1);
+        }
+    }
+
+    #[test]
     fn what_is_told_elsewhere_resolves_after_its_usual_time_and_says_why() {
         let claim = claim("a.rule", Some("db"), "t");
         let mut elsewhere = evaluated("a.rule", Some("db"));
@@ -452,6 +591,30 @@ mod tests {
         assert_eq!(step(None, 0), Some(Step::AwaitClear));
         assert_eq!(step(Some(0), 29), None);
         assert_eq!(step(Some(0), 30), Some(Step::Resolve(Some("this is a standby"))));
+    }
+
+    #[test]
+    fn a_database_that_is_judged_here_is_not_told_elsewhere_with_the_rest_of_its_server() {
+        let elsewhere = |rule: &str, database: Option<&str>| RuleOutcome {
+            verdict: Verdict::Elsewhere {
+                reason: "told there".into(),
+            },
+            ..evaluated(rule, database)
+        };
+        let step = |database: Option<&str>, outcomes: Vec<RuleOutcome>| {
+            let row = known(&claim("a.rule", database, "t"), Some(State::Open), None, None);
+            let judgement = judgement([], outcomes);
+            let step = reconcile(&[row], &judgement, at(0))
+                .pop()
+                .map(|change| name(&change.step));
+            step.unwrap_or_default()
+        };
+        let both = || vec![elsewhere("a.rule", None), evaluated("a.rule", Some("own"))];
+        assert_eq!(step(None, both()), "resolve and say why");
+        assert_eq!(step(Some("shared"), both()), "resolve and say why");
+        assert_eq!(step(Some("own"), both()), "resolve");
+        let undecided = vec![elsewhere("a.rule", None), skipped("a.rule", Some("own"))];
+        assert_eq!(step(Some("own"), undecided), "");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Records a judgement: what reconciliation says, written in one transaction together with its events.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Transaction, named_params, params};
+use rusqlite::{OptionalExtension as _, Transaction, named_params, params};
 
 use super::Store;
 use super::error::StoreError;
@@ -35,7 +36,8 @@ pub(super) fn record(
     judgement: &Judgement,
 ) -> Result<Vec<Event>, StoreError> {
     let now = stored(now);
-    let known = known(tx, server)?;
+    let mut known = known(tx, server)?;
+    name_objects(tx, &judgement.outcomes, &mut known)?;
     let mut events = Vec::new();
     for change in reconcile(&known, judgement, now) {
         let kind = apply(tx, server, now, &change.fingerprint, &change.step)?;
@@ -73,9 +75,39 @@ fn known(tx: &Transaction<'_>, server: &str) -> Result<Vec<Known>, StoreError> {
             last_seen_at: time(row.get(7)?),
             subject: from_json("subject", &row.get::<_, String>(8)?)?,
             clear: row.get::<_, Option<i64>>(9)?.map(TimeDelta::milliseconds),
+            object: None,
         });
     }
     Ok(known)
+}
+
+/// Says what living findings are about, of rules that were judged with settings for some things: those go by it.
+fn name_objects(
+    tx: &Transaction<'_>,
+    outcomes: &[RuleOutcome],
+    known: &mut [Known],
+) -> Result<(), StoreError> {
+    let with_own = outcomes.iter().filter(|outcome| !outcome.own.is_empty());
+    let rules: HashSet<&str> = with_own.map(|outcome| outcome.rule.as_str()).collect();
+    let mut statement =
+        tx.prepare_cached("SELECT json_extract(body, '$.object') FROM claim WHERE fingerprint = ?1")?;
+    for row in known {
+        let lives = matches!(
+            row.state,
+            Some(State::Open | State::Acknowledged | State::Snoozed)
+        );
+        if !lives || !rules.contains(row.rule.as_str()) {
+            continue;
+        }
+        let object: Option<Option<String>> = statement
+            .query_row([row.fingerprint.as_str()], |row| row.get(0))
+            .optional()?;
+        row.object = object
+            .flatten()
+            .map(|object| from_json("object", &object))
+            .transpose()?;
+    }
+    Ok(())
 }
 
 /// Writes one step; gives the event that it means, if any.
@@ -290,11 +322,39 @@ mod tests {
     use super::super::testing::{at, claim, evaluated, judgement, skipped};
     use super::*;
     use crate::model::finding::Severity;
+    use crate::model::judgement::OwnOutcome;
+    use crate::model::selector::Selector;
     use crate::model::unit::Period;
     use proptest::prelude::*;
 
     fn kinds(events: &[Event]) -> Vec<EventKind> {
         events.iter().map(|event| event.kind).collect()
+    }
+
+    #[test]
+    fn settings_for_some_things_that_cannot_tell_hold_back_those_things_alone() {
+        let store = Store::in_memory().unwrap();
+        let mut outcome = evaluated("a.rule", Some("db"));
+        let claims = ["audit", "shop"].map(|table| claim("a.rule", Some("db"), table));
+        let seen = judgement(claims.clone(), [outcome.clone()]);
+        assert_eq!(store.record("main", at(0), &seen).unwrap().len(), 2);
+        outcome.own = vec![OwnOutcome {
+            selector: Selector {
+                object: "public.audit".to_owned(),
+                ..Selector::default()
+            },
+            verdict: skipped("a.rule", Some("db")).verdict,
+        }];
+        let gone = judgement([], [outcome.clone()]);
+        let events = store.record("main", at(1), &gone).unwrap();
+        assert_eq!(kinds(&events), [EventKind::Resolved]);
+        assert_eq!(events[0].finding.fingerprint, claims[1].fingerprint());
+        let read_back = store.rule_outcomes().unwrap();
+        assert_eq!(
+            read_back,
+            [("main".to_owned(), outcome)],
+            "why is kept for the pages"
+        );
     }
 
     #[test]

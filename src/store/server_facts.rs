@@ -46,16 +46,22 @@ impl Store {
         server: &str,
         fact: &'static str,
     ) -> Result<T, StoreError> {
-        let body: Option<String> = self.read(|tx| {
-            let mut statement =
-                tx.prepare_cached("SELECT body FROM server_fact WHERE server = ?1 AND fact = ?2")?;
-            Ok(statement
-                .query_row(params![server, fact], |row| row.get(0))
-                .optional()?)
-        })?;
-        let known = body.map(|body| from_json(fact, &body)).transpose()?;
-        Ok(known.unwrap_or_default())
+        self.read(|tx| read_fact(tx, server, fact))
     }
+}
+
+/// What is known of a server; nothing where it is not known.
+pub(super) fn read_fact<T: DeserializeOwned + Default>(
+    tx: &Transaction<'_>,
+    server: &str,
+    fact: &'static str,
+) -> Result<T, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT body FROM server_fact WHERE server = ?1 AND fact = ?2")?;
+    let body: Option<String> = statement
+        .query_row(params![server, fact], |row| row.get(0))
+        .optional()?;
+    let known = body.map(|body| from_json(fact, &body)).transpose()?;
+    Ok(known.unwrap_or_default())
 }
 
 /// Replaces what is known of a server.
@@ -71,7 +77,8 @@ pub(super) fn record_server_facts(
     record_fact(tx, server, BLOCK_READS, &block_reads)
 }
 
-fn record_fact(
+/// Replaces one of them.
+pub(super) fn record_fact(
     tx: &Transaction<'_>,
     server: &str,
     fact: &'static str,

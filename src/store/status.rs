@@ -35,7 +35,7 @@ pub struct PruneReport {
     pub rule_outcomes: u64,
     /// Refreshes of materialized views.
     pub refresh_runs: u64,
-    /// Rows of the history of statements.
+    /// Rows of the history of statements, tables, indexes, waits and incidents.
     pub history: u64,
     /// Plans of statements.
     pub plans: u64,
@@ -196,7 +196,7 @@ impl Store {
                 "DELETE FROM refresh_command WHERE id IN (SELECT id FROM refresh_command WHERE applied_at < ?1 LIMIT ?2)",
                 before,
             )?,
-            history: self.prune_history(now, retention)?,
+            history: self.prune_history(now, retention)? + self.prune_incidents(before)?,
             plans: self.prune_plans(before)?,
             pages: self.give_back_pages()?,
         })
@@ -350,7 +350,7 @@ fn bodies(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(String, String)>, Stor
 mod tests {
     use super::super::testing::{at, claim, evaluated, judgement};
     use super::*;
-    use crate::model::status::FamilyCost;
+    use crate::model::status::{FamilyCost, RunningServer};
 
     #[test]
     fn what_is_old_goes_and_the_file_shrinks() {
@@ -455,6 +455,14 @@ mod tests {
                 usual_every_seconds: Some(600.0),
             }],
             replication: None,
+            running: Some(RunningServer {
+                system_identifier: "7".to_owned(),
+                timeline: Some(1),
+                is_standby: false,
+                started_at: at(0) + chrono::TimeDelta::microseconds(123_457),
+            }),
+            told_by: Some("first".to_owned()),
+            counters_since: [("db".to_owned(), at(0))].into(),
         };
         store.record_server(&status).unwrap();
         store.forget_servers_but(&["main".to_owned()]).unwrap();
@@ -462,12 +470,14 @@ mod tests {
         // what an older version wrote
         store
             .write(|tx| {
-                let older = "UPDATE server SET body = json_remove(body, '$.families', '$.own_entries_seconds_last_hour')";
+                let older = "UPDATE server SET body = json_remove(body, '$.families', '$.own_entries_seconds_last_hour', \
+                             '$.running', '$.told_by', '$.counters_since')";
                 Ok(tx.execute(older, [])?)
             })
             .unwrap();
         let older = &store.servers().unwrap()[0];
         assert!(older.families.is_empty() && older.own_entries_seconds_last_hour.is_none());
+        assert!(older.running.is_none() && older.told_by.is_none() && older.counters_since.is_empty());
         assert_eq!(older.own_cost_ratio, status.own_cost_ratio);
         assert!(store.revision() > revision);
         store.forget_servers_but(&[]).unwrap();

@@ -58,6 +58,7 @@ pub(super) fn evaluated(rule: &str, database: Option<&str>) -> RuleOutcome {
         },
         hold: Period::default(),
         clear: Period::default(),
+        own: Vec::new(),
     }
 }
 

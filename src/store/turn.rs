@@ -7,9 +7,13 @@ use chrono::{DateTime, Utc};
 use super::Store;
 use super::columns::record_columns;
 use super::error::StoreError;
-use super::history::{forget_databases_but, record_relations, record_statements, record_waits};
+use super::history::{
+    forget_databases_but, record_databases, record_incidents, record_relations, record_statements,
+    record_waits,
+};
 use super::plans::record_plans;
 use super::record::record;
+use super::server_changes::record_server_changes;
 use super::server_facts::record_server_facts;
 use super::status::{record_activity, record_gaps, record_ignored, record_load, record_look, record_server};
 use super::usage::{IndexKey, IndexUsage, save_index_usage};
@@ -17,9 +21,11 @@ use crate::model::activity::ActivityNow;
 use crate::model::column::KnownColumns;
 use crate::model::finding::Event;
 use crate::model::history::{RelationsMinute, StatementMinute, WaitMinute};
-use crate::model::judgement::Judgement;
+use crate::model::incident::Sightings;
+use crate::model::judgement::{Judgement, ToldPlace};
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::BlockReads;
+use crate::model::server_change::Landmarks;
 use crate::model::snapshot::{Checkpoints, Setting};
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 
@@ -44,12 +50,16 @@ pub struct Turn<'a> {
     pub waits: Option<&'a WaitMinute>,
     /// What goes on just now; none where that could not be read.
     pub activity: Option<&'a ActivityNow>,
+    /// Who holds others up, and transactions that are old, of each kind that could be seen.
+    pub incidents: &'a [Sightings],
     /// What the planner answered about statements since the turn before.
     pub plans: &'a [KeptPlan],
     /// Settings by name; empty where they could not be read.
     pub settings: &'a BTreeMap<String, Setting>,
     /// Its checkpoints.
     pub checkpoints: Option<&'a Checkpoints>,
+    /// What tells restarts, failovers and resets of statistics.
+    pub landmarks: &'a Landmarks,
     /// How databases found their blocks.
     pub block_reads: &'a [BlockReads],
     /// What is known of columns, of each database whose names were read.
@@ -77,6 +87,7 @@ impl Store {
             }
             if let Some(minute) = turn.minute {
                 record_statements(tx, &self.inner.numbers, server, now, minute)?;
+                record_databases(tx, &self.inner.numbers, server, now, minute)?;
             }
             if !turn.relations.is_empty() {
                 forget_databases_but(tx, server, &turn.status.databases)?;
@@ -89,11 +100,63 @@ impl Store {
             }
             record_plans(tx, server, now, turn.plans)?;
             record_activity(tx, server, turn.activity)?;
+            record_incidents(tx, server, now, turn.incidents)?;
             record_server_facts(tx, server, turn.settings, turn.checkpoints, turn.block_reads)?;
+            record_server_changes(tx, server, now, turn.landmarks)?;
             record_columns(tx, server, &turn.status.databases, turn.columns)?;
             record_load(tx, server, turn.load)?;
             record_server(tx, turn.status)?;
             Ok(events)
         })
+    }
+
+    /// Where the last judgement of a server could judge which rules.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn told_places(&self, server: &str) -> Result<Vec<ToldPlace>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT rule, nullif(database, '') FROM rule_outcome
+                 WHERE server = ?1 AND at = (SELECT max(at) FROM rule_outcome WHERE server = ?1)
+                     AND json_type(body, '$.verdict.Evaluated') IS NOT NULL",
+            )?;
+            let places = statement.query_map([server], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(places.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, evaluated, judgement, skipped};
+    use super::*;
+    use crate::model::judgement::RuleOutcome;
+
+    #[test]
+    fn only_what_the_last_judgement_could_judge_is_told() {
+        let store = Store::in_memory().unwrap();
+        let record = |second: i64, outcomes: Vec<RuleOutcome>| {
+            let judged = judgement([], outcomes);
+            store.record("main", at(second), &judged).unwrap();
+        };
+        let rule = |name: &str, database: Option<&str>| (name.to_owned(), database.map(str::to_owned));
+        record(
+            0,
+            vec![evaluated("a.rule", Some("db")), evaluated("b.rule", None)],
+        );
+        assert_eq!(
+            store.told_places("main").unwrap(),
+            [rule("a.rule", Some("db")), rule("b.rule", None)]
+        );
+        record(
+            60,
+            vec![skipped("a.rule", Some("db")), evaluated("a.rule", Some("other"))],
+        );
+        assert_eq!(
+            store.told_places("main").unwrap(),
+            [rule("a.rule", Some("other"))]
+        );
+        assert!(store.told_places("another").unwrap().is_empty());
     }
 }

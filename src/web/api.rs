@@ -24,7 +24,7 @@ use super::pages::statements::{StatementPage, StatementsPage};
 use super::pages::status::StatusPage;
 use super::problem::Problem;
 use super::query::{Parameters, limit, unknown};
-use super::{relations, servers};
+use super::{incidents, relations, servers};
 use crate::model::finding::{Action, Event, Finding};
 use crate::model::id::Fingerprint;
 use crate::model::refresh::{RefreshAction, ViewName};
@@ -46,6 +46,7 @@ pub fn routes() -> (axum::Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(events))
         .routes(routes!(overview))
         .routes(routes!(activity))
+        .merge(incidents::api())
         .routes(routes!(statements))
         .routes(routes!(statement))
         .merge(relations::api())
@@ -192,7 +193,7 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
     .await
 }
 
-/// What goes on at a server, as of the last look, and what its sessions waited for over a range.
+/// What goes on at a server, as of the last look, and what its sessions waited for and who held them up over a range.
 #[utoipa::path(get, path = "/api/v1/servers/{server}/activity",
     params(("server" = String, Path), ("range" = Option<String>, Query, description = "1h, 24h or 7d")),
     responses((status = 200, body = ActivityPage), (status = 404, body = Problem)))]

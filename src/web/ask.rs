@@ -7,13 +7,14 @@ use chrono::{TimeDelta, Utc};
 
 use super::Context;
 use super::pages::activity::ActivityPage;
+use super::pages::changes;
 use super::pages::coverage::Coverage;
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
 use super::pages::range::Range;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
-use super::pages::rules::{RuleView, Skip, Threshold};
+use super::pages::rules::{RuleView, Skip};
 use super::pages::statements::{StatementPage, StatementsPage};
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
 use super::pages::waits::{self, WaitsView};
@@ -21,7 +22,7 @@ use super::plans::statement_plans;
 use super::problem::Problem;
 use super::query::{self, Parameters};
 use super::relations::ask::tables_named;
-use crate::judge;
+use super::thresholds;
 use crate::limits;
 use crate::model::finding::{Finding, Severity, State};
 use crate::model::judgement::Verdict;
@@ -195,6 +196,9 @@ pub fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Pr
                 own_entries_seconds_last_hour: None,
                 families: Vec::new(),
                 replication: None,
+                running: None,
+                told_by: None,
+                counters_since: Default::default(),
             });
         }
     }
@@ -264,11 +268,17 @@ pub fn rule_views(context: &Context, store: &Store) -> Result<Vec<RuleView>, Pro
     {
         *open.entry(row.rule.clone()).or_default() += row.count as usize;
     }
+    let opened: HashMap<String, u64> = store.rule_firings()?.into_iter().collect();
+    let marked_false: HashMap<String, u64> = store.rule_false_positives()?.into_iter().collect();
     let outcomes = store.rule_outcomes()?;
     let settings = crate::engine::rule_settings(&context.configuration);
     let view = |rule: &RuleKind| {
-        let mut view = RuleView::new(rule.id, &rule.manual(), thresholds(context, rule, &settings));
+        let in_force = thresholds::in_force(&context.configuration, rule, &settings);
+        let mut view = RuleView::new(rule.id, &rule.manual(), in_force);
+        view.overrides = thresholds::overrides(&context.configuration, rule, &settings);
         view.fired = open.get(rule.id).copied().unwrap_or(0);
+        view.opened = opened.get(rule.id).copied().unwrap_or(0);
+        view.marked_false = marked_false.get(rule.id).copied().unwrap_or(0);
         for (server, outcome) in outcomes.iter().filter(|(_, outcome)| outcome.rule == rule.id) {
             match &outcome.verdict {
                 Verdict::Evaluated { .. } => view.evaluated += 1,
@@ -285,55 +295,19 @@ pub fn rule_views(context: &Context, store: &Store) -> Result<Vec<RuleView>, Pro
                     remedy_sql: None,
                 }),
             }
+            let own = outcome.own_untold();
+            for own in own.filter(|own| matches!(own.verdict, Verdict::Skipped { .. })) {
+                view.skipped.push(Skip {
+                    server: server.clone(),
+                    database: outcome.database.clone(),
+                    reason: own.untold().unwrap_or_default(),
+                    remedy_sql: own.verdict.remedy_sql().map(str::to_owned),
+                });
+            }
         }
         view
     };
     Ok(rules::all().iter().map(view).collect())
-}
-
-fn thresholds(context: &Context, rule: &RuleKind, settings: &judge::Settings) -> Vec<Threshold> {
-    let chosen = settings.of(rule);
-    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let from = |name: &str| {
-        let key = format!("rules.{}.{name}", rule.id);
-        context
-            .configuration
-            .origins
-            .get(&key)
-            .map_or("default".to_owned(), |line| format!("configuration, line {line}"))
-    };
-    let own = rule
-        .thresholds()
-        .into_iter()
-        .map(|(name, description, default)| Threshold {
-            in_force: plain(&chosen.thresholds[&name]),
-            default: plain(&default),
-            from: from(&name),
-            description,
-            name,
-        });
-    let common = [
-        (
-            "hold",
-            "How long the evidence must last before a finding opens.",
-            rule.hold,
-            chosen.hold,
-        ),
-        (
-            "clear",
-            "How long it must be gone before a finding resolves.",
-            rule.clear,
-            chosen.clear,
-        ),
-    ];
-    let common = common.map(|(name, description, default, in_force)| Threshold {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        default: default.to_string(),
-        in_force: in_force.to_string(),
-        from: from(name),
-    });
-    own.chain(common).collect()
 }
 
 /// The advisor's own state.
@@ -396,7 +370,7 @@ pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Prob
     ))
 }
 
-/// What goes on at a server, and what its sessions waited for over a range.
+/// What goes on at a server, and what its sessions waited for and who held them up over a range.
 pub fn activity(store: &Store, uri: &Uri, server: String) -> Result<ActivityPage, Problem> {
     let range = waits::range(&Parameters::read(uri, &["range"])?)?;
     let servers: Vec<String> = store.servers()?.into_iter().map(|server| server.name).collect();
@@ -412,8 +386,9 @@ pub fn activity(store: &Store, uri: &Uri, server: String) -> Result<ActivityPage
         false => store.busiest_statements(&server, None, hour, now, limits::PAGE_ITEMS_MAXIMUM)?,
         true => (Vec::new(), 0),
     };
-    let waits = (range, WaitsView::of(history, &statements));
-    Ok(ActivityPage::build(now, server, activity, waits, servers))
+    let incidents = super::incidents::over(store, &server, range, now, limits::PAGE_ITEMS)?;
+    let over = (range, WaitsView::of(history, &statements), incidents);
+    Ok(ActivityPage::build(now, server, activity, over, servers))
 }
 
 /// Every server with each of its databases.
@@ -472,8 +447,9 @@ pub fn statement(
     };
     let mut findings = store.findings(&filter)?.items;
     findings.retain(about);
+    let changes = changes::of_statements(&store.server_changes(server)?);
     let page = StatementPage::build(now, which, range, (text, history), tables, findings);
-    Ok(page.with_plans(plans))
+    Ok(page.with_changes(changes).with_plans(plans))
 }
 
 /// One materialized view.

@@ -8,6 +8,7 @@ use chrono::{TimeDelta, Utc};
 use super::Context;
 use super::access::way_up;
 use super::ask::{self, ListQuery, ask};
+use super::finding_object::object_charts;
 use super::pages::activity::ActivityPage;
 use super::pages::error::ErrorPage;
 use super::pages::finding::FindingPage;
@@ -107,7 +108,9 @@ pub async fn finding(State(context): State<Context>, uri: Uri, Path(fingerprint)
             .find(|rule| rule.id == finding.claim.rule)
             .map(|rule| rule.title)
             .unwrap_or_default();
-        Ok(FindingPage::build(Utc::now(), finding, history, &title))
+        let now = Utc::now();
+        let object = object_charts(store, &finding.claim, now)?;
+        Ok(FindingPage::build(now, finding, history, &title).with_object(object))
     })
     .await
 }

@@ -5,6 +5,8 @@ mod api;
 mod ask;
 mod assets;
 mod dashboard;
+mod finding_object;
+mod incidents;
 mod kept;
 mod metrics;
 pub mod pages;
@@ -13,6 +15,7 @@ mod problem;
 mod query;
 mod relations;
 mod servers;
+mod thresholds;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,12 +1,16 @@
 //! Index advice on a real server: what the planner proves is advised, and what the gate refuses is not planned.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use pgadvisor::index_advisor::advice::{Wanted, advise};
 use pgadvisor::index_advisor::candidate::Kinds;
 use pgadvisor::index_advisor::gate::Gate;
+use pgadvisor::index_advisor::pace::{Most, Pace, Taken};
 use pgadvisor::index_advisor::search_path::SearchPath;
 use pgadvisor::index_advisor::upkeep::WriteCounters;
 use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
-use pgadvisor::model::advice::{Droppable, Rehearsal, ValueKind};
+use pgadvisor::model::advice::{Droppable, Rehearsal, Stopped, ValueKind};
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::postgres::{Plan, Server};
 
@@ -55,7 +59,16 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
             ..Wanted::default()
         };
         let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
-        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {}).await;
+        let advice = advise(
+            &plan,
+            &mut gate,
+            &mut paths,
+            workload,
+            wanted,
+            &Pace::free(),
+            &|_| {},
+        )
+        .await;
         let advice = advice.unwrap();
         let [of_customer, trap, two] = &advice.statements[..] else {
             panic!("{advice:?}")
@@ -119,7 +132,16 @@ async fn drops_are_rehearsed_where_indexes_can_be_hidden() {
             ..Wanted::default()
         };
         let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
-        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {}).await;
+        let advice = advise(
+            &plan,
+            &mut gate,
+            &mut paths,
+            workload,
+            wanted,
+            &Pace::free(),
+            &|_| {},
+        )
+        .await;
         let rehearsals = advice.unwrap().rehearsals;
         let of = |name: &str| &rehearsals.iter().find(|(index, _)| index.name == name).unwrap().1;
         assert_eq!(
@@ -162,6 +184,91 @@ async fn drops_are_rehearsed_where_indexes_can_be_hidden() {
     }
 }
 
+/// Half of the rows are cheaper read with the whole table; few of them are not.
+const TICKETS: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE tickets (id int, state text, kind int, level int, size int, made_at timestamptz, code text, note text)
+    WITH (autovacuum_enabled = off);
+INSERT INTO tickets SELECT g, CASE WHEN g % 100 = 0 THEN 'open' ELSE 'done' END, g % 7, CASE WHEN g % 1000 = 0 THEN 9 ELSE 0 END,
+    g % 2, now() + g * interval '1 s', md5(g::text), repeat('x', 60) FROM generate_series(1, 60000) g;
+CREATE INDEX tickets_open ON tickets (kind) WHERE state = 'open'; CREATE INDEX tickets_level ON tickets (level, code);
+CREATE INDEX tickets_size ON tickets (size, code); CREATE INDEX tickets_idle ON tickets (made_at); ANALYZE tickets";
+
+#[tokio::test]
+async fn an_index_that_only_some_values_take_is_not_untouched() {
+    for version in present(&[18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TICKETS).await;
+        let plan = planner(&cluster).await;
+        let mut gate = Gate::open(&plan, &[]).await.unwrap();
+        let session = cluster.connect("postgres").await;
+        let mut drops = Vec::new();
+        for name in ["tickets_open", "tickets_level", "tickets_size", "tickets_idle"] {
+            let oid = format!("SELECT '{name}'::regclass::oid");
+            drops.push(Droppable {
+                oid: session.query_one(&oid, &[]).await.unwrap().get(0),
+                schema: "public".into(),
+                name: name.into(),
+            });
+        }
+        let workload = vec![
+            statement(
+                "of_state",
+                "SELECT note FROM tickets WHERE state = $1 AND kind = $2",
+            ),
+            statement("of_level", "SELECT note FROM tickets WHERE level = $1"),
+            statement(
+                "of_size",
+                "SELECT note FROM tickets WHERE size = $1 AND id + $2 = 7",
+            ),
+        ];
+        let wanted = Wanted {
+            drops: &drops,
+            ..Wanted::default()
+        };
+        let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+        let advice = advise(
+            &plan,
+            &mut gate,
+            &mut paths,
+            workload,
+            wanted,
+            &Pace::free(),
+            &|_| {},
+        )
+        .await;
+        let advice = advice.unwrap();
+        for (index, (_, generic)) in drops
+            .iter()
+            .flat_map(|index| advice.plans.iter().map(move |one| (index, one)))
+        {
+            let is_taken = generic.as_ref().unwrap().takes("public", &index.name);
+            assert!(
+                !is_taken,
+                "for values in general {} is not taken: {generic:?}",
+                index.name
+            );
+        }
+        let rehearsals = &advice.rehearsals;
+        let of = |name: &str| &rehearsals.iter().find(|(index, _)| index.name == name).unwrap().1;
+        for name in ["tickets_open", "tickets_level"] {
+            assert!(
+                matches!(of(name), Rehearsal::Needed { .. }),
+                "on {version}: {name}: {rehearsals:?}"
+            );
+        }
+        assert!(
+            matches!(of("tickets_size"), Rehearsal::Unknown(why) if why.contains("no values could be tried")),
+            "on {version}: {rehearsals:?}"
+        );
+        assert_eq!(
+            of("tickets_idle"),
+            &Rehearsal::Untouched { statements: 3 },
+            "on {version}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_is_written_all_the_time_is_not_indexed_for_little() {
     for version in present(&[15, 18]) {
@@ -180,9 +287,17 @@ async fn what_is_written_all_the_time_is_not_indexed_for_little() {
                 earlier_writes: earlier,
                 ..Wanted::default()
             };
-            advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {})
-                .await
-                .unwrap()
+            advise(
+                &plan,
+                &mut gate,
+                &mut paths,
+                workload,
+                wanted,
+                &Pace::free(),
+                &|_| {},
+            )
+            .await
+            .unwrap()
         };
         let first = advised(None).await;
         assert_eq!((first.indexes.len(), first.writes_are_counted), (1, false));
@@ -224,9 +339,17 @@ async fn advice_says_for_which_values_it_holds() {
             statement("unknown", "SELECT note FROM visits WHERE id + $1 = 7 AND id = 8"),
         ];
         let wanted = Wanted::default();
-        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {})
-            .await
-            .unwrap();
+        let advice = advise(
+            &plan,
+            &mut gate,
+            &mut paths,
+            workload,
+            wanted,
+            &Pace::free(),
+            &|_| {},
+        )
+        .await
+        .unwrap();
         let gains = |one: usize| -> Vec<(ValueKind, bool)> {
             let values = advice.statements[one].values.iter();
             values.map(|tried| (tried.kind, tried.gains())).collect()
@@ -269,9 +392,17 @@ async fn one_index_carries_what_two_statements_need() {
             ),
         ];
         let wanted = Wanted::default();
-        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &|| false, &|_| {})
-            .await
-            .unwrap();
+        let advice = advise(
+            &plan,
+            &mut gate,
+            &mut paths,
+            workload,
+            wanted,
+            &Pace::free(),
+            &|_| {},
+        )
+        .await
+        .unwrap();
         let made: Vec<String> = advice
             .indexes
             .iter()
@@ -282,6 +413,65 @@ async fn one_index_carries_what_two_statements_need() {
         assert!(
             advice.statements.iter().all(|one| one.uses == [0]),
             "on {version}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn time_that_runs_out_while_statements_are_planned_leaves_some_for_the_search() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        let plan = planner(&cluster).await;
+        let mut gate = Gate::open(&plan, &[]).await.unwrap();
+        let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+        // what counts most comes last
+        let workload = (0..60).map(|number| {
+            let text = format!("SELECT note FROM orders WHERE customer = $1 AND status <> 'x{number}'");
+            WorkloadStatement {
+                weight: 1.0 + f64::from(number),
+                ..statement("one of many", &text)
+            }
+        });
+        let workload: Vec<WorkloadStatement> = workload.collect();
+        // a clock that goes on by a second whenever it is looked at
+        let looks = AtomicU64::new(0);
+        let taken = || Taken {
+            elapsed: Duration::from_secs(looks.fetch_add(1, Ordering::Relaxed)),
+            ..Taken::default()
+        };
+        let most = Most {
+            elapsed: Some(Duration::from_secs(80)),
+            ..Most::default()
+        };
+        let (pace, wanted) = (Pace::new(&taken, most), Wanted::default());
+        let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &pace, &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(advice.stopped, Some(Stopped::Time), "on {version}");
+        let planned = advice.statements.iter().filter(|one| one.cost_before.is_some());
+        let planned = planned.count();
+        assert!((20..60).contains(&planned), "on {version}: {planned}");
+        let (first, last) = (&advice.statements[0], &advice.statements[59]);
+        let why = first.reason.as_deref();
+        assert_eq!(
+            why,
+            Some("the time was over before it was planned"),
+            "on {version}"
+        );
+        assert!(last.cost_after < last.cost_before, "on {version}: {last:?}");
+        assert!(!advice.indexes.is_empty(), "on {version}");
+        assert!(
+            advice.what_if_calls < 80,
+            "on {version}: {}",
+            advice.what_if_calls
+        );
+        // there was no time for all of them, and what is told of those is what was said before
+        assert!(advice.unconfirmed > 0 && advice.unconfirmed <= planned);
+        let notes = advice.notes();
+        assert!(
+            notes[0].starts_with("stopped: ") && notes[1].contains("not planned once more"),
+            "on {version}: {notes:?}"
         );
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::command_line::conforms;
 use crate::harness::{Cluster, pgadvisor, present};
 
-const SHOP: &str = r#"
+pub const SHOP: &str = r#"
 CREATE EXTENSION hypopg; CREATE EXTENSION pg_trgm; CREATE SCHEMA "Größe";
 CREATE TABLE customers (id bigint PRIMARY KEY, email text NOT NULL, name varchar(40), country char(2), tags text[], info jsonb, boss_id bigint);
 INSERT INTO customers SELECT g, 'user' || g || '@example.org', md5(g::text), (ARRAY['SE', 'DE', 'FR'])[1 + g % 3], ARRAY['t' || g % 500, 'u' || g % 700],

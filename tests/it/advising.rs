@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+use pgadvisor::index_advisor::advice::{Advice, Wanted, advise};
+use pgadvisor::index_advisor::gate::Gate;
+use pgadvisor::index_advisor::pace::{Most, Pace, Taken};
+use pgadvisor::index_advisor::search_path::SearchPath;
+use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
+use pgadvisor::model::advice::Stopped;
+use pgadvisor::postgres::Server;
+use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
+
 use crate::command_line::conforms;
 use crate::daemon::Daemon;
 use crate::dashboard::get;
@@ -238,5 +247,55 @@ async fn the_configuration_says_whose_code_may_run_while_planning() {
             answer["findings"][0]["object"]["name"], "orders",
             "on {version}: {answer}"
         );
+    }
+}
+
+/// Advice for sixty statements that may take so many seconds of the server, and how many it took.
+async fn within(cluster: &Cluster, server_seconds: f64) -> (Advice, f64) {
+    let conninfo = ConnInfo::parse(&cluster.dsn("postgres", "postgres"), &Environment::default()).unwrap();
+    let plan = Server::new(conninfo).unwrap().plan("postgres").await.unwrap();
+    let plan = plan.at_leisure(1);
+    let mut gate = Gate::open(&plan, &[]).await.unwrap();
+    let mut paths = SearchPaths::new(SearchPath::parse("shop", None).unwrap());
+    let workload = (0..60).map(|number| WorkloadStatement {
+        weight: 1.0,
+        text: format!(
+            "SELECT a.note FROM orders a JOIN orders b ON b.id = a.customer JOIN orders c ON c.customer = b.id
+             WHERE a.customer = $1 AND c.note <> 'n{number}' ORDER BY a.id, b.note LIMIT 10"
+        ),
+        ..WorkloadStatement::default()
+    });
+    let workload: Vec<WorkloadStatement> = workload.collect();
+    let taken = || Taken {
+        server_seconds: plan.spent_seconds(),
+        ..Taken::default()
+    };
+    let most = Most {
+        server_seconds: Some(server_seconds),
+        ..Most::default()
+    };
+    let (pace, wanted) = (Pace::new(&taken, most), Wanted::default());
+    let advice = advise(&plan, &mut gate, &mut paths, workload, wanted, &pace, &|_| {}).await;
+    (advice.unwrap(), plan.spent_seconds())
+}
+
+#[tokio::test]
+async fn advice_ends_with_what_it_has_when_it_may_take_no_more_of_the_server() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TABLES).await;
+        cluster.sql("postgres", "CREATE EXTENSION hypopg").await;
+        let (all, took_seconds) = within(&cluster, f64::INFINITY).await;
+        assert_eq!((all.stopped, all.unconfirmed), (None, 0), "on {version}");
+        let allowed_seconds = took_seconds / 5.0;
+        let (advice, took_now_seconds) = within(&cluster, allowed_seconds).await;
+        assert_eq!(advice.stopped, Some(Stopped::Budget), "on {version}");
+        assert!(!advice.indexes.is_empty(), "on {version}");
+        // the question that is under way when it is used up goes on, and a few are asked after it
+        assert!(
+            took_now_seconds < 2.5 * allowed_seconds,
+            "on {version}: {took_now_seconds} of {allowed_seconds} s"
+        );
+        assert!(advice.what_if_calls < all.what_if_calls, "on {version}");
     }
 }

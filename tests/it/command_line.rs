@@ -101,6 +101,42 @@ async fn check_answers_as_the_contract_says() {
 }
 
 #[tokio::test]
+async fn all_databases_are_those_of_the_server_whatever_the_configuration_names() {
+    let cluster = Cluster::start(18).await;
+    for sql in [
+        "CREATE DATABASE shop",
+        "CREATE DATABASE closed WITH ALLOW_CONNECTIONS false",
+    ] {
+        cluster.sql("postgres", sql).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let dsn = cluster.dsn("postgres", "postgres");
+    let text = format!("[[servers]]\nname = \"main\"\ndsn = \"{dsn}\"\ndatabases = [\"postgres\"]\n");
+    std::fs::write(&file, text).unwrap();
+    let configured = ["--config", file.to_str().unwrap()];
+    let by_url = [dsn.as_str()];
+    for (server, all, databases) in [
+        (&configured[..], false, &["postgres"][..]),
+        (&configured[..], true, &["postgres", "shop"][..]),
+        (&by_url[..], true, &["postgres", "shop"][..]),
+    ] {
+        let output = pgadvisor()
+            .args(["check", "--format", "json"])
+            .args(server)
+            .args(all.then_some("--all-databases"))
+            .output()
+            .unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            answer["server"]["databases"],
+            serde_json::json!(databases),
+            "{server:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_saved_look_is_judged_elsewhere_as_it_was_here_and_holds_no_constant() {
     let folder = tempfile::tempdir().unwrap();
     for version in some_versions() {
@@ -522,6 +558,7 @@ fn store_with(findings: usize, folder: &Path) -> Store {
         },
         hold: Period::default(),
         clear: Period::default(),
+        own: Vec::new(),
     };
     let seen = Judgement {
         claims: (0..findings).map(finding).collect(),

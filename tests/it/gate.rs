@@ -43,7 +43,7 @@ async fn refusal(plan: &Plan, gate: &mut Gate, text: &str, setting: &str) -> Str
     }
 }
 
-const LAB: &str = "
+pub const LAB: &str = "
     CREATE ROLE planner LOGIN; CREATE ROLE app LOGIN; CREATE ROLE mallory LOGIN;
     CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO public;
     CREATE TABLE shop.orders (id int PRIMARY KEY, total int, note text);
@@ -57,7 +57,7 @@ const LAB: &str = "
 ";
 
 /// A function of mallory's that tells that it ran, and as whom.
-fn canary(name: &str, arguments: &str, result: &str, kind: &str) -> String {
+pub fn canary(name: &str, arguments: &str, result: &str, kind: &str) -> String {
     let value = match result {
         "boolean" => "true",
         _ => "$1",

@@ -104,6 +104,7 @@ fn outcome(rule: &str) -> RuleOutcome {
         },
         hold: Period::default(),
         clear: Period::default(),
+        own: Vec::new(),
     }
 }
 

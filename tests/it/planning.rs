@@ -1,9 +1,17 @@
 //! The planning session: what it plans, what it sees of hypothetical indexes, and what it leaves alone.
 
+use std::time::Duration;
+
+use pgadvisor::index_advisor::advice::{Advice, Wanted, advise};
+use pgadvisor::index_advisor::gate::Gate;
+use pgadvisor::index_advisor::pace::Pace;
+use pgadvisor::index_advisor::search_path::SearchPath;
+use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
+use pgadvisor::model::advice::Stopped;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::postgres::{Detail, Parameters, Plan, Server, ServerText};
 
-use crate::harness::{Cluster, present};
+use crate::harness::{Cluster, eventually, present};
 
 async fn plan(cluster: &Cluster, user: &str) -> Plan {
     let environment = Environment {
@@ -169,5 +177,130 @@ fn only_one_query_may_be_planned() {
         "EXECUTE p(1)",
     ] {
         assert!(ServerText::one_query(text).is_err(), "{text}");
+    }
+}
+
+/// A table, and functions of a trusted role that run while a statement is planned: one that traps every cancel, and one that
+/// ends its session.
+const TRUSTED: &str = "
+    CREATE EXTENSION hypopg; CREATE ROLE planner LOGIN; CREATE ROLE app_owner;
+    CREATE TABLE orders (id int PRIMARY KEY, customer int, kind int, note text);
+    INSERT INTO orders SELECT g, g % 5000, g % 700, repeat('x', 60) FROM generate_series(1, 50000) AS g;
+    ANALYZE orders; GRANT SELECT ON orders TO planner;
+    CREATE FUNCTION stubborn(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $body$
+    BEGIN
+        LOOP
+            BEGIN
+                PERFORM pg_sleep(1);
+            EXCEPTION WHEN query_canceled THEN
+                NULL;
+            END;
+        END LOOP;
+    END $body$;
+    CREATE FUNCTION dying(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+        'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN $1; END';
+    ALTER FUNCTION stubborn OWNER TO app_owner; ALTER FUNCTION dying OWNER TO app_owner";
+
+/// Advice for statements with their weights, by a login that trusts the owner of those functions.
+async fn advised(plan: &Plan, statements: &[(f64, &str)]) -> Advice {
+    let mut gate = Gate::open(plan, &["app_owner".to_owned()]).await.unwrap();
+    let mut paths = SearchPaths::new(SearchPath::parse("public", None).unwrap());
+    let workload = statements.iter().map(|(weight, text)| WorkloadStatement {
+        weight: *weight,
+        text: (*text).to_owned(),
+        ..WorkloadStatement::default()
+    });
+    let workload: Vec<WorkloadStatement> = workload.collect();
+    let (wanted, pace) = (Wanted::default(), Pace::free());
+    let in_time = tokio::time::timeout(
+        Duration::from_secs(120),
+        advise(plan, &mut gate, &mut paths, workload, wanted, &pace, &|_| {}),
+    )
+    .await;
+    in_time.expect("advice in time").unwrap()
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_no_notice_of_a_cancel_costs_no_other_one_its_index() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TRUSTED).await;
+        let session = plan(&cluster, "planner").await;
+        let statements = [
+            (1.0, "SELECT note FROM orders WHERE customer = $1"),
+            (1.0, "SELECT note FROM orders WHERE id = stubborn(1)"),
+            (1.0, "SELECT note FROM orders WHERE kind = $1"),
+        ];
+        let advice = advised(&session, &statements).await;
+        let [one, stubborn, other] = &advice.statements[..] else {
+            panic!("{advice:?}")
+        };
+        let why = stubborn.reason.as_deref().unwrap_or_default();
+        assert!(
+            stubborn.cost_before.is_none() && why.contains("query_canceled"),
+            "on {version}: {why}"
+        );
+        assert_eq!(advice.stubborn, [1]);
+        assert!(
+            !one.uses.is_empty() && !other.uses.is_empty(),
+            "on {version}: {advice:?}"
+        );
+        assert_eq!((advice.stopped, session.lost_sessions()), (None, 1));
+        let backends = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'planner'";
+        eventually("only the session in its place is there", || async {
+            cluster.number("postgres", backends).await == 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_nothing_was_asked_is_no_statements_fault() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TRUSTED).await;
+        let session = plan(&cluster, "planner").await;
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'planner'";
+        assert!(cluster.number("postgres", end).await > 0, "on {version}");
+        eventually("another session in its place", || async {
+            session.keep_open().await.unwrap();
+            session.generation() == 1
+        })
+        .await;
+        assert_eq!(session.lost_sessions(), 0, "on {version}");
+    }
+}
+
+#[tokio::test]
+async fn after_some_lost_sessions_a_run_goes_on_with_what_it_has() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TRUSTED).await;
+        let session = plan(&cluster, "planner").await;
+        let statements = [
+            (1.0, "SELECT note FROM orders WHERE kind = $1"),
+            (10.0, "SELECT note FROM orders WHERE id = dying(1)"),
+            (10.0, "SELECT id FROM orders WHERE id = dying(2)"),
+            (50.0, "SELECT kind FROM orders WHERE id = dying(3)"),
+            (100.0, "SELECT note FROM orders WHERE customer = $1"),
+        ];
+        let advice = advised(&session, &statements[1..]).await;
+        assert_eq!(
+            (advice.stopped, session.lost_sessions()),
+            (None, 3),
+            "on {version}"
+        );
+        assert_eq!(advice.statements[3].uses, [0], "on {version}: {advice:?}");
+        for dying in &advice.statements[..3] {
+            let why = dying.reason.as_deref().unwrap_or_default();
+            assert!(why.contains("session") && dying.cost_before.is_none(), "{why}");
+        }
+        let session = plan(&cluster, "planner").await;
+        let advice = advised(&session, &statements).await;
+        assert_eq!(advice.stopped, Some(Stopped::LostSessions), "on {version}");
+        let left = advice.statements[0].reason.as_deref().unwrap_or_default();
+        assert!(left.contains("before it was planned"), "{left}");
+        assert_eq!(advice.statements[4].uses, [0], "on {version}: {advice:?}");
+        assert!(advice.notes()[0].starts_with("stopped: "), "{:?}", advice.notes());
     }
 }

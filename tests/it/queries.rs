@@ -133,6 +133,7 @@ ALTER ROLE watcher SET default_transaction_read_only = off;
 ALTER ROLE watcher SET statement_timeout = 0;
 ALTER ROLE watcher SET lock_timeout = 0;
 ALTER ROLE watcher SET idle_in_transaction_session_timeout = 0;
+ALTER ROLE watcher SET idle_session_timeout = '1h';
 ALTER ROLE watcher SET client_connection_check_interval = 0;
 ALTER ROLE watcher SET jit = on;
 ALTER ROLE watcher SET row_security = off;
@@ -154,13 +155,14 @@ CREATE EVENT TRIGGER log_in ON login EXECUTE FUNCTION evil.log_in();
 ";
 
 /// What holds in a guarded session, whatever the role is set to.
-const IN_FORCE: [&str; 12] = [
+const IN_FORCE: [&str; 13] = [
     "search_path = pg_catalog,pg_temp",
     "default_transaction_read_only = on",
     "transaction_read_only = on",
     "statement_timeout = 30000",
     "lock_timeout = 200",
     "idle_in_transaction_session_timeout = 60000",
+    "idle_session_timeout = 0",
     "client_connection_check_interval = 5000",
     "jit = off",
     "row_security = on",

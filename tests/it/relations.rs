@@ -101,6 +101,111 @@ fn what_is_not_there_is_told(address: &str) {
     }
 }
 
+/// A table of three partitions at two levels, the largest of them at the lower one, beside a table of its own.
+const PARTITIONED: &str = "
+    CREATE TABLE events (day int PRIMARY KEY, note text) PARTITION BY RANGE (day);
+    CREATE TABLE events_old PARTITION OF events FOR VALUES FROM (0) TO (1000) PARTITION BY RANGE (day);
+    CREATE TABLE events_old_1 PARTITION OF events_old FOR VALUES FROM (0) TO (900);
+    CREATE TABLE events_old_2 PARTITION OF events_old FOR VALUES FROM (900) TO (1000);
+    CREATE TABLE events_new PARTITION OF events FOR VALUES FROM (1000) TO (2000);
+    CREATE INDEX events_note ON events (note);
+    INSERT INTO events SELECT n, repeat('x', 100) || n FROM generate_series(0, 1099) n;
+    CREATE TABLE alone (a int PRIMARY KEY);
+    INSERT INTO alone VALUES (1);
+    ANALYZE";
+
+#[tokio::test]
+async fn a_partitioned_table_is_told_as_a_whole_and_its_partitions_on_its_page() {
+    let cluster = Cluster::start_with(15, 5432, &["autovacuum=off"]).await;
+    cluster.sql("postgres", PARTITIONED).await;
+    let bytes = cluster
+        .number(
+            "postgres",
+            "SELECT sum(pg_relation_size(relid))::int8 FROM pg_partition_tree('events') WHERE isleaf",
+        )
+        .await;
+    let index_bytes = cluster
+        .number(
+            "postgres",
+            "SELECT sum(pg_relation_size(i.indexrelid))::int8 FROM pg_partition_tree('events') AS p
+             JOIN pg_index AS i ON i.indrelid = p.relid WHERE p.isleaf",
+        )
+        .await;
+    let daemon = Daemon::start(&cluster.dsn("postgres", "postgres"), "");
+    let address = daemon.address.clone();
+    eventually("the whole is known", || async {
+        let known = get(&address, &format!("/api/v1{LIST}"));
+        known.status == 200
+            && known.json()["tables"][0]["bytes"] == bytes
+            && known.json()["tables"][0]["index_bytes"] == index_bytes
+    })
+    .await;
+    for order in ["size", "growth", "dead_rows", "writes", "scans"] {
+        let list = get(&address, &format!("/api/v1{LIST}?order={order}")).json();
+        let names: Vec<&str> = list["tables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|table| table["name"].as_str())
+            .collect();
+        assert_eq!(names.len(), 2, "{order}: {names:?}");
+        assert!(names.contains(&"events") && names.contains(&"alone"), "{order}");
+        assert_eq!(list["total"], 2, "{order}");
+    }
+    the_whole_and_its_partitions(&address);
+    for (path, words) in [
+        (LIST.to_owned(), "partitioned, 3 partitions"),
+        (format!("{LIST}/public/events"), "events_old_1"),
+        (format!("{LIST}/public/events_old_1"), "a partition of"),
+        ("/servers/main/postgres/indexes".to_owned(), ">partitioned<"),
+        (
+            "/servers/main/postgres/indexes/public/events_pkey".to_owned(),
+            "added up",
+        ),
+        (
+            "/servers/main/postgres/indexes/public/events_new_pkey".to_owned(),
+            "Partition of",
+        ),
+    ] {
+        let page = get(&address, &path);
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        assert!(page.body.contains(words), "{path}: {}", page.body);
+        for link in links(&page.body, &path) {
+            let status = get(&address, &link).status;
+            assert!(status == 200 || status == 405, "{link} on {path}: {status}");
+        }
+    }
+}
+
+fn the_whole_and_its_partitions(address: &str) {
+    let told = get(address, &format!("/api/v1{LIST}/public/events")).json();
+    assert_eq!(told["table"]["kind"], "p");
+    assert_eq!(told["table"]["partitions"], 3);
+    assert_eq!(told["partitions"][0]["name"], "events_old_1");
+    assert_eq!(told["partitions"].as_array().unwrap().len(), 3);
+    let mut indexes: Vec<&str> = Vec::new();
+    for index in told["indexes"].as_array().unwrap() {
+        assert_eq!(index["partitions"], 3, "{index}");
+        indexes.extend(index["name"].as_str());
+    }
+    indexes.sort_unstable();
+    assert_eq!(indexes, ["events_note", "events_pkey"]);
+    let path = format!("/api/v1{LIST}/public/events/partitions");
+    let list = get(address, &format!("{path}?order=scans&limit=2")).json();
+    assert_eq!(list["total"], 3);
+    assert_eq!(list["tables"].as_array().unwrap().len(), 2);
+    assert_eq!(list["tables"][0]["partition_of"]["name"], "events");
+    let indexes = get(address, "/api/v1/servers/main/postgres/indexes").json();
+    assert_eq!(indexes["total"], 3, "two of the whole, one of the other");
+    for (path, status) in [
+        (format!("/api/v1{LIST}/public/alone/partitions"), 404),
+        (format!("/api/v1{LIST}/public/events_old"), 404),
+        (format!("{path}?order=idle"), 400),
+    ] {
+        assert_eq!(get(address, &path).status, status, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_size_is_that_of_now_even_if_nobody_vacuums() {
     let cluster = Cluster::start_with(15, 5432, &["autovacuum=off"]).await;

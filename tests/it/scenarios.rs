@@ -82,6 +82,7 @@ pub fn collector(cluster: &Cluster, login: &str) -> Collector {
         Duration::ZERO,
     );
     collector.read_statistics_as(server(cluster, login));
+    collector.heed_comments_for(rules::ids());
     collector
 }
 
@@ -219,13 +220,15 @@ impl<'a> Scenario<'a> {
             costliest_family: None,
             looks: Cadence::usual(60.0),
             names: Cadence::usual(600.0),
+            sampling: Some(Cadence::usual(5.0)),
             budget_ratio: 0.005,
         });
         if ["index.missing", "query.matview_candidate"].contains(&self.rule.as_str()) {
-            self.advising.turn(&mut observation, true).await;
+            let all = f64::INFINITY;
+            self.advising.turn(&mut observation, all, all).await;
             let advising = &self.advising;
             eventually("advice is worked out", || async { !advising.is_working() }).await;
-            self.advising.turn(&mut observation, false).await;
+            self.advising.turn(&mut observation, 0.0, all).await;
         }
         refreshing::add_to(&mut observation, &self.store).unwrap();
         let mut judgement = judge::judge(&observation, &self.settings);

@@ -12,7 +12,7 @@ use pgadvisor::engine::standbys;
 use pgadvisor::judge::{self, RuleSettings, Settings};
 use pgadvisor::model::finding::Claim;
 use pgadvisor::model::observation::Observation;
-use pgadvisor::model::status::ServerStatus;
+use pgadvisor::model::status::{ReplicationStatus, ServerStatus};
 use pgadvisor::observe::Observer;
 use pgadvisor::observe::usage::{IndexName, Usage};
 use pgadvisor::postgres::Server;
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::dashboard::get;
-use crate::harness::{Cluster, eventually, present};
+use crate::harness::{Cluster, eventually, pgadvisor, present};
 
 /// A table with an index for the primary, one for its standby, and one for nobody.
 const SCHEMA: &str = "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int);
@@ -79,7 +79,14 @@ impl Watched {
             own_cost_ratio: 0.0,
             own_entries_seconds_last_hour: None,
             families: Vec::new(),
-            replication: None,
+            replication: seen.replication.as_ref().ok().map(|known| ReplicationStatus {
+                replay: known.replay.clone(),
+                standbys: known.standbys.clone(),
+                wal_position_bytes: known.wal_position_bytes,
+            }),
+            running: seen.server.running(),
+            told_by: None,
+            counters_since: seen.counters_since(),
         };
         store.record_server(&status).unwrap();
         let row = |(name, usage): (IndexName, Usage)| IndexUsage {
@@ -127,12 +134,34 @@ fn has_statements(observation: &Observation) -> bool {
     observation.statements.is_ok()
 }
 
+/// Waits until a server in recovery streams, or no longer does.
+async fn eventually_streams(cluster: &Cluster, streams: bool) {
+    let receivers = || cluster.number("postgres", "SELECT count(*) FROM pg_stat_wal_receiver");
+    eventually("it streams, or not", || async {
+        receivers().await == i64::from(streams)
+    })
+    .await;
+}
+
+/// A copy of a primary that is in recovery and gets nothing more from it.
+async fn clone_in_recovery(primary: &mut Cluster) -> Cluster {
+    let clone = primary.standby().await;
+    clone
+        .sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''")
+        .await;
+    clone.sql("postgres", "SELECT pg_reload_conf()").await;
+    eventually_streams(&clone, false).await;
+    clone
+}
+
 #[tokio::test]
 async fn what_only_the_standby_uses_is_not_unused_and_a_promotion_makes_nothing_unused() {
     for version in present(&[15, 18]) {
         let mut primary = Cluster::start(version).await;
         primary.sql("postgres", SCHEMA).await;
+        let clone = clone_in_recovery(&mut primary).await;
         let standby = primary.standby().await;
+        eventually_streams(&standby, true).await;
         let store = Store::in_memory().unwrap();
         let mut main = Watched::at("main", &primary.dsn("postgres", "postgres"));
         let mut copy = Watched::at("copy", &standby.dsn("postgres", "postgres"));
@@ -157,6 +186,8 @@ async fn what_only_the_standby_uses_is_not_unused_and_a_promotion_makes_nothing_
             "a standby is not judged, on {version}"
         );
         copy.record(&on_standby, &store);
+        let mut cloned = Watched::at("clone", &clone.dsn("postgres", "postgres"));
+        let on_clone = cloned.look(later).await;
         let mut on_primary = main.look(later).await;
         assert_eq!(
             unused(&on_primary),
@@ -164,8 +195,15 @@ async fn what_only_the_standby_uses_is_not_unused_and_a_promotion_makes_nothing_
             "the primary alone cannot know, on {version}"
         );
         standbys::add_to(&mut on_primary, &store, Utc::now() + later).unwrap();
-        assert_eq!(on_primary.standbys_watched, 1, "on {version}");
+        assert_eq!(on_primary.standbys_watched.names, ["copy"], "on {version}");
+        assert_eq!(on_primary.standbys_unwatched(), 0, "on {version}");
         assert_eq!(unused(&on_primary), names(&["nobody"]), "on {version}");
+        // a copy that stands still is none of its standbys
+        let others = Store::in_memory().unwrap();
+        cloned.record(&on_clone, &others);
+        standbys::add_to(&mut on_primary, &others, Utc::now() + later).unwrap();
+        assert!(on_primary.standbys_watched.names.is_empty(), "on {version}");
+        assert_eq!(on_primary.standbys_unwatched(), 1, "on {version}");
 
         // nobody looks while it is promoted
         primary.stop("QUIT");
@@ -445,6 +483,112 @@ async fn a_daemon_that_watches_both_loses_nothing_when_one_is_promoted() {
     let of_both = get(&daemon.address, "/servers/main").body;
     assert!(of_both.contains("cannot be reached"), "{of_both}");
     idle.batch_execute("ROLLBACK").await.unwrap();
+}
+
+/// What `check` says beside its report of the server of that name.
+fn said_by_check(config: &Path, server: &str) -> String {
+    let config = config.to_str().unwrap();
+    let output = pgadvisor()
+        .args([
+            "check",
+            "--config",
+            config,
+            "--server",
+            server,
+            "--fail-on",
+            "never",
+        ])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_under_two_names_is_told_once() {
+    let cluster = Cluster::start(18).await;
+    cluster.sql("postgres", "CREATE DATABASE shop").await;
+    let twins =
+        "CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX i1 ON t (b); CREATE INDEX i2 ON t (b)";
+    for database in ["postgres", "shop"] {
+        cluster.sql(database, twins).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let address = folder.path().join("address");
+    symlink(cluster.folder(), &address).unwrap();
+    let entry = |name: &str, host: &Path, databases: &str| {
+        let host = host.display();
+        format!(
+            "[[servers]]\nname = \"{name}\"\ndsn = \"host={host} user=postgres dbname=postgres\"\npoll_every = \"1 s\"\n\
+             catalog_every = \"1 s\"\ndatabases = {databases}\n"
+        )
+    };
+    let main = entry("main", cluster.folder(), "[\"postgres\"]");
+    let other = entry("other", &address, "[\"postgres\", \"shop\"]");
+    let beginning = "[web]\nlisten = \"127.0.0.1:0\"\n[budget]\nown_cost_ratio = 1.0\n";
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, format!("{beginning}{main}{other}")).unwrap();
+    let mut daemon = Daemon::start_in(folder);
+    let told = |daemon: &Daemon, server: &str| -> BTreeSet<(String, String)> {
+        let found = daemon
+            .findings(&format!("?server={server}&state=all&limit=1000"))
+            .into_iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        // what looks cost is told of each name
+        found
+            .filter(|finding| finding["rule"] != "advisor.overhead")
+            .map(|finding| (text(&finding["rule"]), text(&finding["database"])))
+            .collect()
+    };
+    let place = |rule: &str, database: &str| (rule.to_owned(), database.to_owned());
+    eventually("both tell what is theirs to tell", || async {
+        let (first, second) = (told(&daemon, "main"), told(&daemon, "other"));
+        first.contains(&place("config.durability_off", ""))
+            && first.contains(&place("index.duplicate", "postgres"))
+            && second.contains(&place("index.duplicate", "shop"))
+    })
+    .await;
+    let second = told(&daemon, "other");
+    assert!(
+        second.iter().all(|(_, database)| database == "shop"),
+        "{second:?}"
+    );
+    let status = get(&daemon.address, "/api/v1/status").json();
+    let of_other = status["servers"].as_array().unwrap().iter();
+    let of_other: Vec<_> = of_other.filter(|server| server["name"] == "other").collect();
+    assert_eq!(of_other[0]["told_by"], "main", "{status}");
+    for (path, words) in [
+        ("/status", "what both see is told under main"),
+        ("/servers", "reached under two names: main and other"),
+        ("/servers/other", "reached under two names: main and other"),
+        (
+            "/rules/config.durability_off",
+            "server main is the same PostgreSQL server",
+        ),
+    ] {
+        let page = get(&daemon.address, path).body;
+        assert!(
+            page.contains(words) && !page.contains("copies of each other"),
+            "{path}: {page}"
+        );
+    }
+    let said = said_by_check(&config, "other");
+    assert!(
+        said.contains("other is reached under two names: main and other"),
+        "{said}"
+    );
+
+    // without the first name the second tells everything
+    daemon.stop("TERM");
+    std::fs::write(&config, format!("{beginning}{other}")).unwrap();
+    daemon.again();
+    eventually("the name that is left tells all", || async {
+        let left = told(&daemon, "other");
+        left.contains(&place("config.durability_off", ""))
+            && left.contains(&place("index.duplicate", "postgres"))
+    })
+    .await;
+    let page = get(&daemon.address, "/servers").body;
+    assert!(!page.contains("two names"), "{page}");
 }
 
 #[tokio::test]

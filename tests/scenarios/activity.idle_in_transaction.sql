@@ -8,6 +8,15 @@ SELECT count(*) FROM t;
 SET application_name = 'pg_dump';
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) FROM t;
+-- one that asks to be left alone, and one that asks that of another rule
+-- session E:
+SET application_name = 'marked';
+BEGIN;
+SELECT /* pgadvisor:ignore activity.idle_* */ count(*) FROM t;
+-- session F:
+SET application_name = 'half marked';
+BEGIN;
+SELECT /* pgadvisor:ignore activity.long_query */ count(*) FROM t;
 -- one that has ended its transaction
 -- session C:
 BEGIN;
@@ -20,6 +29,8 @@ ROLLBACK;
 -- expect activity.idle_in_transaction on shop as postgres saying ALTER ROLE postgres SET idle_in_transaction_session_timeout
 -- expect no activity.idle_in_transaction on pg_dump as postgres
 -- expect no activity.idle_in_transaction on client backend as postgres
+-- expect no activity.idle_in_transaction on marked as postgres
+-- expect activity.idle_in_transaction on half marked as postgres
 -- who holds much back is critical sooner
 -- set critical_xmin_age = 2
 -- session D:
@@ -36,6 +47,10 @@ INSERT INTO t VALUES (4);
 -- session A:
 COMMIT;
 -- session D:
+COMMIT;
+-- session E:
+COMMIT;
+-- session F:
 COMMIT;
 -- look
 -- at +50 min

@@ -10,6 +10,11 @@ DO $$ BEGIN PERFORM pg_advisory_lock_shared(7); WHILE NOT pg_try_advisory_lock_s
 SET application_name = 'pg_dump';
 DO $$ BEGIN PERFORM pg_advisory_lock_shared(7); WHILE NOT pg_try_advisory_lock_shared(8) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$ -- waits
 ;
+-- one that asks to be left alone
+-- session E:
+SET application_name = 'marked';
+/* pgadvisor:ignore activity.long_query */ DO $$ BEGIN PERFORM pg_advisory_lock_shared(7); WHILE NOT pg_try_advisory_lock_shared(8) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$ -- waits
+;
 -- session A:
 SELECT pg_advisory_unlock(7);
 SELECT pg_sleep(0.3);
@@ -20,6 +25,7 @@ SELECT pg_sleep(0.3);
 -- expect activity.long_query on report as postgres saying SELECT pg_catalog.pg_cancel_backend
 -- a dump may take as long as it likes
 -- expect no activity.long_query on pg_dump as postgres
+-- expect no activity.long_query on marked as postgres
 -- at +61 min
 -- expect activity.long_query on report as postgres saying "severity":"critical"
 SELECT pg_advisory_unlock(8);

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::Planner;
-use super::work::{Worked, leaves_no_trace};
+use super::work::{Effort, Worked, leaves_no_trace};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::kept::{AsItIs, kept, plans_as_they_are};
+use crate::index_advisor::pace::Pace;
 use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
@@ -185,48 +186,46 @@ pub(super) async fn plan_alone(
     planner: &Planner,
     database: &str,
     (workload, statement_ids): (Vec<WorkloadStatement>, Vec<String>),
-    pause: u32,
-    stop: &(dyn Fn() -> bool + Sync),
+    effort: &Effort<'_>,
 ) -> Worked {
-    let started = Instant::now();
-    let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
-    let mut spent_seconds = 0.0;
-    let planned = ask(planner, database, &workload, pause, &late, &mut spent_seconds).await;
-    let (why, plans) = match planned {
-        Ok(Ok(plans)) => ("only plans were asked for".to_owned(), plans),
-        Ok(Err(unknown)) => (unknown.reason, Vec::new()),
-        Err(error) => (error.one_line(), Vec::new()),
+    let nothing = (Vec::new(), Vec::new());
+    let (why, (plans, stubborn)) = match ask(planner, database, &workload, effort).await {
+        Ok(Ok(planned)) => ("only plans were asked for".to_owned(), planned),
+        Ok(Err(unknown)) => (unknown.reason, nothing),
+        Err(error) => (error.one_line(), nothing),
     };
+    let ids = stubborn.into_iter();
+    let ids = ids.filter_map(|position| statement_ids.get(position).cloned());
     Worked {
         advice: Err(Unknown::because(why)),
+        stubborn: ids.collect(),
         plans: fit_to_keep(database, &statement_ids, plans),
         writes: None,
-        spent_seconds,
     }
 }
+
+/// Plans, and the positions of statements that did not end when they were cancelled.
+type PlannedAlone = (Vec<AsItIs>, Vec<usize>);
 
 async fn ask(
     planner: &Planner,
     database: &str,
     workload: &[WorkloadStatement],
-    pause: u32,
-    stop: &(dyn Fn() -> bool + Sync),
-    spent_seconds: &mut f64,
-) -> Result<Result<Vec<AsItIs>, Unknown>, PostgresError> {
+    effort: &Effort<'_>,
+) -> Result<Result<PlannedAlone, Unknown>, PostgresError> {
     let login = &planner.server.conninfo().user;
-    let plan = planner.server.plan(database).await?.at_leisure(pause);
+    let plan = planner.server.plan(database).await?;
+    let plan = plan.at_leisure(effort.pause);
     if let Err(unknown) = leaves_no_trace(&plan, login) {
         return Ok(Err(unknown));
     }
-    let planned = async {
-        let mut gate = Gate::open(&plan, &planner.trusted_owners).await?;
-        let mut paths = SearchPaths::new(search_path_of(&plan, login).await?);
-        plans_as_they_are(&plan, &mut gate, &mut paths, workload, stop).await
-    };
-    let planned = planned.await;
-    // what failed cost something, too
-    *spent_seconds = plan.session().spent_seconds();
-    planned.map(Ok)
+    let taken = || effort.taken(&plan);
+    let pace = Pace::new(&taken, effort.most());
+    let is_over = pace.stage(1.0);
+    let mut gate = Gate::open(&plan, &planner.trusted_owners).await?;
+    let mut paths = SearchPaths::new(search_path_of(&plan, login).await?);
+    let planned = plans_as_they_are(&plan, &mut gate, &mut paths, workload, &is_over).await?;
+    Ok(Ok(planned))
 }
 
 #[cfg(test)]

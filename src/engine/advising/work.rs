@@ -1,7 +1,7 @@
 //! One run of advice for one database: what is asked, and what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,6 +10,7 @@ use super::{Earlier, Planner};
 use crate::index_advisor::advice::{Wanted, advise};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::kept::AsItIs;
+use crate::index_advisor::pace::{Most, Pace, Taken};
 use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_login};
 use crate::index_advisor::upkeep::WriteCounters;
@@ -32,9 +33,9 @@ pub(super) struct Asked {
     window: Option<Window>,
     total_seconds: f64,
     still_filling: Option<String>,
-    workload: Vec<WorkloadStatement>,
+    pub(super) workload: Vec<WorkloadStatement>,
     /// Of those.
-    statement_ids: Vec<String>,
+    pub(super) statement_ids: Vec<String>,
     activity: BTreeMap<String, AdvisedActivity>,
     pub(super) earlier: Earlier,
     drops: Vec<Droppable>,
@@ -61,12 +62,19 @@ impl Asked {
             };
             (statement.text.statement_id.clone(), did)
         };
+        // an entry without a text could be one of them
+        let least_seconds = costliest
+            .clone()
+            .nth(limits::ADVISED_STATEMENTS - 1)
+            .map_or(0.0, |last| last.seconds);
+        let could_be_one =
+            |hidden: &StatementDelta| hidden.database == database.name && hidden.seconds >= least_seconds;
         Self {
             database: database.name.clone(),
             at,
             window: activity.window,
             total_seconds: activity.total_seconds,
-            still_filling: activity.still_filling.clone(),
+            still_filling: activity.absence_is_no_proof(could_be_one),
             workload: costliest.clone().map(asked).collect(),
             statement_ids: ids(costliest.clone()),
             activity: costliest.map(did).collect(),
@@ -87,6 +95,7 @@ pub(super) fn asked(statement: &StatementDelta) -> WorkloadStatement {
         other_roles: statement.roles.iter().skip(1).cloned().collect(),
         rows_per_call: Some(statement.rows as f64 / statement.calls.max(1) as f64),
         seconds_per_call: Some(statement.seconds / statement.calls.max(1) as f64),
+        is_stubborn: false,
     }
 }
 
@@ -174,7 +183,8 @@ struct Answered {
     rehearsals: BTreeMap<u32, Rehearsal>,
     summary_views: Vec<SummaryView>,
     plans: Vec<KeptPlan>,
-    pub(super) writes: Option<WriteCounters>,
+    stubborn: Vec<String>,
+    writes: Option<WriteCounters>,
     writes_are_counted: bool,
 }
 
@@ -183,7 +193,51 @@ pub(super) struct Worked {
     pub(super) advice: Result<Advised, Unknown>,
     pub(super) plans: Vec<KeptPlan>,
     pub(super) writes: Option<WriteCounters>,
-    pub(super) spent_seconds: f64,
+    /// The ids of statements that did not end when planning them was cancelled.
+    pub(super) stubborn: Vec<String>,
+}
+
+/// What one run may take.
+pub(super) struct Effort<'a> {
+    pub(super) began: Instant,
+    /// After each plan it pauses for so many times as long as the server took.
+    pub(super) pause: u32,
+    /// From its beginning to its end.
+    pub(super) time: Duration,
+    /// Of the server.
+    pub(super) server_seconds: f64,
+    pub(super) is_cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> Effort<'a> {
+    /// Of a run beside the looks that begins now, and may take so many seconds of the server.
+    pub(super) fn beside_looks(server_seconds: f64, is_cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self {
+            began: Instant::now(),
+            pause: limits::PLANNING_PAUSE,
+            time: limits::ADVICE_TIME,
+            server_seconds,
+            is_cancelled,
+        }
+    }
+
+    /// What the run has taken so far, with its planning session.
+    pub(super) fn taken(&self, plan: &Plan) -> Taken {
+        Taken {
+            elapsed: self.began.elapsed(),
+            server_seconds: plan.spent_seconds(),
+            is_asked_to_end: (self.is_cancelled)(),
+        }
+    }
+
+    /// What it may take; once it is cancelled, nothing more.
+    pub(super) fn most(&self) -> Most {
+        Most {
+            elapsed: Some(self.time),
+            server_seconds: Some(self.server_seconds),
+            after_asked: Duration::ZERO,
+        }
+    }
 }
 
 impl Worked {
@@ -192,26 +246,19 @@ impl Worked {
             advice: Err(Unknown::because(format!("working out advice failed: {error}"))),
             plans: Vec::new(),
             writes: None,
-            spent_seconds: 0.0,
+            stubborn: Vec::new(),
         }
     }
 }
 
-/// Asks the planner; after each plan it pauses for so many times as long as that took.
-pub(super) async fn work_out(
-    planner: &Planner,
-    asked: Asked,
-    pause: u32,
-    stop: &(dyn Fn() -> bool + Sync),
-) -> Worked {
-    let started = Instant::now();
-    let late = || stop() || started.elapsed() >= limits::ADVICE_TIME;
-    let mut spent_seconds = 0.0;
-    let (mut writes, mut plans) = (None, Vec::new());
-    let advice = match planned(planner, &asked, pause, &late, &mut spent_seconds).await {
+/// Asks the planner.
+pub(super) async fn work_out(planner: &Planner, asked: Asked, effort: &Effort<'_>) -> Worked {
+    let (mut writes, mut plans, mut stubborn) = (None, Vec::new(), Vec::new());
+    let advice = match planned(planner, &asked, effort).await {
         Ok(Ok(mut answered)) => {
             writes = answered.writes.take();
             plans = std::mem::take(&mut answered.plans);
+            stubborn = std::mem::take(&mut answered.stubborn);
             Ok(asked.advised(answered))
         }
         Ok(Err(unknown)) => Err(unknown),
@@ -221,38 +268,34 @@ pub(super) async fn work_out(
         advice,
         plans,
         writes,
-        spent_seconds,
+        stubborn,
     }
 }
 
 async fn planned(
     planner: &Planner,
     asked: &Asked,
-    pause: u32,
-    stop: &(dyn Fn() -> bool + Sync),
-    spent_seconds: &mut f64,
+    effort: &Effort<'_>,
 ) -> Result<Result<Answered, Unknown>, PostgresError> {
-    let plan = planner.server.plan(&asked.database).await?.at_leisure(pause);
+    let plan = planner.server.plan(&asked.database).await?;
+    let plan = plan.at_leisure(effort.pause);
     if let Err(unknown) = may_plan(&plan, &planner.server.conninfo().user) {
         return Ok(Err(unknown));
     }
-    let report = ask(&plan, asked, planner, stop).await;
-    // what failed cost something, too
-    *spent_seconds = plan.session().spent_seconds();
-    report.map(Ok)
+    ask(&plan, asked, planner, effort).await.map(Ok)
 }
 
 async fn ask(
     plan: &Plan,
     asked: &Asked,
     planner: &Planner,
-    stop: &(dyn Fn() -> bool + Sync),
+    effort: &Effort<'_>,
 ) -> Result<Answered, PostgresError> {
     let started = Instant::now();
     let login = &planner.server.conninfo().user;
     let mut gate = Gate::open(plan, &planner.trusted_owners).await?;
     let mut paths = SearchPaths::new(search_path_of(plan, login).await?);
-    let notes = about_the_login(plan, &gate, login);
+    let mut notes = about_the_login(plan, &gate, login);
     let workload = asked.workload.clone();
     let wanted = Wanted {
         drops: &asked.drops,
@@ -261,7 +304,10 @@ async fn ask(
         earlier_writes: asked.earlier_writes.as_ref(),
         ..Wanted::default()
     };
-    let advice = advise(plan, &mut gate, &mut paths, workload, wanted, stop, &|_| ()).await?;
+    let taken = || effort.taken(plan);
+    let pace = Pace::new(&taken, effort.most());
+    let advice = advise(plan, &mut gate, &mut paths, workload, wanted, &pace, &|_| ()).await?;
+    notes.extend(advice.notes());
     let about = About {
         database: asked.database.clone(),
         budget_bytes: None,
@@ -273,7 +319,10 @@ async fn ask(
     quote_nothing(&mut report, &advice.plans);
     let rehearsals = advice.rehearsals.iter();
     let by_oid = rehearsals.map(|(index, rehearsal)| (index.oid, rehearsal.clone()));
+    let stubborn = advice.stubborn.iter();
+    let stubborn = stubborn.filter_map(|position| asked.statement_ids.get(*position).cloned());
     Ok(Answered {
+        stubborn: stubborn.collect(),
         rehearsals: by_oid.collect(),
         summary_views: advice.summary_views.clone(),
         report,

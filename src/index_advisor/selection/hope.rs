@@ -42,7 +42,7 @@ impl<P: Planner> Selection<'_, P> {
     pub(super) async fn hoped(&mut self, mut best: FixedBitSet) -> Result<FixedBitSet, PostgresError> {
         while self.is_short_of_bytes() && !self.over() {
             let before = self.calls;
-            let set = self.solve(true);
+            let set = self.solve(Some(&best));
             best = self.better(best, &set).await?;
             if self.calls == before {
                 break;
@@ -63,7 +63,7 @@ impl<P: Planner> Selection<'_, P> {
     }
 
     /// Plans of a statement with parts of what known ones use, and with one of `in_play` instead of another that begins with
-    /// the same key.
+    /// the same key, or has the same keys.
     pub(super) fn hopes(&self, statement: usize, in_play: &[usize]) -> Vec<Hope> {
         let known = &self.known[statement];
         let parts: BTreeSet<Vec<usize>> = known.facts.iter().flat_map(|fact| parts(&fact.uses)).collect();
@@ -87,7 +87,9 @@ impl<P: Planner> Selection<'_, P> {
         // the planner cannot be asked about these
         let is_estimated = |one: usize| problem.estimates.iter().any(|estimate| estimate.candidate == one);
         let is_other = |one: usize, other: usize| {
-            problem.groups[one] == problem.groups[other]
+            let is_alike =
+                problem.groups[one] == problem.groups[other] || problem.siblings[one].contains(&other);
+            is_alike
                 && problem.useful[statement].contains(other)
                 && !fact.used.contains(other)
                 && !is_estimated(one)

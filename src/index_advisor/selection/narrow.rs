@@ -9,7 +9,7 @@ use crate::postgres::PostgresError;
 /// Planner's units and part of a statement's cost below which a further key is not worth having: the planner itself takes
 /// plans for equal that differ by less than a hundredth.
 const KEY_GAIN: f64 = 1.0;
-const KEY_GAIN_SHARE: f64 = 0.001;
+const KEY_GAIN_SHARE: f64 = 0.0005;
 /// An index that grows by so many times its size by columns that are only carried along must make its statement cheaper by
 /// this part for each.
 const GAIN_FOR_GROWTH: f64 = 0.25;

@@ -509,6 +509,27 @@ mod tests {
     }
 
     #[test]
+    fn a_root_that_is_to_be_left_alone_stands_for_no_other() {
+        let mut marked = root(1, "active");
+        let mut text = crate::sql::identify("SELECT 1 FROM a");
+        text.text.push_str(" /* pgadvisor:ignore activity.blocking */");
+        marked.statement = Some(text.into());
+        let sessions = vec![
+            marked,
+            root(2, "active"),
+            share(3, &[1], 400),
+            share(4, &[1], 400),
+            share(5, &[2], 400),
+        ];
+        let found = claims::<Blocking>(&observed(sessions)).unwrap();
+        let told: Vec<_> = found
+            .iter()
+            .map(|claim| (&claim.evidence["process"], &claim.evidence["roots"]))
+            .collect();
+        assert_eq!(told, [(&json!(1), &json!(1)), (&json!(2), &json!(1))]);
+    }
+
+    #[test]
     fn a_writer_is_never_ended_first() {
         let apply = |state: &str, command: &str, mode: &str| {
             let mut root = root(1, state);

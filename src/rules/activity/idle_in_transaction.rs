@@ -84,7 +84,7 @@ impl Rule for IdleInTransaction {
                 }
             }
         }
-        for suspect in by_identity(idle) {
+        for suspect in by_identity(idle, Self::ID) {
             let behind = waiting.get(&suspect.session.pid).copied().unwrap_or(0);
             found.claim_worst_first(
                 place,

@@ -74,7 +74,7 @@ impl Rule for LongQuery {
                 }
             }
         }
-        for suspect in by_identity(long) {
+        for suspect in by_identity(long, Self::ID) {
             found.claim_worst_first(place, || suspect.session.subject(), || claim(place, &suspect));
         }
         Ok(found)
@@ -164,8 +164,9 @@ pub struct Suspect<'a> {
     pub sessions: usize,
 }
 
-/// Sessions that are the same by their names are one, the worst; the worst of all comes first.
-pub fn by_identity(mut suspects: Vec<Suspect<'_>>) -> Vec<Suspect<'_>> {
+/// Sessions that are the same by their names are one, the worst; the worst of all comes first. One that asks the rule to
+/// leave it alone does not stand for others that do not.
+pub fn by_identity<'a>(mut suspects: Vec<Suspect<'a>>, rule: &str) -> Vec<Suspect<'a>> {
     suspects.sort_by(|a, b| {
         let by_time = b.seconds.total_cmp(&a.seconds);
         b.severity
@@ -174,9 +175,14 @@ pub fn by_identity(mut suspects: Vec<Suspect<'_>>) -> Vec<Suspect<'_>> {
             .then(a.session.pid.cmp(&b.session.pid))
     });
     let mut places = HashMap::new();
-    let mut worst: Vec<Suspect<'_>> = Vec::new();
+    let mut worst: Vec<Suspect<'a>> = Vec::new();
     for suspect in suspects {
-        let identity = (suspect.session.database.clone(), suspect.session.subject());
+        let session = suspect.session;
+        let identity = (
+            session.database.clone(),
+            session.subject(),
+            session.is_ignored_by_comment(rule),
+        );
         let place = *places.entry(identity).or_insert(worst.len());
         match worst.get_mut(place) {
             Some(same) => same.sessions += 1,

@@ -12,7 +12,7 @@ use crate::model::finding::{Claim, Impact, Severity, Who};
 use crate::model::history::WaitKey;
 use crate::model::observation::{Observation, Unknown, Waits};
 use crate::model::remedy::Remedy;
-use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, sessions, statements};
+use crate::rules::{Found, Guards, Place, Rule, Samples, Scope, evidence, number, sessions, statements};
 use events::{Meaning, meaning};
 
 /// Sessions spend much of their time waiting, and for one kind of thing.
@@ -69,6 +69,7 @@ const TOLD: usize = 5;
 impl Rule for WaitHotspot {
     const ID: &'static str = "activity.wait_hotspot";
     const SCOPE: Scope = Scope::Server;
+    const SAMPLES: Samples = Samples::Read;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         // a right that is missing is told before time that is missing
@@ -208,11 +209,20 @@ fn told_statements(observation: &Observation, hotspot: &Hotspot<'_>) -> Value {
     json!(parts.into_iter().map(line).collect::<Vec<_>>())
 }
 
-/// Names that are known, each once.
-fn names(parts: &[(&str, f64)]) -> Vec<String> {
-    let known = parts.iter().map(|(name, _)| *name);
-    let known: BTreeSet<&str> = known.filter(|name| !name.is_empty()).collect();
-    known.into_iter().map(str::to_owned).collect()
+/// All who wait for it, "" of those without a name; nobody where some sessions were not told apart: who leaves out what some
+/// do must not leave out what another one does.
+fn who(waits: &Waits, hotspot: &Hotspot<'_>) -> Who {
+    if waits.seen.iter().any(|(key, _)| key.event == WaitKey::OTHERS) {
+        return Who::default();
+    }
+    let names = |name: fn(&WaitKey) -> &String| -> Vec<String> {
+        let names: BTreeSet<&String> = hotspot.seen.iter().map(|(key, _)| name(key)).collect();
+        names.into_iter().cloned().collect()
+    };
+    Who {
+        roles: names(|key| &key.role),
+        applications: names(|key| &key.application),
+    }
 }
 
 fn claim(place: &Place<'_>, severity: Severity, waits: &Waits, hotspot: &Hotspot<'_>) -> Claim {
@@ -231,10 +241,7 @@ fn claim(place: &Place<'_>, severity: Severity, waits: &Waits, hotspot: &Hotspot
     }
     let share = percent(hotspot.share);
     Claim {
-        who: Who {
-            roles: names(&roles),
-            applications: names(&applications),
-        },
+        who: who(waits, hotspot),
         title: format!(
             "{share} of the time of active sessions goes into waiting for {}",
             hotspot.event
@@ -395,6 +402,68 @@ mod tests {
                 .unwrap_err()
                 .reason
                 .starts_with("needs ")
+        );
+    }
+
+    #[test]
+    fn it_is_ignored_if_all_who_wait_are() {
+        use crate::model::selector::{Ignore, Selector};
+        // whether those of the role and application `etl*` are left out, beside these, of which each waits once
+        let is_ignored = |others: &[(&str, &str)]| {
+            let mut observed = observed(&[("IO: WALSync", 1000)]);
+            let Ok(waits) = &mut observed.waits else { panic!() };
+            let key = waits.seen[0].0.clone();
+            waits.seen.clear();
+            let mut see = |role: &str, application: &str, sessions: u64| {
+                let one = WaitKey {
+                    role: role.into(),
+                    application: application.into(),
+                    ..key.clone()
+                };
+                waits.seen.push((one, sessions));
+            };
+            for number in 0..5 {
+                see(&format!("etl{number}"), &format!("etl{number}"), 200);
+            }
+            others
+                .iter()
+                .for_each(|(role, application)| see(role, application, 1));
+            let claim = claims::<WaitHotspot>(&observed).unwrap().remove(0);
+            assert_eq!(claim.evidence["roles"].as_array().unwrap().len(), TOLD);
+            let of = |role: &str, application: &str| {
+                let selector = Selector {
+                    role: role.into(),
+                    ..Selector::default()
+                };
+                let ignore = Ignore {
+                    rule: WaitHotspot::ID.into(),
+                    selector,
+                    application: application.into(),
+                    ..Ignore::default()
+                };
+                ignore.selects(&claim)
+            };
+            assert!(of("*", "*"));
+            (of("etl*", "*"), of("*", "etl*"))
+        };
+        assert_eq!(is_ignored(&[]), (true, true));
+        assert_eq!(is_ignored(&[("etl5", "etl5")]), (true, true));
+        assert_eq!(is_ignored(&[("shop", "etl5")]), (false, true), "the sixth");
+        assert_eq!(is_ignored(&[("etl5", "shop")]), (true, false));
+        assert_eq!(
+            is_ignored(&[("etl5", "")]),
+            (true, false),
+            "one without a name may be another one"
+        );
+        let mut crowded = observed(&[("IO: WALSync", 900), (WaitKey::OTHERS, 100)]);
+        let claim = claims::<WaitHotspot>(&crowded).unwrap().remove(0);
+        assert_eq!(claim.who, Who::default(), "some are not told apart");
+        let Ok(waits) = &mut crowded.waits else { panic!() };
+        waits.seen.pop();
+        let claim = claims::<WaitHotspot>(&crowded).unwrap().remove(0);
+        assert_eq!(
+            (claim.who.roles, claim.who.applications),
+            (vec!["app".into()], vec!["shop".into()])
         );
     }
 

@@ -17,10 +17,11 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number};
 /// pg_stat_statements is read, new statements are not let in, and an old snapshot keeps VACUUM from its work.
 ///
 /// ## What to do
-/// The advisor slows itself down until it is within its budget, names and definitions first and its looks last; findings
-/// say when that made them late. Where that is too seldom, find out what is so expensive: very many tables and indexes, or very many entries in pg_stat_statements.
-/// Read names less often (`catalog_every`), look less often (`poll_every`), ask the planner less often (`advise_every`),
-/// sample sessions less often (`sample_every`), or watch fewer databases.
+/// The advisor slows itself down until it is within its budget, names and definitions first, then samples of sessions,
+/// and its looks last; findings say when that made them late. Where that is too seldom, find out what is so expensive:
+/// very many tables and indexes, or very many entries in pg_stat_statements. Read names less often
+/// (`catalog_every`), look less often (`poll_every`), ask the planner less often (`advise_every`), sample sessions less
+/// often (`sample_every`), or watch fewer databases.
 ///
 /// ## When it is wrong to obey
 /// In the first hour on a large server everything is read for the first time, and on a very small server a hundredth of
@@ -79,6 +80,10 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
     let slowest = question.map_or(String::new(), |question| format!(" Of the last look {question}."));
     let looks = seconds_for_people(cost.looks.every_seconds);
     let names = seconds_for_people(cost.names.every_seconds);
+    let samples_every_seconds = cost.sampling.map(|cadence| cadence.every_seconds);
+    let samples = samples_every_seconds.map_or(String::new(), |seconds| {
+        format!(", samples sessions every {}", seconds_for_people(seconds))
+    });
     let costliest = cost.costliest_family.as_ref();
     let object = Object {
         kind: ObjectKind::Server,
@@ -90,7 +95,7 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
         title,
         explanation: format!(
             "Its sessions took {} in the last hour, {} of the larger of database time and one core; its budget is {}. \
-             It slows itself down: it reads names every {names}, and looks every {looks} now.{slowest}",
+             It slows itself down: it reads names every {names}{samples}, and looks every {looks} now.{slowest}",
             seconds_for_people(cost.seconds_last_hour),
             percent(cost.ratio),
             percent(cost.budget_ratio)
@@ -101,6 +106,7 @@ fn claim(place: &Place<'_>, cost: &OwnCost, is_over: bool, slow: Option<&(String
             ("budget_ratio", number(cost.budget_ratio)),
             ("looks_every_seconds", number(cost.looks.every_seconds)),
             ("names_every_seconds", number(cost.names.every_seconds)),
+            ("samples_every_seconds", json!(samples_every_seconds.map(number))),
             ("costliest_family", json!(costliest.map(|(family, _)| family))),
             ("costliest_family_seconds_per_hour", json!(costliest.map(|(_, seconds)| number(*seconds)))),
             ("slowest_question", json!(cost.slowest_question.as_ref().map(|(file, _)| file))),
@@ -147,7 +153,12 @@ mod tests {
 
     fn judged(ratio: f64, slowest_question: Option<(&str, f64)>) -> Vec<Claim> {
         let mut observed = observation(vec![], 0.0);
-        observed.own_cost = Some(OwnCost {
+        observed.own_cost = Some(cost(ratio, slowest_question));
+        claims::<Overhead>(&observed).unwrap()
+    }
+
+    fn cost(ratio: f64, slowest_question: Option<(&str, f64)>) -> OwnCost {
+        OwnCost {
             ratio,
             seconds_last_hour: 72.0,
             slowest_question: slowest_question.map(|(file, seconds)| (file.to_owned(), seconds)),
@@ -157,9 +168,28 @@ mod tests {
                 usual_seconds: 60.0,
             },
             names: Cadence::usual(600.0),
+            sampling: None,
             budget_ratio: 0.005,
+        }
+    }
+
+    #[test]
+    fn samples_are_told_where_they_are_taken() {
+        let mut observed = observation(vec![], 0.0);
+        observed.own_cost = Some(OwnCost {
+            sampling: Some(Cadence {
+                every_seconds: 40.0,
+                usual_seconds: 5.0,
+            }),
+            ..cost(0.01, None)
         });
-        claims::<Overhead>(&observed).unwrap()
+        let sampled = claims::<Overhead>(&observed).unwrap().remove(0);
+        let words = "reads names every 10 min, samples sessions every 40 s, and looks every 4 min now.";
+        assert!(sampled.explanation.contains(words), "{}", sampled.explanation);
+        assert_eq!(sampled.evidence["samples_every_seconds"], 40.0);
+        let unsampled = judged(0.01, None).remove(0);
+        assert!(!unsampled.explanation.contains("samples"));
+        assert!(!unsampled.evidence.contains_key("samples_every_seconds"));
     }
 
     #[test]

@@ -198,6 +198,7 @@ fn remedy(server: &ServerFacts, names: &[&str], missing: &[(&Entry, &Setting)]) 
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
+    use crate::rules::sampled::SampledStatements;
     use crate::rules::testing::{claims, found, observation, set};
 
     /// All on, but these.
@@ -266,6 +267,7 @@ mod tests {
         let place = Place {
             observation: &observed,
             database: None,
+            sampled: &SampledStatements::default(),
             claims_at_most: 1,
         };
         let names = |patterns: &[&str]| {

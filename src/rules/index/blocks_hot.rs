@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::seq_scan_hotspot::{Part, Whole, Wholes, statements_and_names, tell_undecided};
+use super::seq_scan_hotspot::statements_and_names;
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement};
+use crate::rules::whole_tables::{Part, Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::expression::bare_columns;
 use crate::sql::remembered::index_keys;

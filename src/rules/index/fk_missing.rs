@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::missing::{NEARLY, Worth, worth_on};
-use super::seq_scan_hotspot::{Part, Whole, Wholes};
 use crate::model::advice::Rehearsals;
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
@@ -15,6 +14,7 @@ use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier, quote_literal};
 use crate::model::schema::ForeignKey;
 use crate::model::unit::{Size, count_for_people};
+use crate::rules::whole_tables::{Part, Whole, Wholes};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence};
 use crate::sql::cut;
 use crate::sql::index_keys::{IndexKeys, Key};
@@ -115,10 +115,11 @@ impl Rule for FkMissing {
                 _ if whole.rows() < self.min_rows as f64 => continue,
                 _ if known.are_parts_indexed(key, &whole) || known.is_over_all_that_refer(key) => continue,
                 _ => match known.worth_to_statements(key, table) {
-                    None => TO_BE_ASKED,
+                    // of one look alone nothing more comes
+                    None if !place.observation.single_look => TO_BE_ASKED,
                     Some(Worth::Nearly) => NEARLY,
                     Some(Worth::Told) => continue,
-                    Some(Worth::Nothing) => {
+                    None | Some(Worth::Nothing) => {
                         let parent = database.catalog.tables.get(key.referenced_oid);
                         let deleted = parent.and_then(|table| deleted(&wholes.get(table)));
                         missing.push((self.severity(&whole, deleted), key, whole));
@@ -193,7 +194,7 @@ impl<'a> Known<'a> {
     fn worth_to_statements(&self, key: &ForeignKey, table: &TableFacts) -> Option<Worth> {
         match &self.database.rehearsals {
             _ if !self.database.missing_indexes_are_told => Some(Worth::Nothing),
-            Rehearsals::Known(advised) => Some(worth_on(advised, table, &key.columns)),
+            Rehearsals::Known(advised) => worth_on(advised, table, &key.columns),
             Rehearsals::Coming => None,
             Rehearsals::NotTried => Some(Worth::Nothing),
         }
@@ -706,6 +707,14 @@ mod tests {
             Rehearsals::Known(Arc::new(advised(&["CREATE a"], statements)))
         };
         assert_eq!(judged(hardly_planned()), (1, 0, None), "index.missing is skipped");
+        let mut stopped = advised(&[], vec![advised_statement("s1", &[], Some(100.0))]);
+        stopped.report.workload.was_stopped = true;
+        let stopped = judged(Rehearsals::Known(Arc::new(stopped)));
+        assert_eq!(
+            stopped,
+            (0, 1, Some(TO_BE_ASKED.to_owned())),
+            "the next run may find it"
+        );
         let mut unheard = observed(1e4, 1e6, 0, vec![]);
         let one = advised_statement("s1", &["CREATE a"], Some(0.0));
         unheard.databases[0].rehearsals = Rehearsals::Known(Arc::new(advised(&["CREATE a"], vec![one])));

@@ -81,7 +81,11 @@ impl Rule for Missing {
         let groups = groups(advised);
         let mut found = Found {
             absence_is_no_proof: match advised.report.workload.was_stopped {
-                true => Some("the time was over before everything was tried".to_owned()),
+                true => {
+                    let why = advised.report.workload.stopped.map(|why| why.words());
+                    let why = why.unwrap_or("the time was over");
+                    Some(format!("{why} before everything was tried"))
+                }
                 false => advised.still_filling.clone(),
             },
             untold: unplanned,
@@ -145,8 +149,8 @@ pub(super) enum Worth {
 
 /// What this rule, with thresholds that nobody changed, makes of an advised index that begins with these columns of a table,
 /// in any order: for rules that would advise the same. Nothing, where most of the time goes into what could not be planned:
-/// then this rule tells of no index.
-pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]) -> Worth {
+/// then this rule tells of no index. None, where the run was stopped before it found one: the next may.
+pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]) -> Option<Worth> {
     let wanted: BTreeSet<&String> = columns.iter().collect();
     let serves = |index: &&AdvisedIndex| {
         let first: BTreeSet<&String> = index.columns.iter().take(columns.len()).collect();
@@ -155,8 +159,9 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
             && ["btree", "hash"].contains(&index.method.as_str())
             && first == wanted
     };
+    let nothing = (!advised.report.workload.was_stopped).then_some(Worth::Nothing);
     if could_plan(advised).is_err() {
-        return Worth::Nothing;
+        return nothing;
     }
     let rule = Missing::default();
     let worth = groups(advised)
@@ -164,7 +169,7 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
         .filter(|indexes| indexes.iter().any(serves))
         .map(|indexes| rule.worth(advised, &Gain::all(advised, &indexes)))
         .max();
-    worth.unwrap_or(Worth::Nothing)
+    worth.filter(|worth| *worth > Worth::Nothing).or(nothing)
 }
 
 /// What a reason says where the login that plans lacks a right: the words of the index advisor, not those of the server.
@@ -243,6 +248,10 @@ impl<'a> Gain<'a> {
             "cost_after": self.statement.cost_after,
             "statement_id": self.statement.statement_id,
         })
+    }
+
+    fn has_parameters(&self) -> bool {
+        crate::sql::parameter_count(&self.statement.text) > 0
     }
 
     fn has_plans(&self) -> bool {
@@ -328,7 +337,7 @@ impl Missing {
                 ..Impact::default()
             },
             confidence: confidence(indexes),
-            remedy: remedy(indexes, size_bytes),
+            remedy: remedy(indexes, gains, size_bytes),
             guards: guards(advised, gains).told(),
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
         }
@@ -464,7 +473,11 @@ fn guard_further(guards: &mut Guards, tried: &[&TriedValue]) {
     }
 }
 
-fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
+/// What no plan of ours can show: it is the client that gives a parameter its type.
+const OTHER_TYPE: &str = "A client that binds the parameter with another type (numeric for an int column, text for a date) makes the \
+                          index useless: a cast is hidden in the driver.";
+
+fn remedy(indexes: &[&AdvisedIndex], gains: &[Gain<'_>], size_bytes: Option<f64>) -> Remedy {
     let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
     let undo = indexes.iter().rev();
     let on_parent = apply_sql.iter().any(|sql| sql.contains(" ON ONLY "));
@@ -479,10 +492,20 @@ fn remedy(indexes: &[&AdvisedIndex], size_bytes: Option<f64>) -> Remedy {
         .map(String::as_str)
         .collect();
     if !superseded.is_empty() {
+        let unproven = indexes
+            .iter()
+            .find_map(|index| index.supersedes_unproven.as_ref());
+        let proof = match unproven {
+            Some(why) => format!(" (proven by definition only, not rehearsed: {why})"),
+            None => String::new(),
+        };
         caveats.push(format!(
-            "Afterwards this serves nothing any more: {}",
+            "Afterwards this serves nothing any more{proof}: {}",
             superseded.join("; ")
         ));
+    }
+    if gains.iter().any(|gain| gain.has_parameters()) {
+        caveats.push(OTHER_TYPE.to_owned());
     }
     Remedy {
         undo_sql: undo.flat_map(|index| index.undo_sql.clone()).collect(),
@@ -575,6 +598,46 @@ mod tests {
         assert_eq!(claim.subject, ["public", "t", "a"]);
         assert_eq!(claim.remedy.apply_sql, ["CREATE a", "CREATE b"]);
         assert_eq!(claim.title, "public.t lacks an index on (a) and (a, b)");
+    }
+
+    #[test]
+    fn what_a_driver_may_do_to_parameters_is_told_once_and_only_where_there_are_some() {
+        let told = |texts: &[&str]| -> usize {
+            let statements = texts.iter().enumerate().map(|(number, text)| {
+                let mut one = statement(&format!("s{number}"), &["CREATE a"], Some(0.0));
+                one.text = (*text).to_owned();
+                one
+            });
+            let claims = judged(advised(&["CREATE a"], statements.collect()))
+                .unwrap()
+                .claims;
+            let caveats = &claims[0].remedy.caveats;
+            caveats.iter().filter(|one| *one == OTHER_TYPE).count()
+        };
+        assert_eq!(
+            told(&["SELECT 1 FROM t WHERE a = $1", "SELECT 2 FROM t WHERE a = $1"]),
+            1
+        );
+        assert_eq!(told(&["SELECT 1 FROM t WHERE a = '$1'"]), 0);
+    }
+
+    #[test]
+    fn a_drop_that_was_not_rehearsed_is_told_as_such() {
+        let told = |unproven: Option<&str>| {
+            let mut advised = advised(&["CREATE a"], vec![statement("s1", &["CREATE a"], Some(0.0))]);
+            let index = &mut advised.report.indexes[0];
+            index.supersedes = vec!["DROP INDEX CONCURRENTLY public.t_old".to_owned()];
+            index.supersedes_unproven = unproven.map(str::to_owned);
+            judged(advised).unwrap().claims[0].remedy.caveats[1].clone()
+        };
+        let sql = "DROP INDEX CONCURRENTLY public.t_old";
+        assert_eq!(
+            told(None),
+            format!("Afterwards this serves nothing any more: {sql}")
+        );
+        let unproven = told(Some("HypoPG 1.4 can"));
+        let words = "(proven by definition only, not rehearsed: HypoPG 1.4 can): DROP INDEX";
+        assert!(unproven.contains(words), "{unproven}");
     }
 
     #[test]

@@ -279,7 +279,7 @@ fn guards(activity: &StatementActivity) -> Guards {
     guards.not_checked(
         "statements that were not called in the window, run inside functions, or read the table through a view",
     );
-    if activity.evictions > 0 || activity.without_text > 0 {
+    if activity.evictions > 0 || !activity.without_text.is_empty() {
         guards
             .not_checked("statements that pg_stat_statements has forgotten, or whose text is still to come");
     }

@@ -15,7 +15,7 @@ use crate::model::observation::{DatabaseObservation, IndexObservation, TableDelt
 use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::unit::{Period, bytes_for_people, count_for_people, seconds_for_people};
 use crate::rules::{
-    DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, number,
+    DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, number, standbys,
 };
 
 /// An index that is used now and then, and written to a hundred times as often.
@@ -37,6 +37,9 @@ use crate::rules::{
 /// expression feeds the planner's statistics, that supports a foreign key wholly or in part, or that is the same as another
 /// one. One that nobody uses at all is told by index.unused. Where the planner is asked (`planner_dsn`), an index that a
 /// captured statement would miss is not named.
+///
+/// Scans on standbys are added, where every standby that streams is watched, too, and its statistics were not reset later than
+/// the primary's; else nothing is said.
 ///
 /// Scans are totals since a known reset of statistics; an index that was made later may be judged too hard. What was written
 /// since then is counted where that is known, else estimated from what was written in the last hour or two. Source:
@@ -71,7 +74,10 @@ const SAME_TIME: TimeDelta = TimeDelta::minutes(1);
 struct Rare<'a> {
     facts: &'a IndexFacts,
     table: &'a TableFacts,
+    /// On the server and its standbys.
     scans: i64,
+    /// On its standbys; none where they are not known.
+    scans_on_standbys: Option<i64>,
     scans_in_30_days: f64,
     /// Entries since its counters began.
     entries: f64,
@@ -99,18 +105,20 @@ impl Rule for RarelyUsed {
         };
         let mut rare = Vec::new();
         for (index, facts, table) in candidates {
-            let scans_in_30_days = index.scans as f64 * SCANS_OVER.as_seconds() / age.seconds().max(1.0);
+            let scans = scans(index);
+            let scans_in_30_days = scans as f64 * SCANS_OVER.as_seconds() / age.seconds().max(1.0);
             if scans_in_30_days >= self.max_scans as f64 {
                 continue;
             }
             let position = activity.binary_search_by_key(&table.oid, |one| one.oid);
             let over = position.ok().and_then(|position| activity[position].over);
-            let enough = self.entries_per_scan * index.scans as f64;
+            let enough = self.entries_per_scan * scans as f64;
             match over.and_then(|delta| written(&delta, age, enough)) {
                 Some((entries, is_estimated)) => rare.push(Rare {
                     facts,
                     table,
-                    scans: index.scans,
+                    scans,
+                    scans_on_standbys: index.scans_on_standbys,
                     scans_in_30_days,
                     entries,
                     is_estimated,
@@ -127,20 +135,19 @@ impl Rule for RarelyUsed {
             by_entries.then_with(by_name)
         });
         for one in &rare {
-            let untold = match place.rehearsed(one.facts.oid) {
-                DropVerdict::Needed => continue,
-                DropVerdict::Coming => TO_BE_REHEARSED,
-                _ if place.observation.server.standbys > 0 => {
-                    "standbys stream from this server, and how indexes are used there is not counted here"
-                }
-                verdict => {
+            let unknown = standbys::unknown_scans(place.observation, one.scans_on_standbys);
+            let untold = match (place.rehearsed(one.facts.oid), unknown) {
+                (DropVerdict::Needed, _) => continue,
+                (DropVerdict::Coming, _) => TO_BE_REHEARSED.to_owned(),
+                (_, Some(unknown)) => unknown,
+                (verdict, None) => {
                     let claim = || claim(place, age, one, &verdict);
                     found.claim_worst_first(place, || subject(one.facts), claim);
                     continue;
                 }
             };
             found.undecided.push(subject(one.facts));
-            found.untold = Some(untold.to_owned());
+            found.untold = Some(untold);
         }
         Ok(found)
     }
@@ -148,6 +155,11 @@ impl Rule for RarelyUsed {
 
 fn subject(facts: &IndexFacts) -> Vec<String> {
     vec![facts.schema.clone(), facts.name.clone()]
+}
+
+/// Scans of an index on the server and, as far as they are known, on its standbys.
+fn scans(index: &IndexObservation) -> i64 {
+    index.scans.saturating_add(index.scans_on_standbys.unwrap_or(0))
 }
 
 /// The indexes that are used, and that nothing but their use speaks for.
@@ -161,7 +173,7 @@ fn candidates(database: &DatabaseObservation) -> Vec<(&IndexObservation, &IndexF
     };
     database
         .indexes_with_facts()
-        .filter(|(index, facts)| index.scans > 0 && is_candidate(facts))
+        .filter(|(index, facts)| scans(index) > 0 && is_candidate(facts))
         .filter_map(|(index, facts)| Some((index, facts, database.table_of(facts)?)))
         .collect()
 }
@@ -214,7 +226,14 @@ fn claim(place: &Place<'_>, age: Window, rare: &Rare<'_>, verdict: &DropVerdict)
     let counted_for = seconds_for_people(age.seconds());
     let mut guards = Guards::default();
     guards.checked("it enforces nothing, supports no foreign key, and no other index is the same");
-    guards.checked("no standby streams from this server");
+    let standbys = place.observation.standbys_watched.names.len();
+    match standbys {
+        0 => guards.checked("no standby streams from this server"),
+        1 => guards.checked("the scans of its standby, which is watched, too, are counted with its own"),
+        _ => guards.checked(format!(
+            "the scans of its {standbys} standbys, which are watched, too, are counted with its own"
+        )),
+    }
     guards.not_checked("whether the index existed all that time");
     if rare.is_estimated {
         guards.not_checked("what was written before the last hours: estimated from them");
@@ -235,6 +254,7 @@ fn claim(place: &Place<'_>, age: Window, rare: &Rare<'_>, verdict: &DropVerdict)
         ),
         evidence: evidence([
             ("scans", json!(rare.scans)),
+            ("scans_on_standbys", json!(rare.scans_on_standbys.filter(|scans| standbys > 0 || *scans > 0))),
             ("scans_in_30_days", number(rare.scans_in_30_days)),
             ("entries_written", json!(rare.entries.round())),
             ("entries_written_per_scan", number(times)),
@@ -277,6 +297,7 @@ mod tests {
     use super::*;
     use crate::model::advice::{Advised, Rehearsal, Rehearsals};
     use crate::model::observation::{Observation, TableActivity};
+    use crate::model::replication::WatchedStandbys;
     use crate::rules::testing::{claims, database, found, index, now};
 
     fn days_ago(days: i64) -> DateTime<Utc> {
@@ -398,10 +419,53 @@ mod tests {
     }
 
     #[test]
+    fn scans_of_watched_standbys_are_added() {
+        // two standbys, of which so many are watched
+        let judged = |here: i64, there: Option<i64>, watched: &[&str]| {
+            let mut observed = observed(here, 10_000, |_| ());
+            observed.server.standbys = 2;
+            observed.standbys_watched = WatchedStandbys {
+                names: watched.iter().map(|name| (*name).to_owned()).collect(),
+                streaming: watched.len(),
+                uncounted: vec!["c".to_owned()],
+                ..WatchedStandbys::default()
+            };
+            observed.databases[0].indexes[0].scans_on_standbys = there;
+            found::<RarelyUsed>(&observed).unwrap()
+        };
+        let count = |here: i64, there: Option<i64>| {
+            let found = judged(here, there, &["b", "c"]);
+            (found.claims.len(), found.undecided.len())
+        };
+        assert_eq!(count(10, Some(0)), (1, 0));
+        assert_eq!(count(10, Some(89)), (1, 0));
+        assert_eq!(count(10, Some(90)), (0, 0), "a hundred entries for each scan");
+        assert_eq!(count(0, Some(10)), (1, 0), "used on a standby only");
+        assert_eq!(count(10, Some(i64::MAX)), (0, 0));
+        let claim = judged(10, Some(5), &["b", "c"]).claims.remove(0);
+        assert_eq!(
+            (&claim.evidence["scans"], &claim.evidence["scans_on_standbys"]),
+            (&json!(15), &json!(5))
+        );
+        assert!(
+            claim
+                .guards
+                .iter()
+                .any(|guard| guard.starts_with("the scans of its 2 standbys"))
+        );
+        let unknown = judged(10, None, &["b", "c"]);
+        assert_eq!((unknown.claims.len(), unknown.undecided.len()), (0, 1));
+        assert!(unknown.untold.unwrap().ends_with("for as long as here: c"));
+        let unwatched = judged(10, Some(0), &["b"]);
+        assert_eq!((unwatched.claims.len(), unwatched.undecided.len()), (0, 1));
+        assert!(unwatched.untold.unwrap().starts_with("one standby that streams"));
+    }
+
+    #[test]
     fn standbys_and_the_planner_may_need_it() {
         let mut observed = observed(10, 1_000_000, |_| ());
         observed.server.standbys = 1;
-        assert_eq!(count(&observed), (0, 1));
+        assert_eq!(count(&observed), (0, 1), "it is not watched");
         observed.server.standbys = 0;
         observed.databases[0].rehearsals = Rehearsals::Coming;
         assert_eq!(count(&observed), (0, 1));
@@ -415,6 +479,14 @@ mod tests {
             ..Advised::default()
         }));
         assert_eq!(count(&observed), (0, 0));
+        let mut stopped = Advised::default();
+        stopped.report.workload.was_stopped = true;
+        observed.databases[0].rehearsals = Rehearsals::Known(Arc::new(stopped));
+        assert_eq!(
+            count(&observed),
+            (0, 1),
+            "a run that was stopped does not show that nothing needs it"
+        );
         observed.server.is_standby = true;
         assert!(found::<RarelyUsed>(&observed).is_err());
     }

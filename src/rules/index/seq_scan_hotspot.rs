@@ -1,6 +1,5 @@
 //! index.seq_scan_hotspot
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -9,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::missing::could_plan;
 use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement};
-use crate::model::catalog::TableFacts;
-use crate::model::finding::{Claim, Severity, Window};
-use crate::model::observation::{DatabaseObservation, StatementDelta, TableActivity, TableDelta, Unknown};
-use crate::model::remedy::{Remedy, qualified, quote_literal};
+use crate::model::finding::{Claim, Severity};
+use crate::model::observation::{StatementDelta, TableDelta, Unknown};
+use crate::model::remedy::Remedy;
 use crate::model::snapshot::StatementKind;
-use crate::model::unit::{count_for_people, seconds_for_people};
+use crate::model::unit::count_for_people;
+use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::Command;
 use crate::sql::remembered::{self, NamedTables};
@@ -74,9 +73,6 @@ const STATEMENTS_READ: usize = 200;
 const STATEMENTS_TOLD: usize = 5;
 /// Bytes of each of their texts.
 const STATEMENT_BYTES: usize = 1_000;
-/// Why nothing is said of a table yet.
-pub(super) const NO_WINDOW: &str = "needs two looks an hour apart, or half an hour since a known reset of statistics, to tell how \
-                                    tables are read and written";
 
 impl Rule for SeqScanHotspot {
     const ID: &'static str = "index.seq_scan_hotspot";
@@ -123,16 +119,6 @@ impl Rule for SeqScanHotspot {
     }
 }
 
-/// Tells why some tables are undecided; an error where nothing is known of any.
-pub(super) fn tell_undecided(found: &mut Found, is_any_known: bool) -> Result<(), Unknown> {
-    match (found.undecided.is_empty(), is_any_known) {
-        (true, _) => {}
-        (false, false) => return Err(Unknown::because(NO_WINDOW)),
-        (false, true) => found.untold = Some(NO_WINDOW.to_owned()),
-    }
-    Ok(())
-}
-
 impl SeqScanHotspot {
     fn severity(&self, rows: f64, rows_per_hour: f64) -> Option<Severity> {
         let is_hot = |least_rows: i64, times: f64| {
@@ -145,207 +131,6 @@ impl SeqScanHotspot {
         } else {
             None
         }
-    }
-}
-
-/// A table with all of its partitions: they are judged together, once.
-pub(super) struct Whole<'a> {
-    /// The table, of partitions the one at the top.
-    pub(super) table: &'a TableFacts,
-    /// What holds its rows: the table itself, or its partitions.
-    pub(super) parts: Vec<Part<'a>>,
-}
-
-/// A table that holds rows.
-pub(super) struct Part<'a> {
-    pub(super) facts: &'a TableFacts,
-    /// Live rows: as VACUUM and ANALYZE counted them, or by the catalog where that is more than what was added since.
-    rows: f64,
-    activity: Option<&'a TableActivity>,
-}
-
-impl<'a> Part<'a> {
-    /// What happened to it over a window.
-    pub(super) fn over(&self) -> Option<&'a TableDelta> {
-        self.activity?.over.as_ref()
-    }
-}
-
-impl<'a> Whole<'a> {
-    pub(super) fn rows(&self) -> f64 {
-        self.parts.iter().map(|part| part.rows).sum()
-    }
-
-    /// Bytes of its rows, without TOAST and indexes.
-    pub(super) fn size_bytes(&self) -> f64 {
-        self.parts.iter().map(|part| part.facts.size_bytes).sum()
-    }
-
-    fn deltas(&self) -> impl Iterator<Item = &'a TableDelta> {
-        self.parts.iter().filter_map(Part::over)
-    }
-
-    /// A count of all parts as a rate.
-    pub(super) fn per_hour(&self, count: fn(&TableDelta) -> i64) -> f64 {
-        self.deltas().map(|delta| delta.per_hour(count(delta))).sum()
-    }
-
-    /// The count of the part that has most.
-    fn most(&self, count: fn(&TableDelta) -> i64) -> i64 {
-        self.deltas().map(count).max().unwrap_or(0)
-    }
-
-    /// The time in which it was watched, where that is too short to make a rate of what was counted.
-    fn short_window(&self) -> Option<Window> {
-        let is_short = |window: &Window| window.seconds() < TableDelta::RATE_SECONDS;
-        self.window().filter(is_short)
-    }
-
-    /// A severity as far as the window supports it: what happened for some seconds need not go on.
-    pub(super) fn lower(&self, severity: Severity) -> Severity {
-        match self.short_window() {
-            Some(_) => severity.min(Severity::Info),
-            None => severity,
-        }
-    }
-
-    /// A count as a rate for people, `7 rows in an hour`; of a window that is too short for a rate what was counted.
-    pub(super) fn pace(&self, count: fn(&TableDelta) -> i64, what: &str) -> String {
-        match self.short_window() {
-            Some(window) => format!(
-                "{} {what} in the last {}",
-                count_for_people(self.sum(count) as f64),
-                seconds_for_people(window.seconds())
-            ),
-            None => format!("{} {what} in an hour", count_for_people(self.per_hour(count))),
-        }
-    }
-
-    /// A count as a rate for the evidence; null where the window is too short for one.
-    pub(super) fn rate(&self, count: fn(&TableDelta) -> i64) -> Value {
-        match self.short_window() {
-            Some(_) => Value::Null,
-            None => number(self.per_hour(count)),
-        }
-    }
-
-    /// Says of a window that is too short for a rate that it is.
-    pub(super) fn guard_window(&self, guards: &mut Guards) {
-        if let Some(window) = self.short_window() {
-            guards.not_checked(format!(
-                "whether it goes on like that: it was watched for {}, and a rate needs half an hour",
-                seconds_for_people(window.seconds())
-            ));
-        }
-    }
-
-    /// A count of all parts.
-    pub(super) fn sum(&self, count: fn(&TableDelta) -> i64) -> i64 {
-        self.deltas().map(count).sum()
-    }
-
-    /// The time in which it was watched.
-    pub(super) fn window(&self) -> Option<Window> {
-        self.deltas().map(|delta| delta.window).reduce(|a, b| Window {
-            from: a.from.min(b.from),
-            to: a.to.max(b.to),
-        })
-    }
-
-    /// Whether it is there, and how it was used is not known yet.
-    pub(super) fn is_unknown(&self) -> bool {
-        self.window().is_none() && self.parts.iter().any(|part| part.activity.is_some())
-    }
-
-    pub(super) fn subject(&self) -> Vec<String> {
-        vec![self.table.schema.clone(), self.table.name.clone()]
-    }
-
-    /// The same, to be compared.
-    pub(super) fn name(&self) -> (&'a str, &'a str) {
-        (&self.table.schema, &self.table.name)
-    }
-
-    /// Whether the table or one of its partitions may be meant by a name.
-    pub(super) fn is_named(&self, schema: Option<&str>, name: &str) -> bool {
-        let mut own = std::iter::once(self.table).chain(self.parts.iter().map(|part| part.facts));
-        own.any(|facts| facts.name == name && schema.is_none_or(|schema| facts.schema == schema))
-    }
-
-    /// SELECT of columns of pg_stat_user_tables, for psql.
-    pub(super) fn evidence_sql(&self, columns: &str) -> String {
-        let table = quote_literal(&qualified(&self.table.schema, &self.table.name));
-        let which = match self.table.kind {
-            'p' => format!("relid IN (SELECT relid FROM pg_partition_tree({table}))"),
-            _ => format!("relid = {table}::regclass"),
-        };
-        format!("SELECT relname, {columns}\n  FROM pg_stat_user_tables WHERE {which}")
-    }
-}
-
-/// The tables of a database, each with its partitions.
-pub(super) struct Wholes<'a> {
-    database: &'a DatabaseObservation,
-    partitions: HashMap<u32, Vec<&'a TableFacts>>,
-}
-
-impl<'a> Wholes<'a> {
-    /// Whether or not it is known how they are read and written.
-    pub(super) fn of(database: &'a DatabaseObservation) -> Self {
-        let mut partitions: HashMap<u32, Vec<&TableFacts>> = HashMap::new();
-        for table in database.catalog.tables.values().filter(|table| table.kind == 'r') {
-            if let Some(root) = table.partition_of {
-                partitions.entry(root).or_default().push(table);
-            }
-        }
-        Self { database, partitions }
-    }
-
-    /// For rules that judge how they are read and written.
-    pub(super) fn watched(database: &'a DatabaseObservation) -> Result<Self, Unknown> {
-        database.table_activity.as_ref().map_err(Clone::clone)?;
-        Ok(Self::of(database))
-    }
-
-    /// Each table that is no partition and belongs to no extension.
-    pub(super) fn all(&self) -> impl Iterator<Item = Whole<'a>> {
-        let is_judged = |table: &&TableFacts| {
-            matches!(table.kind, 'r' | 'p') && table.partition_of.is_none() && !table.owned_by_extension
-        };
-        let tables = self.database.catalog.tables.values().filter(is_judged);
-        tables.map(move |table| self.get(table))
-    }
-
-    /// One table with its partitions.
-    pub(super) fn get(&self, table: &'a TableFacts) -> Whole<'a> {
-        let parts = match table.kind {
-            'p' => self.partitions.get(&table.oid).cloned().unwrap_or_default(),
-            _ => vec![table],
-        };
-        let part = |facts: &'a TableFacts| Part {
-            facts,
-            rows: self.rows(facts),
-            activity: self.activity(facts),
-        };
-        Whole {
-            table,
-            parts: parts.into_iter().map(part).collect(),
-        }
-    }
-
-    fn rows(&self, facts: &TableFacts) -> f64 {
-        let rows = match self.database.table(facts.oid) {
-            Some(seen) if seen.rows_were_counted => seen.live_rows as f64,
-            Some(seen) => facts.rows.max(seen.live_rows as f64),
-            None => facts.rows,
-        };
-        rows.max(0.0)
-    }
-
-    fn activity(&self, facts: &TableFacts) -> Option<&'a TableActivity> {
-        let known = self.database.table_activity.as_ref().ok()?;
-        let position = known.binary_search_by_key(&facts.oid, |one| one.oid).ok()?;
-        Some(&known[position])
     }
 }
 
@@ -539,12 +324,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::catalog::TableFacts;
     use crate::model::finding::ConfidenceLevel;
-    use crate::model::observation::Observation;
+    use crate::model::observation::{Observation, TableActivity};
     use crate::rules::testing::{
         advised, advised_statement, claims, found, last_hour, observation, severities, statement, table,
         tables,
     };
+    use crate::rules::whole_tables::NO_WINDOW;
 
     /// `public.t` with so many rows, of which so many were read in the last hour.
     fn observed(rows: f64, rows_read: i64) -> Observation {

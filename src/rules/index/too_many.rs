@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::seq_scan_hotspot::{Whole, Wholes, tell_undecided};
 use crate::model::catalog::{Catalog, IndexFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::unit::{Size, bytes_for_people};
+use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 
 /// A table that is written to much has many indexes, or indexes that are larger than twice the table.

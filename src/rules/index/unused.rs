@@ -12,7 +12,9 @@ use crate::model::finding::{Claim, Impact, Severity, Window};
 use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified};
 use crate::model::unit::{Period, Size, bytes_for_people};
-use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object};
+use crate::rules::{
+    DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, standbys,
+};
 
 /// An index that no query has used for longer than a month.
 ///
@@ -308,17 +310,7 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, idle: &Idle, now: DateTime<Utc>
     let mut guards = Guards::default();
     guards.checked("enforces no constraint and supports no foreign key alone");
     guards.checked("no other index is the same");
-    match (
-        place.observation.server.standbys,
-        place.observation.standbys_watched,
-    ) {
-        (0, 0) => guards.checked("no standby streams from this server"),
-        (there, watched) if watched as i64 >= there => {
-            guards.checked("its standbys, which are watched, too, do not use it");
-        }
-        (_, 0) => guards.not_checked("use on its standbys"),
-        _ => guards.not_checked("use on those of its standbys that are not watched"),
-    }
+    standbys::guard(&mut guards, place.observation);
     if !idle.index_existed {
         guards.not_checked("whether the index existed all that time");
     }
@@ -383,6 +375,8 @@ mod tests {
         let unknown = Rehearsal::Unknown("not now".into());
         assert_eq!(told(Some(unknown)), (Some(ConfidenceLevel::Estimated), 0));
         assert_eq!(told(None), (None, 1), "it is asked soon");
+        let left_out = told(Some(Rehearsal::LeftOut));
+        assert_eq!(left_out, (None, 1), "the next run may say that it is needed");
     }
 
     #[test]

@@ -81,7 +81,10 @@ impl Rule for CacheMiss {
             )));
         }
         let mut found = Found {
-            absence_is_no_proof: activity.still_filling.clone(),
+            // what share of all reads it has is not told by a statement that is not known
+            absence_is_no_proof: activity.absence_is_no_proof(|hidden| {
+                hidden.shared_blocks_read as f64 * block_bytes >= self.min_read.bytes as f64
+            }),
             ..Found::default()
         };
         let all: i64 = activity.statements.iter().map(|one| one.shared_blocks_read).sum();

@@ -52,18 +52,23 @@ impl Rule for CountAll {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
-            if statements::share(activity, statement.seconds) < self.info_share {
-                return;
-            }
-            if let Some(table) = shape::unfiltered_count(&statement.text.text) {
-                found.claim_worst_first(
-                    place,
-                    || vec![statement.text.statement_id.clone()],
-                    || claim(place, activity, statement, &table),
-                );
-            }
-        })
+        let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
+            statements::share(activity, statement.seconds) >= self.info_share
+        };
+        statements::on_a_busy_server(
+            place,
+            self.minimum_load,
+            is_heavy,
+            |activity, statement, found| {
+                if let Some(table) = shape::unfiltered_count(&statement.text.text) {
+                    found.claim_worst_first(
+                        place,
+                        || vec![statement.text.statement_id.clone()],
+                        || claim(place, activity, statement, &table),
+                    );
+                }
+            },
+        )
     }
 }
 

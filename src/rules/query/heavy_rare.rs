@@ -8,9 +8,9 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
-use crate::rules::lock_waits::{LockWaits, Spent};
+use crate::rules::lock_waits::Spent;
 use crate::rules::statements;
-use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 
 /// A statement that is hardly ever called, and takes a good part of the database time all the same.
 ///
@@ -59,22 +59,37 @@ const DAY: f64 = 86_400.0;
 impl Rule for HeavyRare {
     const ID: &'static str = "query.heavy_rare";
     const SCOPE: Scope = Scope::Server;
+    const SAMPLES: Samples = Samples::Read;
     /// What runs each night is seen once a day.
     const CLEAR: Period = Period::days(2);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let waits = LockWaits::of(place);
-        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
-            let is_heavy = statements::share(activity, statement.seconds) >= self.warning_share
-                && statement.mean_seconds() >= self.min_mean.as_seconds();
-            if is_heavy && statement.calls < self.max_calls {
+        let activity = statements::activity(place)?;
+        if !statements::is_busy(activity, self.minimum_load) {
+            // what was mended may have been all that the server had to do: two days without it are proof all the same
+            return Ok(Found {
+                absence_is_no_proof: activity.still_filling.clone(),
+                untold: Some(statements::IDLE.to_owned()),
+                ..Found::default()
+            });
+        }
+        let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
+            statements::share(activity, statement.seconds) >= self.warning_share
+                && statement.mean_seconds() >= self.min_mean.as_seconds()
+                && statement.calls < self.max_calls
+        };
+        statements::on_a_busy_server(
+            place,
+            self.minimum_load,
+            is_heavy,
+            |activity, statement, found| {
                 found.claim_worst_first(
                     place,
                     || vec![statement.text.statement_id.clone()],
-                    || claim(place, activity, statement, waits.spent(statement)),
+                    || claim(place, activity, statement, Spent::of(place, statement)),
                 );
-            }
-        })
+            },
+        )
     }
 }
 
@@ -183,11 +198,27 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_server_says_nothing_and_proves_nothing() {
-        let observed = observation(vec![statement("SELECT 1 FROM a", 1, 29_000.0)], 0.0);
-        let found = found::<HeavyRare>(&observed).unwrap();
-        assert_eq!(found.claims.len(), 0, "29 seconds in ten minutes");
-        assert_eq!(found.absence_is_no_proof.as_deref(), Some(statements::IDLE));
+    fn an_idle_server_says_nothing_and_is_proof_once_its_window_is_full() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 1, 29_000.0)], 0.0);
+        let judged = |observed: &_| found::<HeavyRare>(observed).unwrap();
+        let idle = judged(&observed);
+        assert_eq!(idle.claims.len(), 0, "29 seconds in ten minutes");
+        assert_eq!(idle.absence_is_no_proof, None);
+        assert_eq!(idle.untold.as_deref(), Some(statements::IDLE));
+        observed.statements.as_mut().unwrap().still_filling = Some("5 min of 30".into());
+        assert!(judged(&observed).absence_is_no_proof.is_some());
+    }
+
+    #[test]
+    fn a_text_that_is_lost_for_good_holds_up_only_what_it_could_be() {
+        let with_hidden = |mean_ms: f64| {
+            let mut observed = observation(vec![], 60.0);
+            let activity = observed.statements.as_mut().unwrap();
+            activity.without_text = vec![statement("", 3, mean_ms)];
+            found::<HeavyRare>(&observed).unwrap().absence_is_no_proof
+        };
+        assert_eq!(with_hidden(999.0), None);
+        assert!(with_hidden(1000.0).is_some());
     }
 
     #[test]

@@ -24,8 +24,8 @@ use crate::sql::shape;
 ///
 /// ## When it is wrong to obey
 /// Exports, and programs that fill a cache of their own, want all rows. pg_stat_statements does not know applications, so
-/// that dumps and loaders are not told from shops; COPY, FETCH and other utility statements are left out. One that reads
-/// through a cursor is counted with all rows that it fetched.
+/// that dumps and loaders are not told from shops unless an `[[ignore]]` names them; COPY, FETCH and other utility
+/// statements are left out. One that reads through a cursor is counted with all rows that it fetched.
 ///
 /// Only statements that return rows to their sender are judged: what INSERT … SELECT writes is no result. Source:
 /// PostgreSQL's chapter "pg_stat_statements".
@@ -53,14 +53,18 @@ impl Rule for LargeResult {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
+        let rows_per_call =
+            |statement: &StatementDelta| statement.rows as f64 / statement.calls.max(1) as f64;
+        let is_large = |statement: &StatementDelta| {
+            statement.calls >= self.info_calls && rows_per_call(statement) >= self.info_rows_per_call
+        };
         let mut found = Found {
-            absence_is_no_proof: activity.still_filling.clone(),
+            absence_is_no_proof: activity.absence_is_no_proof(is_large),
             ..Found::default()
         };
-        for statement in &activity.statements {
-            let rows_per_call = statement.rows as f64 / statement.calls.max(1) as f64;
-            let is_large = statement.calls >= self.info_calls && rows_per_call >= self.info_rows_per_call;
-            if is_large && shape::is_select(&statement.text.text) {
+        for statement in activity.statements.iter().filter(|&one| is_large(one)) {
+            let rows_per_call = rows_per_call(statement);
+            if shape::is_select(&statement.text.text) {
                 found.claim_worst_first(
                     place,
                     || vec![statement.text.statement_id.clone()],

@@ -74,11 +74,14 @@ impl Rule for LeadingWildcard {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
-            if statements::share(activity, statement.seconds) < self.info_share {
-                return;
-            }
-            match self.search(place, statement) {
+        let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
+            statements::share(activity, statement.seconds) >= self.info_share
+        };
+        statements::on_a_busy_server(
+            place,
+            self.minimum_load,
+            is_heavy,
+            |activity, statement, found| match self.search(place, statement) {
                 Ok(None) => {}
                 Ok(Some(search)) => found.claim_worst_first(
                     place,
@@ -89,8 +92,8 @@ impl Rule for LeadingWildcard {
                     found.undecided.push(vec![statement.text.statement_id.clone()]);
                     found.untold = Some(unknown.reason);
                 }
-            }
-        })
+            },
+        )
     }
 }
 

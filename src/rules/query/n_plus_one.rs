@@ -76,7 +76,10 @@ impl Rule for NPlusOne {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
         let mut found = Found {
-            absence_is_no_proof: activity.still_filling.clone(),
+            // it may be the one that is called for each row, or the one that returns them
+            absence_is_no_proof: activity.absence_is_no_proof(|hidden| {
+                self.is_frequent(activity, hidden) || self.has_children(activity, hidden)
+            }),
             ..Found::default()
         };
         let by_rows = ByRows::of(activity);
@@ -124,6 +127,12 @@ impl NPlusOne {
         calls_per_hour(activity, statement) >= self.info_calls_per_hour
             && statement.mean_seconds() < self.max_mean.as_seconds()
             && statement.rows as f64 <= self.max_rows_per_call * statement.calls as f64
+    }
+
+    /// Whether it returned so many rows that one that is called for each of them would be told.
+    fn has_children(&self, activity: &StatementActivity, statement: &StatementDelta) -> bool {
+        let rows_per_call = statement.rows as f64 / statement.calls.max(1) as f64;
+        rows_per_call * calls_per_hour(activity, statement) >= self.info_calls_per_hour
     }
 
     /// Statements that returned as many rows as this one was called, the nearest first.

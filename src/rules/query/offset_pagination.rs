@@ -59,19 +59,27 @@ impl Rule for OffsetPagination {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
+        let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
             let is_dear = blocks_per_row(statement) >= self.info_blocks_per_row
                 || statement.mean_seconds() >= self.info_mean.as_seconds();
             let is_much = statements::share(activity, statement.seconds) >= self.info_share
                 && statement.calls >= self.min_calls;
-            if is_dear && is_much && shape::offset_of(&statement.text.text) {
-                found.claim_worst_first(
-                    place,
-                    || vec![statement.text.statement_id.clone()],
-                    || claim(place, activity, statement),
-                );
-            }
-        })
+            is_dear && is_much
+        };
+        statements::on_a_busy_server(
+            place,
+            self.minimum_load,
+            is_heavy,
+            |activity, statement, found| {
+                if shape::offset_of(&statement.text.text) {
+                    found.claim_worst_first(
+                        place,
+                        || vec![statement.text.statement_id.clone()],
+                        || claim(place, activity, statement),
+                    );
+                }
+            },
+        )
     }
 }
 

@@ -65,16 +65,17 @@ impl Rule for PlanningHeavy {
         }
         let shortest = limits::STATEMENT_WINDOW.as_secs_f64();
         let hours = statements::window_seconds(activity).max(shortest) / 3600.0;
+        let is_heavy = |statement: &StatementDelta| {
+            statement.planning_seconds > statement.seconds * self.info_times_execution
+                && statement.planning_seconds / hours >= self.info_planning_per_hour.as_seconds()
+        };
         let mut found = Found {
-            absence_is_no_proof: activity.still_filling.clone(),
+            absence_is_no_proof: activity.absence_is_no_proof(is_heavy),
             ..Found::default()
         };
-        for statement in &activity.statements {
+        for statement in activity.statements.iter().filter(|&one| is_heavy(one)) {
             let per_hour = statement.planning_seconds / hours;
-            let is_heavy = statement.planning_seconds > statement.seconds * self.info_times_execution;
-            if is_heavy && per_hour >= self.info_planning_per_hour.as_seconds() {
-                found.claims.push(claim(place, activity, statement, per_hour));
-            }
+            found.claims.push(claim(place, activity, statement, per_hour));
         }
         Ok(found)
     }

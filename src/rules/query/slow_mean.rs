@@ -10,9 +10,9 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, seconds_for_people};
-use crate::rules::lock_waits::{LockWaits, Spent};
+use crate::rules::lock_waits::Spent;
 use crate::rules::statements::{self, share};
-use crate::rules::{Found, Place, Rule, Scope, evidence, matches, number};
+use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, matches, number};
 
 /// A statement that takes long each time it is called.
 ///
@@ -28,8 +28,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, matches, number};
 /// Reports and exports are slow by nature; what matters for them is their hour, not their mean. A mean also hides two
 /// kinds of calls, fast and slow: compare the standard deviation. What waits for a lock takes as long as somebody else
 /// holds it: a statement that samples of sessions saw mostly do that is no critical one. What is meant to be slow is
-/// left out by `ignore_statements` and `ignore_roles`. Applications are not known to pg_stat_statements; one that marks its
-/// statements with a comment is known by that.
+/// left out by `ignore_statements` and `ignore_roles`. Applications are not known to pg_stat_statements: `[[ignore]]` goes by
+/// those that samples of sessions saw, and one that marks its statements with a comment is known by that.
 ///
 /// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. What is called only
 /// a few times and is heavy all the same is told by query.heavy_rare. DDL, COPY and other utility statements are left out.
@@ -77,24 +77,25 @@ impl Default for SlowMean {
 impl Rule for SlowMean {
     const ID: &'static str = "query.slow_mean";
     const SCOPE: Scope = Scope::Server;
+    const SAMPLES: Samples = Samples::Read;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
-        let waits = LockWaits::of(place);
         let mut slow: Vec<(Severity, Spent, &StatementDelta)> = activity
             .statements
             .iter()
             .filter_map(|statement| Some((self.severity(statement, activity)?, statement)))
             .filter(|(_, statement)| !self.ignores(statement))
             .map(|(severity, statement)| {
-                let spent = waits.spent(statement);
+                let spent = Spent::of(place, statement);
                 (spent.lower(severity), spent, statement)
             })
             .collect();
         // statements come in the order of the time that they take
         slow.sort_by_key(|(severity, ..)| Reverse(*severity));
         let mut found = Found {
-            absence_is_no_proof: activity.still_filling.clone(),
+            absence_is_no_proof: activity
+                .absence_is_no_proof(|hidden| self.severity(hidden, activity).is_some()),
             ..Found::default()
         };
         for (severity, spent, statement) in slow {
@@ -202,6 +203,7 @@ fn claim(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::sampled::SampledStatements;
     use crate::rules::testing::{claims, observation, statement};
 
     #[test]
@@ -248,11 +250,26 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_is_lost_for_good_holds_up_only_what_it_could_be() {
+        let with_hidden = |mean_ms: f64| {
+            let mut observed = observation(vec![statement("SELECT 1 FROM a", 50, 1.0)], 0.0);
+            let activity = observed.statements.as_mut().unwrap();
+            activity.without_text = vec![statement("", 50, mean_ms)];
+            crate::rules::testing::found::<SlowMean>(&observed)
+                .unwrap()
+                .absence_is_no_proof
+        };
+        assert_eq!(with_hidden(49.0), None);
+        assert!(with_hidden(50.0).unwrap().contains("lost by the server"));
+    }
+
+    #[test]
     fn one_call_is_once() {
         let observed = observation(vec![statement("SELECT 1 FROM a", 1, 9_000.0)], 0.0);
         let place = Place {
             observation: &observed,
             database: None,
+            sampled: &SampledStatements::of(&observed),
             claims_at_most: 1,
         };
         let activity = observed.statements.as_ref().unwrap();

@@ -74,12 +74,14 @@ impl Rule for TempSpill {
             .ok_or_else(|| Unknown::because("block_size could not be read"))?;
         let shortest = limits::STATEMENT_WINDOW.as_secs_f64();
         let hours = statements::window_seconds(activity).max(shortest) / 3600.0;
+        let written = |statement: &StatementDelta| statement.temp_blocks_written as f64 * block_bytes;
         let mut found = Found {
-            absence_is_no_proof: activity.still_filling.clone(),
+            absence_is_no_proof: activity
+                .absence_is_no_proof(|hidden| self.severity(written(hidden) / hours).is_some()),
             ..Found::default()
         };
         for statement in &activity.statements {
-            let bytes = statement.temp_blocks_written as f64 * block_bytes;
+            let bytes = written(statement);
             let severity = self.severity(bytes / hours);
             found
                 .claims

@@ -8,9 +8,9 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::seconds_for_people;
-use crate::rules::lock_waits::{LockWaits, Spent};
+use crate::rules::lock_waits::Spent;
 use crate::rules::statements::{self, load_sessions, share, window_seconds};
-use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 
 /// A statement that takes a large part of all database time.
 ///
@@ -57,14 +57,17 @@ const DAY: f64 = 86_400.0;
 impl Rule for TimeShare {
     const ID: &'static str = "query.time_share";
     const SCOPE: Scope = Scope::Server;
+    const SAMPLES: Samples = Samples::Read;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
         let load = load_sessions(activity);
         if activity.window.is_none() || load < self.minimum_load {
-            return Ok(Found::default());
+            return Ok(Found {
+                absence_is_no_proof: activity.still_filling.clone(),
+                ..Found::default()
+            });
         }
-        let waits = LockWaits::of(place);
         let large = activity
             .statements
             .iter()
@@ -87,13 +90,14 @@ impl Rule for TimeShare {
                         severity
                     },
                     come,
-                    spent: waits.spent(statement),
+                    spent: Spent::of(place, statement),
                 };
                 Some(claim(place, activity, statement, judged, position + 1))
             });
         Ok(Found {
             claims: large.collect(),
-            absence_is_no_proof: activity.still_filling.clone(),
+            absence_is_no_proof: activity
+                .absence_is_no_proof(|hidden| share(activity, hidden.seconds) >= self.warning_share),
             ..Found::default()
         })
     }
@@ -205,6 +209,25 @@ mod tests {
         let mut observed = observation(vec![statement("SELECT 1 FROM a", calls, 30_000.0)], 0.0);
         observed.waits = Ok(waits(360, &[(event, 6 * calls as u64)]));
         claims::<TimeShare>(&observed).unwrap().remove(0)
+    }
+
+    #[test]
+    fn nothing_is_proven_while_the_window_fills_or_a_text_is_missing_that_matters() {
+        let proof = |busy_seconds: f64, hidden_seconds: f64, filling: Option<&str>| {
+            let mut observed = observation(vec![], busy_seconds);
+            let activity = observed.statements.as_mut().unwrap();
+            activity.without_text = vec![statement("", 1, hidden_seconds * 1000.0)];
+            activity.still_filling = filling.map(str::to_owned);
+            crate::rules::testing::found::<TimeShare>(&observed)
+                .unwrap()
+                .absence_is_no_proof
+                .is_none()
+        };
+        assert!(proof(100.0, 24.0, None));
+        assert!(!proof(100.0, 25.0, None));
+        assert!(!proof(100.0, 0.0, Some("5 min of 30")));
+        assert!(proof(1.0, 1.0, None), "nearly idle");
+        assert!(!proof(1.0, 0.0, Some("5 min of 30")), "nearly idle so far");
     }
 
     #[test]

@@ -63,15 +63,21 @@ impl Rule for Unstable {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        statements::on_a_busy_server(place, self.minimum_load, |activity, statement, found| {
-            if statements::share(activity, statement.seconds) >= self.min_share && self.varies(statement) {
+        let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
+            statements::share(activity, statement.seconds) >= self.min_share && self.varies(statement)
+        };
+        statements::on_a_busy_server(
+            place,
+            self.minimum_load,
+            is_heavy,
+            |activity, statement, found| {
                 found.claim_worst_first(
                     place,
                     || vec![statement.text.statement_id.clone()],
                     || claim(place, activity, statement),
                 );
-            }
-        })
+            },
+        )
     }
 }
 

@@ -541,6 +541,7 @@ mod tests {
     fn what_may_not_be_read_is_unknown() {
         let mut hidden = serial("integer", 1);
         (hidden.last_value, hidden.is_readable) = (None, false);
+        hidden.is_refused = true;
         let all = observed(hidden.clone(), |_, _| ());
         assert!(
             claims::<IntKeyOverflow>(&all)

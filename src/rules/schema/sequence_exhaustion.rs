@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::limits;
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, quote_identifier, quote_literal};
@@ -30,7 +31,7 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 ///
 /// The rate is that of our last looks that are far enough apart; `check` has but one look and knows none. A load of data is
 /// fast and soon over, so that a rate counts only from `rate_min_share` on. A sequence whose last value may not be read is
-/// not judged, and the GRANT is told. Source: PostgreSQL's chapter "CREATE SEQUENCE".
+/// not judged, and the GRANT is told; one that may be read and was locked just then is not judged either. Source: PostgreSQL's chapter "CREATE SEQUENCE".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SequenceExhaustion {
@@ -227,8 +228,49 @@ pub(super) fn integer_type(name: &str) -> Option<&'static str> {
         .find(|known| *known == name)
 }
 
-/// Why nothing can be said of some sequences, with the GRANT that mends it.
+/// Why nothing can be said of some sequences, with the GRANT where that mends it.
 pub(super) fn unread(place: &Place<'_>, sequences: &[&Sequence]) -> Unknown {
+    let (refused, missed): (Vec<&Sequence>, Vec<&Sequence>) = sequences
+        .iter()
+        .copied()
+        .partition(|sequence| sequence.is_refused);
+    let missed_reason = missed.first().map(|one| missed_now(place, one, missed.len()));
+    let Some(one) = refused.first() else {
+        return Unknown::because(missed_reason.unwrap_or_default());
+    };
+    let refused_unknown = not_allowed(place, one, &refused);
+    let reasons = [Some(refused_unknown.reason), missed_reason];
+    Unknown {
+        reason: reasons.into_iter().flatten().collect::<Vec<String>>().join("; "),
+        remedy_sql: refused_unknown.remedy_sql,
+    }
+}
+
+/// Why sequences that the login may read were not read.
+fn missed_now(place: &Place<'_>, one: &Sequence, count: usize) -> String {
+    let schema = place.database.and_then(|database| database.schema.as_ref().ok());
+    let may_be_read = schema.map_or(0, |schema| {
+        let sequences = schema.facts.sequences.iter();
+        sequences.filter(|sequence| !sequence.is_refused).count()
+    });
+    let why = match may_be_read > limits::SEQUENCES_PER_LOOK {
+        true => format!(
+            "of {may_be_read} sequences a look asks for {}",
+            limits::SEQUENCES_PER_LOOK
+        ),
+        false => {
+            "one of those that are asked together was locked just then, as by ALTER SEQUENCE, or dropped"
+                .to_owned()
+        }
+    };
+    format!(
+        "the last value of some sequences was not read this time ({count} in all, as {}.{}), though the login may: {why}",
+        one.schema, one.name
+    )
+}
+
+/// Sequences that the login may not read, with the GRANT that mends it.
+fn not_allowed(place: &Place<'_>, one: &Sequence, sequences: &[&Sequence]) -> Unknown {
     let schemas: BTreeSet<String> = sequences
         .iter()
         .map(|sequence| quote_identifier(&sequence.schema))
@@ -240,14 +282,12 @@ pub(super) fn unread(place: &Place<'_>, sequences: &[&Sequence]) -> Unknown {
         schemas.join(", "),
         quote_identifier(login)
     );
-    let one = sequences
-        .first()
-        .map(|sequence| format!("{}.{}", sequence.schema, sequence.name));
     Unknown {
         reason: format!(
-            "the login {login} may not read the last value of some sequences ({} in all, as {}): {grant}",
+            "the login {login} may not read the last value of some sequences ({} in all, as {}.{}): {grant}",
             sequences.len(),
-            one.unwrap_or_default()
+            one.schema,
+            one.name
         ),
         remedy_sql: Some(grant),
     }
@@ -489,6 +529,7 @@ mod tests {
     fn what_may_not_be_read_is_unknown() {
         let mut observed = sequence("integer", 1, |sequence| {
             (sequence.last_value, sequence.is_readable) = (None, false);
+            sequence.is_refused = true;
         });
         observed.server.login = "Observer".into();
         let unknown = claims::<SequenceExhaustion>(&observed).unwrap_err();
@@ -499,6 +540,7 @@ mod tests {
         facts.sequences.push(Sequence {
             name: "other".into(),
             is_readable: true,
+            is_refused: false,
             ..facts.sequences[0].clone()
         });
         schema.facts = facts.into();
@@ -516,6 +558,40 @@ mod tests {
                 .unwrap_err()
                 .reason
                 .contains("standby")
+        );
+    }
+
+    #[test]
+    fn one_that_was_locked_needs_no_grant() {
+        let missed = |change: &dyn Fn(&mut Sequence)| {
+            sequence("integer", 1, |sequence| {
+                (sequence.last_value, sequence.is_readable) = (None, false);
+                change(sequence);
+            })
+        };
+        let locked = missed(&|_| ());
+        let unknown = claims::<SequenceExhaustion>(&locked).unwrap_err();
+        assert_eq!(unknown.remedy_sql, None);
+        assert!(
+            unknown.reason.contains("1 in all, as public.s") && unknown.reason.contains("was locked"),
+            "{}",
+            unknown.reason
+        );
+        let mut both = missed(&|sequence| sequence.is_refused = true);
+        let schema = both.databases[0].schema.as_mut().unwrap();
+        let mut facts = (*schema.facts).clone();
+        facts.sequences.push(Sequence {
+            name: "locked".into(),
+            is_refused: false,
+            ..facts.sequences[0].clone()
+        });
+        schema.facts = facts.into();
+        let unknown = claims::<SequenceExhaustion>(&both).unwrap_err();
+        assert!(unknown.remedy_sql.is_some());
+        assert!(
+            unknown.reason.contains("1 in all, as public.s)") && unknown.reason.contains("as public.locked)"),
+            "{}",
+            unknown.reason
         );
     }
 

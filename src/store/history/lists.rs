@@ -1,14 +1,13 @@
 //! Tables and indexes of a database in an order, with what happened to them over a range of time.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::de::DeserializeOwned;
 
+use super::listed::{Listed, Named};
 use super::place::{self, Family};
 use super::points::{at_first, before, hours_of};
-use super::relations::{bodies, one, subject};
+use super::relations::{bodies, subject};
 use super::totals::{self, Totals};
 use super::{HOUR, HOURS_OF_A_DAY, minutes_shown};
 use crate::model::history::{Counts, IndexCounts, TableCounts};
@@ -16,9 +15,6 @@ use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder, 
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{from_json, micros};
-
-/// Rows with their names: schema and name.
-type Named<T> = Vec<((String, String), T)>;
 
 /// What happened to the relations of a place over a range.
 struct Happened<'a, C> {
@@ -65,13 +61,13 @@ impl<'a, C: Counts> Happened<'a, C> {
     /// none.
     fn greatest<T: DeserializeOwned>(
         &self,
-        table: &'static str,
-        server: &str,
+        listed: &Listed<'_>,
         limit: usize,
         value: impl Fn(u64, &C) -> Result<i64, StoreError>,
     ) -> Result<Named<T>, StoreError> {
         let mut ranked: Vec<(i64, u64)> = Vec::new();
-        for (id, counts) in self.totals.iter().flatten() {
+        let totals = self.totals.iter().flatten();
+        for (id, counts) in totals.filter(|(id, _)| listed.holds(*id)) {
             ranked.push((value(*id, counts)?, *id));
         }
         ranked.retain(|(value, _)| *value > 0);
@@ -87,7 +83,7 @@ impl<'a, C: Counts> Happened<'a, C> {
             let named: Option<String> = name.query_row([id as i64], |row| row.get(0)).optional()?;
             let Some(named) = named else { continue };
             let named: (String, String) = from_json("name of a relation", &named)?;
-            let row = one(self.tx, table, (server, self.database), (&named.0, &named.1))?;
+            let row = listed.one((&named.0, &named.1))?;
             found.extend(row.map(|row| (named, row)));
         }
         Ok(found)
@@ -140,10 +136,11 @@ impl<'a, C: Counts> Happened<'a, C> {
 const GROWTH_OF: usize = 500;
 
 /// The size from which on it is worked out how much a relation grew.
-fn large<C>(totals: Option<&Totals<C>>, bytes: impl Fn(&C) -> u64) -> u64 {
+fn large<C>(totals: Option<&Totals<C>>, listed: &Listed<'_>, bytes: impl Fn(&C) -> u64) -> u64 {
     let mut sizes: Vec<u64> = totals
         .into_iter()
         .flatten()
+        .filter(|(id, _)| listed.holds(*id))
         .map(|(_, counts)| bytes(counts))
         .collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -151,7 +148,8 @@ fn large<C>(totals: Option<&Totals<C>>, bytes: impl Fn(&C) -> u64) -> u64 {
 }
 
 impl Store {
-    /// The tables of a database in an order, with what happened to them over a range.
+    /// The tables of a database in an order, with what happened to them over a range: a partitioned one as a whole, and not its
+    /// partitions.
     ///
     /// # Errors
     /// If the store fails.
@@ -164,15 +162,42 @@ impl Store {
         to: DateTime<Utc>,
         limit: usize,
     ) -> Result<RelationList<TableTotal>, StoreError> {
+        self.tables_of((server, database), None, order, (from, to), limit)
+    }
+
+    /// The partitions of a partitioned table at the top (schema and name), whatever the levels between, like the tables of a
+    /// database.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn partitions(
+        &self,
+        place: (&str, &str),
+        table: (&str, &str),
+        order: RelationOrder,
+        range: (DateTime<Utc>, DateTime<Utc>),
+        limit: usize,
+    ) -> Result<RelationList<TableTotal>, StoreError> {
+        self.tables_of(place, Some(table), order, range, limit)
+    }
+
+    fn tables_of(
+        &self,
+        place: (&str, &str),
+        whole: Option<(&str, &str)>,
+        order: RelationOrder,
+        range: (DateTime<Utc>, DateTime<Utc>),
+        limit: usize,
+    ) -> Result<RelationList<TableTotal>, StoreError> {
         self.read(|tx| {
-            let place = (server, database);
             let of_all = matches!(
                 order,
                 RelationOrder::Growth | RelationOrder::Writes | RelationOrder::Scans
             );
-            let happened = Happened::<TableCounts>::over(tx, place, Family::Table, (from, to), of_all)?;
-            let large = large(happened.totals.as_ref(), |counts| counts.bytes);
-            let first = happened.greatest("table_now", server, limit, |id, now| match order {
+            let happened = Happened::<TableCounts>::over(tx, place, Family::Table, range, of_all)?;
+            let listed = Listed::of(tx, "table_now", place, whole, of_all)?;
+            let large = large(happened.totals.as_ref(), &listed, |counts| counts.bytes);
+            let first = happened.greatest(&listed, limit, |id, now| match order {
                 RelationOrder::Growth if now.bytes >= large => {
                     let before = happened.before(id as i64)?;
                     Ok(before.map_or(0, |before| now.bytes as i64 - before.bytes as i64))
@@ -185,7 +210,7 @@ impl Store {
                 RelationOrder::DeadRows => "dead_rows_ratio DESC, bytes DESC",
                 _ => "bytes DESC",
             };
-            let tables: Vec<TableNow> = ordered(tx, "table_now", place, first, column, limit)?;
+            let tables: Vec<TableNow> = listed.ordered(first, column, limit)?;
             let mut items = Vec::with_capacity(tables.len());
             for now in tables {
                 let (counts, before) = happened.of(&now.schema, &now.name)?;
@@ -195,13 +220,13 @@ impl Store {
                     now,
                 });
             }
-            let (total, bytes) = sum(tx, "table_now", place)?;
+            let (total, bytes) = listed.sum()?;
             Ok(RelationList { items, total, bytes })
         })
     }
 
     /// The indexes of a database, or of one of its tables (schema and name), in an order, with how they were used over a
-    /// range.
+    /// range. Of a database a partitioned one as a whole, and not its partitions.
     ///
     /// # Errors
     /// If the store fails.
@@ -220,8 +245,9 @@ impl Store {
             let place = (server, database);
             let of_all = table.is_none() && matches!(order, RelationOrder::Growth | RelationOrder::Scans);
             let happened = Happened::<IndexCounts>::over(tx, place, Family::Index, (from, to), of_all)?;
-            let large = large(happened.totals.as_ref(), |counts| counts.bytes);
-            let first = happened.greatest("index_now", server, limit, |id, now| match order {
+            let listed = Listed::of(tx, "index_now", place, None, of_all)?;
+            let large = large(happened.totals.as_ref(), &listed, |counts| counts.bytes);
+            let first = happened.greatest(&listed, limit, |id, now| match order {
                 _ if !of_all => Ok(0),
                 RelationOrder::Growth if now.bytes >= large => {
                     let before = happened.before(id as i64)?;
@@ -235,11 +261,12 @@ impl Store {
                 _ => "bytes DESC",
             };
             let indexes: Vec<IndexNow> = match table {
-                None => ordered(tx, "index_now", place, first, column, limit)?,
+                None => listed.ordered(first, column, limit)?,
                 Some((schema, table)) => {
                     let sql = format!(
-                        "SELECT body FROM index_now WHERE server = ?1 AND database = ?2 AND schema = ?3
-                             AND table_name = ?4 ORDER BY {column}, name LIMIT ?5"
+                        "SELECT body FROM index_now INDEXED BY index_now_table
+                         WHERE server = ?1 AND database = ?2 AND schema = ?3 AND table_name = ?4
+                         ORDER BY {column}, name LIMIT ?5"
                     );
                     bodies(tx, &sql, params![server, database, schema, table, limit as i64])?
                 }
@@ -254,51 +281,10 @@ impl Store {
                 });
             }
             let (total, bytes) = match table {
-                None => sum(tx, "index_now", place)?,
+                None => listed.sum()?,
                 Some(_) => (items.len(), items.iter().map(|index| index.now.bytes).sum()),
             };
             Ok(RelationList { items, total, bytes })
         })
     }
-}
-
-/// Those rows, then others in an order, as many as are wanted.
-fn ordered<T: DeserializeOwned>(
-    tx: &Transaction<'_>,
-    table: &'static str,
-    (server, database): (&str, &str),
-    first: Named<T>,
-    column: &'static str,
-    limit: usize,
-) -> Result<Vec<T>, StoreError> {
-    let (names, mut found): (HashSet<(String, String)>, Vec<T>) = first.into_iter().unzip();
-    let sql = format!(
-        "SELECT schema, name, body FROM {table} WHERE server = ?1 AND database = ?2 ORDER BY {column}, schema, name
-         LIMIT ?3"
-    );
-    let mut statement = tx.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![server, database, limit as i64])?;
-    while let Some(row) = rows.next()?.filter(|_| found.len() < limit) {
-        if !names.contains(&(row.get(0)?, row.get(1)?)) {
-            found.push(from_json(
-                "relation",
-                row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?,
-            )?);
-        }
-    }
-    Ok(found)
-}
-
-/// How many there are, and their bytes together.
-fn sum(
-    tx: &Transaction<'_>,
-    table: &'static str,
-    (server, database): (&str, &str),
-) -> Result<(usize, u64), StoreError> {
-    let sql =
-        format!("SELECT count(*), coalesce(sum(bytes), 0) FROM {table} WHERE server = ?1 AND database = ?2");
-    let (total, bytes): (i64, i64) = tx
-        .prepare_cached(&sql)?
-        .query_row([server, database], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok((total.unsigned_abs() as usize, bytes.unsigned_abs()))
 }

@@ -3,8 +3,11 @@
 //!
 //! Each look adds one row to its *place* with what the *subjects* there did (`record`). When an hour is over, it is added up
 //! for every subject and for the place as a whole (`roll_up`); a chart reads the hours of one subject (`points`), a list the
-//! hours or days of its place (`totals`).
+//! hours or days of its place (`totals`). Who held others up is no number that adds up, and has a row of its own (`incidents`).
 
+mod databases;
+mod incidents;
+mod listed;
 mod lists;
 mod place;
 mod points;
@@ -24,6 +27,8 @@ use super::row::micros;
 use crate::limits;
 use crate::model::history::Counts;
 
+pub(super) use databases::record_databases;
+pub(super) use incidents::record_incidents;
 pub(super) use place::Numbers;
 pub(super) use relations::{forget_databases_but, record_relations};
 pub(super) use statements::record_statements;

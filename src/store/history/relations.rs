@@ -8,7 +8,7 @@ use super::place::{self, Family, Numbers, Subjects};
 use super::points::points;
 use super::record;
 use crate::model::history::{Counts, HistoryPoint, IndexCounts, RelationPoint, RelationsMinute, TableCounts};
-use crate::model::relation::{IndexNow, TableNow};
+use crate::model::relation::{IndexNow, RelationName, TableNow};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{from_json, micros, to_json};
@@ -26,18 +26,30 @@ pub fn record_relations(
     now: DateTime<Utc>,
     minute: &RelationsMinute,
 ) -> Result<(), StoreError> {
-    record_family(tx, numbers, server, now, Family::Table, minute, &minute.tables)?;
-    record_family(tx, numbers, server, now, Family::Index, minute, &minute.indexes)?;
+    let tables = record_family(tx, numbers, server, now, Family::Table, minute, &minute.tables)?;
+    let indexes = record_family(tx, numbers, server, now, Family::Index, minute, &minute.indexes)?;
     forget(tx, server, minute)?;
+    write_tables(tx, server, tables, minute)?;
+    write_indexes(tx, server, indexes, minute)
+}
+
+fn write_tables(
+    tx: &Transaction<'_>,
+    server: &str,
+    place: i64,
+    minute: &RelationsMinute,
+) -> Result<(), StoreError> {
     let database = &minute.database;
     let mut upsert = tx.prepare_cached(
-        "INSERT INTO table_now (server, database, schema, name, bytes, dead_rows_ratio, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO table_now (server, database, schema, name, bytes, dead_rows_ratio, body, partition_of, subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT DO UPDATE SET bytes = excluded.bytes, dead_rows_ratio = excluded.dead_rows_ratio,
-             body = excluded.body WHERE body <> excluded.body",
+             body = excluded.body, partition_of = excluded.partition_of, subject = excluded.subject
+             WHERE body <> excluded.body",
     )?;
     for table in &minute.tables_now {
-        let ratio = table.dead_rows as f64 / (table.vacuum_threshold_rows.max(1)) as f64;
+        let above = table.partition_of.as_ref();
+        let (partition_of, number) = partition(tx, (place, database), (&table.schema, &table.name), above)?;
         let body = to_json("table", table)?;
         upsert.execute(params![
             server,
@@ -45,17 +57,34 @@ pub fn record_relations(
             table.schema,
             table.name,
             table.bytes as i64,
-            ratio,
-            body
+            table.dead_rows_ratio(),
+            body,
+            partition_of,
+            number
         ])?;
     }
+    Ok(())
+}
+
+fn write_indexes(
+    tx: &Transaction<'_>,
+    server: &str,
+    place: i64,
+    minute: &RelationsMinute,
+) -> Result<(), StoreError> {
+    let database = &minute.database;
     let mut upsert = tx.prepare_cached(
-        "INSERT INTO index_now (server, database, schema, name, table_name, bytes, idle_since, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO index_now (server, database, schema, name, table_name, bytes, idle_since, body, partition_of,
+                                subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT DO UPDATE SET table_name = excluded.table_name, bytes = excluded.bytes,
-             idle_since = excluded.idle_since, body = excluded.body WHERE body <> excluded.body",
+             idle_since = excluded.idle_since, body = excluded.body, partition_of = excluded.partition_of,
+             subject = excluded.subject
+             WHERE body <> excluded.body",
     )?;
     for index in &minute.indexes_now {
+        let above = index.partition_of.as_ref();
+        let (partition_of, number) = partition(tx, (place, database), (&index.schema, &index.name), above)?;
         upsert.execute(params![
             server,
             database,
@@ -64,10 +93,26 @@ pub fn record_relations(
             index.table,
             index.bytes as i64,
             index.idle_since.map(micros),
-            to_json("index", index)?
+            to_json("index", index)?,
+            partition_of,
+            number
         ])?;
     }
     Ok(())
+}
+
+/// Of a partition, what it is one of, and its own number in the history, if it has one: lists leave it out by that.
+fn partition(
+    tx: &Transaction<'_>,
+    (place, database): (i64, &str),
+    (schema, name): (&str, &str),
+    above: Option<&RelationName>,
+) -> Result<(Option<String>, Option<i64>), StoreError> {
+    let Some(above) = above else {
+        return Ok((None, None));
+    };
+    let number = place::subject(tx, place, database, &subject(schema, name)?)?;
+    Ok((Some(subject(&above.schema, &above.name)?), number))
 }
 
 /// Forgets the tables and indexes of databases that are not there any more.
@@ -86,6 +131,7 @@ pub fn forget_databases_but(
     Ok(())
 }
 
+/// Gives the number of the place.
 fn record_family<C: Counts>(
     tx: &Transaction<'_>,
     numbers: &Numbers,
@@ -94,7 +140,7 @@ fn record_family<C: Counts>(
     family: Family,
     minute: &RelationsMinute,
     relations: &[RelationPoint<C>],
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let place = place::of(tx, server, family, &minute.database)?;
     let mut subjects = Subjects::of(tx, numbers, place)?;
     let mut points = Vec::with_capacity(relations.len());
@@ -102,7 +148,8 @@ fn record_family<C: Counts>(
         let name = subject(&point.schema, &point.name)?;
         points.push((subjects.number(&minute.database, &name, "")?, point.counts));
     }
-    record(tx, place, now, minute.seconds, points)
+    record(tx, place, now, minute.seconds, points)?;
+    Ok(place)
 }
 
 /// Forgets how those are that are gone; what happened to them is kept.
@@ -207,7 +254,7 @@ impl Store {
     }
 }
 
-pub(super) fn one<T: DeserializeOwned>(
+fn one<T: DeserializeOwned>(
     tx: &Transaction<'_>,
     table: &'static str,
     (server, database): (&str, &str),

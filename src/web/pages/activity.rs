@@ -7,11 +7,13 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
+use super::incidents::IncidentsView;
 use super::present;
 use super::range::Range;
 use super::tabs::{Tab, View};
 use super::waits::{RANGES, WaitLine, WaitsView};
 use crate::model::activity::{ActivityLine, ActivityNow, Count};
+use crate::model::incident::Incident;
 use crate::model::unit::seconds_for_people;
 
 /// What goes on at one server.
@@ -25,10 +27,12 @@ pub struct ActivityPage {
     pub server: String,
     /// As of the last look; null where it is not known.
     pub activity: Option<ActivityNow>,
-    /// The range over which waits are told.
+    /// The range over which waits and incidents are told.
     pub range: Range,
     /// What sessions did and waited for over the range.
     pub waits: WaitsView,
+    /// Who held others up over the range, and transactions that were old.
+    pub incidents: IncidentsView,
     /// All servers.
     #[serde(skip)]
     #[schema(ignore)]
@@ -47,7 +51,7 @@ impl ActivityPage {
         now: DateTime<Utc>,
         server: String,
         activity: Option<ActivityNow>,
-        (range, waits): (Range, WaitsView),
+        (range, waits, incidents): (Range, WaitsView, IncidentsView),
         servers: Vec<String>,
     ) -> Self {
         Self {
@@ -56,14 +60,15 @@ impl ActivityPage {
             activity,
             range,
             waits,
+            incidents,
             servers,
         }
     }
 
     /// The page where no server was looked at yet.
     pub fn of_nothing(now: DateTime<Utc>) -> Self {
-        let waits = (Range::Day, WaitsView::default());
-        Self::build(now, String::new(), None, waits, Vec::new())
+        let over = (Range::Day, WaitsView::default(), IncidentsView::default());
+        Self::build(now, String::new(), None, over, Vec::new())
     }
 
     fn sentence(&self) -> String {
@@ -73,46 +78,7 @@ impl ActivityPage {
                 _ => "What goes on is not known yet.".to_owned(),
             };
         };
-        let sessions = &activity.sessions;
-        let waiting = sessions.iter().filter(|line| line.depth > 0).count();
-        let idle = |line: &&ActivityLine| {
-            let state = line.state.as_deref().unwrap_or_default();
-            state.starts_with("idle in transaction")
-        };
-        let prepared = activity.prepared_transactions.as_deref().unwrap_or_default();
-        let oldest = sessions
-            .iter()
-            .filter_map(|line| line.transaction_seconds)
-            .chain(prepared.iter().map(|line| line.age_seconds))
-            .fold(0.0, f64::max);
-        let root = sessions.iter().find(|line| line.depth == 0 && line.blocks > 0);
-        match (root, oldest) {
-            (Some(root), _) => format!(
-                "{} behind process {} ({}).",
-                present::plural(waiting, "session waits", "sessions wait"),
-                root.pid,
-                root.application
-            ),
-            (None, seconds) if seconds >= 60.0 => format!(
-                "Nobody waits for a lock; the oldest transaction is {} old{}{}.",
-                seconds_for_people(seconds),
-                match prepared.len() {
-                    0 => String::new(),
-                    count => format!(
-                        ", {} prepared",
-                        present::plural(count, "transaction is", "transactions are")
-                    ),
-                },
-                match sessions.iter().filter(idle).count() {
-                    0 => String::new(),
-                    count => format!(
-                        ", {} idle in transaction",
-                        present::plural(count, "session is", "sessions are")
-                    ),
-                }
-            ),
-            _ => "Nobody waits for a lock, and no transaction is old.".to_owned(),
-        }
+        waiting(activity).unwrap_or_else(|| quiet(activity))
     }
 
     fn others(&self) -> impl Iterator<Item = (&String, String)> {
@@ -134,6 +100,19 @@ impl ActivityPage {
         format!("{list}/{}", present::url_part(&line.key.statement_id))
     }
 
+    fn incident_path(&self, incident: &Incident) -> Option<String> {
+        let (database, id) = (
+            incident.facts.database.as_ref()?,
+            incident.facts.statement_id.as_ref()?,
+        );
+        let list = super::statements::path(&self.server, database);
+        Some(format!("{list}/{}", present::url_part(id)))
+    }
+
+    fn lasted(&self, incident: &Incident) -> String {
+        seconds_for_people(incident.seconds())
+    }
+
     fn used(&self, activity: &ActivityNow) -> u8 {
         let limit = activity.connections_limit.filter(|limit| *limit > 0);
         limit.map_or(0, |limit| (activity.clients * 100 / limit).min(100) as u8)
@@ -142,6 +121,13 @@ impl ActivityPage {
     /// How far a line stands to the right.
     fn indent(&self, line: &ActivityLine) -> usize {
         line.depth.min(12)
+    }
+
+    fn process(&self, line: &ActivityLine) -> String {
+        match line.pid {
+            0 => "no process".to_owned(),
+            pid => pid.to_string(),
+        }
     }
 
     fn name(&self, count: &Count) -> String {
@@ -165,6 +151,80 @@ impl ActivityPage {
         let list = super::statements::path(&self.server, database);
         Some(format!("{list}/{}", present::url_part(id)))
     }
+}
+
+/// Who waits behind whom; none where nobody waits.
+fn waiting(activity: &ActivityNow) -> Option<String> {
+    let sessions = &activity.sessions;
+    let below = sessions.iter().filter(|line| line.depth > 0).count();
+    let waiting = activity.waiting.max(below);
+    if waiting == 0 {
+        return None;
+    }
+    let wait = present::plural(waiting, "session waits", "sessions wait");
+    let root = sessions.iter().find(|line| line.depth == 0 && line.blocks > 0);
+    Some(match root {
+        Some(root) if root.blocks < waiting => {
+            format!("{wait} for a lock, {} of them behind {}.", root.blocks, who(root))
+        }
+        Some(root) => format!("{wait} behind {}.", who(root)),
+        None => format!("{wait} for a lock; who holds it has ended by now, or is not seen."),
+    })
+}
+
+/// Who others wait for. Of several prepared transactions the server does not say which one it is.
+fn who(root: &ActivityLine) -> String {
+    if root.pid != 0 {
+        return format!("process {} ({})", root.pid, root.application);
+    }
+    let place = root.database.as_ref();
+    let place = place.map_or(String::new(), |database| format!(" in {database}"));
+    let age = root.transaction_seconds.map(seconds_for_people);
+    match age {
+        Some(age) if root.prepared.len() > 1 => {
+            format!("a prepared transaction{place} (the oldest is {age} old)")
+        }
+        Some(age) => format!("a prepared transaction{place} ({age} old)"),
+        None => format!("a prepared transaction{place}"),
+    }
+}
+
+/// What is to be said where nobody waits.
+fn quiet(activity: &ActivityNow) -> String {
+    let nobody = match activity.why_blind {
+        None => "Nobody waits for a lock",
+        Some(_) => "Nobody who is seen waits for a lock",
+    };
+    let sessions = &activity.sessions;
+    let prepared = activity.prepared_transactions.as_deref().unwrap_or_default();
+    let oldest = sessions
+        .iter()
+        .filter_map(|line| line.transaction_seconds)
+        .chain(prepared.iter().map(|line| line.age_seconds))
+        .fold(0.0, f64::max);
+    if oldest < 60.0 {
+        return format!("{nobody}, and no transaction is old.");
+    }
+    let is_idle = |line: &&ActivityLine| {
+        let state = line.state.as_deref().unwrap_or_default();
+        state.starts_with("idle in transaction")
+    };
+    let prepared = match prepared.len() {
+        0 => String::new(),
+        count => format!(
+            ", {} prepared",
+            present::plural(count, "transaction is", "transactions are")
+        ),
+    };
+    let idle = match sessions.iter().filter(is_idle).count() {
+        0 => String::new(),
+        count => format!(
+            ", {} idle in transaction",
+            present::plural(count, "session is", "sessions are")
+        ),
+    };
+    let oldest = seconds_for_people(oldest);
+    format!("{nobody}; the oldest transaction is {oldest} old{prepared}{idle}.")
 }
 
 #[cfg(test)]
@@ -201,12 +261,11 @@ mod tests {
             sessions,
             ..ActivityNow::default()
         };
-        let waits = (Range::Day, WaitsView::default());
         ActivityPage::build(
             sample::now(),
             "main".into(),
             Some(activity),
-            waits,
+            (Range::Day, WaitsView::default(), IncidentsView::default()),
             vec!["main".into()],
         )
     }
@@ -226,12 +285,57 @@ mod tests {
             said(vec![]),
             "Nobody waits for a lock, and no transaction is old."
         );
-        let waits = (Range::Day, WaitsView::default());
-        let unknown = ActivityPage::build(sample::now(), "main".into(), None, waits, vec![]);
+        let over = (Range::Day, WaitsView::default(), IncidentsView::default());
+        let unknown = ActivityPage::build(sample::now(), "main".into(), None, over, vec![]);
         let html = unknown.html("..", "t").unwrap();
         assert!(html.contains("not known yet") && html.contains("Nothing was sampled in the last 24 hours."));
         let nothing = ActivityPage::of_nothing(sample::now()).html("..", "t").unwrap();
         assert!(nothing.contains("No server was looked at yet.") && !nothing.contains("sampled"));
+    }
+
+    #[test]
+    fn nobody_waits_is_said_only_if_nobody_does() {
+        let prepared = |names: &[&str]| ActivityLine {
+            database: Some("shop".into()),
+            application: "prepared transaction".into(),
+            blocks: 2,
+            transaction_seconds: Some(600.0),
+            prepared: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..ActivityLine::default()
+        };
+        let below = || vec![line(2, 1, 0, 9.0), line(3, 1, 0, 9.0)];
+        let of = |root: ActivityLine| page([vec![root], below()].concat());
+        assert_eq!(
+            of(prepared(&["a"])).sentence(),
+            "2 sessions wait behind a prepared transaction in shop (10 min old)."
+        );
+        let mut two = of(prepared(&["a", sample::HOSTILE]));
+        assert_eq!(
+            two.sentence(),
+            "2 sessions wait behind a prepared transaction in shop (the oldest is 10 min old)."
+        );
+        let known = two.activity.as_mut().unwrap();
+        known.waiting = 3;
+        assert!(
+            two.sentence()
+                .starts_with("3 sessions wait for a lock, 2 of them behind a prepared")
+        );
+        let html = two.html("..", "t").unwrap();
+        assert!(html.contains("no process") && html.contains("blocks 2"), "{html}");
+        assert!(html.contains("one of those prepared") && !html.contains("<script>alert"));
+        // who is in the way has ended
+        let mut page = page(vec![line(1, 0, 0, 9.0)]);
+        page.activity.as_mut().unwrap().waiting = 1;
+        assert!(
+            page.sentence()
+                .starts_with("1 session waits for a lock; who holds it")
+        );
+        let known = page.activity.as_mut().unwrap();
+        (known.waiting, known.why_blind) = (0, Some("others are hidden".into()));
+        assert_eq!(
+            page.sentence(),
+            "Nobody who is seen waits for a lock, and no transaction is old."
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::evidence::EvidenceView;
 use super::filters;
+use super::finding_chart::ObjectCharts;
 use super::frame::{Frame, Section, framed};
 use super::overview::EventLine;
 use super::plans::Plans;
@@ -72,6 +73,7 @@ pub(crate) struct View {
     pub(crate) chips: Vec<Chip>,
     pub(crate) impact: Vec<String>,
     pub(crate) offers: Vec<Offer>,
+    pub(crate) object: ObjectCharts,
 }
 
 /// Whether a table lock of that name lets statements read and write.
@@ -163,6 +165,7 @@ impl FindingPage {
             chips: chips(&finding),
             impact: present::all_impact(&claim.impact),
             offers: offers(finding.state),
+            object: ObjectCharts::default(),
         };
         let mut history = history;
         history.sort_by_key(|event| std::cmp::Reverse((event.occurred_at, event.sequence)));
@@ -173,6 +176,13 @@ impl FindingPage {
             view,
             finding,
         }
+    }
+
+    /// The same with what it is about, over time.
+    #[must_use]
+    pub fn with_object(mut self, object: ObjectCharts) -> Self {
+        self.view.object = object;
+        self
     }
 
     /// The severity in words.
@@ -194,7 +204,7 @@ impl FindingPage {
             .object
             .as_ref()
             .filter(|object| object.kind != Statement)?;
-        Some((present::kind_word(object.kind), object.qualified()))
+        Some((object.kind.word(), object.qualified()))
     }
 
     /// What the level of confidence means.

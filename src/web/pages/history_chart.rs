@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::present;
+use crate::model::finding::Window;
 use crate::model::history::{Counts, HistoryPoint};
 use crate::model::unit::seconds_for_people;
 
@@ -47,6 +48,26 @@ pub struct Mark {
     pub title: String,
 }
 
+/// How many lines there are, for a person who does not see them; nothing where there is none.
+pub fn marks_told(marks: &[Mark]) -> String {
+    match marks.len() {
+        0 => String::new(),
+        number => format!(
+            "; {}",
+            present::plural(number, "change is marked", "changes are marked")
+        ),
+    }
+}
+
+/// A time that is shaded in the picture.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Shade {
+    pub x: f64,
+    pub width: f64,
+    pub title: String,
+}
+
 /// One number of a history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryChart {
@@ -54,6 +75,8 @@ pub struct HistoryChart {
     pub bars: Vec<Bar>,
     /// What changed meanwhile.
     pub marks: Vec<Mark>,
+    /// The time over which the evidence of a finding was gathered.
+    pub shade: Option<Shade>,
     /// The greatest value, for the scale.
     pub greatest: String,
     /// What a person who does not see it hears.
@@ -122,10 +145,29 @@ pub fn within<C>(points: &[HistoryPoint<C>], mut changes: Vec<Change>) -> Vec<Ch
 /// Where a moment lies in a history, 0 to 1; none outside of it.
 fn place<C>(points: &[HistoryPoint<C>], at: DateTime<Utc>) -> Option<f64> {
     let (first, last) = (points.first()?, points.last()?);
-    let since = |at: DateTime<Utc>| (at - first.from).num_milliseconds() as f64 / 1000.0;
-    let whole = (since(last.from) + last.length_seconds).max(1.0);
-    let place = since(at) / whole;
+    let whole = seconds_between(first.from, last.from) + last.length_seconds;
+    place_between((first.from, whole), at)
+}
+
+fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).num_milliseconds() as f64 / 1000.0
+}
+
+/// Where a moment lies in a time that begins then and is so many seconds long, 0 to 1; none outside of it.
+fn place_between((from, seconds): (DateTime<Utc>, f64), at: DateTime<Utc>) -> Option<f64> {
+    let place = seconds_between(from, at) / seconds.max(1.0);
     (0.0..=1.0).contains(&place).then_some(place)
+}
+
+/// A line for each change that lies within a time that begins then and is so many seconds long.
+pub fn marks(whole: (DateTime<Utc>, f64), changes: &[Change]) -> Vec<Mark> {
+    let mark = |change: &Change| {
+        Some(Mark {
+            x: place_between(whole, change.at)? * WIDTH,
+            title: format!("{}: {}", change.at.format("%Y-%m-%d %H:%M UTC"), change.what),
+        })
+    };
+    changes.iter().filter_map(mark).collect()
 }
 
 /// What happened over the whole of a history.
@@ -196,6 +238,7 @@ impl HistoryChart {
         Self {
             bars: points.iter().map(bar).filter(|bar| bar.height > 0.0).collect(),
             marks: Vec::new(),
+            shade: None,
             greatest: (measure.told)(greatest),
             label: format!(
                 "{} over {}, at most {}{}",
@@ -211,19 +254,39 @@ impl HistoryChart {
         }
     }
 
-    /// The same picture of those points with a line for each change that lies within them.
+    /// The same picture of those points with a line for each change that lies within them, and with no other line.
     #[must_use]
     pub fn marked<C>(mut self, points: &[HistoryPoint<C>], changes: &[Change]) -> Self {
-        let mark = |change: &Change| {
-            Some(Mark {
-                x: place(points, change.at)? * WIDTH,
-                title: format!("{}: {}", change.at.format("%Y-%m-%d %H:%M UTC"), change.what),
-            })
+        let unmarked = self.label.strip_suffix(marks_told(&self.marks).as_str());
+        if let Some(unmarked) = unmarked.map(str::to_owned) {
+            self.label = unmarked;
+        }
+        if let Some((first, last)) = points.first().zip(points.last()) {
+            let whole = seconds_between(first.from, last.from) + last.length_seconds;
+            self.marks = marks((first.from, whole), changes);
+        }
+        self.label.push_str(&marks_told(&self.marks));
+        self
+    }
+
+    /// The same picture of those points with a time shaded, as far as it lies within them.
+    #[must_use]
+    pub fn shaded<C>(mut self, points: &[HistoryPoint<C>], window: Window) -> Self {
+        let Some((first, last)) = points.first().zip(points.last()) else {
+            return self;
         };
-        self.marks = changes.iter().filter_map(mark).collect();
-        if !self.marks.is_empty() {
-            let marked = present::plural(self.marks.len(), "change is marked", "changes are marked");
-            self.label.push_str(&format!("; {marked}"));
+        let whole = (seconds_between(first.from, last.from) + last.length_seconds).max(1.0);
+        let place = |at| (seconds_between(first.from, at) / whole).clamp(0.0, 1.0) * WIDTH;
+        let (begin, end) = (place(window.from), place(window.to));
+        if end > begin {
+            let told = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC");
+            let title = format!("the evidence: {} to {}", told(window.from), told(window.to));
+            self.label.push_str(&format!("; shaded is {title}"));
+            self.shade = Some(Shade {
+                x: begin,
+                width: (end - begin).max(2.0),
+                title,
+            });
         }
         self
     }
@@ -305,6 +368,7 @@ mod tests {
         assert_eq!(marks, [180.0, 540.0]);
         assert!(chart.marks[0].title.ends_with(" UTC: early"));
         assert!(chart.label.ends_with("; 2 changes are marked"));
+        assert_eq!(chart.clone().marked(&points, &changes), chart, "once is enough");
         let told: Vec<(Option<u64>, Option<&str>)> = lines(&points, &changes, |counts| counts.inserted > 0)
             .into_iter()
             .map(|line| (line.counts.map(|counts| counts.inserted), line.change))
@@ -317,6 +381,27 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert!(within::<TableCounts>(&[], vec![change(0, "unknown")]).is_empty());
+    }
+
+    #[test]
+    fn the_time_of_the_evidence_is_shaded_as_far_as_it_is_shown() {
+        let points: Vec<_> = (0..4).map(|hour| point(hour, Some(30))).collect();
+        let shade = |from: i64, to: i64| {
+            let window = Window {
+                from: sample::now() + TimeDelta::hours(from),
+                to: sample::now() + TimeDelta::hours(to),
+            };
+            let chart = HistoryChart::of(&points, &ROWS).shaded(&points, window);
+            assert_eq!(
+                chart.label.contains("; shaded is the evidence"),
+                chart.shade.is_some()
+            );
+            chart.shade.map(|shade| (shade.x, shade.width))
+        };
+        assert_eq!(shade(1, 3), Some((180.0, 360.0)));
+        assert_eq!(shade(-5, 2), Some((0.0, 360.0)));
+        assert_eq!(shade(-5, -2), None);
+        assert_eq!(HistoryChart::of(&[], &ROWS).shade, None);
     }
 
     #[test]

@@ -7,25 +7,25 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{HistoryChart, Line, Measure, lines, per_minute, total};
+use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
 use super::indexes::marks;
 use super::present;
 use super::range::Range;
 use super::sql_text::SqlText;
 use super::tabs::{Tab, View};
 use crate::model::finding::Finding;
-use crate::model::history::{HistoryPoint, IndexCounts};
-use crate::model::relation::IndexNow;
+use crate::model::history::{HistoryPoint, IndexCounts, TableCounts};
+use crate::model::relation::{IndexNow, RelationName};
 use crate::model::unit::{bytes_for_people, count_for_people};
 
-const SCANS: Measure<IndexCounts> = Measure {
+pub(super) const SCANS: Measure<IndexCounts> = Measure {
     name: "scans a minute",
     value: |counts, seconds| (counts.scans > 0).then(|| per_minute(counts.scans, seconds)),
     told: |value| format!("{} scans a minute", present::number(value)),
     nothing: "no scan",
 };
 
-const SIZE: Measure<IndexCounts> = Measure {
+pub(super) const SIZE: Measure<IndexCounts> = Measure {
     name: "size",
     value: |counts, _| (counts.bytes > 0).then_some(counts.bytes as f64),
     told: bytes_for_people,
@@ -51,6 +51,11 @@ pub struct IndexPage {
     pub counts: IndexCounts,
     /// How it was used, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<IndexCounts>>,
+    /// What happened to the server meanwhile.
+    pub changes: Vec<Change>,
+    /// What happened to its table over the range: most of what is written there is written here, too. Null where that is not
+    /// known.
+    pub table_counts: Option<TableCounts>,
     /// Findings about it.
     pub findings: Vec<Finding>,
     #[serde(skip)]
@@ -81,8 +86,55 @@ impl IndexPage {
             range,
             index,
             history,
+            changes: Vec::new(),
+            table_counts: None,
             findings,
         }
+    }
+
+    /// The same with what happened to the server meanwhile, and to its table.
+    #[must_use]
+    pub fn with_changes(self, changes: Vec<Change>, table: &[HistoryPoint<TableCounts>]) -> Self {
+        let changes = within(&self.history, changes);
+        let marked =
+            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        let is_known = table.iter().any(|point| point.counts.is_some());
+        Self {
+            charts: self.charts.map(marked),
+            changes,
+            table_counts: is_known.then(|| total(table)),
+            ..self
+        }
+    }
+
+    /// What writing it costs, in a sentence.
+    fn write_price(&self) -> String {
+        let range = self.range.name();
+        let Some(table) = self.table_counts else {
+            return format!("What was written to its table in the last {range} is not known.");
+        };
+        let rows = table.inserted.saturating_add(table.updated);
+        if rows == 0 {
+            return format!("No row of its table was inserted or updated in the last {range}.");
+        }
+        let told = |number: u64| count_for_people(number as f64);
+        let hot = match table.hot_updated {
+            0 => String::new(),
+            hot => format!(", but for {} of the updates, which are HOT", told(hot)),
+        };
+        format!(
+            "In the last {range} {} inserted into its table and {} updated. Each is written here, too{hot}{}.",
+            match table.inserted {
+                1 => "1 row was".to_owned(),
+                rows => format!("{} rows were", told(rows)),
+            },
+            told(table.updated),
+            match self.index.definition.as_deref() {
+                Some(definition) if definition.contains(" WHERE ") =>
+                    ", if it is among the rows of the index",
+                _ => "",
+            }
+        )
     }
 
     fn sentence(&self) -> String {
@@ -136,6 +188,12 @@ impl IndexPage {
         format!("{path}?range={}", self.range.word())
     }
 
+    /// The page of what this is a partition of.
+    fn path_of(&self, above: &RelationName) -> String {
+        let path = View::Indexes.path_of(&self.server, &self.database, &above.schema, &above.name);
+        format!("{path}?range={}", self.range.word())
+    }
+
     fn ranges(&self) -> Vec<Tab> {
         self.range.tabs(&self.path(), "")
     }
@@ -148,9 +206,9 @@ impl IndexPage {
         bytes_for_people(*bytes as f64)
     }
 
-    /// The table behind the pictures: when it was scanned.
+    /// The table behind the pictures: when it was scanned, and what changed.
     fn lines(&self) -> Vec<Line<'_, IndexCounts>> {
-        lines(&self.history, &[], |counts| counts.scans > 0)
+        lines(&self.history, &self.changes, |counts| counts.scans > 0)
     }
 }
 
@@ -196,9 +254,72 @@ mod tests {
     }
 
     #[test]
+    fn the_price_of_writing_it_is_told_with_what_happened_to_the_server() {
+        let point = |seconds: i64, scans| HistoryPoint {
+            from: sample::now() + chrono::TimeDelta::seconds(seconds),
+            length_seconds: 60.0,
+            seen_seconds: 60.0,
+            counts: Some(IndexCounts { scans, bytes: 16_384 }),
+        };
+        let wrote = |inserted, updated, hot_updated| HistoryPoint {
+            from: sample::now(),
+            length_seconds: 60.0,
+            seen_seconds: 60.0,
+            counts: Some(TableCounts {
+                inserted,
+                updated,
+                hot_updated,
+                deleted: 9,
+                ..TableCounts::default()
+            }),
+        };
+        let restarted = Change {
+            at: sample::now() + chrono::TimeDelta::seconds(70),
+            what: "the server was started".to_owned(),
+        };
+        let used = page(vec![point(0, 1), point(60, 2)])
+            .with_changes(vec![restarted], &[wrote(1, 30, 20), wrote(0, 10, 0)]);
+        assert_eq!(
+            used.write_price(),
+            "In the last 24 hours 1 row was inserted into its table and 40 updated. Each is written here, too, but for 20 \
+             of the updates, which are HOT."
+        );
+        let html = used.html("..", "t").unwrap();
+        assert!(html.contains("Each is written here, too"), "{html}");
+        assert_eq!(
+            html.matches("the server was started").count(),
+            3,
+            "two pictures, one table: {html}"
+        );
+        let idle = page(vec![]).with_changes(vec![], &[wrote(0, 0, 0)]);
+        assert!(idle.write_price().starts_with("No row of its table"));
+        assert!(page(vec![]).write_price().ends_with("is not known."));
+    }
+
+    #[test]
     fn hostile_names_are_escaped() {
         let html = page(vec![]).html("..", "t").unwrap();
         assert!(!html.contains("<script>alert"), "{html}");
         assert!(html.contains("CREATE"), "{html}");
+        assert!(!html.contains("Partition"), "{html}");
+    }
+
+    #[test]
+    fn a_partition_leads_to_the_whole_which_tells_how_many_it_has() {
+        let mut partition = page(vec![]);
+        partition.index.partition_of = Some(RelationName {
+            schema: "a/b".into(),
+            name: sample::HOSTILE.into(),
+        });
+        let html = partition.html("..", "t").unwrap();
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert!(html.contains("/indexes/a%2Fb/x%22"), "{html}");
+        let mut whole = page(vec![]);
+        whole.index.partitions = Some(1200);
+        let html = whole.html("..", "t").unwrap();
+        assert!(
+            html.contains("<th scope=\"row\">Partitions</th><td>1\u{202f}200"),
+            "{html}"
+        );
     }
 }

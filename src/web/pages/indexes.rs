@@ -43,6 +43,7 @@ pub fn marks(index: &IndexNow) -> Vec<(&'static str, &'static str)> {
     };
     let constraint = index.constraint.is_some() && !index.is_primary;
     [
+        index.partitions.map(|_| ("partitioned", "")),
         kind.map(|kind| (kind, "")),
         constraint.then_some(("constraint", "")),
         (!index.is_valid).then_some(("invalid", "warn")),
@@ -243,6 +244,11 @@ mod tests {
             ..IndexNow::default()
         };
         assert_eq!(words(unique), ["unique", "constraint", "invalid"]);
+        let whole = IndexNow {
+            partitions: Some(0),
+            ..total("whole").now
+        };
+        assert_eq!(words(whole), ["partitioned"]);
         assert!(words(total("plain").now).is_empty());
     }
 

@@ -3,17 +3,21 @@
 
 pub mod activity;
 pub mod cache;
+pub mod changes;
 pub mod checkpoints;
 pub mod columns;
 pub mod coverage;
+pub mod database_load;
 pub mod error;
 pub mod evidence;
 pub(crate) mod filters;
 pub mod finding;
+pub mod finding_chart;
 pub mod findings;
 pub mod frame;
 pub mod graph;
 pub mod history_chart;
+pub mod incidents;
 pub mod index;
 pub mod indexes;
 pub mod listing;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::finding::{Impact, ObjectKind, Severity, State};
+use crate::model::finding::{Impact, Severity, State};
 use crate::model::unit::{bytes_for_people, count_for_people, seconds_for_people};
 use crate::report::is_hidden;
 
@@ -165,28 +165,6 @@ pub fn state_word(state: State) -> &'static str {
         State::Snoozed => "snoozed",
         State::Resolved => "resolved",
         State::FalsePositive => "not a problem",
-    }
-}
-
-/// The kind of an object as a page calls it.
-pub fn kind_word(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Table => "table",
-        ObjectKind::Index => "index",
-        ObjectKind::MaterializedView => "materialized view",
-        ObjectKind::Sequence => "sequence",
-        ObjectKind::Column => "column",
-        ObjectKind::Constraint => "constraint",
-        ObjectKind::Statement => "statement",
-        ObjectKind::Role => "role",
-        ObjectKind::Session => "session",
-        ObjectKind::Setting => "setting",
-        ObjectKind::ReplicationSlot => "replication slot",
-        ObjectKind::Standby => "standby",
-        ObjectKind::Subscription => "subscription",
-        ObjectKind::PreparedTransaction => "prepared transaction",
-        ObjectKind::Database => "database",
-        ObjectKind::Server => "server",
     }
 }
 

@@ -33,6 +33,41 @@ impl Threshold {
     }
 }
 
+/// Thresholds of their own for some places and things: one `[[rules.….where]]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RuleOverride {
+    /// The server, or a pattern; null where every server is meant.
+    pub server: Option<String>,
+    /// The database, or a pattern; null where every database is meant.
+    pub database: Option<String>,
+    /// The object with its schema, or a pattern; null where every object is meant.
+    pub object: Option<String>,
+    /// The role that causes it, or a pattern; null where every role is meant.
+    pub role: Option<String>,
+    /// Whether the rule is judged there.
+    pub enabled: bool,
+    /// Where it begins: file and line.
+    pub from: String,
+    /// The thresholds that it names; every other is as the rule's own.
+    pub thresholds: Vec<Threshold>,
+}
+
+impl RuleOverride {
+    /// What it is for: each word with its pattern.
+    pub fn meant(&self) -> Vec<(&'static str, &str)> {
+        let words = [
+            ("server", &self.server),
+            ("database", &self.database),
+            ("object", &self.object),
+            ("role", &self.role),
+        ];
+        let named = words.into_iter();
+        named
+            .filter_map(|(word, pattern)| Some((word, pattern.as_deref()?)))
+            .collect()
+    }
+}
+
 /// A place where a rule could not be judged.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Skip {
@@ -67,8 +102,14 @@ pub struct RuleView {
     pub manual: Vec<Block>,
     /// Its thresholds.
     pub thresholds: Vec<Threshold>,
+    /// Thresholds of their own for some places and things, in the order of the file; where several fit, the last one counts.
+    pub overrides: Vec<RuleOverride>,
     /// Findings of it that are open or acknowledged.
     pub fired: usize,
+    /// How often a finding of it opened, as far back as events are kept.
+    pub opened: u64,
+    /// How often somebody said of a finding of it that it is no problem, as far back as events are kept.
+    pub marked_false: u64,
     /// Places where it was judged in the last turn.
     pub evaluated: usize,
     /// Places where it could not be judged in the last turn.
@@ -85,7 +126,10 @@ impl RuleView {
             title,
             manual,
             thresholds,
+            overrides: Vec::new(),
             fired: 0,
+            opened: 0,
+            marked_false: 0,
             evaluated: 0,
             skipped: Vec::new(),
         }
@@ -97,6 +141,24 @@ impl RuleView {
             .iter()
             .filter(|threshold| threshold.changed())
             .count()
+    }
+
+    /// `fired 12 times, marked false once`; none where it never did.
+    pub fn life(&self) -> Option<String> {
+        let times = |number: u64| match number {
+            1 => "once".to_owned(),
+            _ => present::plural(usize::try_from(number).unwrap_or(usize::MAX), "time", "times"),
+        };
+        let fired = (self.opened > 0).then(|| format!("fired {}", times(self.opened)));
+        let marked = (self.marked_false > 0).then(|| format!("marked false {}", times(self.marked_false)));
+        let parts: Vec<String> = fired.into_iter().chain(marked).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// How many thresholds of their own there are: `2 exceptions`; none where there is none.
+    pub fn exceptions(&self) -> Option<String> {
+        let number = self.overrides.len();
+        (number > 0).then(|| present::plural(number, "exception", "exceptions"))
     }
 
     /// Whether it was judged nowhere.
@@ -216,6 +278,56 @@ mod tests {
         assert_eq!(rule().manual.len(), 2);
         assert_eq!(rule().changed(), 1);
         assert_eq!(RuleView::new("a.b", "", vec![]).title, "");
+    }
+
+    #[test]
+    fn thresholds_of_their_own_are_shown_with_what_they_are_for() {
+        let mut rule = rule();
+        let page = |rule: &RuleView| {
+            RulePage::build(sample::now(), rule.clone())
+                .html("", "t")
+                .unwrap()
+        };
+        assert!(!page(&rule).contains("Exceptions"));
+        let own = Threshold {
+            in_force: "365 days".into(),
+            from: "configuration, line 15".into(),
+            ..rule.thresholds[0].clone()
+        };
+        rule.overrides.push(RuleOverride {
+            server: None,
+            database: Some(sample::HOSTILE.into()),
+            object: Some("public.audit".into()),
+            role: None,
+            enabled: true,
+            from: "configuration, line 14".into(),
+            thresholds: vec![own],
+        });
+        let mut off = rule.overrides[0].clone();
+        (off.enabled, off.thresholds) = (false, vec![]);
+        let html = page(&rule);
+        for part in ["Exceptions", "public.audit", "365 days", "configuration, line 15"] {
+            assert!(html.contains(part), "{part}");
+        }
+        assert!(!html.contains("<script>alert") && !html.contains("switched off"));
+        rule.overrides.push(off);
+        assert!(page(&rule).contains("switched off"));
+        let list = RulesPage::build(sample::now(), vec![rule]).html("", "t").unwrap();
+        assert!(list.contains("2 exceptions"));
+    }
+
+    #[test]
+    fn how_often_it_fired_and_was_marked_false_is_told() {
+        let mut rule = rule();
+        assert_eq!(rule.life(), None);
+        (rule.opened, rule.marked_false) = (12, 1);
+        assert_eq!(rule.life().unwrap(), "fired 12 times, marked false once");
+        let told = "fired 12 times, marked false once";
+        let list = RulesPage::build(sample::now(), vec![rule.clone()])
+            .html("", "t")
+            .unwrap();
+        let page = RulePage::build(sample::now(), rule).html("", "t").unwrap();
+        assert!(list.contains(told) && page.contains(told));
     }
 
     #[test]

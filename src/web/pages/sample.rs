@@ -106,6 +106,9 @@ pub(crate) fn server(name: &str) -> ServerStatus {
             family("statements", 0.4, 0.02, 60.0),
         ],
         replication: None,
+        running: None,
+        told_by: None,
+        counters_since: Default::default(),
     }
 }
 
@@ -153,6 +156,7 @@ pub(crate) fn skipped(server: &str, rule: &str, reason: &str, sql: Option<&str>)
         verdict,
         hold: Period::default(),
         clear: Period::default(),
+        own: Vec::new(),
     };
     (server.to_owned(), outcome)
 }

@@ -8,10 +8,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cache::CacheLine;
+use super::changes;
 use super::checkpoints::CheckpointFacts;
+use super::database_load::{DatabaseLoadChart, load_points};
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::HistoryChart;
+use super::history_chart::{Change, HistoryChart, within};
 use super::load::{LOAD, LoadPart, history, parts, rounded};
 use super::overview::ServerLine;
 use super::range::Range;
@@ -23,15 +25,20 @@ use super::status::ServerGap;
 use super::tabs::{Tab, View};
 use super::{activity, present};
 use crate::model::activity::ActivityNow;
+use crate::model::database_load::DatabaseLoad;
 use crate::model::finding::Finding;
 use crate::model::observation::BlockReads;
 use crate::model::replication::Standby;
+use crate::model::server_change::ServerChange;
 use crate::model::snapshot::{Checkpoints, Setting};
 use crate::model::status::LoadPoint;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
+use crate::report::reached_under;
 
 /// Statements that are named.
 const STATEMENTS: usize = 5;
+/// Changes that are told in words; the others stand in the pictures and in the JSON.
+const CHANGES: usize = 20;
 
 /// A statement, and what part of the server's time it took.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -68,8 +75,12 @@ pub struct Facts {
     pub cluster: Cluster,
     /// The range that is told.
     pub range: Range,
-    /// The load from before the range on, oldest first.
+    /// The load from before the range on, oldest first; empty where that is kept no more, and told by that of its databases.
     pub load: Vec<LoadPoint>,
+    /// The load over the range by database.
+    pub database_load: DatabaseLoad,
+    /// What happened to it and changes what its numbers mean.
+    pub changes: Vec<ServerChange>,
     /// Statements that took most time over the range, costliest first.
     pub statements: Vec<BusyStatement>,
     /// The costliest open findings.
@@ -113,6 +124,10 @@ pub struct ServerPage {
     pub range: Range,
     /// The load over the range, oldest first.
     pub load: Vec<LoadPart>,
+    /// The same by database, as far as it is known.
+    pub database_load: DatabaseLoad,
+    /// What happened to it meanwhile.
+    pub changes: Vec<Change>,
     /// Its databases, the busiest first.
     pub databases: Vec<DatabaseLine>,
     /// How each of them finds its blocks.
@@ -132,6 +147,9 @@ pub struct ServerPage {
     #[serde(skip)]
     #[schema(ignore)]
     charts: [(&'static str, HistoryChart); 1],
+    #[serde(skip)]
+    #[schema(ignore)]
+    database_chart: DatabaseLoadChart,
 }
 framed!(ServerPage);
 
@@ -201,7 +219,17 @@ fn sentence(server: &ServerLine, cluster: &Cluster, load: &[LoadPart], open: usi
             present::plural(open, "finding is open", "findings are open")
         ),
     };
-    format!("{role}; {busy}, and {findings}.")
+    let names = cluster.names_of(known);
+    let names = match names.is_empty() {
+        true => String::new(),
+        false => format!(", {}", reached_under(&names)),
+    };
+    let told = known.told_by.as_ref();
+    let elsewhere = told.map(|name| format!(" What both see is told under {name}."));
+    format!(
+        "{role}{names}; {busy}, and {findings}.{}",
+        elsewhere.unwrap_or_default()
+    )
 }
 
 impl ServerPage {
@@ -210,7 +238,13 @@ impl ServerPage {
         let cluster = facts.cluster;
         let is_it = |line: &&ServerLine| line.server.name == facts.name;
         let server = cluster.servers.iter().find(is_it)?.clone();
-        let load = parts(now, facts.range, &facts.load);
+        let load = match facts.load.is_empty() {
+            true => parts(now, facts.range, &load_points(&facts.database_load)),
+            false => parts(now, facts.range, &facts.load),
+        };
+        let history = history(&load);
+        let changes = within(&history, changes::of_statements(&facts.changes));
+        let chart = HistoryChart::of(&history, &LOAD).marked(&history, &changes);
         let mut statements = facts.statements;
         let databases = databases(&server, &statements);
         statements.truncate(STATEMENTS);
@@ -221,7 +255,10 @@ impl ServerPage {
         Some(Self {
             frame: Frame::new(now, Section::Servers, facts.name.clone()),
             sentence: sentence(&server, &cluster, &load, facts.open),
-            charts: [("Load", HistoryChart::of(&history(&load), &LOAD))],
+            charts: [("Load", chart)],
+            database_chart: DatabaseLoadChart::of(&facts.database_load, &changes),
+            database_load: facts.database_load,
+            changes,
             clients: facts.activity.as_ref().map(|activity| activity.clients),
             connections_limit: facts.activity.and_then(|activity| activity.connections_limit),
             connections_findings: briefs(found, |finding| finding.claim.rule == "config.connections"),
@@ -251,15 +288,17 @@ impl ServerPage {
         activity::path(&self.server.server.name)
     }
 
-    /// Of longer ago than a week the load is not kept.
     fn ranges(&self) -> Vec<Tab> {
-        let mut tabs = self.range.tabs(&self.path(), "");
-        tabs.truncate(3);
-        tabs
+        self.range.tabs(&self.path(), "")
     }
 
     fn charts(&self) -> &[(&'static str, HistoryChart)] {
         &self.charts
+    }
+
+    /// What happened to it meanwhile, the newest first, and not too much of it.
+    fn newest_changes(&self) -> Vec<&Change> {
+        self.changes.iter().rev().take(CHANGES).collect()
     }
 
     fn lag(&self, line: &ServerLine) -> Option<String> {
@@ -326,7 +365,9 @@ mod tests {
     use chrono::TimeDelta;
 
     use crate::model::replication::Replay;
+    use crate::model::server_change::ServerChangeKind;
     use crate::model::status::{Gap, ReplicationStatus};
+    use crate::web::pages::database_load::tests::three_hours;
     use crate::web::pages::load::PARTS;
     use crate::web::pages::spark::Spark;
     use crate::web::pages::{frame::Page, sample};
@@ -365,6 +406,8 @@ mod tests {
             cluster: Cluster { servers },
             range: Range::Day,
             load: Vec::new(),
+            database_load: DatabaseLoad::default(),
+            changes: Vec::new(),
             statements: Vec::new(),
             findings: Vec::new(),
             open: 0,
@@ -518,6 +561,37 @@ mod tests {
         ] {
             assert!(told.contains(seen), "{seen}: {told}");
         }
+    }
+
+    #[test]
+    fn the_load_is_told_by_database_and_a_restart_is_marked_in_it() {
+        let restarted = changes::tests::change(ServerChangeKind::Restarted, None, 22 * 60 + 30);
+        let told = Facts {
+            database_load: three_hours(sample::HOSTILE),
+            changes: vec![restarted],
+            ..facts("main", vec![line("main", false)])
+        };
+        let page = ServerPage::build(sample::now(), told).unwrap();
+        assert!(page.load.iter().any(|part| part.load_sessions == Some(2.0)));
+        let html = page.clone().html("..", "t").unwrap();
+        assert!(
+            !html.contains("<script>alert") && !html.contains('\u{202e}'),
+            "{html}"
+        );
+        for seen in ["Load by database", "all other databases", "wait-6", "range=90d"] {
+            assert!(html.contains(seen), "{seen}: {html}");
+        }
+        let marks = html.matches("class=\"mark\"").count();
+        assert_eq!(marks, 2, "in either picture: {html}");
+        assert_eq!(
+            html.matches("the server was started").count(),
+            3,
+            "and in words: {html}"
+        );
+        let json = serde_json::to_value(&page).unwrap();
+        assert_eq!(json["database_load"]["databases"][0], sample::HOSTILE);
+        assert_eq!(json["changes"][0]["what"], "the server was started");
+        assert!(json.get("database_chart").is_none());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::overview::ServerLine;
 use super::present;
 use crate::model::status::ServerStatus;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
+use crate::report::reached_under;
 
 /// Servers with one system identifier: a primary with its standbys, or a server alone.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -43,25 +44,49 @@ impl Cluster {
         server.system_identifier.is_some() && self.servers.iter().any(is_its)
     }
 
-    /// How many of its servers are standbys.
+    /// How many of its servers are standbys. One that is reached under several names counts once.
     pub fn standbys(&self) -> usize {
-        let is_standby = |line: &&ServerLine| line.server.is_standby == Some(true);
-        self.servers.iter().filter(is_standby).count()
+        self.running(true)
     }
 
-    /// What they are to each other, where they are several.
+    fn running(&self, is_standby: bool) -> usize {
+        let mut running: Vec<&ServerStatus> = Vec::new();
+        for server in self.servers.iter().map(|line| &line.server) {
+            let is_known = running.iter().any(|known| known.is_same_server(server));
+            if (server.is_standby == Some(true)) == is_standby && !is_known {
+                running.push(server);
+            }
+        }
+        running.len()
+    }
+
+    /// Every name of one of its servers; empty where it has only that one.
+    pub fn names_of(&self, server: &ServerStatus) -> Vec<String> {
+        server.names(self.servers.iter().map(|line| &line.server))
+    }
+
+    /// What they are to each other, where they are several, and which of them are one under several names.
     pub fn heading(&self) -> Option<String> {
-        let others = self.servers.len() - self.standbys();
-        let standbys = || present::plural(self.standbys(), "standby", "standbys");
-        match (others, self.servers.len()) {
+        let (others, standbys) = (self.running(false), self.standbys());
+        let plural = || present::plural(standbys, "standby", "standbys");
+        let relation = match (others, others + standbys) {
             (_, 0 | 1) => None,
-            (0, _) => Some(format!("{} of a primary that is not watched", standbys())),
-            (1, _) => Some(format!("{} with {}", self.servers[0].server.name, standbys())),
+            (0, _) => Some(format!("{} of a primary that is not watched", plural())),
+            (1, _) => Some(format!("{} with {}", self.servers[0].server.name, plural())),
             (several, _) => Some(format!(
                 "one system identifier, {}: copies of each other",
                 present::plural(several, "primary", "primaries")
             )),
+        };
+        let mut parts: Vec<String> = relation.into_iter().collect();
+        for line in &self.servers {
+            let names = self.names_of(&line.server);
+            let told = reached_under(&names);
+            if !names.is_empty() && !parts.contains(&told) {
+                parts.push(told);
+            }
         }
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -159,9 +184,10 @@ fn sentence(lines: &[ServerLine]) -> String {
 mod tests {
     use super::*;
     use crate::model::replication::Replay;
-    use crate::model::status::ReplicationStatus;
+    use crate::model::status::{ReplicationStatus, RunningServer};
     use crate::web::pages::spark::Spark;
     use crate::web::pages::{frame::Page, sample};
+    use chrono::TimeDelta;
 
     /// A server of a cluster.
     fn line(name: &str, identifier: Option<&str>, is_standby: bool) -> ServerLine {
@@ -211,6 +237,45 @@ mod tests {
         );
         let html = page.html("..", "t").unwrap();
         assert!(html.contains("href=\"../servers/a-standby\"") && html.contains("class=\"what first in-1\""));
+    }
+
+    /// A server of a cluster that started so many hours ago.
+    fn started(name: &str, hours_ago: i64, is_standby: bool) -> ServerLine {
+        let mut line = line(name, Some("1"), is_standby);
+        line.server.running = Some(RunningServer {
+            system_identifier: "1".into(),
+            timeline: None,
+            is_standby,
+            started_at: sample::now() - TimeDelta::hours(hours_ago),
+        });
+        line
+    }
+
+    #[test]
+    fn one_server_under_two_names_is_no_copy_of_itself() {
+        let heading = |lines: Vec<ServerLine>| {
+            let page = ServersPage::build(sample::now(), lines);
+            assert_eq!(page.clusters.len(), 1);
+            page.clusters[0].heading().unwrap()
+        };
+        let mut second = started("a", 9, false);
+        second.server.told_by = Some("b".into());
+        let both = vec![second, started("b", 9, false)];
+        assert_eq!(
+            heading(both.clone()),
+            "reached under two names: b and a",
+            "who tells is first"
+        );
+        let with_standby = [both.clone(), vec![started("s", 8, true), started("t", 8, true)]].concat();
+        assert_eq!(
+            heading(with_standby),
+            "a with 1 standby; reached under two names: b and a; reached under two names: s and t"
+        );
+        let with_copy = [both, vec![started("c", 7, false)]].concat();
+        assert_eq!(
+            heading(with_copy),
+            "one system identifier, 2 primaries: copies of each other; reached under two names: b and a"
+        );
     }
 
     #[test]

@@ -188,14 +188,14 @@ impl NamedTable {
 }
 
 /// Average sessions executing it.
-const LOAD: Measure<StatementCounts> = Measure {
+pub(super) const LOAD: Measure<StatementCounts> = Measure {
     name: "sessions executing it",
     value: |counts, seconds| (counts.calls > 0).then(|| counts.seconds() / seconds.max(1e-3)),
     told: |value| format!("{value:.2} sessions"),
     nothing: "no call",
 };
 
-const MEAN: Measure<StatementCounts> = Measure {
+pub(super) const MEAN: Measure<StatementCounts> = Measure {
     name: "mean time of a call",
     value: |counts, _| (counts.calls > 0).then(|| counts.mean_seconds()),
     told: |value| format!("{} a call", seconds_for_people(value)),
@@ -228,7 +228,7 @@ pub struct StatementPage {
     pub range: Range,
     /// What it did, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<StatementCounts>>,
-    /// What changed meanwhile: plans that were seen for the first time, or again.
+    /// What changed meanwhile: plans that were seen for the first time, or again; restarts, failovers and resets.
     pub changes: Vec<Change>,
     /// The tables that it names; none where its text cannot be read.
     pub tables: Vec<NamedTable>,
@@ -273,10 +273,18 @@ impl StatementPage {
         }
     }
 
+    /// The same, with what happened to the server meanwhile; it is marked together with the plans, which come next.
+    #[must_use]
+    pub fn with_changes(self, changes: Vec<Change>) -> Self {
+        Self { changes, ..self }
+    }
+
     /// The same with the plans that it had; where they changed is marked.
     #[must_use]
-    pub fn with_plans(self, plans: StatementPlans) -> Self {
-        let changes = within(&self.history, plans.changes());
+    pub fn with_plans(mut self, plans: StatementPlans) -> Self {
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.extend(plans.changes());
+        let changes = within(&self.history, changes);
         let marked =
             |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
         Self {
@@ -430,7 +438,7 @@ mod tests {
             one.sentence()
                 .starts_with("In the last 24 hours it was called 3 times and took 6")
         );
-        let html = one.html("..", "t").unwrap();
+        let html = one.clone().html("..", "t").unwrap();
         assert!(!html.contains("<script>alert"), "{html}");
         assert_eq!(
             html.matches("/tables/").count(),
@@ -438,5 +446,23 @@ mod tests {
             "only what is known has a page"
         );
         assert!(html.contains("0.05 calls a minute"), "{html}");
+        let reset = Change {
+            at: sample::now() + chrono::TimeDelta::minutes(9),
+            what: "pg_stat_statements was reset".to_owned(),
+        };
+        let one = one
+            .with_changes(vec![reset])
+            .with_plans(StatementPlans::default());
+        let html = one.html("..", "t").unwrap();
+        assert_eq!(
+            html.matches("class=\"mark\"").count(),
+            3,
+            "in every picture: {html}"
+        );
+        assert_eq!(
+            html.matches("pg_stat_statements was reset").count(),
+            4,
+            "and in the table: {html}"
+        );
     }
 }

@@ -10,9 +10,11 @@ use super::frame::{Frame, Section, framed};
 use super::overview::EventLine;
 use super::present;
 use super::sql_text::SqlText;
+use crate::limits;
 use crate::model::finding::Event;
 use crate::model::judgement::Ignored;
 use crate::model::status::{Gap, Look, ServerStatus};
+use crate::report::reached_under;
 
 /// A look after which it is called late, where nothing went wrong: one hour.
 const LATE: TimeDelta = TimeDelta::hours(1);
@@ -112,6 +114,8 @@ pub struct ServerLooks {
     pub budget_ratio: f64,
     /// The last look of each family.
     pub looks: Vec<Look>,
+    /// Every name under which it is reached, first the one under which it is told of; empty where there is no other name.
+    pub names: Vec<String>,
 }
 
 impl ServerLooks {
@@ -126,6 +130,18 @@ impl ServerLooks {
     /// Whether it costs more than it may.
     pub fn over_budget(&self) -> bool {
         self.budget_ratio > 0.0 && self.server.own_cost_ratio > self.budget_ratio
+    }
+
+    /// That it is reached under several names, and under which it is told of; nothing where it has one name.
+    pub fn told_under(&self) -> Option<String> {
+        let told = match &self.server.told_by {
+            Some(name) => format!("what both see is told under {name}"),
+            None => "what several see is told under the first that answers".to_owned(),
+        };
+        let names = reached_under(&self.names);
+        (!self.names.is_empty()).then(|| {
+            format!("It is {names}; {told}. Each name costs the server looks of its own: one can watch every database.")
+        })
     }
 
     /// `17.6`.
@@ -220,6 +236,7 @@ impl StatusPage {
                 .cloned()
                 .collect(),
             budget_ratio: facts.advisor.budget_ratio,
+            names: server.names(&facts.servers),
             server,
         };
         Self {
@@ -242,6 +259,16 @@ impl StatusPage {
         }
     }
 
+    /// `12 problems`; of very many on one server only the first are known here.
+    pub fn left_out(&self) -> String {
+        let mut servers = self.ignored.chunk_by(|one, next| one.server == next.server);
+        let told = present::plural(self.ignored.len(), "problem", "problems");
+        match servers.any(|of_one| of_one.len() >= limits::IGNORED_SHOWN) {
+            true => format!("at least {told}"),
+            false => told,
+        }
+    }
+
     /// Whether a look is older than it should be.
     pub fn late(&self, look: &Look) -> bool {
         self.frame.now - look.at > LATE
@@ -251,7 +278,8 @@ impl StatusPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::finding::EventKind;
+    use crate::model::finding::{EventKind, Object, ObjectKind};
+    use crate::model::status::RunningServer;
     use crate::web::pages::{frame::Page, sample};
 
     #[test]
@@ -299,6 +327,68 @@ mod tests {
             !page(&server).0.contains("rows costs"),
             "nothing is known before the first look"
         );
+    }
+
+    #[test]
+    fn a_server_under_two_names_says_so() {
+        let running = |started_hours_ago: i64| RunningServer {
+            system_identifier: "1".into(),
+            timeline: Some(1),
+            is_standby: false,
+            started_at: sample::now() - TimeDelta::hours(started_hours_ago),
+        };
+        let (mut main, mut other, mut copy) = (
+            sample::server("main"),
+            sample::server("other"),
+            sample::server("copy"),
+        );
+        (main.running, other.running, copy.running) = (Some(running(9)), Some(running(9)), Some(running(8)));
+        other.told_by = Some("main".into());
+        let facts = StatusFacts {
+            servers: vec![copy, main, other],
+            ..StatusFacts::default()
+        };
+        let page = StatusPage::build(sample::now(), facts);
+        let names: Vec<usize> = page.servers.iter().map(|line| line.names.len()).collect();
+        assert_eq!(names, [0, 2, 2]);
+        let html = page.html("", "t").unwrap();
+        assert_eq!(
+            html.matches("It is reached under two names: main and other;")
+                .count(),
+            2
+        );
+        assert_eq!(html.matches("what both see is told under main.").count(), 1);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_named() {
+        let claim = sample::finding("index.unused", "A title").claim;
+        let ignored = Ignored {
+            rule: claim.rule,
+            database: claim.database,
+            object: Some(Object {
+                kind: ObjectKind::Index,
+                schema: Some("legacy".into()),
+                name: sample::HOSTILE.into(),
+                table: None,
+            }),
+            title: claim.title,
+            severity: claim.severity,
+            reason: "goes away".into(),
+            until: None,
+        };
+        let page = |count: usize| {
+            let ignored = vec![("main".to_owned(), ignored.clone()); count];
+            let facts = StatusFacts {
+                ignored,
+                ..StatusFacts::default()
+            };
+            StatusPage::build(sample::now(), facts).html("", "t").unwrap()
+        };
+        let html = page(1);
+        assert!(html.contains("index <bdi>legacy.") && html.contains("1 problem seen"));
+        assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'));
+        assert!(page(limits::IGNORED_SHOWN).contains("at least 500 problems seen"));
     }
 
     #[test]

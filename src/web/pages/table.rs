@@ -13,12 +13,12 @@ use super::indexes::IndexLine;
 use super::present;
 use super::range::Range;
 use super::relations::growth;
-use super::tables::{DeadRows, kind_name};
+use super::tables::{DeadRows, TableLine, kind_text};
 use super::tabs::{Tab, View};
 use crate::model::column::ColumnNow;
 use crate::model::finding::Finding;
 use crate::model::history::{HistoryPoint, StatementTotal, TableCounts};
-use crate::model::relation::TableNow;
+use crate::model::relation::{RelationName, TableNow};
 use crate::model::unit::{bytes_for_people, count_for_people, seconds_for_people};
 
 const WRITTEN: Measure<TableCounts> = Measure {
@@ -28,7 +28,7 @@ const WRITTEN: Measure<TableCounts> = Measure {
     nothing: "nothing was written",
 };
 
-const SEQUENTIAL: Measure<TableCounts> = Measure {
+pub(super) const SEQUENTIAL: Measure<TableCounts> = Measure {
     name: "sequential scans a minute",
     value: |counts, seconds| {
         (counts.sequential_scans > 0).then(|| per_minute(counts.sequential_scans, seconds))
@@ -44,14 +44,14 @@ const BY_INDEX: Measure<TableCounts> = Measure {
     nothing: "no index scan",
 };
 
-const SIZE: Measure<TableCounts> = Measure {
+pub(super) const SIZE: Measure<TableCounts> = Measure {
     name: "size",
     value: |counts, _| (counts.bytes > 0).then_some(counts.bytes as f64),
     told: bytes_for_people,
     nothing: "empty",
 };
 
-const DEAD: Measure<TableCounts> = Measure {
+pub(super) const DEAD: Measure<TableCounts> = Measure {
     name: "dead rows",
     value: |counts, _| (counts.dead_rows > 0).then_some(counts.dead_rows as f64),
     told: |value| format!("{} dead rows", count_for_people(value)),
@@ -77,8 +77,10 @@ pub struct TablePage {
     pub counts: TableCounts,
     /// What happened to it, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<TableCounts>>,
-    /// When VACUUM and ANALYZE last worked on it, where that lies within.
+    /// When VACUUM and ANALYZE last worked on it, and what happened to the server, where that lies within.
     pub changes: Vec<Change>,
+    /// Its largest partitions, the largest first, where it is partitioned; how many it has in all stands in `table`.
+    pub partitions: Vec<TableLine>,
     /// Its indexes, the largest first.
     pub indexes: Vec<IndexLine>,
     /// Its columns, as far as they are known.
@@ -96,8 +98,11 @@ pub struct TablePage {
 }
 framed!(TablePage);
 
-/// The last work of VACUUM and ANALYZE: of what came before nobody knows when it was.
+/// The last work of VACUUM and ANALYZE: of what came before nobody knows when it was. Each partition has its own.
 fn maintained(table: &TableNow) -> Vec<Change> {
+    if table.kind == 'p' {
+        return Vec::new();
+    }
     let change = |at: Option<DateTime<Utc>>, what: &str| {
         Some(Change {
             at: at?,
@@ -112,12 +117,13 @@ fn maintained(table: &TableNow) -> Vec<Change> {
 }
 
 impl TablePage {
-    /// The page from what the store knows; of the statements, with how many they were chosen from.
+    /// The page from what the store knows; of a partitioned table with its largest partitions; of the statements, with how
+    /// many they were chosen from.
     pub fn build(
         now: DateTime<Utc>,
         (server, database): (String, String),
         range: Range,
-        (table, history): (TableNow, Vec<HistoryPoint<TableCounts>>),
+        (table, history, partitions): (TableNow, Vec<HistoryPoint<TableCounts>>, Vec<TableLine>),
         (indexes, columns, statistics_unknown_because): (Vec<IndexLine>, Vec<ColumnNow>, Option<String>),
         (statements, statements_looked_through): (Vec<StatementTotal>, usize),
         findings: Vec<Finding>,
@@ -141,10 +147,26 @@ impl TablePage {
             table,
             history,
             changes,
+            partitions,
             indexes,
             statements,
             statements_looked_through,
             findings,
+        }
+    }
+
+    /// The same with what happened to the server meanwhile, marked beside the rest.
+    #[must_use]
+    pub fn with_changes(mut self, changes: Vec<Change>) -> Self {
+        let mut all = std::mem::take(&mut self.changes);
+        all.extend(changes);
+        let changes = within(&self.history, all);
+        let marked =
+            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        Self {
+            charts: self.charts.map(marked),
+            changes,
+            ..self
         }
     }
 
@@ -159,8 +181,13 @@ impl TablePage {
             Some(bytes) if bytes > 0.0 => format!("grew by {}", bytes_for_people(bytes)),
             _ => "did not grow".to_owned(),
         };
+        let read = if self.is_partitioned() {
+            "one of its partitions"
+        } else {
+            "it"
+        };
         format!(
-            "It holds {size}. In the last {range} it {grew}, {} written, and {} read it as a whole.",
+            "It holds {size}. In the last {range} it {grew}, {} written, and {} read {read} as a whole.",
             match self.counts.written() {
                 1 => "1 row was".to_owned(),
                 rows => format!("{} rows were", count_for_people(rows as f64)),
@@ -173,8 +200,31 @@ impl TablePage {
         format!("{}.{}", self.table.schema, self.table.name)
     }
 
-    fn kind(&self) -> Option<&'static str> {
-        kind_name(self.table.kind)
+    fn kind(&self) -> Option<String> {
+        kind_text(&self.table)
+    }
+
+    fn is_partitioned(&self) -> bool {
+        self.table.kind == 'p'
+    }
+
+    /// Which of the partitions are shown.
+    fn partitions_shown(&self) -> String {
+        let (shown, all) = (self.partitions.len(), self.table.partitions as usize);
+        match shown < all {
+            true => format!(
+                "the largest {} of {}",
+                count_for_people(shown as f64),
+                count_for_people(all as f64)
+            ),
+            false => "largest first".to_owned(),
+        }
+    }
+
+    /// The page of what this is a partition of.
+    fn path_of(&self, above: &RelationName) -> String {
+        let path = View::Tables.path_of(&self.server, &self.database, &above.schema, &above.name);
+        format!("{path}?range={}", self.range.word())
     }
 
     fn dead(&self) -> Option<DeadRows> {
@@ -237,7 +287,7 @@ mod tests {
     use super::*;
     use crate::model::column_statistics::Sample;
     use crate::model::history::StatementCounts;
-    use crate::model::relation::{IndexNow, IndexTotal};
+    use crate::model::relation::{IndexNow, IndexTotal, TableTotal, WorstPartition};
     use crate::web::pages::{frame::Page, sample};
 
     fn point(counts: Option<TableCounts>) -> HistoryPoint<TableCounts> {
@@ -298,11 +348,110 @@ mod tests {
             sample::now(),
             place,
             Range::Week,
-            (table, history),
+            (table, history, Vec::new()),
             (indexes, vec![column], None),
             (vec![statement], 50),
             findings,
         )
+    }
+
+    /// The page of a table as it is alone.
+    fn page_of(
+        table: TableNow,
+        history: Vec<HistoryPoint<TableCounts>>,
+        partitions: Vec<TableLine>,
+    ) -> TablePage {
+        let place = ("main".to_owned(), "shop".to_owned());
+        TablePage::build(
+            sample::now(),
+            place,
+            Range::Day,
+            (table, history, partitions),
+            Default::default(),
+            Default::default(),
+            Vec::new(),
+        )
+    }
+
+    fn partition(name: &str) -> TableTotal {
+        TableTotal {
+            now: TableNow {
+                schema: "old/ones".into(),
+                name: name.into(),
+                kind: 'r',
+                bytes: 1 << 20,
+                partition_of: Some(RelationName {
+                    schema: "a/b".into(),
+                    name: sample::HOSTILE.into(),
+                }),
+                ..TableNow::default()
+            },
+            bytes_before: Some(1 << 19),
+            ..TableTotal::default()
+        }
+    }
+
+    #[test]
+    fn a_partitioned_table_leads_to_its_partitions() {
+        let mut finding = sample::finding("vacuum.dead_tuples", sample::HOSTILE);
+        finding.claim.object.as_mut().unwrap().schema = Some("old/ones".into());
+        let totals = vec![partition(sample::HOSTILE), partition("2024")];
+        let lines = TableLine::list(("main", "shop"), Range::Day, totals, &[finding]);
+        let table = TableNow {
+            schema: "a/b".into(),
+            name: sample::HOSTILE.into(),
+            kind: 'p',
+            bytes: 2 << 20,
+            dead_rows: 1234,
+            partitions: 2,
+            last_vacuum_at: Some(sample::now() + chrono::TimeDelta::seconds(30)),
+            worst_partition: Some(WorstPartition {
+                schema: "old/ones".into(),
+                name: sample::HOSTILE.into(),
+                dead_rows: 90,
+                vacuum_threshold_rows: 60,
+            }),
+            ..TableNow::default()
+        };
+        let mut page = page_of(table, vec![point(Some(counts(3, 1 << 20)))], lines);
+        assert!(page.changes.is_empty(), "a partition was vacuumed, not the table");
+        assert!(
+            page.sentence()
+                .ends_with("1 scan read one of its partitions as a whole.")
+        );
+        assert_eq!(page.partitions_shown(), "largest first");
+        let json = serde_json::to_value(&page).unwrap();
+        assert_eq!(json["table"]["partitions"], 2);
+        assert_eq!(json["partitions"][1]["partition_of"]["schema"], "a/b");
+        page.table.partitions = 1200;
+        let html = page.html("..", "t").unwrap();
+        for told in [
+            "partitioned, 1\u{202f}200 partitions",
+            "the largest 2 of 1\u{202f}200",
+            "/servers/main/shop/tables/old%2Fones/2024?range=24h",
+            "+512 KiB",
+            ">1 finding</a>",
+            "1\u{202f}234",
+            "90 of 60",
+            "over the threshold",
+            "/partitions?range=24h",
+        ] {
+            assert!(html.contains(told), "{told}: {html}");
+        }
+        for hostile in ["<script>alert", "\u{202e}"] {
+            assert!(!html.contains(hostile), "{html}");
+        }
+    }
+
+    #[test]
+    fn a_partition_leads_to_its_table() {
+        let page = page_of(partition("2024").now, Vec::new(), Vec::new());
+        let html = page.html("..", "t").unwrap();
+        let link = "a partition of <a href=\"../servers/main/shop/tables/a%2Fb/x%22";
+        assert!(html.contains(link), "{html}");
+        for absent in ["<script>alert", ">Partitions<"] {
+            assert!(!html.contains(absent), "{html}");
+        }
     }
 
     #[test]
@@ -330,17 +479,7 @@ mod tests {
             ..TableNow::default()
         };
         let history = vec![point(Some(counts(3, 1 << 20)))];
-        let of = |table: &TableNow| {
-            TablePage::build(
-                sample::now(),
-                Default::default(),
-                Range::Day,
-                (table.clone(), history.clone()),
-                Default::default(),
-                Default::default(),
-                Vec::new(),
-            )
-        };
+        let of = |table: &TableNow| page_of(table.clone(), history.clone(), Vec::new());
         let page = of(&table);
         assert_eq!(page.changes.len(), 1);
         assert!(page.charts.iter().all(|(_, chart)| chart.marks.len() == 1));
@@ -350,6 +489,14 @@ mod tests {
                 .unwrap()
                 .contains("<td colspan=\"8\">vacuumed for the last time</td>")
         );
+        let restarted = |seconds: i64| Change {
+            at: sample::now() + chrono::TimeDelta::seconds(seconds),
+            what: "the server was started".to_owned(),
+        };
+        let page = of(&table).with_changes(vec![restarted(40), restarted(-40)]);
+        assert_eq!(page.changes.len(), 2, "one was before");
+        assert!(page.charts.iter().all(|(_, chart)| chart.marks.len() == 2));
+        assert_eq!(page.lines()[0].change, Some("the server was started"));
         table.last_vacuum_at = None;
         assert!(of(&table).changes.is_empty(), "what is not known is not marked");
     }

@@ -26,13 +26,13 @@ pub struct TableLine {
     pub findings: Vec<Brief>,
     #[serde(skip)]
     #[schema(ignore)]
-    path: String,
+    pub(super) path: String,
     #[serde(skip)]
     #[schema(ignore)]
-    findings_path: String,
+    pub(super) findings_path: String,
     #[serde(skip)]
     #[schema(ignore)]
-    bar: u8,
+    pub(super) bar: u8,
 }
 
 /// Dead rows against the number at which autovacuum starts.
@@ -44,12 +44,19 @@ pub struct DeadRows {
     pub bar: u8,
     /// `over` where autovacuum should have started.
     pub tone: &'static str,
+    /// The partition that they are those of, where the table is partitioned: the one that is nearest to it.
+    pub partition: Option<String>,
 }
 
 impl DeadRows {
-    /// Of a table; nothing where no threshold is known, as of a partitioned table, which holds no rows itself.
+    /// Of a table; of a partitioned one, which has no threshold of its own, those of its worst partition. Nothing where no
+    /// threshold is known.
     pub fn of(table: &TableNow) -> Option<Self> {
-        let (dead, threshold) = (table.dead_rows, table.vacuum_threshold_rows);
+        let worst = table.worst_partition.as_ref();
+        let (dead, threshold) = match worst {
+            Some(worst) => (worst.dead_rows, worst.vacuum_threshold_rows),
+            None => (table.dead_rows, table.vacuum_threshold_rows),
+        };
         if threshold == 0 {
             return None;
         }
@@ -61,6 +68,7 @@ impl DeadRows {
             ),
             bar: of_hundred(dead.min(threshold), threshold),
             tone: if dead > threshold { "over" } else { "size" },
+            partition: worst.map(|worst| format!("{}.{}", worst.schema, worst.name)),
         })
     }
 
@@ -71,40 +79,65 @@ impl DeadRows {
 }
 
 /// What a table is, where it is no plain one.
-pub fn kind_name(kind: char) -> Option<&'static str> {
-    match kind {
-        'm' => Some("materialized view"),
-        'p' => Some("partitioned"),
+pub fn kind_text(table: &TableNow) -> Option<String> {
+    match table.kind {
+        'm' => Some("materialized view".to_owned()),
+        'p' => {
+            let partitions = present::plural(table.partitions as usize, "partition", "partitions");
+            Some(format!("partitioned, {partitions}"))
+        }
         _ => None,
     }
 }
 
 impl TableLine {
-    fn name(&self) -> String {
+    /// A line for each, in the order in which they come.
+    pub fn list(
+        (server, database): (&str, &str),
+        range: Range,
+        tables: Vec<TableTotal>,
+        findings: &[Finding],
+    ) -> Vec<Self> {
+        let largest = tables.iter().map(|table| table.now.bytes).max().unwrap_or(0);
+        let line = |total: TableTotal| {
+            let (schema, name) = (&total.now.schema, &total.now.name);
+            let path = View::Tables.path_of(server, database, schema, name);
+            Self {
+                path: format!("{path}?range={}", range.word()),
+                findings_path: findings_path(server, database, name),
+                bar: of_hundred(total.now.bytes, largest),
+                findings: briefs(findings, |finding| is_about_table(finding, schema, name)),
+                total,
+            }
+        };
+        tables.into_iter().map(line).collect()
+    }
+
+    pub(super) fn name(&self) -> String {
         format!("{}.{}", self.total.now.schema, self.total.now.name)
     }
 
-    fn kind(&self) -> Option<&'static str> {
-        kind_name(self.total.now.kind)
+    fn kind(&self) -> Option<String> {
+        kind_text(&self.total.now)
     }
 
     fn growth(&self) -> Option<f64> {
         growth(self.total.now.bytes, self.total.bytes_before)
     }
 
-    fn heap(&self) -> String {
+    pub(super) fn heap(&self) -> String {
         bytes_for_people(self.total.now.bytes as f64)
     }
 
-    fn index_size(&self) -> String {
+    pub(super) fn index_size(&self) -> String {
         bytes_for_people(self.total.now.index_bytes as f64)
     }
 
-    fn grew(&self) -> String {
+    pub(super) fn grew(&self) -> String {
         growth_text(self.growth())
     }
 
-    fn dead(&self) -> Option<DeadRows> {
+    pub(super) fn dead(&self) -> Option<DeadRows> {
         DeadRows::of(&self.total.now)
     }
 
@@ -117,11 +150,11 @@ impl TableLine {
         }
     }
 
-    fn written(&self) -> String {
+    pub(super) fn written(&self) -> String {
         count_for_people(self.total.counts.written() as f64)
     }
 
-    fn scans(&self) -> String {
+    pub(super) fn scans(&self) -> String {
         let counts = &self.total.counts;
         format!(
             "{} / {}",
@@ -130,12 +163,12 @@ impl TableLine {
         )
     }
 
-    fn findings_text(&self) -> String {
+    pub(super) fn findings_text(&self) -> String {
         present::plural(self.findings.len(), "finding", "findings")
     }
 
     /// The severity of the worst finding.
-    fn worst(&self) -> &'static str {
+    pub(super) fn worst(&self) -> &'static str {
         let worst = self.findings.iter().map(|finding| finding.severity).max();
         worst.map_or("", |severity| severity.word())
     }
@@ -166,21 +199,9 @@ impl TablesPage {
         (findings, findings_total): (&[Finding], usize),
         places: Vec<(String, String)>,
     ) -> Self {
-        let largest = list.items.iter().map(|table| table.now.bytes).max().unwrap_or(0);
-        let line = |total: TableTotal| {
-            let (schema, name) = (&total.now.schema, &total.now.name);
-            let path = View::Tables.path_of(&server, &database, schema, name);
-            TableLine {
-                path: format!("{path}?range={}", range.word()),
-                findings_path: findings_path(&server, &database, name),
-                bar: of_hundred(total.now.bytes, largest),
-                findings: briefs(findings, |finding| is_about_table(finding, schema, name)),
-                total,
-            }
-        };
         Self {
             frame: Frame::new(now, Section::Tables, format!("Tables of {database}")),
-            tables: list.items.into_iter().map(line).collect(),
+            tables: TableLine::list((&server, &database), range, list.items, findings),
             list: Listing {
                 total: list.total,
                 bytes: list.bytes,
@@ -217,6 +238,7 @@ impl TablesPage {
 mod tests {
     use super::*;
     use crate::model::history::TableCounts;
+    use crate::model::relation::WorstPartition;
     use crate::web::pages::{frame::Page, sample};
 
     fn total(name: &str, bytes: u64) -> TableTotal {
@@ -306,6 +328,38 @@ mod tests {
         );
         let html = page.html("..", "t").unwrap();
         assert!(html.contains("over the threshold"), "{html}");
+    }
+
+    #[test]
+    fn a_partitioned_table_is_told_as_a_whole_with_its_worst_partition() {
+        let mut whole = total("events", 1 << 20);
+        whole.now.kind = 'p';
+        whole.now.partitions = 1200;
+        whole.now.vacuum_threshold_rows = 0;
+        whole.now.worst_partition = Some(WorstPartition {
+            schema: "public".into(),
+            name: sample::HOSTILE.into(),
+            dead_rows: 30,
+            vacuum_threshold_rows: 60,
+        });
+        let mut empty = whole.clone();
+        (empty.now.partitions, empty.now.worst_partition) = (0, None);
+        let page = page(vec![whole, empty], &[]);
+        let dead = page.tables[0].dead().unwrap();
+        assert_eq!(
+            (dead.text.as_str(), dead.bar, dead.is_over()),
+            ("30 of 60", 50, false)
+        );
+        assert_eq!(page.tables[1].dead(), None);
+        let html = page.html("..", "t").unwrap();
+        for told in [
+            "partitioned, 1\u{202f}200 partitions",
+            "partitioned, 0 partitions",
+            "at worst in <bdi>public.x&#34;",
+        ] {
+            assert!(html.contains(told), "{told}: {html}");
+        }
+        assert!(!html.contains("<script>alert"), "{html}");
     }
 
     #[test]

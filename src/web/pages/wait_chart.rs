@@ -20,7 +20,7 @@ const TONES: [&str; limits::EVENTS_SHOWN] = [
     "wait-1", "wait-2", "wait-3", "wait-4", "wait-5", "wait-6", "wait-7",
 ];
 const WORK: &str = "work";
-const REST: &str = "rest";
+pub(super) const REST: &str = "rest";
 
 /// One event over time.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +138,15 @@ fn rectangle(path: &mut String, (x, y): (f64, f64), (width, height): (f64, f64))
 impl WaitChart {
     /// Draws points that come oldest first.
     pub fn of(points: &[WaitPoint]) -> Self {
+        Self::named(points, "active sessions", name)
+    }
+
+    /// The same of whatever adds up: what all of it is, and how a part is told, by its colour and the word of its points.
+    pub(super) fn named(
+        points: &[WaitPoint],
+        what: &str,
+        name: impl Fn(&'static str, String) -> String,
+    ) -> Self {
         let steps = steps(points);
         let Some(whole) = steps.last().map(|step| step.end.max(1.0)) else {
             return Self::default();
@@ -166,7 +175,7 @@ impl WaitChart {
             rectangle(&mut gaps, (x, 0.0), (width, HEIGHT));
         }
         Self {
-            label: label(&series, whole, greatest, &gaps),
+            label: label(what, &series, (whole, greatest), &gaps),
             series,
             gaps,
             greatest: present::number((greatest * 100.0).round() / 100.0),
@@ -213,13 +222,13 @@ fn areas(
     areas
 }
 
-fn label(series: &[Series], whole: f64, greatest: f64, gaps: &str) -> String {
+fn label(what: &str, series: &[Series], (whole, greatest): (f64, f64), gaps: &str) -> String {
     let told: Vec<String> = series
         .iter()
         .map(|one| format!("{} {}", one.name, present::percent(one.share_ratio)))
         .collect();
     format!(
-        "active sessions over {}, at most {greatest:.1}: {}{}",
+        "{what} over {}, at most {greatest:.1}: {}{}",
         seconds_for_people(whole),
         told.join(", "),
         if gaps.is_empty() {

@@ -1,7 +1,7 @@
 //! What the pages of tables and indexes, and the API of the same, ask of the store.
 
 use axum::http::Uri;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::limits;
 use crate::model::finding::Finding;
@@ -10,15 +10,16 @@ use crate::model::relation::{RelationOrder, TableNow};
 use crate::sql::{self, remembered};
 use crate::store::{FindingFilter, Store};
 use crate::web::ask::places;
+use crate::web::pages::changes;
 use crate::web::pages::index::IndexPage;
 use crate::web::pages::indexes::{IndexLine, IndexesPage};
 use crate::web::pages::range::Range;
 use crate::web::pages::relations::{INDEX_ORDERS, TABLE_ORDERS, is_about_index, is_about_table, order_of};
 use crate::web::pages::statements::NamedTable;
 use crate::web::pages::table::TablePage;
-use crate::web::pages::tables::TablesPage;
+use crate::web::pages::tables::{TableLine, TablesPage};
 use crate::web::problem::Problem;
-use crate::web::query::Parameters;
+use crate::web::query::{self, Parameters};
 
 /// Statements that are looked through for those that name a table: their texts are parsed where nobody did it before.
 const STATEMENTS_LOOKED_THROUGH: usize = 50;
@@ -117,7 +118,8 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
     let table = table.ok_or_else(|| {
         Problem::not_yet(
             "This table is not known.",
-            "Tables are known after the first look at their database. It may be gone, or have another name by now.",
+            "Tables are known after the first look at their database. It may be gone, or have another name by now; a \
+             partition that is partitioned itself has no page but that of the whole.",
         )
     })?;
     let now = Utc::now();
@@ -135,6 +137,10 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
     let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
     findings.retain(|finding| is_about_table(finding, &schema, &name));
     let indexes = IndexLine::list((&server, &database), range, indexes.items, &findings);
+    let partitions = match table.kind {
+        'p' => largest_partitions(store, (&server, &database), (&schema, &name), range, now)?,
+        _ => Vec::new(),
+    };
     let columns = store.columns(&server, &database, &schema, &name)?;
     let statistics_unknown_because = store.column_statistics_unknown_because(&server, &database)?;
     let statements = store.busiest_statements(
@@ -146,14 +152,56 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
     )?;
     let looked_through = statements.0.len();
     let statements = naming(&table, statements.0);
-    Ok(TablePage::build(
+    let changes = changes::of_relations(&store.server_changes(&server)?, &database);
+    let page = TablePage::build(
         now,
         (server, database),
         range,
-        (table, history.unwrap_or_default()),
+        (table, history.unwrap_or_default(), partitions),
         (indexes, columns, statistics_unknown_because),
         (statements, looked_through),
         findings,
+    );
+    Ok(page.with_changes(changes))
+}
+
+/// The largest partitions of a table, with the findings of the database that matter most.
+fn largest_partitions(
+    store: &Store,
+    place: (&str, &str),
+    table: (&str, &str),
+    range: Range,
+    now: DateTime<Utc>,
+) -> Result<Vec<TableLine>, Problem> {
+    let over = (now - range.length(), now);
+    let list = store.partitions(place, table, RelationOrder::Size, over, limits::PAGE_ITEMS)?;
+    let (findings, _) = findings(store, place, None, None)?;
+    Ok(TableLine::list(place, range, list.items, &findings))
+}
+
+/// The partitions of a partitioned table, like the tables of a database.
+pub fn partitions(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablesPage, Problem> {
+    let parameters = Parameters::read(uri, &["range", "order", "limit"])?;
+    let (range, order) = (Range::of(&parameters)?, order_of(&parameters, &TABLE_ORDERS)?);
+    let limit = query::limit(parameters.get("limit").as_deref())?;
+    let (server, database, schema, name) = path;
+    let table = store.table(&server, &database, &schema, &name)?;
+    if table.is_none_or(|table| table.kind != 'p') {
+        return Err(Problem::new(404, "such partitioned table"));
+    }
+    let now = Utc::now();
+    let over = (now - range.length(), now);
+    let list = store.partitions((&server, &database), (&schema, &name), order, over, limit)?;
+    let (findings, total) = findings(store, (&server, &database), None, None)?;
+    let found = (findings.as_slice(), total);
+    let place = (server, database);
+    Ok(TablesPage::build(
+        now,
+        place,
+        (range, order),
+        list,
+        found,
+        Vec::new(),
     ))
 }
 
@@ -171,17 +219,13 @@ pub fn index(store: &Store, uri: &Uri, path: RelationPath) -> Result<IndexPage, 
     let now = Utc::now();
     let from = now - range.length();
     let history = store.index_history(&server, &database, &schema, &name, from, now)?;
+    let table = store.table_history(&server, &database, &schema, &index.table, from, now)?;
+    let changes = changes::of_relations(&store.server_changes(&server)?, &database);
     let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
     findings.retain(|finding| is_about_index(finding, &schema, &name));
     let place = (server, database);
-    Ok(IndexPage::build(
-        now,
-        place,
-        range,
-        index,
-        history.unwrap_or_default(),
-        findings,
-    ))
+    let page = IndexPage::build(now, place, range, index, history.unwrap_or_default(), findings);
+    Ok(page.with_changes(changes, &table.unwrap_or_default()))
 }
 
 /// Those of the statements that name the table, with its schema or with none.

@@ -44,6 +44,7 @@ pub fn api() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(tables))
         .routes(routes!(table))
+        .routes(routes!(partitions))
         .routes(routes!(indexes))
         .routes(routes!(index))
 }
@@ -100,7 +101,7 @@ async fn index_page(State(context): State<Context>, uri: Uri, Path(path): Path<R
     page(&context, &uri, move |_, store| ask::index(store, &asked, path)).await
 }
 
-/// The tables of a database, with what happened to them.
+/// The tables of a database, with what happened to them: a partitioned one as a whole, without its partitions.
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/tables",
     params(("server" = String, Path), ("database" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
@@ -131,7 +132,24 @@ async fn table(
     Ok(answer(&headers, &page, Some(&page.history)))
 }
 
-/// The indexes of a database, with how they were used.
+/// The partitions of a partitioned table, like the tables of a database.
+#[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/tables/{schema}/{name}/partitions",
+    params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
+        ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
+        ("order" = Option<String>, Query, description = "size, growth, dead_rows, writes or scans"),
+        ("limit" = Option<usize>, Query, description = "at most so many, 1 to 1000")),
+    responses((status = 200, body = TablesPage), (status = 404, body = Problem)))]
+async fn partitions(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(path): Path<RelationPath>,
+) -> Result<Response, Problem> {
+    let page = ask(&context.store, move |store| ask::partitions(store, &uri, path)).await?;
+    Ok(answer(&headers, &page, Some(&page.tables)))
+}
+
+/// The indexes of a database, with how they were used: a partitioned one as a whole, without its partitions.
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/indexes",
     params(("server" = String, Path), ("database" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),

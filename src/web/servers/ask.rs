@@ -54,21 +54,18 @@ pub fn servers(context: &Context, store: &Store) -> Result<ServersPage, Problem>
 /// One server over a range.
 pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Result<ServerPage, Problem> {
     let range = Range::of(&Parameters::read(uri, &["range"])?)?;
-    if range.length() > Range::Week.length() {
-        let why = format!(
-            "range={}: the load is kept for a week; 1h, 24h or 7d",
-            range.word()
-        );
-        return Err(Problem::new(400, why));
-    }
     let now = Utc::now();
     let missing = || Problem::new(404, "such server");
     let clusters = Cluster::list(lines(context, store, now)?);
     let is_its = |cluster: &Cluster| cluster.servers.iter().any(|line| line.server.name == name);
     let cluster = clusters.into_iter().find(is_its).ok_or_else(missing)?;
     let from = now - range.length();
-    // a point tells the load since the one before, which may lie before the range
-    let load = store.load(&name, from - TimeDelta::hours(2))?;
+    // of longer ago it is kept by the hour, with its databases
+    let load = match range.length() > Range::Week.length() {
+        true => Vec::new(),
+        // a point tells the load since the one before, which may lie before the range
+        false => store.load(&name, from - TimeDelta::hours(2))?,
+    };
     let most = limits::PAGE_ITEMS_MAXIMUM;
     let (statements, _) = store.busiest_statements(&name, None, from, now, most)?;
     let findings = store.findings(&FindingFilter {
@@ -89,6 +86,8 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         cluster,
         range,
         load,
+        database_load: store.database_load(&name, from, now, limits::DATABASES_DRAWN)?,
+        changes: store.server_changes(&name)?,
         statements: statements.into_iter().map(busy).collect(),
         findings: findings.items,
         open: findings.total as usize,

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::model::observation::Observation;
 use crate::model::session::Session;
 use crate::model::unit::seconds_for_people;
+use crate::rules::Rule as _;
+use crate::rules::activity::blocking::Blocking;
 use crate::rules::activity::long_query::{is_ours, outline};
 
 /// What is the same tomorrow: the database, and role, application and relation of the root.
@@ -15,6 +17,8 @@ use crate::rules::activity::long_query::{is_ours, outline};
 pub struct Identity {
     pub database: Option<String>,
     pub subject: Vec<String>,
+    /// Whether a comment asks to leave the root alone: such a one does not stand for others.
+    pub is_ignored_by_comment: bool,
 }
 
 /// Who waits for nobody, and is waited for.
@@ -113,8 +117,14 @@ impl<'a> Waits<'a> {
         let mut add = |database: Option<&str>, role: &str, application: &str, root: Root<'a>| {
             let subject = vec![role.to_owned(), application.to_owned(), self.relation_at(root)];
             let database = database.map(str::to_owned);
-            let same = roots.entry(Identity { database, subject }).or_default();
-            same.push(root);
+            let is_ignored_by_comment =
+                matches!(root, Root::Session(session) if session.is_ignored_by_comment(Blocking::ID));
+            let identity = Identity {
+                database,
+                subject,
+                is_ignored_by_comment,
+            };
+            roots.entry(identity).or_default().push(root);
         };
         for pid in self.behind.keys() {
             if let Some(session) = self.sessions.get(pid).copied()

@@ -1,0 +1,225 @@
+//! What is known of one database, and when the planner is worth asking again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Earlier;
+use crate::limits;
+use crate::model::advice::{Advised, Rehearsal, Stopped};
+use crate::model::observation::Unknown;
+
+/// What came of asking about one database.
+pub(super) struct Latest {
+    /// When that was tried last.
+    pub(super) at: Instant,
+    /// The indexes that there were.
+    pub(super) indexes: u64,
+    /// Seconds of the server that the last run could take.
+    pub(super) could_take_seconds: f64,
+    /// What the last run took that was not stopped, if there was one.
+    pub(super) whole_seconds: Option<f64>,
+    pub(super) earlier: Earlier,
+    /// What came of the last run.
+    pub(super) tried: Result<Arc<Advised>, Unknown>,
+    /// What is told: of a run before, where the last one was stopped and that one was not.
+    pub(super) advice: Result<Arc<Advised>, Unknown>,
+    /// When that was worked out.
+    pub(super) advised_at: Instant,
+    /// The last that did not fail: what plans take is not another thing because one run failed.
+    pub(super) last: Option<Arc<Advised>>,
+}
+
+/// One run that ended.
+pub(super) struct Ended {
+    pub(super) at: Instant,
+    pub(super) indexes: u64,
+    pub(super) could_take_seconds: f64,
+    pub(super) took_seconds: f64,
+    pub(super) earlier: Earlier,
+    pub(super) advice: Result<Advised, Unknown>,
+}
+
+impl Latest {
+    /// After a run, where this was known before; what is older than that is not kept.
+    pub(super) fn after(ended: Ended, before: Option<Self>, oldest: Duration) -> Self {
+        let age = |before: &Self| ended.at.saturating_duration_since(before.advised_at);
+        let known = before.as_ref().filter(|before| age(before) <= oldest);
+        let known = known.and_then(|before| Some((before.last.clone()?, before.advised_at)));
+        let tried = ended.advice.map(|mut advised| {
+            if let Some((known, _)) = &known {
+                take_what_was_left_out(&mut advised, known);
+            }
+            Arc::new(advised)
+        });
+        let was_stopped = |advised: &Advised| advised.report.workload.was_stopped;
+        let took_seconds = Some(ended.took_seconds);
+        let whole_before = before.as_ref().and_then(|before| before.whole_seconds);
+        let whole_seconds = match &tried {
+            Ok(advised) if was_stopped(advised) => whole_before,
+            Ok(_) => took_seconds,
+            Err(_) => whole_before.or(took_seconds),
+        };
+        let (advice, advised_at) = match (&tried, known) {
+            (Ok(advised), Some((known, at))) if was_stopped(advised) && !was_stopped(&known) => {
+                (Ok(known), at)
+            }
+            _ => (tried.clone(), ended.at),
+        };
+        Self {
+            at: ended.at,
+            indexes: ended.indexes,
+            could_take_seconds: ended.could_take_seconds,
+            whole_seconds,
+            earlier: ended.earlier,
+            last: advice
+                .as_ref()
+                .ok()
+                .cloned()
+                .or(before.and_then(|before| before.last)),
+            tried,
+            advice,
+            advised_at,
+        }
+    }
+
+    /// After which time of the last run the next one is due.
+    pub(super) fn again_after(
+        &self,
+        every: Duration,
+        window_is_full: bool,
+        may_take_seconds: f64,
+    ) -> Duration {
+        match &self.tried {
+            Ok(advised) if advised.still_filling.is_some() && window_is_full => Duration::ZERO,
+            Ok(advised) if goes_on(advised) => {
+                goes_on_after(self.could_take_seconds, may_take_seconds).min(every)
+            }
+            Ok(_) => every,
+            Err(_) => every.min(limits::ADVICE_RETRY_AFTER),
+        }
+    }
+}
+
+/// Seconds of the server that must be free before a database is asked about: what a whole run took, or twice of what was not
+/// enough, and no more than its share of what an hour leaves for advice. A database alone has half of that as its share.
+pub(super) fn enough_seconds(
+    latest: Option<&Latest>,
+    hour_seconds: f64,
+    databases: usize,
+    oldest: Duration,
+) -> f64 {
+    let share = hour_seconds / databases.max(2) as f64;
+    let wanted = match latest {
+        // whatever there is
+        Some(latest) if latest.advised_at.elapsed() > oldest => 0.0,
+        Some(latest) => latest.whole_seconds.unwrap_or(2.0 * latest.could_take_seconds),
+        None => share,
+    };
+    wanted.min(share).max(limits::ADVICE_LEAST_SECONDS)
+}
+
+/// Whether more of the server would have told more.
+fn goes_on(advised: &Advised) -> bool {
+    let is_left_out = |rehearsal: &Rehearsal| matches!(rehearsal, Rehearsal::LeftOut);
+    advised.report.workload.stopped == Some(Stopped::Budget) || advised.rehearsals.values().any(is_left_out)
+}
+
+/// What was not rehearsed this time is what it was.
+fn take_what_was_left_out(advised: &mut Advised, before: &Advised) {
+    for (oid, rehearsal) in &mut advised.rehearsals {
+        if let (Rehearsal::LeftOut, Some(known)) = (&*rehearsal, before.rehearsals.get(oid)) {
+            *rehearsal = known.clone();
+        }
+    }
+}
+
+/// After which time advice that used up what it could take is worked out again: at once where it may take twice as much now,
+/// else when what it took is not of the last hour any more.
+fn goes_on_after(could_take_seconds: f64, may_take_seconds: f64) -> Duration {
+    match may_take_seconds >= 2.0 * could_take_seconds {
+        true => Duration::ZERO,
+        false => limits::BUDGET_WINDOW,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{advised, advised_statement};
+
+    const OLDEST: Duration = Duration::from_secs(3 * 3600);
+
+    fn needed() -> Rehearsal {
+        Rehearsal::Needed {
+            statement_id: "s1".to_owned(),
+            cost_with: 1.0,
+            cost_without: 2.0,
+        }
+    }
+
+    fn ended(at: Instant, stopped: Option<Stopped>, took_seconds: f64, rehearsal: Rehearsal) -> Ended {
+        let mut advised = advised(&[], vec![advised_statement("s1", &[], Some(1.0))]);
+        advised.report.workload.stopped = stopped;
+        advised.report.workload.was_stopped = stopped.is_some();
+        advised.rehearsals.insert(8, rehearsal);
+        Ended {
+            at,
+            indexes: 0,
+            could_take_seconds: took_seconds,
+            took_seconds,
+            earlier: Earlier::new(),
+            advice: Ok(advised),
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_does_not_replace_a_whole_one_but_was_tried() {
+        let begin = Instant::now();
+        let later = begin + OLDEST / 2;
+        let whole = || Latest::after(ended(begin, None, 9.0, needed()), None, OLDEST);
+        let stub = |at| ended(at, Some(Stopped::Budget), 1.0, Rehearsal::LeftOut);
+        let told = |latest: &Latest| latest.advice.as_ref().unwrap().report.workload.was_stopped;
+        let after = Latest::after(stub(later), Some(whole()), OLDEST);
+        assert!(!told(&after) && !after.last.as_ref().unwrap().report.workload.was_stopped);
+        assert_eq!((after.at, after.advised_at), (later, begin));
+        assert_eq!(after.whole_seconds, Some(9.0), "what a whole one took");
+        let again = after.again_after(OLDEST, true, 1.5);
+        assert_eq!(again, limits::BUDGET_WINDOW, "it goes on as one that was stopped");
+        let old = Latest::after(stub(begin + 2 * OLDEST), Some(whole()), OLDEST);
+        assert!(told(&old), "what is that old is not kept");
+        let next = Latest::after(ended(later, None, 8.0, needed()), Some(after), OLDEST);
+        assert_eq!((next.advised_at, next.whole_seconds), (later, Some(8.0)));
+    }
+
+    #[test]
+    fn a_drop_that_was_left_out_is_what_it_was() {
+        let begin = Instant::now();
+        let first = Latest::after(ended(begin, None, 9.0, needed()), None, OLDEST);
+        let left_out = ended(begin, None, 5.0, Rehearsal::LeftOut);
+        let after = Latest::after(left_out, Some(first), OLDEST);
+        assert_eq!(after.advice.unwrap().rehearsals[&8], needed());
+    }
+
+    #[test]
+    fn a_run_begins_when_there_is_enough_for_it() {
+        let now = Instant::now();
+        let whole = Latest::after(ended(now, None, 5.0, needed()), None, OLDEST);
+        let of = |latest, hour_seconds, databases| enough_seconds(latest, hour_seconds, databases, OLDEST);
+        assert_eq!(of(Some(&whole), 18.0, 1), 5.0);
+        assert_eq!(of(Some(&whole), 18.0, 6), 3.0, "its share");
+        assert_eq!(of(Some(&whole), 18.0, 60), limits::ADVICE_LEAST_SECONDS);
+        let stub = ended(now, Some(Stopped::Budget), 2.0, Rehearsal::LeftOut);
+        let stub = Latest::after(stub, None, OLDEST);
+        assert_eq!(of(Some(&stub), 18.0, 1), 4.0, "twice of what was not enough");
+        assert_eq!(of(None, 18.0, 1), 9.0);
+        let old = enough_seconds(Some(&whole), 18.0, 1, Duration::ZERO);
+        assert_eq!(old, limits::ADVICE_LEAST_SECONDS);
+    }
+
+    #[test]
+    fn what_used_up_its_allowance_goes_on_with_twice_as_much_or_an_hour_later() {
+        assert_eq!(goes_on_after(3.0, 6.5), Duration::ZERO);
+        assert_eq!(goes_on_after(3.0, 5.5), limits::BUDGET_WINDOW);
+        assert_eq!(goes_on_after(3.0, 0.0), limits::BUDGET_WINDOW);
+    }
+}

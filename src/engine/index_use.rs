@@ -1,0 +1,100 @@
+//! How one index is used on the standbys of a primary, as the store remembers it, beside what the primary itself counts.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::observation::IndexObservation;
+use crate::model::status::ServerStatus;
+use crate::store::{Store, StoreError};
+
+/// An index by database, schema and name.
+pub(super) type Key = (String, String, String);
+
+/// What a server knows of the use of an index.
+#[derive(Clone, Copy)]
+pub(super) struct IndexUse {
+    /// Since when it is idle.
+    idle_since: DateTime<Utc>,
+    /// Its scans since the counters began, but for those of the last hour, which may not be written down yet.
+    scans: i64,
+    /// When they began, if that is known.
+    counted_since: Option<DateTime<Utc>>,
+}
+
+impl IndexUse {
+    /// Scans since then, or since longer ago; none where they were not counted for so long.
+    pub(super) fn scans_since(&self, since: DateTime<Utc>) -> Option<i64> {
+        match self.idle_since <= since {
+            true => Some(0),
+            false => self
+                .counted_since
+                .filter(|counted| *counted <= since)
+                .map(|_| self.scans),
+        }
+    }
+
+    /// The same where some are better than none.
+    fn some_scans_since(&self, since: DateTime<Utc>) -> i64 {
+        self.scans_since(since).unwrap_or(self.scans)
+    }
+
+    /// With what the same server tells under another name.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            idle_since: self.idle_since.max(other.idle_since),
+            scans: self.scans.max(other.scans),
+            counted_since: self.counted_since.max(other.counted_since),
+        }
+    }
+}
+
+/// What a server knows of the use of all of its indexes.
+pub(super) type Uses = HashMap<Key, IndexUse>;
+
+/// What the store has of it.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) fn uses(status: &ServerStatus, store: &Store) -> Result<Uses, StoreError> {
+    let usages = store.index_usage(&status.name)?.into_iter();
+    let known = usages.map(|usage| {
+        let known = IndexUse {
+            idle_since: usage.last_moved_at.unwrap_or(usage.first_seen_at),
+            scans: usage.scans,
+            counted_since: status.counters_since.get(&usage.key.database).copied(),
+        };
+        ((usage.key.database, usage.key.schema, usage.key.name), known)
+    });
+    Ok(known.collect())
+}
+
+/// What standbys know of one index.
+pub(super) struct KnownUse {
+    /// Of all that are watched, if each of them knows it.
+    pub(super) on_each: Option<Vec<IndexUse>>,
+    /// Of those of which only what they know counts.
+    pub(super) elsewhere: Vec<IndexUse>,
+}
+
+impl KnownUse {
+    /// Takes it in, where the primary counts scans since then.
+    pub(super) fn add_to(&self, index: &mut IndexObservation, counted_since: Option<DateTime<Utc>>) {
+        let on_each = self.on_each.as_ref();
+        index.idle_since = on_each.zip(index.idle_since).and_then(|(there, here)| {
+            let known = there.iter().chain(&self.elsewhere).map(|one| one.idle_since);
+            known.chain([here]).max()
+        });
+        index.scans_on_standbys = on_each.zip(counted_since).and_then(|(there, since)| {
+            let counted = there.iter().try_fold(0_i64, |sum, one| {
+                Some(sum.saturating_add(one.scans_since(since)?))
+            })?;
+            let known = self.elsewhere.iter();
+            Some(known.fold(counted, |sum, one| {
+                sum.saturating_add(one.some_scans_since(since))
+            }))
+        });
+        // totals of the primary say nothing of its standbys
+        index.no_scan_counted_since = None;
+    }
+}

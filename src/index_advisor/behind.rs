@@ -1,0 +1,167 @@
+//! Indexes on expressions and on parts of the rows: HypoPG (1.3.1 and 1.4.4, measured) reads their columns as those of the first
+//! table of a statement, so that the planner takes none on any other table. There each statement is planned with their table in
+//! front and nothing else advised, and what comes of that is told as *estimated*. Where the table cannot be moved to the front,
+//! nothing can be told. A part that a constant picks is left out: an index that begins with the column, which the planner sees
+//! everywhere, does nearly the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fixedbitset::FixedBitSet;
+
+use super::candidate::Candidate;
+use super::gate::Gate;
+use super::ready::Ready;
+use super::what_if::WhatIf;
+use crate::model::remedy::qualified;
+use crate::postgres::{Plan, PostgresError, ServerText};
+use crate::sql::{self, Place};
+
+/// What is not proven may cost this part of what is proven at most.
+const CHEAPER: f64 = 0.9;
+
+impl Candidate {
+    /// Whether none that the planner sees everywhere does the same.
+    fn has_no_equal(&self) -> bool {
+        let is_of_values = |predicate: &String| predicate.contains(" IS NOT NULL");
+        self.has_expressions() || self.predicate.as_ref().is_some_and(is_of_values)
+    }
+}
+
+/// What could serve a statement on one of its tables.
+#[derive(Default)]
+struct OnTable {
+    /// Those that the planner sees wherever the table stands, and the others.
+    seen: Vec<usize>,
+    unseen: Vec<usize>,
+}
+
+impl Ready {
+    /// The candidates for a statement that are not seen, by schema and table, with those beside them.
+    fn unseen_of(&self, statement: usize) -> BTreeMap<(&str, &str), OnTable> {
+        let mut tables: BTreeMap<(&str, &str), OnTable> = BTreeMap::new();
+        for one in &self.relevant[statement] {
+            let candidate = &self.candidates[*one];
+            let table = tables
+                .entry((candidate.schema.as_str(), candidate.table.as_str()))
+                .or_default();
+            if candidate.has_no_equal() {
+                table.unseen.push(*one);
+            } else if candidate.predicate.is_none() {
+                table.seen.push(*one);
+            }
+        }
+        tables.retain(|_, table| !table.unseen.is_empty());
+        tables
+    }
+
+    fn set_of(&self, members: &[usize]) -> FixedBitSet {
+        let mut set = FixedBitSet::with_capacity(self.candidates.len());
+        set.extend(members.iter().copied());
+        set
+    }
+
+    /// Whether a candidate is priced for some statement with its table in front.
+    pub(super) fn is_priced_in_front(&self, candidate: usize) -> bool {
+        self.priced_in_front.iter().any(|(_, one)| *one == candidate)
+    }
+}
+
+/// Asks what they are worth until it is to end, or so many questions were asked, and how often that was.
+///
+/// # Errors
+/// If the session is lost, and no other is to be had.
+pub(super) async fn price_behind(
+    plan: &Plan,
+    gate: &mut Gate,
+    ready: &mut Ready,
+    most_calls: usize,
+    is_over: &(dyn Fn() -> bool + Sync),
+) -> Result<usize, PostgresError> {
+    if plan.hypothetical().is_none() {
+        return Ok(0);
+    }
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    let mut priced: Vec<(usize, usize, f64)> = Vec::new();
+    let mut unseen: Vec<(usize, String)> = Vec::new();
+    for (statement, planned) in ready.planned.iter().enumerate() {
+        for ((schema, name), table) in ready.unseen_of(statement) {
+            let is_partitioned = ready
+                .tables
+                .get(schema, name)
+                .is_none_or(|table| table.is_partitioned);
+            let place = match is_partitioned {
+                // its partitions come behind it
+                true => Place::Elsewhere,
+                false => sql::in_front(planned.text.as_str(), schema, name),
+            };
+            let in_front = match place {
+                Place::InFront => continue,
+                Place::Behind(text) if !is_over() && what_if.calls < most_calls => {
+                    ServerText::one_query(&text).ok()
+                }
+                Place::Behind(_) | Place::Elsewhere => None,
+            };
+            let worth = match &in_front {
+                Some(text) => worth(&mut what_if, ready, statement, text, &table).await?,
+                None => None,
+            };
+            match worth {
+                Some(worth) => priced.extend(worth.into_iter().map(|(one, cost)| (statement, one, cost))),
+                None => unseen.push((statement, qualified(schema, name))),
+            }
+        }
+    }
+    what_if.end().await?;
+    let calls = what_if.calls;
+    ready.unseen_tables.extend(unseen);
+    for (statement, one, cost) in priced {
+        ready.priced_in_front.insert((statement, one));
+        ready.estimates.push((statement, one, cost));
+    }
+    Ok(calls)
+}
+
+/// What a statement costs, in these words, with each of the indexes alone that are not seen otherwise, where that is cheaper than
+/// with all that are; `None` if it cannot be planned so.
+async fn worth(
+    what_if: &mut WhatIf<'_>,
+    ready: &Ready,
+    statement: usize,
+    in_front: &ServerText,
+    table: &OnTable,
+) -> Result<Option<Vec<(usize, f64)>>, PostgresError> {
+    let parameters = ready.planned[statement].parameters();
+    let all = ready.set_of(&[&table.seen[..], &table.unseen[..]].concat());
+    let Some(tree) = what_if
+        .tree_for(statement, &all, Some(in_front), parameters)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let names = what_if.names();
+    let nodes = tree.nodes();
+    let taken = nodes.iter().filter_map(|node| names.get(node.index.as_ref()?));
+    let taken: BTreeSet<usize> = taken.copied().filter(|one| table.unseen.contains(one)).collect();
+    if taken.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let seen = ready.set_of(&table.seen);
+    let Some(proven) = what_if
+        .cost_for(statement, &seen, Some(in_front), parameters)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let mut worth = Vec::new();
+    for one in taken {
+        let alone = ready.set_of(&[one]);
+        let cost = what_if
+            .cost_for(statement, &alone, Some(in_front), parameters)
+            .await?;
+        worth.extend(
+            cost.filter(|cost| *cost < CHEAPER * proven)
+                .map(|cost| (one, cost)),
+        );
+    }
+    Ok(Some(worth))
+}

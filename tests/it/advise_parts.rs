@@ -1,0 +1,120 @@
+//! Indexes on expressions and on parts of the rows: where a column is mostly NULL, and on tables that are not the first of a
+//! statement, which HypoPG before 1.4 does not see.
+
+use serde_json::Value;
+
+use crate::command_line::conforms;
+use crate::harness::{Cluster, pgadvisor, present};
+
+/// Nothing is vacuumed, so that no index alone answers anything.
+const PEOPLE: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE teams (id int PRIMARY KEY, name text) WITH (autovacuum_enabled = off);
+INSERT INTO teams SELECT g, 'team ' || g FROM generate_series(1, 2000) g;
+CREATE TABLE people (id int, team int, email text, shop int, claimed_at timestamptz, deleted_at timestamptz, note text)
+    WITH (autovacuum_enabled = off);
+INSERT INTO people SELECT g, 1 + g % 2000, 'P' || g || '@example.org', g % 40,
+    CASE WHEN g % 500 = 1 THEN timestamptz '2026-01-01' + g * interval '1 min' END,
+    CASE WHEN g % 50 = 0 THEN timestamptz '2026-01-01' + g * interval '1 min' END, repeat('x', 100)
+    FROM generate_series(1, 60000) g;
+ANALYZE teams; ANALYZE people";
+
+fn advise(cluster: &Cluster, statement: &str, more: &[&str]) -> Value {
+    let dsn = cluster.dsn("postgres", "postgres");
+    let output = pgadvisor()
+        .args(["advise", &dsn, "--format", "json", "--statement", statement])
+        .args(more)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    conforms("advise.schema.json", &answer);
+    answer
+}
+
+#[tokio::test]
+async fn rows_that_have_a_value_are_indexed_alone_where_hardly_any_has_one() {
+    for version in present(&[18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", PEOPLE).await;
+        for (statement, part) in [
+            (
+                "SELECT id FROM people WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 10",
+                "(deleted_at) WHERE deleted_at IS NOT NULL",
+            ),
+            (
+                "SELECT * FROM people WHERE claimed_at IS NOT NULL AND shop = 5",
+                "(shop) WHERE claimed_at IS NOT NULL",
+            ),
+        ] {
+            // one on all rows is larger
+            let answer = advise(&cluster, statement, &["--budget", "500kB"]);
+            let definition = answer["indexes"][0]["definition"].as_str().unwrap_or_default();
+            assert!(definition.ends_with(part), "on {version}: {answer}");
+        }
+        // nearly all rows have one
+        let answer = advise(
+            &cluster,
+            "SELECT * FROM people WHERE email IS NOT NULL AND team = 5",
+            &[],
+        );
+        assert!(!answer["indexes"].to_string().contains("IS NOT NULL"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_second_table_of_a_join_gets_its_expression_and_its_part() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", PEOPLE).await;
+        for (condition, part) in [
+            ("lower(p.email) = $1", "lower(email)"),
+            ("p.claimed_at IS NOT NULL", "WHERE claimed_at IS NOT NULL"),
+        ] {
+            let statement = format!(
+                "SELECT t.name, p.note FROM teams t JOIN people p ON p.team = t.id WHERE {condition}"
+            );
+            let answer = advise(&cluster, &statement, &[]);
+            assert_eq!(
+                answer["statements"][0]["status"], "improved",
+                "on {version}: {answer}"
+            );
+            let index = &answer["indexes"][0];
+            let definition = index["definition"].as_str().unwrap();
+            assert!(definition.contains(part), "on {version}: {answer}");
+            let confidence = &index["confidence"];
+            assert_eq!(confidence["level"], "estimated", "on {version}: {answer}");
+            let reason = confidence["reason"].as_str().unwrap();
+            assert!(
+                reason.contains("with its table in front"),
+                "on {version}: {answer}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_hypopg_sees_nothing_nothing_is_told() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", PEOPLE).await;
+        let within = "SELECT name FROM teams t WHERE EXISTS (SELECT FROM people p WHERE p.team = t.id AND lower(p.email) = $1)";
+        let answer = advise(&cluster, within, &[]);
+        let reason = answer["statements"][0]["reason"].as_str().unwrap_or_default();
+        assert!(
+            reason.contains("people") && reason.contains("HypoPG sees"),
+            "{answer}"
+        );
+        // on the first table it is seen
+        let alone = advise(&cluster, "SELECT note FROM people WHERE lower(email) = $1", &[]);
+        let confidence = &alone["indexes"][0]["confidence"];
+        assert!(
+            confidence["reason"]
+                .as_str()
+                .unwrap()
+                .contains("statistics of its expression"),
+            "{alone}"
+        );
+    }
+}
