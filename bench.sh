@@ -4,8 +4,10 @@
 # What index advice is worth, priced by evaluators that know nothing of the advisor, on a server of its own.
 #   ./bench.sh DIR   DIR holds price_real.py, tpch/ (load_tpch.sh, eval_indexes.py, tpch_19.sql, tpch_norm.sql) and
 #                    applications/ (schema.sql, workload.sql)
-# Takes some half an hour and 6 GB of disk for a while. Installs what the demonstration needs, and in a folder of its own
-# tpchgen-cli and psycopg2 (PyPI).
+#   ./bench.sh DIR peers [SECONDS]   TPC-H alone, beside seven published algorithms and the best set that is known by any means, on
+#                    the same data and statistics; so many seconds at most for each algorithm at each budget (75)
+# Takes some half an hour and 6 GB of disk for a while, the peers two hours. Installs what the demonstration needs, and in a folder of
+# its own tpchgen-cli, psycopg2 and scipy (PyPI).
 set -euo pipefail
 if [[ ${1:-} == cost ]]; then
     cd "$(dirname "$0")"
@@ -16,7 +18,8 @@ if [[ ${1:-} == cost ]]; then
     done
     exit
 fi
-[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,8p' "$0" | sed 's/^# \?//' >&2; exit 2; }
+[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,11p' "$0" | sed 's/^# \?//' >&2; exit 2; }
+peers=${2:-} limit=${3:-75}
 data=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 ./setup.sh demo
@@ -41,16 +44,18 @@ export PGHOST=$work/server PGPORT=5432 PGUSER=postgres
 
 cache=$(./setup.sh cache)
 python=$cache/bench/bin/python
-if [[ ! -x $python ]]; then
+if ! "$python" -c 'import psycopg2, scipy' 2>/dev/null; then
     python3 -m venv "$cache/bench"
-    "$cache/bench/bin/pip" -q install psycopg2-binary tpchgen-cli
+    "$cache/bench/bin/pip" -q install psycopg2-binary tpchgen-cli scipy
 fi
-printf 'bench: loading TPC-H and the applications\n' >&2
+printf 'bench: loading TPC-H%s\n' "${peers:+ alone}" >&2
 TPCHGEN=$cache/bench/bin/tpchgen-cli TPCHDIR=$cache/tpch_sf1 bash "$data/tpch/load_tpch.sh" tpch 1 none >/dev/null
-psql -Xq -d postgres -c 'CREATE DATABASE apps'
-psql -Xq -d apps -f "$data/applications/schema.sql" >/dev/null
-psql -Xq -d apps -c 'CREATE EXTENSION IF NOT EXISTS hypopg'
-psql -Xq -d apps -c 'VACUUM ANALYZE'
+if [[ -z $peers ]]; then
+    psql -Xq -d postgres -c 'CREATE DATABASE apps'
+    psql -Xq -d apps -f "$data/applications/schema.sql" >/dev/null
+    psql -Xq -d apps -c 'CREATE EXTENSION IF NOT EXISTS hypopg'
+    psql -Xq -d apps -c 'VACUUM ANALYZE'
+fi
 
 # Writes the set to $work/set.sql and prints: own relative cost, size in 10^6 bytes, calls per statement, seconds.
 advise() {
@@ -75,6 +80,17 @@ declare -A best=(
 )
 tpch="host=$PGHOST dbname=tpch user=postgres"
 rounds=6
+if [[ -n $peers ]]; then
+    for workload in tpch_19 tpch_norm; do
+        for budget in 50 100 250 500 1000 2000 5000; do
+            advise "$tpch" --workload "$data/tpch/$workload.sql" --budget "${budget}MB" --method btree --no-include --no-partial \
+                --no-expression | { read -r own _; printf '%s pgadvisor %s %s\n' "$workload" "$budget" "$own"; }
+            "$python" benches/peers "$data/tpch" "$tpch" "$data/tpch/$workload.sql" all "$budget" --limit "$limit" \
+                --from "$work/set.sql" | sed "s/^/$workload /"
+        done
+    done
+    exit
+fi
 printf '| workload | budget, MB | plain b-trees, own figure | priced | Extend | best published | size, MB | calls per statement | seconds | all kinds, priced |\n'
 printf '|---|---|---|---|---|---|---|---|---|---|\n'
 priced() {
@@ -84,8 +100,8 @@ priced() {
 for workload in tpch_19 tpch_norm; do
     # what one of them reaches on the very same data, with as many questions as it likes
     declare -A extend=()
-    while read -r budget cost _; do extend[$budget]=$cost; done < <("$python" benches/extend.py "$data/tpch" "$tpch" \
-        "$data/tpch/$workload.sql" 50 100 250 500 1000 2000 5000)
+    while read -r _ budget cost _; do extend[$budget]=$(printf %.4f "$cost"); done < <("$python" benches/peers "$data/tpch" "$tpch" \
+        "$data/tpch/$workload.sql" extend 50 100 250 500 1000 2000 5000)
     for budget in 50 100 250 500 1000 2000 5000; do
         given=("$tpch" --workload "$data/tpch/$workload.sql" --budget "${budget}MB")
         read -r own size calls seconds < <(advise "${given[@]}" --method btree --no-include --no-partial --no-expression)
