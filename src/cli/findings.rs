@@ -12,7 +12,7 @@ use crate::limits;
 use crate::model::finding::{self, Finding, Severity, State};
 use crate::model::id::Fingerprint;
 use crate::model::unit::Period;
-use crate::report::{finding_text, visible};
+use crate::report::{finding_of_a_server_text, visible};
 use crate::store::{CommandOutcome, FindingFilter, NewCommand, Store, StoreError};
 
 #[derive(Subcommand)]
@@ -176,7 +176,7 @@ fn list(options: &ListOptions, everything: bool) -> Result<(), Failure> {
         Format::Text if items.is_empty() => print("no findings\n"),
         Format::Text => {
             for item in &items {
-                print(&format!("{}\n", finding_text(item, style())))?;
+                print(&format!("{}\n", finding_of_a_server_text(item, style())))?;
             }
             Ok(())
         }
@@ -195,7 +195,7 @@ fn show(options: &OneOptions) -> Result<(), Failure> {
     if options.format != Format::Text {
         return print(&json(&finding)?);
     }
-    let mut text = finding_text(&finding, style());
+    let mut text = finding_of_a_server_text(&finding, style());
     text.push_str(&format!(
         "\n  {}, first seen {}\n",
         finding.state.word(),

@@ -22,7 +22,7 @@ use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 pub use markdown::markdown;
 pub use sql::runnable;
-pub use text::{Style, finding_text, text};
+pub use text::{Style, finding_of_a_server_text, finding_text, text};
 
 /// How many of its findings a report for people tells; one for programs always tells every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,14 +101,25 @@ fn skipped_text(skipped: &SkippedRule) -> String {
     format!("  {}{database}: {reason}\n{remedy}", skipped.rule)
 }
 
-/// One finding in a few lines.
+/// One finding of some server in a few lines.
+pub fn finding_of_a_server_text(finding: &Finding, style: Style) -> String {
+    let server = visible(&finding.claim.server);
+    let place = match &finding.claim.database {
+        Some(database) => format!(" in {server}, {}", visible(database)),
+        None => format!(" in {server}"),
+    };
+    told(finding, &place, style)
+}
+
+/// One finding in a few lines, where it is clear which server is meant.
 pub fn finding_text(finding: &Finding, style: Style) -> String {
+    let database = finding.claim.database.as_ref();
+    let place = database.map_or(String::new(), |name| format!(" in {}", visible(name)));
+    told(finding, &place, style)
+}
+
+fn told(finding: &Finding, place: &str, style: Style) -> String {
     let claim = &finding.claim;
-    let place = claim
-        .database
-        .as_ref()
-        .map(|name| format!(" in {}", visible(name)))
-        .unwrap_or_default();
     // in one unit: the first that is known
     let impact = impacts(&claim.impact)
         .first()
@@ -182,6 +193,9 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains("  statement"));
+        assert!(!text.contains("index.unused in main"), "{text}");
+        let of_several = finding_of_a_server_text(&testing::about_an_index(), Style::Plain);
+        assert!(of_several.contains("  index.unused in main, "), "{of_several}");
     }
 
     #[test]

@@ -464,6 +464,22 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_later_makes_no_other_problem_of_it() {
+        // the first waits for the end of a transaction, which is no table's
+        let mut first = share(2, &[1], 400);
+        first.awaited.as_mut().unwrap().relation_oid = None;
+        let before = claim_of(vec![root(1, "active"), first.clone()]);
+        let later = claim_of(vec![
+            root(1, "active"),
+            first,
+            share(3, &[1], 100),
+            share(4, &[1], 100),
+        ]);
+        assert_eq!(before.subject, later.subject);
+        assert_eq!(later.evidence["waiting_sessions"], json!(3));
+    }
+
+    #[test]
     fn a_long_tree_is_cut_and_a_circle_ends() {
         let mut many = vec![root(1, "active")];
         many.extend((2..100).map(|pid| share(pid, &[pid - 1], 100)));

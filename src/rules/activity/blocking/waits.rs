@@ -154,16 +154,13 @@ impl<'a> Waits<'a> {
         roots
     }
 
-    /// The relation for which most wait at a root; empty where it is none, or not known.
+    /// The relation that the longest of those waits for who wait at a root; empty where it is none, or not known. Who comes later
+    /// changes nothing of what the problem is known by.
     fn relation_at(&self, root: Root<'a>) -> String {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for waiter in self.direct(root) {
-            if let Some(relation) = self.relation(waiter) {
-                *counts.entry(relation).or_default() += 1;
-            }
-        }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        most.map(|(relation, _)| relation).unwrap_or_default()
+        let longest = self.direct(root).into_iter().next();
+        longest
+            .and_then(|waiter| self.relation(waiter))
+            .unwrap_or_default()
     }
 
     /// The table whose lock is waited for; of an index, a TOAST table or a partition the table that it belongs to.
