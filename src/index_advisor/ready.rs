@@ -6,6 +6,7 @@ use fixedbitset::FixedBitSet;
 
 use super::advice::{StatementAdvice, Wanted};
 use super::answers::Answers;
+use super::built;
 use super::candidate::{Candidate, IndexKey, Kinds, of_use};
 use super::clauses::{Key, RelationUse, of_plan};
 use super::estimated::estimate;
@@ -304,6 +305,14 @@ impl Ready {
         provable
     }
 
+    fn counted_size(&self, one: usize, hypothetical: f64) -> f64 {
+        let candidate = &self.candidates[one];
+        let table = self.tables.get(&candidate.schema, &candidate.table);
+        table.map_or(hypothetical, |table| {
+            built::counted(candidate, table, hypothetical)
+        })
+    }
+
     /// Every statement of the workload, with its plan where it has one.
     fn with_plans(&self) -> impl Iterator<Item = (&WorkloadStatement, Option<&Planned>)> {
         let planned: BTreeMap<usize, &Planned> = self.positions.iter().copied().zip(&self.planned).collect();
@@ -327,7 +336,7 @@ impl Ready {
         };
         let size = |one: usize| match self.estimated_sizes.get(&one) {
             Some(size) => size.unwrap_or(unknown),
-            None => sizes[one].unwrap_or(f64::INFINITY),
+            None => sizes[one].map_or(f64::INFINITY, |size| self.counted_size(one, size)),
         };
         let sizes: Vec<f64> = (0..count).map(size).collect();
         let fits = |one: &usize| sizes[*one].is_finite() && sizes[*one] <= budget_bytes;

@@ -118,3 +118,36 @@ async fn where_hypopg_sees_nothing_nothing_is_told() {
         );
     }
 }
+
+/// HypoPG does not find how wide the columns of a partitioned table are.
+#[tokio::test]
+async fn an_index_on_a_partitioned_table_takes_what_is_told() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        let logs = "CREATE EXTENSION hypopg; CREATE TABLE logs (id int, customer int, note text) PARTITION BY RANGE (id);
+            CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (MINVALUE) TO (30000);
+            CREATE TABLE logs_2 PARTITION OF logs FOR VALUES FROM (30000) TO (MAXVALUE);
+            INSERT INTO logs SELECT g, g % 50, md5(g::text) || md5((g + 1)::text) || md5((g + 2)::text) FROM generate_series(1, 60000) g";
+        cluster.sql("postgres", logs).await;
+        cluster.sql("postgres", "VACUUM ANALYZE logs").await;
+        let statement = "SELECT id FROM logs WHERE note = $1";
+        let answer = advise(&cluster, statement, &[]);
+        let index = &answer["indexes"][0];
+        assert_eq!(index["columns"][0], "note", "on {version}: {answer}");
+        for sql in index["apply_sql"].as_array().unwrap() {
+            cluster.sql("postgres", sql.as_str().unwrap()).await;
+        }
+        let real = "SELECT sum(pg_relation_size(indexrelid))::int8 FROM pg_stat_user_indexes WHERE relname LIKE 'logs_%'";
+        let ratio = index["size_bytes"].as_f64().unwrap() / cluster.number("postgres", real).await as f64;
+        assert!(
+            (0.7..1.5).contains(&ratio),
+            "on {version}: {ratio} of what it takes"
+        );
+        for sql in index["undo_sql"].as_array().unwrap() {
+            cluster.sql("postgres", sql.as_str().unwrap()).await;
+        }
+        // which a budget counts, too
+        let within = advise(&cluster, statement, &["--budget", "3MB"]);
+        assert_eq!(within["indexes"], serde_json::json!([]), "on {version}");
+    }
+}
