@@ -69,14 +69,17 @@ impl EarlierNames {
             }
             return Ok(Some(awaited));
         }
-        let Some(name) = first else {
+        let (Some(name), Some(told_first)) = (first, same.first()) else {
             return Ok(None);
         };
+        let visits = visited(told_first, &store.gaps()?);
         Ok(Some(ToldBy {
             tellers: self.tellers(&same, store, now)?,
             verdict: Verdict::Elsewhere {
                 reason: told_there(&name, &running),
             },
+            until_then: is_awaited_since(self.since, now).then(|| waits_for(&name)),
+            visits,
             name,
         }))
     }
@@ -143,22 +146,29 @@ impl EarlierNames {
                 led_here != Some(false) && seen_at.is_none_or(|at| at < self.since) && is_young(self.since)
             }
         };
-        let reason = format!(
-            "needs a look at server {name}, which may be the same PostgreSQL server: if it does not come within {}, this is \
-             told here",
-            seconds_for_people(limits::FIRST_NAME_AWAITED.as_secs_f64())
-        );
         is_awaited.then(|| ToldBy {
             name: name.to_owned(),
             tellers: vec![Teller {
                 name: name.to_owned(),
                 places: None,
             }],
-            verdict: Verdict::Skipped {
-                reason,
-                remedy_sql: None,
-            },
+            verdict: waits_for(name),
+            until_then: None,
+            visits: Vec::new(),
         })
+    }
+}
+
+/// What is said while another name is waited for.
+fn waits_for(name: &str) -> Verdict {
+    let reason = format!(
+        "needs a look at server {name}, which may be the same PostgreSQL server: if it does not come within {}, this is \
+         told here",
+        seconds_for_people(limits::FIRST_NAME_AWAITED.as_secs_f64())
+    );
+    Verdict::Skipped {
+        reason,
+        remedy_sql: None,
     }
 }
 

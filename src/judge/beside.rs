@@ -8,14 +8,18 @@ use crate::rules::advisor::overhead::Overhead;
 use crate::rules::advisor::privilege_gap::PrivilegeGap;
 use crate::rules::{Place, Rule as _, RuleKind};
 
-/// Whether a rule is told of a place under another name: it could be judged there, and nobody switched it off there.
+/// Whether a rule is told of a place under another name, or may be before long: it could be judged there, and nobody switched it
+/// off there.
 pub(super) fn tells(
     other: &ToldBy,
     rule: &RuleKind,
     settings: &RuleSettings,
     database: Option<&str>,
 ) -> bool {
-    let tellers = other.tellers(rule.id, database);
+    let mut tellers = other.tellers(rule.id, database);
+    if tellers.is_empty() && other.is_awaited(database) {
+        tellers.push(&other.name);
+    }
     tellers.iter().any(|name| own::is_on(settings, name, database))
 }
 
@@ -55,7 +59,7 @@ pub(super) fn judge_own(
     other: &ToldBy,
     judgement: &mut Judgement,
 ) {
-    let of_all = outcome(rule, settings, None, other.verdict.clone());
+    let of_all = outcome(rule, settings, None, other.verdict_of(rule.id, None));
     judgement.outcomes.push(of_all);
     let own = match is_about_watched_databases(rule) {
         true => own_databases(rule, settings, place.observation, other),
@@ -150,6 +154,8 @@ mod tests {
                 name: "a".into(),
                 places: databases.map(every_rule_in),
             }],
+            until_then: None,
+            visits: Vec::new(),
             verdict: Verdict::Elsewhere {
                 reason: "told there".into(),
             },
@@ -182,6 +188,28 @@ mod tests {
             names.collect()
         };
         (names(there), names(here))
+    }
+
+    #[test]
+    fn what_is_not_told_there_yet_is_waited_for() {
+        let young = ToldBy {
+            until_then: Some(Verdict::Skipped {
+                reason: "waits".into(),
+                remedy_sql: None,
+            }),
+            ..elsewhere(Some(&["app"]))
+        };
+        let rule = "index.duplicate";
+        assert_eq!(young.verdict_of(rule, Some("app")), young.verdict);
+        assert_eq!(Some(young.verdict_of(rule, Some("other"))), young.until_then);
+        assert!(!young.is_awaited(Some("other")), "which it does not visit");
+        let visiting = ToldBy {
+            visits: vec!["other".into()],
+            ..young
+        };
+        assert!(visiting.is_awaited(Some("other")) && visiting.is_awaited(None));
+        let settled = elsewhere(Some(&["app"]));
+        assert_eq!(settled.verdict_of(rule, Some("other")), settled.verdict);
     }
 
     #[test]

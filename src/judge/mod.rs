@@ -122,7 +122,10 @@ pub fn judge_beside(observation: &Observation, settings: &Settings, told_by: Opt
             Scope::Database => {
                 for database in &observation.databases {
                     if let Some(other) = beside::of_database(told_by, rule, &chosen, database) {
-                        let (name, verdict) = (Some(database.name.clone()), other.verdict.clone());
+                        let (name, verdict) = (
+                            Some(database.name.clone()),
+                            other.verdict_of(rule.id, Some(&database.name)),
+                        );
                         judgement.outcomes.push(outcome(rule, &chosen, name, verdict));
                         continue;
                     }
@@ -300,7 +303,7 @@ fn skip_unseen(
         let name = gap.database.as_deref();
         let is_told = |other: &&ToldBy| name.is_some() && beside::tells(other, rule, settings, name);
         let verdict = match told_by.filter(is_told) {
-            Some(other) => other.verdict.clone(),
+            Some(other) => other.verdict_of(rule.id, name),
             None => Verdict::Skipped {
                 reason: gap.why.clone(),
                 remedy_sql: gap.remedy_sql.clone(),

@@ -146,9 +146,26 @@ pub struct ToldBy {
     pub tellers: Vec<Teller>,
     /// What becomes of a rule where the other one tells: told elsewhere, or skipped as long as the other is waited for.
     pub verdict: Verdict,
+    /// What becomes meanwhile of a rule of which the other one told nothing yet; none once it had time enough for that.
+    pub until_then: Option<Verdict>,
+    /// The databases that the other one visits, so that it is waited for there.
+    pub visits: Vec<String>,
 }
 
 impl ToldBy {
+    /// What becomes of a rule in a place.
+    pub fn verdict_of(&self, rule: &str, database: Option<&str>) -> Verdict {
+        let is_told = !self.tellers(rule, database).is_empty();
+        let waiting = self.until_then.as_ref().filter(|_| !is_told);
+        waiting.unwrap_or(&self.verdict).clone()
+    }
+
+    /// Whether the other one is waited for in a place where it told nothing yet.
+    pub fn is_awaited(&self, database: Option<&str>) -> bool {
+        let is_visited = |name| self.visits.iter().any(|visited| visited == name);
+        self.until_then.is_some() && database.is_none_or(is_visited)
+    }
+
     /// Whether it is known that the other one tells, and not only waited for.
     pub fn is_settled(&self) -> bool {
         matches!(self.verdict, Verdict::Elsewhere { .. })
