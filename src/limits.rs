@@ -150,7 +150,7 @@ pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ADVISED_STATEMENTS: usize = 200;
 /// While the daemon works out advice, it pauses this many times as long as the server took: that takes a tenth of a core.
 pub const PLANNING_PAUSE: u32 = 9;
-/// Advice of the daemon is the best that was found in this time.
+/// Advice of the daemon is the best that was found in this time, and within what the budget of the hour leaves.
 pub const ADVICE_TIME: Duration = Duration::from_secs(600);
 /// The same for all databases of one `check`.
 pub const ADVICE_TIME_OF_A_CHECK: Duration = Duration::from_secs(10);

@@ -208,8 +208,8 @@ impl Advice {
     }
 }
 
-/// Parts of what is left of time and budget when a stage begins, after which it ends. Nothing is taken from those that come
-/// later, so that there is a set, known for what it is, however many statements there are.
+/// Parts of what is left of time and budget when a stage begins, after which it ends. Each leaves something to those that come
+/// later, the last of them little, so that there is a set, however many statements there are.
 const FIRST_PLANS: f64 = 0.5;
 const SIZES: f64 = 0.5;
 const PREPARATION: f64 = 0.2;

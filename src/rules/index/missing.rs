@@ -434,12 +434,8 @@ fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
         }
         false => "what the INSERT and UPDATE statements of the same window would pay for it is taken off",
     });
-    let dearer = advised.report.statements.iter().filter(|one| {
-        let costs = one.cost_before.zip(one.cost_after);
-        // the planner itself does not tell costs apart that differ by less
-        costs.is_some_and(|(before, after)| after > before * 1.01)
-    });
-    match dearer.count() {
+    let statements = advised.report.statements.iter();
+    match statements.filter(|one| one.is_dearer()).count() {
         0 => guards.checked("no statement becomes dearer"),
         count => guards.checked(format!(
             "{count} statements become dearer by the whole set, and are in its price"
