@@ -131,15 +131,15 @@ fn index_facts(table: u32) -> [IndexFacts; 3] {
         is_partition: partition_of(table).is_some(),
         is_partitioned: table.is_multiple_of(100),
         shape: format!("403|1|{columns}").into(),
-        definition: Some(format!(
-            "CREATE INDEX t{table}_{name} ON public.t{table} USING btree ({columns})"
-        )),
+        definition: Some(
+            format!("CREATE INDEX t{table}_{name} ON public.t{table} USING btree ({columns})").into(),
+        ),
         ..IndexFacts::default()
     };
     let key = IndexFacts {
         is_unique: has_key,
         is_primary: has_key,
-        constraint: has_key.then(|| format!("t{table}_pkey")),
+        constraint: has_key.then(|| format!("t{table}_pkey").into()),
         is_referenced: has_key && table < TABLES / 3,
         ..one(1, "pkey", "id")
     };
@@ -349,6 +349,7 @@ fn server(begin: DateTime<Utc>) -> ServerFacts {
         system_identifier: Some("1".into()),
         started_at: begin - TimeDelta::days(50),
         shared_statistics_reset_at: reset_at,
+        relations_counted_since: reset_at,
         next_transaction_id: Some(1_000_000_000),
         settings: settings.into_iter().map(setting).collect(),
         databases: vec![DatabaseFacts {
@@ -387,6 +388,7 @@ fn activity(begin: DateTime<Utc>, catalog: &Catalog, hours: i64) -> Arc<TableAct
             deleted: hours * 10,
             modified_since_analyze: facts.rows.max(0.0) as i64 / 20,
             last_analyze_at: Some(begin - TimeDelta::hours(20)),
+            new_page_updated: Some(hours * busy / 2),
         }
     };
     Arc::new(TableActivityLook {

@@ -1,18 +1,43 @@
--- The columns of tables ($1): type, and where statistics may be read mean bytes, how many values there are, how far rows are stored in
--- their order, and the part of them that is NULL.
+-- The columns of tables ($1): type with its length, and where statistics may be read mean bytes, how many values there are, how far
+-- rows are stored in their order, and the part of them that is NULL. Of a partitioned table that was never analyzed as a whole,
+-- which autovacuum does not do, the partition with most rows stands for it; but how many values a column has by which it is partitioned, no one
+-- partition tells.
 -- privilege: none (SELECT for the bytes) · cost: a row a column · since: 14
 SELECT /* pgadvisor */
-    a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typcategory = 'A' AS is_array,
+    a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typlen::int4 AS type_bytes,
+    a.atttypmod AS modifier, t.typcategory = 'A' AS is_array,
     t.typtype IN ('r', 'm') AS is_range, w.width, w.distinct_values, w.correlation, w.null_ratio
-FROM pg_catalog.pg_attribute AS a
-JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+FROM pg_catalog.unnest($1::oid[]) AS p (oid)
+JOIN pg_catalog.pg_class AS c ON c.oid = p.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN LATERAL (
-    SELECT pg_catalog.max(s.avg_width)::float8 AS width, pg_catalog.max(s.n_distinct)::float8 AS distinct_values,
+    -- pg_partition_tree would lock all of them, and wait for whoever holds one exclusively
+    WITH RECURSIVE parts (oid) AS (
+        SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid AND NOT h.inhdetachpending
+        UNION ALL
+        SELECT h.inhrelid FROM parts AS u JOIN pg_catalog.pg_inherits AS h ON h.inhparent = u.oid AND NOT h.inhdetachpending
+    )
+    SELECT ln.nspname, l.relname, ARRAY(
+            SELECT ka.attname
+            FROM pg_catalog.pg_partition_ancestors(l.oid) AS k (oid)
+            JOIN pg_catalog.pg_partitioned_table AS kp ON kp.partrelid = k.oid
+            JOIN pg_catalog.pg_attribute AS ka ON ka.attrelid = k.oid AND ka.attnum = ANY (kp.partattrs)) AS keys
+    FROM parts AS u
+    JOIN pg_catalog.pg_class AS l ON l.oid = u.oid AND l.relispartition AND l.relkind = 'r'
+    JOIN pg_catalog.pg_namespace AS ln ON ln.oid = l.relnamespace
+    WHERE c.relkind = 'p' AND l.reltuples > 0
+    ORDER BY l.reltuples DESC
+    LIMIT 1) AS f ON true
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN LATERAL (
+    SELECT pg_catalog.max(s.avg_width)::float8 AS width,
+        CASE WHEN v.choice = 1 OR a.attname <> ALL (f.keys) THEN pg_catalog.max(s.n_distinct) END::float8 AS distinct_values,
         pg_catalog.max(pg_catalog.abs(s.correlation))::float8 AS correlation,
         pg_catalog.min(s.null_frac)::float8 AS null_ratio
-    FROM pg_catalog.pg_stats AS s
-    WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname) AS w ON true
-WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+    FROM (VALUES (1, n.nspname, c.relname), (2, f.nspname, f.relname)) AS v (choice, schema, name)
+    JOIN pg_catalog.pg_stats AS s ON s.schemaname = v.schema AND s.tablename = v.name AND s.attname = a.attname
+    GROUP BY v.choice
+    ORDER BY v.choice
+    LIMIT 1) AS w ON true
 LIMIT 100000

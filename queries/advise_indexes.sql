@@ -1,4 +1,5 @@
--- The indexes of tables ($1), each with its keys: a column's name or an expression's text, and whether it is the type's own order.
+-- The indexes of tables ($1), and of partitions those that belong to no index of the whole, each with its keys: a column's name or
+-- an expression's text, and whether it is the type's own order.
 -- privilege: none · cost: some rows a table · since: 14
 SELECT /* pgadvisor */
     i.indexrelid AS oid, i.indrelid AS table_oid, n.nspname::text AS schema, c.relname::text AS name, m.amname::text AS method,
@@ -13,7 +14,15 @@ SELECT /* pgadvisor */
         FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n) ORDER BY g.n) AS expressions,
     ARRAY(SELECT i.indoption[g.n - 1]::int4 FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n) ORDER BY g.n) AS options,
     ARRAY(
-        SELECT o.opcdefault AND (i.indcollation[g.n - 1] = 0 OR a.attcollation IS NULL OR i.indcollation[g.n - 1] = a.attcollation)
+        -- an expression has the database's own collation, or that of a column in it
+        SELECT o.opcdefault AND (i.indcollation[g.n - 1] = 0
+            OR i.indcollation[g.n - 1] = coalesce(a.attcollation, 'pg_catalog."default"'::pg_catalog.regcollation)
+            OR a.attnum IS NULL AND EXISTS (
+                SELECT FROM pg_catalog.pg_depend AS d
+                JOIN pg_catalog.pg_attribute AS da ON da.attrelid = d.refobjid AND da.attnum = d.refobjsubid
+                WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+                  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid
+                  AND da.attcollation = i.indcollation[g.n - 1]))
         FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n)
         JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[g.n - 1]
         LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n - 1] AND a.attnum <> 0
@@ -41,6 +50,6 @@ LEFT JOIN LATERAL (
     JOIN pg_catalog.pg_class AS l ON l.oid = t.oid AND l.relkind = 'i'
     JOIN pg_catalog.pg_namespace AS ln ON ln.oid = l.relnamespace
     WHERE c.relkind = 'I') AS p ON true
-WHERE i.indrelid = ANY ($1) AND i.indisvalid
+WHERE i.indrelid = ANY ($1) AND i.indisvalid AND NOT c.relispartition
 ORDER BY i.indexrelid
 LIMIT 100000

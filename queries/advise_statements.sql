@@ -1,5 +1,5 @@
 -- The statements of this database that took most time, by the totals since the last reset; those that functions ran, too, as
--- far as pg_stat_statements.track has them counted. And how many there are in all, with their time.
+-- far as pg_stat_statements.track has them counted; none that only show a plan. And how many there are in all, with their time.
 -- privilege: pg_read_all_stats · cost: the server reads its text file once · since: 14, extension 1.9
 SELECT /* pgadvisor */
     r.rolname::text AS role, s.text, s.text = '<insufficient privilege>' AS is_hidden, s.calls::int8 AS calls,
@@ -14,7 +14,9 @@ FROM (
         CASE WHEN s.queryid IS NULL THEN pg_catalog.count(*) ELSE 1 END AS entries
     FROM {schema}.pg_stat_statements(true) AS s
     WHERE s.dbid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-      AND s.calls > 0 AND s.query IS NOT NULL AND s.query NOT LIKE '%/* pgadvisor */%'
+      -- what is explained is counted, too, without having run
+      AND s.calls > 0 AND s.total_exec_time > 0 AND s.query IS NOT NULL
+      AND s.query NOT LIKE '%/* pgadvisor */%' AND s.query !~* '^\s*explain\y'
     -- a statement that a function ran is counted apart
     GROUP BY s.userid, s.queryid, CASE WHEN s.queryid IS NULL THEN s.query END
 ) AS s

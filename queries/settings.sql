@@ -11,12 +11,12 @@ CROSS JOIN LATERAL (
         'block_size', 'checkpoint_completion_target', 'checkpoint_timeout', 'compute_query_id', 'cluster_name', 'deadlock_timeout', 'default_statistics_target', 'effective_cache_size',
         'effective_io_concurrency', 'fsync', 'full_page_writes', 'hash_mem_multiplier', 'hot_standby_feedback', 'huge_pages',
         'idle_in_transaction_session_timeout', 'lock_timeout', 'log_autovacuum_min_duration', 'log_checkpoints', 'log_lock_waits',
-        'log_min_duration_statement', 'log_temp_files', 'maintenance_work_mem', 'max_connections', 'max_slot_wal_keep_size', 'max_wal_size',
+        'log_min_duration_statement', 'log_min_messages', 'log_temp_files', 'maintenance_work_mem', 'max_connections', 'max_slot_wal_keep_size', 'max_wal_size',
         'random_page_cost', 'recovery_min_apply_delay', 'reserved_connections', 'seq_page_cost', 'server_encoding', 'server_version',
         'shared_buffers', 'shared_preload_libraries', 'statement_timeout', 'superuser_reserved_connections', 'synchronous_commit',
         'wal_buffers', 'wal_compression', 'wal_level', 'work_mem') AS is_read
 ) AS n
 WHERE n.is_read OR s.pending_restart
-   -- RDS, Aurora, Cloud SQL, AlloyDB, Azure, Neon, Supabase
+   -- RDS, Aurora, Cloud SQL, AlloyDB, Azure, Neon, Supabase (log_min_messages above: where its image is started by hand)
    OR pg_catalog.split_part(s.name, '.', 1) IN ('rds', 'apg_plan_mgmt', 'cloudsql', 'alloydb', 'google_columnar_engine', 'azure', 'neon', 'supautils')
    OR s.name LIKE 'aurora\_%' OR s.name LIKE 'apg\_%'

@@ -84,6 +84,13 @@ pub const COLUMN_STATISTICS_FROM_BYTES: f64 = 10_000_000.0;
 pub const COLUMN_STATISTICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of those who wait for a lock, so many are asked who is in the way: each question takes the lock manager's locks.
 pub const WAITERS_PER_LOOK: usize = 300;
+/// Sessions that idle in a transaction for so long are asked for the tables that they have locked: with many a program somebody
+/// has always idled for a second, and a rule tells of none before minutes.
+pub const HELD_LOCKS_AFTER: Duration = Duration::from_secs(60);
+/// So many of them: those that have idled longest.
+pub const HELD_LOCKS_SESSIONS: usize = 20;
+/// Locks that are read of each: the strongest.
+pub const HELD_LOCKS_PER_SESSION: usize = 50;
 /// Of those that are in the way of one session and wait themselves, so many are kept.
 pub const BLOCKERS_PER_SESSION: usize = 20;
 /// Sessions of which the page of what goes on has a line.
@@ -136,6 +143,10 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const SILENCE_COUNTED_AT_MOST: Duration = Duration::from_secs(1);
 /// Looks are stretched only while they take more than this part of the budget: where others take too much, that would not help.
 pub const LOOKS_WORTH_STRETCHING: f64 = 0.1;
+/// Bytes of one answer whose rows are kept until all have come: whatever sends more is no server as we know it.
+pub const KEPT_ANSWER_BYTES: usize = 256 << 20;
+/// The same where each row is handed on as it comes; texts of statements are the largest, with four bytes a character.
+pub const PASSING_ANSWER_BYTES: usize = 768 << 20;
 /// How long we wait for an answer beyond the server's own timeout.
 pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// Candidates that are tried for one statement.
@@ -146,6 +157,8 @@ pub const INDEX_KEYS: usize = 3;
 pub const INCLUDED_COLUMNS: usize = 8;
 /// Planning one statement may take this long.
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where nothing tells what type a parameter has, a statement is planned with types that are guessed, at most so often.
+pub const TYPES_GUESSED: usize = 10;
 /// Statements of pg_stat_statements that are advised at once: those that took most time.
 pub const ADVISED_STATEMENTS: usize = 200;
 /// While the daemon works out advice, it pauses this many times as long as the server took: that takes a tenth of a core.
@@ -176,18 +189,24 @@ pub const TINY_TABLE_PAGES: f64 = 8.0;
 pub const BLOCKS_TABLE_PAGES: f64 = 1024.0;
 /// An index must save one of its statements at least so many of the planner's units in each call.
 pub const LEAST_GAIN: f64 = 10.0;
-/// And at least this part of it.
+/// And at least this part of it: each index has to be kept.
 pub const LEAST_GAIN_SHARE: f64 = 0.005;
+/// Within a budget, where bytes are what is bought with, and nobody wants any left over that buy something, this part.
+pub const LEAST_GAIN_SHARE_WITHIN_A_BUDGET: f64 = 0.0002;
 /// The longest text that `pgadvisor plan` takes for a plan.
 pub const PLAN_FILE_BYTES: u64 = 16 << 20;
 /// Improved statements of one advice that are planned for particular values, too.
 pub const STATEMENTS_WITH_VALUES: usize = 100;
 /// What is written to tables is a rate over at least so long.
 pub const WRITES_WINDOW: Duration = Duration::from_secs(55 * 60);
+/// Where only totals are known, they are one over at least so long: a load and what was read since are soon done.
+pub const WRITES_TOTALS_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Statements of one advice that are tried as materialized views: the costliest.
 pub const SUMMARY_VIEWS: usize = 20;
 /// Drops that are rehearsed in one database.
 pub const REHEARSED_DROPS: usize = 200;
+/// Where run after run is stopped before a drop was rehearsed, it is told unrehearsed after this.
+pub const REHEARSAL_AWAITED: Duration = Duration::from_secs(24 * 3600);
 /// Statements that are planned again for one of them.
 pub const REHEARSED_STATEMENTS: usize = 50;
 /// Plans for particular values of parameters that are made for all of them together.
@@ -228,7 +247,8 @@ pub const REFRESH_WATCHED_EVERY: Duration = Duration::from_millis(500);
 pub const RUNS_OF_A_VIEW: usize = 10;
 /// A look that outlives every timeout of the server is given up.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
-/// A problem lasts if it is seen at least this often, or at every third look where those are further apart.
+/// A problem lasts if it is seen at least this often, at every third look where those are further apart, and ten times in the
+/// time that it must last.
 pub const UNBROKEN_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// The first wait after a failed look; it doubles up to the longest.
 pub const BACK_OFF_MINIMUM: Duration = Duration::from_secs(1);
@@ -247,6 +267,11 @@ pub const BUDGET_SHARE_TO_COME_BACK: f64 = 0.8;
 pub const QUESTIONS_RECKONED_WITH: f64 = 6.0;
 /// A window of statements is this long, once it is full.
 pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
+/// A statement was mended within the window where its calls since the look before take less than one in so many of what they
+/// took over all of it.
+pub const FASTER_TIMES: f64 = 10.0;
+/// So many calls since then show that.
+pub const FASTER_CALLS: u64 = 20;
 /// So many looks are kept as starts of later windows.
 pub const STATEMENT_LOOKS_IN_WINDOW: i32 = 3;
 /// A window of statements is judged only from this length on.

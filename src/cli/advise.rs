@@ -21,6 +21,7 @@ use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_captured, about_the_login};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement, captured};
 use crate::limits;
+use crate::model::advice::{AdviceReport, AdvisedStatement, StatementStatus};
 use crate::model::remedy::Statement;
 use crate::model::unit::{Period, Size, UnitError};
 use crate::postgres::conninfo::{ConnInfo, Environment};
@@ -98,6 +99,7 @@ fn time_limit(text: &str) -> Result<Period, String> {
 pub async fn run(options: Options) -> Result<u8, Failure> {
     let started = Instant::now();
     let given = given(&options)?;
+    let is_given = given.is_some();
     let Logins {
         plans,
         looks,
@@ -144,7 +146,11 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         ));
     }
     notes.extend(about_the_login(&plan, &gate, &login));
-    let wanted = wanted(&options);
+    let wanted = Wanted {
+        // the weights are calls of that time
+        window_seconds: days.map(|days| days * 86_400.0),
+        ..wanted(&options)
+    };
     let stopped = stop_on_interrupt();
     let taken = || Taken {
         elapsed: started.elapsed(),
@@ -174,7 +180,26 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
         Format::Text => report::advise::text(&report, style()),
         Format::Sql => report::advise::sql(&report),
     })?;
-    Ok(0)
+    match nothing_planned(&report) {
+        Some(why) if is_given => Err(Failure::Usage(format!("nothing could be planned: {why}"))),
+        _ => Ok(0),
+    }
+}
+
+/// Why no statement could be planned, if none could; not where it was stopped before, nor of statements that need no plan.
+fn nothing_planned(report: &AdviceReport) -> Option<String> {
+    let is_unplanned =
+        |one: &AdvisedStatement| one.status == StatementStatus::NotPlanned && !one.only_inserts();
+    let is_none = !report.workload.was_stopped && report.statements.iter().all(is_unplanned);
+    let first = report.statements.first().filter(|_| is_none)?;
+    let reason = first
+        .reason
+        .clone()
+        .unwrap_or_else(|| "its plan could not be had".to_owned());
+    Some(match report.statements.len() {
+        1 => reason,
+        count => format!("{reason} (the first of {count} statements; --format json has all)"),
+    })
 }
 
 /// Who plans, and who reads what was captured where that is another login: as a server may be configured.
@@ -317,5 +342,61 @@ fn clear() {
     let mut terminal = std::io::stderr();
     if terminal.is_terminal() {
         let _ = write!(terminal, "\r\u{1b}[K");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::advice::{ONLY_INSERTS, WorkloadTotals};
+
+    /// A statement that was not planned for this reason, or was where there is none.
+    fn statement(reason: Option<&str>) -> AdvisedStatement {
+        AdvisedStatement {
+            statement_id: "s".to_owned(),
+            name: None,
+            text: "SELECT 1".to_owned(),
+            weight: 1.0,
+            cost_before: reason.is_none().then_some(1.0),
+            cost_after: reason.is_none().then_some(1.0),
+            uses: Vec::new(),
+            status: match reason {
+                Some(_) => StatementStatus::NotPlanned,
+                None => StatementStatus::NoCandidate,
+            },
+            reason: reason.map(str::to_owned),
+            values: Vec::new(),
+            plan_before: Vec::new(),
+            plan_after: Vec::new(),
+        }
+    }
+
+    fn why(reasons: &[Option<&str>], was_stopped: bool) -> Option<String> {
+        nothing_planned(&AdviceReport {
+            schema_version: 1,
+            database: "app".to_owned(),
+            workload: WorkloadTotals {
+                was_stopped,
+                ..WorkloadTotals::default()
+            },
+            indexes: Vec::new(),
+            statements: reasons.iter().map(|reason| statement(*reason)).collect(),
+            notes: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn where_nothing_could_be_planned_the_first_reason_is_told() {
+        let parse = Some("cannot parse the statement");
+        assert_eq!(why(&[parse], false).as_deref(), parse);
+        let of_two = why(&[parse, Some("it is unknown")], false).unwrap();
+        assert!(
+            of_two.starts_with("cannot parse the statement (the first of 2"),
+            "{of_two}"
+        );
+        assert_eq!(why(&[parse, None], false), None, "one was planned");
+        assert_eq!(why(&[parse], true), None, "there was no time for it");
+        assert_eq!(why(&[Some(ONLY_INSERTS)], false), None, "it needs no plan");
+        assert_eq!(why(&[], false), None);
     }
 }

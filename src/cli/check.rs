@@ -140,12 +140,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     if let Some(planner) = planner.filter(|_| settings.is_enabled(Missing::ID)) {
         advise_at_once(&planner, &mut observation).await;
     }
-    let is_told = settings.is_told(Missing::ID, observation.now);
-    let unused_after = settings.unused_after();
-    for database in &mut observation.databases {
-        database.missing_indexes_are_told = is_told;
-        database.unused_after = unused_after;
-    }
+    settings.tell_rules(&mut observation);
     let mut judgement = judge::judge(&observation, &settings);
     if options.snapshot.is_some() {
         snapshot::without_masked_sql(&mut judgement.claims);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use crate::configuration::{Configuration, Source, json_schema};
 use crate::engine::rule_schemas;
 use crate::report::visible;
 use crate::rules;
+use crate::web::pages::present::plural;
 
 #[derive(Subcommand)]
 pub enum Action {
@@ -53,7 +55,11 @@ fn file(configuration: &Configuration) -> Option<String> {
 }
 
 fn check(options: &Options) -> Result<u8, Failure> {
-    let read = configuration(options.config.config.as_deref());
+    let mut read = configuration(options.config.config.as_deref());
+    if let Ok(right) = &mut read {
+        let over = right.over(Utc::now().date_naive());
+        right.warnings.extend(over);
+    }
     if options.format == PlainFormat::Json {
         let (answer, code) = match read {
             Ok(right) => (
@@ -82,11 +88,9 @@ fn check(options: &Options) -> Result<u8, Failure> {
     for warning in &configuration.warnings {
         eprintln!("pgadvisor: {}", visible(warning));
     }
-    print(&format!(
-        "{what}: {} servers, {} rules\n",
-        configuration.servers.len(),
-        configuration.rules.len()
-    ))?;
+    let servers = plural(configuration.servers.len(), "server", "servers");
+    let rules = plural(configuration.rules.len(), "rule", "rules");
+    print(&format!("{what}: {servers}, {rules}\n"))?;
     Ok(0)
 }
 

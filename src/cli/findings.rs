@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use super::{ConfigOption, Failure, Format, configuration, json, print, style};
+use super::{ConfigOption, Failure, ListFormat, PlainFormat, configuration, json, print, style};
 use crate::limits;
 use crate::model::finding::{self, Finding, Severity, State};
 use crate::model::id::Fingerprint;
@@ -25,7 +25,7 @@ pub enum Action {
     Export(ListOptions),
     /// It is known and being worked on
     Acknowledge(AnswerOptions),
-    /// Not now: it comes back when the time is over
+    /// Not now: it comes back when the time is over, after a day unless --for says otherwise
     Snooze(AnswerOptions),
     /// It is done; if it is still seen it comes back
     Resolve(AnswerOptions),
@@ -40,7 +40,7 @@ pub struct ListOptions {
     #[command(flatten)]
     config: ConfigOption,
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: ListFormat,
     /// info, warning or critical (repeatable)
     #[arg(long, value_parser = severity)]
     severity: Vec<Severity>,
@@ -65,7 +65,7 @@ pub struct OneOptions {
     #[command(flatten)]
     config: ConfigOption,
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: PlainFormat,
 }
 
 #[derive(Args)]
@@ -76,7 +76,7 @@ pub struct AnswerOptions {
     /// Why; kept in the history
     #[arg(long)]
     comment: Option<String>,
-    /// Of a snooze: how long, as "3 days"
+    /// Of a snooze: how long, as "3 days"; one day without it
     #[arg(long, value_name = "DURATION")]
     r#for: Option<Period>,
 }
@@ -160,8 +160,8 @@ fn list(options: &ListOptions, everything: bool) -> Result<(), Failure> {
     }
     items.retain(|item| options.since.is_none_or(|since| item.first_seen_at >= since));
     match options.format {
-        Format::Json => print(&json(&serde_json::json!({"items": items, "next_cursor": null}))?),
-        Format::Ndjson => {
+        ListFormat::Json => print(&json(&serde_json::json!({"items": items, "next_cursor": null}))?),
+        ListFormat::Ndjson => {
             for item in &items {
                 print(&format!(
                     "{}\n",
@@ -170,11 +170,8 @@ fn list(options: &ListOptions, everything: bool) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Format::Markdown => Err(Failure::Usage(
-            "findings knows the formats text, json, ndjson".to_owned(),
-        )),
-        Format::Text if items.is_empty() => print("no findings\n"),
-        Format::Text => {
+        ListFormat::Text if items.is_empty() => print("no findings\n"),
+        ListFormat::Text => {
             for item in &items {
                 print(&format!("{}\n", finding_of_a_server_text(item, style())))?;
             }
@@ -192,7 +189,7 @@ fn show(options: &OneOptions) -> Result<(), Failure> {
         ))
     };
     let finding = store.finding(&fingerprint)?.ok_or_else(unknown)?;
-    if options.format != Format::Text {
+    if options.format != PlainFormat::Text {
         return print(&json(&finding)?);
     }
     let mut text = finding_of_a_server_text(&finding, style());
@@ -244,6 +241,18 @@ fn writer_of(path: &Path) -> Result<Option<Store>, StoreError> {
     }
 }
 
+/// That an answer was carried out, and until when it counts where it does not for good.
+fn done(action: finding::Action, until: Option<DateTime<Utc>>) -> String {
+    match until {
+        Some(until) => format!(
+            "{}: done, until {}\n",
+            action.word(),
+            until.format("%Y-%m-%d %H:%M:%SZ")
+        ),
+        None => format!("{}: done\n", action.word()),
+    }
+}
+
 /// Hands the answer in, and waits until it was carried out, by the daemon or here.
 async fn answer(action: finding::Action, options: AnswerOptions) -> Result<(), Failure> {
     let configuration = configuration(options.config.config.as_deref())?;
@@ -259,6 +268,7 @@ async fn answer(action: finding::Action, options: AnswerOptions) -> Result<(), F
     let actor = std::env::var("USER")
         .or_else(|_| std::env::var("LOGNAME"))
         .unwrap_or_else(|_| "local".to_owned());
+    let named = fingerprint.clone();
     let id = store.submit_command(&NewCommand {
         fingerprint,
         action,
@@ -277,7 +287,11 @@ async fn answer(action: finding::Action, options: AnswerOptions) -> Result<(), F
             writer.apply_commands(Utc::now())?;
         }
         match store.command_outcome(id)? {
-            Some(CommandOutcome::Applied) => return print(&format!("{}: done\n", action.word())),
+            Some(CommandOutcome::Applied) => {
+                let finding = store.finding(&named)?;
+                let until = finding.and_then(|finding| finding.snoozed_until);
+                return print(&done(action, until));
+            }
             Some(CommandOutcome::Refused(why)) => return Err(Failure::Usage(why)),
             None if std::time::Instant::now() > deadline => {
                 let why = "the running daemon did not carry it out within 10 s; it will when it can";
@@ -285,5 +299,18 @@ async fn answer(action: finding::Action, options: AnswerOptions) -> Result<(), F
             }
             None => tokio::time::sleep(Duration::from_millis(50)).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_snoozes_is_told_until_when() {
+        let until = DateTime::from_timestamp(1_790_000_000, 0);
+        let told = done(finding::Action::Snooze, until);
+        assert_eq!(told, "snooze: done, until 2026-09-21 14:13:20Z\n");
+        assert_eq!(done(finding::Action::Resolve, None), "resolve: done\n");
     }
 }

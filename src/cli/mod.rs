@@ -76,6 +76,14 @@ enum Format {
     Markdown,
 }
 
+/// How a list is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    Text,
+    Json,
+    Ndjson,
+}
+
 /// How a result is written that is one thing and no list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum PlainFormat {

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, print};
 use crate::collect::Collector;
+use crate::model::provider::Provider;
 use crate::model::remedy::quote_identifier;
 use crate::model::status::Gap;
 use crate::postgres::Server;
@@ -110,6 +111,12 @@ fn lacking(gap: &Gap, format: SetupFormat) -> String {
     format.line(&visible(&line)) + &remedy.collect::<String>()
 }
 
+/// What managed services want before CREATE EXTENSION.
+fn of_services(format: SetupFormat, extension: &str) -> String {
+    let ways = Provider::ALL.map(|provider| provider.how_to_create(extension));
+    ways.iter().map(|way| format.line(way)).collect()
+}
+
 /// What to run, in order, each with why.
 fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
     let password = |login: &str| {
@@ -130,9 +137,10 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
         lines(&["In each database that is watched: how far its sequences are. Without it nobody is told that a key runs out."]),
         statements(&setup::observer_in_database(login)),
         lines(&[
-            "In the database that the advisor connects to. The server also needs",
-            "shared_preload_libraries = 'pg_stat_statements' and a restart (on a managed service: its parameter group).",
+            "In the database that the advisor connects to. A server of your own also needs",
+            "shared_preload_libraries = 'pg_stat_statements' and a restart.",
         ]),
+        of_services(format, "pg_stat_statements"),
         statements(&["CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()]),
         lines(&["What the advisor asks is not to fill the statistics that it reads."]),
         statements(&[setup::leave_statements(login)]),
@@ -142,7 +150,8 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
             &password(planner),
         ]),
         statements(&setup::planner(planner)),
-        lines(&["In each database whose statements it is to plan:"]),
+        lines(&["In each database whose statements it is to plan, with HypoPG, which a server of your own needs installed:"]),
+        of_services(format, "hypopg"),
         statements(&setup::planner_in_database(planner)),
     ]
     .concat()
@@ -190,6 +199,17 @@ mod tests {
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
         assert_eq!(crate::sql::statement_count(&statements).unwrap(), 6);
         assert!(steps("x", "y", SetupFormat::Text).contains("\n    GRANT pg_monitor TO x;\n"));
+    }
+
+    #[test]
+    fn each_service_is_told_what_comes_before_an_extension() {
+        let sql = steps("x", "y", SetupFormat::Sql);
+        for extension in ["pg_stat_statements", "hypopg"] {
+            for provider in Provider::ALL {
+                let told = format!("-- {}\n", provider.how_to_create(extension));
+                assert!(sql.contains(&told), "{told}");
+            }
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl CatalogCache {
         for index in read {
             let oid = index.facts.oid;
             if let Some(definition) = fresh.remove(&oid) {
-                index.facts.definition = Some(definition);
+                index.facts.definition = Some(definition.into());
                 self.row_versions.insert(index.row_version);
             }
         }
@@ -214,6 +214,7 @@ impl ReadIndex {
         let flag = |name: &str| column::<bool>(row, name).unwrap_or(false);
         let has_expressions = flag("has_expressions");
         let text = |name: &str| column::<String>(row, name).unwrap_or_default();
+        let keys = |name: &str| column::<Vec<u32>>(row, name).unwrap_or_default().into();
         let version = |name: &str| column::<i64>(row, name).unwrap_or_default() as u32;
         Self {
             facts: IndexFacts {
@@ -231,10 +232,10 @@ impl ReadIndex {
                 is_clustered: flag("is_clustered"),
                 is_replica_identity: flag("is_replica_identity"),
                 has_expressions,
-                constraint: column(row, "constraint_name"),
+                constraint: column::<String>(row, "constraint_name").map(Into::into),
                 is_referenced: flag("is_referenced"),
-                foreign_keys: column(row, "foreign_keys").unwrap_or_default(),
-                foreign_keys_in_part: column(row, "foreign_keys_in_part").unwrap_or_default(),
+                foreign_keys: keys("foreign_keys"),
+                foreign_keys_in_part: keys("foreign_keys_in_part"),
                 may_be_in_progress: flag("may_be_in_progress"),
                 is_partition: flag("is_partition"),
                 is_partitioned: flag("is_partitioned"),

@@ -188,7 +188,7 @@ mod tests {
             oid,
             size_bytes,
             is_valid: true,
-            definition: Some(format!("CREATE INDEX i ON public.t USING btree ({keys})")),
+            definition: Some(format!("CREATE INDEX i ON public.t USING btree ({keys})").into()),
             ..IndexFacts::default()
         };
         let unique = IndexFacts {

@@ -198,7 +198,7 @@ pub async fn table_activity(
     let (mut inserted, mut updated, mut hot_updated) =
         (arrays.values(3)?, arrays.values(4)?, arrays.values(5)?);
     let (mut deleted, mut modified_since_analyze) = (arrays.values(6)?, arrays.values(7)?);
-    let mut last_analyzes_at = arrays.values(8)?;
+    let (mut last_analyzes_at, mut new_page_updated) = (arrays.values(8)?, arrays.values(9)?);
     let table = || {
         Some(TableActivityCounters {
             oid: oids.next()?,
@@ -210,6 +210,7 @@ pub async fn table_activity(
             deleted: deleted.next()?,
             modified_since_analyze: modified_since_analyze.next()?,
             last_analyze_at: last_analyzes_at.next()?,
+            new_page_updated: new_page_updated.next()?,
         })
     };
     let mut tables: Vec<TableActivityCounters> = std::iter::from_fn(table).collect();

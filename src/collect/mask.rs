@@ -14,7 +14,9 @@ pub fn without_constants(snapshot: &mut Snapshot, key: &[u8; 32], rules: &[&str]
     for database in &mut snapshot.databases {
         let catalog = Arc::make_mut(&mut database.catalog);
         let masked = catalog.indexes.values().cloned().map(|mut index| {
-            index.definition = index.definition.map(|text| sql::mask_constants(&text, key));
+            index.definition = index
+                .definition
+                .map(|text| sql::mask_constants(&text, key).into());
             index.shape = sql::mask_constants(&index.shape, key).into();
             index
         });
@@ -61,13 +63,18 @@ mod tests {
 
     #[test]
     fn no_constant_leaves_and_what_was_equal_stays_equal() {
-        let index = |oid: u32, value: &str| IndexFacts {
+        let index = |oid: u32, value: &str| {
+            IndexFacts {
             oid,
             shape: format!("403|1|2|WHERE (status = '{value}'::text)").into(),
-            definition: Some(format!(
-                "CREATE INDEX i{oid} ON public.t USING btree (\"odd 'name\") WHERE (status = '{value}'::text) AND n > 4711"
-            )),
+            definition: Some(
+                format!(
+                    "CREATE INDEX i{oid} ON public.t USING btree (\"odd 'name\") WHERE (status = '{value}'::text) AND n > 4711"
+                )
+                .into(),
+            ),
             ..IndexFacts::default()
+        }
         };
         let catalog = Catalog::new(
             Vec::new().into(),

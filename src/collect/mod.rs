@@ -57,6 +57,8 @@ pub struct Collector {
     declared: Declared,
     /// The rules that a comment in a session's statement may name.
     rules: Vec<&'static str>,
+    /// Sessions that idle in a transaction for so long are asked for the tables that they have locked.
+    held_locks_after: std::time::Duration,
     remembered: server::Remembered,
     /// Our own clock, which nobody can set.
     clock: (DateTime<Utc>, Instant),
@@ -180,6 +182,7 @@ impl Collector {
             server_seen: None,
             declared: Declared::default(),
             rules: Vec::new(),
+            held_locks_after: limits::HELD_LOCKS_AFTER,
             remembered: server::Remembered::default(),
             clock: (Utc::now(), Instant::now()),
         }
@@ -193,6 +196,12 @@ impl Collector {
     /// Keeps of comments in sessions' statements which of these rules are to leave them alone; nothing else of them is kept.
     pub fn heed_comments_for(&mut self, rules: Vec<&'static str>) {
         self.rules = rules;
+    }
+
+    /// Asks sessions that idle in a transaction for so long for the tables that they have locked; after
+    /// [`limits::HELD_LOCKS_AFTER`] where nothing is said.
+    pub fn ask_for_held_locks_after(&mut self, idle: std::time::Duration) {
+        self.held_locks_after = idle;
     }
 
     /// Reads names, definitions and designs this far apart from now on: they are what can wait best.
@@ -233,7 +242,8 @@ impl Collector {
         notes.took("server", &home);
         let statements = statements::look(&home, &facts, &mut self.texts, &mut notes).await?;
         notes.took("statements", &home);
-        let sessions = sessions::look(&home, facts.version_num, &self.rules, &mut notes).await?;
+        let idle_since = at - TimeDelta::from_std(self.held_locks_after).unwrap_or_default();
+        let sessions = sessions::look(&home, idle_since, facts.version_num, &self.rules, &mut notes).await?;
         let prepared_transactions =
             sessions::prepared_transactions(&home, facts.version_num, &mut notes).await?;
         notes.took("sessions", &home);

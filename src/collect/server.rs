@@ -1,6 +1,6 @@
 //! The server as a whole: version, clock, resets, settings, databases, who holds old row versions, our own rights.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,11 +11,12 @@ use crate::model::remedy::Statement;
 use crate::model::snapshot::{Checkpoints, ServerFacts, Setting, XminHolder};
 use crate::postgres::{Observe, OurSql, PostgresError, column, queries};
 
-/// What changes seldom: names of roles, settings.
+/// What changes seldom: names of roles, settings, which extensions there are.
 #[derive(Default)]
 pub struct Remembered {
     read_at: Option<(Instant, DateTime<Utc>)>,
     roles: HashMap<u32, String>,
+    service_extensions: BTreeSet<String>,
     settings: BTreeMap<String, Setting>,
     checkpoints: Option<Checkpoints>,
 }
@@ -52,6 +53,7 @@ pub async fn look(
         is_standby: row.and_then(|row| column(row, "is_standby")).unwrap_or(false),
         standbys: row.and_then(|row| column(row, "standbys")).unwrap_or(0),
         shared_statistics_reset_at: row.and_then(|row| column(row, "shared_statistics_reset_at")),
+        relations_counted_since: row.and_then(|row| column(row, "relations_counted_since")),
         next_transaction_id: row.and_then(|row| column(row, "next_transaction_id")),
         login: row.and_then(|row| column(row, "login")).unwrap_or_default(),
         databases: home.databases().await?,
@@ -70,6 +72,9 @@ pub async fn look(
     }
     remembered.refresh(home, &facts, every, notes).await?;
     facts.roles.clone_from(&remembered.roles);
+    facts
+        .service_extensions
+        .clone_from(&remembered.service_extensions);
     facts.settings.clone_from(&remembered.settings);
     facts.checkpoints.clone_from(&remembered.checkpoints);
     privileges(home, &mut facts, notes).await?;
@@ -102,6 +107,16 @@ async fn timeline(home: &Observe, version_num: i32) -> Result<Option<i64>, Postg
     Ok(hexadecimal.and_then(|digits| i64::from_str_radix(&digits, 16).ok()))
 }
 
+/// Extensions by which managed services show themselves. Where that is refused settings and roles must do, and no rule waits.
+async fn service_extensions(home: &Observe, version_num: i32) -> Result<BTreeSet<String>, PostgresError> {
+    let query = queries::AVAILABLE_EXTENSIONS.on(version_num);
+    let rows = match home.rows(query, &[]).await {
+        Err(error) if !error.is_fatal() => return Ok(BTreeSet::new()),
+        rows => rows?,
+    };
+    Ok(rows.iter().filter_map(|row| column(row, "name")).collect())
+}
+
 impl Remembered {
     /// Reads again what is old, or was read before the server started anew. What was refused is asked for each time.
     async fn refresh(
@@ -121,6 +136,7 @@ impl Remembered {
         let rows = optional(home, queries::ROLES.on(facts.version_num), "role names", notes).await?;
         let name = |row: &Row| Some((column(row, "oid")?, column(row, "name")?));
         self.roles = rows.iter().filter_map(name).collect();
+        self.service_extensions = service_extensions(home, facts.version_num).await?;
         let rows = optional(home, queries::SETTINGS.on(facts.version_num), "settings", notes).await?;
         let setting = |row: &Row| {
             let setting = Setting {

@@ -5,23 +5,26 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::Notes;
 use crate::limits;
 use crate::model::selector::comments_to_ignore;
-use crate::model::session::{AwaitedLock, PreparedTransaction, Session};
+use crate::model::session::{AwaitedLock, HeldLock, PreparedTransaction, Session};
 use crate::model::snapshot::StatementText;
 use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
 use crate::sql;
 
-/// Reads all sessions and, where somebody waits, the locks that are waited for. `rules` are those that a comment may name.
+/// Reads all sessions and, where somebody waits, the locks that are waited for; of some that have idled in a transaction since
+/// this time of the server or longer those that they hold. `rules` are those that a comment may name.
 ///
 /// # Errors
 /// Only if the session is lost; everything else is a gap.
 pub async fn look(
     home: &Observe,
+    idle_since: DateTime<Utc>,
     version_num: i32,
     rules: &[&str],
     notes: &mut Notes,
@@ -33,8 +36,9 @@ pub async fn look(
         read => read,
     };
     match read {
-        Ok(sessions) => {
-            notes.look("sessions", None, started, sessions.len(), None);
+        Ok(mut sessions) => {
+            let locks = held_locks(home, idle_since, version_num, &mut sessions).await;
+            note(notes, started, sessions.len(), locks)?;
             Ok(Some(sessions))
         }
         Err(error) if error.is_fatal() => Err(error),
@@ -44,6 +48,26 @@ pub async fn look(
             Ok(None)
         }
     }
+}
+
+/// One line for sessions and for what some of them have locked: that is not asked at each look, and what failed once would be
+/// told for ever.
+fn note(
+    notes: &mut Notes,
+    started: Instant,
+    sessions: usize,
+    locks: Result<(), PostgresError>,
+) -> Result<(), PostgresError> {
+    let error = match locks {
+        Err(error) if error.is_fatal() => return Err(error),
+        Err(error) => Some(format!(
+            "what those have locked that idle in a transaction: {}",
+            error.one_line()
+        )),
+        Ok(()) => None,
+    };
+    notes.look("sessions", None, started, sessions, error);
+    Ok(())
 }
 
 async fn read(
@@ -78,6 +102,49 @@ async fn read(
         }
     }
     Ok(sessions)
+}
+
+/// Reads what those have locked that idle in a transaction longest. Where nobody does nothing is asked.
+async fn held_locks(
+    home: &Observe,
+    idle_since: DateTime<Utc>,
+    version_num: i32,
+    sessions: &mut [Session],
+) -> Result<(), PostgresError> {
+    let pids = idling(sessions, idle_since);
+    if pids.is_empty() {
+        return Ok(());
+    }
+    let each = limits::HELD_LOCKS_PER_SESSION as i64;
+    let query = queries::HELD_LOCKS.on(version_num);
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&pids, Type::INT4_ARRAY), (&each, Type::INT8)];
+    let rows = home.rows(query, &parameters).await?;
+    let mut held: HashMap<i32, Vec<HeldLock>> = pids.iter().map(|pid| (*pid, Vec::new())).collect();
+    for row in &rows {
+        let of_session = column(row, "pid").and_then(|pid: i32| held.get_mut(&pid));
+        if let (Some(locks), Some(relation_oid)) = (of_session, column(row, "relation_oid")) {
+            locks.push(HeldLock {
+                mode: column_or_default(row, "mode"),
+                relation_oid,
+            });
+        }
+    }
+    for session in sessions {
+        session.held = held.remove(&session.pid);
+    }
+    Ok(())
+}
+
+/// Clients that have idled in a transaction since then or longer, the longest first.
+fn idling(sessions: &[Session], idle_since: DateTime<Utc>) -> Vec<i32> {
+    let idles = |session: &&Session| {
+        let is_long = session.state_changed_at.is_some_and(|since| since <= idle_since);
+        session.is_client() && session.is_idle_in_transaction() && is_long
+    };
+    let mut idling: Vec<&Session> = sessions.iter().filter(idles).collect();
+    idling.sort_by_key(|session| (session.state_changed_at, session.pid));
+    let longest = idling.iter().take(limits::HELD_LOCKS_SESSIONS);
+    longest.map(|session| session.pid).collect()
 }
 
 /// In a queue everybody waits for everybody before: who waits for nobody is kept, and of the others the first.
@@ -149,6 +216,7 @@ fn session(row: &Row, rules: &[&str], known: &mut HashMap<String, Statement>) ->
         statement: statement.map(|statement| statement.masked),
         blocked_by: column_or_default(row, "blocked_by"),
         awaited: None,
+        held: None,
     }
 }
 
@@ -237,6 +305,72 @@ mod tests {
             let text = &kept(text).text;
             assert!(!is_ignored_by_comment(text, "activity.long_query"), "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_few_that_idle_in_a_transaction_are_asked_what_they_hold() {
+        let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let session = |pid: i32, state: &str, idle_milliseconds: i64| Session {
+            pid,
+            backend_type: "client backend".into(),
+            state: Some(state.into()),
+            state_changed_at: Some(at - chrono::TimeDelta::milliseconds(idle_milliseconds)),
+            ..Session::default()
+        };
+        let mut sessions = vec![
+            session(1, "idle in transaction", 59_999),
+            session(2, "idle in transaction", 60_000),
+            session(3, "idle in transaction (aborted)", 65_000),
+            session(4, "active", 90_000),
+            session(5, "idle", 90_000),
+        ];
+        let idle_since = at - chrono::TimeDelta::minutes(1);
+        assert_eq!(idling(&sessions, idle_since), [3, 2]);
+        sessions.extend((10..50).map(|pid| session(pid, "idle in transaction", 66_000)));
+        assert_eq!(idling(&sessions, idle_since).len(), limits::HELD_LOCKS_SESSIONS);
+        assert!(
+            !idling(&sessions, idle_since).contains(&2),
+            "those that idle longest"
+        );
+    }
+
+    #[test]
+    fn locks_that_could_not_be_read_are_a_failure_only_until_the_next_look() {
+        let noted = |locks: Result<(), PostgresError>| {
+            let mut notes = Notes {
+                server: "main".into(),
+                looks: Vec::new(),
+                gaps: Vec::new(),
+                spent: Default::default(),
+                counted_seconds: 0.0,
+            };
+            note(&mut notes, Instant::now(), 7, locks).map(|()| notes.looks)
+        };
+        let refused = PostgresError::Unusable {
+            target: "db/app".into(),
+            what: "pg_locks",
+        };
+        let failed = noted(Err(refused)).unwrap();
+        let read = noted(Ok(())).unwrap();
+        assert_eq!((failed.len(), read.len()), (1, 1));
+        assert!(
+            failed[0]
+                .error
+                .as_ref()
+                .is_some_and(|error| error.contains("pg_locks"))
+        );
+        assert_eq!((failed[0].rows, read[0].error.as_ref()), (7, None));
+        // what is known of looks is the last one of each family and database
+        assert_eq!(
+            (&failed[0].family, &failed[0].database),
+            (&read[0].family, &read[0].database)
+        );
+        let lost = PostgresError::Frozen {
+            target: "db/app".into(),
+            query: "held_locks",
+            seconds: std::time::Duration::from_secs(5),
+        };
+        assert!(noted(Err(lost)).is_err());
     }
 
     #[test]

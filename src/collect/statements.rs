@@ -8,6 +8,7 @@ use super::texts::TextCache;
 use crate::limits;
 use crate::model::remedy::{Statement, qualified};
 use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, Statements};
+use crate::model::status::Gap;
 use crate::postgres::{Arrays, Identifier, Observe, PostgresError, column, queries};
 
 /// Reads counters, and the texts that are new.
@@ -91,11 +92,11 @@ async fn extension(
             name: "pg_stat_statements",
         }
         .sql();
-        let why = "the extension pg_stat_statements is not installed in the database that the advisor connects to; it \
-                   also needs shared_preload_libraries = 'pg_stat_statements' and a restart";
-        notes
-            .gap("pg_stat_statements", None, why.to_owned(), Some(create))
-            .rules = of_statements();
+        let why = format!(
+            "the extension pg_stat_statements is not installed in the database that the advisor connects to. {}",
+            besides_extension(facts)
+        );
+        notes.gap("pg_stat_statements", None, why, Some(create)).rules = of_statements();
         return Ok(None);
     };
     let schema: String = column(row, "schema").unwrap_or_default();
@@ -114,8 +115,74 @@ async fn extension(
     Ok(Some((schema, if minor >= 11 { 170_000 } else { 140_000 })))
 }
 
+const LIBRARIES: &str = "shared_preload_libraries";
+
+/// What it takes beside the extension.
+fn besides_extension(facts: &ServerFacts) -> String {
+    match (facts.provider(), facts.loads_statements_library()) {
+        (Some(provider), _) => provider.how_to_create("pg_stat_statements"),
+        (None, Some(true)) => "Its library is loaded already".to_owned(),
+        (None, Some(false)) => format!("It also needs {LIBRARIES} = 'pg_stat_statements' and a restart"),
+        (None, None) => format!(
+            "If it is not loaded yet it also needs {LIBRARIES} = 'pg_stat_statements' and a restart: members of \
+             pg_read_all_settings see whether it is"
+        ),
+    }
+}
+
+/// What loads the library, in words and, where one is enough, as a statement.
+fn how_to_load(facts: &ServerFacts) -> (String, Option<String>) {
+    let setting = facts.settings.get(LIBRARIES);
+    let before = setting.map_or("", |setting| setting.value.trim());
+    let list = match before {
+        "" => "pg_stat_statements".to_owned(),
+        before => format!("{before},pg_stat_statements"),
+    };
+    let is_default = setting.is_some_and(|setting| setting.source == "default");
+    match facts.provider() {
+        Some(provider) => (provider.how_to_set(LIBRARIES, &list, "postmaster"), None),
+        None if before.is_empty() && is_default => {
+            let set = Statement::AlterSystemSet {
+                name: LIBRARIES.to_owned(),
+                value: list,
+            };
+            (
+                "It counts after a restart of the server".to_owned(),
+                Some(set.sql()),
+            )
+        }
+        // ALTER SYSTEM would take a list in one constant for one name, and the server would not start any more
+        None if setting.is_some() => (
+            format!("Write {LIBRARIES} = '{list}' where it is set now and restart the server"),
+            None,
+        ),
+        None => (
+            format!("Add pg_stat_statements to {LIBRARIES} and restart the server"),
+            None,
+        ),
+    }
+}
+
+/// That the extension is there, and what counts for it is not.
+fn not_loaded(facts: &ServerFacts) -> Gap {
+    let (way, remedy_sql) = how_to_load(facts);
+    Gap {
+        fact: "pg_stat_statements".to_owned(),
+        database: None,
+        why: format!(
+            "the extension pg_stat_statements is installed, but its library is not loaded, so that nothing is counted. {way}"
+        ),
+        remedy_sql,
+        missing_privilege: None,
+        rules: of_statements(),
+    }
+}
+
 /// Why the counters could not be read, and what mends it.
-fn unreadable(error: &PostgresError, facts: &ServerFacts, schema: &Identifier) -> crate::model::status::Gap {
+fn unreadable(error: &PostgresError, facts: &ServerFacts, schema: &Identifier) -> Gap {
+    if error.is_about_a_prerequisite() {
+        return not_loaded(facts);
+    }
     let grant = Statement::GrantRole {
         role: "pg_read_all_stats",
         to: facts.login.clone(),
@@ -123,7 +190,7 @@ fn unreadable(error: &PostgresError, facts: &ServerFacts, schema: &Identifier) -
     .sql();
     let privilege = error.is_privilege();
     let usage = schema.grant_usage_to(&facts.login);
-    crate::model::status::Gap {
+    Gap {
         fact: "pg_stat_statements".to_owned(),
         database: None,
         why: error.one_line(),
@@ -184,4 +251,56 @@ fn entries(arrays: &Arrays) -> Result<Vec<StatementCounters>, PostgresError> {
         })
     };
     Ok(std::iter::from_fn(entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::Setting;
+
+    fn server(settings: &[(&str, &str, &str)]) -> ServerFacts {
+        let setting = |(name, value, source): &(&str, &str, &str)| {
+            let setting = Setting {
+                value: (*value).to_owned(),
+                source: (*source).to_owned(),
+                ..Setting::default()
+            };
+            ((*name).to_owned(), setting)
+        };
+        ServerFacts {
+            settings: settings.iter().map(setting).collect(),
+            ..ServerFacts::default()
+        }
+    }
+
+    #[test]
+    fn a_library_that_is_loaded_is_not_asked_for() {
+        let told = |settings: &[(&str, &str, &str)]| besides_extension(&server(settings));
+        let file = "configuration file";
+        assert!(told(&[(LIBRARIES, "a, pg_stat_statements", file)]).contains("loaded already"));
+        assert!(told(&[("pg_stat_statements.track", "top", "default")]).contains("loaded already"));
+        assert!(told(&[(LIBRARIES, "a", file)]).starts_with("It also needs"));
+        assert!(told(&[]).starts_with("If it is not loaded yet"));
+        assert!(told(&[("cloudsql.x", "", "default")]).contains("Cloud SQL"));
+    }
+
+    #[test]
+    fn an_extension_without_its_library_is_told_what_loads_it() {
+        let default = not_loaded(&server(&[(LIBRARIES, "", "default")]));
+        let sql = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'";
+        assert_eq!(default.remedy_sql.as_deref(), Some(sql));
+        assert!(
+            default.why.contains("is not loaded") && default.why.contains("restart"),
+            "{}",
+            default.why
+        );
+        let beside = not_loaded(&server(&[(LIBRARIES, "pgaudit", "configuration file")]));
+        assert_eq!(beside.remedy_sql, None, "no list in one constant");
+        assert!(
+            beside.why.contains("= 'pgaudit,pg_stat_statements'"),
+            "{}",
+            beside.why
+        );
+        assert!(not_loaded(&server(&[])).why.contains("Add pg_stat_statements to"));
+    }
 }

@@ -115,6 +115,15 @@ impl Section for Server {
             let message = format!("must be from 1 to 20, not {}", self.refreshes_at_once);
             problems.push(("refreshes_at_once", message));
         }
+        for (key, is_none) in [
+            ("cores", self.cores == Some(0)),
+            ("memory", self.memory.is_some_and(|memory| memory.bytes == 0)),
+        ] {
+            if is_none {
+                let message = "must be more than 0: leave it out where it is not known";
+                problems.push((key, message.to_owned()));
+            }
+        }
         if self.refresh_grace > Period::minutes(10) {
             let message = format!("must be at most 10 min, not {}", self.refresh_grace);
             problems.push(("refresh_grace", message));
@@ -213,6 +222,7 @@ fn listen(address: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::unit::Size;
     use proptest::prelude::*;
 
     #[test]
@@ -243,6 +253,23 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn a_machine_has_something() {
+        let wrong = |cores, bytes| {
+            let server = Server {
+                name: "a".to_owned(),
+                dsn: "postgres://a/b".to_owned(),
+                cores: Some(cores),
+                memory: Some(Size { bytes }),
+                ..Server::default()
+            };
+            let problems = server.problems().into_iter();
+            problems.map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(0, 0), ["cores", "memory"]);
+        assert_eq!(wrong(1, 1), Vec::<&str>::new());
     }
 
     #[test]

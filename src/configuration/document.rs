@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -446,6 +447,27 @@ fn names(servers: &[Server]) -> Vec<&str> {
     servers.iter().map(|server| server.name.as_str()).collect()
 }
 
+impl Configuration {
+    /// What counts no longer on a day, in words: an `[[ignore]]` whose last day is over.
+    pub fn over(&self, today: NaiveDate) -> Vec<String> {
+        let over = |(number, ignore): (usize, &Ignore)| {
+            let until = ignore.until.filter(|until| *until < today)?;
+            let key = format!("ignore[{number}].until");
+            Some(format!(
+                "{key}{} is over: its last day was {until}, and it ignores nothing any more. Take it out, or give it a later day",
+                self.line_of(&key)
+            ))
+        };
+        self.ignores.iter().enumerate().filter_map(over).collect()
+    }
+
+    /// Where a key stands in the file, to be put behind its name.
+    fn line_of(&self, key: &str) -> String {
+        let line = self.origins.get(key);
+        line.map(|line| format!(" (line {line})")).unwrap_or_default()
+    }
+}
+
 /// Advice on what is allowed but not wise.
 fn warnings(configuration: &Configuration) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -461,11 +483,7 @@ fn warnings(configuration: &Configuration) -> Vec<String> {
                 continue;
             }
             let key = format!("servers[{number}].{name}");
-            let line = configuration
-                .origins
-                .get(&key)
-                .map(|line| format!(" (line {line})"))
-                .unwrap_or_default();
+            let line = configuration.line_of(&key);
             warnings.push(format!(
                 "{key}{line} holds a password: better keep it in a passfile (~/.pgpass), in PGPASSWORD, \
                  or in a file of its own that password_file names"
@@ -533,6 +551,11 @@ clear = "3 h"
         );
         assert_eq!(from("rules.index.unused.min_pages"), Some("line 2"));
         assert_eq!(from("rules.index.unused.where[1].clear"), Some("line 12"));
+        assert_eq!(from("rules.index.unused.where[0].object"), Some("line 5"));
+        for unwritten in ["where[0].server", "where[0].database", "where[1].object"] {
+            let key = format!("rules.index.unused.{unwritten}");
+            assert_eq!(from(&key), None, "{key} is not written");
+        }
         assert_eq!(
             from("rules.index.unused.where[0].clear"),
             Some("rules.index.unused")

@@ -29,6 +29,9 @@ impl Effective {
     }
 }
 
+/// What a place may name.
+const SELECTS: [&str; 4] = ["server", "database", "object", "role"];
+
 pub(super) fn effective(configuration: &Configuration) -> Vec<Effective> {
     let mut list = List {
         configuration,
@@ -82,7 +85,12 @@ impl List<'_> {
 
     fn row(&mut self, path: &str, name: &str, value: Value) {
         let key = join(path, name);
-        let from = match self.configuration.origins.get(&key) {
+        let line = self.configuration.origins.get(&key);
+        // a place that names no server is not about one of that name: nothing is written of it
+        if line.is_none() && path.contains(".where[") && SELECTS.contains(&name) {
+            return;
+        }
+        let from = match line {
             Some(line) => format!("line {line}"),
             // what a place does not say is as in the rule's own table
             None => match path.split_once(".where[") {

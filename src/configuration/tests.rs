@@ -565,3 +565,17 @@ proptest! {
 
 pub(super) const WITH_SERVERS: &str =
     "[[servers]]\nname = \"a\"\ndsn = \"x\"\n[[servers]]\nname = \"b\"\ndsn = \"y\"\n";
+
+#[test]
+fn what_is_ignored_no_longer_is_told() {
+    let text = "[[ignore]]\nrule = \"index.*\"\nuntil = 2026-01-31\nreason = \"audit\"\n";
+    let read = Configuration::parse(text, None, &rules(), |_| Vec::new()).unwrap();
+    let over = |day: &str| read.over(day.parse().unwrap());
+    assert!(over("2026-01-31").is_empty(), "it still counts on that day");
+    let told = over("2026-02-01");
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with("ignore[0].until (line 3) is over: its last day was 2026-01-31"),
+        "{told:?}"
+    );
+}

@@ -5,21 +5,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::model::observation::OwnCost as ObservedCost;
+
 /// The last hour of looks.
 #[derive(Default)]
 pub struct OwnCost {
     looks: VecDeque<(DateTime<Utc>, f64, f64)>,
+    /// The last look that is not among them: what they tell of happened since then.
+    before: Option<DateTime<Utc>>,
 }
 
 impl OwnCost {
     /// Takes in one look: seconds that the server took for us, and seconds of database time since the look before.
     pub fn add(&mut self, at: DateTime<Utc>, own_seconds: f64, database_seconds: f64) {
         self.looks.push_back((at, own_seconds, database_seconds));
-        while self
-            .looks
-            .front()
-            .is_some_and(|(old, _, _)| at - *old > TimeDelta::hours(1))
+        while let Some((old, _, _)) = self.looks.front()
+            && at - *old > TimeDelta::hours(1)
         {
+            self.before = Some(*old);
             self.looks.pop_front();
         }
     }
@@ -42,12 +45,15 @@ impl OwnCost {
         self.server_seconds(at) / self.elapsed_seconds(at)
     }
 
+    /// How long was measured what the looks of the last hour tell.
+    pub fn measured_seconds(&self, at: DateTime<Utc>) -> f64 {
+        let first = self.looks.front().map(|(first, _, _)| *first);
+        let begin = self.before.or(first);
+        begin.map_or(0.0, |begin| (at - begin).num_milliseconds() as f64 / 1000.0)
+    }
+
     fn elapsed_seconds(&self, at: DateTime<Utc>) -> f64 {
-        let elapsed = self.looks.front().map_or(0.0, |(first, _, _)| {
-            (at - *first).num_milliseconds() as f64 / 1000.0
-        });
-        // the first looks fetch what later ones need not: over less than ten minutes a share would say nothing
-        elapsed.max(600.0)
+        self.measured_seconds(at).max(ObservedCost::LEAST_SECONDS)
     }
 }
 
@@ -139,9 +145,10 @@ mod tests {
         let (own, ratio) = cost.seconds_and_ratio(time(70));
         assert!((own - 61.0 * 0.06).abs() < 1e-9, "{own}");
         assert!((ratio - own / (61.0 * 600.0)).abs() < 1e-9, "{ratio}");
-        // 61 looks of 600 s of database time each, in an hour
+        // looks that each tell of a minute with 600 s of database time
+        assert_eq!(cost.measured_seconds(time(70)), 61.0 * 60.0);
         let busy = cost.busy_sessions(time(70));
-        assert!((busy - 61.0 * 600.0 / 3600.0).abs() < 1e-9, "{busy}");
+        assert!((busy - 10.0).abs() < 1e-9, "{busy}");
         assert_eq!(OwnCost::default().busy_sessions(time(0)), 1.0);
     }
 

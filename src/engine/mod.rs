@@ -3,6 +3,7 @@
 pub mod advising;
 mod cadences;
 mod cost;
+mod index_days;
 mod index_use;
 mod reckoning;
 mod record;

@@ -134,6 +134,7 @@ impl Reckoning {
         ObservedCost {
             ratio,
             seconds_last_hour,
+            measured_seconds: self.cost.measured_seconds(now),
             slowest_question: Some((slowest_question.0.to_owned(), slowest_question.1)),
             costliest_family: costliest.map(|(family, seconds)| (family.to_owned(), seconds)),
             looks: self.cadences.looks(),

@@ -80,6 +80,7 @@ impl Standbys {
                 .collect(),
             streaming: self.watched.iter().filter(|(status, _)| streams(status)).count(),
             receivers: self.watched.iter().map(receivers).sum(),
+            unseen: self.others.len(),
             uncounted: Vec::new(),
         }
     }
@@ -123,17 +124,9 @@ fn streams(status: &ServerStatus) -> bool {
     replay(status).is_some_and(|replay| replay.is_streaming)
 }
 
-/// Whether a server in recovery follows its primary. A copy that was restored and stands still has the identifier, too.
+/// Whether a server in recovery follows its primary.
 fn keeps_up(status: &ServerStatus) -> bool {
-    let restores = |replay: &Replay| {
-        let behind = replay
-            .since_last_commit_seconds
-            .map(|seconds| seconds - replay.delay_seconds);
-        replay.restores_from_archive == Some(true)
-            && !replay.is_paused
-            && behind.is_some_and(|behind| behind <= limits::STANDBY_SEEN_WITHIN.as_secs_f64())
-    };
-    streams(status) || replay(status).is_some_and(restores)
+    replay(status).is_some_and(Replay::keeps_up)
 }
 
 /// Takes the use on watched standbys in: an index is idle only since all of them have left it alone, and their scans are told
@@ -301,6 +294,13 @@ mod tests {
             (Some(14), vec![]),
             "what one knew that is not seen counts, too"
         );
+        let unseen = |minutes_ago: i64| {
+            let standby = standby("b", "1", minutes_ago);
+            observed(&[(standby, vec![usage("i", 3)])])
+                .standbys_watched
+                .unseen
+        };
+        assert_eq!((unseen(1), unseen(300)), (0, 1));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::advising::{Advising, Planner};
 use super::cadences::{ADVICE, REFRESHING, SAMPLING, Told};
 use super::cost::Spent;
+use super::index_days::IndexDays;
 use super::reckoning::{Reckoning, with_failed};
 use super::record::{Record, keys, remembered, rows};
 use super::same_server::EarlierNames;
@@ -48,6 +49,7 @@ pub struct Watch {
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
     earlier_names: EarlierNames,
+    index_days: IndexDays,
     status: ServerStatus,
 }
 
@@ -88,6 +90,7 @@ impl Watch {
             let planner = planner_of(settings, collector.server())?;
             collector.read_statistics_as(planner);
         }
+        let index_days = IndexDays::new(rules.little_use());
         Ok(Self {
             name: settings.name.clone(),
             collector,
@@ -104,6 +107,7 @@ impl Watch {
                 status.as_ref().and_then(|status| status.running.clone()),
                 Utc::now(),
             ),
+            index_days,
             status: status.unwrap_or_else(|| never_seen(&settings.name)),
         })
     }
@@ -204,6 +208,7 @@ impl Watch {
             self.columns.tell_again();
         }
         let mut observation = self.observer.observe(&seen.snapshot, false);
+        self.index_days.take_finished().await;
         let may_take_seconds = self.reckoning.may_still_take_seconds(Utc::now());
         let hour_seconds = self.reckoning.hour_seconds_beside_looks(Utc::now());
         let advice_seconds = match &mut self.advising {
@@ -222,16 +227,12 @@ impl Watch {
         if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
             tracing::error!(%error, "how standbys use indexes cannot be read");
         }
+        self.index_days.add_to(&mut observation, &self.store, Utc::now());
         if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
         observation.own_cost = Some(self.reckoning.observed(Utc::now(), seen.slowest_question));
-        let is_told = self.settings.is_told(Missing::ID, observation.now);
-        let unused_after = self.settings.unused_after();
-        for database in &mut observation.databases {
-            database.missing_indexes_are_told = is_told;
-            database.unused_after = unused_after;
-        }
+        self.settings.tell_rules(&mut observation);
         let told_by = self.told_by(&observation);
         let mut judgement = judge::judge_beside(&observation, &self.settings, told_by.as_ref());
         let three_looks = Period::seconds(3 * self.reckoning.pause().as_secs());

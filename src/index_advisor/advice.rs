@@ -45,7 +45,7 @@ pub struct Wanted<'a> {
     pub summary_views: bool,
     /// Where the weights are calls of so many seconds: what was written to tables is then read, too.
     pub window_seconds: Option<f64>,
-    /// What was read of that earlier.
+    /// What was read of that earlier; without it what was written since counters began is taken, where that is known.
     pub earlier_writes: Option<&'a WriteCounters>,
 }
 
@@ -99,6 +99,8 @@ pub struct StatementAdvice {
     pub uses: Vec<usize>,
     /// Whether any index could serve it.
     pub has_candidates: bool,
+    /// Whether nothing told the types of its parameters, so that they were guessed.
+    pub has_guessed_types: bool,
     /// What it costs for particular values of its parameters, for longer lists, for later pages.
     pub values: Vec<TriedValue>,
     /// Why it was not planned, or why nothing is advised for it.
@@ -119,6 +121,7 @@ impl StatementAdvice {
             cost_after: None,
             uses: Vec::new(),
             has_candidates: false,
+            has_guessed_types: false,
             values: Vec::new(),
             reason: None,
             plan_before: Vec::new(),
@@ -329,18 +332,20 @@ pub async fn advise(
     let mut sizes = WhatIf::new(plan, gate, &ready.planned, &ready.candidates)
         .sizes(&|| sizing.is_over())
         .await?;
+    ready.note_mutable(plan);
     run.note(&sizing);
     let pricing = run.stage(PREPARATION);
     let is_priced_enough = || pricing.is_over();
-    let mut block_calls = price_blocks(plan, gate, &mut ready, &is_priced_enough).await?;
+    // what is left of these is the search's
+    let mut block_calls = price_blocks(plan, gate, &mut ready, calls / 4, &is_priced_enough).await?;
     block_calls += price_behind(plan, gate, &mut ready, calls / 2, &is_priced_enough).await?;
     run.note(&pricing);
     let writes = match wanted.window_seconds {
         Some(_) => Some(WriteCounters::read(plan, &ready.tables).await?),
         None => None,
     };
-    let counted = match (&writes, wanted.earlier_writes, wanted.window_seconds) {
-        (Some(now), Some(earlier), Some(seconds)) => now.in_seconds(earlier, seconds),
+    let counted = match (&writes, wanted.window_seconds) {
+        (Some(now), Some(seconds)) => now.in_seconds(wanted.earlier_writes, seconds),
         _ => BTreeMap::new(),
     };
     let mut problem = ready.problem(&sizes, wanted, &counted);

@@ -60,6 +60,11 @@ impl Ready {
         set
     }
 
+    /// Whether a candidate is for what begins with a parameter in some statement, which no generic plan shows.
+    pub(super) fn is_for_a_beginning(&self, candidate: usize) -> bool {
+        self.remarks.begun.iter().any(|(_, one)| *one == candidate)
+    }
+
     /// Whether a candidate is priced for some statement with its table in front.
     pub(super) fn is_priced_in_front(&self, candidate: usize) -> bool {
         self.priced_in_front.iter().any(|(_, one)| *one == candidate)

@@ -46,7 +46,8 @@ impl Ready {
     }
 }
 
-/// Asks what each is worth for its statement until it is to end, and how often that was.
+/// Asks what each is worth for its statement until it is to end, or so many questions were asked, and how often that was. The
+/// costliest statements come first.
 ///
 /// # Errors
 /// If the session is lost, and no other is to be had.
@@ -54,6 +55,7 @@ pub(super) async fn price_blocks(
     plan: &Plan,
     gate: &mut Gate,
     ready: &mut Ready,
+    most_calls: usize,
     is_over: &(dyn Fn() -> bool + Sync),
 ) -> Result<usize, PostgresError> {
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
@@ -63,7 +65,7 @@ pub(super) async fn price_blocks(
         .iter()
         .filter(|(_, one)| !ready.is_read_beside_points(*one))
     {
-        if is_over() {
+        if what_if.calls >= most_calls || is_over() {
             break;
         }
         let mut alone = FixedBitSet::with_capacity(ready.candidates.len());

@@ -3,6 +3,7 @@
 
 use super::advice::StatementAdvice;
 use super::tables::Table;
+use crate::model::plan::PlanLine;
 
 /// Seconds of measured execution below which nothing is concluded.
 const LEAST_SECONDS: f64 = 0.1;
@@ -13,6 +14,8 @@ const PAGE_BYTES: f64 = 8192.0;
 /// What a unit takes where nothing was measured: ten million rows with a key of numbers are some ten seconds of one
 /// process that finds its table in memory. Slow disks and collations take several times that.
 pub(super) const ASSUMED_SECONDS_PER_UNIT: f64 = 7e-6;
+/// What takes more than so many times as long did not work all that time: even a slow disk reads more than 40 MB in a second.
+const IMPLAUSIBLE_FACTOR: f64 = 30.0;
 
 /// What CREATE INDEX CONCURRENTLY of a b-tree costs: the table is read twice, its rows are sorted (two operators for each
 /// comparison, as PostgreSQL's cost_sort reckons), and the index is written.
@@ -27,27 +30,70 @@ pub(super) fn seconds(per_unit: f64, table: &Table, size_bytes: f64) -> f64 {
     (per_unit * cost(table, size_bytes) * 1000.0).round() / 1000.0
 }
 
-/// What a unit of the planner's cost takes here, by all statements that were measured and planned.
+/// What a unit of the planner's cost takes here, by the statements that were measured and planned.
 pub(super) fn seconds_per_unit(statements: &[StatementAdvice]) -> Option<f64> {
-    // what is written takes time that the planner does not count, and a cursor's time is counted elsewhere
+    // what is written takes time that the planner does not count, who locks rows waits for others, and a cursor's time is
+    // counted elsewhere
     let only_reads = |one: &&StatementAdvice| {
-        one.plan_before
-            .first()
-            .is_some_and(|root| !root.node.starts_with("ModifyTable"))
+        let writes =
+            |line: &PlanLine| line.node.starts_with("ModifyTable") || line.node.starts_with("LockRows");
+        !one.plan_before.is_empty()
+            && !one.plan_before.iter().any(writes)
             && crate::sql::one_query(&one.statement.text).is_ok()
     };
     let measured = statements.iter().filter(only_reads).filter_map(|one| {
         let (seconds, cost) = (one.statement.seconds_per_call?, one.cost_before?);
         Some((one.statement.weight * seconds, one.statement.weight * cost))
     });
-    let (seconds, cost) = measured.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    (seconds >= LEAST_SECONDS && cost > 0.0).then(|| seconds / cost)
+    usual_rate(measured.collect())
+}
+
+/// The seconds that a unit takes by statements of so many seconds and units: of the median unit, not of all together. A
+/// statement that once waited for a table's lock takes any time for no more work, and a sum would believe it. What takes
+/// implausibly long for a unit is left out even where it is alone: it waited, or slept, or paid for what no planner counts.
+fn usual_rate(measured: Vec<(f64, f64)>) -> Option<f64> {
+    let plausible = |(seconds, units): &(f64, f64)| {
+        *units > 0.0 && seconds / units <= IMPLAUSIBLE_FACTOR * ASSUMED_SECONDS_PER_UNIT
+    };
+    let mut measured: Vec<(f64, f64)> = measured.into_iter().filter(plausible).collect();
+    let all_seconds: f64 = measured.iter().map(|(seconds, _)| seconds).sum();
+    if all_seconds < LEAST_SECONDS {
+        return None;
+    }
+    let rate = |(seconds, units): &(f64, f64)| seconds / units;
+    measured.sort_by(|a, b| rate(a).total_cmp(&rate(b)));
+    let half_of_all: f64 = measured.iter().map(|(_, units)| units).sum::<f64>() / 2.0;
+    let mut units_so_far = 0.0;
+    let median = measured.iter().find(|(_, units)| {
+        units_so_far += units;
+        units_so_far >= half_of_all
+    });
+    median.map(rate)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tables::TableName;
     use super::*;
+
+    #[test]
+    fn what_waited_does_not_make_the_server_slow() {
+        let rate = |measured: &[(f64, f64)]| usual_rate(measured.to_vec());
+        assert_eq!(rate(&[(1.0, 100_000.0)]), Some(1e-5));
+        let work = [(1.0, 100_000.0), (2.0, 200_000.0), (4.0, 200_000.0)];
+        assert_eq!(rate(&work), Some(1e-5), "of the median unit");
+        let waited = (20.0, 200_000.0);
+        assert_eq!(
+            rate(&[work[0], work[1], waited]),
+            Some(1e-5),
+            "by the sum it were nearly five times that"
+        );
+        let slept = (3600.0, 10.0);
+        assert_eq!(rate(&[work[0], slept]), Some(1e-5));
+        assert_eq!(rate(&[slept]), None, "nothing was measured that tells it");
+        assert_eq!(rate(&[(0.05, 5_000.0)]), None, "too little");
+        assert_eq!(rate(&[(1.0, 0.0)]), None);
+    }
 
     #[test]
     fn ten_million_rows_are_assumed_to_take_some_ten_seconds() {

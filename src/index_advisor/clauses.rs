@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::arms::orders_of_arms;
+pub use super::compared::{Compared, compared_parameters};
+use super::parents::{Certainty, parents};
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::sql::expression::{
     self, ColumnName, Comparison, Condition, Operand, SortKey, bare_columns, columns, conditions, distance,
-    sort_key,
+    has_parameter, sort_key,
 };
 
 /// Something that an index can have as a key: a column, or the text of an expression.
@@ -58,80 +61,6 @@ pub struct Search {
     pub operator: String,
 }
 
-/// A column that a parameter is compared with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub struct Compared {
-    pub schema: String,
-    pub table: String,
-    pub column: String,
-    /// The parameter is an array of such values.
-    pub is_array: bool,
-}
-
-/// The column that each parameter is compared with, by the parameter's number, as far as the plan tells.
-pub fn compared_parameters(plan: &PlanTree) -> BTreeMap<usize, Compared> {
-    let nodes = plan.nodes();
-    let relations: BTreeMap<&str, (&str, &str)> = nodes
-        .iter()
-        .filter_map(|node| {
-            let table = node.relation.as_deref()?;
-            Some((node.alias.as_deref()?, (node.schema.as_deref()?, table)))
-        })
-        .collect();
-    let texts = nodes.iter().flat_map(|node| &node.conditions);
-    let mut all: Vec<Condition> = texts.flat_map(|text| conditions(text)).collect();
-    let mut found = BTreeMap::new();
-    let mut ambiguous = BTreeSet::new();
-    while let Some(condition) = all.pop() {
-        let (left, comparison, right) = match condition {
-            Condition::Term {
-                left,
-                comparison,
-                right,
-                ..
-            } => (left, comparison, right),
-            Condition::Or(arms) => {
-                all.extend(arms.into_iter().flatten());
-                continue;
-            }
-        };
-        let (Some((alias, key)), Operand::Value(value)) = (key_of(&left), right) else {
-            continue;
-        };
-        let number = value.strip_prefix('$').and_then(|number| number.parse().ok());
-        let compares = matches!(
-            comparison,
-            Comparison::Equal | Comparison::AnyOf | Comparison::Range
-        );
-        let relation = relations.get(alias.as_str());
-        let (Some(number), true, Some((schema, table))) = (number, compares, relation) else {
-            continue;
-        };
-        let column = match key {
-            Key::Column(column) => column,
-            // the value is as good for the column as for another text type
-            Key::Expression(text) => match text.strip_suffix("::text") {
-                Some(column) => expression::unquoted(column),
-                None => continue,
-            },
-        };
-        let compared = Compared {
-            schema: (*schema).to_owned(),
-            table: (*table).to_owned(),
-            column,
-            is_array: comparison == Comparison::AnyOf,
-        };
-        // before 17 an InitPlan's value is `$1`, too
-        match found.get(&number) {
-            Some(other) if *other != compared => _ = ambiguous.insert(number),
-            _ => _ = found.insert(number, compared),
-        }
-    }
-    found.retain(|number, _| !ambiguous.contains(number));
-    found
-}
-
 /// What one plan asks of one relation in one place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RelationUse {
@@ -139,14 +68,23 @@ pub struct RelationUse {
     pub schema: String,
     /// The table that is read; of a partitioned table a partition.
     pub table: String,
+    /// What the plan calls it in this place, and in no other.
+    pub alias: String,
     /// Keys that must equal a value, or one of several.
     pub equal: BTreeSet<Key>,
     /// Keys that must equal something of another relation.
     pub joined: BTreeSet<Key>,
     /// Keys that must lie in a range, or begin with something.
     pub ranged: BTreeSet<Key>,
-    /// Those of the ranged ones that must begin with something: under most collations only the `pattern_ops` know how.
-    pub prefixed: BTreeSet<Key>,
+    /// Those of the ranged ones that must begin with something, and the operator class that knows how: under most collations
+    /// the types' own do not.
+    pub prefixed: BTreeMap<Key, &'static str>,
+    /// Keys that must begin with what is another text in each call: no generic plan searches an index for them.
+    pub begun: BTreeSet<Key>,
+    /// Keys that are compared by LIKE with a pattern that may begin with anything.
+    pub liked: BTreeSet<Key>,
+    /// Keys that lie in a range as a row, the first of them ranged by itself.
+    pub rows: BTreeSet<Vec<Key>>,
     /// Orders that would save a sort.
     pub sorted: BTreeSet<Vec<OrderedKey>>,
     /// Keys that rows are grouped by.
@@ -167,12 +105,16 @@ impl RelationUse {
         !(self.equal.is_empty()
             && self.joined.is_empty()
             && self.ranged.is_empty()
+            && self.begun.is_empty()
             && self.searched.is_empty())
     }
 
     /// The same with other keys.
     pub fn with_keys(&self, map: &dyn Fn(&Key) -> Key) -> Self {
         let keys = |keys: &BTreeSet<Key>| keys.iter().map(map).collect();
+        let lists = |lists: &BTreeSet<Vec<Key>>| -> BTreeSet<Vec<Key>> {
+            lists.iter().map(|list| list.iter().map(map).collect()).collect()
+        };
         let searches = |searches: &BTreeSet<Search>| {
             let mapped = searches.iter().map(|search| Search {
                 key: map(&search.key),
@@ -194,21 +136,42 @@ impl RelationUse {
         Self {
             schema: self.schema.clone(),
             table: self.table.clone(),
+            alias: self.alias.clone(),
             equal: keys(&self.equal),
             joined: keys(&self.joined),
             ranged: keys(&self.ranged),
-            prefixed: keys(&self.prefixed),
-            sorted: self.sorted.iter().map(order).collect(),
-            grouped: self
-                .grouped
+            prefixed: self
+                .prefixed
                 .iter()
-                .map(|group| group.iter().map(map).collect())
+                .map(|(key, class)| (map(key), *class))
                 .collect(),
+            begun: keys(&self.begun),
+            liked: keys(&self.liked),
+            rows: lists(&self.rows),
+            sorted: self.sorted.iter().map(order).collect(),
+            grouped: lists(&self.grouped),
             needed: self.needed.clone(),
             predicates: predicates.collect(),
             searched: searches(&self.searched),
             nearest: searches(&self.nearest),
         }
+    }
+
+    /// Adds what is asked of the same rows elsewhere in the plan.
+    fn extend(&mut self, other: &Self) {
+        self.equal.extend(other.equal.iter().cloned());
+        self.joined.extend(other.joined.iter().cloned());
+        self.ranged.extend(other.ranged.iter().cloned());
+        self.prefixed.extend(other.prefixed.clone());
+        self.begun.extend(other.begun.iter().cloned());
+        self.liked.extend(other.liked.iter().cloned());
+        self.rows.extend(other.rows.iter().cloned());
+        self.sorted.extend(other.sorted.iter().cloned());
+        self.grouped.extend(other.grouped.iter().cloned());
+        self.needed.extend(other.needed.iter().cloned());
+        self.predicates.extend(other.predicates.iter().cloned());
+        self.searched.extend(other.searched.iter().cloned());
+        self.nearest.extend(other.nearest.iter().cloned());
     }
 }
 
@@ -224,7 +187,13 @@ pub fn of_plan(plan: &PlanTree) -> Vec<RelationUse> {
             let found = relations.entry(alias.clone()).or_default();
             found.schema = node.schema.clone().unwrap_or_default();
             found.table = table.clone();
+            found.alias = alias.clone();
         }
+    }
+    // what is said of a table as a whole is kept apart until all of it is known
+    let parents = parents(plan);
+    for name in parents.keys() {
+        relations.entry(name.clone()).or_default();
     }
     let mut joins = Joins::default();
     for node in &nodes {
@@ -235,13 +204,26 @@ pub fn of_plan(plan: &PlanTree) -> Vec<RelationUse> {
         }
         take_orders(&mut relations, node);
     }
+    for keys in orders_of_arms(plan) {
+        take_sort(&mut relations, &keys);
+    }
     joins.tell(&mut relations);
     take_needed(&mut relations, plan);
+    for (name, parent) in parents {
+        let mut whole = relations.remove(&name).unwrap_or_default();
+        // an index on a part of the rows of the wrong table serves nobody
+        whole.predicates.retain(|_| parent.certainty == Certainty::Sure);
+        for scan in parent.scans {
+            if let Some(relation) = relations.get_mut(&scan) {
+                relation.extend(&whole);
+            }
+        }
+    }
     relations.into_values().collect()
 }
 
 /// The key that an operand is, and the relation that it is of.
-fn key_of(operand: &Operand) -> Option<(String, Key)> {
+pub(super) fn key_of(operand: &Operand) -> Option<(String, Key)> {
     match operand {
         Operand::Column(name) => Some((name.alias.clone(), Key::Column(name.column.clone()))),
         Operand::Expression { alias, text } => Some((alias.clone(), Key::Expression(text.clone()))),
@@ -283,23 +265,24 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
             right,
             text,
         } => (left, comparison, right, text),
+        Condition::Rows(pairs) => {
+            take_row(relations, pairs.iter().map(|(left, _)| left));
+            take_row(relations, pairs.iter().map(|(_, right)| right));
+            return;
+        }
         // each arm of an OR can be a scan of its own, brought together by their bitmaps
         Condition::Or(arms) => {
             let before = relations.clone();
             arms.iter()
                 .flatten()
                 .for_each(|condition| take_condition(relations, joins, condition));
+            // the other arms are found without what one of them begins with
+            for (alias, relation) in relations.iter_mut() {
+                let before = before.get(alias).map(|before| before.begun.clone());
+                relation.begun = before.unwrap_or_default();
+            }
             // an inverted index can bring only what every arm asks of it
-            let is_search = |condition: &Condition| {
-                matches!(
-                    condition,
-                    Condition::Term {
-                        comparison: Comparison::Operator(_),
-                        ..
-                    }
-                )
-            };
-            if !arms.iter().all(|arm| arm.iter().any(is_search)) {
+            if !arms.iter().all(|arm| arm.iter().any(Condition::is_search)) {
                 for (alias, relation) in relations.iter_mut() {
                     relation.searched = before
                         .get(alias)
@@ -328,7 +311,7 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
         Comparison::IsNull | Comparison::True | Comparison::False => _ = relation.equal.insert(key.clone()),
         Comparison::Range | Comparison::Prefix if is_value || other.is_some() => {
             if *comparison == Comparison::Prefix {
-                relation.prefixed.insert(key.clone());
+                relation.prefixed.insert(key.clone(), "text_pattern_ops");
             }
             _ = relation.ranged.insert(key.clone());
             // the other side of an inequality between relations can be searched, too
@@ -339,7 +322,11 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
                 return;
             }
         }
-        Comparison::Operator(operator) => {
+        Comparison::Begins if is_value => _ = relation.begun.insert(key.clone()),
+        Comparison::Operator(operator) if condition.is_search() => {
+            if operator == "~~" && matches!(right, Operand::Value(pattern) if has_parameter(pattern)) {
+                relation.liked.insert(key.clone());
+            }
             let search = Search {
                 key: key.clone(),
                 operator: operator.clone(),
@@ -362,6 +349,20 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
     }
 }
 
+/// What a row begins with that is of one relation.
+fn take_row<'a>(relations: &mut Relations, row: impl Iterator<Item = &'a Operand>) {
+    let named: Vec<(String, Key)> = row.map_while(key_of).collect();
+    let Some((alias, first)) = named.first() else {
+        return;
+    };
+    let Some(relation) = relations.get_mut(alias) else {
+        return;
+    };
+    relation.ranged.insert(first.clone());
+    let of_it = named.iter().take_while(|(other, _)| other == alias);
+    relation.rows.insert(of_it.map(|(_, key)| key.clone()).collect());
+}
+
 /// What holds in one arm of an OR alone does not hold for the statement.
 fn forget_predicate(relations: &mut Relations, condition: &Condition) {
     match condition {
@@ -374,7 +375,7 @@ fn forget_predicate(relations: &mut Relations, condition: &Condition) {
                 relation.predicates.retain(|predicate| predicate.text != *text);
             }
         }
-        Condition::Term { .. } => {}
+        Condition::Term { .. } | Condition::Rows(_) => {}
         Condition::Or(arms) => arms
             .iter()
             .flatten()
@@ -382,9 +383,9 @@ fn forget_predicate(relations: &mut Relations, condition: &Condition) {
     }
 }
 
-fn take_orders(relations: &mut Relations, node: &PlanNode) {
-    let keys: Vec<SortKey> = node.sort_key.iter().map(|text| sort_key(text)).collect();
-    if let Some((operand, operator)) = node.sort_key.first().and_then(|text| distance(text)) {
+fn take_sort(relations: &mut Relations, texts: &[String]) {
+    let keys: Vec<SortKey> = texts.iter().map(|text| sort_key(text)).collect();
+    if let Some((operand, operator)) = texts.first().and_then(|text| distance(text)) {
         if let Some((alias, key)) = key_of(&operand)
             && let Some(relation) = relations.get_mut(&alias)
         {
@@ -395,6 +396,10 @@ fn take_orders(relations: &mut Relations, node: &PlanNode) {
     {
         relation.sorted.insert(order);
     }
+}
+
+fn take_orders(relations: &mut Relations, node: &PlanNode) {
+    take_sort(relations, &node.sort_key);
     let grouped: Vec<(String, Key)> = node
         .group_key
         .iter()
@@ -487,108 +492,4 @@ fn take_needed(relations: &mut Relations, plan: &PlanTree) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn scan(table: &str, alias: &str, filter: &str) -> serde_json::Value {
-        json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": table, "Alias": alias, "Filter": filter,
-               "Output": [format!("{alias}.everything")]})
-    }
-
-    fn uses(plan: serde_json::Value) -> Vec<RelationUse> {
-        of_plan(&PlanTree::read(&json!([{"Plan": plan}])).unwrap())
-    }
-
-    fn column(name: &str) -> Key {
-        Key::Column(name.into())
-    }
-
-    #[test]
-    fn conditions_orders_and_needs() {
-        let uses = uses(
-            json!({"Node Type": "Sort", "Sort Key": ["t.c DESC", "t.d"], "Output": ["t.c", "t.d", "t.e"],
-            "Plans": [scan("table", "t", "((t.a = 1) AND (t.b > $1) AND (NOT t.gone) AND (lower(t.f) = 'x'::text))")]}),
-        );
-        let table = &uses[0];
-        assert_eq!((table.schema.as_str(), table.table.as_str()), ("s", "table"));
-        assert_eq!(
-            table.equal,
-            [column("a"), column("gone"), Key::Expression("lower(f)".into())].into()
-        );
-        assert_eq!(table.ranged, [column("b")].into());
-        let order: Vec<(Key, bool)> = table
-            .sorted
-            .first()
-            .unwrap()
-            .iter()
-            .map(|key| (key.key.clone(), key.descending))
-            .collect();
-        assert_eq!(order, [(column("c"), true), (column("d"), false)]);
-        let needed: Vec<&str> = table.needed.iter().map(String::as_str).collect();
-        assert_eq!(
-            needed,
-            ["a", "b", "c", "d", "e", "f", "gone"],
-            "and not everything that the scan puts out"
-        );
-        let predicates: Vec<&str> = table
-            .predicates
-            .iter()
-            .map(|predicate| predicate.text.as_str())
-            .collect();
-        assert_eq!(predicates, ["NOT gone", "a = 1", "lower(f) = 'x'::text"]);
-    }
-
-    #[test]
-    fn a_search_counts_in_an_or_only_if_every_arm_is_one() {
-        let searched = |filter: &str| uses(scan("table", "t", filter))[0].searched.len();
-        assert_eq!(searched("((t.a ~~* '%x%'::text) OR (t.b ~~* '%x%'::text))"), 2);
-        assert_eq!(searched("((t.a ~~* '%x%'::text) OR (t.b = 1))"), 0);
-        assert_eq!(
-            searched("((t.c @> '{}'::jsonb) AND ((t.a ~~* '%x%'::text) OR (t.b = 1)))"),
-            1
-        );
-    }
-
-    #[test]
-    fn parameters_and_their_columns() {
-        let tree = json!([{"Plan": scan("table", "t", "((t.a = $1) AND ((t.b)::text = ($2)::text) AND (t.c = ANY ($3)) AND (lower(t.d) = $4) AND ((t.e > $5) OR (t.f = 1)))")}]);
-        let found = compared_parameters(&PlanTree::read(&tree).unwrap());
-        let told: Vec<(usize, &str, bool)> = found
-            .iter()
-            .map(|(number, compared)| (*number, compared.column.as_str(), compared.is_array))
-            .collect();
-        assert_eq!(
-            told,
-            [(1, "a", false), (2, "b", false), (3, "c", true), (5, "e", false)]
-        );
-        assert_eq!(
-            (found[&1].schema.as_str(), found[&1].table.as_str()),
-            ("s", "table")
-        );
-    }
-
-    #[test]
-    fn joins_are_closed_and_arms_of_an_or_are_no_predicates() {
-        let uses = uses(
-            json!({"Node Type": "Hash Join", "Hash Cond": "(a.x = b.x)", "Plans": [
-            scan("a", "a", "((a.k = 1) OR (a.l = 2))"),
-            {"Node Type": "Nested Loop", "Join Filter": "(b.x = c.x)", "Plans": [scan("b", "b", ""), scan("c", "c", "")]}]}),
-        );
-        for relation in &uses {
-            assert_eq!(relation.joined, [column("x")].into(), "{}", relation.table);
-        }
-        assert_eq!(uses[0].equal, [column("k"), column("l")].into());
-        assert!(uses[0].predicates.is_empty());
-    }
-
-    #[test]
-    fn what_is_computed_from_groups_is_no_order() {
-        let uses = uses(
-            json!({"Node Type": "Sort", "Sort Key": ["(sum(t.a)) DESC", "t.b"], "Plans": [
-            {"Node Type": "Aggregate", "Group Key": ["t.b"], "Output": ["sum(t.a)", "t.b"], "Plans": [scan("t", "t", "")]}]}),
-        );
-        assert!(uses[0].sorted.is_empty());
-        assert_eq!(uses[0].grouped, [vec![column("b")]].into());
-    }
-}
+mod tests;

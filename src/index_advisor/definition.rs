@@ -16,12 +16,18 @@ const NAME_BYTES: usize = 63;
 pub struct Definition {
     /// The index's name, in the schema of its table.
     pub name: String,
+    /// The table that it is on; of a partitioned one the whole, or one partition alone.
+    pub table: TableName,
+    /// Where it is on one partition alone: the table of which that is one.
+    pub partition_of: Option<TableName>,
     /// One statement that makes it: CONCURRENTLY, but for the whole of a partitioned table.
     pub statement: String,
     /// To run, in order, with the weakest locks.
     pub apply_sql: Vec<String>,
     /// To take it back.
     pub undo_sql: Vec<String>,
+    /// Indexes of partitions that are there already and become a part of it, so that they go with it when it is dropped.
+    pub attached: Vec<TableName>,
 }
 
 /// Names that are taken.
@@ -94,108 +100,134 @@ pub fn wanted_names(candidate: &Candidate, table: &Table) -> Vec<TableName> {
     names
 }
 
-/// Names an index and tells how to make it.
+/// Names an index and tells how to make it on this table, which may be one partition of the candidate's.
 pub fn define(
     candidate: &Candidate,
     table: &Table,
     taken: &mut Taken,
     extension: Option<&'static str>,
 ) -> Definition {
-    let name = taken.free(&candidate.schema, &wanted_name(candidate, &candidate.table));
-    let create = |concurrently: bool, only: bool, name: &str, on: &TableName| {
-        Statement::CreateIndex {
-            concurrently,
-            only,
-            name: Some(name.to_owned()),
-            schema: on.schema.clone(),
-            table: on.name.clone(),
-            method: candidate.method,
-            keys: candidate
-                .keys
-                .iter()
-                .map(super::candidate::IndexKey::sql)
-                .collect(),
-            include: candidate.include.clone(),
-            predicate: candidate.predicate.clone(),
-        }
-        .sql()
+    let name = taken.free(&table.name.schema, &wanted_name(candidate, &table.name.name));
+    let is_whole = (&candidate.schema, &candidate.table) == (&table.name.schema, &table.name.name);
+    let partition_of = (!is_whole).then(|| TableName {
+        schema: candidate.schema.clone(),
+        name: candidate.table.clone(),
+    });
+    let extension = extension.map(|name| Statement::CreateExtension { name }.sql());
+    let mut definition = Definition {
+        statement: create(candidate, How::Whole(!table.is_partitioned), &name, &table.name),
+        name,
+        table: table.name.clone(),
+        partition_of,
+        apply_sql: extension.into_iter().collect(),
+        ..Definition::default()
     };
-    let mut apply_sql: Vec<String> = extension
-        .map(|name| Statement::CreateExtension { name }.sql())
-        .into_iter()
-        .collect();
-    let schema = candidate.schema.clone();
-    if !table.is_partitioned {
-        let statement = create(true, false, &name, &table.name);
-        apply_sql.push(statement.clone());
-        return Definition {
-            undo_sql: vec![
-                Statement::DropIndexConcurrently {
-                    schema,
-                    name: name.clone(),
-                }
-                .sql(),
-            ],
-            name,
-            statement,
-            apply_sql,
-        };
+    if table.is_partitioned {
+        by_partitions(&mut definition, candidate, table, taken);
+        return definition;
     }
-    // CREATE INDEX on the whole would lock all partitions against writes for as long as it takes
-    apply_sql.push(create(false, true, &name, &table.name));
-    let mut indexes = vec![(
-        table.oid,
-        TableName {
-            schema: schema.clone(),
-            name: name.clone(),
-        },
-    )];
+    definition.apply_sql.push(definition.statement.clone());
+    let drop = Statement::DropIndexConcurrently {
+        schema: table.name.schema.clone(),
+        name: definition.name.clone(),
+    };
+    definition.undo_sql.push(drop.sql());
+    definition
+}
+
+/// How an index is created.
+enum How {
+    /// With all its parts; CONCURRENTLY or not.
+    Whole(bool),
+    /// ON ONLY a partitioned table, to attach its parts to.
+    Only,
+}
+
+fn create(candidate: &Candidate, how: How, name: &str, on: &TableName) -> String {
+    let index = Statement::CreateIndex {
+        concurrently: matches!(how, How::Whole(true)),
+        only: matches!(how, How::Only),
+        name: Some(name.to_owned()),
+        schema: on.schema.clone(),
+        table: on.name.clone(),
+        method: candidate.method,
+        keys: candidate
+            .keys
+            .iter()
+            .map(super::candidate::IndexKey::sql)
+            .collect(),
+        include: candidate.include.clone(),
+        predicate: candidate.predicate.clone(),
+    };
+    index.sql()
+}
+
+/// How it is made on a partitioned table: CREATE INDEX on the whole would lock all partitions against writes for as long as it
+/// takes. What partitions have already is attached as it is.
+fn by_partitions(definition: &mut Definition, candidate: &Candidate, table: &Table, taken: &mut Taken) {
+    let named = |schema: &str, name: &str| TableName {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+    };
+    let parent = named(&table.name.schema, &definition.name);
+    let drop = Statement::DropIndex {
+        schema: parent.schema.clone(),
+        name: parent.name.clone(),
+    };
+    definition.undo_sql.push(drop.sql());
+    let only = create(candidate, How::Only, &parent.name, &table.name);
+    definition.apply_sql.push(only);
+    let mut indexes = vec![(table.oid, parent)];
     let mut attach = Vec::new();
+    // what is valid of a partition has all its parts below
+    let mut complete: BTreeSet<u32> = BTreeSet::new();
     for partition in &table.partitions {
-        let own = taken.free(
-            &partition.name.schema,
-            &wanted_name(candidate, &partition.name.name),
-        );
-        let whole = partition.is_partitioned;
-        apply_sql.push(create(!whole, whole, &own, &partition.name));
-        let own = TableName {
-            schema: partition.name.schema.clone(),
-            name: own,
+        if complete.contains(&partition.parent_oid) {
+            complete.insert(partition.oid);
+            continue;
+        }
+        let on = &partition.name;
+        let own = match partition.indexes.iter().find(|index| index.is_same_as(candidate)) {
+            Some(index) => {
+                complete.insert(partition.oid);
+                let whole = How::Whole(!partition.is_partitioned);
+                // it goes with the index of the whole when that is dropped
+                definition
+                    .undo_sql
+                    .push(create(candidate, whole, &index.name, on));
+                definition.attached.push(named(&index.schema, &index.name));
+                named(&index.schema, &index.name)
+            }
+            None => {
+                let own = taken.free(&on.schema, &wanted_name(candidate, &on.name));
+                let how = match partition.is_partitioned {
+                    true => How::Only,
+                    false => How::Whole(true),
+                };
+                definition.apply_sql.push(create(candidate, how, &own, on));
+                named(&on.schema, &own)
+            }
         };
         if let Some((_, parent)) = indexes.iter().find(|(oid, _)| *oid == partition.parent_oid) {
-            attach.push(
-                Statement::AttachIndexPartition {
-                    schema: parent.schema.clone(),
-                    name: parent.name.clone(),
-                    partition_schema: own.schema.clone(),
-                    partition: own.name.clone(),
-                }
-                .sql(),
-            );
+            let part = Statement::AttachIndexPartition {
+                schema: parent.schema.clone(),
+                name: parent.name.clone(),
+                partition_schema: own.schema.clone(),
+                partition: own.name.clone(),
+            };
+            attach.push(part.sql());
         }
         indexes.push((partition.oid, own));
     }
     // the deepest first, so that each is whole when it is attached
-    apply_sql.extend(attach.into_iter().rev());
-    Definition {
-        undo_sql: vec![
-            Statement::DropIndex {
-                schema,
-                name: name.clone(),
-            }
-            .sql(),
-        ],
-        statement: create(false, false, &name, &table.name),
-        name,
-        apply_sql,
-    }
+    definition.apply_sql.extend(attach.into_iter().rev());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::index_advisor::candidate::IndexKey;
-    use crate::index_advisor::tables::Partition;
+    use crate::index_advisor::tables::{ExistingIndex, ExistingKey, Partition};
 
     fn name(name: &str) -> TableName {
         TableName {
@@ -211,6 +243,9 @@ mod tests {
             is_partitioned: *is_partitioned,
             is_foreign: false,
             name: name(of),
+            pages: Some(10.0),
+            rows: Some(100.0),
+            indexes: Vec::new(),
         };
         Table {
             oid: 1,
@@ -281,5 +316,80 @@ mod tests {
             ]
         );
         assert_eq!(made.undo_sql, ["DROP INDEX s.t_a_idx"]);
+        assert_eq!((made.table, made.partition_of), (name("t"), None));
+    }
+
+    #[test]
+    fn what_a_partition_has_already_is_attached() {
+        let index = |oid: u32, of: &str, columns: &[&str]| {
+            let key = |column: &&str| ExistingKey {
+                key: Key::Column((*column).into()),
+                descending: false,
+                nulls_first: false,
+                is_plain: true,
+            };
+            ExistingIndex {
+                oid,
+                schema: "s".into(),
+                name: of.into(),
+                method: "btree".into(),
+                is_unique: false,
+                is_needed: false,
+                predicate: None,
+                keys: columns.iter().map(key).collect(),
+                include: Vec::new(),
+                parts: Vec::new(),
+            }
+        };
+        let mut whole = table(&[
+            (2, 1, true, "p"),
+            (3, 1, false, "q"),
+            (4, 1, false, "r"),
+            (5, 2, false, "p1"),
+        ]);
+        whole.partitions[0].indexes = vec![index(20, "p_all", &["a"])];
+        whole.partitions[1].indexes = vec![index(30, "q_a_b", &["a", "b"]), index(31, "q_a", &["a"])];
+        whole.partitions[2].indexes = vec![ExistingIndex {
+            is_unique: true,
+            ..index(40, "r_key", &["a"])
+        }];
+        let made = define(&candidate(&["a"]), &whole, &mut Taken::default(), None);
+        assert_eq!(
+            made.apply_sql,
+            [
+                "CREATE INDEX t_a_idx ON ONLY s.t USING btree (a)",
+                "CREATE INDEX CONCURRENTLY r_a_idx ON s.r USING btree (a)",
+                "ALTER INDEX s.t_a_idx ATTACH PARTITION s.r_a_idx",
+                "ALTER INDEX s.t_a_idx ATTACH PARTITION s.q_a",
+                "ALTER INDEX s.t_a_idx ATTACH PARTITION s.p_all",
+            ]
+        );
+        // they are dropped with it
+        assert_eq!(
+            made.undo_sql,
+            [
+                "DROP INDEX s.t_a_idx",
+                "CREATE INDEX p_all ON s.p USING btree (a)",
+                "CREATE INDEX CONCURRENTLY q_a ON s.q USING btree (a)",
+            ]
+        );
+        assert_eq!(made.attached, [name("p_all"), name("q_a")]);
+    }
+
+    #[test]
+    fn one_partition_alone_is_indexed_as_any_table() {
+        let partition = Table {
+            name: TableName {
+                schema: "archive".into(),
+                name: "q".into(),
+            },
+            ..table(&[])
+        };
+        let mut taken = Taken::new([name("q_a_idx")]);
+        let made = define(&candidate(&["a"]), &partition, &mut taken, None);
+        let create = "CREATE INDEX CONCURRENTLY q_a_idx ON archive.q USING btree (a)";
+        assert_eq!((made.statement.as_str(), made.apply_sql.len()), (create, 1));
+        assert_eq!(made.undo_sql, ["DROP INDEX CONCURRENTLY archive.q_a_idx"]);
+        assert_eq!((made.table, made.partition_of), (partition.name, Some(name("t"))));
     }
 }

@@ -1,12 +1,15 @@
 //! Indexes that no planner can price before they exist: GIN and GiST, which HypoPG does not know. What they are worth is
 //! worked out from what the planner says of the rows, and told as *estimated*.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::candidate::{Candidate, IndexKey};
-use super::clauses::{Key, RelationUse, Search};
-use super::tables::{Column, Table};
-use crate::model::plan::PlanTree;
+use super::begins;
+use super::candidate::Candidate;
+use super::clauses::RelationUse;
+use super::evaluation::unseen_cost;
+use super::operator_class::Classes;
+use super::tables::{Table, TableName};
+use crate::model::plan::{PlanNode, PlanTree};
 
 /// An index of which the worth for one statement is estimated.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +18,61 @@ pub struct Estimate {
     pub candidate: Candidate,
     /// About so many bytes.
     pub size_bytes: Option<f64>,
-    /// What the statement should cost with it, in the planner's units.
-    pub cost_after: f64,
     /// Whether it needs the extension pg_trgm.
     pub needs_trigrams: bool,
+    /// What would do the same for less, if that were so which nobody knows.
+    pub caveat: Option<String>,
+    /// What it is worth where each relation is read, by its alias: the table itself, or partitions of it, some of them twice.
+    pub worth: BTreeMap<String, Worth>,
+}
+
+/// What an index is worth where one relation is read, in the planner's units.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Worth {
+    /// What reading it costs now.
+    pub now: f64,
+    /// What of that is saved.
+    pub saved: f64,
+    /// What it takes now that the planner does not count.
+    pub unseen: f64,
+}
+
+impl Estimate {
+    /// In all relations together.
+    fn worth(&self) -> Worth {
+        self.worth.values().fold(Worth::default(), |sum, one| Worth {
+            now: sum.now + one.now,
+            saved: sum.saved + one.saved,
+            unseen: sum.unseen + one.unseen,
+        })
+    }
+
+    /// What the statement should cost with it, in the planner's units.
+    pub fn cost_after(&self, tree: &PlanTree) -> f64 {
+        (tree.total_cost() - self.worth().saved).max(0.0)
+    }
+
+    /// What the statement takes now, where the index would be read, that the planner does not count.
+    pub fn unseen(&self) -> f64 {
+        self.worth().unseen
+    }
+}
+
+/// An index of a partitioned table is one for all of its partitions: what it saves in each is saved together. What saves little
+/// then is left out.
+pub fn together(estimates: Vec<Estimate>) -> Vec<Estimate> {
+    let mut all: Vec<Estimate> = Vec::new();
+    for estimate in estimates {
+        match all.iter_mut().find(|one| one.candidate == estimate.candidate) {
+            Some(known) => known.worth.extend(estimate.worth),
+            None => all.push(estimate),
+        }
+    }
+    all.retain(|one| {
+        let worth = one.worth();
+        worth.saved > 0.0 && worth.saved >= LEAST_SAVED * worth.now
+    });
+    all
 }
 
 /// What a search in such an index costs before the first row: PostgreSQL's estimate for a few keys, in its own units.
@@ -27,6 +81,8 @@ const SEARCH_COST: f64 = 40.0;
 const RANDOM_PAGE_COST: f64 = 4.0;
 const PAGE_COST: f64 = 1.0;
 const ROW_COST: f64 = 0.0125;
+/// The default of `cpu_index_tuple_cost`: a bitmap is made of all its rows before the first of them is read.
+const INDEX_ROW_COST: f64 = 0.005;
 /// The part of the rows that PostgreSQL takes a range for that it knows nothing of.
 const RANGE_PART: f64 = 1.0 / 3.0;
 /// What is saved must be at least this part of what the scans cost now: it is worked out, not proven.
@@ -40,7 +96,8 @@ pub struct Methods {
     pub gist: bool,
 }
 
-/// What such an index would be worth for one place of a plan, if it is worth anything.
+/// What such an index would be worth for one place of a plan, if it could answer what is asked there. Those of all places are put
+/// [`together`].
 pub fn estimate(
     tree: &PlanTree,
     asked: &RelationUse,
@@ -49,12 +106,12 @@ pub fn estimate(
     methods: Methods,
 ) -> Option<Estimate> {
     let classes = Classes { table, trigram_class };
-    let (found, cost_after) = match classes.of_all(&asked.searched) {
+    let (found, worth) = match classes.of_all(&asked.searched) {
         Some(found) => (found, searched(tree, asked, table)),
         // a filter beside it decides how far the index must be read
         None if asked.searched.is_empty() && !asked.is_filtered() => {
             let nearest = asked.nearest.first()?;
-            (classes.nearest(nearest)?, nearest_first(tree))
+            (classes.nearest(nearest)?, nearest_first(tree, asked))
         }
         None => return None,
     };
@@ -62,7 +119,7 @@ pub fn estimate(
         "gin" => methods.gin,
         _ => methods.gist,
     };
-    let cost_after = cost_after.filter(|_| is_wanted)?;
+    let worth = worth.filter(|_| is_wanted)?;
     let mut bytes = Some(0.0);
     for key in &found.keys {
         // measured on thirteen indexes that were built: bytes for each byte of text were 1.5 to 3.3 of trigrams (random letters
@@ -87,29 +144,58 @@ pub fn estimate(
             predicate: None,
         },
         size_bytes: bytes,
-        cost_after,
+        caveat: begins::instead(asked, table),
+        worth: [(asked.alias.clone(), worth)].into(),
     })
 }
 
-/// What the statement costs if the rows that its scans of this table give come by a bitmap, where now all of it is read.
-fn searched(tree: &PlanTree, asked: &RelationUse, table: &Table) -> Option<f64> {
-    let scans = tree.nodes().into_iter().filter(|node| {
-        node.kind == "Seq Scan"
-            && node.schema.as_deref() == Some(asked.schema.as_str())
-            && node.relation.as_deref() == Some(asked.table.as_str())
-    });
+/// Whether a node reads what is asked in this place: the same table may be read in others.
+fn reads(node: &PlanNode, asked: &RelationUse) -> bool {
+    node.schema.as_deref() == Some(asked.schema.as_str())
+        && node.relation.as_deref() == Some(asked.table.as_str())
+        && node.alias.as_deref() == Some(asked.alias.as_str())
+}
+
+/// Pages and rows of what is asked: a table, or a partition of it. One that nobody counted is as large as the others are in the
+/// mean.
+fn extent(asked: &RelationUse, table: &Table) -> (f64, f64) {
+    let mut partitions = table.partitions.iter();
+    let is_it = |name: &TableName| (&name.schema, &name.name) == (&asked.schema, &asked.table);
+    let Some(partition) = partitions.find(|one| is_it(&one.name)) else {
+        return (table.pages, table.rows);
+    };
+    let counted = table
+        .partitions
+        .iter()
+        .filter(|one| !one.is_partitioned && one.rows.is_some());
+    let leaves = counted.count().max(1) as f64;
+    let pages = partition.pages.unwrap_or(table.pages / leaves);
+    (pages, partition.rows.unwrap_or(table.rows / leaves))
+}
+
+/// What is saved if the rows that the scans of a relation give come by a bitmap, where now all of it is read, or as much as a
+/// LIMIT above asks for.
+pub(super) fn searched(tree: &PlanTree, asked: &RelationUse, table: &Table) -> Option<Worth> {
+    let scans = tree.nodes_paid().into_iter();
+    let scans = scans.filter(|(node, _)| node.kind == "Seq Scan" && reads(node, asked));
+    let (pages, rows_of_all) = extent(asked, table);
     // the rows that the scan gives passed all conditions; the index knows only some of them
     let mut passed = RANGE_PART.powi(i32::try_from(asked.ranged.len()).unwrap_or(i32::MAX));
     for key in &asked.equal {
         passed /= table.values_of(key).max(1.0);
     }
-    let (mut saved, mut now) = (0.0, 0.0);
-    for scan in scans {
-        let rows = (scan.rows / passed).min(table.rows);
-        saved += (scan.total_cost - SEARCH_COST - bitmap_cost(rows, table.pages)).max(0.0);
-        now += scan.total_cost;
+    let mut worth = Worth::default();
+    for (scan, paid) in scans.filter(|(scan, _)| scan.total_cost > 0.0) {
+        // nobody may have counted a partition's rows
+        let rows = (scan.rows / passed).min(rows_of_all.max(scan.rows));
+        let part = paid / scan.total_cost;
+        // of the rows only a part is read, too, of the index all that it has of them
+        let instead = SEARCH_COST + rows * INDEX_ROW_COST + part * bitmap_cost(rows, pages);
+        worth.saved += (paid - instead).max(0.0);
+        worth.now += paid;
+        worth.unseen += part * unseen_cost(asked, table, rows_of_all);
     }
-    (saved >= LEAST_SAVED * now && now > 0.0).then(|| (tree.total_cost() - saved).max(0.0))
+    (worth.now > 0.0).then_some(worth)
 }
 
 /// Rows of a table by a bitmap, as PostgreSQL's cost_bitmap_heap_scan reckons: their pages by Mackert and Lohman, and each of
@@ -121,302 +207,23 @@ fn bitmap_cost(rows: f64, pages: f64) -> f64 {
     fetched * each + rows * ROW_COST
 }
 
-/// What the statement costs if its first rows come in the order of their distance: only a LIMIT makes that worth something.
-fn nearest_first(tree: &PlanTree) -> Option<f64> {
+/// What is saved if the first rows come in the order of their distance: only a LIMIT makes that worth something. Each relation
+/// that is read has its part of that.
+fn nearest_first(tree: &PlanTree, asked: &RelationUse) -> Option<Worth> {
     let limit = tree.nodes().into_iter().find(|node| node.kind == "Limit")?;
-    let cost = SEARCH_COST + limit.rows * (RANDOM_PAGE_COST + ROW_COST);
-    let saved = limit.total_cost - cost;
-    (saved >= LEAST_SAVED * tree.total_cost()).then(|| tree.total_cost() - saved)
-}
-
-/// The keys of an index, and its kind.
-struct Found {
-    method: &'static str,
-    keys: Vec<FoundKey>,
-}
-
-struct FoundKey {
-    key: IndexKey,
-    is_trigram: bool,
-}
-
-struct Classes<'a> {
-    table: &'a Table,
-    trigram_class: &'a str,
-}
-
-impl Classes<'_> {
-    /// The index that answers all of these searches; `None` if one cannot be answered so.
-    fn of_all(&self, searched: &BTreeSet<Search>) -> Option<Found> {
-        let mut by_key: BTreeMap<&Key, BTreeSet<&str>> = BTreeMap::new();
-        for search in searched {
-            by_key.entry(&search.key).or_default().insert(&search.operator);
-        }
-        let mut found: Option<Found> = None;
-        for (key, operators) in by_key {
-            let (method, class, is_trigram) = self.of(key, &operators)?;
-            let key = FoundKey {
-                key: IndexKey {
-                    operator_class: class,
-                    ..IndexKey::from(key.clone())
-                },
-                is_trigram,
-            };
-            let found = found.get_or_insert(Found {
-                method,
-                keys: Vec::new(),
-            });
-            if found.method != method {
-                return None;
-            }
-            found.keys.push(key);
-        }
-        found
-    }
-
-    fn column(&self, key: &Key) -> Option<&Column> {
-        match key {
-            Key::Column(name) => self.table.columns.get(name),
-            Key::Expression(_) => None,
-        }
-    }
-
-    /// The method and the operator class under which these operators are answered (`None`: the type's own), and whether it is
-    /// about trigrams.
-    fn of(&self, key: &Key, operators: &BTreeSet<&str>) -> Option<(&'static str, Option<String>, bool)> {
-        let all = |known: &[&str]| operators.iter().all(|operator| known.contains(operator));
-        let column = self.column(key);
-        let type_name = column.map_or("", |column| column.type_name.as_str());
-        let is_text = match key {
-            Key::Column(_) => column.is_some_and(Column::is_text),
-            Key::Expression(text) => {
-                ["lower(", "upper("].iter().any(|begin| text.starts_with(begin)) || text.contains("||")
-            }
-        };
-        let is_vector = type_name == "tsvector"
-            || matches!(key, Key::Expression(text) if text.starts_with("to_tsvector("));
-        let class = |method, class: &str| Some((method, Some(class.to_owned()), false));
-        if is_vector && all(&["@@"]) {
-            return Some(("gin", None, false));
-        }
-        if type_name == "jsonb" && all(&["@>", "@?", "@@"]) {
-            return class("gin", "jsonb_path_ops");
-        }
-        if type_name == "jsonb" && all(&["@>", "@?", "@@", "?", "?|", "?&"]) {
-            return Some(("gin", None, false));
-        }
-        if column.is_some_and(|column| column.is_array) && all(&["@>", "<@", "&&", "="]) {
-            return Some(("gin", None, false));
-        }
-        if is_text && !is_vector && all(&["~~", "~~*", "~", "~*", "%"]) {
-            return Some(("gin", Some(self.trigram_class.to_owned()), true));
-        }
-        if column.is_some_and(|column| column.is_range)
-            && all(&["&&", "@>", "<@", "<<", ">>", "&<", "&>", "-|-"])
-        {
-            return Some(("gist", None, false));
-        }
-        if matches!(type_name, "inet" | "cidr") && all(&["<<", "<<=", ">>", ">>=", "&&"]) {
-            return class("gist", "inet_ops");
-        }
-        let is_shape = matches!(
-            type_name,
-            "point" | "box" | "circle" | "polygon" | "geometry" | "geography"
-        );
-        (is_shape && all(&["<@", "@>", "&&", "~=", "<<", ">>", "@", "~"])).then_some(("gist", None, false))
-    }
-
-    /// The index that gives rows in the order of their distance.
-    fn nearest(&self, nearest: &Search) -> Option<Found> {
-        let column = self.column(&nearest.key)?;
-        let is_trigram = column.is_text();
-        let knows = matches!(
-            column.type_name.as_str(),
-            "point" | "box" | "circle" | "polygon" | "geometry" | "geography"
-        );
-        if nearest.operator != "<->" || !knows && !is_trigram {
-            return None;
-        }
-        let class = is_trigram.then(|| self.trigram_class.replace("gin_", "gist_"));
-        let key = IndexKey {
-            operator_class: class,
-            ..IndexKey::from(nearest.key.clone())
-        };
-        Some(Found {
-            method: "gist",
-            keys: vec![FoundKey { key, is_trigram }],
-        })
-    }
+    let paid = tree.nodes_paid();
+    let scans = paid.iter().filter(|(node, _)| node.relation.is_some());
+    let (here, others): (Vec<_>, Vec<_>) = scans.partition(|(node, _)| reads(node, asked));
+    let sum = |nodes: &[&(&PlanNode, f64)]| nodes.iter().map(|one| one.1).sum::<f64>();
+    let (here, others) = (sum(&here), sum(&others));
+    let part = if here > 0.0 { here / (here + others) } else { 0.0 };
+    let instead = SEARCH_COST + part * limit.rows * (RANDOM_PAGE_COST + ROW_COST);
+    (part > 0.0).then(|| Worth {
+        now: part * tree.total_cost(),
+        saved: (part * limit.total_cost - instead).max(0.0),
+        unseen: 0.0,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::index_advisor::tables::TableName;
-    use serde_json::json;
-
-    fn table() -> Table {
-        let column = |type_name: &str, is_array| Column {
-            type_name: type_name.into(),
-            is_array,
-            is_range: type_name.ends_with("range"),
-            width_bytes: Some(20.0),
-            ..Column::default()
-        };
-        Table {
-            oid: 1,
-            name: TableName {
-                schema: "s".into(),
-                name: "t".into(),
-            },
-            is_partitioned: false,
-            may_be_indexed: true,
-            pages: 1000.0,
-            rows: 50_000.0,
-            was_analyzed: true,
-            columns: [
-                ("caption".to_owned(), column("varchar", false)),
-                ("info".to_owned(), column("jsonb", false)),
-                ("tags".to_owned(), column("_text", true)),
-                ("id".to_owned(), column("int4", false)),
-                ("during".to_owned(), column("tstzrange", false)),
-                ("place".to_owned(), column("point", false)),
-                ("from".to_owned(), column("inet", false)),
-                ("code".to_owned(), column("bpchar", false)),
-                ("mail".to_owned(), column("citext", false)),
-                (
-                    "kind".to_owned(),
-                    Column {
-                        values: Some(100.0),
-                        ..column("int4", false)
-                    },
-                ),
-            ]
-            .into(),
-            indexes: Vec::new(),
-            partitions: Vec::new(),
-        }
-    }
-
-    fn asked(searched: &[(Key, &str)]) -> RelationUse {
-        RelationUse {
-            schema: "s".into(),
-            table: "t".into(),
-            searched: searched
-                .iter()
-                .map(|(key, operator)| Search {
-                    key: key.clone(),
-                    operator: (*operator).into(),
-                })
-                .collect(),
-            ..RelationUse::default()
-        }
-    }
-
-    const BOTH: Methods = Methods {
-        gin: true,
-        gist: true,
-    };
-
-    fn definition(searched: &[(Key, &str)], rows: f64) -> Option<String> {
-        let plan = json!([{"Plan": {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t",
-                                    "Total Cost": 1625.0, "Plan Rows": rows}}]);
-        let tree = PlanTree::read(&plan).unwrap();
-        let estimate = estimate(&tree, &asked(searched), &table(), "gin_trgm_ops", BOTH)?;
-        assert!(estimate.cost_after < 1000.0);
-        Some(estimate.candidate.hypothetical())
-    }
-
-    #[test]
-    fn each_kind_of_search_has_its_class() {
-        let column = |name: &str| Key::Column(name.into());
-        let words = Key::Expression("to_tsvector('english'::regconfig, caption)".into());
-        for (searched, expected) in [
-            (vec![(column("info"), "@>")], Some("gin (info jsonb_path_ops)")),
-            (
-                vec![(column("info"), "?"), (column("info"), "@>")],
-                Some("gin (info)"),
-            ),
-            (vec![(column("tags"), "&&")], Some("gin (tags)")),
-            (
-                vec![(column("caption"), "~~*")],
-                Some("gin (caption gin_trgm_ops)"),
-            ),
-            (
-                vec![(words, "@@")],
-                Some("gin ((to_tsvector('english'::regconfig, caption)))"),
-            ),
-            (
-                vec![(column("during"), "&&"), (column("during"), "@>")],
-                Some("gist (during)"),
-            ),
-            (vec![(column("place"), "<@")], Some("gist (place)")),
-            (vec![(column("from"), "<<=")], Some("gist (\"from\" inet_ops)")),
-            (vec![(column("during"), "&&"), (column("tags"), "&&")], None),
-            (vec![(column("id"), "@>")], None),
-            (vec![(column("code"), "~~")], None),
-            (vec![(column("mail"), "~~*")], None),
-            (vec![(column("info"), "@>"), (column("id"), "~~")], None),
-        ] {
-            let made = definition(&searched, 10.0);
-            assert_eq!(
-                made,
-                expected.map(|keys| format!("CREATE INDEX ON s.t USING {keys}")),
-                "{searched:?}"
-            );
-        }
-        assert_eq!(
-            definition(&[(column("info"), "@>")], 40_000.0),
-            None,
-            "most of the table"
-        );
-    }
-
-    #[test]
-    fn what_is_nearest_comes_first_where_a_limit_asks_for_it() {
-        let plan = |kind: &str| {
-            let tree = json!([{"Plan": {"Node Type": kind, "Total Cost": 5000.0, "Plan Rows": 5}}]);
-            PlanTree::read(&tree).unwrap()
-        };
-        let nearest = |name: &str, kind: &str, operator: &str| {
-            let asked = RelationUse {
-                nearest: [Search {
-                    key: Key::Column(name.into()),
-                    operator: operator.into(),
-                }]
-                .into(),
-                ..asked(&[])
-            };
-            let estimate = estimate(&plan(kind), &asked, &table(), "x.gin_trgm_ops", BOTH)?;
-            Some((estimate.candidate.keys[0].sql(), estimate.cost_after < 100.0))
-        };
-        assert_eq!(nearest("place", "Limit", "<->"), Some(("place".into(), true)));
-        assert_eq!(
-            nearest("caption", "Limit", "<->"),
-            Some(("caption x.gist_trgm_ops".into(), true))
-        );
-        assert_eq!(nearest("place", "Sort", "<->"), None, "all rows are wanted");
-        assert_eq!(nearest("id", "Limit", "<->"), None);
-        assert_eq!(nearest("place", "Limit", "<=>"), None);
-    }
-
-    #[test]
-    fn what_other_conditions_pick_is_not_the_index_s_merit() {
-        let plan = json!([{"Plan": {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t",
-                                    "Total Cost": 1625.0, "Plan Rows": 300}}]);
-        let tree = PlanTree::read(&plan).unwrap();
-        let mut asked = asked(&[(Key::Column("info".into()), "@>")]);
-        let cost =
-            |asked: &RelationUse| estimate(&tree, asked, &table(), "x", BOTH).map(|one| one.cost_after);
-        let alone = cost(&asked).unwrap();
-        asked.ranged.insert(Key::Column("id".into()));
-        let beside_a_range = cost(&asked).unwrap();
-        assert!(beside_a_range > 1.5 * alone, "{beside_a_range} {alone}");
-        asked.equal.insert(Key::Column("kind".into()));
-        assert_eq!(
-            cost(&asked),
-            None,
-            "one of a hundred kinds is most of what picks the rows"
-        );
-    }
-}
+mod tests;

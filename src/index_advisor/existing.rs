@@ -76,6 +76,20 @@ impl ExistingIndex {
                 && candidate.include.iter().all(|column| self.holds(column))
     }
 
+    /// Whether it is what a candidate would be, so that it can be attached to an index of the whole in its place.
+    pub(super) fn is_same_as(&self, candidate: &Candidate) -> bool {
+        let predicate = |text: &str| expression::normal(text).unwrap_or_else(|| text.to_owned());
+        // which other operator class it has is not known
+        let is_same_key = |(own, wanted): (&ExistingKey, &IndexKey)| own.is_plain && own.is(wanted, false);
+        !self.is_unique
+            && !self.is_needed
+            && self.method == candidate.method
+            && self.keys.len() == candidate.keys.len()
+            && self.keys.iter().zip(&candidate.keys).all(is_same_key)
+            && self.include == candidate.include
+            && self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate)
+    }
+
     /// Whether an index that is to be made answers all that this one does, so that it is there for nothing afterwards.
     pub fn is_superseded_by(&self, candidate: &Candidate) -> bool {
         let pairs = self.keys.iter().zip(&candidate.keys);

@@ -1,5 +1,5 @@
-//! How large a GIN index will be: by the keys that the values hold which statistics tell. Bytes of text say little of that: a
-//! document that names its fields in every row takes a tenth of them, a word that is in no other row twice its own.
+//! How large a GIN index will be, and how many keys a row has in it: by the values that statistics tell. Bytes of text say little
+//! of that: a document that names its fields in every row takes a tenth of them, a word that is in no other row twice its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,6 +125,12 @@ fn json_keys(json: &serde_json::Value, path: &str, with_path: bool, found: &mut 
     }
 }
 
+/// How many keys a value has on average.
+fn keys_of_each(contents: Contents, values: &[&String]) -> f64 {
+    let keys = values.iter().map(|value| contents.keys(value).len() as f64);
+    keys.sum::<f64>() / (values.len() as f64).max(1.0)
+}
+
 /// What is known of an indexed column.
 struct Indexed<'a> {
     values: &'a [&'a String],
@@ -194,9 +200,9 @@ fn row_bytes(rows: f64, pages: f64) -> f64 {
     }
 }
 
-/// Bytes of a whole index; `None` where statistics tell nothing of a column.
-fn bytes_of(candidate: &Candidate, table: &Table, known: &BTreeMap<ColumnKey, Known>) -> Option<f64> {
-    let mut sum = 0.0;
+/// Bytes of a whole index, and the keys that a row has in it; `None` where statistics tell nothing of a column.
+fn measured(candidate: &Candidate, table: &Table, known: &BTreeMap<ColumnKey, Known>) -> Option<(f64, f64)> {
+    let (mut size, mut keys_per_row) = (0.0, 0.0);
     for key in &candidate.keys {
         let contents = Contents::of(key, table)?;
         for name in table.columns_of(&key.key) {
@@ -209,14 +215,15 @@ fn bytes_of(candidate: &Candidate, table: &Table, known: &BTreeMap<ColumnKey, Kn
                 pages: table.pages,
                 values: &values,
             };
-            sum += (!values.is_empty()).then(|| bytes(contents, &column))?;
+            size += (!values.is_empty()).then(|| bytes(contents, &column))?;
+            keys_per_row += keys_of_each(contents, &values);
         }
     }
-    Some(sum)
+    Some((size, keys_per_row))
 }
 
 impl Ready {
-    /// Reckons anew how large the GIN indexes will be of whose columns statistics tell values.
+    /// Reckons anew how large the GIN indexes will be of whose columns statistics tell values, and how many keys a row has.
     ///
     /// # Errors
     /// If the server refuses, or the session is lost.
@@ -240,8 +247,9 @@ impl Ready {
         for one in inverted {
             let candidate = &self.candidates[one];
             let table = self.tables.get(&candidate.schema, &candidate.table);
-            if let Some(size) = table.and_then(|table| bytes_of(candidate, table, &known)) {
+            if let Some((size, keys)) = table.and_then(|table| measured(candidate, table, &known)) {
                 self.estimated_sizes.insert(one, Some(size));
+                self.keys_per_row.insert(one, keys);
             }
         }
         Ok(())
@@ -285,6 +293,15 @@ mod tests {
             ["\"x\"", "\"y\"", "1", "a", "b", "c"]
         );
         assert_eq!(keys(Contents::Elements, "{1,22}"), ["1", "22"]);
+    }
+
+    #[test]
+    fn a_row_has_the_keys_of_its_value() {
+        let values = ["Ab, c".to_owned(), "de".to_owned()];
+        let values: Vec<&String> = values.iter().collect();
+        assert_eq!(keys_of_each(Contents::Trigrams, &values), 4.0, "five and three");
+        assert_eq!(keys_of_each(Contents::Words, &values), 1.5);
+        assert_eq!(keys_of_each(Contents::Words, &[]), 0.0);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::postgres::{Plan, PostgresError};
 /// to, though no statement may lose more than this part of its own gain for it; within one, where bytes are what is bought with,
 /// hardly anything of what the workload costs.
 const BEARABLE_PART_OF_GAIN: f64 = 0.2;
-const BEARABLE_LOSS: f64 = 0.0005;
+const BEARABLE_LOSS: f64 = 0.00005;
 
 /// How far it may go.
 pub(super) struct Bounds<'a> {
@@ -61,7 +61,8 @@ pub(super) async fn merge(
         let (Some(size), Some(together)) = (sizes[number], sizes[one].zip(sizes[other])) else {
             continue;
         };
-        if size > together.0 + together.1 {
+        let is_too_wide = !problem.budget_bytes.is_finite() && ready.is_too_wide(number, size);
+        if size > together.0 + together.1 || is_too_wide {
             continue;
         }
         let mut merged = set.clone();
@@ -132,13 +133,13 @@ fn next_pair(
         .ones()
         .flat_map(|one| set.ones().map(move |other| (one, other)));
     // what the planner does not see it would not miss
-    let is_seen = |one: usize| !ready.is_priced_in_front(one);
+    let is_seen = |one: usize| !ready.is_priced_in_front(one) && !ready.is_for_a_beginning(one);
     let fresh = pairs
         .filter(|pair| pair.0 != pair.1 && !tried.contains(pair))
         .filter(|pair| is_seen(pair.0) && is_seen(pair.1));
     let mut merged = fresh.filter_map(|(one, other)| {
         let both = ready.candidates[one].merged(&ready.candidates[other], kinds)?;
-        Some((one, other, both))
+        ready.may_carry(&both).then_some((one, other, both))
     });
     merged.next()
 }

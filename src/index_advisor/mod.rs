@@ -1,27 +1,39 @@
-//! Index advice that the planner has proven: from the statements ([`workload`]) and their plans as things are (`first_plan`) to
-//! what those ask of tables ([`clauses`], [`tables`], `existing`), which indexes could answer ([`candidate`]; `blocks` and `behind`
-//! for those that are priced apart; [`estimated`] for those that no planner can price, whose size `inverted` reckons), what each is worth
-//! to the planner ([`what_if`]; `evaluation` adds what it does not count) and costs in writes ([`upkeep`]), the set that is worth
-//! most ([`selection`], `merge`) within its `budget`, how large it will be (`built`), how it is made ([`definition`]) and how long
-//! that takes (`build`). Whether it holds for particular values, longer lists and later pages is seen in `values`. Drops are tried
-//! beforehand in `rehearsal` with the plans of `trials`, those of [`superseded`] indexes with the whole set in place.
-//! Plans are made fit to be kept in [`kept`]. What could be a materialized view is seen in `grouped`. [`advice`] is the way
-//! through all of it, at a [`pace`] that leaves each stage its part; `answers` are kept for what there is no time to have
-//! `confirmed`.
+//! Index advice that the planner has proven. What is found out before any index is tried (`ready`): from the statements
+//! ([`workload`]) and their plans as things are (`first_plan`, under their [`search_path`]) what those ask of tables ([`clauses`],
+//! `arms`, `parents`, [`tables`], `existing`), and which indexes could answer that ([`candidate`], `maker`) and hold what is `carried`
+//! along, of which those are tried that are `dealt`; `blocks` and `behind` for those that are priced apart; [`estimated`] and
+//! `begins` for those that no planner can price, by their `operator_class`, whose size `inverted` reckons and which `unproven` takes
+//! in. What was captured is `sifted` before.
+//!
+//! What each is worth to the planner ([`what_if`]; `evaluation` adds what it does not count) and costs in writes ([`upkeep`], as
+//! far as they are counted by what was `written`), and the set that is worth most ([`selection`], `knapsack`, `merge`) within its
+//! `budget`. How large it will be (`built`), whether it is for one `partition` alone, how it is made ([`definition`]) and how long
+//! that takes (`build`). Whether it holds for particular values, longer lists and later pages is seen in `values`, for the columns
+//! that `compared` finds; what else a reader should know of it is in `remarks`. Drops are tried beforehand in `rehearsal` with the
+//! plans of `trials`, those of [`superseded`] indexes with the whole set in place. What could be a materialized view is seen in
+//! `grouped`.
+//!
+//! [`advice`] is the way through all of it, at a [`pace`] that leaves each stage its part; `answers` are kept for what there is no
+//! time to have `confirmed`. It is `told` as advice, with plans that are fit to be kept ([`kept`]), and to others as a [`summary`].
 //!
 //! Planning a statement can run code that it names, or that a table of it brings along. So nothing reaches the planner but
 //! through the [`gate`].
 
 pub mod advice;
 mod answers;
+mod arms;
+mod begins;
 mod behind;
 mod blocks;
 mod budget;
 mod build;
 mod built;
 pub mod candidate;
+mod carried;
 pub mod clauses;
+mod compared;
 mod confirmed;
+mod dealt;
 pub mod definition;
 pub mod estimated;
 mod evaluation;
@@ -32,18 +44,26 @@ mod grouped;
 mod inverted;
 pub mod kept;
 mod knapsack;
+mod maker;
 mod merge;
+mod operator_class;
 pub mod pace;
+mod parents;
+mod partition;
 mod ready;
 mod rehearsal;
+mod remarks;
 pub mod search_path;
 pub mod selection;
+mod sifted;
 pub mod summary;
 pub mod superseded;
 pub mod tables;
 mod told;
 mod trials;
+mod unproven;
 pub mod upkeep;
 mod values;
 pub mod what_if;
 pub mod workload;
+mod written;

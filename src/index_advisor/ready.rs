@@ -6,13 +6,17 @@ use fixedbitset::FixedBitSet;
 
 use super::advice::{StatementAdvice, Wanted};
 use super::answers::Answers;
+use super::begins;
 use super::built;
-use super::candidate::{Candidate, IndexKey, Kinds, of_use};
+use super::candidate::{Candidate, IndexKey, Kinds};
 use super::clauses::{Key, RelationUse, of_plan};
+use super::dealt::{Fit, Hands, fit};
 use super::estimated::estimate;
-use super::evaluation::unseen_cost;
 use super::first_plan::as_it_is;
 use super::gate::Gate;
+use super::maker::of_use;
+use super::parents::is_empty_parent;
+use super::remarks::{Remarks, why_nothing};
 use super::selection::{Estimate, Problem};
 use super::tables::{TableName, Tables};
 use super::upkeep::{self, Writes};
@@ -43,6 +47,8 @@ pub(super) struct Ready {
     /// What searches take more than the planner counts, by statement.
     pub(super) unseen_costs: BTreeMap<usize, f64>,
     pub(super) estimated_sizes: BTreeMap<usize, Option<f64>>,
+    /// Keys that a row has in each GIN index, as far as is known, by candidate.
+    pub(super) keys_per_row: BTreeMap<usize, f64>,
     /// BRIN indexes that could serve a statement: by statement and candidate.
     pub(super) blocks: Vec<(usize, usize)>,
     /// What is priced with its table in front, since HypoPG does not see it otherwise: by statement and candidate.
@@ -56,6 +62,7 @@ pub(super) struct Ready {
     points: BTreeSet<KeyOf>,
     /// Keys whose ranges are searched together with a value of another key.
     pub(super) ranged_beside_points: BTreeSet<KeyOf>,
+    pub(super) remarks: Remarks,
     pub(super) trigram_class: String,
     pub(super) has_trigrams: bool,
     pub(super) tables: Tables,
@@ -63,27 +70,6 @@ pub(super) struct Ready {
 
 /// A key with the schema and the name of its table.
 pub(super) type KeyOf = (String, String, Key);
-
-/// Keys that are not searched, and searched ones that are not keys: the fewer the better.
-pub(super) type Fit = (usize, usize);
-
-fn fit(asked: &RelationUse, candidate: &Candidate) -> Fit {
-    let searched: BTreeSet<&Key> = asked
-        .equal
-        .iter()
-        .chain(&asked.joined)
-        .chain(&asked.ranged)
-        .collect();
-    let hits = candidate
-        .keys
-        .iter()
-        .filter(|key| searched.contains(&key.key))
-        .count();
-    (
-        candidate.keys.len() - hits + candidate.include.len(),
-        searched.len() - hits.min(searched.len()),
-    )
-}
 
 impl Ready {
     /// Nothing is planned yet of this workload.
@@ -112,6 +98,7 @@ impl Ready {
             estimates: Vec::new(),
             unseen_costs: BTreeMap::new(),
             estimated_sizes: BTreeMap::new(),
+            keys_per_row: BTreeMap::new(),
             blocks: Vec::new(),
             priced_in_front: BTreeSet::new(),
             unseen_tables: BTreeMap::new(),
@@ -119,6 +106,7 @@ impl Ready {
             ordering: BTreeSet::new(),
             points: BTreeSet::new(),
             ranged_beside_points: BTreeSet::new(),
+            remarks: Remarks::default(),
             trigram_class,
             has_trigrams,
             tables: Tables::default(),
@@ -179,17 +167,17 @@ impl Ready {
         if !refusals.is_empty() {
             self.leave(position, refusals.into_iter().collect::<Vec<_>>().join("; "));
         }
+        self.remarks.take(number, &planned.text, tree);
         let told = &mut self.statements[position];
+        told.has_guessed_types = planned.has_guessed_types;
         told.cost_before = Some(tree.total_cost());
         told.plan_before = tree.outline(&BTreeMap::new());
         told.has_candidates = !relevant.is_empty() || self.estimates.iter().any(|(one, ..)| *one == number);
         if told.has_candidates {
             told.reason = None;
         } else if told.reason.as_deref() == Some("") {
-            told.reason = Some(
-                "nothing that it asks of its tables could be answered by an index that is not there"
-                    .to_owned(),
-            );
+            let why = self.remarks.why_none(number).cloned();
+            told.reason = Some(why.unwrap_or_else(|| why_nothing(tree)));
         }
         self.planned.push(planned);
         self.positions.push(position);
@@ -214,7 +202,8 @@ impl Ready {
             })
             .collect();
         self.tables.learn(plan, &names).await?;
-        let mut made: Vec<(Fit, Candidate)> = Vec::new();
+        let mut made: Vec<RelationUse> = Vec::new();
+        let mut hands = Hands::default();
         let mut estimated = Vec::new();
         let mut refusals = BTreeSet::new();
         let mut serving = BTreeSet::new();
@@ -223,11 +212,16 @@ impl Ready {
             let Some(table) = self.tables.get(&asked.schema, &asked.table) else {
                 continue;
             };
+            // nobody need analyze it
+            if !table.was_analyzed && is_empty_parent(tree, asked) {
+                continue;
+            }
             if let Some(refusal) = table.refusal() {
                 refusals.insert(refusal);
                 continue;
             }
             let mut whole = table.read(asked);
+            whole.alias.clear();
             whole.predicates.retain(|predicate| table.picks_a_part(predicate));
             let of_table = |key: &Key| (whole.schema.clone(), whole.table.clone(), key.clone());
             self.ordering.extend(
@@ -242,45 +236,49 @@ impl Ready {
                 self.ranged_beside_points
                     .extend(whole.ranged.iter().map(of_table));
             }
-            for candidate in of_use(&whole, kinds) {
+            let mut fresh = |candidate: Candidate| {
                 if kinds.btree && candidate.method == "brin" {
                     blocks.extend(table.is_stored_in_order_of(&candidate).then_some(candidate));
-                    continue;
+                    return None;
+                }
+                if !table.may_carry(&candidate, |key| whole.asks_by(key)) {
+                    return None;
                 }
                 match table.served_by(&candidate) {
-                    None => made.push((fit(&whole, &candidate), candidate)),
-                    Some(index) => _ = serving.insert(qualified(&index.schema, &index.name)),
+                    None => Some((fit(&whole, &candidate), candidate)),
+                    Some(index) => {
+                        serving.insert(qualified(&index.schema, &index.name));
+                        None
+                    }
                 }
+            };
+            // partitions are many, and mostly asked the same
+            if !made.contains(&whole) {
+                let of_kinds = of_use(&whole, kinds).into_iter();
+                let fresh_of = |hand: Vec<Candidate>| hand.into_iter().filter_map(&mut fresh).collect();
+                hands.add(of_kinds.map(fresh_of).collect());
+                made.push(whole.clone());
             }
             let here = RelationUse {
                 schema: asked.schema.clone(),
                 table: asked.table.clone(),
+                alias: asked.alias.clone(),
                 ..whole
             };
-            let estimate = estimate(tree, &here, table, &self.trigram_class, kinds.estimated);
-            if estimate.is_some() {
-                *self.unseen_costs.entry(number).or_default() += unseen_cost(&here, table);
-            }
-            estimated.extend(estimate.filter(|estimate| table.served_by(&estimate.candidate).is_none()));
+            estimated.extend(estimate(tree, &here, table, &self.trigram_class, kinds.estimated));
+            estimated.extend(begins::estimate(tree, &here, table, kinds));
         }
         let mut relevant = Vec::new();
-        for (fit, candidate) in made {
+        for (fit, candidate) in hands.dealt(limits::CANDIDATES_PER_STATEMENT) {
             let one = self.number_of(candidate);
-            let known = self.fits.entry((number, one)).or_insert(fit);
-            *known = fit.min(*known);
-            if !relevant.contains(&one) && relevant.len() < limits::CANDIDATES_PER_STATEMENT {
-                relevant.push(one);
-            }
+            self.fits.insert((number, one), fit);
+            relevant.push(one);
         }
         for candidate in blocks {
             let one = self.number_of(candidate);
             self.blocks.push((number, one));
         }
-        for estimate in estimated {
-            let one = self.number_of(estimate.candidate);
-            self.estimated_sizes.insert(one, estimate.size_bytes);
-            self.estimates.push((number, one, estimate.cost_after));
-        }
+        self.take_estimates(number, tree, estimated);
         if relevant.is_empty() && !serving.is_empty() {
             let serving: Vec<String> = serving.into_iter().collect();
             refusals.insert(format!("{} answers it already", serving.join(", ")));
@@ -339,7 +337,9 @@ impl Ready {
             None => sizes[one].map_or(f64::INFINITY, |size| self.counted_size(one, size)),
         };
         let sizes: Vec<f64> = (0..count).map(size).collect();
-        let fits = |one: &usize| sizes[*one].is_finite() && sizes[*one] <= budget_bytes;
+        // whoever gives a budget says what a byte is worth
+        let pays = |one: usize| wanted.budget_bytes.is_some() || !self.is_too_wide(one, sizes[one]);
+        let fits = |one: &usize| sizes[*one].is_finite() && sizes[*one] <= budget_bytes && pays(*one);
         let relevant = self.relevant.iter().map(|numbers| {
             let mut set = FixedBitSet::with_capacity(count);
             numbers
@@ -373,7 +373,13 @@ impl Ready {
             narrower: self.others(|one| one.narrower(&self.ordering), fits),
             turned: self.others(|one| self.turned(one), fits),
             siblings: self.siblings(fits),
-            upkeep: upkeep::of(&self.candidates, &self.tables, self.with_plans(), counted),
+            upkeep: upkeep::of(
+                &self.candidates,
+                &self.keys_per_row,
+                &self.tables,
+                self.with_plans(),
+                counted,
+            ),
             estimates: estimates
                 .map(|(statement, candidate, cost)| Estimate {
                     statement: *statement,
@@ -382,7 +388,10 @@ impl Ready {
                 })
                 .collect(),
             least_gain: limits::LEAST_GAIN,
-            least_gain_share: limits::LEAST_GAIN_SHARE,
+            least_gain_share: match wanted.budget_bytes {
+                Some(_) => limits::LEAST_GAIN_SHARE_WITHIN_A_BUDGET,
+                None => limits::LEAST_GAIN_SHARE,
+            },
             sizes,
             budget_bytes,
             calls: wanted.calls_per_statement * self.planned.len(),
@@ -393,41 +402,6 @@ impl Ready {
     fn weight(&self, number: usize, cost: f64) -> f64 {
         let unseen = self.unseen_costs.get(&number).copied().unwrap_or(0.0);
         self.statements[self.positions[number]].statement.weight * (1.0 + unseen / cost.max(1.0))
-    }
-
-    /// Takes back what was estimated of expressions that PostgreSQL would not index because they are not immutable: HypoPG looks
-    /// at that, though only for the kinds that it knows, so that it is asked for a b-tree on the same. What it is not asked about
-    /// before that is to end is taken back, too.
-    pub(super) async fn forget_mutable_expressions(
-        &mut self,
-        plan: &Plan,
-        is_over: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(), PostgresError> {
-        let mut refused = BTreeSet::new();
-        for one in self.estimated_sizes.keys().copied().collect::<Vec<_>>() {
-            let candidate = &self.candidates[one];
-            if !candidate.has_expressions() {
-                continue;
-            }
-            if is_over() {
-                refused.insert(one);
-                continue;
-            }
-            let mut plain = Candidate {
-                method: "btree",
-                ..candidate.clone()
-            };
-            plain.keys.iter_mut().for_each(|key| key.operator_class = None);
-            let made = plan.create_hypothetical(&[plain.hypothetical()]).await?;
-            if made.iter().any(Option::is_none) {
-                refused.insert(one);
-            }
-        }
-        if !self.estimated_sizes.is_empty() {
-            plan.reset_hypothetical().await?;
-        }
-        self.estimates.retain(|(_, one, _)| !refused.contains(one));
-        Ok(())
     }
 
     /// For each candidate another one that is made of it, if that is a candidate, too.

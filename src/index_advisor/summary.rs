@@ -1,12 +1,15 @@
 //! Advice as others read it, and what a reader should know of the login that it was worked out with.
 
+use std::collections::BTreeSet;
+
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
 use super::gate::Gate;
 use super::tables::TableName;
 use super::workload::Captured;
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals};
-use crate::model::remedy::Statement;
+use crate::model::relation::RelationName;
+use crate::model::remedy::{Statement, qualified};
 use crate::postgres::Plan;
 
 /// What advice was worked out for, and how long that took.
@@ -71,7 +74,12 @@ impl Advice {
             notes: about.notes,
         };
         report.notes.extend(about_the_dearer(&report.statements));
+        report.notes.extend(about_the_guessed(&advice.statements));
         report.notes.extend(about_the_superseded(&report.indexes));
+        report.notes.extend(about_the_partitions(&report.indexes));
+        report
+            .notes
+            .extend(advice.indexes.iter().filter_map(about_the_attached));
         report
     }
 }
@@ -89,8 +97,12 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
         name: index.definition.name.clone(),
         apply_sql: index.definition.apply_sql.clone(),
         undo_sql: index.definition.undo_sql.clone(),
-        schema: candidate.schema.clone(),
-        table: candidate.table.clone(),
+        schema: index.definition.table.schema.clone(),
+        table: index.definition.table.name.clone(),
+        partition_of: index.definition.partition_of.as_ref().map(|whole| RelationName {
+            schema: whole.schema.clone(),
+            name: whole.name.clone(),
+        }),
         method: candidate.method.to_owned(),
         columns: keys.clone().map(text).collect(),
         include: candidate.include.clone(),
@@ -176,9 +188,55 @@ fn about_the_superseded(indexes: &[AdvisedIndex]) -> Option<String> {
     ))
 }
 
+/// Which partitions are indexed alone, each once.
+fn about_the_partitions(indexes: &[AdvisedIndex]) -> BTreeSet<String> {
+    indexes
+        .iter()
+        .filter_map(AdvisedIndex::on_one_partition)
+        .collect()
+}
+
+/// Which indexes of partitions go with an index when it is dropped.
+fn about_the_attached(index: &IndexAdvice) -> Option<String> {
+    let attached = &index.definition.attached;
+    let name = |one: &TableName| qualified(&one.schema, &one.name);
+    let mut names: Vec<String> = attached.iter().take(NAMED).map(name).collect();
+    if attached.len() > NAMED {
+        names.push("…".to_owned());
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} are there already and become a part of {}: its DROP INDEX drops them, too, so that undoing it makes them again",
+            names.join(", "),
+            qualified(&index.definition.table.schema, &index.definition.name)
+        )
+    })
+}
+
+/// How many statements a note names at most.
+const NAMED: usize = 5;
+
+/// In which statements types of parameters were guessed.
+fn about_the_guessed(statements: &[StatementAdvice]) -> Option<String> {
+    let guessed: Vec<&StatementAdvice> = statements.iter().filter(|one| one.has_guessed_types).collect();
+    let named = guessed.iter().take(NAMED);
+    let mut names: Vec<&str> = named
+        .map(|one| one.statement.name.as_deref().unwrap_or(&one.statement_id))
+        .collect();
+    if guessed.len() > NAMED {
+        names.push("…");
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "the types of parameters, which pg_stat_statements does not tell, were guessed in statements that could not be planned \
+             otherwise, so that their plans may be others: {}",
+            names.join(", ")
+        )
+    })
+}
+
 /// Which statements the whole set makes worse.
 fn about_the_dearer(statements: &[AdvisedStatement]) -> Option<String> {
-    const NAMED: usize = 5;
     let dearer: Vec<&AdvisedStatement> = statements.iter().filter(|one| one.is_dearer()).collect();
     let count = match dearer.len() {
         0 => return None,
@@ -256,8 +314,93 @@ pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
     if plan.hypothetical().is_none() {
         let create = Statement::CreateExtension { name: "hypopg" }.sql();
         notes.push(format!(
-            "HypoPG is not installed here, so nothing could be proven: install its package and run {create}"
+            "HypoPG is not installed here, so nothing could be proven: install its package (on a managed service see \
+             whether it is offered; `pgadvisor setup` tells what each wants before) and run {create}"
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index_advisor::workload::WorkloadStatement;
+
+    /// A statement that costs so much before and after.
+    fn statement(name: &str, before: f64, after: f64) -> StatementAdvice {
+        let mut told = StatementAdvice::of(WorkloadStatement {
+            name: Some(name.to_owned()),
+            weight: 2.0,
+            text: format!("SELECT 1 AS {name}"),
+            ..WorkloadStatement::default()
+        });
+        (told.cost_before, told.cost_after) = (Some(before), Some(after));
+        told
+    }
+
+    fn report(statements: Vec<StatementAdvice>) -> AdviceReport {
+        let advice = Advice {
+            statements,
+            ..Advice::default()
+        };
+        advice.summary(About {
+            database: "shop".into(),
+            budget_bytes: None,
+            elapsed_seconds: 1.0,
+            days: None,
+            notes: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn guessed_types_are_told() {
+        let guessed = |name: &str| StatementAdvice {
+            has_guessed_types: true,
+            ..statement(name, 100.0, 10.0)
+        };
+        assert!(report(vec![statement("known", 100.0, 10.0)]).notes.is_empty());
+        let names: Vec<String> = (0..7).map(|number| format!("s{number}")).collect();
+        let told = report(names.iter().map(|name| guessed(name)).collect());
+        let [note] = &told.notes[..] else {
+            panic!("{:?}", told.notes)
+        };
+        assert!(note.ends_with(": s0, s1, s2, s3, s4, …"), "{note}");
+    }
+
+    #[test]
+    fn no_statement_is_made_worse_unseen() {
+        let told = report(vec![
+            statement("better", 1000.0, 10.0),
+            statement("the_same", 100.0, 100.5),
+            statement("dearer", 100.0, 150.0),
+        ]);
+        let dearer: Vec<&str> = told
+            .statements
+            .iter()
+            .filter(|one| one.is_dearer())
+            .filter_map(|one| one.name.as_deref())
+            .collect();
+        assert_eq!(dearer, ["dearer"]);
+        let [note] = &told.notes[..] else {
+            panic!("{:?}", told.notes)
+        };
+        assert!(note.starts_with("one statement becomes dearer"), "{note}");
+        assert!(note.ends_with(": dearer"), "{note}");
+        // and it is part of what the workload costs
+        assert_eq!(
+            (told.workload.cost_before, told.workload.cost_after),
+            (2400.0, 521.0)
+        );
+        assert!(told.statements[2].status == StatementStatus::NoCandidate);
+    }
+
+    #[test]
+    fn of_many_dearer_ones_some_are_named() {
+        assert_eq!(report(vec![statement("better", 1000.0, 10.0)]).notes, [""; 0]);
+        let many = (0..7).map(|one| statement(&format!("s{one}"), 100.0, 200.0));
+        let told = report(many.collect());
+        let note = &told.notes[0];
+        assert!(note.starts_with("7 statements become dearer"), "{note}");
+        assert!(note.ends_with(": s0, s1, s2, s3, s4, …"), "{note}");
+    }
 }

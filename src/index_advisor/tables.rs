@@ -7,16 +7,18 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::candidate::Candidate;
+pub use super::carried::Length;
 use super::clauses::{Key, Picks, Predicate, RelationUse};
 use super::existing::existing;
 pub use super::existing::{ExistingIndex, ExistingKey};
+pub use super::partition::Partition;
 use crate::limits;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, column, queries};
 use crate::sql::expression::{self, unquoted};
 
 /// A table by its names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub struct TableName {
     pub schema: String,
@@ -52,6 +54,7 @@ pub struct Column {
     pub is_range: bool,
     /// Mean bytes of a value, where statistics may be read.
     pub width_bytes: Option<f64>,
+    pub length: Length,
     /// How many values it has, where statistics may be read.
     pub values: Option<f64>,
     /// How far rows are stored in its order, up or down: 1 is wholly. Where statistics may be read.
@@ -68,17 +71,15 @@ impl Column {
     pub fn is_text(&self) -> bool {
         matches!(self.type_name.as_str(), "text" | "varchar")
     }
-}
 
-/// A partition.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Partition {
-    pub oid: u32,
-    pub parent_oid: u32,
-    pub is_partitioned: bool,
-    pub is_foreign: bool,
-    pub name: TableName,
+    /// The operator class under which its values are found by what they begin with, where its type has one.
+    fn pattern_class(&self) -> Option<&'static str> {
+        match self.type_name.as_str() {
+            "text" | "varchar" => Some("text_pattern_ops"),
+            "bpchar" => Some("bpchar_pattern_ops"),
+            _ => None,
+        }
+    }
 }
 
 /// A column with at most so many words has few: a state, a kind.
@@ -94,6 +95,8 @@ pub struct Tables {
     tables: BTreeMap<u32, Table>,
     /// By the names in plans; a partition stands for the table that it belongs to.
     by_name: BTreeMap<TableName, u32>,
+    /// Whether an update stays HOT that changes columns of BRIN indexes alone.
+    pub(super) brin_keeps_hot: bool,
 }
 
 pub(super) fn text(row: &Row, name: &str) -> String {
@@ -104,6 +107,32 @@ pub(super) fn flag(row: &Row, name: &str) -> bool {
     column(row, name).unwrap_or(false)
 }
 
+/// A column as the catalogs describe it, of a table with so many rows that may have stored long values apart.
+fn described(row: &Row, rows: f64, is_toasted: bool) -> Column {
+    let type_name = text(row, "type");
+    let few = match type_name.as_str() {
+        "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "uuid" | "date" => FEW_NUMBERS,
+        _ => FEW_WORDS,
+    };
+    // negative where the number grows with the table
+    let distinct = column::<f64>(row, "distinct_values")
+        .map(|values| if values < 0.0 { -values * rows } else { values });
+    let type_bytes = column(row, "type_bytes").unwrap_or(-1);
+    let modifier = column(row, "modifier").unwrap_or(-1);
+    let width_bytes = column(row, "width");
+    Column {
+        length: Length::of(&type_name, type_bytes, modifier, width_bytes, is_toasted),
+        type_name,
+        is_array: flag(row, "is_array"),
+        is_range: flag(row, "is_range"),
+        width_bytes,
+        values: distinct,
+        correlation: column(row, "correlation"),
+        null_ratio: column(row, "null_ratio"),
+        has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
+    }
+}
+
 impl Tables {
     /// The table of that name; for a partition the whole table.
     pub fn get(&self, schema: &str, name: &str) -> Option<&Table> {
@@ -112,6 +141,12 @@ impl Tables {
             name: name.to_owned(),
         };
         self.tables.get(self.by_name.get(&name)?)
+    }
+
+    /// Whether a table or partition of that name is known; in any schema, where none is given.
+    pub fn knows(&self, schema: Option<&str>, name: &str) -> bool {
+        let mut known = self.by_name.keys();
+        known.any(|one| one.name == name && schema.is_none_or(|schema| one.schema == schema))
     }
 
     /// All of them.
@@ -141,7 +176,9 @@ impl Tables {
             (&tables, Type::TEXT_ARRAY),
         ];
         let mut fresh = Vec::new();
+        let mut toasted = BTreeSet::new();
         for row in plan.session().rows(queries::ADVISE_TABLES, &asked).await? {
+            self.brin_keeps_hot = flag(&row, "brin_keeps_hot");
             let oid = column(&row, "oid").unwrap_or(0);
             let name = TableName {
                 schema: text(&row, "schema"),
@@ -173,8 +210,9 @@ impl Tables {
             };
             self.tables.insert(oid, table);
             fresh.push(oid);
+            toasted.extend(flag(&row, "is_toasted").then_some(oid));
         }
-        let learnt = self.learn_parts(plan, &fresh).await;
+        let learnt = self.learn_parts(plan, &fresh, &toasted).await;
         if learnt.is_err() {
             // without its indexes a table would seem to have none
             self.forget(&fresh);
@@ -188,31 +226,20 @@ impl Tables {
         self.by_name.retain(|_, oid| !oids.contains(oid));
     }
 
-    async fn learn_parts(&mut self, plan: &Plan, oids: &[u32]) -> Result<(), PostgresError> {
+    /// What there is of these tables, some of which may have stored long values apart.
+    async fn learn_parts(
+        &mut self,
+        plan: &Plan,
+        oids: &[u32],
+        toasted: &BTreeSet<u32>,
+    ) -> Result<(), PostgresError> {
         let session = plan.session();
         let asked: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&oids, Type::OID_ARRAY)];
         for row in session.rows(queries::ADVISE_COLUMNS, &asked).await? {
-            let type_name = text(&row, "type");
-            let few = match type_name.as_str() {
-                "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "uuid" | "date" => FEW_NUMBERS,
-                _ => FEW_WORDS,
-            };
             let table_oid = column(&row, "table_oid").unwrap_or(0);
-            let rows = self.tables.get(&table_oid).map_or(0.0, |table| table.rows);
-            // negative where the number grows with the table
-            let distinct = column::<f64>(&row, "distinct_values")
-                .map(|values| if values < 0.0 { -values * rows } else { values });
-            let known = Column {
-                type_name,
-                is_array: flag(&row, "is_array"),
-                is_range: flag(&row, "is_range"),
-                width_bytes: column(&row, "width"),
-                values: distinct,
-                correlation: column(&row, "correlation"),
-                null_ratio: column(&row, "null_ratio"),
-                has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
-            };
+            let is_toasted = toasted.contains(&table_oid);
             if let Some(table) = self.tables.get_mut(&table_oid) {
+                let known = described(&row, table.rows, is_toasted);
                 table.columns.insert(text(&row, "name"), known);
             }
         }
@@ -231,9 +258,29 @@ impl Tables {
                     schema: text(&row, "schema"),
                     name: text(&row, "name"),
                 },
+                pages: column(&row, "pages"),
+                rows: column(&row, "rows"),
+                indexes: Vec::new(),
             };
             if let Some(table) = self.tables.get_mut(&column(&row, "root_oid").unwrap_or(0)) {
                 table.partitions.push(partition);
+            }
+        }
+        self.learn_indexes_of_partitions(plan, oids).await
+    }
+
+    async fn learn_indexes_of_partitions(&mut self, plan: &Plan, oids: &[u32]) -> Result<(), PostgresError> {
+        let fresh = self.tables.values_mut().filter(|table| oids.contains(&table.oid));
+        let partitions = fresh.flat_map(|table| &mut table.partitions);
+        let mut partitions: BTreeMap<u32, &mut Partition> = partitions.map(|one| (one.oid, one)).collect();
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let parts: Vec<u32> = partitions.keys().copied().collect();
+        let asked: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&parts, Type::OID_ARRAY)];
+        for row in plan.session().rows(queries::ADVISE_INDEXES, &asked).await? {
+            if let Some(partition) = partitions.get_mut(&column(&row, "table_oid").unwrap_or(0)) {
+                partition.indexes.push(existing(&row));
             }
         }
         Ok(())
@@ -278,6 +325,14 @@ impl Table {
         }
     }
 
+    /// The operator class under which a key is found by what it begins with, where there is one; an expression is taken for text.
+    pub(super) fn pattern_class_of(&self, key: &Key) -> Option<&'static str> {
+        match key {
+            Key::Column(name) => self.columns.get(name).and_then(Column::pattern_class),
+            Key::Expression(_) => Some("text_pattern_ops"),
+        }
+    }
+
     /// How many values a key has, as far as is known.
     pub fn values_of(&self, key: &Key) -> f64 {
         let known = match key {
@@ -319,11 +374,17 @@ impl Table {
             }
             Key::Column(_) => key.clone(),
         };
-        RelationUse {
+        let mut read = RelationUse {
             schema: self.name.schema.clone(),
             table: self.name.name.clone(),
             ..asked.with_keys(&plain)
-        }
+        };
+        read.prefixed.retain(|key, class| {
+            let own = self.pattern_class_of(key);
+            *class = own.unwrap_or(*class);
+            own.is_some()
+        });
+        read
     }
 
     /// An index that is there and answers all that a candidate would.
@@ -356,6 +417,49 @@ pub(super) mod tests {
         }
     }
 
+    /// Nothing but this table is known.
+    pub(crate) fn tables_of(table: Table) -> Tables {
+        Tables {
+            by_name: [(table.name.clone(), table.oid)].into(),
+            tables: [(table.oid, table)].into(),
+            ..Tables::default()
+        }
+    }
+
+    #[test]
+    fn beginnings_are_found_under_the_class_of_the_type() {
+        let column = |type_name: &str| Column {
+            type_name: type_name.into(),
+            ..Column::default()
+        };
+        let columns = [
+            ("a", column("text")),
+            ("b", column("varchar")),
+            ("c", column("bpchar")),
+            ("d", column("name")),
+        ];
+        let table = table_of(10.0, columns);
+        let keys = [
+            Key::Column("a".into()),
+            Key::Expression("b::text".into()),
+            Key::Column("c".into()),
+            Key::Column("d".into()),
+            Key::Expression("lower(a)".into()),
+        ];
+        let asked = RelationUse {
+            prefixed: keys.into_iter().map(|key| (key, "text_pattern_ops")).collect(),
+            ..RelationUse::default()
+        };
+        let told: Vec<(Key, &str)> = table.read(&asked).prefixed.into_iter().collect();
+        let wanted = [
+            (Key::Column("a".into()), "text_pattern_ops"),
+            (Key::Column("b".into()), "text_pattern_ops"),
+            (Key::Column("c".into()), "bpchar_pattern_ops"),
+            (Key::Expression("lower(a)".into()), "text_pattern_ops"),
+        ];
+        assert_eq!(told, wanted);
+    }
+
     #[test]
     fn what_is_forgotten_has_no_name_left() {
         let mut tables = Tables::default();
@@ -372,6 +476,8 @@ pub(super) mod tests {
             tables.by_name.insert(name(format!("partition{oid}")), oid);
             tables.tables.insert(oid, table);
         }
+        assert!(tables.knows(Some("s"), "partition1") && tables.knows(None, "t2"));
+        assert!(!tables.knows(Some("other"), "t1") && !tables.knows(None, "view"));
         tables.forget(&[1]);
         assert!(tables.get("s", "t1").is_none() && tables.get("s", "t2").is_some());
         let left: Vec<u32> = tables.by_name.values().copied().collect();

@@ -8,9 +8,12 @@ use super::advice::{Advice, IndexAdvice};
 use super::build;
 use super::candidate::Candidate;
 use super::confirmed::{Confirmed, Outcome};
+use super::dealt::Fit;
 use super::definition::{Taken, define, wanted_names};
 use super::kept;
-use super::ready::{Fit, Ready};
+use super::partition::share_of_rows;
+use super::ready::Ready;
+use super::remarks::of_begun;
 use super::selection::Problem;
 use super::superseded;
 use super::tables::{Table, TableName, Tables};
@@ -73,13 +76,14 @@ impl Ready {
             .collect();
         members.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)).then(a.cmp(b)));
         for number in 0..outcomes.len() {
+            let why_without = match self.unseen_tables.get(&number) {
+                Some(table) if self.remarks.why_none(number).is_none() => unseen(table),
+                _ => self.why_without(number, problem.budget_bytes),
+            };
             let told = &mut self.statements[self.positions[number]];
             told.cost_after = Some(costs[number]);
             if told.has_candidates && used[number].is_clear() {
-                told.reason = Some(match self.unseen_tables.get(&number) {
-                    Some(table) => unseen(table),
-                    None => "what an index would save it is not worth its price, or does not fit".to_owned(),
-                });
+                told.reason = Some(why_without);
             }
             told.uses = (0..members.len())
                 .filter(|position| used[number].contains(members[*position]))
@@ -101,11 +105,22 @@ impl Ready {
             let mut statements: Vec<usize> = users.iter().map(|number| self.positions[*number]).collect();
             statements.sort_unstable();
             let estimated = self.estimated_sizes.get(one);
-            let sorted_bytes = built[*one].filter(|_| candidate.method == "btree");
-            let seconds = |per_unit: f64| sorted_bytes.map(|bytes| build::seconds(per_unit, table, bytes));
+            let alone = self.read_alone(table, &statements);
+            let on = alone.as_ref().unwrap_or(table);
+            let size_bytes = built[*one]
+                .zip(share_of_rows(on, table))
+                .map(|(bytes, share)| bytes * share);
+            let is_in_front = |number: &usize| self.priced_in_front.contains(&(*number, *one));
+            let confidence = match users.iter().all(is_in_front) {
+                true => priced_in_front(),
+                false if self.remarks.are_begun(&users, *one) => of_begun(),
+                false => self.confidence(candidate, estimated.is_some(), is_confirmed),
+            };
+            let sorted_bytes = size_bytes.filter(|_| candidate.method == "btree");
+            let seconds = |per_unit: f64| sorted_bytes.map(|bytes| build::seconds(per_unit, on, bytes));
             indexes.push(IndexAdvice {
-                definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
-                size_bytes: built[*one],
+                definition: define(candidate, on, &mut taken, self.extension_of(candidate)),
+                size_bytes,
                 build_seconds: seconds_per_unit.and_then(seconds),
                 assumed_build_seconds: match seconds_per_unit {
                     Some(_) => None,
@@ -116,14 +131,8 @@ impl Ready {
                 cost_before: after + gain(*one),
                 cost_after: after,
                 statements,
-                confidence: match users
-                    .iter()
-                    .all(|number| self.priced_in_front.contains(&(*number, *one)))
-                {
-                    true => priced_in_front(),
-                    false => self.confidence(candidate, estimated.is_some(), is_confirmed),
-                },
-                supersedes: superseded::by_definition(table, candidate),
+                confidence: self.with_caveat(confidence, &users, *one),
+                supersedes: superseded::by_definition(on, candidate),
                 candidate: candidate.clone(),
             });
         }
@@ -172,7 +181,9 @@ impl Ready {
 
     /// Whether the planner's plans under the whole set say nothing of what a candidate does for a statement.
     fn is_unproven(&self, statement: usize, one: usize) -> bool {
-        self.estimated_sizes.contains_key(&one) || self.priced_in_front.contains(&(statement, one))
+        self.estimated_sizes.contains_key(&one)
+            || self.priced_in_front.contains(&(statement, one))
+            || self.remarks.begun.contains(&(statement, one))
     }
 
     fn needs_trigrams(&self, candidate: &Candidate) -> bool {
@@ -218,6 +229,24 @@ impl Ready {
         Confidence {
             level: ConfidenceLevel::Verified,
             reason: reason.to_owned(),
+        }
+    }
+
+    /// With what would do the same for less, if that is known of all of these statements, and what could no longer be stored.
+    fn with_caveat(&self, confidence: Confidence, statements: &[usize], one: usize) -> Confidence {
+        let of_carrying = self
+            .table_of(one)
+            .and_then(|table| table.caveat_of_carrying(&self.candidates[one]));
+        let caveats = self
+            .remarks
+            .caveat(statements, one)
+            .cloned()
+            .into_iter()
+            .chain(of_carrying);
+        let reasons: Vec<String> = std::iter::once(confidence.reason).chain(caveats).collect();
+        Confidence {
+            reason: reasons.join("; "),
+            ..confidence
         }
     }
 
@@ -281,9 +310,17 @@ impl Ready {
                 told.cost_before.unwrap_or(0.0) * told.statement.weight
             };
             let before = statements.iter().map(cost).sum();
+            let alone = self.read_alone(table, &statements);
+            let on = alone.as_ref().unwrap_or(table);
+            let size_bytes = self.estimated_sizes.get(&one).copied().flatten();
+            let users =
+                (0..self.positions.len()).filter(|number| statements.contains(&self.positions[*number]));
+            let users: Vec<usize> = users.collect();
             let index = IndexAdvice {
-                definition: define(candidate, table, &mut taken, self.extension_of(candidate)),
-                size_bytes: self.estimated_sizes.get(&one).copied().flatten(),
+                definition: define(candidate, on, &mut taken, self.extension_of(candidate)),
+                size_bytes: size_bytes
+                    .zip(share_of_rows(on, table))
+                    .map(|(bytes, share)| bytes * share),
                 build_seconds: None,
                 assumed_build_seconds: None,
                 write_cost: 0.0,
@@ -291,13 +328,8 @@ impl Ready {
                 cost_before: before,
                 cost_after: before,
                 statements,
-                confidence: Confidence {
-                    level: ConfidenceLevel::Estimated,
-                    reason:
-                        "HypoPG is not installed in this database, so that the planner could not be asked"
-                            .to_owned(),
-                },
-                supersedes: superseded::by_definition(table, candidate),
+                confidence: self.with_caveat(without_planner(), &users, one),
+                supersedes: superseded::by_definition(on, candidate),
                 candidate: candidate.clone(),
             };
             for position in &index.statements {
@@ -327,6 +359,14 @@ fn unseen(table: &str) -> String {
         "whether an index on an expression or on a part of the rows of {table} is worth its price cannot be told: HypoPG sees those \
          on the first table of a statement alone"
     )
+}
+
+/// How sure a guess is.
+fn without_planner() -> Confidence {
+    Confidence {
+        level: ConfidenceLevel::Estimated,
+        reason: "HypoPG is not installed in this database, so that the planner could not be asked".to_owned(),
+    }
 }
 
 /// How sure that is which was found out with another table in front.

@@ -184,7 +184,7 @@ impl Index {
     }
 
     fn is_on(&self, compared: &Compared) -> bool {
-        (&compared.schema, &compared.table) == (&self.table.schema, &self.table.name)
+        compared.is_in(&self.table.schema, &self.table.name)
     }
 }
 
@@ -344,6 +344,7 @@ mod tests {
             tree: tree(filter),
             lists: BTreeSet::new(),
             page_rows: None,
+            has_guessed_types: false,
         }
     }
 

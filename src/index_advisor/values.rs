@@ -86,8 +86,8 @@ impl Reading {
     }
 }
 
-/// What each of these statements costs for particular parameters, as things are and with a set of candidates. Values are tried
-/// of those of which each parameter is compared with a column; lists and pages as long as fewer than `most_calls` were asked.
+/// What each of these statements costs for particular parameters, as things are and with a set of candidates, as long as fewer than
+/// `most_calls` were asked. Values are tried of those of which each parameter is compared with a column.
 ///
 /// # Errors
 /// If the session is lost.
@@ -103,14 +103,10 @@ pub(super) async fn tried(
     let readings = readings(plan, planned, statements).await?;
     let mut with = Vec::new();
     for reading in &readings {
-        if stop() {
+        if stop() || what_if.calls >= most_calls {
             break;
         }
-        let may_ask = reading.kind.is_value() || what_if.calls < most_calls;
-        with.push(match may_ask {
-            true => reading.cost(what_if, planned, set).await?,
-            false => None,
-        });
+        with.push(reading.cost(what_if, planned, set).await?);
     }
     let mut tried: BTreeMap<usize, Vec<TriedValue>> = BTreeMap::new();
     for (reading, after) in readings.iter().zip(with) {
@@ -350,6 +346,7 @@ mod tests {
             tree: PlanTree::read(&json!([{ "Plan": plan }])).unwrap(),
             lists: sql::shortened_lists(text),
             page_rows,
+            has_guessed_types: false,
         }
     }
 

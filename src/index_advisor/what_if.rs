@@ -34,6 +34,8 @@ pub struct Planned {
     pub lists: BTreeSet<usize>,
     /// Rows that a call gave, where its LIMIT and OFFSET were parameters: it is planned for the first page.
     pub page_rows: Option<f64>,
+    /// Whether nothing told the types of its parameters, so that they were guessed.
+    pub has_guessed_types: bool,
 }
 
 impl Planned {

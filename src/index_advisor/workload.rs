@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 
 use super::search_path::{SearchPath, search_path_of};
+use super::sifted::{counted_once, is_workload};
 use crate::postgres::{Identifier, Observe, Plan, PostgresError, queries};
 
 /// A statement of the workload.
@@ -43,7 +44,7 @@ pub struct Captured {
     pub hidden: usize,
 }
 
-/// The statements of a session's database that took most time, ours left out. `None` if pg_stat_statements is not installed
+/// The statements of a session's database that took most time, without ours and what looks at PostgreSQL itself. `None` if pg_stat_statements is not installed
 /// there.
 ///
 /// # Errors
@@ -90,17 +91,22 @@ pub async fn captured(session: &Observe, limit: i64) -> Result<Option<Captured>,
             is_stubborn: false,
         })
     };
-    let statements: Vec<WorkloadStatement> = rows.iter().filter_map(statement).collect();
+    let (statements, others): (Vec<WorkloadStatement>, Vec<WorkloadStatement>) = rows
+        .iter()
+        .filter_map(statement)
+        .partition(|one| is_workload(&one.text));
+    let taken = |one: &WorkloadStatement| one.weight * one.seconds_per_call.unwrap_or(0.0);
     let all_seconds = rows
         .first()
         .and_then(|row| row.try_get::<_, f64>("all_ms").ok())
-        .map_or(0.0, |milliseconds| milliseconds / 1000.0);
-    let taken = |one: &WorkloadStatement| one.weight * one.seconds_per_call.unwrap_or(0.0);
+        .map_or(0.0, |milliseconds| milliseconds / 1000.0)
+        - others.iter().map(taken).sum::<f64>();
     let taken: f64 = statements.iter().map(taken).sum();
     Ok(Some(Captured {
-        statements,
-        all: count("statements"),
-        left_out_ratio: match all_seconds > 0.0 {
+        statements: counted_once(statements),
+        all: count("statements").saturating_sub(others.len()),
+        // what is left of a difference may be none
+        left_out_ratio: match all_seconds > 1e-9 {
             true => (1.0 - taken / all_seconds).clamp(0.0, 1.0),
             false => 0.0,
         },

@@ -1,5 +1,6 @@
 //! Where two names of the configuration lead to one running server, only one of them tells what both see.
 
+use super::unheard::{Unheard, told_here_alone};
 use super::{RuleSettings, judge_place, outcome, own};
 use crate::model::judgement::{Judgement, RuleOutcome, ToldBy};
 use crate::model::observation::{DatabaseObservation, Observation};
@@ -50,7 +51,37 @@ fn knows_refreshes(rule: &RuleKind, database: &DatabaseObservation) -> bool {
     rule.id.starts_with("matview.") && views.any(|view| view.refreshing.is_some())
 }
 
-/// Judges a rule about the server only for the databases of which it is not told under the other name.
+/// Judges a rule about a database that is told under the other name only for what nobody hears of there.
+pub(super) fn judge_unheard(
+    rule: &RuleKind,
+    settings: &RuleSettings,
+    ignores: &[&Ignore],
+    place: &Place<'_>,
+    other: &ToldBy,
+    judgement: &mut Judgement,
+) {
+    let name = place.database.map(|database| database.name.as_str());
+    let there = other.verdict_of(rule.id, name);
+    let told_there = outcome(rule, settings, name.map(str::to_owned), there);
+    let unheard = Unheard::of(rule, settings, ignores, place, other);
+    if !unheard.may_be_any() {
+        judgement.outcomes.push(told_there);
+        return;
+    }
+    let mut judged = Judgement::default();
+    judge_place(rule, settings, ignores, place, &mut judged);
+    // one place has one outcome
+    let Some(here) = judged.outcomes.pop() else { return };
+    let claims = judged.claims.into_iter().filter(|claim| unheard.holds(claim));
+    judgement
+        .claims
+        .extend(claims.map(|claim| told_here_alone(claim, &here)));
+    judgement.outcomes.push(unheard.beside(told_there, &here));
+    judgement.dropped_claims += judged.dropped_claims;
+}
+
+/// Judges a rule about the server only for the databases of which it is not told under the other name, and for what nobody
+/// hears of there.
 pub(super) fn judge_own(
     rule: &RuleKind,
     settings: &RuleSettings,
@@ -59,29 +90,36 @@ pub(super) fn judge_own(
     other: &ToldBy,
     judgement: &mut Judgement,
 ) {
-    let of_all = outcome(rule, settings, None, other.verdict_of(rule.id, None));
-    judgement.outcomes.push(of_all);
     let own = match is_about_watched_databases(rule) {
         true => own_databases(rule, settings, place.observation, other),
         false => Vec::new(),
     };
-    if own.is_empty() {
+    let told_there = outcome(rule, settings, None, other.verdict_of(rule.id, None));
+    let unheard = Unheard::of(rule, settings, ignores, place, other);
+    if own.is_empty() && !unheard.may_be_any() {
+        judgement.outcomes.push(told_there);
         return;
     }
     let mut judged = Judgement::default();
     judge_place(rule, settings, ignores, place, &mut judged);
+    // one place has one outcome
+    let Some(here) = judged.outcomes.pop() else { return };
     let is_own = |database: &Option<String>| own.iter().any(|name| database.as_deref() == Some(*name));
-    judged.claims.retain(|claim| is_own(&claim.database));
+    for claim in judged.claims {
+        if is_own(&claim.database) {
+            judgement.claims.push(claim);
+        } else if unheard.holds(&claim) {
+            judgement.claims.push(told_here_alone(claim, &here));
+        }
+    }
     judged.ignored.retain(|ignored| is_own(&ignored.database));
-    judgement.claims.append(&mut judged.claims);
     judgement.ignored.append(&mut judged.ignored);
     judgement.dropped_claims += judged.dropped_claims;
-    for of_server in &judged.outcomes {
-        judgement.outcomes.extend(own.iter().map(|name| RuleOutcome {
-            database: Some((*name).to_owned()),
-            ..of_server.clone()
-        }));
-    }
+    judgement.outcomes.push(unheard.beside(told_there, &here));
+    judgement.outcomes.extend(own.iter().map(|name| RuleOutcome {
+        database: Some((*name).to_owned()),
+        ..here.clone()
+    }));
 }
 
 /// Whether a rule about the server tells of databases that are watched, and of no others. Whatever else is about the server
@@ -278,6 +316,123 @@ mod tests {
         };
         assert_eq!(claims_where_off_for("a"), 2);
         assert_eq!(claims_where_off_for("c"), 0);
+    }
+
+    /// The databases of which a rule claims something beside a name that tells of all, where some things are ignored.
+    fn told_ignoring(rule: &str, told_by: &ToldBy, change: impl FnOnce(&mut Ignore)) -> Vec<String> {
+        let mut ignore = Ignore {
+            rule: rule.to_owned(),
+            application: "*".into(),
+            ..Ignore::default()
+        };
+        change(&mut ignore);
+        let settings = Settings {
+            ignores: vec![ignore],
+            ..Settings::default()
+        };
+        let judgement = judge_beside(&observed(), &settings, Some(told_by));
+        let claims = judgement.claims.into_iter().filter(|claim| claim.rule == rule);
+        claims.map(|claim| claim.database.unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn what_is_ignored_under_the_other_name_alone_is_told_here() {
+        let every = elsewhere(Some(&["app", "own"]));
+        let of_a = |ignore: &mut Ignore| ignore.selector.server = "a".into();
+        let none = [""; 0];
+        for rule in ["index.unused", "query.slow_mean"] {
+            let mut told = told_ignoring(rule, &every, of_a);
+            told.sort();
+            assert_eq!(told, ["app", "own"], "{rule}");
+            assert_eq!(told_ignoring(rule, &every, |_| ()), none, "ignored here, too");
+            let of_c = |ignore: &mut Ignore| ignore.selector.server = "c".into();
+            assert_eq!(told_ignoring(rule, &every, of_c), none, "told under a");
+            let one = |ignore: &mut Ignore| {
+                of_a(ignore);
+                ignore.selector.database = "own".into();
+            };
+            assert_eq!(told_ignoring(rule, &every, one), ["own"], "{rule}");
+            let another = |ignore: &mut Ignore| {
+                of_a(ignore);
+                ignore.selector.object = "public.other".into();
+            };
+            assert_eq!(told_ignoring(rule, &every, another), none, "{rule}");
+        }
+        let awaited = ToldBy {
+            verdict: Verdict::Skipped {
+                reason: "waits".into(),
+                remedy_sql: None,
+            },
+            ..elsewhere(None)
+        };
+        assert_eq!(told_ignoring("index.unused", &awaited, of_a), none);
+        let mut two = elsewhere(Some(&["app", "own"]));
+        two.tellers.push(Teller {
+            name: "b".into(),
+            ..two.tellers[0].clone()
+        });
+        assert_eq!(told_ignoring("index.unused", &two, of_a), none, "b tells it");
+    }
+
+    #[test]
+    fn what_nobody_hears_of_there_leaves_the_rest_told_there() {
+        let settings = |rule: &str| Settings {
+            ignores: vec![Ignore {
+                rule: rule.to_owned(),
+                selector: Selector {
+                    server: "a".into(),
+                    object: "public.other".into(),
+                    ..Selector::default()
+                },
+                application: "*".into(),
+                ..Ignore::default()
+            }],
+            ..Settings::default()
+        };
+        let outcomes = |rule: &str, observed: &Observation, told_by: &ToldBy| {
+            let judgement = judge_beside(observed, &settings(rule), Some(told_by));
+            let outcomes = judgement.outcomes.into_iter();
+            outcomes
+                .filter(|outcome| outcome.rule == rule)
+                .collect::<Vec<_>>()
+        };
+        let every = elsewhere(Some(&["app", "own"]));
+        for rule in ["index.unused", "query.slow_mean"] {
+            for outcome in outcomes(rule, &observed(), &every) {
+                assert_eq!(outcome.verdict, every.verdict, "{rule}");
+                let [own] = &outcome.own[..] else {
+                    panic!("{outcome:?}")
+                };
+                assert_eq!(own.selector.object, "public.other");
+                assert!(matches!(own.verdict, Verdict::Evaluated { .. }), "{own:?}");
+            }
+        }
+        let mut unread = observed();
+        unread.statements = Err(crate::model::observation::Unknown::because("not read"));
+        let told = outcomes("query.slow_mean", &unread, &every);
+        assert_eq!((told.len(), &told[0].verdict), (1, &every.verdict));
+        assert!(matches!(told[0].own[0].verdict, Verdict::Skipped { .. }));
+        let one = elsewhere(Some(&["app"]));
+        let told = outcomes("query.slow_mean", &observed(), &one);
+        assert_eq!((told.len(), &told[0].verdict), (2, &one.verdict));
+        assert_eq!(
+            told[1].database.as_deref(),
+            Some("own"),
+            "which is judged here alone"
+        );
+        assert!(matches!(told[1].verdict, Verdict::Evaluated { .. }));
+        let mut all = settings("index.unused");
+        all.ignores[0].selector.object = "*".into();
+        let claims = judge_beside(&observed(), &all, Some(&every)).claims;
+        let mut unused = claims
+            .iter()
+            .filter(|claim| claim.rule == "index.unused")
+            .peekable();
+        assert!(unused.peek().is_some());
+        assert!(
+            unused.all(|claim| claim.clear.is_some()),
+            "it is no claim of the place's"
+        );
     }
 
     #[test]

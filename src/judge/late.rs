@@ -122,9 +122,11 @@ mod tests {
             claims
         };
         let mut told = BTreeSet::new();
-        // called often enough, and seldom
-        for calls in [20, 19] {
-            let mut observed = observation(vec![statement("SELECT 1 FROM a", calls, 10_000.0)], 0.0);
+        // called often, often enough, and seldom
+        for calls in [100, 20, 19] {
+            let mut one = statement("SELECT 1 FROM a", calls, 10_000.0);
+            one.max_seconds = Some(400.0);
+            let mut observed = observation(vec![one], 0.0);
             let without = claims(&observed);
             observed.waits = Ok(waits(360, &[("Lock: transactionid", 600)]));
             let with = claims(&observed);

@@ -3,18 +3,22 @@
 mod beside;
 mod late;
 mod own;
+mod unheard;
+mod untold;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde_json::Value;
 
 use crate::limits;
 use crate::model::finding::{Claim, ConfidenceLevel, by_impact};
+use crate::model::index_days::LittleUse;
 use crate::model::judgement::{Ignored, Judgement, RuleOutcome, ToldBy, Verdict};
 use crate::model::observation::{Observation, Unknown};
 use crate::model::selector::{Ignore, Selector, is_ignored_by_comment, matches};
 use crate::model::unit::Period;
+use crate::rules::index::rarely_used::{self, RarelyUsed};
 use crate::rules::index::unused::{self, Unused};
 use crate::rules::sampled::SampledStatements;
 use crate::rules::{self, Place, Rule, RuleKind, Scope};
@@ -65,14 +69,6 @@ impl Settings {
         })
     }
 
-    /// Whether somebody hears of what a rule finds: it is switched on, and not ignored as a whole.
-    pub fn is_told(&self, rule: &str, now: DateTime<Utc>) -> bool {
-        let is_ignored = |ignore: &Ignore| {
-            ignore.is_in_force(now) && matches(&ignore.rule, rule) && ignore.selector.object == "*"
-        };
-        self.is_enabled(rule) && !self.ignores.iter().any(is_ignored)
-    }
-
     /// How long an index must have been idle for index.unused to name it somewhere; `None` where that is judged nowhere.
     pub fn unused_after(&self) -> Option<Period> {
         let chosen = self.of(&rules::find(Unused::ID)?);
@@ -80,6 +76,14 @@ impl Settings {
         let everywhere = chosen.enabled.then_some(&chosen.thresholds);
         let all = own.map(|own| &own.thresholds).chain(everywhere);
         all.filter_map(unused::min_age).min()
+    }
+
+    /// How little an index must be used for index.rarely_used to name it somewhere; `None` where that is judged nowhere.
+    pub fn little_use(&self) -> Option<LittleUse> {
+        let chosen = self.of(&rules::find(RarelyUsed::ID)?);
+        let own = chosen.overrides.iter().filter(|own| own.enabled);
+        let everywhere = chosen.enabled.then_some(&chosen.thresholds);
+        rarely_used::little_use(own.map(|own| &own.thresholds).chain(everywhere))
     }
 
     /// Whether a rule is judged anywhere.
@@ -121,19 +125,16 @@ pub fn judge_beside(observation: &Observation, settings: &Settings, told_by: Opt
             },
             Scope::Database => {
                 for database in &observation.databases {
-                    if let Some(other) = beside::of_database(told_by, rule, &chosen, database) {
-                        let (name, verdict) = (
-                            Some(database.name.clone()),
-                            other.verdict_of(rule.id, Some(&database.name)),
-                        );
-                        judgement.outcomes.push(outcome(rule, &chosen, name, verdict));
-                        continue;
-                    }
                     let place = Place {
                         database: Some(database),
                         ..server
                     };
-                    judge_place(rule, &chosen, &ignores, &place, &mut judgement);
+                    match beside::of_database(told_by, rule, &chosen, database) {
+                        None => judge_place(rule, &chosen, &ignores, &place, &mut judgement),
+                        Some(other) => {
+                            beside::judge_unheard(rule, &chosen, &ignores, &place, other, &mut judgement);
+                        }
+                    }
                 }
                 skip_unseen(rule, &chosen, observation, told_by, &mut judgement);
             }
@@ -383,6 +384,23 @@ mod tests {
         assert_eq!(after(true, false), Some(Period::days(3)));
         assert_eq!(after(false, true), Some(Period::days(35)));
         assert_eq!(after(false, false), None);
+    }
+
+    #[test]
+    fn the_loosest_setting_of_index_rarely_used_is_what_the_store_is_asked_for() {
+        let kind = rules::find(RarelyUsed::ID).unwrap();
+        let little = |own_is_enabled: bool, everywhere_is_enabled: bool| {
+            let mut looser = (kind.defaults)();
+            looser["max_scans"] = json!(5_000);
+            let settings = only(kind.id, |rule| {
+                rule.enabled = everywhere_is_enabled;
+                rule.overrides = vec![own(Selector::default(), own_is_enabled, looser)];
+            });
+            settings.little_use().map(|little| little.max_scans)
+        };
+        assert_eq!(little(true, true), Some(5_000.0));
+        assert_eq!(little(false, true), Some(1_000.0));
+        assert_eq!(little(false, false), None);
     }
 
     #[test]

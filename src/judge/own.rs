@@ -131,6 +131,12 @@ impl<'a> InForce<'a> {
         }
     }
 
+    /// The thresholds that are meant for a problem.
+    pub(super) fn thresholds_for(&self, claim: &Claim) -> &Value {
+        let own = self.meant_for(claim);
+        own.map_or(self.thresholds, |position| &self.own[position].thresholds)
+    }
+
     /// The last that fits; none is the settings of the place.
     fn meant_for(&self, claim: &Claim) -> Option<usize> {
         self.own.iter().rposition(|own| own.selector.selects(claim))

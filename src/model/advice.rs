@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Confidence, Window};
 use super::plan::PlanLine;
+use super::relation::RelationName;
+use super::remedy::qualified;
 use crate::sql::GroupedView;
 
 /// What `pgadvisor advise` answers: `advise.schema.json`, and what a reader should know of how it came about.
@@ -33,6 +35,9 @@ pub struct AdvisedIndex {
     pub undo_sql: Vec<String>,
     pub schema: String,
     pub table: String,
+    /// Where it is on one partition alone: the table of which that is one.
+    #[serde(skip)]
+    pub partition_of: Option<RelationName>,
     pub method: String,
     pub columns: Vec<String>,
     pub include: Vec<String>,
@@ -180,6 +185,21 @@ impl TriedValue {
 
 /// How the reason ends why a statement over catalogs is not planned: none of them is anybody's to index.
 pub const OF_POSTGRESQL: &str = "is a table of PostgreSQL itself";
+/// Why a statement is not planned in which no index could find anything.
+pub const ONLY_INSERTS: &str = "it only inserts values: there is nothing in it that an index could find";
+
+impl AdvisedIndex {
+    /// That the other partitions get no index, where it is on one partition alone.
+    pub fn on_one_partition(&self) -> Option<String> {
+        let whole = self.partition_of.as_ref()?;
+        let whole = qualified(&whole.schema, &whole.name);
+        Some(format!(
+            "{} is indexed alone, for it is read by its own name: the other partitions of {whole} do not get the index. What writes \
+             pay for it is reckoned for all of {whole}, which is too much",
+            qualified(&self.schema, &self.table)
+        ))
+    }
+}
 
 impl AdvisedStatement {
     /// Whether the whole set makes it worse.
@@ -195,7 +215,12 @@ impl AdvisedStatement {
             .reason
             .as_ref()
             .is_some_and(|reason| reason.ends_with(OF_POSTGRESQL));
-        self.cost_after.is_none() && !of_postgresql
+        self.cost_after.is_none() && !of_postgresql && !self.only_inserts()
+    }
+
+    /// Whether it was not planned since it reads nothing.
+    pub fn only_inserts(&self) -> bool {
+        self.reason.as_deref() == Some(ONLY_INSERTS)
     }
 }
 
@@ -233,6 +258,8 @@ pub struct Advised {
     pub rehearsals: BTreeMap<u32, Rehearsal>,
     /// Statements that could read a materialized view of their groups.
     pub summary_views: Vec<SummaryView>,
+    /// Since when every run was stopped before all drops were rehearsed, by the server's clock; none where the last was not.
+    pub unfinished_since: Option<DateTime<Utc>>,
     /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.
     pub earlier: BTreeMap<MissingIndex, BTreeSet<String>>,
 }
@@ -322,7 +349,8 @@ pub struct AdvisedActivity {
     pub seconds: f64,
 }
 
-/// What a missing index is known by: re-optimising changes its definition, not the problem.
+/// What a missing index is known by: re-optimising changes its definition, not the problem. Whether an index is for one
+/// partition alone depends on which statements the workload had just then, so that it is the whole table that lacks it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub struct MissingIndex {
@@ -335,9 +363,12 @@ pub struct MissingIndex {
 impl MissingIndex {
     /// What an advised index is an answer to.
     pub fn of(index: &AdvisedIndex) -> Self {
+        let own = (&index.schema, &index.table);
+        let whole = index.partition_of.as_ref();
+        let (schema, table) = whole.map_or(own, |whole| (&whole.schema, &whole.name));
         Self {
-            schema: index.schema.clone(),
-            table: index.table.clone(),
+            schema: schema.clone(),
+            table: table.clone(),
             leading_key: index.columns.first().cloned().unwrap_or_default(),
         }
     }

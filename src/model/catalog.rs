@@ -154,13 +154,13 @@ pub struct IndexFacts {
     pub is_replica_identity: bool,
     pub has_expressions: bool,
     /// The constraint that it backs.
-    pub constraint: Option<String>,
+    pub constraint: Option<Box<str>>,
     /// A foreign key points at it.
     pub is_referenced: bool,
     /// Foreign keys of its table, by OID, whose columns it begins with.
-    pub foreign_keys: Vec<u32>,
+    pub foreign_keys: Box<[u32]>,
     /// Foreign keys of its table, by OID, of which it has at least one column in front, or those of some rows.
-    pub foreign_keys_in_part: Vec<u32>,
+    pub foreign_keys_in_part: Box<[u32]>,
     /// It was not valid when this was read, and its table was locked as a build locks it.
     pub may_be_in_progress: bool,
     /// It is attached to an index of a partitioned table.
@@ -175,7 +175,7 @@ pub struct IndexFacts {
     /// duplicates, empty where it could not be read in this look. Indexes of tables that are alike share one.
     pub shape: Arc<str>,
     /// `pg_get_indexdef`; `None` where it could not be read in this look.
-    pub definition: Option<String>,
+    pub definition: Option<Box<str>>,
 }
 
 impl HasOid for IndexFacts {

@@ -128,6 +128,34 @@ impl StatementCounts {
     }
 }
 
+/// What statements took over a range of time, in steps of equal length.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct StatementTimes {
+    /// When the first step begins.
+    pub from: DateTime<Utc>,
+    /// How long a step is: an hour, a day or two.
+    pub step_seconds: f64,
+    /// For how much of each step the times stand, oldest first: rates are by this. 0 where nobody looked.
+    pub seen_seconds: Vec<f64>,
+    /// Of execution in each step, by statement_id.
+    pub microseconds: BTreeMap<String, Vec<u64>>,
+}
+
+impl StatementTimes {
+    /// Seconds of execution in an hour, as they were in each step; none of a step in which nobody looked.
+    pub fn seconds_per_hour(&self, statement_id: &str) -> Vec<Option<f64>> {
+        let took = self.microseconds.get(statement_id).map_or(&[][..], Vec::as_slice);
+        let per_hour = |(took, seen): (&u64, &f64)| (*seen > 0.0).then(|| *took as f64 / 1e6 * 3600.0 / seen);
+        took.iter().zip(&self.seen_seconds).map(per_hour).collect()
+    }
+}
+
+/// Entries that writes to a table make in each of its indexes: one for every row that is inserted, and for every update that is
+/// not HOT. A delete makes none.
+pub fn index_entries(inserted: f64, updated: f64, hot_updated: f64) -> f64 {
+    inserted + (updated - hot_updated).max(0.0)
+}
+
 /// What happened to one table over some time, and how it was at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]
@@ -207,6 +235,11 @@ impl TableCounts {
         self.inserted
             .saturating_add(self.updated)
             .saturating_add(self.deleted)
+    }
+
+    /// Entries that were written to each of its indexes.
+    pub fn index_entries(&self) -> f64 {
+        index_entries(self.inserted as f64, self.updated as f64, self.hot_updated as f64)
     }
 }
 

@@ -97,7 +97,8 @@ impl OwnOutcome {
 pub enum Verdict {
     /// The rule was judged; of the problems named here it could not tell, so they keep their state.
     Evaluated {
-        /// Subjects of problems about which nothing can be said now. There can be many, and none of them may be a finding.
+        /// Subjects of problems about which nothing can be said now; one that ends earlier than those of its rule stands for
+        /// all that begin with it. There can be many, and none of them may be a finding.
         #[serde(skip)]
         undecided: Vec<Vec<String>>,
         /// Whether it counts that a problem was not seen: not while a window is still filling.

@@ -1,6 +1,6 @@
 //! What rules judge: differences over known windows, and facts. Made by `observe` from snapshots.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use super::catalog::{Catalog, IndexFacts, TableFacts};
 use super::column_statistics::ColumnStatistics;
 use super::finding::Window;
 use super::history::WaitKey;
+use super::index_days::OverDays;
 use super::refresh::{Run, ViewStatus};
 use super::remedy::qualified;
 use super::replication::{Replication, WatchedPrimary, WatchedStandbys};
@@ -34,6 +35,8 @@ pub struct Observation {
     pub statements: Result<StatementActivity, Unknown>,
     /// Entries of pg_stat_statements that were read; none where they could not be.
     pub statement_entries: Option<usize>,
+    /// Statements of which people hear by query.heavy_rare; whoever knows the settings puts them in.
+    pub told_as_rare: Vec<ToldAsRare>,
     /// What sessions do just now, or why that is not known.
     pub sessions: Result<Vec<Session>, Unknown>,
     /// What sessions were doing whenever they were sampled, or why that is not known.
@@ -85,6 +88,8 @@ pub struct OwnCost {
     pub ratio: f64,
     /// Seconds of its sessions in the last hour.
     pub seconds_last_hour: f64,
+    /// How much of that hour was measured, in seconds: all of it, or since the first look.
+    pub measured_seconds: f64,
     /// The longest question of the last look: the name of its file, and seconds.
     pub slowest_question: Option<(String, f64)>,
     /// The family of questions that cost most in the last hour, and its seconds.
@@ -97,6 +102,21 @@ pub struct OwnCost {
     pub sampling: Option<Cadence>,
     /// What it may cost.
     pub budget_ratio: f64,
+}
+
+impl OwnCost {
+    /// The first looks fetch what later ones need not: a share of less time than this would say nothing.
+    pub const LEAST_SECONDS: f64 = 600.0;
+
+    /// The seconds that it is a share of: what was measured, and ten minutes at first.
+    pub fn base_seconds(&self) -> f64 {
+        self.measured_seconds.max(Self::LEAST_SECONDS)
+    }
+
+    /// What it comes to in a longer time, if it goes on like that, in seconds.
+    pub fn in_seconds(&self, own_seconds: f64, of_seconds: f64) -> f64 {
+        own_seconds / self.base_seconds() * of_seconds
+    }
 }
 
 /// How far apart questions are now, and as configured.
@@ -129,6 +149,8 @@ pub struct Waits {
     pub window: Window,
     /// How many samples were taken in it.
     pub samples: u64,
+    /// For how many seconds of the window these samples stand: where nobody sampled it has gaps.
+    pub sampled_seconds: f64,
     /// Sessions in samples of which the login did not see what they do.
     pub hidden_sessions: u64,
     /// Sessions in samples that executed something, by what they did, in the order of the keys.
@@ -144,6 +166,11 @@ impl Waits {
     /// Average sessions executing.
     pub fn load_sessions(&self) -> f64 {
         self.sessions() as f64 / self.samples.max(1) as f64
+    }
+
+    /// For how many seconds of a session one that was seen in a sample stands.
+    pub fn sample_seconds(&self) -> f64 {
+        self.sampled_seconds / self.samples.max(1) as f64
     }
 }
 
@@ -191,6 +218,9 @@ pub struct StatementActivity {
     pub total_seconds: f64,
     /// Queries, costliest first; each statement_id once in each database.
     pub statements: Vec<StatementDelta>,
+    /// What became faster (database and statement_id): how many times longer a call took over the window than since the look
+    /// before the last. Of statements that were called often enough since then.
+    pub faster_times: BTreeMap<(String, String), f64>,
     /// Other statements that were called, each once in each database: some have a query within, as cursors have.
     pub utility: BTreeMap<(String, String), Arc<StatementText>>,
     /// Why it does not count that a statement is not among them, where the window is still too short for that.
@@ -198,6 +228,16 @@ pub struct StatementActivity {
     /// Entries of watched databases whose text is still to come, or was lost by the server for good: nobody knows which
     /// statements they are, and they count in the total only.
     pub without_text: Vec<StatementDelta>,
+}
+
+/// A statement that is told of as rare and heavy.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct ToldAsRare {
+    pub database: String,
+    pub statement_id: String,
+    /// With so many calls, or more, it would not be rare.
+    pub max_calls: i64,
 }
 
 /// What one statement did in one database over the window: never cumulative.
@@ -212,10 +252,11 @@ pub struct StatementDelta {
     pub roles: Vec<String>,
     pub calls: i64,
     pub seconds: f64,
-    /// Standard deviation since the entry began, in seconds; the difference of two is not defined.
+    /// Standard deviation of the calls of the window, in seconds.
     pub stddev_seconds: f64,
-    /// The longest call since the entry began, or its maximum was reset.
-    pub max_seconds: f64,
+    /// The longest call, where it is known to be one of the window: the server keeps that of all times, which tells something of
+    /// the window only where it grew within. Of several roles it is the longest that is known.
+    pub max_seconds: Option<f64>,
     /// Planning; 0 where pg_stat_statements.track_planning is off.
     pub planning_seconds: f64,
     pub rows: i64,
@@ -239,6 +280,15 @@ impl StatementActivity {
         self.still_filling.clone().or_else(of_texts)
     }
 
+    /// How many times faster a statement is by now than over the window, where that is very much: it was mended meanwhile.
+    pub fn became_faster_times(&self, statement: &StatementDelta) -> Option<f64> {
+        if self.faster_times.is_empty() {
+            return None;
+        }
+        let key = (statement.database.clone(), statement.text.statement_id.clone());
+        self.faster_times.get(&key).copied()
+    }
+
     /// The view's name as a statement for psql needs it, whatever the search_path there.
     pub fn view(&self) -> String {
         qualified(&self.schema, "pg_stat_statements")
@@ -250,13 +300,25 @@ impl StatementDelta {
     pub fn mean_seconds(&self) -> f64 {
         self.seconds / self.calls.max(1) as f64
     }
+
+    /// What the longest call took at least: the longest that is known, or what must have been there for times to deviate as
+    /// they do, since none is negative: the sum of their squares is at most the longest times their sum.
+    pub fn longest_seconds_at_least(&self) -> f64 {
+        let mean = self.mean_seconds();
+        let by_deviation = match mean > 0.0 {
+            true => mean + self.stddev_seconds * self.stddev_seconds / mean,
+            false => 0.0,
+        };
+        self.max_seconds.unwrap_or(0.0).max(by_deviation)
+    }
 }
 
 /// One database, ready to be judged.
 #[derive(Clone, Debug)]
 pub struct DatabaseObservation {
-    /// Whether the rule that advises missing indexes speaks here: nobody has switched it off, or ignores it.
-    pub missing_indexes_are_told: bool,
+    /// Tables with foreign keys of which nobody hears what the rule that advises missing indexes finds, by OID: it is switched
+    /// off for them, or ignored.
+    pub missing_indexes_untold: BTreeSet<u32>,
     /// How long an index must have been idle for index.unused to name it, by whichever of its settings is the shortest;
     /// `None` where nobody judges that rule.
     pub unused_after: Option<Period>,
@@ -276,6 +338,8 @@ pub struct DatabaseObservation {
     pub column_statistics: Result<Arc<ColumnStatistics>, Unknown>,
     /// Indexes with their use.
     pub indexes: Vec<IndexObservation>,
+    /// Their use over the days that the store remembers; whoever has a store puts it in.
+    pub use_over_days: OverDays,
     /// Which indexes are missing, as the planner says, or why that is not known.
     pub advice: Result<Arc<Advised>, Unknown>,
     /// What the planner says of drops.
@@ -400,6 +464,8 @@ pub struct TableDelta {
     pub updated: i64,
     pub hot_updated: i64,
     pub deleted: i64,
+    /// Of the updates that were not HOT those whose new version went to another page; from PostgreSQL 16.
+    pub new_page_updated: Option<i64>,
 }
 
 impl TableDelta {

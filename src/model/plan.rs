@@ -105,6 +105,17 @@ impl PlanTree {
         nodes
     }
 
+    /// All nodes, parents first, each with what of its cost is paid for: below a LIMIT not all of it is.
+    pub fn nodes_paid(&self) -> Vec<(&PlanNode, f64)> {
+        let mut nodes = vec![(&self.root, self.root.total_cost)];
+        let mut next = 0;
+        while let Some((node, paid)) = nodes.get(next).copied() {
+            nodes.extend(node.paid_below(paid));
+            next += 1;
+        }
+        nodes
+    }
+
     /// All nodes in the order of [`PlanTree::outline`]: each before those below it.
     pub fn nodes_in_order(&self) -> Vec<&PlanNode> {
         let mut nodes = Vec::new();
@@ -132,6 +143,17 @@ impl PlanNode {
         let here = self.schema.as_deref().or(above);
         let is_it = self.index.as_deref() == Some(index) && here.is_none_or(|here| here == schema);
         is_it || self.children.iter().any(|child| child.takes(here, schema, index))
+    }
+
+    /// What of the children's costs is paid for where so much of this node's is. Of several that are read one after the other,
+    /// as partitions are, each is thought to be read as far as the others.
+    fn paid_below(&self, paid: f64) -> impl Iterator<Item = (&Self, f64)> {
+        let at_most = move |child: &Self| child.total_cost.min(paid);
+        let all: f64 = self.children.iter().map(at_most).sum();
+        let part = if all > paid { paid / all } else { 1.0 };
+        self.children
+            .iter()
+            .map(move |child| (child, at_most(child) * part))
     }
 
     fn in_order<'a>(&'a self, nodes: &mut Vec<&'a PlanNode>) {
@@ -244,6 +266,28 @@ mod tests {
 
     fn join(first: Value, second: Value) -> Value {
         json!({"Node Type": "Hash Join", "Join Type": "Inner", "Total Cost": 9.0, "Plans": [first, second]})
+    }
+
+    #[test]
+    fn below_a_limit_only_a_part_is_paid_for() {
+        let paid = |above: &str, cost: f64| -> Vec<f64> {
+            let below = [scan("a", "i", 300.0, ""), scan("b", "j", 100.0, "")];
+            let above = json!({"Node Type": above, "Total Cost": cost, "Plans": below});
+            let plan = json!([{"Plan": {"Node Type": "Limit", "Total Cost": 12.0, "Plans": [above]}}]);
+            let tree = PlanTree::read(&plan).unwrap();
+            tree.nodes_paid().into_iter().map(|(_, paid)| paid).collect()
+        };
+        assert_eq!(
+            paid("Append", 400.0),
+            [12.0, 12.0, 6.0, 6.0],
+            "not twelve for each"
+        );
+        // a sort reads all before its first row: the LIMIT is no cheaper than that
+        let plan = json!([{"Plan": {"Node Type": "Limit", "Total Cost": 450.0, "Plans": [
+            {"Node Type": "Sort", "Total Cost": 500.0, "Plans": [scan("a", "i", 400.0, "")]}]}}]);
+        let tree = PlanTree::read(&plan).unwrap();
+        let all: Vec<f64> = tree.nodes_paid().into_iter().map(|(_, paid)| paid).collect();
+        assert_eq!(all, [450.0, 450.0, 400.0]);
     }
 
     fn scan(relation: &str, index: &str, cost: f64, condition: &str) -> Value {

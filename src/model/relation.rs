@@ -88,8 +88,9 @@ pub struct IndexNow {
     pub constraint: Option<String>,
     /// CREATE INDEX as PostgreSQL writes it; null where it could not be read.
     pub definition: Option<String>,
-    /// Since when it is known to be idle, a day or longer; null where it was scanned since, or nobody knows. A partitioned
-    /// index is idle since all of its partitions are.
+    /// Since when no scan of it happened on this server; what its standbys scanned is not in it. None was seen for a day or
+    /// longer, or none is counted since its counters began, which may be before it was built. Null where it was scanned
+    /// since, or nobody knows. A partitioned index is idle since all of its partitions are.
     pub idle_since: Option<DateTime<Utc>>,
     /// How many partitions a partitioned index has, whatever the levels between; null for others.
     #[serde(default)]
@@ -97,6 +98,15 @@ pub struct IndexNow {
     /// The partitioned index at the top that this is a partition of.
     #[serde(default)]
     pub partition_of: Option<RelationName>,
+}
+
+impl IndexNow {
+    /// Whether it holds some of the rows only; not so where its definition could not be read.
+    pub fn is_partial(&self) -> bool {
+        self.definition
+            .as_deref()
+            .is_some_and(|definition| definition.contains(" WHERE "))
+    }
 }
 
 /// A table with what happened to it over a range of time.
@@ -121,6 +131,9 @@ pub struct IndexTotal {
     pub counts: IndexCounts,
     /// How large it was when the range began; null where nobody knows.
     pub bytes_before: Option<u64>,
+    /// What keeping it costs: entries that writes to its table made in it in an hour, over what of the range was looked at since
+    /// it was seen first. Those of a partial index are at most so many. Null where nobody knows, as in the first half hour.
+    pub entries_per_hour: Option<f64>,
 }
 
 /// What a list of tables or indexes begins with.
@@ -134,7 +147,7 @@ pub enum RelationOrder {
     Growth,
     /// Tables with most dead rows against autovacuum's threshold.
     DeadRows,
-    /// Tables that were written most over the range.
+    /// Tables that were written most over the range; indexes to which most entries were.
     Writes,
     /// Those that were scanned most over the range.
     Scans,

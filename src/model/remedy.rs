@@ -27,14 +27,14 @@ pub struct Remedy {
     pub caveats: Vec<String>,
 }
 
-/// A name as SQL needs it: always quoted, so that no name of whatever spelling can be anything but a name.
+/// A name as SQL needs it: quoted wherever it must be, so that no name of whatever spelling can be anything but a name.
 /// A NUL cannot occur in PostgreSQL and is left out.
 pub fn quote_identifier(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && !crate::sql::is_keyword(name);
+        && !crate::sql::is_reserved(name);
     if plain {
         name.to_owned()
     } else {
@@ -486,6 +486,8 @@ mod tests {
     fn only_plain_names_stay_bare() {
         assert_eq!(qualified("public", "orders"), "public.orders");
         assert_eq!(quote_identifier("select"), "\"select\"");
+        assert_eq!(quote_identifier("name"), "name", "as pg_get_indexdef() has it");
+        assert_eq!(quote_identifier("between"), "\"between\"");
         assert_eq!(quote_identifier("Users"), "\"Users\"");
         assert_eq!(
             quote_identifier("a\"; DROP TABLE x; --"),

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::limits;
+
 /// What a server knows of replication.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Replication {
@@ -77,6 +79,20 @@ pub struct Replay {
     pub segment_bytes: Option<f64>,
 }
 
+impl Replay {
+    /// Whether it follows its primary: it receives WAL, or restores what was archived of late. A copy that was restored and
+    /// stands still has the system identifier of the primary, too.
+    pub fn keeps_up(&self) -> bool {
+        let behind = self
+            .since_last_commit_seconds
+            .map(|seconds| seconds - self.delay_seconds);
+        let restores = self.restores_from_archive == Some(true)
+            && !self.is_paused
+            && behind.is_some_and(|behind| behind <= limits::STANDBY_SEEN_WITHIN.as_secs_f64());
+        self.is_streaming || restores
+    }
+}
+
 /// The standbys of a primary that are watched, too, and keep up with it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WatchedStandbys {
@@ -86,6 +102,8 @@ pub struct WatchedStandbys {
     pub streaming: usize,
     /// Connections to them over which others receive WAL in turn.
     pub receivers: usize,
+    /// How many others belong to the primary, and cannot be seen now or stand still: of those only what they knew counts.
+    pub unseen: usize,
     /// The names of those that do not know, for some index, how often it was scanned in the time that the primary counts.
     pub uncounted: Vec<String>,
 }

@@ -65,6 +65,12 @@ impl Selector {
             && fit(&self.role, &claim.who.roles)
     }
 
+    /// Whether problems of a thing in a database are meant where no role is known to cause them: as `selects` tells of a claim
+    /// of such a problem.
+    pub fn selects_thing(&self, server: &str, database: &str, thing: &Object) -> bool {
+        self.may_select(server, Some(database)) && self.fits_object(Some(thing)) && self.is_of_every_role()
+    }
+
     /// Whether problems of a server, and of a database where that is known, can be meant.
     pub fn may_select(&self, server: &str, database: Option<&str>) -> bool {
         let fits = database.is_none_or(|name| self.fits_database(Some(name)));
@@ -140,6 +146,11 @@ impl Ignore {
     /// Whether it still counts.
     pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
         self.until.is_none_or(|until| now.date_naive() <= until)
+    }
+
+    /// Whether problems of a thing in a database are meant where nobody is known to cause them.
+    pub fn selects_thing(&self, server: &str, database: &str, thing: &Object) -> bool {
+        self.application == ANY && self.selector.selects_thing(server, database, thing)
     }
 
     /// Whether a problem is meant.

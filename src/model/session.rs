@@ -40,6 +40,18 @@ pub struct Session {
     pub blocked_by: Vec<i32>,
     /// The lock that it waits for.
     pub awaited: Option<AwaitedLock>,
+    /// Locks on tables and indexes of its database that it holds, the strongest first; read only of a few that are idle in a
+    /// transaction, `None` where that was not done.
+    pub held: Option<Vec<HeldLock>>,
+}
+
+/// A lock on a relation that a session holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct HeldLock {
+    /// `AccessShareLock`, `RowExclusiveLock`, …
+    pub mode: String,
+    pub relation_oid: u32,
 }
 
 /// A lock that somebody waits for.
@@ -60,6 +72,12 @@ impl Session {
     /// Whether a client is at the other end.
     pub fn is_client(&self) -> bool {
         self.backend_type == "client backend"
+    }
+
+    /// Whether a client is at the other end and track_activities is off for it: the server tells neither what it does nor since
+    /// when.
+    pub fn is_untracked(&self) -> bool {
+        self.is_client() && self.state.as_deref() == Some("disabled")
     }
 
     /// Whether it sits in a transaction and does nothing.
@@ -108,6 +126,13 @@ impl Session {
                 .map(|statement| statement.statement_id.clone())
                 .unwrap_or_default(),
         ]
+    }
+
+    /// How the subjects of all begin that are of its role and application, whatever they do.
+    pub fn subject_of_any_statement(&self) -> Vec<String> {
+        let mut subject = self.subject();
+        subject.pop();
+        subject
     }
 }
 

@@ -3,7 +3,7 @@
 //! Counters here count since a reset that may be unknown, so no rule ever sees them bare: `observe` turns them into
 //! differences over a known window, which have types of their own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -64,8 +64,13 @@ pub struct ServerFacts {
     pub is_standby: bool,
     /// Standbys that stream from it just now.
     pub standbys: i64,
-    /// Resets that concern all relations: pg_stat_bgwriter's and pg_stat_wal's, which a crash sets.
+    /// The last reset that may concern all relations: pg_stat_bgwriter's or pg_stat_wal's, which a crash sets. Somebody may
+    /// have reset these alone: it ends windows, but totals need not begin there.
     pub shared_statistics_reset_at: Option<DateTime<Utc>>,
+    /// Since when relations are counted but for resets of their database: the last crash, or initdb. `None` where somebody
+    /// has reset what would tell.
+    #[serde(default)]
+    pub relations_counted_since: Option<DateTime<Utc>>,
     /// The next transaction id, 64 bits wide.
     pub next_transaction_id: Option<i64>,
     /// Settings that rules read, by name.
@@ -81,6 +86,9 @@ pub struct ServerFacts {
     pub sees_all_sessions: bool,
     /// Role names by OID, for statements.
     pub roles: HashMap<u32, String>,
+    /// Extensions that could be created on it, of those by which managed services show themselves.
+    #[serde(default)]
+    pub service_extensions: BTreeSet<String>,
     /// The login that looks.
     pub login: String,
     /// Whether the login is a superuser.
@@ -119,9 +127,28 @@ pub struct Declared {
 }
 
 impl ServerFacts {
-    /// The managed service that it runs at.
+    /// The managed service that it runs at. None of them gives its customers a superuser: who looks as one has a server of
+    /// one's own, whatever software of a service runs there. For other logins it is what the server shows, see
+    /// [`Provider::of`].
     pub fn provider(&self) -> Option<Provider> {
-        Provider::of(&self.settings, &self.roles)
+        if self.login_is_superuser {
+            return None;
+        }
+        Provider::of(&self.settings, &self.roles, &self.service_extensions)
+    }
+
+    /// Whether the library of pg_stat_statements is loaded; none where that may not be seen.
+    pub fn loads_statements_library(&self) -> Option<bool> {
+        // everybody sees its settings once it is there
+        if self.settings.contains_key("pg_stat_statements.track") {
+            return Some(true);
+        }
+        let mut libraries = self.settings.get("shared_preload_libraries")?.value.split(',');
+        let is_it = |library: &str| {
+            let file = library.trim().trim_matches('"');
+            file.rsplit('/').next() == Some("pg_stat_statements")
+        };
+        Some(libraries.any(is_it))
     }
 
     /// Which running server it is; nothing where its system identifier may not be read.
@@ -401,6 +428,8 @@ pub struct TableActivityCounters {
     pub modified_since_analyze: i64,
     /// The last ANALYZE or autoanalyze that the server remembers.
     pub last_analyze_at: Option<DateTime<Utc>>,
+    /// Rows whose new version found no room in its page and went to another; from PostgreSQL 16.
+    pub new_page_updated: Option<i64>,
 }
 
 /// Cumulative counters of one index.

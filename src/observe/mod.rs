@@ -15,12 +15,13 @@ mod sequences;
 mod statements;
 mod table_activity;
 mod tables;
+mod times;
 mod transaction_ids;
 pub mod usage;
 pub mod waits;
 mod writes;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -29,6 +30,7 @@ use crate::limits;
 use crate::model::advice::Rehearsals;
 use crate::model::column_statistics::{ColumnStatistics, FACT};
 use crate::model::history::{RelationsMinute, StatementMinute};
+use crate::model::index_days::OverDays;
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, TableObservation,
     Unknown,
@@ -41,7 +43,7 @@ use relations::Relations;
 use replication::IdleSlots;
 use sequences::Sequences;
 use statements::StatementLook;
-use table_activity::TableActivities;
+use table_activity::{Counted, TableActivities};
 use transaction_ids::TransactionIds;
 use usage::{Following, Usages};
 use waits::WaitParts;
@@ -123,6 +125,7 @@ impl Observer {
                 .per_second(snapshot.at, snapshot.server.next_transaction_id),
             statements,
             statement_entries: snapshot.statements.as_ref().map(|read| read.entries.len()),
+            told_as_rare: Vec::new(),
             sessions: snapshot.sessions.clone().ok_or_else(|| unread("sessions")),
             waits: self.waits.observe(snapshot.at),
             leading_wildcards: self.leading_wildcards.clone(),
@@ -210,7 +213,10 @@ impl Observer {
             self.table_activities.observe(
                 &database.name,
                 look,
-                counters_since,
+                Counted {
+                    since: counters_since,
+                    windows_begin: windows_begin(&snapshot.server, counters_since),
+                },
                 &database.catalog,
                 &autovacuum,
                 self.any_window,
@@ -245,7 +251,7 @@ impl Observer {
             .collect();
         DatabaseObservation {
             // whoever knows the settings says otherwise
-            missing_indexes_are_told: true,
+            missing_indexes_untold: BTreeSet::new(),
             unused_after: None,
             name: database.name.clone(),
             counters_since,
@@ -255,6 +261,7 @@ impl Observer {
             schema: schema.ok_or_else(|| unread("foreign keys, constraints and sequences")),
             column_statistics: column_statistics(snapshot, database),
             indexes,
+            use_over_days: OverDays::Unknown,
             // a look does not plan: whoever does puts it in
             rehearsals: Rehearsals::NotTried,
             materialized_views: materialized_views(database),
@@ -295,13 +302,56 @@ fn materialized_views(database: &DatabaseSnapshot) -> Result<Vec<MaterializedVie
     Ok(views.iter().map(observed).collect())
 }
 
-/// Since when the counters of a database's relations count, if that is known: the latest of its own reset and those that
-/// only a crash (or a reset of all) shows.
+/// Since when the counters of a database's relations count, if that is known: the later of its own reset and the last crash.
 fn counters_since(server: &ServerFacts, database: &str) -> Option<DateTime<Utc>> {
     let own = server
         .databases
         .iter()
         .find(|facts| facts.name == database)?
         .statistics_reset_at;
-    own.max(server.shared_statistics_reset_at)
+    own.max(server.relations_counted_since)
+}
+
+/// The last moment at which they may have begun again: what ends a window, for that it is better to end one too many.
+fn windows_begin(server: &ServerFacts, counters_since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    counters_since.max(server.shared_statistics_reset_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::DatabaseFacts;
+
+    #[test]
+    fn a_reset_of_what_all_share_ends_windows_and_only_a_crash_or_a_reset_of_the_database_begins_totals() {
+        let at = |hour: i64| DateTime::from_timestamp(1_790_000_000 + hour * 3600, 0);
+        let began = |own: Option<i64>, crash: Option<i64>, shared: i64| {
+            let server = ServerFacts {
+                shared_statistics_reset_at: at(shared),
+                relations_counted_since: crash.and_then(at),
+                databases: vec![DatabaseFacts {
+                    name: "d".into(),
+                    statistics_reset_at: own.and_then(at),
+                    ..DatabaseFacts::default()
+                }],
+                ..ServerFacts::default()
+            };
+            let since = counters_since(&server, "d");
+            assert_eq!(counters_since(&server, "gone"), None);
+            (since, windows_begin(&server, since))
+        };
+        assert_eq!(began(None, Some(0), 0), (at(0), at(0)));
+        assert_eq!(
+            began(None, Some(0), 9),
+            (at(0), at(9)),
+            "somebody reset the shared ones"
+        );
+        assert_eq!(began(Some(5), Some(0), 9), (at(5), at(9)));
+        assert_eq!(began(Some(5), Some(7), 7), (at(7), at(7)), "a crash after it");
+        assert_eq!(
+            began(None, None, 9),
+            (None, at(9)),
+            "what would tell was reset, too"
+        );
+    }
 }

@@ -1,14 +1,17 @@
 //! How tables and indexes are now, as pages tell it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::partitions::table_above;
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::history::{IndexCounts, TableCounts};
-use crate::model::observation::TableObservation;
+use crate::model::observation::{IndexObservation, TableObservation};
 use crate::model::relation::{IndexNow, RelationName, TableNow};
 use crate::model::snapshot::TableActivityCounters;
 use crate::sql;
+
+/// An index that was scanned within this is not told to be idle, so that its row does not change at each look.
+const IDLE_FROM: TimeDelta = TimeDelta::days(1);
 
 /// A table that holds rows itself; `above` is what it is a partition of.
 pub fn table_now(
@@ -44,12 +47,20 @@ pub fn table_now(
 pub struct IndexSeen<'a> {
     /// How it was used.
     pub counts: IndexCounts,
-    /// Since when it is idle.
+    /// Since when it is idle on this server.
     pub idle_since: Option<DateTime<Utc>>,
     /// What it is a partition of.
     pub above: Option<&'a IndexFacts>,
     /// How many partitions it has; none where it is not partitioned.
     pub partitions: Option<u32>,
+}
+
+/// Since when no scan of an index happened on this server, as far back as that is known: its standbys count their own, and
+/// whoever shows this says so.
+pub fn unscanned_since(index: &IndexObservation, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let seen = index.idle_since.filter(|since| now - *since >= IDLE_FROM);
+    // a total of no scan does not move from look to look, however young the counters are
+    seen.into_iter().chain(index.no_scan_counted_since).min()
 }
 
 /// An index of a table.
@@ -95,6 +106,7 @@ fn without_constants(definition: &str, has_expressions: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::testing::{database, index, now};
 
     #[test]
     fn definitions_are_kept_without_what_belongs_into_the_table() {
@@ -106,5 +118,25 @@ mod tests {
             let told = without_constants(&format!("CREATE INDEX i ON t {keys}"), has_expressions);
             assert_eq!(told, format!("CREATE INDEX i ON t {kept}"));
         }
+    }
+
+    #[test]
+    fn an_index_without_a_scan_is_idle_since_its_total_says_so() {
+        let mut one = database(vec![index(9, "i")]).databases[0].indexes[0];
+        let days = |days: i64| Some(now() - TimeDelta::days(days));
+        let mut since = |idle_since, no_scan_counted_since| {
+            (one.idle_since, one.no_scan_counted_since) = (idle_since, no_scan_counted_since);
+            unscanned_since(&one, now())
+        };
+        let hour_ago = Some(now() - TimeDelta::hours(1));
+        assert_eq!(since(hour_ago, None), None, "it was used a moment ago");
+        assert_eq!(since(days(2), None), days(2));
+        assert_eq!(
+            since(hour_ago, days(40)),
+            days(40),
+            "seen for an hour, counted for long"
+        );
+        assert_eq!(since(hour_ago, hour_ago), hour_ago, "its counters are young");
+        assert_eq!(since(days(60), days(40)), days(60), "they were reset meanwhile");
     }
 }

@@ -4,18 +4,15 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::partitions::{IndexWhole, TableWhole, index_above, is_whole_index, is_whole_table, table_above};
-use super::relation_now::{IndexSeen, index_now, table_now, table_of_whole};
+use super::relation_now::{IndexSeen, index_now, table_now, table_of_whole, unscanned_since};
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::history::{IndexCounts, RelationPoint, RelationsMinute, TableCounts};
 use crate::model::observation::{DatabaseObservation, IndexObservation, TableObservation};
 use crate::model::relation::TableNow;
 use crate::model::snapshot::{DatabaseSnapshot, IndexCounters, TableActivityCounters, TableActivityLook};
-
-/// An index that was scanned within this is not told to be idle, so that its row does not change at each look.
-const IDLE_FROM: TimeDelta = TimeDelta::days(1);
 
 /// What was seen of each database when its names were read last.
 #[derive(Default)]
@@ -212,9 +209,7 @@ impl<'a> Telling<'a> {
             let scans = scanned.unwrap_or(0);
             *self.scans_of_tables.entry(facts.table_oid).or_default() += scans;
             *self.bytes_of_tables.entry(facts.table_oid).or_default() += facts.size_bytes;
-            let idle_since = observed(index.oid)
-                .and_then(|index| index.idle_since)
-                .filter(|since| self.look.at - *since >= IDLE_FROM);
+            let idle_since = observed(index.oid).and_then(|index| unscanned_since(index, self.look.at));
             let bytes = facts.size_bytes.max(0.0) as u64;
             let seen = IndexSeen {
                 counts: IndexCounts { scans, bytes },
@@ -369,6 +364,7 @@ mod tests {
     use super::*;
     use crate::model::snapshot::TableCounters;
     use crate::rules::testing::{database, index, now};
+    use chrono::TimeDelta;
 
     /// A database with one table and one index, as read some minutes after the first look.
     fn seen(minute: i64, updated: i64, scans: i64, bytes: f64) -> (DatabaseSnapshot, DatabaseObservation) {

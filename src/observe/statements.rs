@@ -1,12 +1,13 @@
 //! Windows of pg_stat_statements. A window begins at an older look and ends now; a reset ends it. An entry that is new,
 //! began again or ran backwards was put there inside the window, so all that it counts belongs to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Observer;
+use super::times::Times;
 use crate::limits;
 use crate::model::finding::Window;
 use crate::model::history::{Counts as _, StatementCounts, StatementMinute, StatementPoint};
@@ -35,7 +36,7 @@ impl StatementLook {
     }
 
     /// What each entry did since this look.
-    fn until<'a>(&'a self, now: &'a Statements) -> impl Iterator<Item = StatementCounters> + 'a {
+    fn until<'a>(&'a self, now: &'a Statements) -> impl Iterator<Item = Delta> + 'a {
         // both are in the same order, and mostly hold the same
         let mut next = 0;
         now.entries.iter().map(move |now| {
@@ -53,25 +54,57 @@ impl StatementLook {
     }
 
     /// What one entry did since this look, in which it was or was not.
-    fn since(&self, before: Option<&StatementCounters>, now: &StatementCounters) -> StatementCounters {
+    fn since(&self, before: Option<&StatementCounters>, now: &StatementCounters) -> Delta {
         // what is being executed for the first time has an entry from its parsing on, but no call yet, and is not shown: an
         // entry that was not there has counted nothing before, whenever it says that it began
-        let Some(before) = before else { return *now };
+        let Some(before) = before else {
+            return Delta::whole(now);
+        };
         let began_again = now.since != before.since;
         let backwards =
             now.calls < before.calls || now.execution_ms < before.execution_ms || now.rows < before.rows;
         if began_again || backwards {
-            return *now;
+            return Delta::whole(now);
         }
-        StatementCounters {
+        let counters = StatementCounters {
             calls: now.calls - before.calls,
             execution_ms: now.execution_ms - before.execution_ms,
+            stddev_ms: times(now).without(times(before)).deviation(),
             planning_ms: (now.planning_ms - before.planning_ms).max(0.0),
             rows: now.rows - before.rows,
             shared_blocks_hit: (now.shared_blocks_hit - before.shared_blocks_hit).max(0),
             shared_blocks_read: (now.shared_blocks_read - before.shared_blocks_read).max(0),
             temp_blocks_written: (now.temp_blocks_written - before.temp_blocks_written).max(0),
             ..*now
+        };
+        // it was longer than all before, or the longest was reset (17 and later); what did not change was before, or may have been
+        let longest_ms = match counters.calls {
+            1 => Some(counters.execution_ms),
+            _ => Some(now.max_ms).filter(|longest| *longest > 0.0 && *longest != before.max_ms),
+        };
+        Delta { counters, longest_ms }
+    }
+}
+
+/// How long an entry's calls took, in milliseconds. The server tells the deviation of all that there were, not of a sample of them.
+fn times(entry: &StatementCounters) -> Times {
+    Times::of(entry.calls, entry.execution_ms, entry.stddev_ms)
+}
+
+/// What one entry did over a window.
+struct Delta {
+    /// What it counted; the maximum is that of the entry.
+    counters: StatementCounters,
+    /// The longest call of the window, where that is known.
+    longest_ms: Option<f64>,
+}
+
+impl Delta {
+    /// Of an entry that counts nothing but what was done in the window.
+    fn whole(now: &StatementCounters) -> Self {
+        Self {
+            counters: *now,
+            longest_ms: Some(now.max_ms).filter(|longest| *longest > 0.0),
         }
     }
 }
@@ -135,6 +168,7 @@ impl Observer {
                 window,
                 now.evictions - older.evictions,
             );
+            activity.faster_times = faster(&activity, self.statement_minute.as_ref());
             if length < full && !self.any_window {
                 activity.still_filling = Some(format!(
                     "the window is {} min of {} min long",
@@ -158,7 +192,7 @@ impl Observer {
                     from: reset_at,
                     to: snapshot.at,
                 };
-                let totals = statements.entries.iter().copied();
+                let totals = statements.entries.iter().map(Delta::whole);
                 let mut activity = activity(snapshot, statements, totals, window, now.evictions);
                 if !single_look {
                     activity.still_filling = Some("the first window is still filling".to_owned());
@@ -213,7 +247,7 @@ fn busy(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> B
     let mut busy = Busy::default();
     // of one statement there is an entry for each role
     let mut places: HashMap<(u32, &str), usize> = HashMap::new();
-    for delta in last.until(statements) {
+    for Delta { counters: delta, .. } in last.until(statements) {
         let seconds = delta.execution_ms / 1000.0;
         busy.seconds += seconds;
         // most have done nothing since then, and need no text
@@ -278,11 +312,34 @@ fn minute(over: TimeDelta, points: Vec<StatementPoint>) -> Option<StatementMinut
     (seconds > 0.0 && seconds <= longest).then_some(StatementMinute { seconds, points })
 }
 
+/// How many times faster statements are since the look before this one than over the whole window, where that is so much that
+/// something was mended in between. They are few, so that nothing is kept of the others.
+fn faster(activity: &StatementActivity, minute: Option<&StatementMinute>) -> BTreeMap<(String, String), f64> {
+    let points = minute.into_iter().flat_map(|minute| &minute.points);
+    let often = points.filter(|point| point.counts.calls >= limits::FASTER_CALLS);
+    let recent: HashMap<(&str, &str), f64> = often
+        .map(|point| {
+            let mean = point.counts.microseconds as f64 / 1e6 / point.counts.calls as f64;
+            ((&*point.database, point.text.statement_id.as_str()), mean)
+        })
+        .collect();
+    let times = |statement: &StatementDelta| {
+        let key = (statement.database.as_str(), statement.text.statement_id.as_str());
+        // what takes less than a microsecond is told as that
+        let times = statement.mean_seconds() / recent.get(&key)?.max(1e-6);
+        (times > limits::FASTER_TIMES).then(|| ((key.0.to_owned(), key.1.to_owned()), times))
+    };
+    match recent.is_empty() {
+        true => BTreeMap::new(),
+        false => activity.statements.iter().filter_map(times).collect(),
+    }
+}
+
 /// Brings the entries of all roles together by database and statement.
 fn activity(
     snapshot: &Snapshot,
     statements: &Statements,
-    deltas: impl Iterator<Item = StatementCounters>,
+    deltas: impl Iterator<Item = Delta>,
     window: Window,
     evictions: i64,
 ) -> StatementActivity {
@@ -301,13 +358,14 @@ fn activity(
         kind: StatementKind::Query,
     });
     let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
-    for delta in deltas.filter(|delta| delta.calls > 0) {
-        activity.total_seconds += delta.execution_ms / 1000.0;
-        let Some(database) = watched.get(&delta.key.database_oid) else {
+    for delta in deltas.filter(|delta| delta.counters.calls > 0) {
+        let key = delta.counters.key;
+        activity.total_seconds += delta.counters.execution_ms / 1000.0;
+        let Some(database) = watched.get(&key.database_oid) else {
             continue;
         };
-        let Some(text) = statements.texts.get(&delta.key.queryid) else {
-            let mut entry = empty(database, &no_text, delta.key.queryid);
+        let Some(text) = statements.texts.get(&key.queryid) else {
+            let mut entry = empty(database, &no_text, key.queryid);
             add(&mut entry, &delta, &snapshot.server.roles);
             activity.without_text.push(entry);
             continue;
@@ -320,8 +378,8 @@ fn activity(
             continue;
         }
         let entry = together
-            .entry((delta.key.database_oid, text.statement_id.as_str()))
-            .or_insert_with(|| empty(database, text, delta.key.queryid));
+            .entry((key.database_oid, text.statement_id.as_str()))
+            .or_insert_with(|| empty(database, text, key.queryid));
         add(entry, &delta, &snapshot.server.roles);
     }
     activity.statements = together.into_values().collect();
@@ -342,7 +400,7 @@ fn empty(database: &str, text: &Arc<StatementText>, queryid: i64) -> StatementDe
         calls: 0,
         seconds: 0.0,
         stddev_seconds: 0.0,
-        max_seconds: 0.0,
+        max_seconds: None,
         planning_seconds: 0.0,
         rows: 0,
         shared_blocks_hit: 0,
@@ -351,12 +409,19 @@ fn empty(database: &str, text: &Arc<StatementText>, queryid: i64) -> StatementDe
     }
 }
 
-fn add(entry: &mut StatementDelta, delta: &StatementCounters, roles: &HashMap<u32, String>) {
+fn add(entry: &mut StatementDelta, delta: &Delta, roles: &HashMap<u32, String>) {
+    let longest_seconds = delta.longest_ms.map(|longest| longest / 1000.0);
+    let delta = &delta.counters;
     let seconds = delta.execution_ms / 1000.0;
+    let before = Times::of(entry.calls, entry.seconds, entry.stddev_seconds);
+    let both = before.with(Times::of(delta.calls, seconds, delta.stddev_ms / 1000.0));
     entry.calls += delta.calls;
     entry.seconds += seconds;
-    entry.stddev_seconds = entry.stddev_seconds.max(delta.stddev_ms / 1000.0);
-    entry.max_seconds = entry.max_seconds.max(delta.max_ms / 1000.0);
+    entry.stddev_seconds = both.deviation();
+    entry.max_seconds = match (entry.max_seconds, longest_seconds) {
+        (Some(one), Some(other)) => Some(one.max(other)),
+        (one, other) => one.or(other),
+    };
     entry.planning_seconds += delta.planning_ms / 1000.0;
     entry.rows += delta.rows;
     entry.shared_blocks_hit += delta.shared_blocks_hit;
@@ -550,6 +615,30 @@ mod tests {
     }
 
     #[test]
+    fn what_became_much_faster_since_the_last_look_is_known() {
+        let faster = |recent_calls: i64, recent_ms: f64| {
+            let mut observer = Observer::default();
+            let look = |minute, calls: i64, execution_ms: f64| {
+                let mut look = snapshot(minute, None, &[(1, calls)]);
+                let entries = Arc::make_mut(&mut look.statements.as_mut().unwrap().entries);
+                entries[0].execution_ms = execution_ms;
+                look
+            };
+            observer.observe(&look(0, 1, 2400.0), false);
+            observer.observe(&look(9, 16, 38_400.0), false);
+            let last = look(10, 16 + recent_calls, 38_400.0 + recent_ms);
+            let activity = observer.observe(&last, false).statements.unwrap();
+            activity.became_faster_times(&activity.statements[0])
+        };
+        // 715 calls took 36.49 s in all, and the last 700 of them 0.49 s
+        let times = faster(700, 490.0).unwrap();
+        assert!((times - 36.49 / 715.0 / 0.0007).abs() < 0.01, "{times}");
+        assert_eq!(faster(19, 13.3), None, "too few to tell");
+        assert!(faster(20, 14.0).is_some());
+        assert_eq!(faster(700, 7000.0), None, "six times");
+    }
+
+    #[test]
     fn what_was_executed_for_the_first_time_while_a_window_began_is_counted() {
         let mut observer = Observer::default();
         calls(&mut observer, &snapshot(0, None, &[]));
@@ -557,6 +646,80 @@ mod tests {
         let entries = Arc::make_mut(&mut later.statements.as_mut().unwrap().entries);
         (entries[0].since, entries[1].since) = (Some(time(0)), Some(time(3)));
         assert_eq!(calls(&mut observer, &later).unwrap().0, 57);
+    }
+
+    /// What the server counts of calls that took so many milliseconds.
+    fn count(entry: &mut StatementCounters, times: &[f64]) {
+        let (calls, sum) = (times.len() as f64, times.iter().sum::<f64>());
+        let squares: f64 = times.iter().map(|time| (time - sum / calls).powi(2)).sum();
+        entry.calls = times.len() as i64;
+        (entry.execution_ms, entry.stddev_ms) = (sum, (squares / calls).sqrt());
+        entry.max_ms = times.iter().copied().fold(0.0, f64::max);
+    }
+
+    /// The deviation of some times in seconds, as it is defined.
+    fn deviation(times: &[f64]) -> f64 {
+        let mut entry = StatementCounters::default();
+        count(&mut entry, times);
+        entry.stddev_ms / 1000.0
+    }
+
+    /// What the calls of one role took before a window and within.
+    type Calls<'a> = (&'a [f64], &'a [f64]);
+
+    /// One statement of a window, by the calls of each role.
+    fn window(of_roles: &[Calls<'_>]) -> StatementDelta {
+        let mut observer = Observer::default();
+        let look = |minute: i64, times: &dyn Fn(&Calls<'_>) -> Vec<f64>| {
+            let mut seen = snapshot(minute, None, &vec![(1, 1); of_roles.len()]);
+            let entries = Arc::make_mut(&mut seen.statements.as_mut().unwrap().entries);
+            for (number, (entry, of_role)) in entries.iter_mut().zip(of_roles).enumerate() {
+                entry.key.user_oid = 10 + number as u32;
+                count(entry, &times(of_role));
+            }
+            seen
+        };
+        observer.observe(&look(0, &|(before, _)| before.to_vec()), false);
+        let later = look(6, &|(before, within)| [*before, *within].concat());
+        let mut activity = observer.observe(&later, false).statements.unwrap();
+        activity.statements.remove(0)
+    }
+
+    #[test]
+    fn the_spread_of_a_window_is_not_that_of_all_times() {
+        let steady = [100.0; 200];
+        let wild = [vec![100.0; 500], vec![60_000.0]].concat();
+        let calm_again = window(&[(&wild[..], &steady[..])]);
+        assert!(calm_again.stddev_seconds < 0.001, "{}", calm_again.stddev_seconds);
+        assert_eq!(calm_again.max_seconds, None, "the longest call was before");
+        let varying = [vec![100.0; 199], vec![5_000.0]].concat();
+        for before in [&steady[..], &wild[..]] {
+            let now = window(&[(before, &varying[..])]);
+            assert!(
+                (now.stddev_seconds - deviation(&varying)).abs() < 1e-6,
+                "{}",
+                now.stddev_seconds
+            );
+            let known = (before == steady).then_some(5.0);
+            assert_eq!(now.max_seconds, known, "known where it is longer than all before");
+            assert!(now.longest_seconds_at_least() > 1.0 && now.longest_seconds_at_least() <= 5.0);
+        }
+        let once = window(&[(&wild[..], &[7_000.0][..])]);
+        assert_eq!(once.max_seconds.map(f64::round), Some(7.0));
+        assert!(once.stddev_seconds < 1e-6, "{}", once.stddev_seconds);
+    }
+
+    #[test]
+    fn calls_of_several_roles_deviate_together() {
+        let (fast, slow) = ([10.0; 50], [900.0; 50]);
+        let both = window(&[(&[5.0][..], &fast[..]), (&[5.0][..], &slow[..])]);
+        let expected = deviation(&[fast, slow].concat());
+        assert!(
+            (both.stddev_seconds - expected).abs() < 1e-6,
+            "{}",
+            both.stddev_seconds
+        );
+        assert_eq!((both.calls, both.max_seconds), (100, Some(0.9)));
     }
 
     /// What the server counted for statements of ours, of which entry 7 is one and 1 is not.
@@ -608,6 +771,17 @@ mod tests {
     }
 
     proptest! {
+        /// What two looks tell of the calls between them is what these calls tell themselves.
+        #[test]
+        fn the_deviation_of_a_window_is_that_of_its_calls(
+            before in prop::collection::vec(0.0f64..10_000.0, 1..40),
+            within in prop::collection::vec(0.0f64..10_000.0, 1..40),
+        ) {
+            let told = window(&[(&before[..], &within[..])]).stddev_seconds;
+            let expected = deviation(&within);
+            prop_assert!((told - expected).abs() < 1e-4, "{told} and {expected}");
+        }
+
         /// Whatever is evicted, comes back or runs backwards, no difference is negative or larger than the total.
         #[test]
         fn a_difference_is_never_more_than_was_counted(looks in prop::collection::vec(prop::collection::vec(0i64..50, 3), 2..20)) {

@@ -19,6 +19,15 @@ pub struct TableActivities {
     known: HashMap<String, VecDeque<Arc<TableActivityLook>>>,
 }
 
+/// Since when the counters of a database's tables count.
+#[derive(Clone, Copy, Default)]
+pub struct Counted {
+    /// Totals are over the time since then, if that is known.
+    pub since: Option<DateTime<Utc>>,
+    /// The last time at which they may have begun again: no window begins before.
+    pub windows_begin: Option<DateTime<Utc>>,
+}
+
 /// How far apart the looks that are kept are, which is the least length of a window.
 const WINDOW: TimeDelta = TimeDelta::hours(1);
 
@@ -29,7 +38,7 @@ impl TableActivities {
         &mut self,
         database: &str,
         look: &Arc<TableActivityLook>,
-        counters_since: Option<DateTime<Utc>>,
+        counted: Counted,
         catalog: &Catalog,
         autovacuum: &Autovacuum,
         any_window: bool,
@@ -47,19 +56,22 @@ impl TableActivities {
             WINDOW
         };
         // what was counted before a reset is no beginning
-        known.retain(|look| counters_since.is_none_or(|since| since <= look.at));
+        known.retain(|look| counted.windows_begin.is_none_or(|begin| begin <= look.at));
         if known.is_empty() {
             known.push_back(look.clone());
         }
         let before = known.front().filter(|first| look.at - first.at >= least);
-        let since_reset = counters_since.filter(|since| look.at - *since >= totals_minimum());
+        let since_reset = counted.since.filter(|since| look.at - *since >= totals_minimum());
         let mut facts = catalog.tables.finder();
         let one = |now: &TableActivityCounters| {
             let facts = facts.find(now.oid)?;
             let over = match before.and_then(|before| Some((before.at, of(before, now.oid)?))) {
                 Some((from, earlier)) => between(&earlier, now, Window { from, to: look.at }),
                 None => since_reset.and_then(|from| {
-                    let nothing = TableActivityCounters::default();
+                    let nothing = TableActivityCounters {
+                        new_page_updated: Some(0),
+                        ..TableActivityCounters::default()
+                    };
                     between(&nothing, now, Window { from, to: look.at })
                 }),
             };
@@ -96,6 +108,7 @@ fn between(
     now: &TableActivityCounters,
     window: Window,
 ) -> Option<TableDelta> {
+    let new_pages = now.new_page_updated.zip(before.new_page_updated);
     let delta = TableDelta {
         window,
         sequential_scans: now.sequential_scans - before.sequential_scans,
@@ -104,6 +117,7 @@ fn between(
         updated: now.updated - before.updated,
         hot_updated: now.hot_updated - before.hot_updated,
         deleted: now.deleted - before.deleted,
+        new_page_updated: new_pages.map(|(now, before)| now - before),
     };
     let counts = [
         delta.sequential_scans,
@@ -114,7 +128,12 @@ fn between(
         delta.deleted,
     ];
     let is_sound = counts.iter().all(|count| *count >= 0) && delta.hot_updated <= delta.updated;
-    is_sound.then_some(delta)
+    // it is written down a moment before the updates themselves are
+    let others = 0..=delta.updated - delta.hot_updated;
+    is_sound.then_some(TableDelta {
+        new_page_updated: delta.new_page_updated.filter(|count| others.contains(count)),
+        ..delta
+    })
 }
 
 #[cfg(test)]
@@ -145,13 +164,26 @@ mod tests {
         since: Option<i64>,
         any: bool,
     ) -> Option<(i64, i64)> {
+        let counted = Counted {
+            since: since.map(at),
+            windows_begin: since.map(at),
+        };
+        told(known, look, counted, any)
+    }
+
+    fn told(
+        known: &mut TableActivities,
+        look: &Arc<TableActivityLook>,
+        counted: Counted,
+        any: bool,
+    ) -> Option<(i64, i64)> {
         let table = TableFacts {
             oid: 7,
             ..TableFacts::default()
         };
         let catalog = Catalog::new(vec![table].into(), Vec::new().into());
         let autovacuum = Autovacuum::of(&ServerFacts::default());
-        let seen = known.observe("db", look, since.map(at), &catalog, &autovacuum, any);
+        let seen = known.observe("db", look, counted, &catalog, &autovacuum, any);
         seen[0]
             .over
             .map(|delta| (delta.updated, (delta.window.seconds() / 60.0) as i64))
@@ -189,5 +221,50 @@ mod tests {
         let mut known = TableActivities::default();
         updated(&mut known, &look(0, 500), None, true);
         assert_eq!(updated(&mut known, &look(1, 520), None, true), Some((20, 1)));
+    }
+
+    #[test]
+    fn a_reset_of_other_statistics_ends_windows_and_is_no_beginning_of_totals() {
+        let (year, reset) = (365 * 24 * 60, Some(at(-31)));
+        let counted = |since: Option<i64>| Counted {
+            since: since.map(at),
+            windows_begin: reset,
+        };
+        let seen = |since: Option<i64>| {
+            let mut known = TableActivities::default();
+            told(&mut known, &look(0, 1_000_000), counted(since), false)
+        };
+        assert_eq!(seen(Some(-year)), Some((1_000_000, year)));
+        assert_eq!(seen(None), None, "nobody knows since when");
+        let mut known = TableActivities::default();
+        told(&mut known, &look(-60, 999_000), counted(Some(-year)), false);
+        assert_eq!(
+            told(&mut known, &look(0, 1_000_000), counted(Some(-year)), false),
+            Some((1_000_000, year)),
+            "the look before it begins no window"
+        );
+    }
+
+    #[test]
+    fn updates_that_left_their_page_are_told_where_they_are_counted() {
+        let seen = |before: Option<i64>, now: Option<i64>| {
+            let counters = |updated: i64, new_page_updated: Option<i64>| TableActivityCounters {
+                updated,
+                hot_updated: updated / 2,
+                new_page_updated,
+                ..TableActivityCounters::default()
+            };
+            let window = Window {
+                from: at(0),
+                to: at(60),
+            };
+            between(&counters(100, before), &counters(200, now), window)
+                .unwrap()
+                .new_page_updated
+        };
+        assert_eq!(seen(Some(10), Some(40)), Some(30));
+        assert_eq!(seen(None, None), None, "before 16");
+        assert_eq!(seen(Some(10), Some(60)), Some(50));
+        assert_eq!(seen(Some(10), Some(61)), None, "more than were not HOT");
     }
 }

@@ -21,6 +21,8 @@ pub struct WaitParts {
 struct Part {
     window: Window,
     samples: u64,
+    /// Of the minutes in it alone.
+    seconds: f64,
     hidden: u64,
     seen: BTreeMap<WaitKey, u64>,
 }
@@ -28,6 +30,7 @@ struct Part {
 impl Part {
     fn add(&mut self, minute: &WaitMinute, hidden: u64) {
         self.samples += minute.samples;
+        self.seconds += minute.seconds;
         self.hidden += hidden;
         for (key, counts) in &minute.points {
             let has_room = self.seen.len() < limits::SAMPLED_GROUPS;
@@ -65,6 +68,7 @@ impl WaitParts {
                 let mut part = Part {
                     window: Window { from, to: at },
                     samples: 0,
+                    seconds: 0.0,
                     hidden: 0,
                     seen: BTreeMap::new(),
                 };
@@ -99,6 +103,7 @@ impl WaitParts {
                 to: last.window.to,
             },
             samples: self.parts.iter().map(|part| part.samples).sum(),
+            sampled_seconds: self.parts.iter().map(|part| part.seconds).sum(),
             hidden_sessions: self.parts.iter().map(|part| part.hidden).sum(),
             seen: seen
                 .into_iter()
@@ -162,6 +167,18 @@ mod tests {
             parts.observe(at(121)).is_err(),
             "what is an hour old says nothing"
         );
+    }
+
+    #[test]
+    fn a_time_without_samples_makes_no_sample_stand_for_more() {
+        let mut parts = WaitParts::default();
+        for minutes in (1..=10).chain(41..=50) {
+            parts.add(at(minutes), &minute(&["CPU"]), 0);
+        }
+        let seen = parts.observe(at(50)).unwrap();
+        assert_eq!(seen.window.seconds(), 3000.0, "half an hour of it is a gap");
+        assert_eq!((seen.sampled_seconds, seen.samples), (1200.0, 240));
+        assert_eq!(seen.sample_seconds(), 5.0);
     }
 
     #[test]

@@ -4,13 +4,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config};
 
 use super::conninfo::{ConnInfo, Endpoint, Host, SslMode, Target};
 use super::error::PostgresError;
 use super::tls;
+use super::visiting::Visiting;
 use crate::limits;
 
 /// Options that every supported version knows, given at the start so that they win over ALTER ROLE and ALTER DATABASE.
@@ -125,23 +126,39 @@ fn advice(error: &tokio_postgres::Error) -> String {
              ignore_startup_parameters = options there"
         }
         Some(_) => "the server refused",
+        None if is_about_certificates(error) => {
+            "its certificate was not accepted, or ours; a managed service that signs with a root of its own offers that \
+             for download: name the file in sslrootcert"
+        }
         None => "check that it runs there and can be reached",
     };
     advice.to_owned()
 }
 
+/// Whether TLS failed because of whom one side trusts.
+fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(one) = cause {
+        if one.to_string().contains("certificate") {
+            return true;
+        }
+        cause = one.source();
+    }
+    false
+}
+
 /// A connection of its own; a task of the runtime drives it until it is dropped.
-pub(super) async fn connect(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
+pub(super) async fn connect(conninfo: &ConnInfo) -> Result<Visiting, PostgresError> {
     connect_with(conninfo, driver_config(conninfo)).await
 }
 
 /// The same for a session that refreshes.
-pub(super) async fn connect_to_refresh(conninfo: &ConnInfo) -> Result<Client, PostgresError> {
+pub(super) async fn connect_to_refresh(conninfo: &ConnInfo) -> Result<Visiting, PostgresError> {
     let config = config_with(conninfo, &refresh_options(), "pgadvisor refresh");
     connect_with(conninfo, config).await
 }
 
-async fn connect_with(conninfo: &ConnInfo, config: Config) -> Result<Client, PostgresError> {
+async fn connect_with(conninfo: &ConnInfo, config: Config) -> Result<Visiting, PostgresError> {
     let target = conninfo.to_string();
     let connecting = config.connect(tls::connector(conninfo)?);
     let connected = tokio::time::timeout(conninfo.connect_timeout * 2, connecting).await;
@@ -150,12 +167,7 @@ async fn connect_with(conninfo: &ConnInfo, config: Config) -> Result<Client, Pos
         Ok(Err(source)) => return Err(refused(target, source)),
         Err(_) => return Err(unanswered(target)),
     };
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a visiting session ended");
-        }
-    });
-    Ok(client)
+    Ok(Visiting::new(client, connection))
 }
 
 /// The error of a server that refuses the connection.

@@ -1,17 +1,24 @@
 //! A connection and what it has prepared: how one statement of ours is asked.
 
 use std::collections::HashMap;
-use std::pin::pin;
 
-use futures_util::TryStreamExt as _;
 use tokio::sync::Mutex;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, RowStream, Statement};
 
+use super::bound::{Bound, read};
+use super::error::Unanswered;
+use super::visiting::Visiting;
+
+/// What begins and ends the transaction of one statement. The mark by which pg_stat_statements knows what is ours stands
+/// within: of what stands before the first word newer versions keep nothing.
+pub(super) const BEGIN: &str = "BEGIN /* pgadvisor */ TRANSACTION READ ONLY";
+pub(super) const ROLLBACK: &str = "ROLLBACK /* pgadvisor */ TRANSACTION";
+
 /// A pooled client, or one of its own for a visit to another database, with what it has prepared.
 pub(super) enum Handle {
     Pooled(deadpool_postgres::Object),
-    Visiting(Client, Mutex<HashMap<String, Statement>>),
+    Visiting(Visiting, Mutex<HashMap<String, Statement>>),
 }
 
 /// A statement that is asked at every look is planned by the server once.
@@ -19,13 +26,14 @@ pub(super) async fn prepared<F: Future<Output = ()>>(
     handle: &Handle,
     text: &str,
     parameters: &[(&(dyn ToSql + Sync), Type)],
+    bound: Bound,
     take: impl FnMut(Row) -> F,
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<(), Unanswered> {
     let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
     let statement = handle.prepare(text, &types).await?;
     let values = parameters.iter().map(|(value, _)| *value);
     let client = handle.client();
-    read_only(client, client.query_raw(&statement, values), take).await
+    read_only(client, client.query_raw(&statement, values), bound, take).await
 }
 
 impl Handle {
@@ -57,21 +65,38 @@ impl Handle {
 pub(super) async fn read_only<F: Future<Output = ()>>(
     client: &Client,
     asking: impl Future<Output = Result<RowStream, tokio_postgres::Error>>,
-    mut take: impl FnMut(Row) -> F,
-) -> Result<(), tokio_postgres::Error> {
+    bound: Bound,
+    take: impl FnMut(Row) -> F,
+) -> Result<(), Unanswered> {
     let reading = async {
-        let mut rows = pin!(asking.await?);
-        while let Some(row) = rows.try_next().await? {
-            take(row).await;
+        let read = async { read(asking.await?, bound, take).await };
+        // an error that the server told is told once all three are answered; for the end of too many rows nobody waits
+        match read.await {
+            Ok(()) => Ok(Ok(())),
+            Err(Unanswered::Refused(error)) => Ok(Err(error)),
+            Err(Unanswered::TooLarge) => Err(Unanswered::TooLarge),
         }
-        Ok(())
     };
     // each is sent when it is first polled, so in this order
-    let (begun, read, ended) = tokio::join!(
+    let (begun, read, ended) = tokio::try_join!(
         biased;
-        client.batch_execute("BEGIN TRANSACTION READ ONLY"),
+        async { Ok::<_, Unanswered>(client.batch_execute(BEGIN).await) },
         reading,
-        client.batch_execute("ROLLBACK"),
-    );
-    begun.and(read).and(ended)
+        async { Ok::<_, Unanswered>(client.batch_execute(ROLLBACK).await) },
+    )?;
+    Ok(begun.and(read).and(ended)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::StatementKind;
+    use crate::sql::identify;
+
+    #[test]
+    fn what_is_sent_beside_our_statements_is_known_as_ours() {
+        for sql in [BEGIN, ROLLBACK] {
+            assert_eq!(identify(sql).kind, StatementKind::Own, "{sql}");
+        }
+    }
 }

@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
 use tokio_postgres::{Client, Row};
 
+use super::bound::all_rows;
 use super::connect::{connect, driver_config, refused, unanswered};
 use super::conninfo::{ConnInfo, Target};
 use super::driven::Driven;
-use super::error::PostgresError;
+use super::error::{PostgresError, Unanswered};
 use super::handle::Handle;
 use super::queries;
 use super::row::column;
@@ -127,7 +128,7 @@ impl Host {
                 return Err(refused(target, source));
             }
             Ok(Err(source)) => {
-                let advice = "the pool is closed".to_owned();
+                let advice = "see what answers there".to_owned();
                 return Err(PostgresError::Connect {
                     target,
                     advice,
@@ -183,8 +184,11 @@ impl Host {
 
 /// Options that only newer versions know would end the log-in if they were given at the start: they follow it.
 async fn guard(client: &Client, told: Arc<Mutex<Option<Answering>>>) -> Result<(), HookError> {
-    let answer = client.query_typed(queries::GUARD.text, &[]).await;
-    let answering = Answering::of(&answer.map_err(HookError::Backend)?);
+    let answer = all_rows(client, queries::GUARD.text, &[]).await;
+    let answering = Answering::of(&answer.map_err(|error| match error {
+        Unanswered::Refused(error) => HookError::Backend(error),
+        Unanswered::TooLarge => HookError::message("the answer to the guard does not end"),
+    })?);
     *locked(&told) = answering;
     Ok(())
 }

@@ -3,10 +3,12 @@
 //! run; other text from a server has no way into a statement but as a parameter.
 
 mod arrays;
+mod bound;
 mod connect;
 pub mod conninfo;
 mod driven;
 mod error;
+mod halved;
 mod handle;
 mod hosts;
 mod plan;
@@ -17,6 +19,7 @@ mod row;
 mod session;
 mod spent;
 mod tls;
+mod visiting;
 
 pub use arrays::Arrays;
 pub use error::PostgresError;

@@ -1,7 +1,7 @@
 //! The Plan session: EXPLAIN of other people's statements, with hypothetical indexes (HypoPG). Planning a statement can run
 //! code that it names, so nothing may be given to this session that the gate of the index advisor has not let pass.
 //!
-//! Text from outside enters whole, after `EXPLAIN (FORMAT JSON) ` or `PREPARE … AS `, by the extended protocol, which takes
+//! Text from outside enters whole, after `EXPLAIN /* pgadvisor */ (FORMAT JSON) ` or `PREPARE … AS `, by the extended protocol, which takes
 //! one statement alone; and only as a [`ServerText`], in which our parser found exactly one query.
 
 use std::collections::HashSet;
@@ -11,15 +11,17 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
 
+use super::bound::all_rows;
 use super::connect::connect;
 use super::conninfo::ConnInfo;
 use super::error::PostgresError;
+use super::halved::Parts;
 use super::hosts::Hosts;
 use super::queries;
-use super::session::{Identifier, Observe, Partitions, Server};
+use super::session::{Identifier, Observe, PREPARE, Partitions, Server};
 use crate::limits;
 use crate::model::plan::PlanTree;
-use crate::sql::{self, ParseError};
+use crate::sql::{self, Objection, ParseError};
 
 /// A statement of somebody else in which our parser found exactly one query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +142,8 @@ struct State {
     made: Vec<u32>,
     /// Texts of which a generic plan would leave partitions out.
     with_all_partitions: HashSet<String>,
+    /// Definitions that HypoPG did not take because an expression in them is not immutable.
+    mutable: HashSet<String>,
     /// How many sessions there were before it.
     generation: usize,
     /// Of those the ones that were lost with a statement.
@@ -211,6 +215,7 @@ impl Server {
                 pid: pid_of(&rows),
                 made: Vec::new(),
                 with_all_partitions: HashSet::new(),
+                mutable: HashSet::new(),
                 generation: 0,
                 lost: 0,
                 lost_seconds: 0.0,
@@ -337,7 +342,11 @@ impl Plan {
         let planned = match parameters {
             Parameters::Unknown => self.generic(&session, statement, search_path, detail).await,
             Parameters::Values(values) => {
-                let sql = format!("EXPLAIN {} {}", detail.options(), statement.as_str());
+                let sql = format!(
+                    "EXPLAIN /* pgadvisor */ {} {}",
+                    detail.options(),
+                    statement.as_str()
+                );
                 let values: Vec<TextValue<'_>> =
                     values.iter().map(|value| TextValue(value.as_deref())).collect();
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
@@ -352,6 +361,15 @@ impl Plan {
             self.pause().await;
         }
         PlanTree::read(&planned?).ok_or_else(|| session.unusable("the answer of EXPLAIN"))
+    }
+
+    /// What the server says against the text of a statement with parameters that was to be explained; `None` if it said nothing
+    /// against the text.
+    pub fn objection(error: &PostgresError) -> Option<Objection> {
+        let is_about_the_text = error.is_about_the_text();
+        is_about_the_text
+            .then(|| error.objection(PREPARE.len()))
+            .flatten()
     }
 
     /// The generic plan, with all partitions where some were left out for want of values.
@@ -386,7 +404,7 @@ impl Plan {
         };
         let ended = async {
             let client = connect(&conninfo).await.ok()?;
-            client.query_typed(sql, &[(&pid, Type::INT4)]).await.ok()
+            all_rows(&client, sql, &[(&pid, Type::INT4)]).await.ok()
         };
         if tokio::time::timeout(limits::ANSWER_GRACE, ended)
             .await
@@ -410,33 +428,39 @@ impl Plan {
         &self,
         definitions: &[String],
     ) -> Result<Vec<Option<HypotheticalIndex>>, PostgresError> {
-        if definitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        match self.create_together(definitions).await {
-            Ok(made) => return Ok(made),
-            Err(error) if error.is_fatal() => return Err(error),
-            // one that HypoPG does not take loses all of an answer
-            Err(_) => self.drop_unknown().await?,
-        }
-        let mut made = Vec::with_capacity(definitions.len());
-        for definition in definitions {
-            match self.create_together(std::slice::from_ref(definition)).await {
-                Ok(one) => made.extend(one),
+        let mut made = vec![None; definitions.len()];
+        let mut parts = Parts::of(definitions.len());
+        while let Some(part) = parts.next_part() {
+            match self.create_together(&definitions[part.clone()]).await {
+                Ok(indexes) => {
+                    let places = made[part].iter_mut();
+                    places
+                        .zip(indexes)
+                        .for_each(|(place, index)| *place = Some(index));
+                }
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
-                    tracing::debug!("HypoPG does not take {definition}: {}", error.one_line());
-                    made.push(None);
+                    // one that HypoPG does not take loses all of an answer, but leaves behind what was made before it
+                    self.drop_unknown().await?;
+                    if let Some(one) = parts.refused(&part) {
+                        let definition = &definitions[one];
+                        tracing::debug!("HypoPG does not take {definition}: {}", error.one_line());
+                        if error.is_about_a_mutable_expression() {
+                            self.state().mutable.insert(definition.clone());
+                        }
+                    }
                 }
             }
         }
         Ok(made)
     }
 
-    async fn create_together(
-        &self,
-        definitions: &[String],
-    ) -> Result<Vec<Option<HypotheticalIndex>>, PostgresError> {
+    /// Whether HypoPG did not take this definition because an expression in it is not immutable.
+    pub fn is_mutable(&self, definition: &str) -> bool {
+        self.state().mutable.contains(definition)
+    }
+
+    async fn create_together(&self, definitions: &[String]) -> Result<Vec<HypotheticalIndex>, PostgresError> {
         let schema = self.hypopg()?;
         let definitions = definitions.to_vec();
         let rows = self
@@ -454,7 +478,7 @@ impl Plan {
         };
         let indexes: Vec<HypotheticalIndex> = rows.iter().map(index).collect();
         self.state().made.extend(indexes.iter().map(|index| index.oid));
-        Ok(indexes.into_iter().map(Some).collect())
+        Ok(indexes)
     }
 
     async fn drop_unknown(&self) -> Result<(), PostgresError> {

@@ -183,6 +183,10 @@ pub const DATABASES: Query = Query {
 pub const ROLES: Query = Query {
     variants: &[(14, file!("roles.sql"))],
 };
+/// Extensions by which managed services show themselves.
+pub const AVAILABLE_EXTENSIONS: Query = Query {
+    variants: &[(14, file!("available_extensions.sql"))],
+};
 /// Who keeps old row versions.
 pub const XMIN_HOLDERS: Query = Query {
     variants: &[(14, file!("xmin_holders.sql"))],
@@ -216,7 +220,10 @@ pub const INDEX_COUNTERS: Query = Query {
 };
 /// Names and facts of tables.
 pub const TABLE_CATALOG: Query = Query {
-    variants: &[(14, file!("table_catalog.sql"))],
+    variants: &[
+        (14, file!("table_catalog.sql")),
+        (15, file!("table_catalog.15.sql")),
+    ],
 };
 /// Names and facts of indexes.
 pub const INDEX_CATALOG: Query = Query {
@@ -249,6 +256,10 @@ pub const SAMPLES: Query = Query {
 pub const AWAITED_LOCKS: Query = Query {
     variants: &[(14, file!("awaited_locks.sql"))],
 };
+/// Locks that some sessions hold.
+pub const HELD_LOCKS: Query = Query {
+    variants: &[(14, file!("held_locks.sql"))],
+};
 /// Prepared transactions.
 pub const PREPARED_TRANSACTIONS: Query = Query {
     variants: &[(14, file!("prepared_transactions.sql"))],
@@ -267,7 +278,10 @@ pub const WAL_POSITION: Query = Query {
 };
 /// How tables were read and written.
 pub const TABLE_ACTIVITY: Query = Query {
-    variants: &[(14, file!("table_activity.sql"))],
+    variants: &[
+        (14, file!("table_activity.sql")),
+        (16, file!("table_activity.16.sql")),
+    ],
 };
 /// Foreign keys.
 pub const FOREIGN_KEYS: Query = Query {
@@ -315,6 +329,7 @@ pub const ALL: &[Query] = &[
     SETTINGS,
     DATABASES,
     ROLES,
+    AVAILABLE_EXTENSIONS,
     XMIN_HOLDERS,
     EXTENSION,
     STATEMENTS,
@@ -331,6 +346,7 @@ pub const ALL: &[Query] = &[
     SESSIONS,
     SAMPLES,
     AWAITED_LOCKS,
+    HELD_LOCKS,
     PREPARED_TRANSACTIONS,
     STANDBYS,
     REPLAY,

@@ -5,18 +5,20 @@
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{CancelToken, Client, Row};
+use tokio_postgres::{CancelToken, Row};
 
+use super::bound::all_rows;
 use super::connect::connect_to_refresh;
 use super::conninfo::ConnInfo;
-use super::error::PostgresError;
+use super::error::{PostgresError, Unanswered};
 use super::session::{Identifier, OurSql, Server};
+use super::visiting::Visiting;
 use super::{queries, tls};
 use crate::limits;
 
 /// A session for one refresh; its transaction is rolled back when it is dropped.
 pub struct Refresh {
-    client: Client,
+    client: Visiting,
     conninfo: ConnInfo,
     /// As the login has it. Functions in a view may need it; statements of ours run without.
     search_path: String,
@@ -64,7 +66,7 @@ impl Server {
         session
             .run(
                 "BEGIN",
-                "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE",
+                "BEGIN /* pgadvisor */ TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE",
             )
             .await?;
         Ok(session)
@@ -95,7 +97,7 @@ impl Refresh {
         sql: OurSql,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, PostgresError> {
-        let asking = self.client.query_typed(sql.text, parameters);
+        let asking = all_rows(&self.client, sql.text, parameters);
         self.answer(sql.name, limits::STATEMENT_TIMEOUT, asking).await
     }
 
@@ -139,9 +141,9 @@ impl Refresh {
             // what comes after an error is refused, and rolled back
             let (path, refreshed, committed) = tokio::join!(
                 biased;
-                self.client.query_typed(queries::SET_SEARCH_PATH.text, &path),
+                self.client.execute_typed(queries::SET_SEARCH_PATH.text, &path),
                 self.client.batch_execute(&sql),
-                self.client.batch_execute("COMMIT"),
+                self.client.batch_execute("COMMIT /* pgadvisor */ TRANSACTION"),
             );
             path.and(refreshed).and(committed)
         };
@@ -168,14 +170,15 @@ impl Refresh {
     }
 
     /// Waits for an answer a little longer than the server's own timeout.
-    async fn answer<T>(
+    async fn answer<T, E: Into<Unanswered>>(
         &self,
         query: &'static str,
         patience: Duration,
-        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        asking: impl Future<Output = Result<T, E>>,
     ) -> Result<T, PostgresError> {
         let seconds = patience + limits::ANSWER_GRACE;
         let answer = tokio::time::timeout(seconds, asking).await;
+        let answer = answer.map(|answer| answer.map_err(|error| -> Unanswered { error.into() }));
         PostgresError::of_answer(answer, &self.conninfo.to_string(), query, seconds)
     }
 }

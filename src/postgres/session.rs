@@ -11,14 +11,18 @@ use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::bound::{Bound, all_rows};
 use super::conninfo::ConnInfo;
-use super::error::PostgresError;
-use super::handle::{Handle, prepared, read_only};
+use super::error::{PostgresError, Unanswered};
+use super::handle::{BEGIN, Handle, ROLLBACK, prepared, read_only};
 use super::hosts::Hosts;
 use super::plan::Detail;
 use super::spent::{HostSpent, SessionSpent};
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
+
+/// What stands before a text of which the generic plan is asked for: the server counts places in it from there.
+pub(super) const PREPARE: &str = "PREPARE /* pgadvisor */ pgadvisor_planned AS ";
 
 /// A statement of ours: always a text from `queries/`, known at compile time.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +177,6 @@ impl Server {
     }
 }
 
-/// The search_path of the statement's user, and a time for planning, both for one transaction.
 /// Which partitions a generic plan shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Partitions {
@@ -183,6 +186,10 @@ pub(super) enum Partitions {
     All,
 }
 
+/// No partition is left out, for one transaction.
+const WHOLE: &str = "SET /* pgadvisor */ LOCAL enable_partition_pruning = off";
+
+/// The search_path of the statement's user, and a time for planning, both for one transaction.
 async fn take_settings(
     client: &Client,
     search_path: &str,
@@ -191,7 +198,7 @@ async fn take_settings(
     let timeout = timeout.as_millis().to_string();
     let sql = super::queries::PLANNING_SETTINGS.text;
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&search_path, Type::TEXT), (&timeout, Type::TEXT)];
-    client.query_typed(sql, &parameters).await.map(drop)
+    client.execute_typed(sql, &parameters).await.map(drop)
 }
 
 impl Observe {
@@ -206,7 +213,7 @@ impl Observe {
 
     /// Settings for the whole session: outside of a transaction, since a ROLLBACK would take them back.
     pub(super) async fn settle(&self, sql: OurSql) -> Result<Vec<Row>, PostgresError> {
-        let asking = self.client().query_typed(sql.text, &[]);
+        let asking = all_rows(self.client(), sql.text, &[]);
         self.answer_within(sql.name, limits::STATEMENT_TIMEOUT, asking)
             .await
     }
@@ -234,7 +241,8 @@ impl Observe {
             rows.push(row);
             ready(())
         };
-        self.run(sql.name, sql.text, parameters, take).await?;
+        self.run(sql.name, sql.text, parameters, Bound::KEPT, take)
+            .await?;
         Ok(rows)
     }
 
@@ -254,7 +262,7 @@ impl Observe {
             rows.push(row);
             ready(())
         };
-        self.run(sql.name, &text, parameters, take).await?;
+        self.run(sql.name, &text, parameters, Bound::KEPT, take).await?;
         Ok(rows)
     }
 
@@ -270,12 +278,13 @@ impl Observe {
         make: impl Fn(&Row) -> T,
     ) -> Result<Vec<T>, PostgresError> {
         let mut made = Vec::with_capacity(expected.min(limit));
+        let bound = Bound::rows(limit);
         let limit = limit as i64;
         let take = |row| {
             made.push(make(&row));
             ready(())
         };
-        self.run(sql.name, sql.text, &[(&limit, Type::INT8)], take)
+        self.run(sql.name, sql.text, &[(&limit, Type::INT8)], bound, take)
             .await?;
         Ok(made)
     }
@@ -294,7 +303,8 @@ impl Observe {
             take(&row);
             ready(())
         };
-        self.run(sql.name, sql.text, parameters, take).await
+        self.run(sql.name, sql.text, parameters, Bound::PASSING, take)
+            .await
     }
 
     /// Rows that are sent on as they come, no faster than they are taken there.
@@ -310,7 +320,8 @@ impl Observe {
     ) -> Result<(), PostgresError> {
         // whoever takes no more has its reasons
         let send = |row| to.send(row).map(drop);
-        self.run(sql.name, &sql.in_schema(schema), parameters, send).await
+        let text = sql.in_schema(schema);
+        self.run(sql.name, &text, parameters, Bound::PASSING, send).await
     }
 
     async fn run<F: Future<Output = ()>>(
@@ -318,10 +329,11 @@ impl Observe {
         query: &'static str,
         text: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
+        bound: Bound,
         mut take: impl FnMut(Row) -> F,
     ) -> Result<(), PostgresError> {
         if self.shared.keeps_statements.load(Ordering::Relaxed) {
-            let asking = prepared(&self.client, text, parameters, &mut take);
+            let asking = prepared(&self.client, text, parameters, bound, &mut take);
             let answer = self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await;
             match answer {
                 Err(error) if error.is_about_a_prepared_statement() => {
@@ -334,6 +346,7 @@ impl Observe {
         let asking = read_only(
             client,
             client.query_typed_raw(text, parameters.iter().cloned()),
+            bound,
             &mut take,
         );
         self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await
@@ -356,10 +369,10 @@ impl Observe {
             // sent together and in this order: what comes after an error is refused, and rolled back
             let (begun, set, explained, ended) = tokio::join!(
                 biased;
-                client.batch_execute("BEGIN TRANSACTION READ ONLY"),
+                client.batch_execute(BEGIN),
                 take_settings(client, search_path, timeout),
                 client.query_typed_one(sql, &values),
-                client.batch_execute("ROLLBACK"),
+                client.batch_execute(ROLLBACK),
             );
             begun.and(set).and(explained).and_then(|row| ended.map(|()| row))
         };
@@ -378,14 +391,14 @@ impl Observe {
         timeout: Duration,
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
-        let prepare = format!("PREPARE pgadvisor_planned AS {text}");
+        let prepare = format!("{PREPARE}{text}");
         let arguments = match crate::sql::parameter_count(text) {
             0 => String::new(),
             // the protocol knows no more
             count => format!("({})", vec!["NULL"; count.min(65_535)].join(", ")),
         };
         let explain = format!(
-            "EXPLAIN {} EXECUTE pgadvisor_planned{arguments}",
+            "EXPLAIN /* pgadvisor */ {} EXECUTE pgadvisor_planned{arguments}",
             detail.options()
         );
         let asking = async {
@@ -393,18 +406,18 @@ impl Observe {
             // statement outlives the transaction, and a plan that was kept does not see new indexes
             let (begun, set, whole, prepared, explained, ended, forgotten) = tokio::join!(
                 biased;
-                client.batch_execute("BEGIN TRANSACTION READ ONLY"),
+                client.batch_execute(BEGIN),
                 take_settings(client, search_path, timeout),
                 async {
                     match partitions {
                         Partitions::AskedFor => Ok(()),
-                        Partitions::All => client.batch_execute("SET LOCAL enable_partition_pruning = off").await,
+                        Partitions::All => client.batch_execute(WHOLE).await,
                     }
                 },
-                client.query_typed(&prepare, &[]),
+                client.execute_typed(&prepare, &[]),
                 client.query_typed_one(&explain, &[]),
-                client.batch_execute("ROLLBACK"),
-                client.batch_execute("DEALLOCATE pgadvisor_planned"),
+                client.batch_execute(ROLLBACK),
+                client.batch_execute("DEALLOCATE /* pgadvisor */ pgadvisor_planned"),
             );
             let answer = begun.and(set).and(whole).and(prepared).and(explained);
             answer.and_then(|row| ended.and(forgotten).map(|()| row))
@@ -419,22 +432,24 @@ impl Observe {
     }
 
     /// Waits for an answer a little longer than the server's own timeout.
-    async fn answer_within<T>(
+    async fn answer_within<T, E: Into<Unanswered>>(
         &self,
         query: &'static str,
         timeout: Duration,
-        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        asking: impl Future<Output = Result<T, E>>,
     ) -> Result<T, PostgresError> {
         let question = self.spent.ask(query);
         self.shared.awaits_answer.store(true, Ordering::Relaxed);
         let seconds = timeout + limits::ANSWER_GRACE;
         let answer = tokio::time::timeout(seconds, asking).await;
+        let answer = answer.map(|answer| answer.map_err(|error| -> Unanswered { error.into() }));
         match &answer {
-            Ok(Ok(_)) => question.answered(),
-            Ok(Err(error)) if error.as_db_error().is_some() => question.refused(),
+            Ok(Ok(_) | Err(Unanswered::TooLarge)) => question.answered(),
+            Ok(Err(Unanswered::Refused(error))) if error.as_db_error().is_some() => question.refused(),
             _ => drop(question),
         }
-        if answer.is_ok() {
+        // of what is too large the rest is still to come
+        if matches!(answer, Ok(Ok(_) | Err(Unanswered::Refused(_)))) {
             self.shared.awaits_answer.store(false, Ordering::Relaxed);
         }
         PostgresError::of_answer(answer, &self.target, query, seconds)

@@ -3,9 +3,12 @@
 
 pub mod activity;
 pub mod advisor;
+mod built;
 pub mod config;
 pub mod index;
 pub mod lock_waits;
+#[cfg(test)]
+mod managed;
 pub mod matview;
 pub mod pgss;
 pub mod query;
@@ -22,11 +25,13 @@ pub mod testing;
 pub mod vacuum;
 pub mod whole_tables;
 
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::model::advice::{Rehearsal, Rehearsals};
+use crate::limits;
+use crate::model::advice::{Advised, Rehearsal, Rehearsals};
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{
     Claim, Confidence, ConfidenceLevel, Evidence, Impact, Object, ObjectKind, Severity, Who,
@@ -36,7 +41,7 @@ use crate::model::observation::{
 };
 use crate::model::refresh::MaterializedView;
 use crate::model::remedy::Remedy;
-use crate::model::unit::Period;
+use crate::model::unit::{Period, seconds_for_people};
 
 pub use crate::model::selector::matches;
 pub use registry::all;
@@ -65,7 +70,7 @@ pub struct Found {
     pub claims: Vec<Claim>,
     /// Subjects that are not claimed because there are too many that are worse; they keep the state that they have.
     pub beyond: Vec<Vec<String>>,
-    /// Subjects of which it cannot tell now; their findings keep their state.
+    /// Subjects of which it cannot tell now, or the beginnings of several; their findings keep their state.
     pub undecided: Vec<Vec<String>>,
     /// Why it does not count that a problem was not seen, where that is so.
     pub absence_is_no_proof: Option<String>,
@@ -169,7 +174,7 @@ impl<'a> Place<'a> {
         };
         // what was not tried because the run ended is tried again; of one look alone nothing more comes
         let untried = match advised.report.workload.was_stopped && !self.observation.single_look {
-            true => DropVerdict::Coming,
+            true => self.awaited(advised),
             false => DropVerdict::NotTried,
         };
         // where most of the time goes into what could not be planned, what was planned proves nothing
@@ -178,7 +183,7 @@ impl<'a> Place<'a> {
             return untried;
         }
         match advised.rehearsals.get(&index_oid) {
-            Some(Rehearsal::LeftOut) if !self.observation.single_look => DropVerdict::Coming,
+            Some(Rehearsal::LeftOut) if !self.observation.single_look => self.awaited(advised),
             None | Some(Rehearsal::LeftOut | Rehearsal::Unknown(_)) => untried,
             Some(Rehearsal::Untouched { statements }) => DropVerdict::Spared(format!(
                 "no plan of the {statements} captured statements that could be planned takes it"
@@ -187,6 +192,22 @@ impl<'a> Place<'a> {
                 "planned away: the {statements} captured statements whose plans take it cost the same without it"
             )),
             Some(Rehearsal::Needed { .. }) => DropVerdict::Needed,
+        }
+    }
+
+    /// What was not tried because the run ended is waited for, but not for ever where each run ends so.
+    fn awaited(&self, advised: &Advised) -> DropVerdict {
+        let patience = TimeDelta::from_std(limits::REHEARSAL_AWAITED).unwrap_or(TimeDelta::MAX);
+        match advised.unfinished_since {
+            Some(since) if self.observation.now - since > patience => DropVerdict::GivenUp(format!(
+                "not rehearsed: for more than {} every run ended before{}",
+                seconds_for_people(limits::REHEARSAL_AWAITED.as_secs_f64()),
+                match advised.report.workload.stopped {
+                    Some(why) => format!(" ({})", why.words()),
+                    None => String::new(),
+                }
+            )),
+            _ => DropVerdict::Coming,
         }
     }
 
@@ -258,6 +279,11 @@ impl Guards {
         self.unchecked.push(what.into());
     }
 
+    /// Whether nothing was left unchecked.
+    pub fn is_complete(&self) -> bool {
+        self.unchecked.is_empty()
+    }
+
     /// As they are told.
     pub fn told(&self) -> Vec<String> {
         let unchecked = self.unchecked.iter().map(|what| format!("not checked: {what}"));
@@ -284,10 +310,24 @@ pub enum DropVerdict {
     NotTried,
     /// It is asked soon: until then nothing is to be said.
     Coming,
+    /// It was to be asked, and no run came to it for so long that it is not waited for any more; in words.
+    GivenUp(String),
     /// No captured statement would miss the index; what was found out.
     Spared(String),
     /// One would become dearer.
     Needed,
+}
+
+impl DropVerdict {
+    /// Says among the guards of a drop what the planner was asked about it.
+    pub fn guard(&self, guards: &mut Guards) {
+        const WITHOUT_IT: &str = "what the planner makes of the captured statements without it";
+        match self {
+            Self::Spared(said) => guards.checked(said.as_str()),
+            Self::GivenUp(why) => guards.not_checked(format!("{WITHOUT_IT} ({why})")),
+            Self::NotTried | Self::Coming | Self::Needed => guards.not_checked(WITHOUT_IT),
+        }
+    }
 }
 
 /// Named numbers in the order in which they are told.

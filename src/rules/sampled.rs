@@ -38,7 +38,7 @@ impl<'a> SampledStatements<'a> {
             return Self::default();
         };
         let mut sampled = Self {
-            sample_seconds: waits.window.seconds() / waits.samples.max(1) as f64,
+            sample_seconds: waits.sample_seconds(),
             unknown_sessions: waits.hidden_sessions,
             seen: HashMap::new(),
         };

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{Place, evidence, measured};
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::Unknown;
+use crate::model::provider::Provider;
 use crate::model::remedy::{Remedy, Statement};
 use crate::model::snapshot::{ServerFacts, Setting};
 
@@ -76,7 +77,17 @@ pub fn change(server: &ServerFacts, name: &str, value: &str, caveats: &[&str]) -
     let (name_owned, before) = (name.to_owned(), setting.value.clone());
     let (apply, undo) = match (server.provider(), setting.source.as_str()) {
         (Some(provider), _) => {
-            told.push(provider.how_to_set(name, value, needs_restart));
+            told.push(provider.how_to_set(name, value, &setting.context));
+            if server.settings.contains_key(name) {
+                let was = if before.is_empty() {
+                    "empty"
+                } else {
+                    before.as_str()
+                };
+                told.push(format!(
+                    "To take it back set {name} to what it was, {was}, in the same way."
+                ));
+            }
             (Vec::new(), Vec::new())
         }
         (None, "command line") => {
@@ -127,6 +138,84 @@ pub fn change(server: &ServerFacts, name: &str, value: &str, caveats: &[&str]) -
         caveats: told,
         ..Remedy::default()
     }
+}
+
+/// Why something is not known as long as a setting has not this value, and how it gets it where the server runs.
+pub fn unknown_until(server: &ServerFacts, name: &str, value: &str, reason: &str) -> Unknown {
+    let remedy = change(server, name, value, &[]);
+    let told = std::iter::once(reason.to_owned()).chain(remedy.caveats.into_iter().take(1));
+    Unknown {
+        reason: told.collect::<Vec<_>>().join(". "),
+        remedy_sql: (!remedy.apply_sql.is_empty()).then(|| remedy.apply_sql.join("; ")),
+    }
+}
+
+/// How several settings get other values, as one: the configuration is read again once, and a service that takes all of them
+/// in one command gets one.
+pub fn change_all(server: &ServerFacts, changes: &[(&str, &str)]) -> Remedy {
+    let mut all = Remedy {
+        rewrites_table: Some(false),
+        ..Remedy::default()
+    };
+    if let Some(provider) = server.provider()
+        && changes.len() > 1
+    {
+        all.caveats = changes_of_service(server, provider, changes);
+        return all;
+    }
+    let reload = Statement::ReloadConfiguration.sql();
+    for (name, value) in changes {
+        let one = change(server, name, value, &[]);
+        all.apply_sql
+            .extend(one.apply_sql.into_iter().filter(|sql| *sql != reload));
+        all.undo_sql
+            .extend(one.undo_sql.into_iter().filter(|sql| *sql != reload));
+        for caveat in one.caveats {
+            if !all.caveats.contains(&caveat) {
+                all.caveats.push(caveat);
+            }
+        }
+    }
+    for statements in [&mut all.apply_sql, &mut all.undo_sql] {
+        if statements.iter().any(|sql| sql.starts_with("ALTER SYSTEM")) {
+            statements.push(reload.clone());
+        }
+    }
+    all
+}
+
+/// How a service sets several, and the way back.
+fn changes_of_service(server: &ServerFacts, provider: Provider, changes: &[(&str, &str)]) -> Vec<String> {
+    let unknown = Setting::default();
+    let all: Vec<(&str, &str, &str)> = changes
+        .iter()
+        .map(|(name, value)| {
+            let setting = server.settings.get(*name).unwrap_or(&unknown);
+            (*name, *value, setting.context.as_str())
+        })
+        .collect();
+    let mut told = provider.how_to_set_all(&all);
+    let before = |(name, _): &(&str, &str)| {
+        let before = server.settings.get(*name)?.value.as_str();
+        let was = if before.is_empty() { "empty" } else { before };
+        Some(format!("{name} to {was}"))
+    };
+    let back: Vec<String> = changes.iter().filter_map(before).collect();
+    if !back.is_empty() {
+        told.push(format!(
+            "To take it back set each to what it was in the same way: {}.",
+            back.join(", ")
+        ));
+    }
+    if all.iter().any(|(.., context)| *context == "postmaster") {
+        told.push("It counts from the next restart of the server on.".to_owned());
+    }
+    told
+}
+
+/// What comes before CREATE EXTENSION where the server runs; nothing on a server of one's own.
+pub fn before_create(server: &ServerFacts, extension: &str) -> Option<String> {
+    Some(server.provider()?.how_to_create(extension))
 }
 
 /// A value as ALTER SYSTEM takes it: a bare number is in the setting's own unit already.
@@ -199,5 +288,13 @@ mod tests {
             remedy.caveats[0]
                 .contains("ParameterName=deadlock_timeout,ParameterValue=1000,ApplyMethod=pending-reboot")
         );
+        assert!(
+            remedy.caveats[1].contains("to what it was, 100,"),
+            "the way back: {:?}",
+            remedy.caveats
+        );
+        managed.login_is_superuser = true;
+        let own = change(&managed, "deadlock_timeout", "1000", &[]);
+        assert_eq!(own.apply_sql[0], "ALTER SYSTEM SET deadlock_timeout = '1000'");
     }
 }

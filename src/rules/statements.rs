@@ -63,6 +63,34 @@ pub fn on_a_busy_server<'a>(
     Ok(found)
 }
 
+/// Leaves out a statement that became much faster within the window, as by an index: what the window tells of it goes on no
+/// longer, and whether it stays so the next windows show. Says whether it did.
+pub fn leaves_out_mended(
+    activity: &StatementActivity,
+    statement: &StatementDelta,
+    found: &mut Found,
+) -> bool {
+    let Some(times) = activity.became_faster_times(statement) else {
+        return false;
+    };
+    found.undecided.push(vec![statement.text.statement_id.clone()]);
+    found.untold.get_or_insert_with(|| {
+        format!(
+            "{} became {} times faster within the window",
+            crate::sql::outline(&statement.text.text),
+            count_for_people(times.floor())
+        )
+    });
+    true
+}
+
+/// Whether a statement only reads tables, so that its result could be kept in a materialized view. One that locks rows wants
+/// them as they are now; of a text that does not parse nobody knows.
+pub fn only_reads(text: &str) -> bool {
+    let reads = |names: crate::sql::Names| !names.writes && !names.locks_rows && !names.relations.is_empty();
+    crate::sql::names(text).is_ok_and(reads)
+}
+
 /// So many times, for people.
 pub fn times(calls: i64) -> String {
     match calls {
@@ -134,5 +162,28 @@ pub fn claim(
             "no utility statement".to_owned(),
         ],
         ..place.claim(rule, severity, vec![id], Some(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_reads_tables_could_be_a_view() {
+        assert!(only_reads("SELECT a, count(*) FROM t WHERE b > $1 GROUP BY a"));
+        assert!(only_reads("WITH x AS (SELECT a FROM t) SELECT * FROM x"));
+        for other in [
+            "UPDATE t SET a = $1",
+            "DELETE FROM t",
+            "INSERT INTO t SELECT * FROM u",
+            "SELECT a FROM t WHERE b = $1 FOR UPDATE",
+            "SELECT * FROM (SELECT a FROM t FOR SHARE) x",
+            "WITH gone AS (DELETE FROM t RETURNING a) SELECT * FROM gone",
+            "SELECT pg_sleep($1)",
+            "VACUUM t",
+        ] {
+            assert!(!only_reads(other), "{other}");
+        }
     }
 }

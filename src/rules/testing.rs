@@ -1,6 +1,6 @@
 //! Recorded observations for the tests of rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,7 @@ use crate::model::advice::{
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity, Window};
 use crate::model::history::WaitKey;
+use crate::model::index_days::OverDays;
 use crate::model::observation::{
     DatabaseObservation, IndexObservation, MaterializedViewObservation, Observation, Refreshing,
     SchemaObservation, StatementActivity, StatementDelta, TableActivity, TableDelta, Unknown, Waits,
@@ -53,6 +54,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         transaction_ids_per_second: None,
         statements: Ok(activity),
         statement_entries: None,
+        told_as_rare: vec![],
         sessions: Ok(vec![]),
         waits: Err(Unknown::because("needs samples")),
         leading_wildcards: Default::default(),
@@ -78,7 +80,7 @@ pub fn statement(text: &str, calls: i64, mean_ms: f64) -> StatementDelta {
         calls,
         seconds: mean_ms / 1000.0 * calls as f64,
         stddev_seconds: 0.0,
-        max_seconds: 0.0,
+        max_seconds: None,
         planning_seconds: 0.0,
         rows: calls,
         shared_blocks_hit: 0,
@@ -107,11 +109,12 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         table_is_being_indexed: Some(false),
     });
     observed.databases = vec![DatabaseObservation {
-        missing_indexes_are_told: true,
+        missing_indexes_untold: BTreeSet::new(),
         unused_after: None,
         name: "app".into(),
         counters_since: Some(now() - TimeDelta::days(40)),
         indexes: observations.collect(),
+        use_over_days: OverDays::Unknown,
         tables: vec![],
         table_activity: Ok(vec![]),
         schema: Ok(SchemaObservation::default()),
@@ -135,7 +138,7 @@ pub fn index(oid: u32, name: &str) -> IndexFacts {
         is_ready: true,
         is_immediate: true,
         shape: format!("shape {name}").into(),
-        definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)")),
+        definition: Some(format!("CREATE INDEX {name} ON public.t USING btree (a)").into()),
         ..IndexFacts::default()
     }
 }
@@ -173,6 +176,7 @@ pub fn last_hour(oid: u32, change: impl FnOnce(&mut TableDelta)) -> TableActivit
         updated: 0,
         hot_updated: 0,
         deleted: 0,
+        new_page_updated: None,
     };
     change(&mut delta);
     TableActivity {
@@ -227,6 +231,7 @@ pub fn waits(samples: u64, seen: &[(&str, u64)]) -> Waits {
             to: now(),
         },
         samples,
+        sampled_seconds: 1800.0,
         hidden_sessions: 0,
         seen: seen
             .iter()
@@ -348,6 +353,7 @@ pub fn advised_index(definition: &str) -> AdvisedIndex {
         undo_sql: vec!["DROP INDEX CONCURRENTLY public.t_a_idx".to_owned()],
         schema: "public".to_owned(),
         table: "t".to_owned(),
+        partition_of: None,
         method: "btree".to_owned(),
         columns: vec!["a".to_owned()],
         include: Vec::new(),
@@ -422,6 +428,7 @@ pub fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
         },
         writes_are_counted: false,
         rehearsals: BTreeMap::new(),
+        unfinished_since: None,
         earlier: BTreeMap::new(),
     }
 }

@@ -1,9 +1,17 @@
 //! Conditions as EXPLAIN (VERBOSE) writes them: every column with its relation's alias, everything in parentheses. They say
 //! what the planner made of a statement, whatever views, subqueries and joins it was written with.
 
+mod unknown;
+
+use std::borrow::Cow;
+
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, BoolExprType, BoolTestType, Node, NullTestType, Token};
 
+use self::unknown::{begins_with_parameter, names_parameter};
+pub use self::unknown::{
+    compares_what_a_parameter_makes, has_parameter, is_made_by_a_parameter, without_order,
+};
 use crate::model::remedy::quote_identifier;
 
 /// A column and the alias of its relation.
@@ -42,8 +50,10 @@ pub enum Comparison {
     AnyOf,
     /// `<`, `<=`, `>`, `>=`
     Range,
-    /// `LIKE 'x%'`, `~ '^x'`, `^@`
+    /// `LIKE 'x%'`, `~ '^x'`, `^@ 'x'`
     Prefix,
+    /// `LIKE $1 || '%'`, `^@ $1`: it begins with something else in each call, for which a generic plan searches no index.
+    Begins,
     /// `IS NULL`
     IsNull,
     /// `IS NOT NULL`
@@ -70,6 +80,8 @@ pub enum Condition {
         /// The whole as text, columns without their alias, where it is about one relation and holds no parameter.
         text: Option<String>,
     },
+    /// Rows compared by `<` and the like: what stands opposite to what. A pair counts only where those before it are equal.
+    Rows(Vec<(Operand, Operand)>),
     /// Alternatives, each a list of conditions that must all hold.
     Or(Vec<Vec<Condition>>),
 }
@@ -242,7 +254,7 @@ pub fn unquoted(name: &str) -> String {
     }
 }
 
-/// Parses an expression, after what only EXPLAIN writes was replaced: `(hashed SubPlan 1)` is a value to us.
+/// Parses an expression, after what only EXPLAIN writes was replaced: `(hashed SubPlan 1)` is a parameter to us.
 pub(super) fn expression(text: &str) -> Option<Node> {
     let text = without_subplans(text);
     let tree = pg_query::parse(&format!("SELECT {text}"), 0).ok()?.protobuf;
@@ -258,30 +270,110 @@ pub(super) fn expression(text: &str) -> Option<Node> {
     }
 }
 
-fn without_subplans(text: &str) -> String {
-    let mut out = text.to_owned();
-    for word in ["SubPlan ", "InitPlan "] {
-        while let Some(at) = out.find(word) {
-            let open = out[..at].rfind('(').unwrap_or(at);
-            let close = out[at..].find(')').map_or(out.len(), |end| at + end + 1);
-            // from 17 a column of it is named behind the parenthesis
-            let column = out[close..].strip_prefix(".col").map_or(0, |rest| {
-                4 + rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
-            });
-            out.replace_range(open..close + column, "NULL");
+/// A text with `$0`, a parameter without a number, for what subplans give: that is not the same in all calls.
+fn without_subplans(text: &str) -> Cow<'_, str> {
+    if !text.contains("SubPlan") && !text.contains("InitPlan") {
+        return text.into();
+    }
+    let Ok(scan) = pg_query::scan(text) else {
+        return text.into();
+    };
+    let spans: Vec<(usize, usize)> = scan
+        .tokens
+        .iter()
+        .map(|token| (token.start as usize, token.end as usize))
+        .collect();
+    let words: Vec<&str> = spans
+        .iter()
+        .map(|(start, end)| text.get(*start..*end).unwrap_or_default())
+        .collect();
+    let mut out = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while at < words.len() {
+        match subplan_words(&words[at..]) {
+            Some(count) => {
+                out.push_str(&text[copied..spans[at].0]);
+                out.push_str(" $0");
+                at += count;
+                copied = spans[at - 1].1;
+            }
+            None => at += 1,
         }
     }
-    out
+    out.push_str(&text[copied..]);
+    out.into()
+}
+
+/// How many of these words, from the first on, are what a subplan gives: `(hashed SubPlan 1)`, `EXISTS(SubPlan 1)`; from 17 also
+/// `(InitPlan 1).col1`, and `(ANY (t.a = (SubPlan 1).col1))` for what was `(SubPlan 1)` before.
+fn subplan_words(words: &[&str]) -> Option<usize> {
+    let open = usize::from(matches!(*words.first()?, "EXISTS" | "ARRAY" | "CTE"));
+    let inside = words.get(open + 1..).filter(|_| words[open] == "(")?;
+    // `= ANY (` has an operator in front instead
+    if let Some(&("ANY" | "ALL")) = inside.first() {
+        return Some(open + 2 + closing(inside)?);
+    }
+    let close = inside.iter().position(|word| *word == ")")?;
+    let named = &inside[..close];
+    let is_plan = named.iter().any(|word| matches!(*word, "SubPlan" | "InitPlan"));
+    if !is_plan || named.contains(&"(") {
+        return None;
+    }
+    let is_column = inside.get(close + 1) == Some(&".")
+        && inside.get(close + 2).is_some_and(|word| word.starts_with("col"));
+    Some(open + 2 + close + 2 * usize::from(is_column))
+}
+
+/// Where the parenthesis that is open before these words is closed.
+fn closing(words: &[&str]) -> Option<usize> {
+    let mut depth = 1;
+    words.iter().position(|word| {
+        match *word {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })
 }
 
 fn all_of(node: &Node) -> Vec<Condition> {
     let Some(NodeEnum::BoolExpr(bool_expr)) = &node.node else {
-        return term(node).into_iter().collect();
+        return rows(node).or_else(|| term(node)).into_iter().collect();
     };
     match BoolExprType::try_from(bool_expr.boolop) {
         Ok(BoolExprType::AndExpr) => bool_expr.args.iter().flat_map(all_of).collect(),
         Ok(BoolExprType::OrExpr) => vec![Condition::Or(bool_expr.args.iter().map(all_of).collect())],
         _ => term(node).into_iter().collect(),
+    }
+}
+
+/// `ROW(t.a, t.b) < ROW(1, 2)`, which is no expression that an index could have as a key.
+fn rows(node: &Node) -> Option<Condition> {
+    let NodeEnum::AExpr(compared) = node.node.as_ref()? else {
+        return None;
+    };
+    let row = |side: &Option<Box<Node>>| match side.as_deref()?.node.as_ref()? {
+        NodeEnum::RowExpr(row) => Some(row.args.iter().map(operand).collect::<Vec<Operand>>()),
+        _ => None,
+    };
+    let (left, right) = (row(&compared.lexpr)?, row(&compared.rexpr)?);
+    let NodeEnum::String(operator) = compared.name.last()?.node.as_ref()? else {
+        return None;
+    };
+    let pairs = left
+        .into_iter()
+        .zip(right)
+        .map(|(left, right)| value_last(left, right).0);
+    matches!(operator.sval.as_str(), "<" | "<=" | ">" | ">=").then(|| Condition::Rows(pairs.collect()))
+}
+
+/// Two sides, a value behind what is none, and whether they are turned for that.
+fn value_last(left: Operand, right: Operand) -> ((Operand, Operand), bool) {
+    let is_value = |side: &Operand| matches!(side, Operand::Value(_) | Operand::Other);
+    match is_value(&left) && !is_value(&right) {
+        true => ((right, left), true),
+        false => ((left, right), false),
     }
 }
 
@@ -306,11 +398,7 @@ fn term(node: &Node) -> Option<Condition> {
         NodeEnum::BoolExpr(not) => (operand(not.args.first()?), Comparison::False, Operand::Other),
         _ => (operand(node), Comparison::True, Operand::Other),
     };
-    let is_value = |side: &Operand| matches!(side, Operand::Value(_) | Operand::Other);
-    let (left, right, turned) = match is_value(&left) && !is_value(&right) {
-        true => (right, left, true),
-        false => (left, right, false),
-    };
+    let ((left, right), turned) = value_last(left, right);
     // `'a' LIKE column` and `1 @> column` say something else when they are turned
     if turned && !matches!(comparison, Comparison::Equal | Comparison::Range) {
         return None;
@@ -331,19 +419,25 @@ fn compare(compared: &pg_query::protobuf::AExpr) -> Option<(Operand, Comparison,
     };
     let right = operand(compared.rexpr.as_deref()?);
     let left = operand(compared.lexpr.as_deref()?);
+    let pattern_is = |kind: fn(&Node) -> bool| compared.rexpr.as_deref().is_some_and(kind);
     let comparison = match (AExprKind::try_from(compared.kind).ok()?, operator) {
         (AExprKind::AexprOp, "=") => Comparison::Equal,
         (AExprKind::AexprOp, "<" | "<=" | ">" | ">=") => Comparison::Range,
         (AExprKind::AexprOpAny | AExprKind::AexprIn, "=") => Comparison::AnyOf,
         (AExprKind::AexprOp | AExprKind::AexprLike, "~~") => match &right {
             Operand::Value(pattern) if is_prefix(pattern) => Comparison::Prefix,
+            Operand::Value(_) if pattern_is(begins_with_parameter) => Comparison::Begins,
             _ => Comparison::Operator("~~".into()),
         },
         (AExprKind::AexprOp, "~") => match &right {
             Operand::Value(pattern) if is_anchored(pattern) => Comparison::Prefix,
             _ => Comparison::Operator("~".into()),
         },
-        (AExprKind::AexprOp, "^@") if matches!(right, Operand::Value(_)) => Comparison::Prefix,
+        (AExprKind::AexprOp, "^@") if matches!(right, Operand::Value(_)) => match pattern_is(names_parameter)
+        {
+            true => Comparison::Begins,
+            false => Comparison::Prefix,
+        },
         (AExprKind::AexprOp | AExprKind::AexprLike | AExprKind::AexprIlike, operator) => {
             Comparison::Operator(operator.into())
         }
@@ -371,6 +465,7 @@ fn operand(node: &Node) -> Operand {
             Some(name) => Operand::Column(name),
             None => Operand::Other,
         },
+        Some(NodeEnum::RowExpr(_)) => Operand::Other,
         Some(NodeEnum::TypeCast(cast)) => match cast.arg.as_deref().map(|arg| (arg, operand(arg))) {
             Some((arg, Operand::Value(_))) => Operand::Value(deparsed(arg).unwrap_or_default()),
             _ => computed(node),
@@ -405,6 +500,8 @@ fn computed(node: &Node) -> Operand {
     let names = columns(&text);
     match names.first() {
         None => Operand::Value(text),
+        // no index has a key that is another one in each call
+        Some(_) if names_parameter(node) => Operand::Other,
         Some(first) if names.iter().all(|name| name.alias == first.alias) => Operand::Expression {
             text: without_alias(&text, &first.alias),
             alias: first.alias.clone(),
@@ -420,14 +517,6 @@ fn about_one_relation(node: &Node) -> Option<String> {
     let first = names.first()?;
     let one = names.iter().all(|name| name.alias == first.alias);
     (one && !has_parameter(&text)).then(|| without_alias(&text, &first.alias))
-}
-
-fn has_parameter(text: &str) -> bool {
-    // the value of an outer query, `$0` to EXPLAIN, is a question mark to the parser
-    text.contains('?')
-        || pg_query::scan(text).map_or(true, |scan| {
-            scan.tokens.iter().any(|token| token.token == Token::Param as i32)
-        })
 }
 
 /// A text with `alias.` taken off its columns.
@@ -470,141 +559,4 @@ pub(super) fn deparsed(node: &Node) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn column(alias: &str, column: &str) -> Operand {
-        Operand::Column(ColumnName {
-            alias: alias.into(),
-            column: column.into(),
-        })
-    }
-
-    fn only(text: &str) -> (Operand, Comparison, Operand, Option<String>) {
-        let mut all = conditions(text);
-        assert_eq!(all.len(), 1, "{text}: {all:?}");
-        match all.remove(0) {
-            Condition::Term {
-                left,
-                comparison,
-                right,
-                text,
-            } => (left, comparison, right, text),
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn comparisons_of_columns_and_values() {
-        let (left, comparison, right, text) = only("(t.a = 5)");
-        assert_eq!((left, comparison), (column("t", "a"), Comparison::Equal));
-        assert_eq!(right, Operand::Value("5".into()));
-        assert_eq!(text.as_deref(), Some("a = 5"));
-        assert_eq!(only("(t.a = $1)").3, None, "a parameter holds for one call");
-        assert_eq!(only("(5 > \"T x\".\"A\")").0, column("T x", "A"));
-        assert_eq!(only("(o.id = i.order_id)").2, column("i", "order_id"));
-        assert_eq!(only("(t.a = ANY ('{1,2}'::integer[]))").1, Comparison::AnyOf);
-        assert_eq!(only("(t.name ~~ 'abc%'::text)").1, Comparison::Prefix);
-        assert_eq!(
-            only("(t.name ~~ '%abc'::text)").1,
-            Comparison::Operator("~~".into())
-        );
-        assert_eq!(
-            only("(t.name ~~* '%abc'::text)").1,
-            Comparison::Operator("~~*".into())
-        );
-        assert_eq!(
-            only("(t.j @> '{\"a\": 1}'::jsonb)").1,
-            Comparison::Operator("@>".into())
-        );
-        assert_eq!(only("(t.name ~ '^abc'::text)").1, Comparison::Prefix);
-        assert_eq!(
-            only("(t.name ~ '^.bc'::text)").1,
-            Comparison::Operator("~".into())
-        );
-        assert_eq!(only("(t.name ^@ 'abc'::text)").1, Comparison::Prefix);
-        assert_eq!(only("(t.a IS NULL)").1, Comparison::IsNull);
-        assert_eq!(only("t.is_active").1, Comparison::True);
-        let (left, comparison, _, text) = only("(NOT t.is_deleted)");
-        assert_eq!(
-            (left, comparison, text.as_deref()),
-            (
-                column("t", "is_deleted"),
-                Comparison::False,
-                Some("NOT is_deleted")
-            )
-        );
-    }
-
-    #[test]
-    fn casts_and_expressions() {
-        let cast = only("((t.name)::text = 'x'::text)").0;
-        assert_eq!(
-            cast,
-            Operand::Expression {
-                alias: "t".into(),
-                text: "name::text".into()
-            }
-        );
-        let expression = only("(upper((t.code)::text) = 'X'::text)").0;
-        assert_eq!(
-            expression,
-            Operand::Expression {
-                alias: "t".into(),
-                text: "upper(code::text)".into()
-            }
-        );
-        assert_eq!(only("((t.a + u.b) = 5)").0, Operand::Other);
-    }
-
-    #[test]
-    fn and_or_and_what_only_explain_writes() {
-        let all = conditions("((t.a = 1) AND (t.b < 2) AND ((t.c = 3) OR (t.d = 4)))");
-        assert_eq!(all.len(), 3);
-        assert!(matches!(&all[2], Condition::Or(arms) if arms.len() == 2));
-        assert_eq!(only("(t.a < (InitPlan 1).col1)").0, column("t", "a"));
-        let (_, comparison, _, text) = only("((t.a)::numeric > $0)");
-        assert_eq!((comparison, text), (Comparison::Range, None));
-        assert_eq!(conditions("(NOT (hashed SubPlan 1))").len(), 1);
-        assert_eq!(conditions("this is ( not SQL"), vec![]);
-        assert_eq!(columns("PARTIAL sum((t.a * u.\"B c\"))").len(), 2);
-        assert_eq!(columns("pg_catalog.lower(t.a)").len(), 1);
-        assert_eq!(bare_columns("order_date"), ["order_date"]);
-        assert!(bare_columns("current_date").is_empty());
-        assert!(bare_columns("").is_empty());
-        assert_eq!(bare_columns("PARTIAL max(order_date)"), ["order_date"]);
-        assert_eq!(bare_columns("(lower(\"B c\") || t.d)"), ["B c"]);
-    }
-
-    #[test]
-    fn distances() {
-        let from = |text: &str| distance(text).map(|(from, _)| from);
-        assert_eq!(from("((t.place <-> '(1,2)'::point))"), Some(column("t", "place")));
-        assert_eq!(from("(('abc'::text <-> t.title))"), Some(column("t", "title")));
-        assert_eq!(
-            from("((t.place <-> '(1,2)'::point)) DESC"),
-            None,
-            "the farthest first"
-        );
-        assert_eq!(from("((t.place <-> u.place))"), None);
-        assert_eq!(from("t.place"), None);
-        assert_eq!(from("(t.a - t.b)"), None);
-    }
-
-    #[test]
-    fn sort_keys() {
-        let key = sort_key("t.a DESC NULLS LAST");
-        assert_eq!(
-            (key.operand, key.descending, key.nulls_first),
-            (column("t", "a"), true, false)
-        );
-        assert!(sort_key("t.a DESC").nulls_first);
-        assert_eq!(
-            sort_key("(sum(t.a)) DESC").operand,
-            Operand::Expression {
-                alias: "t".into(),
-                text: "sum(a)".into()
-            }
-        );
-    }
-}
+mod tests;

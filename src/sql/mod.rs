@@ -6,6 +6,7 @@ pub mod expression;
 mod grouped;
 mod in_front;
 pub mod index_keys;
+mod inserts;
 mod lists;
 mod masked;
 mod mend;
@@ -16,12 +17,15 @@ mod predicate;
 pub mod remembered;
 mod rewrite;
 pub mod shape;
+mod trigram;
 mod twin;
 mod unique;
+mod untyped;
 pub mod workload;
 
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use in_front::{Place, in_front};
+pub use inserts::only_inserts_values;
 pub use lists::{Lengthened, shortened_lists, with_lists_of};
 pub use masked::{
     command, comments, holds_mark, mask_constants, masked, masked_expression, without_constants,
@@ -32,6 +36,7 @@ pub use predicate::{PredicateAsks, asked_by_predicate};
 pub use rewrite::{at_later_page, merge_inserts, updated_columns, with_measured_limit};
 pub use twin::select_twin;
 pub use unique::unique_columns;
+pub use untyped::{Objection, with_types};
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -56,26 +61,28 @@ fn identity_options() -> pg_query::FingerprintOptions {
 #[error("cannot parse the statement: {0}")]
 pub struct ParseError(String);
 
-/// Whether a word may not stand bare as a name.
-pub fn is_keyword(word: &str) -> bool {
+/// Whether a word may not stand bare as a name: as PostgreSQL's own `quote_ident()` and definitions have it, which leave words
+/// bare that are keywords and not reserved, as `name` and `value`.
+pub fn is_reserved(word: &str) -> bool {
     /// The same few names are asked for again and again.
     static KNOWN: RwLock<BTreeMap<String, bool>> = RwLock::new(BTreeMap::new());
     const NAMES: usize = 10_000;
     if let Some(known) = KNOWN.read().ok().and_then(|known| known.get(word).copied()) {
         return known;
     }
+    use pg_query::protobuf::KeywordKind::{NoKeyword, UnreservedKeyword};
+    let may_stand_bare = [NoKeyword as i32, UnreservedKeyword as i32];
     // a short exact question to the scanner of PostgreSQL itself; no list of ours that could age
-    let is_keyword = pg_query::scan(word).map_or(true, |scan| {
-        scan.tokens.len() != 1
-            || scan.tokens[0].keyword_kind != pg_query::protobuf::KeywordKind::NoKeyword as i32
+    let is_reserved = pg_query::scan(word).map_or(true, |scan| {
+        scan.tokens.len() != 1 || !may_stand_bare.contains(&scan.tokens[0].keyword_kind)
     });
     if let Ok(mut known) = KNOWN.write() {
         if known.len() >= NAMES {
             known.clear();
         }
-        known.insert(word.to_owned(), is_keyword);
+        known.insert(word.to_owned(), is_reserved);
     }
-    is_keyword
+    is_reserved
 }
 
 /// What a captured text is: its identity, its kind, and the text itself cut at [`limits::STATEMENT_TEXT_BYTES`].

@@ -39,6 +39,8 @@ pub struct Names {
     pub target: Option<Name>,
     /// Whether it locks rows (`FOR UPDATE`).
     pub locks_rows: bool,
+    /// Whether it writes, be it in a query of WITH alone.
+    pub writes: bool,
     /// Tables, views and the like, without what WITH names in it.
     pub relations: BTreeSet<Name>,
     /// Functions, and words that another version may take for one.
@@ -73,6 +75,7 @@ pub fn names(text: &str) -> Result<Names, ParseError> {
         command: Command::Select,
         target: None,
         locks_rows: false,
+        writes: false,
         relations: BTreeSet::new(),
         functions: BTreeSet::new(),
         attributes: BTreeSet::new(),
@@ -146,6 +149,7 @@ impl Names {
             }
             // what is written to is never a name of WITH
             if WRITES.iter().any(|(write, _)| write == key) {
+                self.writes = true;
                 self.relations
                     .extend(value["relation"].as_object().map(relation_name));
             }
@@ -356,6 +360,11 @@ mod tests {
             of("MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE").0,
             Command::Merge
         );
+        let writes = |text: &str| names(text).unwrap().writes;
+        assert!(writes("UPDATE t SET a = 1") && !writes("SELECT a FROM t FOR UPDATE"));
+        assert!(writes(
+            "WITH gone AS (DELETE FROM t RETURNING a) SELECT * FROM gone"
+        ));
         assert!(names("SELECT 1; SELECT 2").is_err());
         assert!(names("DROP TABLE t").is_err());
     }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use pg_query::protobuf::{AConst, Integer, ParseResult, a_const};
+use pg_query::protobuf::{
+    AConst, BoolExprType, Integer, ParseResult, SelectStmt, SubLink, SubLinkType, a_const,
+};
 use pg_query::{Node, NodeEnum};
 use serde_json::Value;
 
 use super::parse_one;
+use super::twin::{keeping, parameters, visit};
 
 /// The columns that an UPDATE, or the UPDATE of an INSERT … ON CONFLICT or a MERGE, sets; none where it sets none.
 pub fn updated_columns(text: &str) -> BTreeSet<String> {
@@ -27,7 +30,7 @@ pub fn merge_inserts(text: &str) -> bool {
         .ok()
         .and_then(|statement| serde_json::to_value(&statement).ok());
     tree.is_some_and(|tree| {
-        !super::twin::visit(&tree, &mut |key, value| {
+        !visit(&tree, &mut |key, value| {
             key != "MergeWhenClause" || value["command_type"] != insert
         })
     })
@@ -61,44 +64,146 @@ fn collect_updates(tree: &Value, columns: &mut BTreeSet<String>) {
     }
 }
 
-/// A statement whose LIMIT is a parameter, with the rows that a call gave in its place (a generic plan takes a tenth of all
-/// rows otherwise). `None` if it has no such LIMIT, or if a later parameter would lose its number.
+/// A statement whose LIMIT is a parameter, or is computed of parameters, with the rows that a call gave in its place (a generic plan takes a tenth of all
+/// rows otherwise). Of an UPDATE or a DELETE that is the LIMIT of the one subquery that picks its rows, as queues have it. `None`
+/// if it has no such LIMIT, or if a later parameter of a SELECT would lose its number.
 pub fn with_measured_limit(text: &str, rows_per_call: f64) -> Option<String> {
     let mut statement = parse_one(text).ok()?;
     let whole = serde_json::to_value(&statement).ok()?;
+    let before = parameters(&whole);
     let node = statement.stmt.as_mut()?.node.as_mut()?;
-    let NodeEnum::SelectStmt(select) = node else {
-        return None;
+    let replaced = match node {
+        NodeEnum::SelectStmt(select) => {
+            let replaced = limit_to(select, rows_per_call)?;
+            let first = *replaced.first()?;
+            // what is left must keep its numbers without a hole
+            let is_last = before.difference(&replaced).all(|number| *number < first);
+            is_last.then_some(replaced)?
+        }
+        writing => limit_what_picks(writing, &whole, rows_per_call)?,
     };
-    let is_parameter = |node: &Node| match &node.node {
-        Some(NodeEnum::ParamRef(parameter)) => Some(parameter.number),
-        _ => None,
-    };
-    let limit = select.limit_count.as_deref().and_then(is_parameter)?;
-    let offset = select.limit_offset.as_deref().and_then(is_parameter);
-    let replaced: BTreeSet<i64> = [Some(limit), offset]
-        .into_iter()
-        .flatten()
-        .map(i64::from)
-        .collect();
-    let first = *replaced.first()?;
-    let others = super::twin::parameters(&whole);
-    // what is left must keep its numbers without a hole, and no parameter may be the limit and something else
-    let is_last = others.difference(&replaced).all(|number| *number < first);
-    let uses = count(&whole, &replaced);
-    if !is_last || uses != replaced.len() {
+    // no parameter may be the limit and something else
+    if count(&whole, &replaced) != replaced.len() {
         return None;
-    }
-    let rows = rows_per_call.ceil().clamp(1.0, 1e6) as i32;
-    select.limit_count = Some(Box::new(number(rows)));
-    if offset.is_some() {
-        select.limit_offset = Some(Box::new(number(0)));
     }
     let whole = ParseResult {
         stmts: vec![statement],
         ..ParseResult::default()
     };
     pg_query::deparse(&whole, Default::default()).ok()
+}
+
+/// Writes so many rows where the LIMIT of a SELECT is made of parameters, and 0 where its OFFSET is; the numbers of these.
+fn limit_to(select: &mut SelectStmt, rows: f64) -> Option<BTreeSet<i64>> {
+    let mut replaced = select.limit_count.as_deref().and_then(computed_of)?;
+    let offset = select.limit_offset.as_deref().and_then(computed_of);
+    replaced.extend(offset.iter().flatten().copied());
+    let rows = rows.ceil().clamp(1.0, 1e6) as i32;
+    select.limit_count = Some(Box::new(number(rows)));
+    if offset.is_some() {
+        select.limit_offset = Some(Box::new(number(0)));
+    }
+    Some(replaced)
+}
+
+/// The same of the one subquery of an UPDATE or a DELETE that has a LIMIT, if it picks the rows that are written. The
+/// parameters that are left keep their numbers.
+fn limit_what_picks(writing: &mut NodeEnum, whole: &Value, rows: f64) -> Option<BTreeSet<i64>> {
+    let mut limits = 0;
+    visit(whole, &mut |key, value| {
+        limits += usize::from(key == "limit_count" && !value.is_null());
+        true
+    });
+    let (condition, joined, with) = match writing {
+        NodeEnum::UpdateStmt(update) => (
+            &mut update.where_clause,
+            &mut update.from_clause,
+            &mut update.with_clause,
+        ),
+        NodeEnum::DeleteStmt(delete) => (
+            &mut delete.where_clause,
+            &mut delete.using_clause,
+            &mut delete.with_clause,
+        ),
+        _ => return None,
+    };
+    if limits != 1 {
+        return None;
+    }
+    let is_kept_back = condition.as_deref().is_some_and(keeps_back);
+    let named = with.iter_mut().flat_map(|with| &mut with.ctes);
+    let mut joined = joined.iter_mut().chain(named);
+    let select = match condition.as_deref_mut().and_then(picking) {
+        Some(select) => select,
+        // what is joined may be what is not to be written
+        None => joined.find_map(picking).filter(|_| !is_kept_back)?,
+    };
+    let replaced = limit_to(select, rows)?;
+    let left = parameters(whole);
+    let left: BTreeSet<i64> = left.difference(&replaced).copied().collect();
+    let holes = replaced.iter().filter(|number| left.last() > Some(*number));
+    let holes: Vec<i64> = holes.copied().collect();
+    if !holes.is_empty() {
+        *with = Some(keeping(with.take(), &holes));
+    }
+    Some(replaced)
+}
+
+/// The SELECT with a LIMIT of which a condition, a FROM or a WITH takes all rows, and no others.
+fn picking(node: &mut Node) -> Option<&mut SelectStmt> {
+    match node.node.as_mut()? {
+        NodeEnum::SelectStmt(select) if select.limit_count.is_some() => Some(&mut **select),
+        NodeEnum::SubLink(link) if is_in(link) => picking(link.subselect.as_deref_mut()?),
+        NodeEnum::RangeSubselect(range) => picking(range.subquery.as_deref_mut()?),
+        NodeEnum::CommonTableExpr(cte) => picking(cte.ctequery.as_deref_mut()?),
+        NodeEnum::TypeCast(cast) => picking(cast.arg.as_deref_mut()?),
+        NodeEnum::AExpr(compared) if is_equality(&compared.name) => picking(compared.rexpr.as_deref_mut()?),
+        NodeEnum::BoolExpr(all) if all.boolop == BoolExprType::AndExpr as i32 => {
+            all.args.iter_mut().find_map(picking)
+        }
+        _ => None,
+    }
+}
+
+/// `IN (SELECT …)`, `= ANY (SELECT …)`, `ARRAY(SELECT …)` or a value.
+fn is_in(link: &SubLink) -> bool {
+    match SubLinkType::try_from(link.sub_link_type) {
+        Ok(SubLinkType::AnySublink) => link.oper_name.is_empty() || is_equality(&link.oper_name),
+        Ok(SubLinkType::ArraySublink | SubLinkType::ExprSublink) => true,
+        _ => false,
+    }
+}
+
+fn is_equality(name: &[Node]) -> bool {
+    let last = name.last().and_then(|part| part.node.as_ref());
+    matches!(last, Some(NodeEnum::String(name)) if name.sval == "=")
+}
+
+/// Whether a condition may be about the rows that a subquery does not have: `NOT IN`, `<> ALL`, `NOT EXISTS`.
+fn keeps_back(condition: &Node) -> bool {
+    let not = serde_json::json!(BoolExprType::NotExpr as i32);
+    let all = serde_json::json!(SubLinkType::AllSublink as i32);
+    let Ok(tree) = serde_json::to_value(condition) else {
+        return true;
+    };
+    !visit(&tree, &mut |key, value| match key {
+        "BoolExpr" => value["boolop"] != not || value["args"][0]["node"]["SubLink"].is_null(),
+        "SubLink" => value["sub_link_type"] != all,
+        _ => true,
+    })
+}
+
+/// The numbers of the parameters that a LIMIT or an OFFSET is, or is computed of; `None` if there is anything else in it.
+fn computed_of(node: &Node) -> Option<BTreeSet<i64>> {
+    match node.node.as_ref()? {
+        NodeEnum::ParamRef(parameter) => Some([i64::from(parameter.number)].into()),
+        NodeEnum::AExpr(computed) => {
+            let mut numbers = computed_of(computed.lexpr.as_deref()?)?;
+            numbers.extend(computed_of(computed.rexpr.as_deref()?)?);
+            Some(numbers)
+        }
+        _ => None,
+    }
 }
 
 /// The same statement at the page that begins behind so many rows, where its OFFSET is the 0 of [`with_measured_limit`]. `None`
@@ -186,6 +291,18 @@ mod tests {
             limited("SELECT a FROM t ORDER BY a LIMIT $1 OFFSET $2").as_deref(),
             Some("SELECT a FROM t ORDER BY a LIMIT 20 OFFSET 0")
         );
+        assert_eq!(
+            limited("SELECT a FROM t WHERE b = $1 ORDER BY a LIMIT $2 OFFSET ($3 - $4) * $5").as_deref(),
+            Some("SELECT a FROM t WHERE b = $1 ORDER BY a LIMIT 20 OFFSET 0")
+        );
+        assert_eq!(
+            limited("SELECT a FROM t LIMIT $1 + $2").as_deref(),
+            Some("SELECT a FROM t LIMIT 20")
+        );
+        assert_eq!(
+            limited("SELECT a FROM t LIMIT $1 OFFSET (SELECT max(b) FROM u)").as_deref(),
+            Some("SELECT a FROM t LIMIT 20 OFFSET (SELECT max(b) FROM u)")
+        );
         assert_eq!(limited("SELECT a FROM t LIMIT 5"), None);
         assert_eq!(
             limited("SELECT (SELECT a FROM t WHERE b = $2) FROM u LIMIT $1"),
@@ -194,6 +311,57 @@ mod tests {
         );
         assert_eq!(limited("SELECT $1 FROM t LIMIT $1"), None);
         assert_eq!(limited("UPDATE t SET a = $1"), None);
+    }
+
+    #[test]
+    fn a_queue_takes_as_many_as_were_measured() {
+        let limited = |text: &str| with_measured_limit(text, 19.4);
+        let next = "SELECT id FROM jobs WHERE state = $2 ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED";
+        for (text, keeps) in [
+            (format!("UPDATE jobs SET state = $1 WHERE id IN ({next})"), None),
+            (
+                format!("UPDATE jobs SET state = $1 WHERE id = ({next}) AND kind = 5 RETURNING id"),
+                None,
+            ),
+            (
+                format!("DELETE FROM jobs WHERE id = ANY (ARRAY({next})) AND kind = $4 AND host = $1"),
+                Some(3),
+            ),
+            (
+                format!(
+                    "WITH next AS ({next}) UPDATE jobs SET state = $4 FROM next WHERE jobs.id = next.id AND host = $1"
+                ),
+                Some(3),
+            ),
+            (
+                format!(
+                    "WITH next AS ({next}) DELETE FROM jobs WHERE host = $1 AND id IN (SELECT id FROM next)"
+                ),
+                None,
+            ),
+            (
+                format!("UPDATE jobs SET state = $1 FROM ({next}) AS next WHERE jobs.id = next.id"),
+                None,
+            ),
+        ] {
+            let told = limited(&text).unwrap_or_else(|| panic!("{text}"));
+            assert!(told.contains("LIMIT 20") && !told.contains("LIMIT $"), "{told}");
+            let kept = keeps.map(|number: i64| format!("pgadvisor_unread AS (SELECT ${number})"));
+            assert_eq!(told.contains("pgadvisor_unread"), keeps.is_some(), "{told}");
+            assert!(kept.is_none_or(|kept| told.contains(&kept)), "{told}");
+        }
+        for text in [
+            "DELETE FROM log WHERE id NOT IN (SELECT id FROM log ORDER BY at DESC LIMIT $1)",
+            "WITH keep AS (SELECT id FROM log ORDER BY at DESC LIMIT $1) DELETE FROM log WHERE id NOT IN (SELECT id FROM keep)",
+            "DELETE FROM log WHERE id < (SELECT id FROM log ORDER BY at DESC LIMIT $1)",
+            "DELETE FROM log WHERE id <> ALL (SELECT id FROM log ORDER BY at DESC LIMIT $1)",
+            "DELETE FROM log WHERE id IN (SELECT id FROM log LIMIT $1) AND kind IN (SELECT kind FROM log LIMIT 3)",
+            "DELETE FROM log WHERE id IN (SELECT id FROM log WHERE kind = $1 LIMIT $1)",
+            "DELETE FROM log WHERE id IN (SELECT id FROM log LIMIT 5)",
+            "INSERT INTO log SELECT id FROM jobs LIMIT $1",
+        ] {
+            assert_eq!(limited(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub struct FindingFilter {
     pub text: Option<String>,
     /// The name of what it is about, or of that one's table, exactly.
     pub about: Option<String>,
+    /// The schema of what it is about, exactly.
+    pub schema: Option<String>,
+    /// The name of a table or a materialized view, exactly: what is about it, its indexes, columns and constraints.
+    pub table: Option<String>,
     /// The order.
     pub sort: Sort,
     /// At most so many.
@@ -60,6 +64,8 @@ impl Default for FindingFilter {
             states: Vec::new(),
             text: None,
             about: None,
+            schema: None,
+            table: None,
             sort: Sort::Impact,
             limit: 100,
             cursor: None,
@@ -193,6 +199,19 @@ fn condition(filter: &FindingFilter) -> (String, Vec<Value>) {
         "EXISTS (SELECT 1 FROM claim AS c WHERE c.fingerprint = finding.fingerprint
              AND ? IN (json_extract(c.body, '$.object.name'), json_extract(c.body, '$.object.table')))",
         filter.about.clone(),
+    );
+    equals(
+        "EXISTS (SELECT 1 FROM claim AS c WHERE c.fingerprint = finding.fingerprint
+             AND json_extract(c.body, '$.object.schema') = ?)",
+        filter.schema.clone(),
+    );
+    // a column or a constraint may have the name of a table
+    equals(
+        "EXISTS (SELECT 1 FROM claim AS c WHERE c.fingerprint = finding.fingerprint
+             AND ? IN (json_extract(c.body, '$.object.table'),
+                 CASE WHEN json_extract(c.body, '$.object.kind') IN ('table', 'materialized_view')
+                     THEN json_extract(c.body, '$.object.name') END))",
+        filter.table.clone(),
     );
     (conditions.join(" AND "), values)
 }
@@ -358,6 +377,48 @@ mod tests {
                 "{cursor}"
             );
         }
+    }
+
+    #[test]
+    fn a_table_is_named_exactly_with_its_indexes_and_columns() {
+        use crate::model::finding::{Object, ObjectKind};
+
+        let store = Store::in_memory().unwrap();
+        let part = |kind, schema: &str, name: &str| {
+            let mut claim = claim("a.rule", Some("db"), name);
+            claim.subject = vec![schema.to_owned(), name.to_owned(), format!("{kind:?}")];
+            claim.object = Some(Object {
+                kind,
+                schema: Some(schema.to_owned()),
+                name: name.to_owned(),
+                table: (kind != ObjectKind::Table).then(|| "orders".to_owned()),
+            });
+            claim
+        };
+        let mut foreign = part(ObjectKind::Column, "public", "orders");
+        foreign.object.as_mut().unwrap().table = Some("customers".into());
+        let claims = [
+            claim("a.rule", Some("db"), "orders"),
+            claim("a.rule", Some("db"), "orders_archive"),
+            part(ObjectKind::Index, "public", "orders_a_idx"),
+            part(ObjectKind::Table, "other", "orders"),
+            foreign,
+        ];
+        let judgement = judgement(claims, [evaluated("c.rule", None)]);
+        store.record("main", at(0), &judgement).unwrap();
+        let about = |schema: Option<&str>| {
+            let filter = FindingFilter {
+                schema: schema.map(str::to_owned),
+                table: Some("orders".into()),
+                ..Default::default()
+            };
+            let items = store.findings(&filter).unwrap().items.into_iter();
+            let mut names: Vec<String> = items.map(|one| one.claim.object.unwrap().qualified()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(about(Some("public")), ["public.orders", "public.orders_a_idx"]);
+        assert_eq!(about(None).len(), 3, "of any schema");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod events;
 mod findings;
 mod history;
 mod open;
+mod open_findings;
 mod pack;
 mod plans;
 mod reconcile;

@@ -73,6 +73,9 @@ pub(super) enum Step<'a> {
     ForgetReopening,
 }
 
+/// What is seen so often in the time that it must last is unbroken.
+const HOLD_PARTS: i32 = 10;
+
 /// The changes to what is known of one server. What could not be judged keeps its state.
 pub(super) fn reconcile<'a>(
     known: &[Known],
@@ -133,7 +136,9 @@ fn of_seen<'a>(
     unbroken_within: TimeDelta,
     now: DateTime<Utc>,
 ) -> Option<Step<'a>> {
-    // what nobody saw for a while has not lasted over that while
+    // what nobody saw for a while has not lasted over that while; but what must last for days is not begun anew by the minutes
+    // that a restart of ours takes
+    let unbroken_within = unbroken_within.max(hold / HOLD_PARTS);
     let unbroken = row.filter(|row| now - row.last_seen_at <= unbroken_within);
     let since = unbroken.and_then(|row| row.evidence_since).unwrap_or(now);
     // A hold of nothing opens at once, even if the clock was set back meanwhile.
@@ -203,6 +208,13 @@ impl Fit {
             (true, _) => Self::Perhaps,
         }
     }
+}
+
+/// What became of a problem that was found earlier, by the settings that are known to be meant for it.
+fn verdict_of<'a>(outcome: &'a RuleOutcome, row: &Known) -> &'a Verdict {
+    let mut own = outcome.own.iter().rev();
+    let meant = own.find(|own| matches!(Fit::of(&own.selector, row), Fit::Yes));
+    meant.map_or(&outcome.verdict, |own| &own.verdict)
 }
 
 /// A rule, a database, and the place of settings of their own in the outcome; none is those of the whole place.
@@ -276,7 +288,12 @@ impl<'a> Outcomes<'a> {
     fn counts(&self, outcome: &RuleOutcome, own: Option<usize>, verdict: &Verdict, row: &Known) -> bool {
         let place = (outcome.rule.as_str(), outcome.database.as_deref(), own);
         let undecided = self.undecided.get(&place);
-        let is_undecided = undecided.is_some_and(|subjects| subjects.contains(row.subject.as_slice()));
+        // one that ends earlier stands for all that begin with it
+        let is_undecided = undecided.is_some_and(|subjects| {
+            let mut beginnings = (1..row.subject.len()).map(|parts| &row.subject[..parts]);
+            let has = |subject: &[String]| subjects.contains(subject);
+            has(&row.subject) || beginnings.any(has)
+        });
         match verdict {
             Verdict::Evaluated { absence_counts, .. } => *absence_counts && !is_undecided,
             Verdict::Elsewhere { .. } => true,
@@ -291,12 +308,13 @@ impl<'a> Outcomes<'a> {
         let judged = !outcomes.is_empty() && outcomes.iter().all(|outcome| self.tells_of(outcome, row));
         // where the very database was judged, the rest of the server may be told elsewhere
         let own = outcomes.iter().find(|outcome| outcome.database == row.database);
-        let elsewhere = own
-            .or(outcomes.first())
-            .and_then(|outcome| match &outcome.verdict {
-                Verdict::Elsewhere { reason } => Some(reason.as_str()),
-                _ => None,
-            });
+        let elsewhere =
+            own.or(outcomes.first())
+                .copied()
+                .and_then(|outcome| match verdict_of(outcome, row) {
+                    Verdict::Elsewhere { reason } => Some(reason.as_str()),
+                    _ => None,
+                });
         let of_the_rule = || {
             let clears = outcomes.iter().map(|outcome| outcome.clear.as_delta());
             clears.max().unwrap_or_default()
@@ -458,6 +476,15 @@ mod tests {
             absence_counts: true,
             untold: None,
         };
+        let of_subject = |undecided: &[&str]| {
+            let mut outcome = evaluated("a.rule", Some("db"));
+            outcome.verdict = Verdict::Evaluated {
+                undecided: vec![undecided.iter().map(|part| (*part).to_owned()).collect()],
+                absence_counts: true,
+                untold: None,
+            };
+            outcome
+        };
         let mut filling = evaluated("a.rule", Some("db"));
         filling.verdict = Verdict::Evaluated {
             undecided: vec![],
@@ -476,6 +503,9 @@ mod tests {
                 false,
             ),
             (vec![undecided], false),
+            (vec![of_subject(&["public"])], false),
+            (vec![of_subject(&["t"])], true),
+            (vec![of_subject(&["public", "t", "c"])], true),
             (vec![filling], false),
             (vec![], false),
         ];
@@ -618,6 +648,50 @@ mod tests {
     }
 
     #[test]
+    fn what_is_judged_here_alone_leaves_the_rest_told_elsewhere() {
+        let skipped = skipped("a.rule", Some("db")).verdict;
+        let evaluated = evaluated("a.rule", Some("db")).verdict;
+        // a finding of `t`, which was told under the other name since then, or is left out there
+        let step = |object: &str, role: &str, clear: Option<Period>, here: &Verdict| {
+            let mut found = claim("a.rule", Some("db"), "t");
+            found.clear = clear;
+            let selector = Selector {
+                server: "a".into(),
+                object: object.into(),
+                role: role.into(),
+                ..Selector::default()
+            };
+            let outcome = RuleOutcome {
+                verdict: Verdict::Elsewhere {
+                    reason: "told there".into(),
+                },
+                own: vec![OwnOutcome {
+                    selector,
+                    verdict: here.clone(),
+                }],
+                ..super::super::testing::evaluated("a.rule", Some("db"))
+            };
+            let row = known(&found, Some(State::Open), None, None);
+            let judgement = judgement([], [outcome]);
+            let step = reconcile(&[row], &judgement, at(0)).pop();
+            step.map(|change| name(&change.step)).unwrap_or_default()
+        };
+        for here in [&skipped, &evaluated] {
+            let told = step("public.other", "*", None, here);
+            assert_eq!(told, "resolve and say why", "of another object");
+            let told = step("*", "batch", None, here);
+            assert_eq!(
+                told, "resolve and say why",
+                "claimed when all of it was told here"
+            );
+        }
+        assert_eq!(step("public.t", "*", None, &skipped), "");
+        assert_eq!(step("public.t", "*", None, &evaluated), "resolve");
+        let by_itself = Some(Period::seconds(0));
+        assert_eq!(step("*", "batch", by_itself, &skipped), "");
+    }
+
+    #[test]
     fn what_nobody_saw_for_a_while_has_not_lasted() {
         let claim = claim("a.rule", None, "t");
         let mut outcome = evaluated("a.rule", None);
@@ -636,6 +710,25 @@ mod tests {
         );
         row.last_seen_at = at(60 * 55);
         assert_eq!(name(&step(&row, 61)), "open", "seen all the time");
+    }
+
+    #[test]
+    fn a_tenth_of_the_time_that_it_must_last_may_pass_unseen() {
+        let claim = claim("a.rule", None, "t");
+        let mut outcome = evaluated("a.rule", None);
+        outcome.hold = Period::days(10);
+        let seen = judgement([claim.clone()], [outcome]);
+        let day = 24 * 3600;
+        let mut row = known(&claim, None, Some(0), None);
+        row.last_seen_at = at(9 * day);
+        let step = |seconds: i64| {
+            reconcile(std::slice::from_ref(&row), &seen, at(seconds))[0]
+                .step
+                .clone()
+        };
+        assert_eq!(name(&step(10 * day)), "open", "unseen for a day");
+        let later = 10 * day + 1;
+        assert_eq!(step(later), Step::KeepWaiting(at(later)), "for longer");
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Store {
         })
     }
 
-    /// Where the last judgement of a server could judge which rules.
+    /// Where the last judgement of a server could judge which rules, if only for what nobody hears of elsewhere.
     ///
     /// # Errors
     /// If the store fails.
@@ -119,7 +119,10 @@ impl Store {
             let mut statement = tx.prepare_cached(
                 "SELECT rule, nullif(database, '') FROM rule_outcome
                  WHERE server = ?1 AND at = (SELECT max(at) FROM rule_outcome WHERE server = ?1)
-                     AND json_type(body, '$.verdict.Evaluated') IS NOT NULL",
+                     AND (json_type(body, '$.verdict.Evaluated') IS NOT NULL
+                         OR json_type(body, '$.verdict.Elsewhere') IS NOT NULL AND EXISTS (
+                             SELECT 1 FROM json_each(body, '$.own')
+                             WHERE json_type(value, '$.verdict.Evaluated') IS NOT NULL))",
             )?;
             let places = statement.query_map([server], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(places.collect::<Result<_, _>>()?)
@@ -131,7 +134,8 @@ impl Store {
 mod tests {
     use super::super::testing::{at, evaluated, judgement, skipped};
     use super::*;
-    use crate::model::judgement::RuleOutcome;
+    use crate::model::judgement::{OwnOutcome, RuleOutcome, Verdict};
+    use crate::model::selector::Selector;
 
     #[test]
     fn only_what_the_last_judgement_could_judge_is_told() {
@@ -158,5 +162,19 @@ mod tests {
             [rule("a.rule", Some("other"))]
         );
         assert!(store.told_places("another").unwrap().is_empty());
+        let beside = |own: RuleOutcome| RuleOutcome {
+            verdict: Verdict::Elsewhere {
+                reason: "told there".into(),
+            },
+            own: vec![OwnOutcome {
+                selector: Selector::default(),
+                verdict: own.verdict,
+            }],
+            ..evaluated("a.rule", Some("db"))
+        };
+        record(120, vec![beside(skipped("a.rule", Some("db")))]);
+        assert!(store.told_places("main").unwrap().is_empty());
+        record(180, vec![beside(evaluated("a.rule", Some("db")))]);
+        assert_eq!(store.told_places("main").unwrap(), [rule("a.rule", Some("db"))]);
     }
 }

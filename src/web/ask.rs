@@ -15,9 +15,11 @@ use super::pages::range::Range;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
 use super::pages::rules::{RuleView, Skip};
-use super::pages::statements::{StatementPage, StatementsPage};
+use super::pages::statement::StatementPage;
+use super::pages::statements::StatementsPage;
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
 use super::pages::waits::{self, WaitsView};
+use super::places::{known_place, known_server};
 use super::plans::statement_plans;
 use super::problem::Problem;
 use super::query::{self, Parameters};
@@ -43,6 +45,10 @@ pub struct ListQuery {
     pub server: Option<String>,
     /// the database
     pub database: Option<String>,
+    /// the schema of what it is about, exactly
+    pub schema: Option<String>,
+    /// a table, exactly: what is about it, its indexes, columns and constraints
+    pub table: Option<String>,
     /// open, acknowledged, snoozed, resolved, false_positive, or all; several with commas
     pub state: Option<String>,
     /// text in title, object, rule or database
@@ -65,8 +71,8 @@ const EVERY_STATE: [State; 5] = [
 
 impl ListQuery {
     /// The names of the parameters above.
-    pub const NAMES: [&'static str; 9] = [
-        "severity", "rule", "server", "database", "state", "q", "sort", "limit", "cursor",
+    pub const NAMES: [&'static str; 11] = [
+        "severity", "rule", "server", "database", "schema", "table", "state", "q", "sort", "limit", "cursor",
     ];
 
     /// Reads the address of a list.
@@ -77,6 +83,8 @@ impl ListQuery {
             rule: given.get("rule"),
             server: given.get("server"),
             database: given.get("database"),
+            schema: given.get("schema"),
+            table: given.get("table"),
             state: given.get("state"),
             q: given.get("q"),
             sort: given.get("sort"),
@@ -142,6 +150,8 @@ impl ListQuery {
             database: self.database.clone(),
             text: self.q.clone(),
             about: None,
+            schema: self.schema.clone(),
+            table: self.table.clone(),
             cursor: self.cursor.clone(),
         })
     }
@@ -153,6 +163,8 @@ impl ListQuery {
             rule: self.rule.clone(),
             server: self.server.clone(),
             database: self.database.clone(),
+            schema: self.schema.clone(),
+            table: self.table.clone(),
             state: self.state.clone(),
             q: self.q.clone(),
             sort: self.sort.clone(),
@@ -221,7 +233,7 @@ pub fn overview(context: &Context, store: &Store) -> Result<OverviewPage, Proble
         loads.push((server.name.clone(), store.load(&server.name, day)?));
     }
     let events = store.events_since(day, limits::PAGE_ITEMS)?;
-    Ok(OverviewPage::build(
+    let page = OverviewPage::build(
         now,
         &findings,
         &servers,
@@ -229,7 +241,8 @@ pub fn overview(context: &Context, store: &Store) -> Result<OverviewPage, Proble
         &events,
         &store.gaps()?,
         Coverage::of(&servers, &store.rule_outcomes()?),
-    ))
+    );
+    Ok(page.with_late(&store.looks()?, &view_lines(store)?))
 }
 
 /// What the list of findings can be narrowed to.
@@ -343,7 +356,7 @@ pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
 }
 
 /// The views of all servers, each with its newest run.
-fn view_lines(store: &Store) -> Result<Vec<ViewLine>, Problem> {
+pub fn view_lines(store: &Store) -> Result<Vec<ViewLine>, Problem> {
     let now = Utc::now();
     let newest: HashMap<(String, ViewName), Run> = store
         .newest_refresh_runs()?
@@ -373,31 +386,20 @@ pub fn refreshes(context: &Context, store: &Store) -> Result<RefreshesPage, Prob
 /// What goes on at a server, and what its sessions waited for and who held them up over a range.
 pub fn activity(store: &Store, uri: &Uri, server: String) -> Result<ActivityPage, Problem> {
     let range = waits::range(&Parameters::read(uri, &["range"])?)?;
-    let servers: Vec<String> = store.servers()?.into_iter().map(|server| server.name).collect();
-    if !servers.contains(&server) {
-        return Err(Problem::new(404, "such server"));
-    }
+    let servers = known_server(store, &server)?;
     let activity = store.activity(&server)?;
     let now = Utc::now();
     let history = store.wait_history(&server, now - range.length(), now)?;
-    // texts of what matters now are cheap to have; what waited earlier is named by its identity
-    let hour = now - TimeDelta::hours(1);
-    let (statements, _) = match history.top.is_empty() {
-        false => store.busiest_statements(&server, None, hour, now, limits::PAGE_ITEMS_MAXIMUM)?,
-        true => (Vec::new(), 0),
-    };
+    let named = history.top.iter().filter(|(key, _)| !key.statement_id.is_empty());
+    let named = named.map(|(key, _)| (key.database.as_str(), key.statement_id.as_str()));
+    let texts = store.statement_texts(&server, &named.collect())?;
     let incidents = super::incidents::over(store, &server, range, now, limits::PAGE_ITEMS)?;
-    let over = (range, WaitsView::of(history, &statements), incidents);
+    let settings = store.settings(&server)?;
+    let compute_query_id = settings.get("compute_query_id");
+    let compute_query_id = compute_query_id.map(|setting| setting.value.as_str());
+    let waits = WaitsView::of(history, &texts, compute_query_id);
+    let over = (range, waits, incidents);
     Ok(ActivityPage::build(now, server, activity, over, servers))
-}
-
-/// Every server with each of its databases.
-pub fn places(store: &Store) -> Result<Vec<(String, String)>, Problem> {
-    let of_server = |server: ServerStatus| {
-        let place = move |database| (server.name.clone(), database);
-        server.databases.into_iter().map(place).collect::<Vec<_>>()
-    };
-    Ok(store.servers()?.into_iter().flat_map(of_server).collect())
 }
 
 /// The costliest statements of a database over a range.
@@ -405,14 +407,14 @@ pub fn statements(store: &Store, uri: &Uri, place: (String, String)) -> Result<S
     let parameters = Parameters::read(uri, &["range", "limit"])?;
     let range = Range::of(&parameters)?;
     let limit = query::limit(parameters.get("limit").as_deref())?;
-    let places = places(store)?;
-    if !places.contains(&place) {
-        return Err(Problem::new(404, "such database"));
-    }
+    let places = known_place(store, &place)?;
     let now = Utc::now();
-    let (server, database) = (place.0.as_str(), Some(place.1.as_str()));
-    let found = store.busiest_statements(server, database, now - range.length(), now, limit)?;
-    Ok(StatementsPage::build(now, place, range, found, places))
+    let (server, database) = (place.0.as_str(), place.1.as_str());
+    let found = store.busiest_statements(server, Some(database), now - range.length(), now, limit)?;
+    let ids: Vec<&str> = found.0.iter().map(|total| total.statement_id.as_str()).collect();
+    let drawn_from = now - range.drawn().length();
+    let times = store.statement_times(server, database, &ids, drawn_from, now)?;
+    Ok(StatementsPage::build(now, place, range, found, places).with_times(times))
 }
 
 /// One statement over a range.
@@ -447,6 +449,15 @@ pub fn statement(
     };
     let mut findings = store.findings(&filter)?.items;
     findings.retain(about);
+    let naming = store.findings_naming((server, database), id, limits::PAGE_ITEMS)?;
+    for finding in naming {
+        if findings
+            .iter()
+            .all(|known| known.fingerprint != finding.fingerprint)
+        {
+            findings.push(finding);
+        }
+    }
     let changes = changes::of_statements(&store.server_changes(server)?);
     let page = StatementPage::build(now, which, range, (text, history), tables, findings);
     Ok(page.with_changes(changes).with_plans(plans))
@@ -455,7 +466,7 @@ pub fn statement(
 /// One materialized view.
 pub fn refresh(store: &Store, server: &str, view: &ViewName) -> Result<RefreshPage, Problem> {
     let status = store.view_status(server, view)?;
-    let status = status.ok_or_else(|| Problem::new(404, "such materialized view"))?;
+    let status = status.ok_or_else(|| Problem::absent("materialized view", &view.in_database()))?;
     let runs = store.refresh_runs_of(server, view, limits::PAGE_ITEMS)?;
     let now = Utc::now();
     let line = ViewLine::new(now, server.to_owned(), status, runs.first().cloned());

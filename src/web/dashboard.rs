@@ -16,6 +16,7 @@ use super::pages::findings::FindingsPage;
 use super::pages::frame::Page;
 use super::pages::rules::{RulePage, RulesPage};
 use super::pages::statements::StatementsPage;
+use super::places::places;
 use super::problem::{HTML, Problem};
 use crate::model::finding::Action;
 use crate::model::id::Fingerprint;
@@ -70,7 +71,7 @@ pub async fn not_found(State(context): State<Context>, uri: Uri) -> Response {
         true => {
             Problem::new(404, "there is no such resource; /api/v1/openapi.json lists them").into_response()
         }
-        false => failed(&context, uri.path(), &Problem::new(404, "such page")),
+        false => failed(&context, uri.path(), &Problem::absent("page", uri.path())),
     }
 }
 
@@ -97,10 +98,10 @@ pub async fn findings(State(context): State<Context>, uri: Uri) -> Response {
     .await
 }
 
-pub async fn finding(State(context): State<Context>, uri: Uri, Path(fingerprint): Path<String>) -> Response {
+pub async fn finding(State(context): State<Context>, uri: Uri, Path(asked): Path<String>) -> Response {
     page(&context, &uri, move |context, store| {
-        let missing = || Problem::new(404, "such finding");
-        let fingerprint = Fingerprint::parse(&fingerprint).ok_or_else(missing)?;
+        let missing = || Problem::absent("finding", &asked);
+        let fingerprint = Fingerprint::parse(&asked).ok_or_else(missing)?;
         let finding = store.finding(&fingerprint)?.ok_or_else(missing)?;
         let history = store.history(&fingerprint)?;
         let title = ask::rule_views(context, store)?
@@ -124,13 +125,12 @@ pub async fn rules(State(context): State<Context>, uri: Uri) -> Response {
 
 pub async fn rule(State(context): State<Context>, uri: Uri, Path(id): Path<String>) -> Response {
     page(&context, &uri, move |context, store| {
-        let rule = ask::rule_views(context, store)?
-            .into_iter()
-            .find(|rule| rule.id == id);
-        Ok(RulePage::build(
-            Utc::now(),
-            rule.ok_or_else(|| Problem::new(404, "such rule"))?,
-        ))
+        let mut rules = ask::rule_views(context, store)?;
+        let Some(position) = rules.iter().position(|rule| rule.id == id) else {
+            let known: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+            return Err(Problem::missing("rule", &id, &known));
+        };
+        Ok(RulePage::build(Utc::now(), rules.swap_remove(position)))
     })
     .await
 }
@@ -139,7 +139,7 @@ pub async fn rule(State(context): State<Context>, uri: Uri, Path(id): Path<Strin
 pub async fn statements_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
     let asked = uri.clone();
     page(&context, &uri, move |_, store| {
-        match ask::places(store)?.into_iter().next() {
+        match places(store)?.into_iter().next() {
             Some(place) => ask::statements(store, &asked, place),
             None => Ok(StatementsPage::of_nothing(Utc::now())),
         }
@@ -195,6 +195,9 @@ pub async fn refreshes(State(context): State<Context>, uri: Uri) -> Response {
     page(&context, &uri, ask::refreshes).await
 }
 
+/// The words of what can be done with a view.
+const VIEW_ACTIONS: [&str; 3] = ["refresh", "pause", "resume"];
+
 /// The parts of the address of a view.
 pub type ViewPath = (String, String, String, String);
 
@@ -219,13 +222,13 @@ pub async fn refresh(State(context): State<Context>, uri: Uri, Path(path): Path<
 pub async fn act_on_view(
     State(context): State<Context>,
     uri: Uri,
-    Path((server, database, schema, name, action)): Path<(String, String, String, String, String)>,
+    Path((server, database, schema, name, word)): Path<(String, String, String, String, String)>,
     RawForm(form): RawForm,
 ) -> Response {
     let path = uri.path();
     let (server, view) = view_of((server, database, schema, name));
-    let Some(action) = RefreshAction::parse(&action) else {
-        return failed(&context, path, &Problem::new(404, "such action"));
+    let Some(action) = RefreshAction::parse(&word) else {
+        return failed(&context, path, &Problem::missing("action", &word, &VIEW_ACTIONS));
     };
     let back = format!(
         "{}{}",
@@ -311,12 +314,16 @@ async fn hand_in(
 pub async fn act(
     State(context): State<Context>,
     uri: Uri,
-    Path((fingerprint, action)): Path<(String, String)>,
+    Path((asked, word)): Path<(String, String)>,
     RawForm(form): RawForm,
 ) -> Response {
     let path = uri.path();
-    let (Some(fingerprint), Some(action)) = (Fingerprint::parse(&fingerprint), Action::parse(&action)) else {
-        return failed(&context, path, &Problem::new(404, "such finding or action"));
+    let Some(fingerprint) = Fingerprint::parse(&asked) else {
+        return failed(&context, path, &Problem::absent("finding", &asked));
+    };
+    let Some(action) = Action::parse(&word) else {
+        let known = Action::ALL.map(|action| action.word());
+        return failed(&context, path, &Problem::missing("action", &word, &known));
     };
     let back = format!("{}/findings/{fingerprint}", way_up(path));
     match hand_in(&context, vec![fingerprint], action, &fields(&form)).await {

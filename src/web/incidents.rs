@@ -13,6 +13,7 @@ use super::ask::ask;
 use super::pages::incidents::{IncidentsAnswer, IncidentsView};
 use super::pages::range::Range;
 use super::pages::waits;
+use super::places::known_server;
 use super::problem::Problem;
 use super::query::{Parameters, limit};
 use crate::model::incident::IncidentKind;
@@ -45,9 +46,7 @@ fn asked(store: &Store, uri: &Uri, server: String) -> Result<IncidentsAnswer, Pr
     let parameters = Parameters::read(uri, &["range", "limit"])?;
     let range = waits::range(&parameters)?;
     let most = limit(parameters.get("limit").as_deref())?;
-    if !store.servers()?.iter().any(|known| known.name == server) {
-        return Err(Problem::new(404, "such server"));
-    }
+    known_server(store, &server)?;
     let incidents = over(store, &server, range, Utc::now(), most)?;
     Ok(IncidentsAnswer {
         server,

@@ -10,6 +10,7 @@ mod incidents;
 mod kept;
 mod metrics;
 pub mod pages;
+mod places;
 mod plans;
 mod problem;
 mod query;

@@ -14,7 +14,7 @@ pub fn statement_plans(
 ) -> Result<StatementPlans, Problem> {
     let history = store.statement_plans(server, database, statement_id)?;
     if history.read_at.is_some() {
-        return Ok(StatementPlans::of(history, None));
+        return with_known_indexes(store, (server, database), StatementPlans::of(history, None));
     }
     let outcomes = store.rule_outcomes()?;
     let of_advice = outcomes.iter().find(|(of, outcome)| {
@@ -23,5 +23,19 @@ pub fn statement_plans(
             && outcome.database.as_deref().is_none_or(|of| of == database)
     });
     let verdict = of_advice.map(|(_, outcome)| &outcome.verdict);
-    Ok(StatementPlans::of(history, verdict))
+    with_known_indexes(store, (server, database), StatementPlans::of(history, verdict))
+}
+
+/// The same, where it is known which of their indexes have a page.
+fn with_known_indexes(
+    store: &Store,
+    (server, database): (&str, &str),
+    mut plans: StatementPlans,
+) -> Result<StatementPlans, Problem> {
+    for index in &mut plans.indexes {
+        if let Some(schema) = &index.schema {
+            index.is_known = store.index(server, database, schema, &index.name)?.is_some();
+        }
+    }
+    Ok(plans)
 }

@@ -7,13 +7,24 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::pages::present::capital;
+use super::pages::present::{capital, clip, number, visible};
 use super::{Context, dashboard};
+use crate::configuration::nearest;
 use crate::limits;
 use crate::store::StoreError;
 
 /// The content type of a page.
 pub const HTML: &str = "text/html; charset=utf-8";
+
+/// Characters of a name that is told of what was asked for.
+const NAME_SHOWN: usize = 100;
+/// Names of what there is that are told; of more of them the one that was probably meant.
+const NAMES_SHOWN: usize = 12;
+
+/// A name for people: in one line, and not too long.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", visible(&clip(name, NAME_SHOWN)))
+}
 
 /// What went wrong, and why.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,7 +40,7 @@ pub struct Problem {
     detail: String,
     /// What to do next, where the detail does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'static str>,
+    next: Option<String>,
 }
 
 impl Problem {
@@ -46,10 +57,36 @@ impl Problem {
     }
 
     /// What is not there, but may be in a moment; both are whole sentences.
-    pub fn not_yet(detail: &str, next: &'static str) -> Self {
+    pub fn not_yet(detail: &str, next: &str) -> Self {
+        Self {
+            next: Some(next.to_owned()),
+            ..Self::new(404, detail)
+        }
+    }
+
+    /// What is not there, with the name by which it was asked for.
+    pub fn absent(what: &str, asked: &str) -> Self {
+        Self::new(404, format!("There is no {what} {}.", quoted(asked)))
+    }
+
+    /// The same with what there is instead.
+    pub fn missing(what: &str, asked: &str, known: &[&str]) -> Self {
+        let absent = Self::absent(what, asked);
+        let next = match nearest(asked, known.iter().copied()) {
+            None => "None is known yet.".to_owned(),
+            Some(_) if known.len() <= NAMES_SHOWN => {
+                let known: Vec<String> = known.iter().map(|name| quoted(name)).collect();
+                format!("Known here: {}.", known.join(", "))
+            }
+            Some(nearest) => format!(
+                "{} are known here; most like it is {}.",
+                number(known.len() as f64),
+                quoted(nearest)
+            ),
+        };
         Self {
             next: Some(next),
-            ..Self::new(404, detail)
+            ..absent
         }
     }
 
@@ -64,8 +101,8 @@ impl Problem {
     }
 
     /// What to do next, where the detail does not say it.
-    pub fn next(&self) -> Option<&'static str> {
-        self.next
+    pub fn next(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 }
 
@@ -113,9 +150,8 @@ pub async fn in_our_words(State(context): State<Context>, request: Request, next
     let allowed = allowed.and_then(|allow| allow.to_str().ok()).unwrap_or_default();
     let detail = match status {
         StatusCode::BAD_REQUEST => "the address cannot be read".to_owned(),
-        // the page begins the sentence
         StatusCode::NOT_FOUND if browser => {
-            return dashboard::failed(&context, &path, &Problem::new(404, "such file"));
+            return dashboard::failed(&context, &path, &Problem::absent("file", &path));
         }
         StatusCode::NOT_FOUND => "there is no such file".to_owned(),
         StatusCode::METHOD_NOT_ALLOWED => format!("this address does not take {method}, but: {allowed}"),
@@ -139,4 +175,43 @@ pub async fn in_our_words(State(context): State<Context>, request: Request, next
     let (own, body) = told.into_parts();
     parts.headers.extend(own.headers);
     Response::from_parts(parts, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::pages::sample;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_there_is() {
+        let server = Problem::missing("server", "mian", &["main", "copy"]);
+        assert_eq!(server.status(), 404);
+        assert_eq!(server.detail(), "There is no server \"mian\".");
+        assert_eq!(server.next(), Some("Known here: \"main\", \"copy\"."));
+        let names: Vec<String> = (10..40).map(|number| format!("shop{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let database = Problem::missing("database", "shop3x", &names);
+        assert_eq!(
+            database.next(),
+            Some("30 are known here; most like it is \"shop30\".")
+        );
+        assert_eq!(
+            Problem::missing("server", "a", &[]).next(),
+            Some("None is known yet.")
+        );
+        assert_eq!(Problem::absent("finding", "a").next(), None);
+    }
+
+    #[test]
+    fn a_name_that_was_asked_for_is_harmless_and_short() {
+        let long = sample::HOSTILE.repeat(100);
+        let told = Problem::missing("server", &long, &[sample::HOSTILE]);
+        assert!(
+            !told.detail().contains(['\u{202e}', '\n', '\u{200b}']),
+            "{}",
+            told.detail()
+        );
+        assert!(told.detail().chars().count() < 1000, "{}", told.detail());
+        assert!(!told.next().unwrap().contains('\u{202e}'));
+    }
 }

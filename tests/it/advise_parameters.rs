@@ -114,3 +114,75 @@ async fn parameters_for_the_partition_key_leave_no_partition_out() {
         }
     }
 }
+
+/// What pg_stat_statements shows says nothing of the types that constants had: what the server refuses so must be advised all the
+/// same.
+#[tokio::test]
+async fn parameters_without_a_type_are_advised() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start_with(version, 5432, &["pg_stat_statements.track=all"]).await;
+        let facts = "CREATE EXTENSION hypopg; CREATE TABLE facts AS
+            SELECT g AS id, g % 3000 AS kind, date '2026-01-01' + g % 90 AS made, 'abc' AS note FROM generate_series(1, 60000) g;
+            CREATE FUNCTION of_kind(wanted int) RETURNS bigint LANGUAGE plpgsql AS $$
+            DECLARE known bigint; BEGIN SELECT count(*) INTO known FROM facts WHERE kind = wanted AND id > 3; RETURN known; END $$;
+            ANALYZE facts; SELECT pg_stat_statements_reset()";
+        cluster.sql("postgres", facts).await;
+        let statements = [
+            (
+                "SELECT note FROM facts WHERE kind = 7 AND made >= date '2026-01-01' + 30",
+                "made >= date $",
+            ),
+            (
+                "SELECT note FROM facts WHERE kind = 7 AND made < date '2026-01-01' + interval '3 month'",
+                "+ interval $",
+            ),
+            (
+                "SELECT note FROM facts WHERE kind = 7 AND made >= current_date - 30",
+                "current_date - $",
+            ),
+            ("SELECT note, 1 + 2 FROM facts WHERE kind = 7", "note, $1 + $2"),
+            (
+                "SELECT note FROM facts WHERE kind = 7 ORDER BY id LIMIT 20 OFFSET (2 - 1) * 20",
+                "OFFSET ($",
+            ),
+            (
+                "SELECT g, note FROM generate_series(1, 3) g, facts WHERE kind = 7",
+                "generate_series($",
+            ),
+            (
+                "MERGE INTO facts USING (SELECT 7 AS kind, 'x' AS note) s ON facts.kind = s.kind
+                 WHEN MATCHED THEN UPDATE SET note = s.note",
+                "MERGE INTO facts",
+            ),
+            (
+                "UPDATE facts SET note = w.note FROM (VALUES (7, 'x'), (8, 'y')) AS w (kind, note) WHERE facts.kind = w.kind",
+                "AS w (kind, note)",
+            ),
+            (
+                "WITH p AS (SELECT 7 AS wanted) SELECT note FROM facts, p WHERE kind = p.wanted",
+                "p.wanted",
+            ),
+            (
+                "SELECT sum(CASE WHEN id > 3 THEN 1 ELSE 0 END) FROM facts WHERE kind = 7",
+                "sum(CASE",
+            ),
+            (
+                "SELECT note FROM facts WHERE kind = 7 AND (NULLIF('a', '') IS NULL OR 'b' IS NOT NULL)",
+                "IS NOT NULL",
+            ),
+            ("SELECT of_kind(7)", "kind = wanted"),
+        ];
+        for (sql, _) in statements {
+            cluster.sql("postgres", sql).await;
+        }
+        let answer = advise(&cluster);
+        let told = answer["statements"].as_array().unwrap();
+        for (_, part) in statements {
+            let found = told
+                .iter()
+                .find(|one| one["text"].as_str().unwrap().contains(part));
+            let one = found.unwrap_or_else(|| panic!("on {version}: {part}: {answer}"));
+            assert_eq!(one["status"], "improved", "on {version}: {one}");
+        }
+    }
+}

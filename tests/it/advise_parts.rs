@@ -119,16 +119,62 @@ async fn where_hypopg_sees_nothing_nothing_is_told() {
     }
 }
 
+/// 30 000 rows in each of two partitions.
+const LOGS: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE logs (id int, customer int, note text) PARTITION BY RANGE (id);
+CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (MINVALUE) TO (30000);
+CREATE TABLE logs_2 PARTITION OF logs FOR VALUES FROM (30000) TO (MAXVALUE);
+INSERT INTO logs SELECT g, g % 50, md5(g::text) || md5((g + 1)::text) || md5((g + 2)::text) FROM generate_series(1, 60000) g";
+
+/// Who asks one partition by its name has no use for an index on the others; who asks the whole has.
+#[tokio::test]
+async fn a_partition_that_is_read_by_its_name_is_indexed_alone() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", LOGS).await;
+        cluster.sql("postgres", "VACUUM ANALYZE logs").await;
+        let by_name = "SELECT id FROM logs_2 WHERE note = $1";
+        let whole = advise(
+            &cluster,
+            by_name,
+            &["--statement", "SELECT id FROM logs WHERE note = $1"],
+        );
+        let recipe = whole["indexes"][0]["apply_sql"].to_string();
+        assert!(recipe.contains("ON ONLY public.logs "), "on {version}: {whole}");
+        assert!(
+            !whole["notes"].to_string().contains("indexed alone"),
+            "on {version}: {whole}"
+        );
+        let answer = advise(&cluster, by_name, &[]);
+        let index = &answer["indexes"][0];
+        assert_eq!(index["table"], "logs_2", "on {version}: {answer}");
+        let recipe = index["apply_sql"].as_array().unwrap();
+        assert_eq!(recipe.len(), 1, "on {version}: {answer}");
+        let note = "public.logs_2 is indexed alone, for it is read by its own name: the other partitions of public.logs";
+        assert!(
+            answer["notes"].to_string().contains(note),
+            "on {version}: {answer}"
+        );
+        cluster.sql("postgres", recipe[0].as_str().unwrap()).await;
+        let real = "SELECT sum(pg_relation_size(indexrelid))::int8 FROM pg_stat_user_indexes WHERE relname = 'logs_2'";
+        let ratio = index["size_bytes"].as_f64().unwrap() / cluster.number("postgres", real).await as f64;
+        assert!(
+            (0.7..1.5).contains(&ratio),
+            "on {version}: {ratio} of what it takes"
+        );
+        cluster
+            .sql("postgres", index["undo_sql"][0].as_str().unwrap())
+            .await;
+    }
+}
+
 /// HypoPG does not find how wide the columns of a partitioned table are.
 #[tokio::test]
 async fn an_index_on_a_partitioned_table_takes_what_is_told() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start(version).await;
-        let logs = "CREATE EXTENSION hypopg; CREATE TABLE logs (id int, customer int, note text) PARTITION BY RANGE (id);
-            CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (MINVALUE) TO (30000);
-            CREATE TABLE logs_2 PARTITION OF logs FOR VALUES FROM (30000) TO (MAXVALUE);
-            INSERT INTO logs SELECT g, g % 50, md5(g::text) || md5((g + 1)::text) || md5((g + 2)::text) FROM generate_series(1, 60000) g";
-        cluster.sql("postgres", logs).await;
+        cluster.sql("postgres", LOGS).await;
         cluster.sql("postgres", "VACUUM ANALYZE logs").await;
         let statement = "SELECT id FROM logs WHERE note = $1";
         let answer = advise(&cluster, statement, &[]);
@@ -149,5 +195,37 @@ async fn an_index_on_a_partitioned_table_takes_what_is_told() {
         // which a budget counts, too
         let within = advise(&cluster, statement, &["--budget", "3MB"]);
         assert_eq!(within["indexes"], serde_json::json!([]), "on {version}");
+    }
+}
+
+/// Autovacuum analyzes partitions alone: what they tell stands for the whole.
+#[tokio::test]
+async fn partitions_that_were_analyzed_tell_of_a_table_that_was_not() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", LOGS).await;
+        let statement = "SELECT id FROM logs WHERE note = $1";
+        // the second of them, while the first may still be unknown
+        cluster.sql("postgres", "VACUUM ANALYZE logs_2").await;
+        let half = advise(&cluster, statement, &[]);
+        assert!(
+            !half.to_string().contains("never analyzed"),
+            "on {version}: {half}"
+        );
+        cluster.sql("postgres", "VACUUM ANALYZE logs_1").await;
+        let whole = "SELECT count(*) FROM pg_stats WHERE tablename = 'logs'";
+        assert_eq!(cluster.number("postgres", whole).await, 0, "on {version}");
+        let answer = advise(&cluster, statement, &[]);
+        let index = &answer["indexes"][0];
+        assert_eq!(index["columns"][0], "note", "on {version}: {answer}");
+        for sql in index["apply_sql"].as_array().unwrap() {
+            cluster.sql("postgres", sql.as_str().unwrap()).await;
+        }
+        let real = "SELECT sum(pg_relation_size(indexrelid))::int8 FROM pg_stat_user_indexes WHERE relname LIKE 'logs_%'";
+        let ratio = index["size_bytes"].as_f64().unwrap() / cluster.number("postgres", real).await as f64;
+        assert!(
+            (0.7..1.5).contains(&ratio),
+            "on {version}: {ratio} of what it takes"
+        );
     }
 }

@@ -195,7 +195,7 @@ fn by_the_table() -> Vec<Attack> {
             "ruled",
             "CREATE TABLE mallory.ruled_table (a int);
              CREATE RULE r AS ON INSERT TO mallory.ruled_table DO ALSO SELECT mallory.ruled(1);",
-            "INSERT INTO mallory.ruled_table VALUES (1)",
+            "INSERT INTO mallory.ruled_table SELECT 1",
             "(rule r on mallory.ruled_table)",
         ),
         // a policy does not bind the superuser who tries it unguarded, and what is generated is reckoned when it is written
@@ -210,7 +210,7 @@ fn by_the_table() -> Vec<Attack> {
         attack(
             "defaulted",
             "CREATE TABLE mallory.filled (a int, b int DEFAULT mallory.defaulted(1));",
-            "INSERT INTO mallory.filled (a) VALUES (1)",
+            "INSERT INTO mallory.filled (a) SELECT 1",
             "(default value for mallory.filled.b)",
         ),
         attack(
@@ -280,7 +280,7 @@ fn by_the_text(file: &Path) -> Vec<Attack> {
             &program("(SELECT mallory.folded(2))"),
             "function mallory.folded(integer)",
         ),
-        text(&program("shop.orders"), "it is no query"),
+        text(&program("shop.orders"), "a utility statement"),
         text(
             "SELECT * FROM public.dblink('dbname=postgres', 'DROP TABLE shop.orders') AS d (a text)",
             "",
@@ -288,9 +288,9 @@ fn by_the_text(file: &Path) -> Vec<Attack> {
         text("SELECT public.pg_stat_statements_reset()", ""),
         text("SELECT pg_advisory_lock(4711)", ""),
         text("SELECT set_config('role', 'mallory', false)", ""),
-        text("SET ROLE mallory", "it is no query"),
-        text("SET SESSION AUTHORIZATION mallory", "it is no query"),
-        text("DROP TABLE shop.orders", "it is no query"),
+        text("SET ROLE mallory", "a utility statement"),
+        text("SET SESSION AUTHORIZATION mallory", "a utility statement"),
+        text("DROP TABLE shop.orders", "a utility statement"),
         text(
             "SELECT * INTO shop.copied FROM shop.orders",
             "SELECT INTO makes a table",

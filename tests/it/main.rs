@@ -8,6 +8,7 @@ mod advise_logins;
 mod advise_long;
 mod advise_parameters;
 mod advise_parts;
+mod advise_prices;
 mod advise_sql;
 mod advise_superseded;
 mod advise_traces;

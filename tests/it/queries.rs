@@ -12,6 +12,7 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
     static LIMIT: i64 = 10;
     static NO_IDS: Vec<i64> = Vec::new();
     static NO_OIDS: Vec<u32> = Vec::new();
+    static NO_PIDS: Vec<i32> = Vec::new();
     let name = sql.name.trim_end_matches(".sql").trim_end_matches(".18");
     match sql.name {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
@@ -19,9 +20,16 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
             vec![(&NO_OIDS, Type::OID_ARRAY)]
         }
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
+        "held_locks.sql" => vec![(&NO_PIDS, Type::INT4_ARRAY), (&LIMIT, Type::INT8)],
         "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL), (&LIMIT, Type::INT8)],
-        "statements.sql" | "statements.17.sql" | "refresh_views.sql" | "awaited_locks.sql"
-        | "samples.sql" | "table_activity.sql" | "sequences.sql" => {
+        "statements.sql"
+        | "statements.17.sql"
+        | "refresh_views.sql"
+        | "awaited_locks.sql"
+        | "samples.sql"
+        | "table_activity.sql"
+        | "table_activity.16.sql"
+        | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }
         _ if ["foreign_keys", "constraints_not_valid"].contains(&name) => vec![(&LIMIT, Type::INT8)],
@@ -237,7 +245,7 @@ async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
             }
             drop(session);
             let idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgadvisor' AND state = 'idle' \
-                        AND query = 'ROLLBACK' AND backend_xid IS NULL AND usename = 'watcher'";
+                        AND query = 'ROLLBACK /* pgadvisor */ TRANSACTION' AND backend_xid IS NULL AND usename = 'watcher'";
             // the session before may be about to end
             eventually("one session is left, idle and without a transaction", || async {
                 cluster.number("postgres", idle).await == 1
@@ -251,12 +259,12 @@ async fn a_guarded_session_cannot_write_whatever_the_role_is_set_to() {
         let log = cluster.log();
         let count = |statement: &str| log.matches(&format!("statement: {statement}\n")).count();
         assert_eq!(
-            count("BEGIN TRANSACTION READ ONLY"),
-            count("ROLLBACK"),
+            count("BEGIN /* pgadvisor */ TRANSACTION READ ONLY"),
+            count("ROLLBACK /* pgadvisor */ TRANSACTION"),
             "on {version}"
         );
         assert_eq!(
-            count("ROLLBACK"),
+            count("ROLLBACK /* pgadvisor */ TRANSACTION"),
             6,
             "on {version}: three queries in each of two sessions"
         );

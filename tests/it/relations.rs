@@ -73,7 +73,7 @@ fn what_is_not_there_is_told(address: &str) {
         (
             "/servers/main/nowhere/tables".to_owned(),
             404,
-            "There is no such database",
+            "There is no watched database",
         ),
         (format!("{LIST}/public/nothing"), 404, "This table is not known."),
         (

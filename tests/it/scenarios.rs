@@ -73,7 +73,7 @@ fn server(cluster: &Cluster, login: &str) -> Server {
     Server::new(conninfo).unwrap()
 }
 
-/// A collector that reads names at every look.
+/// A collector that reads names at every look, and what is locked of who idles in a transaction for a second.
 pub fn collector(cluster: &Cluster, login: &str) -> Collector {
     let mut collector = Collector::new(
         "s".into(),
@@ -83,6 +83,7 @@ pub fn collector(cluster: &Cluster, login: &str) -> Collector {
     );
     collector.read_statistics_as(server(cluster, login));
     collector.heed_comments_for(rules::ids());
+    collector.ask_for_held_locks_after(Duration::from_secs(1));
     collector
 }
 
@@ -215,6 +216,7 @@ impl<'a> Scenario<'a> {
         let mut observation = self.observer.observe(&seen.snapshot, false);
         observation.own_cost = self.own_cost_ratio.map(|ratio| OwnCost {
             ratio,
+            measured_seconds: 3600.0,
             seconds_last_hour: 72.0,
             slowest_question: None,
             costliest_family: None,

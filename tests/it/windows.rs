@@ -176,6 +176,37 @@ async fn restarts_and_crashes_add_nothing_and_lose_no_idleness() {
 }
 
 #[tokio::test]
+async fn statistics_of_the_server_that_are_reset_are_no_beginning_of_those_of_tables() {
+    for version in present(&[14, 15, 17, 18]) {
+        let mut watched = Watched::start(version, &[]).await;
+        watched.run(&[USE]).await;
+        let since = |seen: &Observation| seen.databases[0].counters_since;
+        let began = since(&watched.look_after(0).await);
+        assert!(began.is_some(), "since initdb, on {version}");
+        for what in ["bgwriter", "wal"] {
+            watched
+                .run(&[&format!("SELECT pg_stat_reset_shared('{what}')")])
+                .await;
+            assert_eq!(since(&watched.look_after(6).await), began, "{what} on {version}");
+        }
+        // 14 resets some time after it was asked to
+        if version >= 15 {
+            watched.run(&["SELECT pg_stat_reset()"]).await;
+            assert!(since(&watched.look_after(6).await) > began, "on {version}");
+        }
+        if version >= 17 {
+            let mut watched = Watched::start(version, &[]).await;
+            watched.run(&["SELECT pg_stat_reset_shared()"]).await;
+            assert_eq!(
+                since(&watched.look_after(0).await),
+                None,
+                "nobody knows, on {version}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn evicted_statements_come_back_without_their_past() {
     let mut watched = Watched::start(18, &["pg_stat_statements.max=100"]).await;
     watched.run(&[CALL; 50]).await;

@@ -22,11 +22,15 @@ SELECT /* pgadvisor:ignore activity.long_query */ count(*) FROM t;
 BEGIN;
 INSERT INTO t VALUES (1);
 ROLLBACK;
+-- what idles for a second is asked what it has locked
+-- session main:
+SELECT pg_sleep(1.1);
 -- at +4 min
 -- expect nothing
 -- at +6 min
 -- expect activity.idle_in_transaction on shop as postgres saying "severity":"warning"
 -- expect activity.idle_in_transaction on shop as postgres saying ALTER ROLE postgres SET idle_in_transaction_session_timeout
+-- expect activity.idle_in_transaction on shop as postgres saying "locks_held":["public.t: AccessShareLock"]
 -- expect no activity.idle_in_transaction on pg_dump as postgres
 -- expect no activity.idle_in_transaction on client backend as postgres
 -- expect no activity.idle_in_transaction on marked as postgres

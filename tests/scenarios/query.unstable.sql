@@ -14,18 +14,26 @@ SELECT pg_sleep(0.02) FROM steady; SELECT pg_sleep(0.02) FROM steady; SELECT pg_
 -- expect nothing
 -- set min_longest = "200 ms"
 -- expect query.unstable saying FROM varying
--- expect query.unstable saying locks looked at first
+-- expect query.unstable saying not checked: whether it is locks that make the difference
+-- expect query.unstable saying one plan for values that need two
 -- expect no query.unstable saying FROM steady
--- somebody waits for a lock
+-- it waits for a row whenever it is seen
+-- session main:
+CREATE TABLE fought (id int);
+INSERT INTO fought VALUES (1);
+UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1; UPDATE fought SET id = 1;
 -- session A:
-SELECT pg_advisory_lock(1);
+BEGIN;
+SELECT id FROM fought FOR UPDATE;
 -- session B:
-SELECT pg_advisory_lock(1) -- waits
+UPDATE fought SET id = 2 -- waits
 ;
 -- session main:
--- look
--- expect query.unstable saying not checked: whether it is locks
+SELECT pg_sleep(0.4);
+-- sample 6
 -- session A:
-SELECT pg_advisory_unlock(1);
+COMMIT;
 -- session B:
-SELECT pg_advisory_unlock(1);
+SELECT 1;
+-- expect query.unstable saying UPDATE fought
+-- expect query.unstable saying was waiting for locks

@@ -17,12 +17,20 @@ CREATE TABLE measured_1 PARTITION OF measured FOR VALUES IN (1);
 INSERT INTO measured SELECT 1, i FROM generate_series(1, 10) i;
 CREATE TABLE published (a int UNIQUE);
 CREATE PUBLICATION outwards FOR TABLE published;
+CREATE SCHEMA shown;
+CREATE TABLE shown.by_schema (a int);
+CREATE UNLOGGED TABLE shown.unlogged (a int);
+-- publications of schemas came with 15
+DO $$ BEGIN EXECUTE 'CREATE PUBLICATION of_schema FOR '
+    || CASE WHEN current_setting('server_version_num')::int >= 150000 THEN 'TABLES IN SCHEMA shown' ELSE 'TABLE shown.by_schema' END; END $$;
 -- expect schema.no_primary_key on public.bare saying ALTER TABLE public.bare ADD PRIMARY KEY USING INDEX bare_a
 -- expect schema.no_primary_key on public.bare saying "severity":"info"
 -- expect schema.no_primary_key on public.measured saying no primary key
 -- expect no schema.no_primary_key on public.measured_1
 -- expect schema.no_primary_key on public.published saying "severity":"warning"
 -- expect schema.no_primary_key on public.published saying published_a_key keeps a unique
+-- expect schema.no_primary_key on shown.by_schema saying "severity":"warning"
+-- expect no schema.no_primary_key on shown.unlogged
 -- expect no schema.no_primary_key on public.keyed
 -- expect no schema.no_primary_key on public.days
 -- expect no schema.no_primary_key on public.holds_nothing
@@ -34,6 +42,7 @@ ALTER TABLE public.bare DROP CONSTRAINT bare_a;
 CREATE UNIQUE INDEX CONCURRENTLY bare_a ON public.bare USING btree (a);
 ALTER TABLE public.bare ADD PRIMARY KEY USING INDEX bare_a;
 DROP TABLE measured, published;
+DROP SCHEMA shown CASCADE;
 -- look
 -- at +20 min
 -- expect nothing

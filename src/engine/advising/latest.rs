@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use super::Earlier;
 use crate::limits;
 use crate::model::advice::{Advised, Rehearsal, Stopped};
@@ -27,6 +29,8 @@ pub(super) struct Latest {
     pub(super) advised_at: Instant,
     /// The last that did not fail: what plans take is not another thing because one run failed.
     pub(super) last: Option<Arc<Advised>>,
+    /// Since when every run that did not fail was stopped before all was rehearsed, by the server's clock.
+    pub(super) unfinished_since: Option<DateTime<Utc>>,
 }
 
 /// One run that ended.
@@ -45,13 +49,17 @@ impl Latest {
         let age = |before: &Self| ended.at.saturating_duration_since(before.advised_at);
         let known = before.as_ref().filter(|before| age(before) <= oldest);
         let known = known.and_then(|before| Some((before.last.clone()?, before.advised_at)));
+        let was_stopped = |advised: &Advised| advised.report.workload.was_stopped;
+        let mut unfinished_since = before.as_ref().and_then(|before| before.unfinished_since);
         let tried = ended.advice.map(|mut advised| {
             if let Some((known, _)) = &known {
                 take_what_was_left_out(&mut advised, known);
             }
+            let is_unfinished = was_stopped(&advised) || leaves_drops_out(&advised);
+            unfinished_since = is_unfinished.then(|| unfinished_since.unwrap_or(advised.at));
+            advised.unfinished_since = unfinished_since;
             Arc::new(advised)
         });
-        let was_stopped = |advised: &Advised| advised.report.workload.was_stopped;
         let took_seconds = Some(ended.took_seconds);
         let whole_before = before.as_ref().and_then(|before| before.whole_seconds);
         let whole_seconds = match &tried {
@@ -79,6 +87,7 @@ impl Latest {
             tried,
             advice,
             advised_at,
+            unfinished_since,
         }
     }
 
@@ -120,8 +129,13 @@ pub(super) fn enough_seconds(
 
 /// Whether more of the server would have told more.
 fn goes_on(advised: &Advised) -> bool {
+    advised.report.workload.stopped == Some(Stopped::Budget) || leaves_drops_out(advised)
+}
+
+/// Whether a run ended before it came to some drops.
+fn leaves_drops_out(advised: &Advised) -> bool {
     let is_left_out = |rehearsal: &Rehearsal| matches!(rehearsal, Rehearsal::LeftOut);
-    advised.report.workload.stopped == Some(Stopped::Budget) || advised.rehearsals.values().any(is_left_out)
+    advised.rehearsals.values().any(is_left_out)
 }
 
 /// What was not rehearsed this time is what it was.
@@ -198,6 +212,30 @@ mod tests {
         let left_out = ended(begin, None, 5.0, Rehearsal::LeftOut);
         let after = Latest::after(left_out, Some(first), OLDEST);
         assert_eq!(after.advice.unwrap().rehearsals[&8], needed());
+    }
+
+    #[test]
+    fn it_is_known_since_when_no_run_came_to_its_end() {
+        let run = |hours: i64, stopped, before: Option<Latest>| {
+            let begin = Instant::now();
+            let mut run = ended(begin, stopped, 1.0, needed());
+            if let Ok(advised) = &mut run.advice {
+                advised.at += chrono::TimeDelta::hours(hours);
+            }
+            Latest::after(run, before, Duration::ZERO)
+        };
+        let at = |latest: &Latest| latest.tried.as_ref().unwrap().at;
+        let first = run(0, Some(Stopped::Budget), None);
+        let since = Some(at(&first));
+        assert_eq!(first.unfinished_since, since);
+        let mut failed = ended(Instant::now(), None, 1.0, needed());
+        failed.advice = Err(Unknown::because("no session"));
+        let failed = Latest::after(failed, Some(first), OLDEST);
+        assert_eq!(failed.unfinished_since, since, "one that failed tells nothing");
+        let second = run(30, Some(Stopped::Time), Some(failed));
+        assert_eq!(second.tried.as_ref().unwrap().unfinished_since, since);
+        let whole = run(31, None, Some(second));
+        assert_eq!(whole.unfinished_since, None);
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl Asked {
             unplanned_seconds,
             activity,
             rehearsals: answered.rehearsals,
+            unfinished_since: None,
             summary_views: answered.summary_views,
             writes_are_counted: answered.writes_are_counted,
             report,
@@ -427,10 +428,8 @@ mod tests {
         let indexes = &mut std::sync::Arc::make_mut(&mut observed.databases[0].catalog).indexes;
         for (oid, keys) in [(11, "idle"), (12, "longer, b"), (13, "used"), (14, "longer")] {
             let facts = indexes.get_mut(oid).unwrap();
-            facts.definition = Some(format!(
-                "CREATE INDEX {} ON public.t USING btree ({keys})",
-                facts.name
-            ));
+            let definition = format!("CREATE INDEX {} ON public.t USING btree ({keys})", facts.name);
+            facts.definition = Some(definition.into());
         }
         for index in &mut observed.databases[0].indexes {
             let days = match index.oid {

@@ -5,6 +5,8 @@ use crate::model::advice::{AdvisedIndex, WorkloadTotals};
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 const DAY_SECONDS: f64 = 86_400.0;
+/// Seconds of statistics from which on what writes pay is told for a day.
+const ENOUGH_SECONDS: f64 = 3600.0;
 
 /// How long building takes, and the disk that it needs meanwhile: a b-tree is sorted, in files where memory does not
 /// suffice, and those are about as large as the index.
@@ -37,7 +39,11 @@ pub(super) fn writes(index: &AdvisedIndex, totals: &WorkloadTotals) -> String {
         (Some(paid), window) => return paid_and_saved(index, paid, window),
         (None, _) if index.cost_after.is_none() => "the planner could not be asked".to_owned(),
         (None, None) => "how often these statements run was not measured".to_owned(),
-        (None, Some(seconds)) => format!("{} of statistics are too few", seconds_for_people(seconds)),
+        (None, Some(seconds)) => format!(
+            "{} of statistics are too few, {} are enough",
+            seconds_for_people(seconds),
+            seconds_for_people(ENOUGH_SECONDS)
+        ),
     };
     format!("what writes pay for it is not known: {why}")
 }

@@ -15,6 +15,7 @@ fn index() -> AdvisedIndex {
         undo_sql: vec!["DROP INDEX CONCURRENTLY public.t_a_idx".to_owned()],
         schema: "public".to_owned(),
         table: "t".to_owned(),
+        partition_of: None,
         method: "btree".to_owned(),
         columns: vec!["a".to_owned()],
         include: Vec::new(),

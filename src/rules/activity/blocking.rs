@@ -31,7 +31,8 @@ use waits::{Jam, Root, Waits};
 ///
 /// ## When it is wrong to obey
 /// Ending a root that writes loses its work, and rolling back takes time, too. A migration in its hour holds others up on
-/// purpose. An autovacuum that prevents transaction ids from running out does not give way and must not be ended: it is
+/// purpose: where the root is just executing one (ALTER, CREATE, DROP, TRUNCATE, REINDEX, CLUSTER) it is said, and critical only
+/// from `migration_wait` on. An autovacuum that prevents transaction ids from running out does not give way and must not be ended: it is
 /// named, not blamed. Waiting for an advisory lock is often how a program chooses a leader; where nothing else is waited
 /// for it is told as info.
 ///
@@ -47,6 +48,8 @@ pub struct Blocking {
     warning_wait: Period,
     /// The longest wait behind a root from which it is critical.
     critical_wait: Period,
+    /// The longest wait behind a root that is executing a change of the schema from which it is critical.
+    migration_wait: Period,
     /// A session counts from this wait on; one that waits for an ACCESS EXCLUSIVE lock with others behind it is then critical.
     minimum_wait: Period,
 }
@@ -57,6 +60,7 @@ impl Default for Blocking {
             warning_waiting: 3,
             warning_wait: Period::seconds(60),
             critical_wait: Period::seconds(300),
+            migration_wait: Period::minutes(15),
             minimum_wait: Period::seconds(5),
         }
     }
@@ -113,8 +117,39 @@ impl Blocking {
         Some(match &jam.root {
             _ if jam.is_advisory => Severity::Info,
             Root::Session(root) if !root.is_client() => severity.min(Severity::Warning),
+            Root::Session(root) if migrates(root) && jam.longest < self.migration_wait.as_seconds() => {
+                severity.min(Severity::Warning)
+            }
             _ => severity,
         })
+    }
+}
+
+/// Whether a statement changes the schema, as those of migrations do.
+fn changes_schema(command: &str) -> bool {
+    let first = command.split(' ').next().unwrap_or_default();
+    ["ALTER", "CREATE", "DROP", "TRUNCATE", "REINDEX", "CLUSTER"].contains(&first)
+}
+
+/// Whether a client is just executing such a statement.
+fn migrates(root: &Session) -> bool {
+    root.is_client() && root.is_active() && changes_schema(&root.command)
+}
+
+/// Whether it is a migration that holds others up.
+fn guard_migrations(root: Root<'_>, guards: &mut Guards) {
+    let Root::Session(root) = root else { return };
+    let command = &root.command;
+    if root.is_untracked() {
+        guards.not_checked("migrations: what it executes is not seen");
+    } else if migrates(root) {
+        guards.checked(format!("migrations: it is one, as it executes {command}"));
+    } else if changes_schema(command) {
+        guards.checked(format!(
+            "migrations: it has executed {command}, and executes nothing now"
+        ));
+    } else if root.is_client() {
+        guards.checked("migrations: its statement changes no schema");
     }
 }
 
@@ -143,6 +178,7 @@ fn claim(place: &Place<'_>, severity: Severity, waits: &Waits<'_>, jam: &Jam<'_>
     ]);
     let mut guards = Guards::default();
     guards.checked("it waits for nobody itself");
+    guard_migrations(jam.root, &mut guards);
     if !jam.is_timed {
         guards.not_checked("since when some of them wait: it is counted from the begin of their statements");
     }
@@ -212,6 +248,12 @@ fn ending(root: &Session, lasted: &str) -> Ending {
             None,
             "Do not end it: it would begin anew and take as long again.".to_owned(),
         )
+    } else if root.is_untracked() {
+        let told = "What it does is not seen: track_activities is off for it.";
+        let caveat = format!(
+            "Ask whose program it is, and what it does. Ending it ({terminate}) rolls back all that its transaction did."
+        );
+        (told.to_owned(), None, caveat)
     } else if root.is_idle_in_transaction() {
         let told = format!(
             "It has been idle in a transaction{lasted}, and its locks stay until its program goes on."
@@ -233,9 +275,10 @@ fn ending(root: &Session, lasted: &str) -> Ending {
             caveat.to_owned(),
         )
     } else {
-        let what = match is_maintenance(root) {
-            true => "It maintains tables or indexes",
-            false => "It works, and may write",
+        let what = match () {
+            () if migrates(root) => format!("It changes the schema ({}), as a migration does", root.command),
+            () if is_maintenance(root) => "It maintains tables or indexes".to_owned(),
+            () => "It works, and may write".to_owned(),
         };
         let caveat = format!(
             "Wait for it first. Ending it ({cancel}) rolls back all that its transaction did: that work is lost, and \
@@ -569,6 +612,42 @@ mod tests {
             "SELECT pg_catalog.pg_terminate_backend(1)"
         );
         assert!(apply("idle", "", "ShareLock").1.contains("advisory lock"));
+    }
+
+    #[test]
+    fn a_migration_is_named_and_is_critical_later() {
+        let judged = |state: &str, seconds: i64| {
+            let mut root = root(1, state);
+            root.command = "ALTER TABLE".into();
+            let queue = vec![
+                root,
+                waiter(2, &[1], "AccessExclusiveLock", seconds),
+                share(3, &[2], 10),
+            ];
+            claim_of(queue)
+        };
+        let migration = judged("active", 899);
+        assert_eq!(migration.severity, Severity::Warning);
+        assert!(
+            migration
+                .explanation
+                .contains("It changes the schema (ALTER TABLE), as a migration does")
+        );
+        assert!(
+            migration
+                .guards
+                .contains(&"migrations: it is one, as it executes ALTER TABLE".to_owned())
+        );
+        assert_eq!(judged("active", 900).severity, Severity::Critical);
+        let forgotten = judged("idle in transaction", 60);
+        assert_eq!(forgotten.severity, Severity::Critical, "nothing goes on");
+        let mut unseen = root(1, "disabled");
+        unseen.command.clear();
+        let unseen = claim_of(vec![unseen, share(2, &[1], 70)]);
+        assert_eq!(unseen.confidence.level, ConfidenceLevel::Estimated);
+        assert!(
+            unseen.explanation.contains("What it does is not seen") && unseen.remedy.apply_sql.is_empty()
+        );
     }
 
     #[test]

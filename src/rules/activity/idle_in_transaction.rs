@@ -31,7 +31,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number, sessions};
 /// itself.
 ///
 /// It is critical after half an hour. It is critical sooner where it holds back row versions that are a million
-/// transactions old: each of those may have left a dead row that stays. A quiet server is far from that after five
+/// transactions old: each of those may have left a dead row that stays. Which tables it has locked, and how strongly, is read
+/// of those that have idled longest, and of none that has idled for less than a minute. A quiet server is far from that after five
 /// minutes, a busy one is not. Sessions of the same role and application with the same last statement are one finding,
 /// the worst. Source: PostgreSQL's chapter "Client Connection Defaults", idle_in_transaction_session_timeout.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -67,8 +68,9 @@ impl Rule for IdleInTransaction {
         }
         let mut found = Found::default();
         let mut idle = Vec::new();
-        for session in all {
-            if !session.is_idle_in_transaction() || is_left_out(session) {
+        let judged = all.iter().filter(|session| !is_left_out(session));
+        for session in sessions::tracked(judged, &mut found) {
+            if !session.is_idle_in_transaction() {
                 continue;
             }
             match Session::seconds_since(session.state_changed_at, place.observation.now) {
@@ -109,6 +111,36 @@ impl IdleInTransaction {
     }
 }
 
+/// Tables that are named.
+const TABLES_NAMED: usize = 5;
+
+/// The tables that it has locked, each with the strongest lock on it or its indexes; none where that was not read.
+fn locked(place: &Place<'_>, session: &Session) -> Option<Vec<(String, String)>> {
+    let mut tables: Vec<(String, String)> = Vec::new();
+    // the strongest come first
+    for lock in session.held.as_ref()? {
+        let database = session.database.as_deref().unwrap_or_default();
+        let name = sessions::table_of_lock(place.observation, database, lock.relation_oid)
+            .unwrap_or_else(|| format!("the relation with the OID {}", lock.relation_oid));
+        if !tables.iter().any(|(known, _)| *known == name) {
+            tables.push((name, lock.mode.clone()));
+        }
+    }
+    Some(tables)
+}
+
+/// The same in words.
+fn locks_in_words(locked: Option<&[(String, String)]>) -> String {
+    match locked {
+        None => " Which tables it has locked was not read.".to_owned(),
+        Some([]) => " It has locked no table.".to_owned(),
+        Some([(table, mode)]) => format!(" It has locked {table} ({mode})."),
+        Some([(table, mode), others @ ..]) => {
+            format!(" It has locked {table} ({mode}) and {} more.", others.len())
+        }
+    }
+}
+
 /// What it does to others, in words.
 fn harm(session: &Session, behind: usize) -> String {
     let held = match session.xmin_age {
@@ -128,6 +160,13 @@ fn harm(session: &Session, behind: usize) -> String {
 fn claim(place: &Place<'_>, suspect: &Suspect<'_>, behind: usize) -> Claim {
     let session = suspect.session;
     let now = place.observation.now;
+    let locked = locked(place, session);
+    let named = locked.as_ref().map(|tables| {
+        let named = tables.iter().take(TABLES_NAMED);
+        named
+            .map(|(table, mode)| format!("{table}: {mode}"))
+            .collect::<Vec<_>>()
+    });
     let idle = seconds_for_people(suspect.seconds);
     let in_transaction = Session::seconds_since(session.transaction_started_at, now);
     let role = session.role.as_deref().unwrap_or("unknown");
@@ -150,6 +189,7 @@ fn claim(place: &Place<'_>, suspect: &Suspect<'_>, behind: usize) -> Claim {
         ("sessions", json!(suspect.sessions)),
         ("waiting_sessions", json!(behind)),
         ("xmin_age_transactions", json!(session.xmin_age)),
+        ("locks_held", json!(named)),
     ]);
     // one that has only begun holds nothing but its connection
     let has_only_begun = ["BEGIN", "START TRANSACTION"].contains(&session.command.as_str());
@@ -161,7 +201,8 @@ fn claim(place: &Place<'_>, suspect: &Suspect<'_>, behind: usize) -> Claim {
         title: format!("{application} as {role} has been idle in a transaction for {idle}"),
         explanation: format!(
             "The session has begun a transaction, and its program has sent nothing for {idle}. What it has locked \
-             stays locked until it goes on.{aborted} {} Look at what the program waits for between BEGIN and COMMIT.{others}",
+             stays locked until it goes on.{}{aborted} {} Look at what the program waits for between BEGIN and COMMIT.{others}",
+            locks_in_words(locked.as_deref()),
             harm(session, behind)
         ),
         remedy: remedy(session),
@@ -279,6 +320,54 @@ mod tests {
             (&json!(2), &json!(1))
         );
         assert!(claim.explanation.contains("One session waits for its locks"));
+    }
+
+    #[test]
+    fn what_it_has_locked_is_told_by_table_and_strongest_mode() {
+        use crate::model::session::HeldLock;
+        use crate::rules::testing::{table, tables};
+        let told = |locks: Option<&[(u32, &str)]>| {
+            let held = |locks: &[(u32, &str)]| {
+                let lock = |(oid, mode): &(u32, &str)| HeldLock {
+                    mode: (*mode).into(),
+                    relation_oid: *oid,
+                };
+                locks.iter().map(lock).collect()
+            };
+            let mut observed = tables(vec![
+                table(1, "orders", 10.0, 10.0),
+                table(2, "lines", 10.0, 10.0),
+            ]);
+            observed.sessions = Ok(vec![idle(1, 900, |session| session.held = locks.map(held))]);
+            claims::<IdleInTransaction>(&observed).unwrap().remove(0)
+        };
+        let three = [
+            (2, "ShareLock"),
+            (1, "RowExclusiveLock"),
+            (1, "AccessShareLock"),
+            (99, "AccessShareLock"),
+        ];
+        let many = told(Some(&three));
+        assert_eq!(
+            many.evidence["locks_held"],
+            json!([
+                "public.lines: ShareLock",
+                "public.orders: RowExclusiveLock",
+                "the relation with the OID 99: AccessShareLock"
+            ])
+        );
+        assert!(
+            many.explanation
+                .contains("It has locked public.lines (ShareLock) and 2 more.")
+        );
+        let one = told(Some(&three[1..3]));
+        assert!(
+            one.explanation
+                .contains("It has locked public.orders (RowExclusiveLock). It")
+        );
+        assert!(told(Some(&[])).explanation.contains("It has locked no table."));
+        let unread = told(None);
+        assert!(unread.explanation.contains("was not read") && unread.evidence.get("locks_held").is_none());
     }
 
     #[test]

@@ -57,8 +57,11 @@ impl Rule for LongQuery {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let mut found = Found::default();
         let mut long = Vec::new();
-        for session in sessions::seen(place)? {
-            if !session.is_active() || is_left_out(session) || is_maintenance(session) {
+        let judged = sessions::seen(place)?
+            .iter()
+            .filter(|session| !is_left_out(session));
+        for session in sessions::tracked(judged, &mut found) {
+            if !session.is_active() || is_maintenance(session) {
                 continue;
             }
             match running_seconds(session, place.observation.now) {

@@ -34,7 +34,8 @@ use events::{Meaning, meaning};
 /// A sample is what each session was seen doing at one moment, every few seconds (`sample_every` of the server); a session
 /// that was seen in two samples counts twice. Judged is the last hour of samples: nothing is said of fewer than
 /// `minimum_sessions` sessions in `minimum_samples` samples, so that neither one bad moment nor an idle server counts. What
-/// waits for nothing is at work (`CPU`), and never a hotspot. It is a warning only where the cores of the machine are
+/// waits for nothing is at work (`CPU`), and never a hotspot. Sessions of which the server does not tell what they do count
+/// as if they were active and waited for something else, so that a share is told too small, never too large. It is a warning only where the cores of the machine are
 /// declared (`cores` of the server). Source: PostgreSQL's chapter "The Cumulative Statistics System", wait events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -75,12 +76,6 @@ impl Rule for WaitHotspot {
         // a right that is missing is told before time that is missing
         sessions::seen(place)?;
         let waits = place.observation.waits.as_ref().map_err(Clone::clone)?;
-        if waits.hidden_sessions > 0 {
-            return Err(Unknown::because(
-                "needs an hour of samples in which every session was seen: in some of the last hour what sessions did was \
-                 hidden",
-            ));
-        }
         if (waits.samples as i64) < self.minimum_samples {
             return Err(Unknown::because(format!(
                 "needs {} samples of what sessions do, and has {}",
@@ -99,6 +94,13 @@ impl Rule for WaitHotspot {
                 waits.sessions()
             ));
             return Ok(found);
+        }
+        if waits.hidden_sessions > 0 {
+            found.absence_is_no_proof = Some(format!(
+                "in samples of the last hour what {} sessions did was hidden, beside {} that were seen active",
+                waits.hidden_sessions,
+                waits.sessions()
+            ));
         }
         for hotspot in hotspots(waits) {
             let severity = self.severity(&hotspot, waits, place.observation.server.declared.cores);
@@ -127,7 +129,7 @@ impl WaitHotspot {
 struct Hotspot<'a> {
     event: &'a str,
     sessions: u64,
-    /// Of all active sessions, 0 to 1.
+    /// Of all active sessions, 0 to 1; at least that where some were hidden.
     share: f64,
     meaning: Meaning,
     seen: Vec<(&'a WaitKey, u64)>,
@@ -135,7 +137,8 @@ struct Hotspot<'a> {
 
 /// What sessions waited for, most first.
 fn hotspots(waits: &Waits) -> Vec<Hotspot<'_>> {
-    let all = waits.sessions().max(1) as f64;
+    // what is hidden may be idle, at work, or waiting for anything
+    let all = (waits.sessions() + waits.hidden_sessions).max(1) as f64;
     let mut by_event: BTreeMap<&str, Vec<(&WaitKey, u64)>> = BTreeMap::new();
     for (key, sessions) in &waits.seen {
         if ![WaitKey::CPU, WaitKey::OTHERS].contains(&key.event.as_str()) {
@@ -209,10 +212,10 @@ fn told_statements(observation: &Observation, hotspot: &Hotspot<'_>) -> Value {
     json!(parts.into_iter().map(line).collect::<Vec<_>>())
 }
 
-/// All who wait for it, "" of those without a name; nobody where some sessions were not told apart: who leaves out what some
+/// All who wait for it, "" of those without a name; nobody where some sessions were hidden or not told apart: who leaves out what some
 /// do must not leave out what another one does.
 fn who(waits: &Waits, hotspot: &Hotspot<'_>) -> Who {
-    if waits.seen.iter().any(|(key, _)| key.event == WaitKey::OTHERS) {
+    if waits.hidden_sessions > 0 || waits.seen.iter().any(|(key, _)| key.event == WaitKey::OTHERS) {
         return Who::default();
     }
     let names = |name: fn(&WaitKey) -> &String| -> Vec<String> {
@@ -236,10 +239,19 @@ fn claim(place: &Place<'_>, severity: Severity, waits: &Waits, hotspot: &Hotspot
         waits.samples
     ));
     guards.checked("ours were left out, and so was whatever no client asked for");
+    if waits.hidden_sessions > 0 {
+        guards.not_checked(format!(
+            "what {} sessions in samples did, which was hidden",
+            waits.hidden_sessions
+        ));
+    }
     if cores.is_none() && hotspot.meaning.is_of_the_server {
         guards.not_checked("whether more sessions are active than there are cores: cores are not declared");
     }
-    let share = percent(hotspot.share);
+    let share = match waits.hidden_sessions {
+        0 => percent(hotspot.share),
+        _ => format!("At least {}", percent(hotspot.share)),
+    };
     Claim {
         who: who(waits, hotspot),
         title: format!(
@@ -270,7 +282,8 @@ fn claim(place: &Place<'_>, severity: Severity, waits: &Waits, hotspot: &Hotspot
                 .to_owned(),
         ),
         impact: Impact {
-            db_seconds_per_day: Some(waiting * 86_400.0),
+            // a program that sleeps or queues on purpose takes no time of the server
+            db_seconds_per_day: hotspot.meaning.is_of_the_server.then_some(waiting * 86_400.0),
             ..Impact::default()
         },
         confidence: guards.confidence("sampled from pg_stat_activity"),
@@ -352,6 +365,10 @@ mod tests {
                 [Severity::Info],
                 "{event}"
             );
+            let claim = claims::<WaitHotspot>(&observed(&[(event, 1000)]))
+                .unwrap()
+                .remove(0);
+            assert_eq!(claim.impact.db_seconds_per_day, None, "{event}");
         }
         assert_eq!(
             severities::<WaitHotspot>(&observed(&[("CPU", 600), ("others", 400)])),
@@ -389,11 +406,30 @@ mod tests {
 
     #[test]
     fn what_was_hidden_is_unknown() {
-        let mut hidden = observed(&[("Lock: relation", 1000)]);
-        let Ok(waits) = &mut hidden.waits else { panic!() };
-        waits.hidden_sessions = 1;
-        let unknown = claims::<WaitHotspot>(&hidden).unwrap_err();
-        assert!(unknown.reason.starts_with("needs ") && unknown.remedy_sql.is_none());
+        let with_hidden = |sessions: u64| {
+            let mut observed = observed(&[("Lock: relation", 1000)]);
+            let Ok(waits) = &mut observed.waits else { panic!() };
+            waits.hidden_sessions = sessions;
+            observed
+        };
+        let some = found::<WaitHotspot>(&with_hidden(1000)).unwrap();
+        assert!(
+            some.absence_is_no_proof
+                .unwrap()
+                .contains("what 1000 sessions did was hidden")
+        );
+        assert!(
+            some.claims[0].title.starts_with("At least 50 % of"),
+            "{}",
+            some.claims[0].title
+        );
+        assert_eq!(some.claims[0].confidence.level, ConfidenceLevel::Estimated);
+        let most = found::<WaitHotspot>(&with_hidden(3001)).unwrap();
+        assert!(
+            most.claims.is_empty() && most.absence_is_no_proof.is_some(),
+            "it may be less than a quarter"
+        );
+        let mut hidden = with_hidden(1);
         hidden.server.sees_all_sessions = false;
         assert!(claims::<WaitHotspot>(&hidden).unwrap_err().remedy_sql.is_some());
         let single = observation(vec![], 0.0);

@@ -8,7 +8,7 @@ use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::{BlockReads, Observation, Unknown};
 use crate::model::remedy::{Remedy, quote_literal};
 use crate::model::unit::{Period, Size, bytes_for_people, seconds_for_people};
-use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 
 /// A database that finds too few of the blocks that it needs in `shared_buffers`, over a whole day.
 ///
@@ -29,7 +29,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, number};
 /// blocks each time has 100 %.
 ///
 /// A server that was started less than a day ago is not judged: its memory is still being filled. Judged from our own
-/// looks over a day, or from totals since a known reset. Source: PostgreSQL's chapter "The Cumulative Statistics
+/// looks over a day, or from totals since a known reset. Blocks are counted for the database as a whole: which tables were read
+/// is not watched. Source: PostgreSQL's chapter "The Cumulative Statistics
 /// System", pg_stat_database.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +140,10 @@ fn claim(place: &Place<'_>, reads: &BlockReads, read_bytes_per_day: f64) -> Clai
         table: None,
     };
     let per_day = bytes_for_people(read_bytes_per_day);
+    let mut guards = Guards::default();
+    guards.checked("the server ran for that long, so that its cache was filled");
+    guards.checked("enough was read that it matters");
+    guards.not_checked("which tables: how each of them finds its blocks is not watched");
     Claim {
         title: format!(
             "{name}: {:.1} % of the blocks were not in shared_buffers",
@@ -168,20 +173,20 @@ fn claim(place: &Place<'_>, reads: &BlockReads, read_bytes_per_day: f64) -> Clai
              FROM pg_stat_database WHERE datname = {}",
             quote_literal(name)
         )),
-        confidence: measured("counted by pg_stat_database over the window"),
+        confidence: guards.confidence("counted by pg_stat_database over the window"),
         remedy: Remedy {
             caveats: vec![
                 "First look at the statements that read most: an index often spares more than memory does.".to_owned(),
+                "Which tables were read most, since their counters began: SELECT relid::regclass, heap_blks_read, idx_blks_read \
+                 FROM pg_statio_user_tables ORDER BY heap_blks_read + coalesce(idx_blks_read, 0) DESC LIMIT 10."
+                    .to_owned(),
                 "With track_io_timing on, pg_stat_database tells how long the reads took (blk_read_time): where that is little \
                  the operating system had them, and nothing needs to be done."
                     .to_owned(),
             ],
             ..Remedy::default()
         },
-        guards: vec![
-            "the server ran for that long, so that its cache was filled".to_owned(),
-            "enough was read that it matters".to_owned(),
-        ],
+        guards: guards.told(),
         ..place.claim(CacheHit::ID, Severity::Info, Vec::new(), Some(object))
     }
 }
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
     use chrono::TimeDelta;
 
-    use crate::model::finding::Window;
+    use crate::model::finding::{ConfidenceLevel, Window};
     use crate::model::observation::StatementActivity;
     use crate::rules::testing::{claims, database, now, set, statement};
 
@@ -303,5 +308,12 @@ mod tests {
             ])
         );
         assert_eq!((claim.database.as_deref(), claim.subject.len()), (Some("app"), 0));
+        assert!(
+            claim
+                .guards
+                .iter()
+                .any(|guard| guard.starts_with("not checked: which tables"))
+        );
+        assert_eq!(claim.confidence.level, ConfidenceLevel::Estimated);
     }
 }

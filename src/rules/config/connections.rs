@@ -162,7 +162,7 @@ fn fewer_sessions() -> Remedy {
 
 impl Connections {
     fn used(&self, place: &Place<'_>) -> Result<Option<Claim>, Unknown> {
-        let sessions = sessions::seen(place)?;
+        let sessions = sessions::all(place)?;
         let slots = Slots::of(&place.observation.server)?;
         let clients: Vec<&Session> = sessions.iter().filter(|session| session.is_client()).collect();
         let ratio = clients.len() as f64 / slots.for_all();
@@ -233,7 +233,7 @@ impl Connections {
         if slots.all <= bound {
             return Ok(None);
         }
-        let clients = sessions::seen(place).ok();
+        let clients = sessions::all(place).ok();
         let used = clients.map(|all| all.iter().filter(|session| session.is_client()).count());
         let mut guards = Guards::default();
         guards.checked(format!(

@@ -46,6 +46,8 @@ struct Safety {
     /// It is about what is written, which a standby does only after it was promoted.
     is_about_writes: bool,
     caveat: &'static str,
+    /// The caveat is about what somebody does on the machine, which no customer of a service gets at.
+    is_about_machine: bool,
 }
 
 static SAFETIES: [Safety; 3] = [
@@ -61,6 +63,7 @@ static SAFETIES: [Safety; 3] = [
         is_about_writes: false,
         caveat: "What was written while it was off may still be in the operating system's cache only: run sync on the \
                  machine once after it was switched on.",
+        is_about_machine: true,
     },
     Safety {
         name: "full_page_writes",
@@ -73,6 +76,7 @@ static SAFETIES: [Safety; 3] = [
         is_about_writes: true,
         caveat: "It writes more WAL: look at max_wal_size and at the space for WAL archives. Only on a file system that \
                  never shows half a page, as ZFS, may it stay off.",
+        is_about_machine: false,
     },
     Safety {
         name: "synchronous_commit",
@@ -85,6 +89,7 @@ static SAFETIES: [Safety; 3] = [
         is_about_files: false,
         is_about_writes: true,
         caveat: "Commits wait for the disk then: look at those that make many small transactions.",
+        is_about_machine: false,
     },
 ];
 
@@ -129,7 +134,8 @@ fn judged(place: &Place<'_>, safety: &Safety) -> Result<Option<Claim>, Unknown> 
 
 fn claim(place: &Place<'_>, safety: &Safety, setting: &Setting) -> Claim {
     let server = &place.observation.server;
-    let mut caveats = vec![safety.caveat];
+    let is_out_of_reach = safety.is_about_machine && server.provider().is_some();
+    let mut caveats: Vec<&str> = (!is_out_of_reach).then_some(safety.caveat).into_iter().collect();
     if server.is_standby && safety.is_about_writes {
         caveats.push("This is a standby: here it counts once this server was promoted.");
     }
@@ -196,8 +202,24 @@ mod tests {
         ] {
             let mut observed = observed("off", "off", "off");
             set(&mut observed, setting, "x");
+            observed.server.roles.insert(10, "cloud_admin".into());
             assert_eq!(severities::<DurabilityOff>(&observed).len(), count, "{setting}");
         }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_the_machine_of_a_service() {
+        let sent = |setting: &str| {
+            let mut observed = observed("off", "on", "on");
+            set(&mut observed, setting, "x");
+            let claim = claims::<DurabilityOff>(&observed).unwrap().remove(0);
+            claim
+                .remedy
+                .caveats
+                .iter()
+                .any(|caveat| caveat.contains("run sync"))
+        };
+        assert!(sent("work_mem") && !sent("rds.extensions"));
     }
 
     #[test]

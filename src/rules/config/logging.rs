@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::model::finding::{Claim, Evidence, Severity};
 use crate::model::observation::Unknown;
-use crate::model::remedy::{Remedy, Statement};
+use crate::model::remedy::Remedy;
 use crate::model::snapshot::{ServerFacts, Setting};
 use crate::rules::{Found, Place, Rule, Scope, matches, measured, settings};
 
@@ -157,34 +157,15 @@ fn claim(place: &Place<'_>, missing: &[(&Entry, &Setting)], unseen: &[String]) -
     }
 }
 
-/// All changes as one: the configuration is read again once.
+/// All changes as one.
 fn remedy(server: &ServerFacts, names: &[&str], missing: &[(&Entry, &Setting)]) -> Remedy {
-    let reload = Statement::ReloadConfiguration.sql();
-    let mut all = Remedy {
-        rewrites_table: Some(false),
-        ..Remedy::default()
-    };
-    for (entry, _) in missing {
-        let value = match server.provider() {
-            Some(_) => entry.number,
-            None => entry.value,
-        };
-        let one = settings::change(server, entry.name, value, &[]);
-        all.apply_sql
-            .extend(one.apply_sql.into_iter().filter(|sql| *sql != reload));
-        all.undo_sql
-            .extend(one.undo_sql.into_iter().filter(|sql| *sql != reload));
-        for caveat in one.caveats {
-            if !all.caveats.contains(&caveat) {
-                all.caveats.push(caveat);
-            }
-        }
-    }
-    for statements in [&mut all.apply_sql, &mut all.undo_sql] {
-        if statements.iter().any(|sql| sql.starts_with("ALTER SYSTEM")) {
-            statements.push(reload.clone());
-        }
-    }
+    let is_service = server.provider().is_some();
+    let value = |entry: &Entry| if is_service { entry.number } else { entry.value };
+    let changes: Vec<(&str, &str)> = missing
+        .iter()
+        .map(|(entry, _)| (entry.name, value(entry)))
+        .collect();
+    let mut all = settings::change_all(server, &changes);
     if names.contains(&"log_min_duration_statement") {
         all.caveats
             .push("Slow statements are logged with their values: see who may read the log.".to_owned());
@@ -259,6 +240,26 @@ mod tests {
         assert!(claim.remedy.apply_sql.is_empty() && claim.remedy.undo_sql.is_empty());
         assert!(claim.remedy.caveats[0].ends_with("--database-flags=log_temp_files=10240"));
         assert!(claim.guards.contains(&"the log is kept by Cloud SQL".to_owned()));
+        let mut two = without(&["log_lock_waits", "log_temp_files"]);
+        set(&mut two, "cloudsql.enable_pgaudit", "off");
+        let caveats = claims::<Logging>(&two).unwrap().remove(0).remedy.caveats;
+        let commands: Vec<_> = caveats
+            .iter()
+            .filter(|told| told.contains("--database-flags"))
+            .collect();
+        assert_eq!(
+            commands.len(),
+            1,
+            "each would replace what the other set: {caveats:?}"
+        );
+        assert!(
+            commands[0].ends_with("=log_lock_waits=on,log_temp_files=10240"),
+            "{commands:?}"
+        );
+        assert!(
+            caveats[1].ends_with("log_lock_waits to off, log_temp_files to -1."),
+            "{caveats:?}"
+        );
     }
 
     #[test]

@@ -200,10 +200,10 @@ impl MemorySizing {
         let advised = (memory * share.advised / MIB).floor().max(1.0) * MIB;
         let mut claim = claim(place, Severity::Info, share.name, setting, bytes);
         claim.title = format!(
-            "{} is {}, {:.0} % of the RAM",
+            "{} is {}, {} of the RAM",
             share.name,
             bytes_for_people(bytes),
-            ratio * 100.0
+            percent(ratio)
         );
         claim.explanation = format!(
             "{} is {} of {} of RAM; {:.0} % to {:.0} % are usual. {effect} Begin with {}, and measure.",
@@ -353,9 +353,26 @@ fn of_memory<const N: usize>(claim: &mut Claim, memory: f64, values: [(&str, Val
     claim.evidence.extend(evidence(values));
 }
 
+/// A share for a title: one that is there is not nothing.
+fn percent(ratio: f64) -> String {
+    match ratio * 100.0 {
+        percent if percent < 1.0 => "< 1 %".to_owned(),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_share_is_not_none() {
+        assert_eq!(
+            [0.0039, 0.0099, 0.01, 0.256].map(percent),
+            ["< 1 %", "< 1 %", "1 %", "26 %"]
+        );
+    }
+
     use crate::model::observation::Observation;
     use crate::model::status::Gap;
     use crate::rules::testing::{claims, found, observation, set, table, tables};

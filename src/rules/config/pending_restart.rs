@@ -66,10 +66,18 @@ impl Rule for PendingRestart {
 
 fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
     let server = &place.observation.server;
-    let mut caveats = vec![
-        "Look at the new value first: one that does not work keeps the server from starting. A superuser sees it in \
-         pg_file_settings."
+    let provider = server.provider();
+    let look = match provider {
+        Some(provider) => format!(
+            "Look at the new value first, where {} shows it: one that does not work keeps the server from starting.",
+            provider.name()
+        ),
+        None => "Look at the new value first: one that does not work keeps the server from starting. A superuser sees it in \
+                 pg_file_settings."
             .to_owned(),
+    };
+    let mut caveats = vec![
+        look,
         "A restart ends all sessions: choose a quiet hour.".to_owned(),
         format!(
             "To take the change back write the present value, {}, again: a line that is only removed leaves the server \
@@ -77,7 +85,7 @@ fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
             settings::told(setting)
         ),
     ];
-    if let Some(provider) = server.provider() {
+    if let Some(provider) = provider {
         let service = provider.name();
         caveats.push(format!(
             "On {service} the server is restarted with the tools of the service."

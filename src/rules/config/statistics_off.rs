@@ -44,6 +44,8 @@ struct Counting {
     lacks: &'static str,
     explanation: &'static str,
     caveat: &'static str,
+    /// What is said instead where nobody gets at the machine.
+    caveat_of_service: Option<&'static str>,
 }
 
 static COUNTINGS: [Counting; 5] = [
@@ -58,6 +60,7 @@ static COUNTINGS: [Counting; 5] = [
                       counters what to do, so it does nothing, and rules about unused indexes or dead rows cannot tell. \
                       Switch it on.",
         caveat: "Autovacuum will have work to catch up with: expect some load after it.",
+        caveat_of_service: None,
     },
     Counting {
         name: "track_activities",
@@ -69,6 +72,7 @@ static COUNTINGS: [Counting; 5] = [
         explanation: "pg_stat_activity does not show what sessions execute, since when, and in which state they are. When the \
                       server hangs nobody can tell who is in the way. Switch it on: it costs next to nothing.",
         caveat: "It counts for what sessions do from then on.",
+        caveat_of_service: None,
     },
     Counting {
         name: "track_io_timing",
@@ -81,6 +85,9 @@ static COUNTINGS: [Counting; 5] = [
                       waits for storage cannot be told, neither in EXPLAIN (ANALYZE, BUFFERS) nor in pg_stat_statements. \
                       Switch it on where the clock of the machine is fast.",
         caveat: "Run pg_test_timing on the machine first: where most readings take more than about 100 ns, it costs time.",
+        caveat_of_service: Some(
+            "Compare the time of some statements before and after: where its clock is slow, asking it costs time.",
+        ),
     },
     Counting {
         name: "compute_query_id",
@@ -92,6 +99,7 @@ static COUNTINGS: [Counting; 5] = [
         explanation: "pg_stat_statements is loaded, but statements get no identifier, without which it counts nothing. Set \
                       compute_query_id to auto, unless another module computes the identifiers.",
         caveat: "Leave it off only where another module computes identifiers of statements.",
+        caveat_of_service: None,
     },
     Counting {
         name: "pg_stat_statements.track",
@@ -103,6 +111,7 @@ static COUNTINGS: [Counting; 5] = [
         explanation: "pg_stat_statements is loaded, but told to count no statements. Set it to top, which counts what clients \
                       send.",
         caveat: "It counts statements from then on.",
+        caveat_of_service: None,
     },
 ];
 
@@ -111,7 +120,7 @@ impl Rule for StatisticsOff {
     const SCOPE: Scope = Scope::Server;
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        let is_loaded = is_loaded(&place.observation.server);
+        let is_loaded = place.observation.server.loads_statements_library();
         let countings = COUNTINGS
             .iter()
             .filter(|counting| !counting.of_statements || is_loaded == Some(true));
@@ -146,30 +155,18 @@ impl Rule for StatisticsOff {
 const STATEMENTS: &str = "pg_stat_statements";
 const LIBRARIES: &str = "shared_preload_libraries";
 
-/// Whether the library is loaded; none where that may not be seen.
-fn is_loaded(server: &ServerFacts) -> Option<bool> {
-    // everybody sees its settings once it is there
-    if server.settings.contains_key("pg_stat_statements.track") {
-        return Some(true);
-    }
-    let mut libraries = server.settings.get(LIBRARIES)?.value.split(',');
-    let is_it = |library: &str| {
-        let file = library.trim().trim_matches('"');
-        file.rsplit('/').next() == Some(STATEMENTS)
-    };
-    Some(libraries.any(is_it))
-}
-
 fn judged(place: &Place<'_>, counting: &Counting) -> Result<Option<Claim>, Unknown> {
     let setting = settings::servers_own(place, counting.name)?;
     if setting.value != counting.off {
         return Ok(None);
     }
     let server = &place.observation.server;
+    let of_service = counting.caveat_of_service.filter(|_| server.provider().is_some());
+    let caveat = of_service.unwrap_or(counting.caveat);
     Ok(Some(Claim {
         title: format!("{} is {}: {}", counting.name, counting.off, counting.lacks),
         explanation: counting.explanation.to_owned(),
-        remedy: settings::change(server, counting.name, counting.on, &[counting.caveat]),
+        remedy: settings::change(server, counting.name, counting.on, &[caveat]),
         ..settings::claim(
             place,
             StatisticsOff::ID,
@@ -235,12 +232,19 @@ fn claim(place: &Place<'_>, lacks: &str, is_loaded: bool, remedy: Remedy) -> Cla
 const WHERE: &str = "The extension is created in the database that the advisor connects to.";
 const ON_PRIMARY: &str = "This is a standby: the extension is created on its primary.";
 
+/// Where the extension is created, and what a service wants before.
+fn where_to_create(server: &ServerFacts) -> Vec<String> {
+    let place = if server.is_standby { ON_PRIMARY } else { WHERE };
+    let before = settings::before_create(server, STATEMENTS);
+    before.into_iter().chain([place.to_owned()]).collect()
+}
+
 fn no_extension(place: &Place<'_>) -> Claim {
-    let is_standby = place.observation.server.is_standby;
+    let server = &place.observation.server;
     let remedy = Remedy {
-        apply_sql: (!is_standby).then(create_extension).into_iter().collect(),
+        apply_sql: (!server.is_standby).then(create_extension).into_iter().collect(),
         rewrites_table: Some(false),
-        caveats: vec![if is_standby { ON_PRIMARY } else { WHERE }.to_owned()],
+        caveats: where_to_create(server),
         ..Remedy::default()
     };
     claim(place, "is loaded, but its extension is missing", true, remedy)
@@ -253,24 +257,21 @@ fn not_loaded(place: &Place<'_>, libraries: &Setting) -> Claim {
         "" => STATEMENTS.to_owned(),
         before => format!("{before},{STATEMENTS}"),
     };
-    let extension = if server.is_standby { ON_PRIMARY } else { WHERE };
     let is_file = server.provider().is_none() && libraries.source != "command line";
     let mut remedy = match is_file && (!before.is_empty() || libraries.source != "default") {
-        false => settings::change(server, LIBRARIES, &list, &[extension]),
+        false => settings::change(server, LIBRARIES, &list, &[]),
         // ALTER SYSTEM would take a list in one constant for one name, and the server would not start any more
         true => Remedy {
             rewrites_table: Some(false),
-            caveats: vec![
-                format!(
-                    "Write {LIBRARIES} = '{list}' where it is set now (pg_settings.sourcefile) and restart the server. Do not \
+            caveats: vec![format!(
+                "Write {LIBRARIES} = '{list}' where it is set now (pg_settings.sourcefile) and restart the server. Do not \
                      give the list to ALTER SYSTEM in one pair of quotes: that makes one name of it, and the server does not \
                      start with it."
-                ),
-                extension.to_owned(),
-            ],
+            )],
             ..Remedy::default()
         },
     };
+    remedy.caveats.extend(where_to_create(server));
     if !server.is_standby {
         remedy.apply_sql.push(create_extension());
     }
@@ -340,6 +341,22 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_sent_to_the_machine_of_a_service() {
+        let sent = |setting: &str| {
+            let mut observed = observed();
+            set(&mut observed, "track_io_timing", "off");
+            set(&mut observed, setting, "x");
+            let claim = claims::<StatisticsOff>(&observed).unwrap().remove(0);
+            claim
+                .remedy
+                .caveats
+                .iter()
+                .any(|caveat| caveat.contains("pg_test_timing"))
+        };
+        assert!(sent("work_mem") && !sent("cloudsql.enable_pgaudit"));
+    }
+
+    #[test]
     fn identifiers_matter_only_to_the_library() {
         let mut observed = without_library("", "default");
         set(&mut observed, "compute_query_id", "off");
@@ -390,7 +407,7 @@ mod tests {
             );
             observed.server.settings.remove("pg_stat_statements.track");
             observed.gaps = vec![gap(&create_extension())];
-            assert_eq!(is_loaded(&observed.server), Some(true));
+            assert_eq!(observed.server.loads_statements_library(), Some(true));
             let found = found::<StatisticsOff>(&observed).unwrap();
             assert_eq!(found.claims[0].remedy.apply_sql, [create_extension()]);
         }

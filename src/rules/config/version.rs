@@ -105,6 +105,11 @@ impl Known {
         }
     }
 
+    /// None once it is over.
+    fn still_left_days(&self) -> Option<i64> {
+        self.left_days.filter(|days| *days >= 0)
+    }
+
     fn is_past(&self) -> bool {
         self.major < RELEASES[0].major || self.left_days.is_some_and(|days| days < 0)
     }
@@ -193,7 +198,7 @@ fn claim(place: &Place<'_>, known: &Known, severity: Severity) -> Claim {
             ),
             ("minor_releases_behind", json!(release.map(|_| known.behind))),
             ("end_of_life", json!(release.map(|release| release.end_of_life))),
-            ("left_days", json!(known.left_days)),
+            ("left_days", json!(known.still_left_days())),
             ("releases_known_on", json!(KNOWN_ON)),
         ]),
         evidence_sql: Some(
@@ -201,9 +206,9 @@ fn claim(place: &Place<'_>, known: &Known, severity: Severity) -> Claim {
         ),
         impact: Impact {
             days_left: known
-                .left_days
+                .still_left_days()
                 .filter(|_| severity != Severity::Info)
-                .map(|days| days.max(0) as f64),
+                .map(|days| days as f64),
             ..Impact::default()
         },
         confidence: measured(&format!(
@@ -312,7 +317,8 @@ mod tests {
             past.explanation.contains("No more fixes")
                 && past.explanation.contains("3 minor releases behind")
         );
-        assert_eq!(past.impact.days_left, Some(0.0));
+        assert_eq!(past.impact.days_left, None, "it is over");
+        assert!(!past.evidence.contains_key("left_days"), "{:?}", past.evidence);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::seq_scan_hotspot::statements_and_names;
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
@@ -35,10 +35,13 @@ use crate::sql::remembered::{self, NamedTables};
 /// inserted, room in old pages is never used. A long transaction keeps old row versions, and with them full pages: nothing
 /// helps but to end it.
 ///
-/// Counters tell how many updates were HOT, not why the others were not: that an UPDATE sets a column does not say that it
-/// changed it. From 16 on BRIN indexes do not stand in the way, and are not counted as such. Partitions are judged together
-/// with their table. Of a window shorter than half an hour, as `check --wait` may have, no rate is made: what was counted in it
-/// must be enough for half an hour, and is told as info. Source: PostgreSQL's chapter "Heap-Only Tuples (HOT)", pg_stat_all_tables.
+/// From 16 on the server counts the updates whose new row version went to another page: their page was full. Room in pages is
+/// advised where these are at least half of those that were not HOT; the others changed a column that an index holds. Before,
+/// counters tell how many updates were HOT, not why the others were not. Which column it was they never tell: that an UPDATE
+/// sets a column does not say that it changed it. From 16 on BRIN indexes do not stand in the way, and are not counted as such.
+/// Partitions are judged together with their table. Of a window shorter than half an hour, as `check --wait` may have, no rate
+/// is made: what was counted in it must be enough for half an hour, and is told as info. Source: PostgreSQL's chapter
+/// "Heap-Only Tuples (HOT)", pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlocksHot {
@@ -62,6 +65,8 @@ const FULL: i64 = 100;
 const WITH_ROOM: i64 = 90;
 /// Partitions for which the remedy is written out: those with most updates.
 const PARTITIONS: usize = 20;
+/// The part of the updates that were not HOT, 0 to 1, from which full pages are the reason.
+const FOR_WANT_OF_ROOM: f64 = 0.5;
 
 impl Rule for BlocksHot {
     const ID: &'static str = "index.blocks_hot";
@@ -111,6 +116,15 @@ impl Rule for BlocksHot {
 fn hot_share(whole: &Whole<'_>) -> f64 {
     let hot = whole.sum(|delta| delta.hot_updated) as f64;
     hot / (whole.sum(|delta| delta.updated) as f64).max(1.0)
+}
+
+/// The part of the updates that were not HOT, 0 to 1, whose new version went to another page, since theirs was full; none where
+/// that is not counted.
+fn new_page_share(whole: &Whole<'_>) -> Option<f64> {
+    let deltas = whole.parts.iter().filter_map(Part::over);
+    let left: i64 = deltas.map(|delta| delta.new_page_updated).sum::<Option<i64>>()?;
+    let others = whole.sum(|delta| delta.updated - delta.hot_updated);
+    Some(left as f64 / (others as f64).max(1.0))
 }
 
 /// The indexes of a table, of a partitioned one those of the whole, or where it has none those of its partitions.
@@ -184,7 +198,7 @@ fn fillfactor(facts: &TableFacts) -> i64 {
 
 fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns: &BTreeSet<String>) -> Claim {
     let table = whole.table;
-    let hot = hot_share(whole);
+    let (hot, new_page) = (hot_share(whole), new_page_share(whole));
     let version_num = place.observation.server.version_num;
     let in_the_way: Vec<&str> = indexes
         .iter()
@@ -196,6 +210,9 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
     let mut guards = Guards::default();
     guards.checked("it has indexes to write to");
     whole.guard_window(&mut guards);
+    if new_page.is_some() {
+        guards.checked("whether pages were full: the updates that left their page are counted");
+    }
     match columns.is_empty() {
         true => guards.not_checked("which columns are updated: no captured statement updates it"),
         false => {
@@ -210,16 +227,16 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
             (1.0 - hot) * 100.0
         ),
         explanation: format!(
-            "It had {}, and only {:.0} % of these updates are HOT; each of the others writes to all of its indexes ({}). \
-             Updates touch indexed columns, or pages are full. {}",
+            "It had {}, and only {:.0} % of these updates are HOT; each of the others writes to all of its indexes ({}). {}",
             whole.pace(|delta| delta.updated, "updates"),
             hot * 100.0,
             indexes.len(),
-            cause(columns, &in_the_way),
+            cause(new_page, columns, &in_the_way),
         ),
         evidence: evidence([
             ("updates_per_hour", whole.rate(|delta| delta.updated)),
             ("hot_ratio", number(hot)),
+            ("new_page_ratio", new_page.map_or(Value::Null, number)),
             ("updates", json!(whole.sum(|delta| delta.updated))),
             ("hot_updates", json!(whole.sum(|delta| delta.hot_updated))),
             ("indexes", json!(indexes.len())),
@@ -236,9 +253,12 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
             ("size_bytes", json!(whole.size_bytes())),
         ]),
         evidence_window: whole.window(),
-        evidence_sql: Some(whole.evidence_sql("n_tup_upd, n_tup_hot_upd, n_dead_tup")),
+        evidence_sql: Some(whole.evidence_sql(match new_page {
+            Some(_) => "n_tup_upd, n_tup_hot_upd, n_tup_newpage_upd, n_dead_tup",
+            None => "n_tup_upd, n_tup_hot_upd, n_dead_tup",
+        })),
         confidence: guards.confidence("counted by the server over the window"),
-        remedy: remedy(whole, &in_the_way),
+        remedy: remedy(whole, new_page, &in_the_way),
         guards: guards.told(),
         ..place.claim(
             BlocksHot::ID,
@@ -249,26 +269,40 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
     }
 }
 
-/// Which of the two it seems to be.
-fn cause(columns: &BTreeSet<String>, in_the_way: &[&str]) -> String {
-    let set: Vec<&str> = columns.iter().map(String::as_str).collect();
-    match (set.is_empty(), in_the_way.is_empty()) {
-        (true, _) => "Which of the two, counters do not tell.".to_owned(),
-        (false, false) => format!(
-            "Captured statements set {}, and {} of its indexes are over such columns: {}.",
-            set.join(", "),
-            in_the_way.len(),
-            in_the_way.join(", ")
-        ),
-        (false, true) => format!(
-            "The costliest captured statements set {}, which no index of it holds: more likely pages are full.",
-            set.join(", ")
-        ),
+/// Which of the two it is, as counters tell from 16 on, or seems to be.
+fn cause(new_page: Option<f64>, columns: &BTreeSet<String>, in_the_way: &[&str]) -> String {
+    let set = columns
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<&str>>()
+        .join(", ");
+    let over_them = || {
+        let (number, names) = (in_the_way.len(), in_the_way.join(", "));
+        format!("Captured statements set {set}, and {number} of its indexes are over such columns: {names}.")
+    };
+    if let Some(share) = new_page {
+        let counted = format!(
+            "Of these others {:.0} % found no room in their page and went to another one; the rest changed a column that an \
+             index holds.",
+            share * 100.0
+        );
+        return match in_the_way.is_empty() {
+            true => counted,
+            false => format!("{counted} {}", over_them()),
+        };
     }
+    let seems = match (set.is_empty(), in_the_way.is_empty()) {
+        (true, _) => "Which of the two, counters do not tell.".to_owned(),
+        (false, false) => over_them(),
+        (false, true) => format!(
+            "The costliest captured statements set {set}, which no index of it holds: more likely pages are full."
+        ),
+    };
+    format!("Updates touch indexed columns, or pages are full. {seems}")
 }
 
-/// Room in the pages of those parts that are filled to the brim.
-fn remedy(whole: &Whole<'_>, in_the_way: &[&str]) -> Remedy {
+/// Room in the pages of those parts that are filled to the brim, where that is what updates lack.
+fn remedy(whole: &Whole<'_>, new_page: Option<f64>, in_the_way: &[&str]) -> Remedy {
     let mut caveats = Vec::new();
     if !in_the_way.is_empty() {
         caveats.push(format!(
@@ -285,6 +319,16 @@ fn remedy(whole: &Whole<'_>, in_the_way: &[&str]) -> Remedy {
         most.then_with(|| (&a.facts.schema, &a.facts.name).cmp(&(&b.facts.schema, &b.facts.name)))
     });
     caveats.push("Which index holds the changed column is not known from counters.".to_owned());
+    if let Some(share) = new_page.filter(|share| *share < FOR_WANT_OF_ROOM) {
+        caveats.push(format!(
+            "Room in pages (fillfactor) would help few of them: {:.0} % went to another page.",
+            share * 100.0
+        ));
+        return Remedy {
+            caveats,
+            ..Remedy::default()
+        };
+    }
     if full.is_empty() {
         caveats.push("Its pages have room by their fillfactor already.".to_owned());
         return Remedy {
@@ -437,6 +481,34 @@ mod tests {
     }
 
     #[test]
+    fn room_is_advised_only_where_updates_left_their_page_if_that_is_counted() {
+        let told = |new_page_updated: Option<i64>| {
+            let mut observed = observed(12_000, 2_000, |_| ());
+            let activity = observed.databases[0].table_activity.as_mut().unwrap();
+            activity[0].over.as_mut().unwrap().new_page_updated = new_page_updated;
+            claims::<BlocksHot>(&observed).unwrap().remove(0)
+        };
+        let room = |new_page_updated: Option<i64>| !told(new_page_updated).remedy.apply_sql.is_empty();
+        assert!(room(None), "before 16 nobody knows");
+        assert!(room(Some(5_000)));
+        assert!(!room(Some(4_999)));
+        let counted = told(Some(1_000));
+        assert_eq!(counted.evidence["new_page_ratio"], json!(0.1));
+        assert!(
+            counted.explanation.contains("10 % found no room"),
+            "{}",
+            counted.explanation
+        );
+        let unknown = told(None);
+        assert!(!unknown.evidence.contains_key("new_page_ratio"));
+        assert!(
+            unknown.explanation.contains("counters do not tell"),
+            "{}",
+            unknown.explanation
+        );
+    }
+
+    #[test]
     fn the_columns_that_are_set_are_compared_with_those_of_the_indexes() {
         let told = |text: &str, definition: &str, version_num: i32| {
             let mut observed = observed(10_000, 0, |_| ());
@@ -444,7 +516,7 @@ mod tests {
             observed.statements = observation(vec![statement(text, 9, 1.0)], 0.0).statements;
             let facts = table(1, "t", 1000.0, 1e7);
             let index = IndexFacts {
-                definition: Some(definition.to_owned()),
+                definition: Some(definition.into()),
                 ..index(9, "i")
             };
             observed.databases[0].catalog = Arc::new(Catalog::new(vec![facts].into(), vec![index].into()));

@@ -246,7 +246,7 @@ fn claim(
 
 fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
     let (schema, name) = (facts.schema.clone(), facts.name.clone());
-    let definition = facts.definition.clone();
+    let definition = facts.definition.clone().map(String::from);
     let (drop, build, lock) = match facts.is_partitioned {
         true => (
             Statement::DropIndex { schema, name }.sql(),

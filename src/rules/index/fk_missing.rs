@@ -193,7 +193,7 @@ impl<'a> Known<'a> {
     /// asked. What was said last counts, so that a finding does not come and go with each run that fails.
     fn worth_to_statements(&self, key: &ForeignKey, table: &TableFacts) -> Option<Worth> {
         match &self.database.rehearsals {
-            _ if !self.database.missing_indexes_are_told => Some(Worth::Nothing),
+            _ if self.database.missing_indexes_untold.contains(&table.oid) => Some(Worth::Nothing),
             Rehearsals::Known(advised) => worth_on(advised, table, &key.columns),
             Rehearsals::Coming => None,
             Rehearsals::NotTried => Some(Worth::Nothing),
@@ -615,9 +615,9 @@ mod tests {
             change(&mut facts);
             claims::<FkMissing>(&observed(1e4, 1e6, 0, vec![facts])).unwrap()
         };
-        assert_eq!(judged(|facts| facts.foreign_keys = vec![70]).len(), 0);
-        assert_eq!(judged(|facts| facts.foreign_keys = vec![71]).len(), 1);
-        let partial = judged(|facts| facts.foreign_keys_in_part = vec![70]).remove(0);
+        assert_eq!(judged(|facts| facts.foreign_keys = [70].into()).len(), 0);
+        assert_eq!(judged(|facts| facts.foreign_keys = [71].into()).len(), 1);
+        let partial = judged(|facts| facts.foreign_keys_in_part = [70].into()).remove(0);
         assert_eq!(partial.evidence["indexes_in_part"], json!(["t_a"]));
         let broken = judged(|facts| facts.is_valid = false).remove(0);
         assert!(
@@ -718,7 +718,8 @@ mod tests {
         let mut unheard = observed(1e4, 1e6, 0, vec![]);
         let one = advised_statement("s1", &["CREATE a"], Some(0.0));
         unheard.databases[0].rehearsals = Rehearsals::Known(Arc::new(advised(&["CREATE a"], vec![one])));
-        unheard.databases[0].missing_indexes_are_told = false;
+        let key = &unheard.databases[0].schema.as_ref().unwrap().facts.foreign_keys[0];
+        unheard.databases[0].missing_indexes_untold = [key.table_oid].into();
         let told = claims::<FkMissing>(&unheard).unwrap().len();
         assert_eq!(told, 1, "nobody hears of index.missing");
     }
@@ -769,7 +770,7 @@ mod tests {
         assert_eq!(claim.remedy.undo_sql, ["DROP INDEX public.t_a_idx"]);
         let own = |oid: u32, table_oid: u32| IndexFacts {
             table_oid,
-            foreign_keys: vec![oid + 100],
+            foreign_keys: [oid + 100].into(),
             ..index(oid, "own")
         };
         let judged =

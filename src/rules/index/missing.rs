@@ -14,8 +14,10 @@ use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, 
 use crate::model::observation::{Observation, Unknown};
 use crate::model::plan::PlanLine;
 use crate::model::remedy::{Remedy, qualified};
+use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
-use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
+use crate::rules::built::is_built;
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, settings};
 
 /// Statements that would cost far less if an index were there that is not.
 ///
@@ -36,7 +38,7 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 /// of writes is taken from the INSERT, UPDATE and DELETE statements of the same window.
 ///
 /// Judged on the costliest statements of each database over the last window of pg_stat_statements, anew every
-/// `advise_every` of the server and soon after an index came or went. Needs HypoPG in the database, and a login that may read
+/// `advise_every` of the server and soon after an index came or went; what is there by then is not named. Needs HypoPG in the database, and a login that may read
 /// the tables (`planner_dsn`). Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my hand,
 /// which is the best in the land?" (PVLDB 13, 2020).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -76,7 +78,8 @@ impl Rule for Missing {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
-        let advised = place.database()?.advice.as_ref().map_err(Clone::clone)?;
+        let advised = place.database()?.advice.as_ref();
+        let advised = advised.map_err(|unknown| at_its_place(unknown, &place.observation.server))?;
         let unplanned = could_plan(advised)?;
         let groups = groups(advised);
         let mut found = Found {
@@ -91,11 +94,18 @@ impl Rule for Missing {
             untold: unplanned,
             ..Found::default()
         };
+        let catalog = &place.database()?.catalog;
         for (missing, indexes) in &groups {
-            let gains = Gain::all(advised, indexes);
+            // what was built since then is not missing any more, though the next advice may be long in coming
+            let missed = indexes.iter().copied().filter(|index| !is_built(catalog, index));
+            let missed: Vec<&AdvisedIndex> = missed.collect();
+            if missed.is_empty() {
+                continue;
+            }
+            let gains = Gain::all(advised, &missed);
             match self.worth(advised, &gains) {
                 Worth::Told => {
-                    let claim = self.claim(place, advised, missing, indexes, &gains);
+                    let claim = self.claim(place, advised, missing, &missed, &gains);
                     found.claims.push(claim);
                 }
                 Worth::Nearly => {
@@ -105,7 +115,6 @@ impl Rule for Missing {
                 Worth::Nothing => {}
             }
         }
-        let catalog = &place.database()?.catalog;
         let is_there = |missing: &MissingIndex| {
             let mut tables = catalog.tables.values();
             tables.any(|table| (&table.schema, &table.name) == (&missing.schema, &missing.table))
@@ -121,6 +130,22 @@ impl Rule for Missing {
             }
         }
         Ok(found)
+    }
+}
+
+/// What CREATE EXTENSION begins with, as remedies have it.
+const CREATE_EXTENSION: &str = "CREATE EXTENSION IF NOT EXISTS ";
+
+/// Why the planner was not asked; where an extension is missing (HypoPG), with what a managed service wants before.
+fn at_its_place(unknown: &Unknown, server: &ServerFacts) -> Unknown {
+    let sql = unknown.remedy_sql.as_deref();
+    let extension = sql.and_then(|sql| sql.strip_prefix(CREATE_EXTENSION));
+    match extension.and_then(|extension| settings::before_create(server, extension)) {
+        Some(before) => Unknown {
+            reason: format!("{}. {before}", unknown.reason),
+            remedy_sql: unknown.remedy_sql.clone(),
+        },
+        None => unknown.clone(),
     }
 }
 
@@ -337,7 +362,7 @@ impl Missing {
                 ..Impact::default()
             },
             confidence: confidence(indexes),
-            remedy: remedy(indexes, gains, size_bytes),
+            remedy: remedy(&place.observation.server, indexes, gains, size_bytes),
             guards: guards(advised, gains).told(),
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
         }
@@ -429,9 +454,7 @@ fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
     guards.checked("no index, key or constraint that is there answers the same");
     guards.checked("the table was analyzed and is not tiny");
     guards.checked(match advised.writes_are_counted {
-        true => {
-            "what the table's writes of the last hour, as they were counted, would pay for it is taken off"
-        }
+        true => "what the table's writes, as they were counted, would pay for it is taken off",
         false => "what the INSERT and UPDATE statements of the same window would pay for it is taken off",
     });
     let statements = advised.report.statements.iter();
@@ -473,8 +496,17 @@ fn guard_further(guards: &mut Guards, tried: &[&TriedValue]) {
 const OTHER_TYPE: &str = "A client that binds the parameter with another type (numeric for an int column, text for a date) makes the \
                           index useless: a cast is hidden in the driver.";
 
-fn remedy(indexes: &[&AdvisedIndex], gains: &[Gain<'_>], size_bytes: Option<f64>) -> Remedy {
+fn remedy(
+    server: &ServerFacts,
+    indexes: &[&AdvisedIndex],
+    gains: &[Gain<'_>],
+    size_bytes: Option<f64>,
+) -> Remedy {
     let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
+    let mut extensions = apply_sql
+        .iter()
+        .filter_map(|sql| sql.strip_prefix(CREATE_EXTENSION));
+    let before = extensions.find_map(|extension| settings::before_create(server, extension));
     let undo = indexes.iter().rev();
     let on_parent = apply_sql.iter().any(|sql| sql.contains(" ON ONLY "));
     let mut caveats = vec![
@@ -482,6 +514,11 @@ fn remedy(indexes: &[&AdvisedIndex], gains: &[Gain<'_>], size_bytes: Option<f64>
          index, which is to be dropped."
             .to_owned(),
     ];
+    let alone: BTreeSet<String> = indexes
+        .iter()
+        .filter_map(|index| index.on_one_partition())
+        .collect();
+    caveats.extend(alone.into_iter().map(|note| format!("{note}.")));
     let superseded: Vec<&str> = indexes
         .iter()
         .flat_map(|index| &index.supersedes)
@@ -503,6 +540,7 @@ fn remedy(indexes: &[&AdvisedIndex], gains: &[Gain<'_>], size_bytes: Option<f64>
     if gains.iter().any(|gain| gain.has_parameters()) {
         caveats.push(OTHER_TYPE.to_owned());
     }
+    caveats.extend(before);
     Remedy {
         undo_sql: undo.flat_map(|index| index.undo_sql.clone()).collect(),
         // ON ONLY a partitioned table it is there at once
@@ -525,8 +563,10 @@ fn remedy(indexes: &[&AdvisedIndex], gains: &[Gain<'_>], size_bytes: Option<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::catalog::IndexFacts;
+    use crate::model::relation::RelationName;
     use crate::rules::testing::{
-        advised, advised_index as index, advised_statement as statement, database, found,
+        advised, advised_index as index, advised_statement as statement, database, found, index as catalogued,
     };
     use std::sync::Arc;
 
@@ -594,6 +634,59 @@ mod tests {
         assert_eq!(claim.subject, ["public", "t", "a"]);
         assert_eq!(claim.remedy.apply_sql, ["CREATE a", "CREATE b"]);
         assert_eq!(claim.title, "public.t lacks an index on (a) and (a, b)");
+    }
+
+    #[test]
+    fn it_is_the_whole_table_that_lacks_what_one_partition_alone_should_have() {
+        let mut both = advised(
+            &["CREATE a", "CREATE b"],
+            vec![statement("s1", &["CREATE a", "CREATE b"], Some(0.0))],
+        );
+        both.total_seconds = 10.0;
+        both.report.indexes[1].table = "t_2025".to_owned();
+        both.report.indexes[1].partition_of = Some(RelationName {
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+        });
+        let claims = judged(both.clone()).unwrap().claims;
+        assert_eq!(
+            claims.len(),
+            1,
+            "one problem, now and when the whole is advised again"
+        );
+        both.report.indexes.remove(0);
+        let alone = judged(both).unwrap().claims.remove(0);
+        assert_eq!(alone.subject, claims[0].subject);
+        assert_eq!(alone.subject, ["public", "t", "a"]);
+        let told = alone
+            .remedy
+            .caveats
+            .iter()
+            .any(|caveat| caveat.contains("t_2025"));
+        assert!(told, "{:?}", alone.remedy.caveats);
+    }
+
+    #[test]
+    fn what_was_built_since_then_is_not_missing_any_more() {
+        let create = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+        let judged_with = |indexes: Vec<IndexFacts>| {
+            let mut observed = database(indexes);
+            let advised = advised(&[create], vec![statement("s1", &[create], Some(0.0))]);
+            observed.databases[0].advice = Ok(Arc::new(advised));
+            let found = found::<Missing>(&observed).unwrap();
+            assert!(
+                found.undecided.is_empty() && found.absence_is_no_proof.is_none(),
+                "absence counts"
+            );
+            found.claims.len()
+        };
+        assert_eq!(judged_with(vec![]), 1);
+        assert_eq!(judged_with(vec![catalogued(8, "t_a_idx")]), 0);
+        let in_progress = IndexFacts {
+            is_valid: false,
+            ..catalogued(8, "t_a_idx")
+        };
+        assert_eq!(judged_with(vec![in_progress]), 1);
     }
 
     #[test]

@@ -270,7 +270,7 @@ fn captured(activity: &StatementActivity, database: &DatabaseObservation, heavy:
     verdicts
 }
 
-fn guards(activity: &StatementActivity) -> Guards {
+fn guards(place: &Place<'_>, activity: &StatementActivity) -> Guards {
     let mut guards = Guards::default();
     guards.checked("it enforces nothing, and nothing but statements and foreign keys uses it");
     guards.checked(
@@ -283,6 +283,9 @@ fn guards(activity: &StatementActivity) -> Guards {
         guards
             .not_checked("statements that pg_stat_statements has forgotten, or whose text is still to come");
     }
+    if place.observation.server.standbys > 0 {
+        guards.not_checked("the statements of its standbys, which are not captured here");
+    }
     guards
 }
 
@@ -293,7 +296,7 @@ fn claim(
     one: &Heavy<'_>,
 ) -> Claim {
     let (facts, table, sample) = (one.facts, one.table, &one.sample);
-    let guards = guards(activity);
+    let guards = guards(place, activity);
     let percent = sample.null_ratio * 100.0;
     let position = database.indexes.binary_search_by_key(&facts.oid, |seen| seen.oid);
     let scans = position.ok().map(|position| database.indexes[position].scans);
@@ -507,7 +510,7 @@ mod tests {
         let including = observed(nulls(0.9), |facts| facts.definition = Some(include.into()));
         assert_eq!(count(&including), (1, 0));
         assert_eq!(
-            count(&observed(nulls(0.9), |facts| facts.foreign_keys = vec![70])),
+            count(&observed(nulls(0.9), |facts| facts.foreign_keys = [70].into())),
             (1, 0)
         );
         assert_eq!(
@@ -618,6 +621,17 @@ mod tests {
         let mut unasked = observed(nulls(0.9), |_| ());
         set_statistics(&mut unasked, vec![]);
         assert_eq!(count(&unasked), (0, 1));
+    }
+
+    #[test]
+    fn what_standbys_ask_for_is_not_captured() {
+        let said = |standbys: i64| {
+            let mut observed = observed(nulls(0.9), |_| ());
+            observed.server.standbys = standbys;
+            let claim = claims::<NullHeavy>(&observed).unwrap().remove(0);
+            claim.guards.iter().any(|guard| guard.contains("its standbys"))
+        };
+        assert_eq!((said(0), said(1)), (false, true));
     }
 
     #[test]

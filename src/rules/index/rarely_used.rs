@@ -1,22 +1,25 @@
 //! index.rarely_used
 
+mod counted;
+
 use std::collections::HashSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::too_many::entries;
 use super::unused;
-use crate::model::catalog::{IndexFacts, TableFacts};
+use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity, Window};
-use crate::model::observation::{DatabaseObservation, IndexObservation, TableDelta, Unknown};
+use crate::model::index_days::{LittleUse, OverDays, UseOverDays, Used, scans_in_30_days};
+use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::unit::{Period, bytes_for_people, count_for_people, seconds_for_people};
 use crate::rules::{
     DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, number, standbys,
 };
+use counted::{Counted, Source, Totals, over_days};
 
 /// An index that is used now and then, and written to a hundred times as often.
 ///
@@ -41,9 +44,12 @@ use crate::rules::{
 /// Scans on standbys are added, where every standby that streams is watched, too, and its statistics were not reset later than
 /// the primary's; else nothing is said.
 ///
-/// Scans are totals since a known reset of statistics; an index that was made later may be judged too hard. What was written
-/// since then is counted where that is known, else estimated from what was written in the last hour or two. Source:
-/// PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_indexes and pg_stat_all_tables.
+/// Scans and writes are those of the days that the advisor remembers, up to now, over resets and crashes: as many days as were
+/// looked at for nine tenths, if they are enough and the index is that old. Where they are not, while a standby cannot be seen
+/// or stands still, and in `check`, which remembers nothing, scans are totals since a known reset of statistics; an index that
+/// was made later may be judged too hard then. What was written since then is counted where that is known, else estimated from
+/// what was written in the last hour or two. Source: PostgreSQL's chapter "The Cumulative Statistics System",
+/// pg_stat_all_indexes and pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RarelyUsed {
@@ -65,24 +71,18 @@ impl Default for RarelyUsed {
     }
 }
 
-/// `max_scans` is over this.
-const SCANS_OVER: Period = Period::days(30);
-/// A window that begins within so much of the reset is the whole time.
-const SAME_TIME: TimeDelta = TimeDelta::minutes(1);
-
 /// An index that is rarely used, with what was written to it.
 struct Rare<'a> {
     facts: &'a IndexFacts,
     table: &'a TableFacts,
-    /// On the server and its standbys.
-    scans: i64,
-    /// On its standbys; none where they are not known.
-    scans_on_standbys: Option<i64>,
-    scans_in_30_days: f64,
-    /// Entries since its counters began.
-    entries: f64,
-    /// Whether they are an estimate, rather than counted or fewer than there were.
-    is_estimated: bool,
+    counted: Counted,
+}
+
+/// What an index is.
+enum Judged {
+    Rare(Counted),
+    UsedEnough,
+    Unknown,
 }
 
 impl Rule for RarelyUsed {
@@ -92,56 +92,56 @@ impl Rule for RarelyUsed {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
         let database = place.database()?;
-        let candidates = candidates(database);
+        let days = self.days(place, database)?;
+        let totals = self.totals(place, database);
         let mut found = Found::default();
-        if candidates.is_empty() {
-            return Ok(found);
-        }
-        let since = self.counted_since(place, database)?;
-        let activity = database.table_activity.as_ref().map_err(Clone::clone)?;
-        let age = Window {
-            from: since,
-            to: place.observation.now,
-        };
-        let mut rare = Vec::new();
-        for (index, facts, table) in candidates {
-            let scans = scans(index);
-            let scans_in_30_days = scans as f64 * SCANS_OVER.as_seconds() / age.seconds().max(1.0);
-            if scans_in_30_days >= self.max_scans as f64 {
-                continue;
-            }
-            let position = activity.binary_search_by_key(&table.oid, |one| one.oid);
-            let over = position.ok().and_then(|position| activity[position].over);
-            let enough = self.entries_per_scan * scans as f64;
-            match over.and_then(|delta| written(&delta, age, enough)) {
-                Some((entries, is_estimated)) => rare.push(Rare {
+        let (mut rare, mut is_any_known) = (Vec::new(), false);
+        let mut untold = None;
+        for (index, facts, table) in seen_candidates(database) {
+            let judged = match (
+                days.and_then(|days| self.judged_by_days(days, index.oid)),
+                &totals,
+            ) {
+                (Some(judged), _) => judged,
+                // that is told by index.unused
+                (None, _) if scans(index) == 0 => continue,
+                (None, Ok(totals)) => self.judged_by_totals(totals, index, table),
+                (None, Err(unknown)) => {
+                    untold = Some(unknown);
+                    found.undecided.push(subject(facts));
+                    continue;
+                }
+            };
+            is_any_known = true;
+            match judged {
+                Judged::Rare(counted) => rare.push(Rare {
                     facts,
                     table,
-                    scans,
-                    scans_on_standbys: index.scans_on_standbys,
-                    scans_in_30_days,
-                    entries,
-                    is_estimated,
+                    counted,
                 }),
-                // counted, and too little
-                None if over.is_some_and(|delta| is_whole(&delta, since)) => {}
+                Judged::UsedEnough => {}
                 // a quiet hour is no quiet month
-                None => found.undecided.push(subject(facts)),
+                Judged::Unknown => found.undecided.push(subject(facts)),
             }
         }
+        match untold {
+            Some(unknown) if !is_any_known => return Err(unknown.clone()),
+            Some(unknown) => found.untold = Some(unknown.reason.clone()),
+            None => {}
+        }
         rare.sort_by(|a, b| {
-            let by_entries = b.entries.total_cmp(&a.entries);
+            let by_entries = b.counted.entries.total_cmp(&a.counted.entries);
             let by_name = || (&a.facts.schema, &a.facts.name).cmp(&(&b.facts.schema, &b.facts.name));
             by_entries.then_with(by_name)
         });
         for one in &rare {
-            let unknown = standbys::unknown_scans(place.observation, one.scans_on_standbys);
+            let unknown = standbys::unknown_scans(place.observation, one.counted.scans_on_standbys);
             let untold = match (place.rehearsed(one.facts.oid), unknown) {
                 (DropVerdict::Needed, _) => continue,
                 (DropVerdict::Coming, _) => TO_BE_REHEARSED.to_owned(),
                 (_, Some(unknown)) => unknown,
                 (verdict, None) => {
-                    let claim = || claim(place, age, one, &verdict);
+                    let claim = || claim(place, one, &verdict);
                     found.claim_worst_first(place, || subject(one.facts), claim);
                     continue;
                 }
@@ -162,68 +162,140 @@ fn scans(index: &IndexObservation) -> i64 {
     index.scans.saturating_add(index.scans_on_standbys.unwrap_or(0))
 }
 
-/// The indexes that are used, and that nothing but their use speaks for.
-fn candidates(database: &DatabaseObservation) -> Vec<(&IndexObservation, &IndexFacts, &TableFacts)> {
+/// The indexes that nothing but their use speaks for, with their tables.
+pub fn candidates(catalog: &Catalog) -> Vec<(&IndexFacts, &TableFacts)> {
+    let alike: HashSet<u32> = catalog.alike.iter().flatten().copied().collect();
+    let indexes = catalog.indexes.values();
+    let candidates = indexes.filter(|facts| is_candidate(facts, &alike));
+    candidates
+        .filter_map(|facts| Some((facts, catalog.tables.get(facts.table_oid)?)))
+        .collect()
+}
+
+/// Those of them that were observed.
+fn seen_candidates(database: &DatabaseObservation) -> Vec<(&IndexObservation, &IndexFacts, &TableFacts)> {
     let alike: HashSet<u32> = database.catalog.alike.iter().flatten().copied().collect();
-    let is_candidate = |facts: &IndexFacts| {
-        !unused::is_needed(facts)
-            && !alike.contains(&facts.oid)
-            && facts.foreign_keys.is_empty()
-            && facts.foreign_keys_in_part.is_empty()
-    };
     database
         .indexes_with_facts()
-        .filter(|(index, facts)| scans(index) > 0 && is_candidate(facts))
+        .filter(|(_, facts)| is_candidate(facts, &alike))
         .filter_map(|(index, facts)| Some((index, facts, database.table_of(facts)?)))
         .collect()
 }
 
-/// Whether a window is all of the time that scans are counted.
-fn is_whole(delta: &TableDelta, since: DateTime<Utc>) -> bool {
-    (delta.window.from - since).abs() <= SAME_TIME
+fn is_candidate(facts: &IndexFacts, alike: &HashSet<u32>) -> bool {
+    !unused::is_needed(facts)
+        && !alike.contains(&facts.oid)
+        && facts.foreign_keys.is_empty()
+        && facts.foreign_keys_in_part.is_empty()
 }
 
-/// Entries that were written to each index of a table in all that time, if they are more than enough, and whether that is an
-/// estimate.
-fn written(delta: &TableDelta, age: Window, enough: f64) -> Option<(f64, bool)> {
-    let counted = entries(delta) as f64;
-    let estimated = counted / delta.window.seconds().max(1.0) * age.seconds();
-    match (counted > enough, is_whole(delta, age.from)) {
-        (true, true) => Some((counted, false)),
-        (false, true) => None,
-        // what was written in a part of the time is less than what was written in all of it
-        (true, false) => Some((estimated.max(counted), false)),
-        (false, false) => (estimated > enough).then_some((estimated, true)),
-    }
+/// How little an index must be used to be named by one of several thresholds; none where none of them can be read.
+pub fn little_use<'a>(all: impl Iterator<Item = &'a Value>) -> Option<LittleUse> {
+    all.filter_map(|thresholds| RarelyUsed::deserialize(thresholds).ok())
+        .map(|rule| rule.little())
+        .reduce(LittleUse::or)
 }
 
 impl RarelyUsed {
-    /// Since when scans are counted, if that is long enough.
-    fn counted_since(
+    fn little(&self) -> LittleUse {
+        LittleUse {
+            min_age: self.min_age,
+            max_scans: self.max_scans as f64,
+            entries_per_scan: self.entries_per_scan,
+        }
+    }
+
+    /// The days that are remembered, if they are enough. What standbys did that cannot be seen now is in totals alone.
+    fn days<'a>(
         &self,
         place: &Place<'_>,
-        database: &DatabaseObservation,
-    ) -> Result<DateTime<Utc>, Unknown> {
+        database: &'a DatabaseObservation,
+    ) -> Result<Option<&'a UseOverDays>, Unknown> {
+        match &database.use_over_days {
+            _ if place.observation.standbys_watched.unseen > 0 => Ok(None),
+            OverDays::Unknown => Ok(None),
+            OverDays::Coming => Err(Unknown::because(
+                "needs what is remembered of the use of indexes, which is being read",
+            )),
+            OverDays::Known(days) => {
+                let is_enough = days.window.seconds() >= self.min_age.as_seconds();
+                Ok(is_enough.then_some(&**days))
+            }
+        }
+    }
+
+    /// None where the index was not counted on those days.
+    fn judged_by_days(&self, days: &UseOverDays, oid: u32) -> Option<Judged> {
+        Some(match days.of(oid)? {
+            Used::Little(used) => self.judged(over_days(days, &used)),
+            Used::Otherwise => Judged::UsedEnough,
+        })
+    }
+
+    /// What is known of an index in full.
+    fn judged(&self, counted: Counted) -> Judged {
+        let little = self.little();
+        let is_rare = little.is_seldom(counted.scans, counted.scans_in_30_days)
+            && little.is_outweighed(counted.scans, counted.entries);
+        match is_rare {
+            true => Judged::Rare(counted),
+            false => Judged::UsedEnough,
+        }
+    }
+
+    fn judged_by_totals(&self, totals: &Totals<'_>, index: &IndexObservation, table: &TableFacts) -> Judged {
+        let scans = scans(index);
+        let scans_in_30_days = scans_in_30_days(scans, totals.age.seconds());
+        if scans_in_30_days >= self.max_scans as f64 {
+            return Judged::UsedEnough;
+        }
+        let enough = self.entries_per_scan * scans as f64;
+        let over = totals.of_table(table.oid);
+        match over.and_then(|delta| totals.written(&delta, enough)) {
+            Some((entries, source)) => Judged::Rare(Counted {
+                window: totals.age,
+                scans,
+                scans_on_standbys: index.scans_on_standbys,
+                scans_in_30_days,
+                entries,
+                source,
+            }),
+            // counted, and too little
+            None if over.is_some_and(|delta| totals.is_whole(&delta)) => Judged::UsedEnough,
+            None => Judged::Unknown,
+        }
+    }
+
+    /// Totals of scans and writes, if they are counted for long enough.
+    fn totals<'a>(
+        &self,
+        place: &Place<'_>,
+        database: &'a DatabaseObservation,
+    ) -> Result<Totals<'a>, Unknown> {
         let since = database.counters_since.ok_or_else(|| {
             Unknown::because(
-                "since when scans of indexes are counted is not known: statistics were never reset",
+                "since when scans of indexes are counted is not known: no reset of statistics is",
             )
         })?;
-        let missing = self.min_age.as_delta() - (place.observation.now - since);
-        match missing > TimeDelta::zero() {
-            true => Err(Unknown::because(format!(
+        let now = place.observation.now;
+        let missing = self.min_age.as_delta() - (now - since);
+        if missing > TimeDelta::zero() {
+            return Err(Unknown::because(format!(
                 "immature: needs {} more days without a reset of statistics",
                 (missing.num_hours() as f64 / 24.0).ceil().max(1.0)
-            ))),
-            false => Ok(since),
+            )));
         }
+        Ok(Totals {
+            age: Window { from: since, to: now },
+            activity: database.table_activity.as_ref().map_err(Clone::clone)?,
+        })
     }
 }
 
-fn claim(place: &Place<'_>, age: Window, rare: &Rare<'_>, verdict: &DropVerdict) -> Claim {
-    let (facts, table) = (rare.facts, rare.table);
-    let times = rare.entries / rare.scans.max(1) as f64;
-    let counted_for = seconds_for_people(age.seconds());
+fn claim(place: &Place<'_>, rare: &Rare<'_>, verdict: &DropVerdict) -> Claim {
+    let (facts, table, counted) = (rare.facts, rare.table, &rare.counted);
+    let times = counted.entries / counted.scans.max(1) as f64;
+    let counted_for = seconds_for_people(counted.window.seconds());
     let mut guards = Guards::default();
     guards.checked("it enforces nothing, supports no foreign key, and no other index is the same");
     let standbys = place.observation.standbys_watched.names.len();
@@ -234,44 +306,36 @@ fn claim(place: &Place<'_>, age: Window, rare: &Rare<'_>, verdict: &DropVerdict)
             "the scans of its {standbys} standbys, which are watched, too, are counted with its own"
         )),
     }
-    guards.not_checked("whether the index existed all that time");
-    if rare.is_estimated {
-        guards.not_checked("what was written before the last hours: estimated from them");
-    }
-    match verdict {
-        DropVerdict::Spared(said) => guards.checked(said.as_str()),
-        _ => guards.not_checked("what the planner makes of the captured statements without it"),
-    }
+    counted.source.guard(&mut guards);
+    verdict.guard(&mut guards);
+    // what the server counts itself began at another time, and would contradict those days
+    let evidence_sql = (counted.source != Source::Days).then(|| totals_sql(facts));
     Claim {
         title: format!("{}.{} is rarely used and much written to", facts.schema, facts.name),
         explanation: format!(
             "In {counted_for} it was scanned {} times, and about {} entries were written to it: {} for each scan. It takes {}. \
              See whether the statements that use it need it.",
-            count_for_people(rare.scans as f64),
-            count_for_people(rare.entries),
+            count_for_people(counted.scans as f64),
+            count_for_people(counted.entries),
             count_for_people(times),
             bytes_for_people(facts.size_bytes)
         ),
         evidence: evidence([
-            ("scans", json!(rare.scans)),
-            ("scans_on_standbys", json!(rare.scans_on_standbys.filter(|scans| standbys > 0 || *scans > 0))),
-            ("scans_in_30_days", number(rare.scans_in_30_days)),
-            ("entries_written", json!(rare.entries.round())),
+            ("scans", json!(counted.scans)),
+            ("scans_on_standbys", json!(counted.scans_on_standbys.filter(|scans| standbys > 0 || *scans > 0))),
+            ("scans_in_30_days", number(counted.scans_in_30_days)),
+            ("entries_written", json!(counted.entries.round())),
             ("entries_written_per_scan", number(times)),
             ("size_bytes", json!(facts.size_bytes)),
             ("definition", json!(facts.definition)),
         ]),
-        evidence_window: Some(age),
-        evidence_sql: Some(format!(
-            "SELECT i.idx_scan, t.n_tup_ins, t.n_tup_upd - t.n_tup_hot_upd AS not_hot\n  FROM pg_stat_user_indexes AS i \
-             JOIN pg_stat_user_tables AS t USING (relid) WHERE i.indexrelid = {}::regclass",
-            quote_literal(&qualified(&facts.schema, &facts.name))
-        )),
+        evidence_window: Some(counted.window),
+        evidence_sql,
         impact: Impact {
             bytes: Some(facts.size_bytes),
             ..Impact::default()
         },
-        confidence: guards.confidence("counted since a known reset of statistics"),
+        confidence: guards.confidence(counted.source.reason()),
         remedy: Remedy {
             caveats: vec![
                 "It serves somebody: find the statements that use it, and plan them without it, before it is dropped."
@@ -290,13 +354,25 @@ fn claim(place: &Place<'_>, age: Window, rare: &Rare<'_>, verdict: &DropVerdict)
     }
 }
 
+/// Shows what the server counts since its counters began.
+fn totals_sql(facts: &IndexFacts) -> String {
+    format!(
+        "SELECT i.idx_scan, t.n_tup_ins, t.n_tup_upd - t.n_tup_hot_upd AS not_hot\n  FROM pg_stat_user_indexes AS i \
+         JOIN pg_stat_user_tables AS t USING (relid) WHERE i.indexrelid = {}::regclass",
+        quote_literal(&qualified(&facts.schema, &facts.name))
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use chrono::{DateTime, Utc};
+
     use super::*;
     use crate::model::advice::{Advised, Rehearsal, Rehearsals};
-    use crate::model::observation::{Observation, TableActivity};
+    use crate::model::index_days::CountedUse;
+    use crate::model::observation::{Observation, TableActivity, TableDelta};
     use crate::model::replication::WatchedStandbys;
     use crate::rules::testing::{claims, database, found, index, now};
 
@@ -317,6 +393,7 @@ mod tests {
             updated: 0,
             hot_updated: 0,
             deleted: 0,
+            new_page_updated: None,
         };
         TableActivity {
             oid: 1,
@@ -368,8 +445,8 @@ mod tests {
             |facts| facts.has_expressions = true,
             |facts| facts.is_partition = true,
             |facts| facts.owned_by_extension = true,
-            |facts| facts.foreign_keys = vec![70],
-            |facts| facts.foreign_keys_in_part = vec![70],
+            |facts| facts.foreign_keys = [70].into(),
+            |facts| facts.foreign_keys_in_part = [70].into(),
         ];
         for change in needed {
             assert_eq!(count(&observed(10, 1_000_000, change)), (0, 0));
@@ -416,6 +493,99 @@ mod tests {
         let mut unknown = observed(10, 0, |_| ());
         unknown.databases[0].table_activity = Ok(vec![]);
         assert_eq!(count(&unknown), (0, 1));
+    }
+
+    /// An index whose scans are counted anew since an hour ago, with what is remembered of so many days.
+    fn after_a_reset(days: i64, little: Vec<(u32, CountedUse)>, others: Vec<u32>) -> Observation {
+        let mut observed = observed(1, 0, |_| ());
+        let database = &mut observed.databases[0];
+        database.counters_since = Some(now() - TimeDelta::hours(1));
+        let window = Window {
+            from: days_ago(days),
+            to: now(),
+        };
+        let days = UseOverDays::new(window, days as f64 * 86_400.0, little, others);
+        database.use_over_days = OverDays::Known(Arc::new(days));
+        observed
+    }
+
+    #[test]
+    fn what_the_days_do_not_count_is_judged_by_totals() {
+        let reason = |observed: &Observation| found::<RarelyUsed>(observed).map(|_| ()).unwrap_err().reason;
+        assert_eq!(count(&after_a_reset(60, vec![], vec![9])), (0, 0), "used enough");
+        let young = after_a_reset(60, vec![], vec![]);
+        assert!(reason(&young).starts_with("immature"));
+        let mut coming = observed(10, 1_000_000, |_| ());
+        assert_eq!(count(&coming), (1, 0));
+        coming.databases[0].use_over_days = OverDays::Coming;
+        assert!(
+            reason(&coming).starts_with("needs"),
+            "no finding comes and goes with them"
+        );
+    }
+
+    #[test]
+    fn where_a_standby_cannot_be_seen_the_days_do_not_count() {
+        let used = CountedUse {
+            scans: 10,
+            scans_on_standbys: 0,
+            entries: 1_000_000.0,
+        };
+        let mut observed = after_a_reset(60, vec![(9, used)], vec![]);
+        observed.databases[0].counters_since = Some(days_ago(30));
+        observed.databases[0].table_activity = Ok(vec![inserted(days_ago(30), 1_000_000)]);
+        assert_eq!(count(&observed), (1, 0));
+        observed.standbys_watched.unseen = 1;
+        observed.databases[0].indexes[0].scans_on_standbys = Some(50_000);
+        assert_eq!(count(&observed), (0, 0), "it scanned it until an hour ago");
+        observed.databases[0].counters_since = Some(now() - TimeDelta::hours(1));
+        let reset = found::<RarelyUsed>(&observed).map(|_| ());
+        assert!(reset.is_err(), "nobody knows how often");
+        observed.databases[0].use_over_days = OverDays::Coming;
+        let reason = found::<RarelyUsed>(&observed).map(|_| ()).unwrap_err().reason;
+        assert!(reason.starts_with("immature"), "nothing is waited for: {reason}");
+    }
+
+    #[test]
+    fn days_that_are_remembered_are_judged_over_a_reset_of_statistics() {
+        let judged = |days: i64, scans: i64, scans_on_standbys: i64, entries: f64| {
+            let used = CountedUse {
+                scans,
+                scans_on_standbys,
+                entries,
+            };
+            found::<RarelyUsed>(&after_a_reset(days, vec![(9, used)], vec![]))
+        };
+        let count = |scans: i64, there: i64, entries: f64| {
+            let found = judged(60, scans, there, entries).unwrap();
+            (found.claims.len(), found.undecided.len())
+        };
+        assert_eq!(count(10, 0, 1_001.0), (1, 0));
+        assert_eq!(count(10, 0, 1_000.0), (0, 0), "counted, and too little");
+        assert_eq!(count(10, 1, 1_100.0), (0, 0), "eleven scans");
+        assert_eq!(count(1_999, 0, 1e9), (1, 0));
+        assert_eq!(count(2_000, 0, 1e9), (0, 0), "1000 in 30 days");
+        assert_eq!(count(0, 0, 1e9), (0, 0), "that is index.unused's");
+        let young = judged(29, 10, 0, 1e9).map(|_| ()).unwrap_err();
+        assert!(young.reason.starts_with("immature"), "{}", young.reason);
+        let claim = judged(60, 10, 5, 1e9).unwrap().claims.remove(0);
+        assert_eq!(
+            claim.evidence_window.map(|window| window.from),
+            Some(days_ago(60))
+        );
+        assert_eq!(claim.evidence["scans"], json!(15));
+        assert_eq!(claim.evidence_sql, None, "the server counts since an hour ago");
+        assert!(
+            claims::<RarelyUsed>(&observed(10, 1_001, |_| ())).unwrap()[0]
+                .evidence_sql
+                .is_some()
+        );
+        assert!(
+            claim
+                .guards
+                .iter()
+                .any(|guard| guard.starts_with("it was there all that time"))
+        );
     }
 
     #[test]
@@ -486,6 +656,23 @@ mod tests {
             count(&observed),
             (0, 1),
             "a run that was stopped does not show that nothing needs it"
+        );
+        let stopped_for = |hours: i64| {
+            let mut stopped = Advised::default();
+            stopped.report.workload.was_stopped = true;
+            stopped.unfinished_since = Some(now() - TimeDelta::hours(hours));
+            Rehearsals::Known(Arc::new(stopped))
+        };
+        observed.databases[0].rehearsals = stopped_for(24);
+        assert_eq!(count(&observed), (0, 1));
+        observed.databases[0].rehearsals = stopped_for(25);
+        assert_eq!(count(&observed), (1, 0), "nobody waits for ever");
+        let told = found::<RarelyUsed>(&observed).unwrap().claims;
+        assert!(
+            told[0]
+                .guards
+                .iter()
+                .any(|guard| guard.contains("not rehearsed: "))
         );
         observed.server.is_standby = true;
         assert!(found::<RarelyUsed>(&observed).is_err());

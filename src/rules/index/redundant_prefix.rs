@@ -33,6 +33,8 @@ use crate::sql::remembered::index_keys;
 /// (deduplication), a wide one is not. The sizes of both are shown, and where the planner is asked (`planner_dsn`, HypoPG 1.4
 /// or later) the drop is rehearsed: the index is hidden, and the captured statements whose plans take it are planned again. If
 /// one of them would cost more than a hundredth more, the index is not named. Where that was not tried, *not checked* says so.
+/// An index that is less than half as large as the longer one is cheaper to read, and may have been built for that (index.missing
+/// advises such pairs): it is named only if its drop was rehearsed, or if for a week or longer it had less than one scan a day.
 ///
 /// Never named is an index that enforces something, that a constraint, a foreign key, replication or CLUSTER names, or that
 /// belongs to an extension or to the index of a partitioned table. Both must be btree indexes and valid, with the same
@@ -59,6 +61,12 @@ impl Default for RedundantPrefix {
     }
 }
 
+/// The longer index is so many times as large as the shorter one where that is cheaper to read.
+const CHEAPER_FACTOR: f64 = 2.0;
+/// Scans a day below which that does not matter, and days for which they must have been counted.
+const FEW_SCANS_PER_DAY: f64 = 1.0;
+const COUNTED_DAYS: f64 = 7.0;
+
 const UNREAD: &str = "the definitions of some indexes could not be read";
 
 impl Rule for RedundantPrefix {
@@ -84,6 +92,11 @@ impl Rule for RedundantPrefix {
         for (facts, kept, table) in pairs {
             let untold = match (kept, verdict(place, facts)) {
                 (_, DropVerdict::Needed) => continue,
+                (Some(kept), DropVerdict::NotTried | DropVerdict::GivenUp(_))
+                    if is_cheaper(facts, kept) && !is_hardly_scanned(place, database, facts) =>
+                {
+                    continue;
+                }
                 (None, _) => format!(
                     "the longer indexes of some pairs have not been used for {}: which one may go is not known",
                     self.used_within(database)
@@ -109,6 +122,23 @@ fn subject(facts: &IndexFacts) -> Vec<String> {
 fn seen(database: &DatabaseObservation, oid: u32) -> Option<&IndexObservation> {
     let position = database.indexes.binary_search_by_key(&oid, |seen| seen.oid);
     Some(&database.indexes[position.ok()?])
+}
+
+/// Whether reading the shorter index costs less than reading the longer one, by their sizes; that of the index of a partitioned
+/// table is not known.
+fn is_cheaper(facts: &IndexFacts, kept: &IndexFacts) -> bool {
+    !facts.is_partitioned && kept.size_bytes > CHEAPER_FACTOR * facts.size_bytes
+}
+
+/// Whether an index is known to have hardly any scans, those on standbys counted in.
+fn is_hardly_scanned(place: &Place<'_>, database: &DatabaseObservation, facts: &IndexFacts) -> bool {
+    let scans =
+        seen(database, facts.oid).and_then(|seen| Some(seen.scans.saturating_add(seen.scans_on_standbys?)));
+    let Some((scans, since)) = scans.zip(database.counters_since) else {
+        return false;
+    };
+    let days = (place.observation.now - since).num_seconds() as f64 / 86_400.0;
+    days >= COUNTED_DAYS && (scans as f64) < FEW_SCANS_PER_DAY * days
 }
 
 /// What the planner says; plans name the indexes of partitions, so that of one of a partitioned table they say nothing.
@@ -214,8 +244,7 @@ fn is_droppable(facts: &IndexFacts) -> bool {
 
 /// Whether one index does all that another one does, which may go. Of two that do the same, the first by name stays.
 fn stands_in((kept, longer): &Read<'_>, (facts, shorter): &Read<'_>) -> bool {
-    let supports =
-        |keys: fn(&IndexFacts) -> &Vec<u32>| keys(facts).iter().all(|key| keys(kept).contains(key));
+    let supports = |keys: fn(&IndexFacts) -> &[u32]| keys(facts).iter().all(|key| keys(kept).contains(key));
     let is_other = kept.oid != facts.oid && kept.shape != facts.shape;
     let is_mutual = || is_droppable(kept) && holds(shorter, longer);
     is_other
@@ -328,14 +357,11 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, verdict: &DropVerdict) -> Guard
     );
     guards.checked("it enforces nothing, and the longer one supports the same foreign keys");
     guards.checked("the longer one is valid, and not known to be unused");
-    if let DropVerdict::Spared(said) = verdict {
-        guards.checked(said.as_str());
-    } else if facts.is_partitioned {
-        guards.not_checked(
+    match (verdict, facts.is_partitioned) {
+        (DropVerdict::NotTried, true) => guards.not_checked(
             "what the planner makes of captured statements without it: that is asked of no partitioned table",
-        );
-    } else {
-        guards.not_checked("what the planner makes of the captured statements without it");
+        ),
+        _ => verdict.guard(&mut guards),
     }
     if place.observation.server.standbys > 0 {
         guards.not_checked("the statements of its standbys, which are not captured here");
@@ -345,7 +371,7 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, verdict: &DropVerdict) -> Guard
 
 fn remedy(facts: &IndexFacts, kept: &IndexFacts) -> Remedy {
     let (schema, name) = (facts.schema.clone(), facts.name.clone());
-    let definition = facts.definition.clone();
+    let definition = facts.definition.clone().map(String::from);
     let (drop, build, lock) = match facts.is_partitioned {
         true => (
             Statement::DropIndex { schema, name },
@@ -394,7 +420,7 @@ mod tests {
     /// An index on `public.t` with these keys and what follows them.
     fn on(oid: u32, name: &str, rest: &str) -> IndexFacts {
         IndexFacts {
-            definition: Some(format!("CREATE INDEX {name} ON public.t USING {rest}")),
+            definition: Some(format!("CREATE INDEX {name} ON public.t USING {rest}").into()),
             ..index(oid, name)
         }
     }
@@ -488,7 +514,7 @@ mod tests {
             |shorter, _| shorter.is_referenced = true,
             |shorter, _| shorter.is_partition = true,
             |shorter, _| shorter.owned_by_extension = true,
-            |shorter, _| shorter.foreign_keys = vec![70],
+            |shorter, _| shorter.foreign_keys = [70].into(),
             |_, longer| longer.is_valid = false,
             |_, longer| longer.is_ready = false,
             |_, longer| longer.table_oid = 2,
@@ -599,6 +625,37 @@ mod tests {
     }
 
     #[test]
+    fn an_index_that_is_cheaper_to_read_is_not_named_while_it_is_read() {
+        let judged = |longer_bytes: f64, scans: i64, counted_days: i64, rehearsals: Rehearsals| {
+            let sized = |size_bytes: f64, facts: IndexFacts| IndexFacts { size_bytes, ..facts };
+            let shorter = sized(1e6, on(8, "s", "btree (dt)"));
+            let longer = sized(longer_bytes, on(9, "l", "btree (dt) INCLUDE (cc, cv, id, n)"));
+            let mut observed = database(vec![shorter, longer]);
+            observed.databases[0].rehearsals = rehearsals;
+            observed.databases[0].indexes[0].scans = scans;
+            observed.databases[0].counters_since = Some(now() - TimeDelta::days(counted_days));
+            let found = found::<RedundantPrefix>(&observed).unwrap();
+            assert!(found.undecided.is_empty());
+            found.claims.len()
+        };
+        let untried = || Rehearsals::NotTried;
+        assert_eq!(
+            judged(4e6, 1000, 40, untried()),
+            0,
+            "as index.missing advises them"
+        );
+        assert_eq!(judged(2e6, 1000, 40, untried()), 1, "hardly cheaper");
+        assert_eq!(judged(4e6, 39, 40, untried()), 1, "hardly read");
+        assert_eq!(judged(4e6, 40, 40, untried()), 0);
+        assert_eq!(judged(4e6, 0, 6, untried()), 0, "who knows");
+        let spared = Rehearsals::Known(Arc::new(Advised {
+            rehearsals: [(8, Rehearsal::Spared { statements: 2 })].into(),
+            ..Advised::default()
+        }));
+        assert_eq!(judged(4e6, 1000, 40, spared), 1, "the planner was asked");
+    }
+
+    #[test]
     fn the_way_there_and_back() {
         let remedy = claims::<RedundantPrefix>(&pair()).unwrap().remove(0).remedy;
         assert_eq!(remedy.apply_sql, ["DROP INDEX CONCURRENTLY public.s"]);
@@ -608,7 +665,7 @@ mod tests {
         );
         let whole = |oid: u32, name: &str, rest: &str| IndexFacts {
             is_partitioned: true,
-            definition: Some(format!("CREATE INDEX {name} ON ONLY public.t USING {rest}")),
+            definition: Some(format!("CREATE INDEX {name} ON ONLY public.t USING {rest}").into()),
             ..index(oid, name)
         };
         let observed = database(vec![whole(8, "s", "btree (a)"), whole(9, "l", "btree (a, b)")]);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::model::catalog::{Catalog, IndexFacts};
 use crate::model::finding::{Claim, Impact, Severity};
+use crate::model::history::index_entries;
 use crate::model::observation::{DatabaseObservation, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::unit::{Size, bytes_for_people};
@@ -61,7 +62,8 @@ const INDEXES_TOLD: usize = 50;
 
 /// Entries that writes made in each index: an update that is HOT makes none.
 pub(super) fn entries(delta: &TableDelta) -> i64 {
-    delta.inserted + (delta.updated - delta.hot_updated).max(0)
+    let (inserted, updated) = (delta.inserted as f64, delta.updated as f64);
+    index_entries(inserted, updated, delta.hot_updated as f64) as i64
 }
 
 /// The indexes of one table.
@@ -203,10 +205,8 @@ fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, s
         ]),
         evidence_window: whole.window(),
         evidence_sql: Some(evidence_sql(whole)),
-        impact: Impact {
-            bytes: Some((set.size_bytes - whole.size_bytes()).max(0.0)),
-            ..Impact::default()
-        },
+        // its indexes are told with their bytes, each by the rule that names it: told here, too, they would count twice
+        impact: Impact::default(),
         confidence: guards.confidence("counted by the server over the window"),
         remedy: Remedy {
             caveats: vec![
@@ -339,6 +339,10 @@ mod tests {
         assert_eq!(claims[0].subject, ["public", "t"]);
         assert_eq!(claims[0].evidence["indexes_count"], json!(2));
         assert_eq!(claims[0].evidence["indexes_size_bytes"], json!(5e7 + 1.0));
+        assert_eq!(
+            claims[0].impact.bytes, None,
+            "the bytes of an index that may go count once"
+        );
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Rule for Unused {
                     found.untold = Some(TO_BE_REHEARSED.to_owned());
                     continue;
                 }
-                DropVerdict::NotTried | DropVerdict::Spared(_) => {}
+                DropVerdict::NotTried | DropVerdict::GivenUp(_) | DropVerdict::Spared(_) => {}
             }
             if support.spares(facts) {
                 found.claim_worst_first(
@@ -162,7 +162,7 @@ struct Support {
 
 impl Support {
     fn of(database: &DatabaseObservation) -> Self {
-        let count = |keys: fn(&IndexFacts) -> &Vec<u32>| {
+        let count = |keys: fn(&IndexFacts) -> &[u32]| {
             let mut counts = HashMap::new();
             for key in database.catalog.indexes.values().flat_map(keys) {
                 *counts.entry(*key).or_default() += 1;
@@ -279,7 +279,7 @@ impl Unused {
                     .iter()
                     .map(|definition| {
                         Statement::CreateIndexConcurrently {
-                            definition: definition.clone(),
+                            definition: String::from(definition.clone()),
                         }
                         .sql()
                     })
@@ -314,10 +314,7 @@ fn guards(place: &Place<'_>, facts: &IndexFacts, idle: &Idle, now: DateTime<Utc>
     if !idle.index_existed {
         guards.not_checked("whether the index existed all that time");
     }
-    match place.rehearsed(facts.oid) {
-        DropVerdict::Spared(said) => guards.checked(said),
-        _ => guards.not_checked("what the planner makes of the captured statements without it"),
-    }
+    place.rehearsed(facts.oid).guard(&mut guards);
     match (now.year(), now.month()) == (idle.since.year(), idle.since.month()) {
         true => guards.not_checked("a month's end"),
         false => guards.checked("a month's end lies in that time"),
@@ -427,8 +424,8 @@ mod tests {
     fn supporting(oid: u32, name: &str, size_bytes: f64, whole: &[u32], in_part: &[u32]) -> IndexFacts {
         IndexFacts {
             size_bytes,
-            foreign_keys: whole.to_vec(),
-            foreign_keys_in_part: [whole, in_part].concat(),
+            foreign_keys: whole.into(),
+            foreign_keys_in_part: [whole, in_part].concat().into(),
             ..index(oid, name)
         }
     }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
@@ -19,17 +19,18 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 /// because they run once and are gone. While they run they take disk and memory from everybody else.
 ///
 /// ## What to do
-/// Look at the plan of one call. If its result may be some minutes or hours old, keep it in a materialized view that the
-/// advisor refreshes. If nobody waits for it, move it to an hour in which nobody waits for anything.
+/// Look at the plan of one call. If it only reads and its result may be some minutes or hours old, keep it in a materialized
+/// view that the advisor refreshes. If nobody waits for it, move it to an hour in which nobody waits for anything.
 ///
 /// ## When it is wrong to obey
 /// If it runs at a quiet hour already: then it has the large part of a small whole. A server that is nearly idle is left
 /// out by `minimum_load`. If it was run once by hand and will not come again. If it waited for a lock: where samples of
 /// sessions saw it mostly do that, it is told as info only.
 ///
-/// A window is half an hour to an hour long. How often a rare statement comes in a day cannot be told from that, so that
-/// its cost of a day is what the window shows and no more. A finding stays for two days after it was last seen, so that
-/// what runs each night is not new each night. Source: PostgreSQL's chapter "pg_stat_statements".
+/// What is told here is not told again by query.time_share, however large its share is. A window is half an hour to an hour
+/// long. How often a rare statement comes in a day cannot be told from that, so that its cost of a day is what the window shows
+/// and no more. A finding stays for two days after it was last seen, so that what runs each night is not new each night.
+/// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeavyRare {
@@ -56,6 +57,20 @@ impl Default for HeavyRare {
 
 const DAY: f64 = 86_400.0;
 
+impl HeavyRare {
+    /// Whether a statement is rare and heavy by its numbers.
+    fn is_heavy(&self, activity: &StatementActivity, statement: &StatementDelta) -> bool {
+        statements::share(activity, statement.seconds) >= self.warning_share
+            && statement.mean_seconds() >= self.min_mean.as_seconds()
+            && statement.calls < self.max_calls
+    }
+}
+
+/// With how many calls a statement is not rare, by these thresholds; none where they cannot be read.
+pub fn max_calls(thresholds: &Value) -> Option<i64> {
+    HeavyRare::deserialize(thresholds).ok().map(|rule| rule.max_calls)
+}
+
 impl Rule for HeavyRare {
     const ID: &'static str = "query.heavy_rare";
     const SCOPE: Scope = Scope::Server;
@@ -73,11 +88,8 @@ impl Rule for HeavyRare {
                 ..Found::default()
             });
         }
-        let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
-            statements::share(activity, statement.seconds) >= self.warning_share
-                && statement.mean_seconds() >= self.min_mean.as_seconds()
-                && statement.calls < self.max_calls
-        };
+        let is_heavy =
+            |activity: &StatementActivity, statement: &StatementDelta| self.is_heavy(activity, statement);
         statements::on_a_busy_server(
             place,
             self.minimum_load,
@@ -99,7 +111,7 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
     let share = statements::share(activity, statement.seconds);
     let calls_per_day = statement.calls as f64 / window_seconds * DAY;
     let own = evidence([
-        ("max_seconds", number(statement.max_seconds)),
+        ("max_seconds", statement.max_seconds.map_or(Value::Null, number)),
         ("window_seconds", number(window_seconds)),
         ("calls_per_day_at_this_rate", number(calls_per_day)),
         ("load_sessions", number(load)),
@@ -120,10 +132,10 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         crate::sql::outline(&statement.text.text),
         share * 100.0
     );
+    let kept = Kept::of(&statement.text.text, spent);
     claim.explanation = format!(
         "In a window of {}, {times} took {}{}. At that rate it would be {} calls a day, but a statement that runs once \
-         a night has no such rate. What runs beside it has less disk and memory meanwhile. Look at its plan, and ask whether \
-         its result may be older or its hour another one.",
+         a night has no such rate.{}",
         seconds_for_people(window_seconds),
         seconds_for_people(statement.seconds),
         match statement.calls {
@@ -131,12 +143,13 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
             _ => format!(": {} each", seconds_for_people(statement.mean_seconds())),
         },
         count_for_people(calls_per_day),
+        what_to_ask(spent, kept),
     );
     // a few calls in half an hour are not the same in every half hour of the day
     if window_seconds < DAY {
         claim.impact.db_seconds_per_day = Some(statement.seconds);
     }
-    claim.remedy = remedy();
+    claim.remedy = remedy(spent, kept);
     claim.guards.push(format!(
         "the server was busy: {load:.2} sessions executing on average"
     ));
@@ -144,15 +157,56 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
     claim
 }
 
-fn remedy() -> Remedy {
-    Remedy {
-        caveats: vec![
-            "Look at its plan first: EXPLAIN shows it without running it; EXPLAIN (ANALYZE, BUFFERS) takes as long as one call."
-                .to_owned(),
-            "If its result may be as old as its last run, a materialized view with a [[refresh]] of its own holds it ready."
-                .to_owned(),
-            "A report that runs at a quiet hour already may be left as it is.".to_owned(),
+/// Where the result of a statement could be kept, so that it need not be worked out again.
+#[derive(Clone, Copy, PartialEq)]
+enum Kept {
+    /// In a materialized view.
+    InView,
+    /// It writes or locks rows, or waits for others, which no view saves.
+    Nowhere,
+}
+
+impl Kept {
+    fn of(text: &str, spent: Spent) -> Self {
+        match spent {
+            Spent::Waiting(_) => Self::Nowhere,
+            Spent::Unknown | Spent::Otherwise if statements::only_reads(text) => Self::InView,
+            Spent::Unknown | Spent::Otherwise => Self::Nowhere,
+        }
+    }
+}
+
+/// What it does to others, and what to ask about it.
+fn what_to_ask(spent: Spent, kept: Kept) -> &'static str {
+    match (spent, kept) {
+        // it did nothing meanwhile, and no plan changes that
+        (Spent::Waiting(_), _) => "",
+        (_, Kept::InView) => {
+            " What runs beside it has less disk and memory meanwhile. Look at its plan, and ask whether its result may be older or \
+             its hour another one."
+        }
+        (_, Kept::Nowhere) => {
+            " What runs beside it has less disk and memory meanwhile. Look at its plan, and ask whether its hour may be another one."
+        }
+    }
+}
+
+/// What else there is to do, beside what is said of locks.
+fn remedy(spent: Spent, kept: Kept) -> Remedy {
+    let caveats = match (spent, kept) {
+        (Spent::Waiting(_), _) => Vec::new(),
+        (_, Kept::InView) => vec![
+            "Look at its plan first: EXPLAIN shows it without running it; EXPLAIN (ANALYZE, BUFFERS) takes as long as one call.",
+            "If its result may be as old as its last run, a materialized view with a [[refresh]] of its own holds it ready.",
+            "A report that runs at a quiet hour already may be left as it is.",
         ],
+        (_, Kept::Nowhere) => vec![
+            "Look at its plan first: EXPLAIN shows it without running it; EXPLAIN (ANALYZE, BUFFERS) runs it, with all that it does.",
+            "What runs at a quiet hour already may be left as it is.",
+        ],
+    };
+    Remedy {
+        caveats: caveats.into_iter().map(str::to_owned).collect(),
         ..Remedy::default()
     }
 }
@@ -195,6 +249,36 @@ mod tests {
         let waited = judged(&observed);
         assert_eq!(waited.severity, Severity::Info);
         assert!(waited.explanation.contains("97 % of that was waiting for locks"));
+        let told = format!("{} {:?}", waited.explanation, waited.remedy.caveats);
+        assert!(
+            !told.contains("materialized") && !told.contains("its plan"),
+            "{told}"
+        );
+        assert!(told.contains("who held the locks"), "{told}");
+    }
+
+    #[test]
+    fn only_what_reads_may_become_a_materialized_view() {
+        let told = |text: &str| {
+            let observed = observation(vec![statement(text, 3, 120_000.0)], 0.0);
+            let claim = claims::<HeavyRare>(&observed).unwrap().remove(0);
+            format!("{} {:?}", claim.explanation, claim.remedy.caveats)
+        };
+        let report = told("SELECT a, sum(b) FROM t GROUP BY a");
+        assert!(report.contains("a materialized view") && report.contains("result may be older"));
+        for other in [
+            "UPDATE t SET a = $1",
+            "DELETE FROM t WHERE a = $1",
+            "INSERT INTO t SELECT * FROM u",
+            "SELECT a FROM t WHERE b = $1 FOR UPDATE",
+        ] {
+            let told = told(other);
+            assert!(
+                !told.contains("materialized") && !told.contains("result may be"),
+                "{told}"
+            );
+            assert!(told.contains("Look at its plan"), "{told}");
+        }
     }
 
     #[test]

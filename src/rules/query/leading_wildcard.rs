@@ -9,8 +9,8 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier};
 use crate::model::unit::{count_for_people, seconds_for_people};
-use crate::rules::statements;
 use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
+use crate::rules::{settings, statements};
 use crate::sql::remembered::searched_columns;
 use crate::sql::shape::Searched;
 
@@ -182,12 +182,12 @@ fn rows_of(database: &DatabaseObservation, table: &TableFacts) -> f64 {
 /// Whether an index of the table finds a text of that column anywhere.
 fn is_found(database: &DatabaseObservation, table: &TableFacts, column: &Searched) -> bool {
     let name = quote_identifier(&column.column);
-    let is_finder = |definition: &String| {
+    let is_finder = |definition: &str| {
         FINDERS.iter().any(|finder| definition.contains(*finder)) && definition.contains(&name)
     };
     let mut indexes = database.catalog.indexes.values();
     indexes.any(|one| {
-        one.table_oid == table.oid && one.is_valid && one.definition.as_ref().is_some_and(is_finder)
+        one.table_oid == table.oid && one.is_valid && one.definition.as_deref().is_some_and(is_finder)
     })
 }
 
@@ -269,6 +269,8 @@ fn remedy(place: &Place<'_>, database: &str, search: &Search<'_>) -> Remedy {
             if let Some(database) = databases.find(|one| one.name == database) {
                 create(&mut remedy, database, search.table, &column.column);
             }
+            let before = settings::before_create(&place.observation.server, "pg_trgm");
+            remedy.caveats.extend(before);
             return remedy;
         }
         [_] => {

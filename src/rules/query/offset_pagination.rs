@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
@@ -99,7 +100,7 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         ("blocks_per_row", number(blocks_per_row(statement))),
         ("blocks_per_call", number(blocks(statement) / calls)),
         ("rows_per_call", number(rows_per_call)),
-        ("max_seconds", number(statement.max_seconds)),
+        ("max_seconds", statement.max_seconds.map_or(Value::Null, number)),
     ]);
     let id = OffsetPagination::ID;
     let mut claim = statements::claim(place, id, Severity::Info, activity, statement, own);
@@ -109,12 +110,14 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         seconds_for_people(statement.mean_seconds())
     );
     claim.explanation = format!(
-        "A call returned {rows_per_call:.1} rows, touched {} blocks and took {}; the longest took {}. Together they took {:.1} % of \
+        "A call returned {rows_per_call:.1} rows, touched {} blocks and took {}{}. Together they took {:.1} % of \
          database time. OFFSET reads the rows of all pages before and throws them away, so that each page costs more than the \
          one before. Go on from the key of the last row instead.",
         count_for_people(blocks(statement) / calls),
         seconds_for_people(statement.mean_seconds()),
-        seconds_for_people(statement.max_seconds),
+        statement.max_seconds.map_or(String::new(), |longest| {
+            format!("; the longest took {}", seconds_for_people(longest))
+        }),
         share * 100.0,
     );
     claim.confidence =

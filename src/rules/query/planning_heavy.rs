@@ -57,10 +57,15 @@ impl Rule for PlanningHeavy {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
-        if settings::servers_own(place, SETTING)?.value != "on" {
+        let setting = settings::servers_own(place, SETTING)?;
+        if setting.value != "on" {
+            let way = match place.observation.server.provider() {
+                Some(provider) => provider.how_to_set(SETTING, "on", &setting.context),
+                None => format!("ALTER SYSTEM SET {SETTING} = on and a reload switch it on"),
+            };
             return Err(Unknown::because(format!(
-                "{SETTING} is off, so that planning is not counted. ALTER SYSTEM SET {SETTING} = on and a reload count it, at the \
-                 cost of a lock that busy servers with many processors feel"
+                "{SETTING} is off, so that planning is not counted; counting takes a lock that busy servers with many processors \
+                 feel. {way}"
             )));
         }
         let shortest = limits::STATEMENT_WINDOW.as_secs_f64();

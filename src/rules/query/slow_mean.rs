@@ -32,7 +32,8 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, matches, number
 /// those that samples of sessions saw, and one that marks its statements with a comment is known by that.
 ///
 /// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. What is called only
-/// a few times and is heavy all the same is told by query.heavy_rare. DDL, COPY and other utility statements are left out.
+/// a few times and is heavy all the same is told by query.heavy_rare. What became more than ten times faster within the window is
+/// not told: it was mended. DDL, COPY and other utility statements are left out.
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +100,9 @@ impl Rule for SlowMean {
             ..Found::default()
         };
         for (severity, spent, statement) in slow {
+            if statements::leaves_out_mended(activity, statement, &mut found) {
+                continue;
+            }
             found.claim_worst_first(
                 place,
                 || vec![statement.text.statement_id.clone()],
@@ -229,6 +233,18 @@ mod tests {
             vec![],
             "called once, perhaps by hand"
         );
+    }
+
+    #[test]
+    fn what_was_mended_within_the_window_is_undecided() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 100, 400.0)], 0.0);
+        assert_eq!(claims::<SlowMean>(&observed).unwrap().len(), 1);
+        let activity = observed.statements.as_mut().unwrap();
+        let one = &activity.statements[0];
+        let key = (one.database.clone(), one.text.statement_id.clone());
+        activity.faster_times.insert(key, 50.0);
+        let mended = crate::rules::testing::found::<SlowMean>(&observed).unwrap();
+        assert_eq!((mended.claims.len(), mended.undecided.len()), (0, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::model::finding::{Claim, Severity};
-use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
+use crate::model::observation::{StatementActivity, StatementDelta, ToldAsRare, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::seconds_for_people;
 use crate::rules::lock_waits::Spent;
@@ -24,8 +24,10 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// On a server that does one thing, that thing has most of the time. A server that is nearly idle is left out by
-/// `minimum_load`. What was called fewer than `minimum_calls` times may not come again, and is told as info. What samples
-/// of sessions saw mostly wait for locks does little work that could be saved, and is no critical one.
+/// `minimum_load`. What was called fewer than `minimum_calls` times may not come again, and is told as info. What people hear of
+/// by query.heavy_rare, as that is configured, is not told again here; from half of the calls on that are too many for that
+/// rule, a finding that is open here stays. What samples of sessions saw mostly wait for locks does little work that could be
+/// saved, and is no critical one.
 ///
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +39,7 @@ pub struct TimeShare {
     critical_share: f64,
     /// Average number of sessions executing below which nothing is said: the server is nearly idle.
     minimum_load: f64,
-    /// Calls in the window below which it is info only: query.heavy_rare judges what is rare.
+    /// Calls in the window below which it is info only, where query.heavy_rare does not tell it.
     minimum_calls: i64,
 }
 
@@ -71,11 +73,22 @@ impl Rule for TimeShare {
         let large = activity
             .statements
             .iter()
+            .take_while(|statement| share(activity, statement.seconds) >= self.warning_share);
+        // what is rare at one look and not at the next would come and go: it keeps the finding that it has
+        let undecided: Vec<Vec<String>> = large
+            .clone()
+            .filter(|statement| {
+                as_rare(place, statement).is_some_and(|rare| statement.calls * 2 >= rare.max_calls)
+            })
+            .map(|statement| vec![statement.text.statement_id.clone()])
+            .collect();
+        let claims = large
             .enumerate()
-            .map_while(|(position, statement)| {
+            // one statement is told once, and that one knows what is to be done about what is rare
+            .filter(|(_, statement)| as_rare(place, statement).is_none())
+            .map(|(position, statement)| {
                 let share = share(activity, statement.seconds);
                 let severity = match share {
-                    _ if share < self.warning_share => return None,
                     _ if share < self.critical_share => Severity::Warning,
                     _ => Severity::Critical,
                 };
@@ -92,15 +105,27 @@ impl Rule for TimeShare {
                     come,
                     spent: Spent::of(place, statement),
                 };
-                Some(claim(place, activity, statement, judged, position + 1))
+                claim(place, activity, statement, judged, position + 1)
             });
         Ok(Found {
-            claims: large.collect(),
+            claims: claims.collect(),
+            untold: (!undecided.is_empty()).then(|| {
+                "statements that are nearly too frequent for query.heavy_rare are left to it".to_owned()
+            }),
+            undecided,
             absence_is_no_proof: activity
                 .absence_is_no_proof(|hidden| share(activity, hidden.seconds) >= self.warning_share),
             ..Found::default()
         })
     }
+}
+
+/// How query.heavy_rare tells a statement, where it does.
+fn as_rare<'a>(place: &Place<'a>, statement: &StatementDelta) -> Option<&'a ToldAsRare> {
+    let is_it = |rare: &&ToldAsRare| {
+        rare.database == statement.database && rare.statement_id == statement.text.statement_id
+    };
+    place.observation.told_as_rare.iter().find(is_it)
 }
 
 /// Whether calls of a statement come often enough that they come again.
@@ -152,8 +177,8 @@ fn claim(
             ),
         },
         match (judged.come, judged.spent) {
-            (Come::Seldom, _) => " So few calls may not come again.",
             (_, Spent::Waiting(_)) => "",
+            (Come::Seldom, _) => " So few calls may not come again.",
             _ => " It is the place where work pays most.",
         },
     );
@@ -167,10 +192,7 @@ fn claim(
         activity.view()
     ));
     claim.remedy = Remedy {
-        caveats: vec![
-            "Ask whether it must be called so often, then look at its plan: EXPLAIN (ANALYZE, BUFFERS)."
-                .to_owned(),
-        ],
+        caveats: vec![look_at(&statement.text.text, judged.spent).to_owned()],
         ..Remedy::default()
     };
     claim.guards.push(format!(
@@ -180,10 +202,40 @@ fn claim(
     claim
 }
 
+/// Where to look first.
+fn look_at(text: &str, spent: Spent) -> &'static str {
+    match spent {
+        // what it waits for is said beside this
+        Spent::Waiting(_) => "Ask whether it must be called so often.",
+        _ if statements::only_reads(text) => {
+            "Ask whether it must be called so often, then look at its plan: EXPLAIN (ANALYZE, BUFFERS)."
+        }
+        _ => {
+            "Ask whether it must be called so often, then look at its plan: EXPLAIN shows it, EXPLAIN (ANALYZE, BUFFERS) runs the \
+             statement with all that it does."
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::observation::Observation;
+    use crate::rules::query::heavy_rare::HeavyRare;
     use crate::rules::testing::{claims, observation, severities, statement, waits};
+
+    /// With what query.heavy_rare tells where nobody changed its thresholds.
+    fn beside_heavy_rare(statements: Vec<StatementDelta>, others_seconds: f64) -> Observation {
+        let mut observed = observation(statements, others_seconds);
+        let rare = claims::<HeavyRare>(&observed).unwrap().into_iter();
+        let told = rare.map(|claim| ToldAsRare {
+            database: claim.database.unwrap(),
+            statement_id: claim.subject[0].clone(),
+            max_calls: 20,
+        });
+        observed.told_as_rare = told.collect();
+        observed
+    }
 
     #[test]
     fn the_edges_of_its_thresholds() {
@@ -233,11 +285,78 @@ mod tests {
     #[test]
     fn a_few_calls_are_info_and_no_rate_of_a_day() {
         assert_eq!(judged(20, "CPU").severity, Severity::Critical);
-        let few = judged(19, "CPU");
+        let observed = observation(vec![statement("SELECT 1 FROM a", 19, 900.0)], 20.0);
+        let few = claims::<TimeShare>(&observed).unwrap().remove(0);
         assert_eq!(few.severity, Severity::Info);
-        assert_eq!(few.impact.db_seconds_per_day, Some(570.0));
+        let seconds = few.impact.db_seconds_per_day.unwrap();
+        assert!((seconds - 17.1).abs() < 0.001, "{seconds}");
         assert!(few.explanation.contains("may not come again") && !few.explanation.contains("pays"));
-        assert!(judged(1, "CPU").explanation.contains("with one call."));
+    }
+
+    #[test]
+    fn each_statement_is_told_by_one_rule() {
+        let told = |calls: i64, mean_ms: f64| {
+            let observed = beside_heavy_rare(vec![statement("SELECT 1 FROM a", calls, mean_ms)], 20.0);
+            (
+                claims::<TimeShare>(&observed).unwrap().len(),
+                claims::<HeavyRare>(&observed).unwrap().len(),
+            )
+        };
+        assert_eq!(told(20, 30_000.0), (1, 0), "often");
+        assert_eq!(told(19, 30_000.0), (0, 1), "rare and long");
+        assert_eq!(told(19, 900.0), (1, 0), "rare and short");
+        let unheard = observation(vec![statement("SELECT 1 FROM a", 19, 30_000.0)], 20.0);
+        assert_eq!(
+            severities::<TimeShare>(&unheard),
+            [Severity::Info],
+            "nobody hears of it by the other rule"
+        );
+        let observed = beside_heavy_rare(
+            vec![
+                statement("SELECT 1 FROM a", 1, 50_000.0),
+                statement("SELECT 1 FROM b", 1000, 40.0),
+            ],
+            0.0,
+        );
+        let second = claims::<TimeShare>(&observed).unwrap();
+        assert_eq!(second.len(), 1, "what comes after one that is left out is told");
+        assert_eq!(second[0].evidence["rank"], 2);
+    }
+
+    #[test]
+    fn what_is_rare_only_now_and_then_keeps_its_finding() {
+        let undecided = |calls: i64| {
+            let observed = beside_heavy_rare(vec![statement("SELECT 1 FROM a", calls, 30_000.0)], 20.0);
+            crate::rules::testing::found::<TimeShare>(&observed)
+                .unwrap()
+                .undecided
+                .len()
+        };
+        assert_eq!(
+            (undecided(9), undecided(10), undecided(19), undecided(20)),
+            (0, 1, 1, 0)
+        );
+    }
+
+    #[test]
+    fn where_to_look_depends_on_what_it_does() {
+        let caveats = |text: &str, event: &str| {
+            let mut observed = observation(vec![statement(text, 100, 1000.0)], 0.0);
+            let mut seen = waits(360, &[(event, 20)]);
+            seen.seen[0].0.statement_id = crate::sql::identify(text).statement_id;
+            observed.waits = Ok(seen);
+            claims::<TimeShare>(&observed).unwrap().remove(0).remedy.caveats
+        };
+        let of = |text: &str, event: &str| caveats(text, event).join(" ");
+        assert!(of("SELECT a FROM t", "CPU").ends_with("EXPLAIN (ANALYZE, BUFFERS)."));
+        let write = of("UPDATE t SET a = $1", "CPU");
+        assert!(write.contains("runs the statement"), "{write}");
+        let waited = of("UPDATE t SET a = $1", "Lock: tuple");
+        assert!(
+            waited.contains("who held the locks") && !waited.contains("EXPLAIN"),
+            "{waited}"
+        );
+        assert!(!(write + &waited).contains("materialized"));
     }
 
     #[test]

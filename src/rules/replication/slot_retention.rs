@@ -11,7 +11,7 @@ use crate::model::replication::ReplicationSlot;
 use crate::model::session::Session;
 use crate::model::snapshot::XminHolder;
 use crate::model::unit::{Period, Size, bytes_for_people, count_for_people, seconds_for_people};
-use crate::rules::{Found, Place, Rule, Scope, evidence, measured};
+use crate::rules::{Found, Guards, Place, Rule, Scope, evidence};
 
 /// A replication slot keeps much WAL, has no consumer any more, or has lost what its consumer needs.
 ///
@@ -239,6 +239,12 @@ fn claim(
         name: slot.name.clone(),
         table: None,
     };
+    let mut guards = Guards::default();
+    guards.checked("a slot that keeps little and holds little back is left alone");
+    // what is critical already cannot become more so
+    if severity < Severity::Critical {
+        guards.not_checked("how much room the disk of pg_wal has: half of what is free would be critical");
+    }
     Claim {
         title: title(trouble, &slot.name),
         explanation: explanation(trouble, slot, holder),
@@ -263,9 +269,9 @@ fn claim(
             bytes: slot.retained_bytes,
             ..Impact::default()
         },
-        confidence: measured("read from pg_replication_slots"),
+        confidence: guards.confidence("read from pg_replication_slots"),
         remedy: remedy(place.observation, trouble, slot),
-        guards: vec!["a slot that keeps little and holds little back is left alone".to_owned()],
+        guards: guards.told(),
         ..place.claim(SlotRetention::ID, severity, vec![slot.name.clone()], Some(object))
     }
 }
@@ -317,6 +323,7 @@ mod tests {
     use super::*;
     use chrono::TimeDelta;
 
+    use crate::model::finding::ConfidenceLevel;
     use crate::model::replication::Replication;
     use crate::rules::testing::{claims, found, now, observation, set};
 
@@ -432,6 +439,20 @@ mod tests {
         assert_eq!(severity(&on_standby(false, 20.0)), Some(Severity::Warning));
         let copy = claim_of(&on_standby(true, 2048.0)).unwrap();
         assert_eq!(copy.remedy.apply_sql.len(), 0);
+    }
+
+    #[test]
+    fn the_room_on_the_disk_was_not_looked_at_where_it_would_matter() {
+        let confidence = |bytes: f64| {
+            let claim = claim_of(&observed(|_, slot| slot.retained_bytes = Some(bytes))).unwrap();
+            let told = claim
+                .guards
+                .iter()
+                .any(|guard| guard.starts_with("not checked: how much room"));
+            (claim.confidence.level, told)
+        };
+        assert_eq!(confidence(2048.0 * MIB), (ConfidenceLevel::Estimated, true));
+        assert_eq!(confidence(20_480.0 * MIB), (ConfidenceLevel::Measured, false));
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
             table: table.clone(),
             name,
         };
-        let build = index.definition.clone();
+        let build = index.definition.clone().map(String::from);
         let build = build.map(|definition| Statement::CreateIndexConcurrently { definition });
         remedy.apply_sql = vec![key.sql()];
         remedy.undo_sql = [drop].iter().chain(&build).map(Statement::sql).collect();

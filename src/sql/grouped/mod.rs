@@ -271,7 +271,7 @@ mod tests {
             "SELECT o.day AS day, avg(o.amount) AS avg, s.city AS city FROM app.orders o JOIN app.shops s ON s.id = o.shop \
              WHERE o.x > 0 GROUP BY 1, s.city",
             "day,city",
-            "SELECT \"day\", avg FROM v WHERE city = $1 AND day >= $2 ORDER BY \"day\"",
+            "SELECT day, avg FROM v WHERE city = $1 AND day >= $2 ORDER BY day",
         );
         // names as PostgreSQL gives them; ORDER BY means the result, GROUP BY a column of the table
         becomes(

@@ -6,6 +6,7 @@ use rusqlite::{Transaction, params};
 use serde::de::DeserializeOwned;
 
 use super::relations::{bodies, subject};
+use crate::model::relation::IndexNow;
 use crate::store::error::StoreError;
 use crate::store::row::from_json;
 
@@ -85,6 +86,19 @@ impl<'a> Listed<'a> {
             params![self.server, self.database, schema, name, self.whole],
         )?;
         Ok(found.pop())
+    }
+
+    /// The indexes of one table, largest first; of a list of indexes.
+    pub fn indexes_of(&self, (schema, table): (&str, &str)) -> Result<Named<IndexNow>, StoreError> {
+        let found: Vec<IndexNow> = bodies(
+            self.tx,
+            "SELECT body FROM index_now INDEXED BY index_now_table
+             WHERE server = ?1 AND database = ?2 AND schema = ?3 AND table_name = ?4 AND partition_of IS NULL
+             ORDER BY bytes DESC, name",
+            params![self.server, self.database, schema, table],
+        )?;
+        let named = |now: IndexNow| ((now.schema.clone(), now.name.clone()), now);
+        Ok(found.into_iter().map(named).collect())
     }
 
     /// Those rows, then others in an order, as many as are wanted.

@@ -9,6 +9,7 @@ use super::place::{self, Family};
 use super::points::{at_first, before, hours_of};
 use super::relations::{bodies, subject};
 use super::totals::{self, Totals};
+use super::write_price::WritePrices;
 use super::{HOUR, HOURS_OF_A_DAY, minutes_shown};
 use crate::model::history::{Counts, IndexCounts, TableCounts};
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder, TableNow, TableTotal};
@@ -17,7 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::row::{from_json, micros};
 
 /// What happened to the relations of a place over a range.
-struct Happened<'a, C> {
+pub struct Happened<'a, C> {
     tx: &'a Transaction<'a>,
     database: &'a str,
     place: Option<i64>,
@@ -31,7 +32,7 @@ struct Happened<'a, C> {
 
 impl<'a, C: Counts> Happened<'a, C> {
     /// `of_all`: the order that is asked for is about what happened.
-    fn over(
+    pub fn over(
         tx: &'a Transaction<'a>,
         (server, database): (&str, &'a str),
         family: Family,
@@ -72,21 +73,63 @@ impl<'a, C: Counts> Happened<'a, C> {
         }
         ranked.retain(|(value, _)| *value > 0);
         ranked.sort_unstable_by_key(|(value, id)| (std::cmp::Reverse(*value), *id));
-        let mut name = self
-            .tx
-            .prepare_cached("SELECT name FROM history_subject WHERE id = ?1")?;
         let mut found = Vec::with_capacity(limit.min(ranked.len()));
         for (_, id) in ranked {
             if found.len() == limit {
                 break;
             }
-            let named: Option<String> = name.query_row([id as i64], |row| row.get(0)).optional()?;
-            let Some(named) = named else { continue };
-            let named: (String, String) = from_json("name of a relation", &named)?;
+            let Some(named) = self.name(id)? else { continue };
             let row = listed.one((&named.0, &named.1))?;
             found.extend(row.map(|row| (named, row)));
         }
         Ok(found)
+    }
+
+    /// What happened to all of them, where that was asked for.
+    pub fn all(&self) -> impl Iterator<Item = &(u64, C)> {
+        self.totals.iter().flatten()
+    }
+
+    /// The schema and the name of one.
+    pub fn name(&self, id: u64) -> Result<Option<(String, String)>, StoreError> {
+        let named: Option<String> = self
+            .tx
+            .prepare_cached("SELECT name FROM history_subject WHERE id = ?1")?
+            .query_row([id as i64], |row| row.get(0))
+            .optional()?;
+        named
+            .map(|named| from_json("name of a relation", &named))
+            .transpose()
+    }
+
+    /// How many seconds of the range were looked at.
+    pub fn seen_seconds(&self) -> Result<f64, StoreError> {
+        let Some(place) = self.place else {
+            return Ok(0.0);
+        };
+        let from = match self.totals {
+            Some(_) => totals::begin(self.from, self.to),
+            None => self.from,
+        };
+        totals::seen_seconds(self.tx, place, from, self.to)
+    }
+
+    /// What happened to one: nothing, where it stayed as it was; none of one that nobody ever saw.
+    pub fn counts_of(&self, schema: &str, name: &str) -> Result<Option<C>, StoreError> {
+        let Some(place) = self.place else {
+            return Ok(None);
+        };
+        let Some(id) = place::subject(self.tx, place, self.database, &subject(schema, name)?)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.counts(id)?.unwrap_or_default()))
+    }
+
+    fn counts(&self, id: i64) -> Result<Option<C>, StoreError> {
+        match &self.totals {
+            Some(totals) => Ok(totals::of(totals, id.unsigned_abs())),
+            None => self.over_the_hours_of(id),
+        }
     }
 
     /// What happened to one, and how it was before; of one that is younger than the range it is nothing.
@@ -97,11 +140,7 @@ impl<'a, C: Counts> Happened<'a, C> {
         let Some(id) = place::subject(self.tx, place, self.database, &subject(schema, name)?)? else {
             return Ok((None, None));
         };
-        let counts = match &self.totals {
-            Some(totals) => totals::of(totals, id.unsigned_abs()),
-            None => self.over_the_hours_of(id)?,
-        };
-        Ok((counts, self.before(id)?))
+        Ok((self.counts(id)?, self.before(id)?))
     }
 
     fn over_the_hours_of(&self, id: i64) -> Result<Option<C>, StoreError> {
@@ -145,6 +184,24 @@ fn large<C>(totals: Option<&Totals<C>>, listed: &Listed<'_>, bytes: impl Fn(&C) 
         .collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     sizes.get(GROWTH_OF).copied().unwrap_or(0)
+}
+
+/// The indexes that grew most or were scanned most, where the order is about that.
+fn most_used(
+    happened: &Happened<'_, IndexCounts>,
+    listed: &Listed<'_>,
+    order: RelationOrder,
+    limit: usize,
+) -> Result<Named<IndexNow>, StoreError> {
+    let large = large(happened.totals.as_ref(), listed, |counts| counts.bytes);
+    happened.greatest(listed, limit, |id, now| match order {
+        RelationOrder::Growth if now.bytes >= large => {
+            let before = happened.before(id as i64)?;
+            Ok(before.map_or(0, |before| now.bytes as i64 - before.bytes as i64))
+        }
+        RelationOrder::Scans => Ok(now.scans as i64),
+        _ => Ok(0),
+    })
 }
 
 impl Store {
@@ -246,16 +303,14 @@ impl Store {
             let of_all = table.is_none() && matches!(order, RelationOrder::Growth | RelationOrder::Scans);
             let happened = Happened::<IndexCounts>::over(tx, place, Family::Index, (from, to), of_all)?;
             let listed = Listed::of(tx, "index_now", place, None, of_all)?;
-            let large = large(happened.totals.as_ref(), &listed, |counts| counts.bytes);
-            let first = happened.greatest(&listed, limit, |id, now| match order {
-                _ if !of_all => Ok(0),
-                RelationOrder::Growth if now.bytes >= large => {
-                    let before = happened.before(id as i64)?;
-                    Ok(before.map_or(0, |before| now.bytes as i64 - before.bytes as i64))
-                }
-                RelationOrder::Scans => Ok(now.scans as i64),
-                _ => Ok(0),
-            })?;
+            let by_price = table.is_none() && order == RelationOrder::Writes;
+            let of_many = by_price || table.is_none() && to - from > totals::hours_shown();
+            let mut prices = WritePrices::over(tx, place, (from, to), of_many)?;
+            let first = match (by_price, of_all) {
+                (true, _) => prices.dearest(&listed, limit)?,
+                (false, true) => most_used(&happened, &listed, order, limit)?,
+                (false, false) => Vec::new(),
+            };
             let column = match order {
                 RelationOrder::Idle => "idle_since IS NULL, idle_since, bytes DESC",
                 _ => "bytes DESC",
@@ -277,6 +332,7 @@ impl Store {
                 items.push(IndexTotal {
                     bytes_before: before.map(|before| before.bytes),
                     counts: counts.unwrap_or_default(),
+                    entries_per_hour: prices.of(&now)?,
                     now,
                 });
             }

@@ -14,9 +14,12 @@ mod points;
 mod prune;
 mod relations;
 mod roll_up;
+mod statement_times;
 mod statements;
 mod totals;
+mod use_over_days;
 mod waits;
+mod write_price;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Transaction, params};

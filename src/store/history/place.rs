@@ -116,6 +116,33 @@ pub fn subject(
         .optional()?)
 }
 
+/// The numbers of all subjects of a place in one database: for readers who ask for thousands of them.
+pub struct AllNumbers {
+    hasher: RandomState,
+    /// By a hash of the name.
+    known: HashMap<u64, u64>,
+}
+
+impl AllNumbers {
+    pub fn of(tx: &Transaction<'_>, place: i64, database: &str) -> Result<Self, StoreError> {
+        let hasher = RandomState::new();
+        let mut known = HashMap::new();
+        let mut all =
+            tx.prepare_cached("SELECT name, id FROM history_subject WHERE place = ?1 AND database = ?2")?;
+        let mut rows = all.query(params![place, database])?;
+        while let Some(row) = rows.next()? {
+            let name = row.get_ref(0)?.as_str().unwrap_or_default();
+            known.insert(hasher.hash_one(name), row.get::<_, i64>(1)?.unsigned_abs());
+        }
+        Ok(Self { hasher, known })
+    }
+
+    /// That of a subject; none where nothing of it is remembered.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.known.get(&self.hasher.hash_one(name)).copied()
+    }
+}
+
 const FIND: &str = "SELECT id FROM history_subject WHERE place = ?1 AND database = ?2 AND name = ?3";
 
 impl<'a> Subjects<'a> {

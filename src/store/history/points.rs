@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Transaction, params};
 
 use super::{HOUR, HOURS_OF_A_DAY, last_rolled_up, minutes_shown};
-use crate::model::history::{Counts, HistoryPoint};
+use crate::model::history::{Counts, HistoryPoint, IndexCounts};
 use crate::store::error::StoreError;
 use crate::store::pack::unpack;
 use crate::store::row::{micros, time};
@@ -206,6 +206,59 @@ pub fn before<C: Counts>(
         }
     }
     Ok(None)
+}
+
+/// When a subject was heard of first, where that was after a time: the end of the look that told it, or of its hour, where
+/// that is all that is known.
+pub fn first_at(
+    tx: &Transaction<'_>,
+    place: i64,
+    subject: i64,
+    after: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let mut days =
+        tx.prepare_cached("SELECT day, hours FROM history_day WHERE subject = ?1 ORDER BY day LIMIT 1")?;
+    let mut rows = days.query([subject])?;
+    let rolled_up = match rows.next()? {
+        None => None,
+        Some(row) => {
+            let day: i64 = row.get(0)?;
+            let mut hours = unpack::<IndexCounts>(row.get_ref(1)?.as_blob().unwrap_or_default());
+            hours.next().map(|(hour, _)| day * HOURS_OF_A_DAY + hour as i64)
+        }
+    };
+    if rolled_up.is_some_and(|hour| (hour + 1) * HOUR <= micros(after)) {
+        return Ok(None);
+    }
+    let (from, to) = match rolled_up {
+        Some(hour) => (hour * HOUR, (hour + 1) * HOUR),
+        None => (micros(last_rolled_up(tx, place, i64::MAX)?), i64::MAX),
+    };
+    let mut minutes = tx.prepare_cached(
+        "SELECT at, body FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3 ORDER BY at",
+    )?;
+    let mut rows = minutes.query(params![place, from, to])?;
+    let mut first = rolled_up.map(|hour| time((hour + 1) * HOUR));
+    while let Some(row) = rows.next()? {
+        let mut told = unpack::<IndexCounts>(row.get_ref(1)?.as_blob().unwrap_or_default());
+        if told.any(|(key, _)| key == subject.unsigned_abs()) {
+            first = Some(time(row.get(0)?));
+            break;
+        }
+    }
+    Ok(first.filter(|first| *first > after))
+}
+
+/// When a place was looked at first, as [`first_at`] tells it of a subject.
+pub fn first_look(tx: &Transaction<'_>, place: i64) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let hour: Option<i64> = tx
+        .prepare_cached("SELECT min(hour) FROM history_hour WHERE place = ?1")?
+        .query_row([place], |row| row.get(0))?;
+    let (from, to) = hour.map_or((i64::MIN, i64::MAX), |hour| (hour * HOUR, (hour + 1) * HOUR));
+    let minute: Option<i64> = tx
+        .prepare_cached("SELECT min(at) FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3")?
+        .query_row([place, from, to], |row| row.get(0))?;
+    Ok(minute.or(hour.map(|hour| (hour + 1) * HOUR)).map(time))
 }
 
 /// How a subject was when it was heard of first.

@@ -1,6 +1,6 @@
 //! What statements did.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension as _, Transaction, params};
@@ -67,6 +67,33 @@ impl Store {
                 .optional()?;
             let Some((id, text)) = found else { return Ok(None) };
             Ok(Some((text, points(tx, place, id, from, to)?)))
+        })
+    }
+
+    /// The texts of some statements of a server, by database and statement_id; without those that were never seen.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn statement_texts(
+        &self,
+        server: &str,
+        statements: &BTreeSet<(&str, &str)>,
+    ) -> Result<HashMap<(String, String), String>, StoreError> {
+        self.read(|tx| {
+            let Some(place) = place::known(tx, server, Family::Statement, "")? else {
+                return Ok(HashMap::new());
+            };
+            // one probe of the index for each
+            let mut statement = tx.prepare_cached(
+                "SELECT s.database, s.name, s.text FROM json_each(?2) AS asked CROSS JOIN history_subject AS s
+                 WHERE s.place = ?1 AND s.database = json_extract(asked.value, '$[0]')
+                     AND s.name = json_extract(asked.value, '$[1]')",
+            )?;
+            let asked = to_json("list of statements", statements)?;
+            let found = statement.query_map(params![place, asked], |row| {
+                Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
+            })?;
+            Ok(found.collect::<Result<_, _>>()?)
         })
     }
 
@@ -331,6 +358,28 @@ mod tests {
         store.roll_up(at(21 * 24 * 60)).unwrap();
         look(&store, 660, vec![point(A, 7)]);
         assert_eq!(calls(&store, A, 0, 665)[11], Some(7));
+    }
+
+    #[test]
+    fn texts_are_found_by_database_and_identity_however_long_ago() {
+        let store = ten_hours();
+        let (a, b) = (id(A), id(B));
+        let asked = [
+            ("app", a.as_str()),
+            ("app", b.as_str()),
+            ("other", a.as_str()),
+            ("app", "none"),
+        ];
+        let found = store.statement_texts("main", &asked.into()).unwrap();
+        let text = |id: &String, text: &str| (("app".to_owned(), id.clone()), text.to_owned());
+        assert_eq!(found, HashMap::from([text(&a, A), text(&b, B)]));
+        assert!(store.statement_texts("other", &asked.into()).unwrap().is_empty());
+        assert!(
+            store
+                .statement_texts("main", &BTreeSet::new())
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

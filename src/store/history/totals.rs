@@ -119,8 +119,42 @@ pub fn each(
     )
 }
 
+/// When a range begins as [`over`] tells it.
+pub fn begin(from: DateTime<Utc>, to: DateTime<Utc>) -> DateTime<Utc> {
+    match to - from < hours_kept() {
+        true => from,
+        false => time(micros(from) / HOUR / HOURS_OF_A_DAY * HOURS_OF_A_DAY * HOUR),
+    }
+}
+
+/// How many seconds of a range were looked at: of a long one in the hours in which it begins and ends, too.
+pub fn seen_seconds(
+    tx: &Transaction<'_>,
+    place: i64,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<f64, StoreError> {
+    let mut minutes = tx.prepare_cached(
+        "SELECT coalesce(sum(seconds), 0.0) FROM history_minute WHERE place = ?1 AND at >= ?2 AND at < ?3",
+    )?;
+    if to - from <= minutes_shown() {
+        return Ok(minutes.query_row(params![place, micros(from), micros(to)], |row| row.get(0))?);
+    }
+    let (from_hour, end_hour) = (micros(from) / HOUR, micros(to) / HOUR + 1);
+    let rolled_up: f64 = tx
+        .prepare_cached(
+            "SELECT coalesce(sum(seconds), 0.0) FROM history_hour WHERE place = ?1 AND hour >= ?2 AND hour < ?3",
+        )?
+        .query_row(params![place, from_hour, end_hour], |row| row.get(0))?;
+    let first_minute = last_rolled_up(tx, place, end_hour)?.max(time(from_hour * HOUR));
+    let unrolled: f64 = minutes.query_row(params![place, micros(first_minute), end_hour * HOUR], |row| {
+        row.get(0)
+    })?;
+    Ok(rolled_up + unrolled)
+}
+
 /// Ranges up to this are told hour by hour.
-fn hours_shown() -> TimeDelta {
+pub fn hours_shown() -> TimeDelta {
     TimeDelta::from_std(limits::HOURS_SHOWN).unwrap_or(TimeDelta::MAX)
 }
 

@@ -231,9 +231,7 @@ fn quiet(activity: &ActivityNow) -> String {
 mod tests {
     use super::*;
     use crate::model::activity::PreparedLine;
-    use crate::model::history::{
-        StatementCounts, StatementTotal, WaitCounts, WaitHistory, WaitKey, WaitPoint,
-    };
+    use crate::model::history::{WaitCounts, WaitHistory, WaitKey, WaitPoint};
     use crate::web::pages::{frame::Page, sample};
 
     fn line(pid: i32, depth: usize, blocks: usize, seconds: f64) -> ActivityLine {
@@ -411,16 +409,8 @@ mod tests {
             samples: 10,
             sessions: 40,
         };
-        let known = StatementTotal {
-            statement_id: "0123456789abcdef".into(),
-            database: sample::HOSTILE.into(),
-            text: sample::HOSTILE.into(),
-            counts: StatementCounts::default(),
-            mean_seconds: 0.0,
-            share_ratio: 0.0,
-            before: None,
-        };
-        WaitsView::of(history, &[known])
+        let place = (sample::HOSTILE.to_owned(), "0123456789abcdef".to_owned());
+        WaitsView::of(history, &[(place, sample::HOSTILE.to_owned())].into(), None)
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::present;
 use crate::model::column::ColumnNow;
 use crate::model::column_statistics::Sample;
 use crate::model::remedy::quote_identifier;
-use crate::model::unit::count_for_people;
+use crate::model::unit::{bytes_for_people, count_for_people};
 use crate::sql::expression::unquoted;
 use crate::sql::index_keys::{IndexKeys, index_keys};
 
@@ -41,7 +41,9 @@ pub struct ColumnLine {
     pub null_ratio: Option<f64>,
     /// How many different values there are; negative: their share of the rows. Null where it is not known.
     pub distinct_values: Option<f64>,
-    /// Why the last two are not known; null where they are.
+    /// How many bytes a value that is not NULL takes on average; null where it is not known.
+    pub average_width_bytes: Option<f64>,
+    /// Why the last three are not known; null where they are.
     pub statistics_unknown_because: Option<String>,
     #[serde(skip)]
     #[schema(ignore)]
@@ -86,12 +88,18 @@ impl ColumnLine {
         }
     }
 
+    pub(super) fn width(&self) -> String {
+        self.average_width_bytes
+            .map_or_else(String::new, bytes_for_people)
+    }
+
     fn take(&mut self, known: ColumnNow) {
         self.type_name = known.type_name;
         let because = match known.sample {
             Some(Sample::Known(sample)) => {
                 self.null_ratio = Some(sample.null_ratio);
                 self.distinct_values = Some(sample.distinct_values);
+                self.average_width_bytes = Some(sample.width_bytes);
                 return;
             }
             Some(Sample::NotAnalyzed) => "it was never analyzed",
@@ -253,6 +261,7 @@ mod tests {
             Some(Sample::Known(ColumnSample {
                 null_ratio: 0.25,
                 distinct_values,
+                width_bytes: 37.0,
                 ..ColumnSample::default()
             }))
         };
@@ -269,11 +278,16 @@ mod tests {
             panic!("four columns")
         };
         assert_eq!(
-            (a.nulls(), a.distinct()),
-            ("25 %".to_owned(), "50 % of the rows".to_owned())
+            [a.nulls(), a.distinct(), a.width()],
+            ["25 %", "50 % of the rows", "37 B"]
         );
         assert_eq!(b.distinct(), "1\u{202f}200");
         assert!(c.needs_select() && c.null_ratio.is_none() && c.statistics_unknown_because.is_some());
+        assert_eq!(
+            (c.average_width_bytes, c.width()),
+            (None, String::new()),
+            "absent is not zero"
+        );
         assert!(!d.needs_select());
         assert_eq!(d.statistics_unknown_because.as_deref(), Some("not asked for"));
         let failed = Columns::of(

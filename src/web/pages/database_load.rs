@@ -1,6 +1,6 @@
 //! How busy the databases of a server were over a range of time: a part of its page.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::history_chart::{Change, Mark, marks, marks_told};
 use super::wait_chart::{REST, WaitChart};
@@ -42,13 +42,47 @@ fn drawn(point: &DatabaseLoadPoint) -> WaitPoint {
     }
 }
 
+/// The points over all of a range and no more of them: before the first and after the last is time in which nobody looked.
+fn over(load: &DatabaseLoad, (from, to): (DateTime<Utc>, DateTime<Utc>)) -> Vec<WaitPoint> {
+    let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).num_milliseconds() as f64 / 1000.0;
+    let gap = |from, to| WaitPoint {
+        from,
+        length_seconds: seconds(from, to),
+        samples: 0,
+        sessions: None,
+    };
+    let mut points = Vec::with_capacity(load.points.len() + 2);
+    let mut told_to = from;
+    for point in &load.points {
+        let begin = point.from.max(told_to);
+        let end = point.from + TimeDelta::milliseconds((point.length_seconds * 1000.0) as i64);
+        let end = end.min(to);
+        if end <= begin {
+            continue;
+        }
+        if begin > told_to {
+            points.push(gap(told_to, begin));
+        }
+        points.push(WaitPoint {
+            from: begin,
+            length_seconds: seconds(begin, end),
+            ..drawn(point)
+        });
+        told_to = end;
+    }
+    if to > told_to {
+        points.push(gap(told_to, to));
+    }
+    points
+}
+
 impl DatabaseLoadChart {
-    /// Draws the load with a line for each of the changes that lies within.
-    pub fn of(load: &DatabaseLoad, changes: &[Change]) -> Self {
-        let Some((first, last)) = load.points.first().zip(load.points.last()) else {
+    /// Draws the load of a range of time with a line for each of the changes that lies within.
+    pub fn of(load: &DatabaseLoad, range: (DateTime<Utc>, DateTime<Utc>), changes: &[Change]) -> Self {
+        if load.points.is_empty() {
             return Self::default();
-        };
-        let points: Vec<WaitPoint> = load.points.iter().map(drawn).collect();
+        }
+        let points = over(load, range);
         let name = |tone: &'static str, position: String| {
             let database = position
                 .parse::<usize>()
@@ -64,8 +98,9 @@ impl DatabaseLoadChart {
         for (one, tone) in named.zip(TONES) {
             one.tone = tone;
         }
-        let seconds = (last.from - first.from).num_milliseconds() as f64 / 1000.0 + last.length_seconds;
-        let marks = marks((first.from, seconds), changes);
+        let (from, to) = range;
+        let seconds = (to - from).num_milliseconds() as f64 / 1000.0;
+        let marks = marks((from, seconds), changes);
         areas.label.push_str(&marks_told(&marks));
         Self { areas, marks }
     }
@@ -116,7 +151,9 @@ pub(super) mod tests {
             at: sample::now() - TimeDelta::hours(hour),
             what: "the server was started".to_owned(),
         };
-        let chart = DatabaseLoadChart::of(&three_hours("shop"), &[change(23), change(2)]);
+        let ago = |hours: i64| sample::now() - TimeDelta::hours(hours);
+        let three = (ago(24), ago(21));
+        let chart = DatabaseLoadChart::of(&three_hours("shop"), three, &[change(23), change(2)]);
         let told: Vec<(&str, &str, f64)> = chart
             .areas
             .series
@@ -139,8 +176,16 @@ pub(super) mod tests {
         let marks: Vec<f64> = chart.marks.iter().map(|mark| mark.x).collect();
         assert_eq!(marks, [240.0], "the other one is later");
         assert!(chart.areas.label.ends_with("; 1 change is marked"));
-        let nothing = DatabaseLoadChart::of(&DatabaseLoad::default(), &[change(23)]);
+        let nothing = DatabaseLoadChart::of(&DatabaseLoad::default(), three, &[change(23)]);
         assert_eq!(nothing, DatabaseLoadChart::default());
+        let of_a_day = DatabaseLoadChart::of(&three_hours("shop"), (ago(24), ago(0)), &[change(12)]);
+        assert_eq!(
+            of_a_day.areas.gaps, "M30.0 0.0h30.0v120.0h-30.0zM90.0 0.0h630.0v120.0h-630.0z",
+            "it is drawn over all of the range"
+        );
+        assert_eq!(of_a_day.marks[0].x, 360.0);
+        let last_two = over(&three_hours("shop"), (ago(23), ago(21)));
+        assert_eq!(last_two.len(), 2, "what is before the range is left out");
     }
 
     #[test]

@@ -51,11 +51,11 @@ impl ErrorPage {
         }
     }
 
-    /// No such page, finding or rule.
-    pub fn not_found(now: DateTime<Utc>, what: &str) -> Self {
+    /// No such page or finding; the sentence says which.
+    pub fn not_found(now: DateTime<Utc>, sentence: &str) -> Self {
         let next = "It may have been removed after its retention, or the address is mistyped. Search for it above, or go \
                     back to the list.";
-        Self::build(now, 404, &format!("There is no {what}."), next)
+        Self::build(now, 404, sentence, next)
     }
 
     /// A request that makes no sense, and why.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::present::{ago, capital, clip, exact, number, per_day, percent};
+use super::present::{ago, amount, capital, clip, exact, number, per_day, percent};
 use crate::model::finding::Evidence;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
@@ -203,7 +203,10 @@ fn with_unit(unit: Unit, value: f64) -> (String, &'static str) {
         Unit::Ratio if value > 1.5 => (format!("{} ×", number(value)), ""),
         Unit::Ratio => (percent(value), ""),
         Unit::Percent => (percent(value / 100.0), " per cent"),
-        Unit::Days => (format!("{} days", number((value * 10.0).round() / 10.0)), " days"),
+        Unit::Days => {
+            let days = number((value * 10.0).round() / 10.0);
+            (amount(days, "day", "days"), " days")
+        }
         Unit::Count | Unit::Time => (number(value), ""),
     }
 }
@@ -245,13 +248,18 @@ fn listing(key: &str, items: &[Value], now: chrono::DateTime<chrono::Utc>) -> Op
     })
 }
 
+/// Whether a value is a list of nothing: a row with a name alone tells nobody anything.
+fn is_nothing(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 impl EvidenceView {
     /// Reads the evidence; what has a section of its own (`statement`, `plans`) is left out.
     pub fn of(now: chrono::DateTime<chrono::Utc>, evidence: &Evidence) -> Self {
         let mut view = Self::default();
         for (key, value) in evidence
             .iter()
-            .filter(|(key, _)| !OF_THEIR_OWN.contains(&key.as_str()))
+            .filter(|(key, value)| !OF_THEIR_OWN.contains(&key.as_str()) && !is_nothing(value))
         {
             match value.as_array().and_then(|items| listing(key, items, now)) {
                 Some(listing) => view.listings.push(listing),
@@ -325,5 +333,13 @@ mod tests {
         );
         assert_eq!(view.listings[0].rows[1][1].text, "unknown");
         assert_eq!(view.facts[0].cell.text, "x, y");
+    }
+
+    #[test]
+    fn a_list_of_nothing_has_no_row() {
+        let view = view(json!({"relations": [], "what": {}, "waiting": 2, "owner": null}));
+        let keys: Vec<&str> = view.facts.iter().map(|fact| fact.key.as_str()).collect();
+        assert_eq!(keys, ["waiting", "owner"], "what is not known is said");
+        assert!(view.listings.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use super::history_chart::{Change, HistoryChart, Measure, within};
 use super::present;
 use super::range::Range;
 use super::tabs::View;
-use super::{index, statements, table};
+use super::{index, statement, table};
 use crate::model::finding::{Object, Window};
 use crate::model::history::{Counts, HistoryPoint, IndexCounts, StatementCounts, TableCounts};
 
@@ -67,7 +67,7 @@ impl ObjectCharts {
         let (charts, mut changes, path) = match history {
             ObjectHistory::Statement(points) => {
                 let changes = within(points, changes);
-                let measures = [("Time of a call", &statements::MEAN), ("Load", &statements::LOAD)];
+                let measures = [("Time of a call", &statement::MEAN), ("Load", &statement::LOAD)];
                 let list = View::Statements.path(server, database);
                 let path = format!("{list}/{}", present::url_part(&object.name));
                 (drawn(points, &measures, window, &changes), changes, path)

@@ -21,13 +21,17 @@ pub struct FilterView {
     pub rule: Option<String>,
     pub server: Option<String>,
     pub database: Option<String>,
+    pub schema: Option<String>,
+    pub table: Option<String>,
     pub state: Option<String>,
     pub q: Option<String>,
     pub sort: Option<String>,
 }
 
 impl FilterView {
-    const NAMES: [&'static str; 7] = ["severity", "rule", "server", "database", "state", "q", "sort"];
+    const NAMES: [&'static str; 9] = [
+        "severity", "rule", "server", "database", "schema", "table", "state", "q", "sort",
+    ];
 
     fn get(&self, name: &str) -> Option<&str> {
         let value = match name {
@@ -35,6 +39,8 @@ impl FilterView {
             "rule" => &self.rule,
             "server" => &self.server,
             "database" => &self.database,
+            "schema" => &self.schema,
+            "table" => &self.table,
             "state" => &self.state,
             "q" => &self.q,
             "sort" => &self.sort,
@@ -231,6 +237,16 @@ impl FindingsPage {
         present::plural(self.total, "finding", "findings")
     }
 
+    /// The table, or the schema, that the list is narrowed to: no menu has it.
+    pub fn narrowed_to(&self) -> Option<String> {
+        match (self.filter.get("schema"), self.filter.get("table")) {
+            (Some(schema), Some(table)) => Some(format!("table {schema}.{table}")),
+            (None, Some(table)) => Some(format!("table {table}")),
+            (Some(schema), None) => Some(format!("schema {schema}")),
+            (None, None) => None,
+        }
+    }
+
     /// The filters that hold, to be sent again by the search form.
     pub fn kept(&self) -> Vec<(&'static str, String)> {
         let sort = self.filter.get("sort").map(|sort| ("sort", sort.to_owned()));
@@ -298,6 +314,31 @@ mod tests {
         );
         assert_eq!(filter.with("server", None), "");
         assert_eq!(filter.with("cursor", Some("x=")), "?server=a%20b%26c&cursor=x%3D");
+    }
+
+    #[test]
+    fn a_table_that_the_list_is_narrowed_to_is_said_and_kept() {
+        let filter = FilterView {
+            schema: Some("public".into()),
+            table: Some(sample::HOSTILE.into()),
+            ..FilterView::default()
+        };
+        let list = vec![sample::finding("index.missing", "orders")];
+        let (facets, coverage) = (Facets::default(), Coverage::default());
+        let page = FindingsPage::build(sample::now(), list, 1, None, filter, &facets, coverage);
+        assert!(page.narrowed_to().unwrap().starts_with("table public.x"));
+        assert!(
+            page.same().starts_with("?schema=public&table=x%22"),
+            "{}",
+            page.same()
+        );
+        assert_eq!(page.kept().len(), 2, "a search goes on within it");
+        let html = page.html("", "t").unwrap();
+        assert!(
+            html.contains("table public.x") && html.contains("clear filters"),
+            "{html}"
+        );
+        assert!(!html.contains("<script>alert"), "{html}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::model::unit::{bytes_for_people, count_for_people};
 pub(super) const SCANS: Measure<IndexCounts> = Measure {
     name: "scans a minute",
     value: |counts, seconds| (counts.scans > 0).then(|| per_minute(counts.scans, seconds)),
-    told: |value| format!("{} scans a minute", present::number(value)),
+    told: |value| present::amount(present::number(value), "scan a minute", "scans a minute"),
     nothing: "no scan",
 };
 
@@ -129,10 +129,9 @@ impl IndexPage {
                 rows => format!("{} rows were", told(rows)),
             },
             told(table.updated),
-            match self.index.definition.as_deref() {
-                Some(definition) if definition.contains(" WHERE ") =>
-                    ", if it is among the rows of the index",
-                _ => "",
+            match self.index.is_partial() {
+                true => ", if it is among the rows of the index",
+                false => "",
             }
         )
     }
@@ -251,6 +250,9 @@ mod tests {
             "It holds 16.0 KiB and was scanned 3 times in the last 24 hours."
         );
         assert_eq!(used.lines().len(), 2);
+        // its standbys may scan it
+        let html = used.html("..", "t").unwrap();
+        assert!(html.contains("No scan on this server since</th>"), "{html}");
     }
 
     #[test]

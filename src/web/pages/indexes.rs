@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::listing::Listing;
+use super::present;
 use super::range::Range;
 use super::relations::{Brief, briefs, growth, growth_text, is_about_index, of_hundred};
 use super::tabs::View;
@@ -91,6 +92,18 @@ impl IndexLine {
 
     fn grew(&self) -> String {
         growth_text(self.growth())
+    }
+
+    /// What keeping it costs, as far as that is known.
+    pub(super) fn write_price(&self) -> Option<String> {
+        let entries = match self.total.entries_per_hour? {
+            few if few > 0.0 && few < 0.01 => "< 0.01".to_owned(),
+            entries => present::number(entries),
+        };
+        Some(match self.total.now.is_partial() {
+            true => format!("at most {entries} an hour"),
+            false => format!("{entries} an hour"),
+        })
     }
 
     pub(super) fn size(&self) -> String {
@@ -220,6 +233,36 @@ mod tests {
         );
         assert!(html.contains("/a%2Fb?range=24h"), "{html}");
         assert!(html.contains("?range=7d&#38;order=idle"), "{html}");
+    }
+
+    #[test]
+    fn what_keeping_an_index_costs_is_told_where_it_is_known() {
+        let price = |entries_per_hour: Option<f64>, definition: &str| {
+            let mut total = total("i");
+            total.entries_per_hour = entries_per_hour;
+            total.now.definition = Some(definition.to_owned());
+            page(vec![total]).indexes[0].write_price()
+        };
+        let whole = "CREATE INDEX i ON public.t USING btree (a)";
+        let partial = "CREATE INDEX i ON public.t USING btree (a) WHERE (b > \u{2026})";
+        assert_eq!(
+            price(Some(1200.0), whole).as_deref(),
+            Some("1\u{202f}200 an hour")
+        );
+        assert_eq!(price(Some(78.0), partial).as_deref(), Some("at most 78 an hour"));
+        assert_eq!(price(Some(0.0), whole).as_deref(), Some("0 an hour"));
+        assert_eq!(price(Some(0.0004), whole).as_deref(), Some("< 0.01 an hour"));
+        assert_eq!(price(None, whole), None);
+        let html = page(vec![total("i")]).html("..", "t").unwrap();
+        assert!(
+            html.contains("title=\"what is written to its table in an hour is not known, or not yet\">–"),
+            "{html}"
+        );
+        assert!(html.contains("&#38;order=writes"), "a list in that order: {html}");
+        assert!(
+            html.contains("its standbys count their own scans\">No scan here since<"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Listing {
             (self.total > *shown).then(|| format!("{} of {} {many}", count(*shown), count(self.total)));
         let findings = (self.findings_left_out > 0).then(|| {
             let left_out = count(self.findings_left_out);
-            format!("without the {left_out} findings that matter least")
+            let findings = present::amount(left_out, "finding that matters", "findings that matter");
+            format!("without the {findings} least")
         });
         let told: Vec<String> = lines.into_iter().chain(findings).collect();
         told.join("; ")
@@ -141,6 +142,10 @@ mod tests {
         assert_eq!(
             listing(View::Indexes, 9, 3).left_out(&5),
             "5 of 9 indexes; without the 3 findings that matter least"
+        );
+        assert_eq!(
+            listing(View::Tables, 1, 1).left_out(&1),
+            "without the 1 finding that matters least"
         );
     }
 

@@ -16,7 +16,7 @@ pub(super) const PARTS: usize = 96;
 pub(super) const LOAD: Measure<StatementCounts> = Measure {
     name: "sessions executing",
     value: |counts, seconds| Some(counts.seconds() / seconds.max(1e-3)),
-    told: |sessions| format!("{} sessions", rounded(sessions)),
+    told: |sessions| present::amount(rounded(sessions), "session", "sessions"),
     nothing: "nothing was executed",
 };
 

@@ -2,9 +2,11 @@
 //! shows and what the API answers, so that the dashboard never knows more than the API.
 
 pub mod activity;
+pub mod busy;
 pub mod cache;
 pub mod changes;
 pub mod checkpoints;
+pub mod cluster;
 pub mod columns;
 pub mod coverage;
 pub mod database_load;
@@ -20,6 +22,7 @@ pub mod history_chart;
 pub mod incidents;
 pub mod index;
 pub mod indexes;
+pub mod late;
 pub mod listing;
 pub mod load;
 pub mod manual;
@@ -35,10 +38,12 @@ pub mod rules;
 pub mod run_chart;
 pub mod sentence;
 pub mod server;
+mod server_sentence;
 pub mod servers;
 pub mod settings;
 pub mod spark;
 pub mod sql_text;
+pub mod statement;
 pub mod statement_plans;
 pub mod statements;
 pub mod status;

@@ -1,20 +1,26 @@
 //! `/`: what needs me now?
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cluster::Follows;
 use super::coverage::Coverage;
 use super::filters;
 use super::frame::{Frame, Section, framed};
+use super::late::Late;
 use super::present;
+use super::refreshes::ViewLine;
 use super::row::Row;
 use super::sentence::Headline;
+use super::servers;
 use super::spark::Spark;
 use crate::model::finding::{Event, EventKind, Finding, Severity, State};
 use crate::model::fold::{Digest, FoldedRule, Outline};
-use crate::model::status::{Gap, LoadPoint, ServerStatus};
+use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 use crate::model::unit::bytes_for_people;
 
 /// Events that the overview shows.
@@ -76,6 +82,8 @@ pub struct ServerLine {
     pub info: usize,
     /// Facts that could not be read there.
     pub gaps: usize,
+    /// What of it is late.
+    pub late: Late,
     /// The load of the last day.
     #[serde(skip)]
     #[schema(ignore)]
@@ -91,12 +99,17 @@ impl ServerLine {
         }
     }
 
-    /// `primary`, `standby`, or nothing where it is not known.
-    pub fn role(&self) -> &'static str {
-        match self.server.is_standby {
-            Some(true) => "standby",
-            Some(false) => "primary",
-            None => "",
+    /// `primary`, `standby`, or `in recovery` where nothing proves that it follows one; nothing where it is not known. What
+    /// does not answer may be something else by now.
+    pub fn role(&self) -> String {
+        let word = match (self.server.is_standby, Follows::of(&self.server)) {
+            (None, _) => return String::new(),
+            (_, Some(follows)) => follows.word(),
+            (_, None) => "primary",
+        };
+        match self.server.unreachable {
+            Some(_) => format!("{word} when it last answered"),
+            None => word.to_owned(),
         }
     }
 
@@ -261,6 +274,7 @@ impl OverviewPage {
                 warning: number(Severity::Warning),
                 info: number(Severity::Info),
                 gaps: gaps.iter().filter(|(name, _)| *name == server.name).count(),
+                late: Late::default(),
                 spark: Spark::of(now, points),
                 server: server.clone(),
             }
@@ -288,13 +302,26 @@ impl OverviewPage {
         }
     }
 
-    /// `2 servers, 7 databases`.
+    /// The same with what of each server is late.
+    #[must_use]
+    pub fn with_late(mut self, looks: &[Look], views: &[ViewLine]) -> Self {
+        for line in &mut self.servers {
+            line.late = Late::of(self.frame.now, &line.server, looks, views);
+        }
+        self
+    }
+
+    /// `2 servers, 7 databases`: what has two names counts once.
     pub fn watched(&self) -> String {
-        let databases = self.servers.iter().map(|line| line.server.databases.len()).sum();
+        let running = servers::running(self.servers.iter().map(|line| &line.server));
+        let databases = |names: &Vec<&ServerStatus>| {
+            let all = names.iter().flat_map(|server| &server.databases);
+            all.collect::<BTreeSet<_>>().len()
+        };
         format!(
             "{}, {}",
-            present::plural(self.servers.len(), "server", "servers"),
-            present::plural(databases, "database", "databases")
+            servers::counted(&running),
+            present::plural(running.iter().map(databases).sum(), "database", "databases")
         )
     }
 
@@ -317,7 +344,7 @@ mod tests {
     use super::*;
     use crate::limits;
     use crate::model::finding::Impact;
-    use crate::web::pages::{frame::Page, sample};
+    use crate::web::pages::{frame::Page, late, sample};
 
     #[test]
     fn nothing_needs_you() {
@@ -429,6 +456,29 @@ mod tests {
             (&"index.unused".into(), &27.into())
         );
         assert!(!page_of(&findings[..5]).html("", "t").unwrap().contains("by rule"));
+    }
+
+    #[test]
+    fn what_is_late_is_told_where_there_is_something() {
+        let page = page_of(&[]);
+        let html = page.clone().html("", "t").unwrap();
+        assert!(
+            !html.contains(" late</a>") && !html.contains("read <time"),
+            "{html}"
+        );
+        let page = page.with_late(
+            &[late::tests::look("catalog", Some("shop"), 200)],
+            &[late::tests::view("main", 5)],
+        );
+        let json = serde_json::to_value(&page).unwrap();
+        assert_eq!(json["servers"][0]["late"]["oldest_look"]["family"], "catalog");
+        let html = page.html("", "t").unwrap();
+        assert!(
+            html.contains("<a href=\"/refreshes\">1 refresh late</a>"),
+            "{html}"
+        );
+        assert!(html.contains("<a href=\"/status\">catalog read <time"), "{html}");
+        assert!(html.contains("3 h ago</time></a>"), "{html}");
     }
 
     #[test]

@@ -111,6 +111,12 @@ pub fn plural(number: usize, one: &str, many: &str) -> String {
     )
 }
 
+/// A number as it is told, with its noun: `1 scan`, `2.5 scans`.
+pub fn amount(told: String, one: &str, many: &str) -> String {
+    let noun = if told == "1" { one } else { many };
+    format!("{told} {noun}")
+}
+
 /// Small numbers as words, as sentences begin with them.
 pub fn number_word(number: usize) -> String {
     let words = [
@@ -320,6 +326,14 @@ mod tests {
         assert_eq!(
             [number(12.0), number(0.1), number(1234.5), number(8.5)],
             ["12", "0.1", "1\u{202f}234", "8.5"]
+        );
+        assert_eq!(
+            [1.0, 0.5, 2.0].map(|scans| amount(number(scans), "scan", "scans")),
+            ["1 scan", "0.5 scans", "2 scans"]
+        );
+        assert_eq!(
+            [plural(1, "day", "days"), plural(0, "day", "days")],
+            ["1 day", "0 days"]
         );
         assert_eq!(
             [percent(0.0004), percent(0.41), percent(0.0)],

@@ -74,6 +74,14 @@ impl Range {
         found.ok_or_else(|| unknown("range", &word, &known))
     }
 
+    /// The range that a small picture in steps of an hour or longer shows: a day at least.
+    pub fn drawn(self) -> Self {
+        match self {
+            Self::Hour => Self::Day,
+            longer => longer,
+        }
+    }
+
     /// Links to the same page over each range; `more` is what else its address asks for, as `&order=size`.
     pub fn tabs(self, path: &str, more: &str) -> Vec<Tab> {
         let tab = |range: Self| Tab {

@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 use super::findings::FilterView;
 use super::range::Range;
 use super::tabs::Tab;
-use crate::model::finding::{Finding, ObjectKind, Severity};
+use crate::model::finding::{Finding, Object, ObjectKind, Severity, State};
 use crate::model::id::Fingerprint;
+use crate::model::open_finding::OpenFinding;
 use crate::model::relation::RelationOrder;
 use crate::model::unit::bytes_for_people;
 use crate::web::problem::Problem;
@@ -23,10 +24,11 @@ pub const TABLE_ORDERS: [RelationOrder; 5] = [
 ];
 
 /// The orders of a list of indexes, the default first.
-pub const INDEX_ORDERS: [RelationOrder; 4] = [
+pub const INDEX_ORDERS: [RelationOrder; 5] = [
     RelationOrder::Size,
     RelationOrder::Growth,
     RelationOrder::Scans,
+    RelationOrder::Writes,
     RelationOrder::Idle,
 ];
 
@@ -47,7 +49,7 @@ fn order_name(order: RelationOrder) -> &'static str {
         RelationOrder::Size => "Size",
         RelationOrder::Growth => "Growth",
         RelationOrder::DeadRows => "Dead rows",
-        RelationOrder::Writes => "Rows written",
+        RelationOrder::Writes => "Writes",
         RelationOrder::Scans => "Scans",
         RelationOrder::Idle => "Idle time",
     }
@@ -108,9 +110,20 @@ impl Brief {
     }
 }
 
-/// Whether a finding is about a table, its indexes, columns or constraints.
-pub fn is_about_table(finding: &Finding, schema: &str, name: &str) -> bool {
-    let Some(object) = &finding.claim.object else {
+impl From<&OpenFinding> for Brief {
+    fn from(finding: &OpenFinding) -> Self {
+        Self {
+            fingerprint: finding.fingerprint.clone(),
+            rule: finding.rule.clone(),
+            severity: finding.severity,
+            title: finding.title.clone(),
+        }
+    }
+}
+
+/// Whether what a finding is about is a table, or one of its indexes, columns or constraints.
+pub fn is_about_table(object: Option<&Object>, schema: &str, name: &str) -> bool {
+    let Some(object) = object else {
         return false;
     };
     let is_table = matches!(object.kind, ObjectKind::Table | ObjectKind::MaterializedView);
@@ -132,12 +145,14 @@ pub fn briefs(findings: &[Finding], is_about: impl Fn(&Finding) -> bool) -> Vec<
     about.map(Brief::of).collect()
 }
 
-/// The list of findings in which a name occurs.
-pub fn findings_path(server: &str, database: &str, name: &str) -> String {
+/// The list of the open findings about a table, its indexes, columns and constraints.
+pub fn findings_path((server, database): (&str, &str), schema: &str, table: &str) -> String {
     let filter = FilterView {
         server: Some(server.to_owned()),
         database: Some(database.to_owned()),
-        q: Some(name.to_owned()),
+        schema: Some(schema.to_owned()),
+        table: Some(table.to_owned()),
+        state: Some(State::Open.word().to_owned()),
         ..FilterView::default()
     };
     format!("/findings{}", filter.with("sort", None))
@@ -190,7 +205,6 @@ pub fn grew_most(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::finding::Object;
     use crate::web::pages::sample;
 
     #[test]
@@ -205,6 +219,7 @@ mod tests {
             assert_eq!(serde_json::to_value(order).unwrap(), word);
         }
         assert_eq!(of("", &INDEX_ORDERS).unwrap(), RelationOrder::Size);
+        assert_eq!(of("order=writes", &INDEX_ORDERS).unwrap(), RelationOrder::Writes);
         assert!(of("order=idle", &TABLE_ORDERS).is_err());
     }
 
@@ -219,18 +234,24 @@ mod tests {
             table: Some("items".into()),
         });
         let all = [table, index];
-        let of_table = briefs(&all, |finding| is_about_table(finding, "public", "items"));
+        let is_about = |finding: &Finding, schema: &str, name: &str| {
+            is_about_table(finding.claim.object.as_ref(), schema, name)
+        };
+        let of_table = briefs(&all, |finding| is_about(finding, "public", "items"));
         assert_eq!(of_table.len(), 2);
         let of_index = briefs(&all, |finding| is_about_index(finding, "public", "items_a_idx"));
         assert_eq!((of_index.len(), of_index[0].word().as_str()), (1, "unused"));
         for (schema, name) in [("other", "items"), ("public", "items_a_idx")] {
             assert!(
-                !all.iter().any(|finding| is_about_table(finding, schema, name)),
+                !all.iter().any(|finding| is_about(finding, schema, name)),
                 "{name}"
             );
         }
-        let path = findings_path("main", "a b", "x&y");
-        assert_eq!(path, "/findings?server=main&database=a%20b&q=x%26y");
+        let path = findings_path(("main", "a b"), "public", "x&y");
+        assert_eq!(
+            path,
+            "/findings?server=main&database=a%20b&schema=public&table=x%26y&state=open"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::model::finding::*;
 use crate::model::fold::{Digest, Outline, fold};
 use crate::model::id::Fingerprint;
 use crate::model::judgement::{RuleOutcome, Verdict};
+use crate::model::open_finding::OpenFinding;
 use crate::model::status::{FamilyCost, LoadPoint, ServerStatus};
 use crate::model::unit::Period;
 
@@ -72,6 +73,19 @@ pub(crate) fn finding(rule: &str, name: &str) -> Finding {
         snoozed_until: None,
         links: Links::default(),
     }
+}
+
+/// Those of them that are open, in few words.
+pub(crate) fn open_findings(findings: &[Finding]) -> Vec<OpenFinding> {
+    let open = findings.iter().filter(|finding| finding.state == State::Open);
+    let in_few_words = |finding: &Finding| OpenFinding {
+        fingerprint: finding.fingerprint.clone(),
+        rule: finding.claim.rule.clone(),
+        severity: finding.claim.severity,
+        title: finding.claim.title.clone(),
+        object: finding.claim.object.clone(),
+    };
+    open.map(in_few_words).collect()
 }
 
 /// What the store makes of these, which are in order.

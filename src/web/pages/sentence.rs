@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::coverage::Coverage;
 use super::present::{capital, number_word, per_day, percent, plural};
+use super::servers::{running, silent};
 use super::spark;
 use crate::model::finding::{Severity, State};
 use crate::model::fold::Outline;
@@ -198,7 +199,7 @@ impl Headline {
         if open.is_empty() {
             parts.extend(coverage.unjudged_rules());
         }
-        parts.extend(of_servers(&coverage.unreachable, "cannot be reached"));
+        parts.extend(silent(now, &running(servers)));
         let waiting: Vec<String> = coverage
             .never_seen
             .iter()
@@ -283,7 +284,7 @@ mod tests {
         server.unreachable = Some("refused".into());
         assert_eq!(
             says(&[], std::slice::from_ref(&server), &[]),
-            "Nothing was found in what could be judged; main cannot be reached."
+            "Nothing was found in what could be judged; main cannot be reached (it last answered 14 s ago)."
         );
         let mut second = sample::server("second");
         (second.last_seen_at, second.unreachable) = (None, server.unreachable.clone());

@@ -7,19 +7,22 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::busy::{BusyStatement, DatabaseLine, databases};
 use super::cache::CacheLine;
 use super::changes;
 use super::checkpoints::CheckpointFacts;
+use super::cluster::Cluster;
 use super::database_load::{DatabaseLoadChart, load_points};
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::history_chart::{Change, HistoryChart, within};
-use super::load::{LOAD, LoadPart, history, parts, rounded};
+use super::load::{LOAD, LoadPart, history, parts};
 use super::overview::ServerLine;
 use super::range::Range;
 use super::relations::{Brief, briefs};
 use super::row::Row;
-use super::servers::{Cluster, lag, path};
+use super::server_sentence::sentence;
+use super::servers::{lag, path};
 use super::settings::{self, SettingGroup};
 use super::status::ServerGap;
 use super::tabs::{Tab, View};
@@ -33,38 +36,11 @@ use crate::model::server_change::ServerChange;
 use crate::model::snapshot::{Checkpoints, Setting};
 use crate::model::status::LoadPoint;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
-use crate::report::reached_under;
 
 /// Statements that are named.
 const STATEMENTS: usize = 5;
 /// Changes that are told in words; the others stand in the pictures and in the JSON.
 const CHANGES: usize = 20;
-
-/// A statement, and what part of the server's time it took.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct BusyStatement {
-    /// The database.
-    pub database: String,
-    /// Its identity.
-    pub statement_id: String,
-    /// Its text, without constants.
-    pub text: String,
-    /// Seconds of execution.
-    pub seconds: f64,
-    /// Of the time of all statements of the server, 0 to 1.
-    pub share_ratio: f64,
-}
-
-/// A database, and what part of the server's time it took.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct DatabaseLine {
-    /// Its name.
-    pub name: String,
-    /// Seconds that its costliest statements were executed.
-    pub seconds: f64,
-    /// Of the time of all statements of the server, 0 to 1.
-    pub share_ratio: f64,
-}
 
 /// What the page is made from.
 #[derive(Clone, Debug)]
@@ -153,85 +129,6 @@ pub struct ServerPage {
 }
 framed!(ServerPage);
 
-/// Each database with what its statements took.
-fn databases(server: &ServerLine, statements: &[BusyStatement]) -> Vec<DatabaseLine> {
-    let line = |name: &String| {
-        let own = statements.iter().filter(|statement| statement.database == *name);
-        let (seconds, share_ratio) = own.fold((0.0, 0.0), |(seconds, share), statement| {
-            (seconds + statement.seconds, share + statement.share_ratio)
-        });
-        DatabaseLine {
-            name: name.clone(),
-            seconds,
-            share_ratio,
-        }
-    };
-    let mut lines: Vec<DatabaseLine> = server.server.databases.iter().map(line).collect();
-    lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    lines
-}
-
-/// What it is: `A primary with 2 standbys`.
-fn role(server: &ServerLine, cluster: &Cluster) -> String {
-    let known = &server.server;
-    let primary = cluster
-        .servers
-        .iter()
-        .find(|line| line.server.is_standby == Some(false));
-    match (known.is_standby, primary) {
-        (None, _) => "A server".to_owned(),
-        (Some(true), Some(primary)) => format!("A standby of {}", primary.server.name),
-        (Some(true), None) => "A standby of a primary that is not watched".to_owned(),
-        (Some(false), _) => match cluster.standbys() {
-            0 => "A primary".to_owned(),
-            standbys => format!(
-                "A primary with {}",
-                present::plural(standbys, "standby", "standbys")
-            ),
-        },
-    }
-}
-
-/// How it is, in a sentence.
-fn sentence(server: &ServerLine, cluster: &Cluster, load: &[LoadPart], open: usize) -> String {
-    let known = &server.server;
-    if known.last_seen_at.is_none() {
-        return match known.unreachable {
-            Some(_) => "It cannot be reached, and was never seen.".to_owned(),
-            None => "It has not been seen yet.".to_owned(),
-        };
-    }
-    let role = role(server, cluster);
-    if known.unreachable.is_some() {
-        return format!("{role} that cannot be reached now: what is shown is as old as the last look.");
-    }
-    let loads: Vec<f64> = load.iter().filter_map(|part| part.load_sessions).collect();
-    let mean = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
-    let busy = match loads.is_empty() {
-        true => "its load is not known yet".to_owned(),
-        false => format!("on average {} sessions execute", rounded(mean)),
-    };
-    let findings = match (open, server.critical) {
-        (0, _) => "nothing is found".to_owned(),
-        (open, 0) => present::plural(open, "finding is open", "findings are open"),
-        (open, critical) => format!(
-            "{}, {critical} critical",
-            present::plural(open, "finding is open", "findings are open")
-        ),
-    };
-    let names = cluster.names_of(known);
-    let names = match names.is_empty() {
-        true => String::new(),
-        false => format!(", {}", reached_under(&names)),
-    };
-    let told = known.told_by.as_ref();
-    let elsewhere = told.map(|name| format!(" What both see is told under {name}."));
-    format!(
-        "{role}{names}; {busy}, and {findings}.{}",
-        elsewhere.unwrap_or_default()
-    )
-}
-
 impl ServerPage {
     /// The page from what the store knows; nothing where the server is not of its cluster.
     pub fn build(now: DateTime<Utc>, facts: Facts) -> Option<Self> {
@@ -254,9 +151,13 @@ impl ServerPage {
         let block_bytes = block_bytes.and_then(|setting| setting.value.parse::<f64>().ok());
         Some(Self {
             frame: Frame::new(now, Section::Servers, facts.name.clone()),
-            sentence: sentence(&server, &cluster, &load, facts.open),
+            sentence: sentence(now, &server, &cluster, &load, facts.open),
             charts: [("Load", chart)],
-            database_chart: DatabaseLoadChart::of(&facts.database_load, &changes),
+            database_chart: DatabaseLoadChart::of(
+                &facts.database_load,
+                (now - facts.range.length(), now),
+                &changes,
+            ),
             database_load: facts.database_load,
             changes,
             clients: facts.activity.as_ref().map(|activity| activity.clients),
@@ -360,10 +261,8 @@ impl ServerPage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use chrono::TimeDelta;
-
     use crate::model::replication::Replay;
     use crate::model::server_change::ServerChangeKind;
     use crate::model::status::{Gap, ReplicationStatus};
@@ -371,8 +270,10 @@ mod tests {
     use crate::web::pages::load::PARTS;
     use crate::web::pages::spark::Spark;
     use crate::web::pages::{frame::Page, sample};
+    use chrono::TimeDelta;
 
-    fn line(name: &str, is_standby: bool) -> ServerLine {
+    /// A server of a cluster; a standby streams.
+    pub(in crate::web::pages) fn line(name: &str, is_standby: bool) -> ServerLine {
         let mut server = sample::server(name);
         server.system_identifier = Some("1".into());
         server.is_standby = Some(is_standby);
@@ -396,11 +297,13 @@ mod tests {
             warning: 0,
             info: 0,
             gaps: 1,
+            late: Default::default(),
             spark: Spark::default(),
         }
     }
 
-    fn facts(name: &str, servers: Vec<ServerLine>) -> Facts {
+    /// Nothing but the servers of its cluster is known.
+    pub(in crate::web::pages) fn facts(name: &str, servers: Vec<ServerLine>) -> Facts {
         Facts {
             name: name.to_owned(),
             cluster: Cluster { servers },
@@ -592,17 +495,5 @@ mod tests {
         assert_eq!(json["database_load"]["databases"][0], sample::HOSTILE);
         assert_eq!(json["changes"][0]["what"], "the server was started");
         assert!(json.get("database_chart").is_none());
-    }
-
-    #[test]
-    fn a_standby_names_its_primary() {
-        let servers = vec![line("main", false), line("copy", true)];
-        let page = ServerPage::build(sample::now(), facts("copy", servers)).unwrap();
-        assert!(
-            page.sentence
-                .starts_with("A standby of main; its load is not known yet"),
-            "{}",
-            page.sentence
-        );
     }
 }

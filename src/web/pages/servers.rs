@@ -5,89 +5,75 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cluster::{Cluster, Follows};
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::overview::ServerLine;
 use super::present;
 use crate::model::status::ServerStatus;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
-use crate::report::reached_under;
 
-/// Servers with one system identifier: a primary with its standbys, or a server alone.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Cluster {
-    /// The primary first; there is at least one server.
-    pub servers: Vec<ServerLine>,
+/// Servers that run, each once, with every name under which it is watched, in the order in which they come.
+pub fn running<'a>(servers: impl IntoIterator<Item = &'a ServerStatus>) -> Vec<Vec<&'a ServerStatus>> {
+    let mut running: Vec<Vec<&ServerStatus>> = Vec::new();
+    for server in servers {
+        let known = running
+            .iter_mut()
+            .find(|names| names.iter().any(|known| known.is_same_server(server)));
+        match known {
+            Some(names) => names.push(server),
+            None => running.push(vec![server]),
+        }
+    }
+    running
 }
 
-impl Cluster {
-    /// Puts those together that belong together, in the order in which they come.
-    pub fn list(lines: Vec<ServerLine>) -> Vec<Self> {
-        let mut clusters: Vec<Self> = Vec::new();
-        for line in lines {
-            let known = clusters.iter_mut().find(|cluster| cluster.has(&line.server));
-            match known {
-                Some(cluster) => cluster.servers.push(line),
-                None => clusters.push(Self { servers: vec![line] }),
-            }
+/// How many there are: `4 servers (one under two names)`.
+pub fn counted(running: &[Vec<&ServerStatus>]) -> String {
+    let all = present::plural(running.len(), "server", "servers");
+    let names = running.iter().map(Vec::len);
+    let several: Vec<usize> = names.filter(|names| *names > 1).collect();
+    match several.as_slice() {
+        [] => all,
+        [names] if running.len() == 1 => format!("{all} (under {} names)", present::number_word(*names)),
+        [names] => format!("{all} (one under {} names)", present::number_word(*names)),
+        many => format!("{all} ({} under several names)", present::number_word(many.len())),
+    }
+}
+
+/// Whether it answers under none of its names.
+pub(super) fn is_lost(names: &[&ServerStatus]) -> bool {
+    names.iter().all(|server| server.unreachable.is_some())
+}
+
+/// Who cannot be reached, and since when: `main cannot be reached (it last answered 12 min ago)`; nothing where every one
+/// answers under every name.
+pub fn silent(now: DateTime<Utc>, running: &[Vec<&ServerStatus>]) -> Option<String> {
+    let (lost, answering): (Vec<_>, Vec<_>) = running.iter().partition(|names| is_lost(names));
+    let lost = match lost.as_slice() {
+        [] => None,
+        [names] => {
+            let last_at = names.iter().filter_map(|server| server.last_seen_at).max();
+            let last = match last_at {
+                Some(at) => format!("it last answered {}", present::ago(now, at)),
+                None => "it has never answered".to_owned(),
+            };
+            let name = names.first().map(|server| present::visible(&server.name));
+            Some(format!("{} cannot be reached ({last})", name.unwrap_or_default()))
         }
-        for cluster in &mut clusters {
-            cluster
-                .servers
-                .sort_by_key(|line| line.server.is_standby == Some(true));
+        many => {
+            let many = present::plural(many.len(), "server", "servers");
+            Some(format!("{many} cannot be reached"))
         }
-        clusters
-    }
-
-    fn has(&self, server: &ServerStatus) -> bool {
-        let is_its = |line: &ServerLine| line.server.system_identifier == server.system_identifier;
-        server.system_identifier.is_some() && self.servers.iter().any(is_its)
-    }
-
-    /// How many of its servers are standbys. One that is reached under several names counts once.
-    pub fn standbys(&self) -> usize {
-        self.running(true)
-    }
-
-    fn running(&self, is_standby: bool) -> usize {
-        let mut running: Vec<&ServerStatus> = Vec::new();
-        for server in self.servers.iter().map(|line| &line.server) {
-            let is_known = running.iter().any(|known| known.is_same_server(server));
-            if (server.is_standby == Some(true)) == is_standby && !is_known {
-                running.push(server);
-            }
-        }
-        running.len()
-    }
-
-    /// Every name of one of its servers; empty where it has only that one.
-    pub fn names_of(&self, server: &ServerStatus) -> Vec<String> {
-        server.names(self.servers.iter().map(|line| &line.server))
-    }
-
-    /// What they are to each other, where they are several, and which of them are one under several names.
-    pub fn heading(&self) -> Option<String> {
-        let (others, standbys) = (self.running(false), self.standbys());
-        let plural = || present::plural(standbys, "standby", "standbys");
-        let relation = match (others, others + standbys) {
-            (_, 0 | 1) => None,
-            (0, _) => Some(format!("{} of a primary that is not watched", plural())),
-            (1, _) => Some(format!("{} with {}", self.servers[0].server.name, plural())),
-            (several, _) => Some(format!(
-                "one system identifier, {}: copies of each other",
-                present::plural(several, "primary", "primaries")
-            )),
-        };
-        let mut parts: Vec<String> = relation.into_iter().collect();
-        for line in &self.servers {
-            let names = self.names_of(&line.server);
-            let told = reached_under(&names);
-            if !names.is_empty() && !parts.contains(&told) {
-                parts.push(told);
-            }
-        }
-        (!parts.is_empty()).then(|| parts.join("; "))
-    }
+    };
+    let names = answering.into_iter().flatten();
+    let dead = names.filter(|server| server.unreachable.is_some()).count();
+    let dead = (dead > 0).then(|| {
+        let names = present::plural(dead, "name leads", "names lead");
+        format!("{names} nowhere while another of the same server does not")
+    });
+    let parts: Vec<String> = lost.into_iter().chain(dead).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// The address of a server's page.
@@ -130,7 +116,7 @@ framed!(ServersPage);
 impl ServersPage {
     /// The page from a line for each server.
     pub fn build(now: DateTime<Utc>, lines: Vec<ServerLine>) -> Self {
-        let sentence = sentence(&lines);
+        let sentence = sentence(now, &lines);
         Self {
             frame: Frame::new(now, Section::Servers, "Servers"),
             sentence,
@@ -148,7 +134,7 @@ impl ServersPage {
 
     /// A standby stands below its primary.
     fn indent(&self, line: &ServerLine, cluster: &Cluster) -> &'static str {
-        match line.server.is_standby == Some(true) && cluster.servers.len() > 1 {
+        match Follows::of(&line.server) == Some(Follows::Primary) && cluster.servers.len() > 1 {
             true => "in-1",
             false => "",
         }
@@ -156,12 +142,16 @@ impl ServersPage {
 }
 
 /// How the servers are.
-fn sentence(lines: &[ServerLine]) -> String {
-    let number = |is_so: fn(&ServerStatus) -> bool| lines.iter().filter(|line| is_so(&line.server)).count();
-    let lost = number(|server| server.unreachable.is_some());
-    let unseen = number(|server| server.unreachable.is_none() && server.last_seen_at.is_none());
-    let standbys = number(|server| server.is_standby == Some(true));
-    let all = present::plural(lines.len(), "server is watched", "servers are watched");
+fn sentence(now: DateTime<Utc>, lines: &[ServerLine]) -> String {
+    let all = || lines.iter().map(|line| &line.server);
+    let running_now = running(all());
+    let unseen = all().filter(|server| server.unreachable.is_none() && server.last_seen_at.is_none());
+    let standbys = running(all().filter(|server| Follows::of(server) == Some(Follows::Primary))).len();
+    let watched = match running_now.len() {
+        0 => return "No server is configured.".to_owned(),
+        1 => format!("{} is watched", counted(&running_now)),
+        _ => format!("{} are watched", counted(&running_now)),
+    };
     let of_them = match standbys {
         0 => String::new(),
         standbys => format!(
@@ -169,14 +159,13 @@ fn sentence(lines: &[ServerLine]) -> String {
             present::plural(standbys, "standby among them", "standbys among them")
         ),
     };
-    match (lines.len(), lost, unseen) {
-        (0, ..) => "No server is configured.".to_owned(),
-        (_, 0, 0) => format!("{all}{of_them}, and every one was seen."),
-        (_, 0, unseen) => format!(
-            "{all}{of_them}; {} not been seen yet.",
+    match (silent(now, &running_now), unseen.count()) {
+        (None, 0) => format!("{watched}{of_them}, and every one was seen."),
+        (None, unseen) => format!(
+            "{watched}{of_them}; {} not been seen yet.",
             present::plural(unseen, "has", "have")
         ),
-        (_, lost, _) => format!("{all}{of_them}; {lost} cannot be reached."),
+        (Some(silent), _) => format!("{watched}{of_them}; {silent}."),
     }
 }
 
@@ -194,12 +183,20 @@ mod tests {
         let mut server = sample::server(name);
         server.system_identifier = identifier.map(str::to_owned);
         server.is_standby = Some(is_standby);
+        server.replication = is_standby.then(|| ReplicationStatus {
+            replay: Some(Replay {
+                is_streaming: true,
+                ..Replay::default()
+            }),
+            ..ReplicationStatus::default()
+        });
         ServerLine {
             server,
             critical: 0,
             warning: 2,
             info: 0,
             gaps: 1,
+            late: Default::default(),
             spark: Spark::of(sample::now(), &sample::load(0.5)),
         }
     }
@@ -279,8 +276,65 @@ mod tests {
     }
 
     #[test]
+    fn two_names_of_one_server_count_once() {
+        let sentence = |lines: Vec<ServerLine>| ServersPage::build(sample::now(), lines).sentence;
+        let mut lines = vec![
+            started("a", 9, false),
+            started("b", 9, false),
+            started("s", 8, true),
+            line("other", None, false),
+        ];
+        assert_eq!(
+            sentence(lines.clone()),
+            "3 servers (one under two names) are watched, 1 standby among them, and every one was seen."
+        );
+        assert_eq!(
+            sentence(lines[..2].to_vec()),
+            "1 server (under two names) is watched, and every one was seen."
+        );
+        lines[1].server.unreachable = Some("refused".into());
+        assert!(
+            sentence(lines.clone())
+                .ends_with("1 name leads nowhere while another of the same server does not."),
+            "{}",
+            sentence(lines.clone())
+        );
+        lines[0].server.unreachable = Some("refused".into());
+        assert!(sentence(lines).ends_with("; a cannot be reached (it last answered 14 s ago)."));
+    }
+
+    #[test]
+    fn a_promoted_standby_is_the_primary_and_the_stopped_one_was_it() {
+        let mut stopped = started("a", 9, false);
+        stopped.server.unreachable = Some("refused".into());
+        let promoted = started("b", 8, false);
+        let page = ServersPage::build(sample::now(), vec![stopped.clone(), promoted.clone()]);
+        assert_eq!(names(&page), [["b", "a"]]);
+        let was = "a was a primary when it last answered, and cannot be reached now";
+        let heading = page.clusters[0].heading();
+        assert_eq!(heading, Some(format!("b is the primary; {was}")));
+        let lines = vec![stopped.clone(), promoted, started("c", 7, true)];
+        let page = ServersPage::build(sample::now(), lines);
+        let heading = page.clusters[0].heading();
+        assert_eq!(heading, Some(format!("b with 1 standby; {was}")));
+        assert_eq!(page.clusters[0].primary().unwrap().name, "b");
+        assert_eq!(
+            page.clusters[0].servers[1].role(),
+            "primary when it last answered"
+        );
+        let alone = ServersPage::build(sample::now(), vec![stopped, started("c", 7, true)]);
+        let heading = alone.clusters[0].heading();
+        assert_eq!(
+            heading.as_deref(),
+            Some("a with 1 standby"),
+            "nobody is in its place"
+        );
+    }
+
+    #[test]
     fn the_lag_is_told_as_it_was_seen() {
         let mut standby = line("s", None, true).server;
+        standby.replication = None;
         assert_eq!(lag(&standby), None);
         let mut told = |is_streaming, unreplayed_bytes, delay_seconds| {
             let replay = Replay {
@@ -315,6 +369,9 @@ mod tests {
             !html.contains("<script>alert") && !html.contains('\u{202e}'),
             "{html}"
         );
-        assert!(html.contains("1 cannot be reached."));
+        assert!(
+            html.contains("cannot be reached (it last answered 14 s ago)."),
+            "{html}"
+        );
     }
 }

@@ -1,9 +1,11 @@
-//! Sparklines as SVG paths made on the server: the last 24 hours of load, with gaps left as gaps.
+//! Sparklines as SVG paths made on the server, with gaps left as gaps: the last 24 hours of load, and the time that a statement
+//! took.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::present::number;
+use super::present::{number, percent};
 use crate::model::status::LoadPoint;
+use crate::model::unit::seconds_for_people;
 
 /// Width and height of the picture in its own units.
 const WIDTH: f64 = 120.0;
@@ -11,7 +13,7 @@ const HEIGHT: f64 = 28.0;
 /// A quarter of an hour each.
 const BUCKETS: usize = 96;
 
-/// A day of load as paths.
+/// Something over time as paths.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spark {
     /// The line, with a jump over each gap.
@@ -20,9 +22,9 @@ pub struct Spark {
     pub area: String,
     /// What a person who does not see it hears.
     pub label: String,
-    /// The highest load, where any is known.
+    /// The highest value, where any is known.
     pub peak: Option<f64>,
-    /// The mean of the known quarters of an hour.
+    /// The mean of those that are known.
     pub mean: Option<f64>,
 }
 
@@ -80,18 +82,7 @@ impl Spark {
             ..Self::default()
         };
         // an idle server must not look busy
-        let top = peak.max(0.1);
-        let mut run: Vec<(f64, f64)> = Vec::new();
-        for (position, load) in loads.iter().enumerate() {
-            match load {
-                Some(load) => {
-                    let x = (position as f64 + 0.5) * WIDTH / BUCKETS as f64;
-                    run.push((x, HEIGHT - 2.0 - load / top * (HEIGHT - 5.0)));
-                }
-                None => spark.draw(&mut run),
-            }
-        }
-        spark.draw(&mut run);
+        spark.picture(&loads, peak.max(0.1));
         if known.len() < BUCKETS {
             let missing = (BUCKETS - known.len()) as f64 * 0.25;
             spark
@@ -101,9 +92,51 @@ impl Spark {
         spark
     }
 
-    /// Draws and empties one run of known points; a lonely one becomes a short dash.
-    fn draw(&mut self, run: &mut Vec<(f64, f64)>) {
-        let half = WIDTH / BUCKETS as f64 / 2.0;
+    /// Draws the time that something took, in seconds of each hour, in steps of equal length. `range` is what they cover, as
+    /// people say it: `24 hours`.
+    pub fn of_time(seconds_per_hour: &[Option<f64>], range: &str) -> Self {
+        let known: Vec<f64> = seconds_per_hour.iter().flatten().copied().collect();
+        if known.is_empty() {
+            return Self {
+                label: format!("what it took in the last {range} is not known"),
+                ..Self::default()
+            };
+        }
+        let peak = known.iter().copied().fold(0.0, f64::max);
+        let mut spark = Self {
+            label: format!("at most {} an hour in the last {range}", seconds_for_people(peak)),
+            peak: Some(peak),
+            mean: Some(known.iter().sum::<f64>() / known.len() as f64),
+            ..Self::default()
+        };
+        spark.picture(seconds_per_hour, peak.max(f64::MIN_POSITIVE));
+        let missing = seconds_per_hour.len() - known.len();
+        if missing > 0 {
+            let share = percent(missing as f64 / seconds_per_hour.len() as f64);
+            spark.label.push_str(&format!("; {share} of that is not known"));
+        }
+        spark
+    }
+
+    /// Draws what is known of steps of equal length; `top` is the value at the upper edge.
+    fn picture(&mut self, values: &[Option<f64>], top: f64) {
+        let width = WIDTH / values.len().max(1) as f64;
+        let mut run: Vec<(f64, f64)> = Vec::new();
+        for (position, value) in values.iter().enumerate() {
+            match value {
+                Some(value) => {
+                    let x = (position as f64 + 0.5) * width;
+                    run.push((x, HEIGHT - 2.0 - value / top * (HEIGHT - 5.0)));
+                }
+                None => self.draw(&mut run, width),
+            }
+        }
+        self.draw(&mut run, width);
+    }
+
+    /// Draws and empties one run of known points; a lonely one becomes a short dash of the width of a step.
+    fn draw(&mut self, run: &mut Vec<(f64, f64)>, width: f64) {
+        let half = width / 2.0;
         if let [(x, y)] = run[..] {
             *run = vec![(x - half, y), (x + half, y)];
         }
@@ -145,6 +178,23 @@ mod tests {
         assert!(!spark.line.contains("26.0"), "{}", spark.line);
         assert_eq!(spark.peak, Some(2.0));
         assert!(spark.label.contains("not known"));
+    }
+
+    #[test]
+    fn the_time_of_a_statement_is_drawn_in_its_own_measure_with_its_gaps() {
+        let steps = [Some(0.0), Some(60.0), None, Some(30.0)];
+        let spark = Spark::of_time(&steps, "7 days");
+        assert_eq!(spark.line, "M15.0 26.0L45.0 3.0M90.0 14.5L120.0 14.5");
+        assert_eq!(
+            spark.label,
+            "at most 1 min an hour in the last 7 days; 25 % of that is not known"
+        );
+        assert_eq!((spark.peak, spark.mean), (Some(60.0), Some(30.0)));
+        let idle = Spark::of_time(&[Some(0.0); 2], "24 hours");
+        assert_eq!(idle.line, "M30.0 26.0L90.0 26.0", "nothing is at the bottom");
+        let unknown = Spark::of_time(&[None, None], "24 hours");
+        assert_eq!(unknown.line, "");
+        assert!(unknown.label.contains("not known"));
     }
 
     #[test]

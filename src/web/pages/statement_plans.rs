@@ -1,5 +1,6 @@
 //! The plans that a statement had: a part of its page.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -8,16 +9,77 @@ use super::plans::Side;
 use super::present;
 use crate::limits;
 use crate::model::judgement::Verdict;
-use crate::model::kept_plan::{PlanHistory, SeenPlan};
+use crate::model::kept_plan::{PlanHistory, PlanShape, SeenPlan};
 
 /// Plans that are drawn: the others are in the JSON, so that the page stays light.
 const DRAWN: usize = 3;
+
+/// Indexes of the kept plans that are named: as many as there are tables.
+const INDEXES: usize = 20;
+
+/// An index that a statement reads, as its plans tell.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PlannedIndex {
+    /// Its schema; null where the plan does not tell.
+    pub schema: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// When a plan was seen last that reads it.
+    pub last_seen_at: DateTime<Utc>,
+    /// Whether there is a page about it.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) is_known: bool,
+}
+
+impl PlannedIndex {
+    /// Those of all plans, which come with the one that was seen last first; each once.
+    fn list(plans: &[SeenPlan]) -> Vec<Self> {
+        let mut list: Vec<Self> = Vec::new();
+        for seen in plans {
+            for (schema, name) in indexes_of(&seen.plan) {
+                let is_it = |known: &Self| known.schema.as_deref() == schema && known.name == name;
+                if list.len() < INDEXES && !list.iter().any(is_it) {
+                    list.push(Self {
+                        schema: schema.map(str::to_owned),
+                        name: name.to_owned(),
+                        last_seen_at: seen.last_seen_at,
+                        is_known: false,
+                    });
+                }
+            }
+        }
+        list
+    }
+
+    pub(crate) fn qualified(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// The indexes that a plan reads. An index is in the schema of its table, which a bitmap's node above it names.
+fn indexes_of(plan: &PlanShape) -> Vec<(Option<&str>, &str)> {
+    let mut above: Vec<Option<&str>> = Vec::new();
+    let mut indexes = Vec::new();
+    for node in &plan.nodes {
+        above.truncate(node.line.depth);
+        let schema = node.schema.as_deref().or_else(|| above.last().copied().flatten());
+        above.push(schema);
+        indexes.extend(node.index.as_deref().map(|index| (schema, index)));
+    }
+    indexes
+}
 
 /// The plans that a statement had, without constants.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct StatementPlans {
     /// One for each shape, the one that was seen last first.
     pub plans: Vec<SeenPlan>,
+    /// The indexes that they read, those of the newest first, and no more than twenty.
+    pub indexes: Vec<PlannedIndex>,
     /// Why there is none, or none of late; null where there is.
     pub no_plan_because: Option<String>,
 }
@@ -52,6 +114,7 @@ impl StatementPlans {
             }),
         };
         Self {
+            indexes: PlannedIndex::list(&plans),
             plans,
             no_plan_because,
         }
@@ -107,12 +170,12 @@ impl StatementPlans {
 mod tests {
     use super::*;
     use crate::model::history::{HistoryPoint, StatementCounts};
-    use crate::model::kept_plan::{KeptNode, PlanShape};
+    use crate::model::kept_plan::KeptNode;
     use crate::model::plan::PlanLine;
     use crate::web::pages::frame::Page as _;
     use crate::web::pages::range::Range;
     use crate::web::pages::sample;
-    use crate::web::pages::statements::StatementPage;
+    use crate::web::pages::statement::StatementPage;
     use chrono::TimeDelta;
 
     fn seen(shape: &str, cost: f64, hours_ago: i64) -> SeenPlan {
@@ -171,6 +234,73 @@ mod tests {
         for told in ["aaaa", "bbbb", "As it was seen last", "Earlier", "3 more nodes"] {
             assert!(html.contains(told), "{told}: {html}");
         }
+    }
+
+    #[test]
+    fn indexes_of_every_plan_are_named_once_in_the_schema_of_their_table() {
+        let node = |depth: usize, schema: Option<&str>, index: Option<&str>| KeptNode {
+            line: PlanLine {
+                depth,
+                ..PlanLine::default()
+            },
+            schema: schema.map(str::to_owned),
+            index: index.map(str::to_owned),
+            ..KeptNode::default()
+        };
+        let of = |nodes: Vec<KeptNode>, hours_ago: i64| {
+            let mut seen = seen("aaaa", 1.0, hours_ago);
+            seen.plan.nodes = nodes;
+            seen
+        };
+        let newest = of(
+            vec![
+                node(0, None, None),
+                node(1, Some("s"), None),
+                node(2, None, None),
+                node(3, None, Some("bitmap")),
+                node(1, Some(sample::HOSTILE), Some("plain")),
+                node(1, None, Some("nowhere")),
+            ],
+            1,
+        );
+        let earlier = of(
+            vec![
+                node(0, Some("s"), Some("earlier")),
+                node(0, Some("s"), Some("bitmap")),
+            ],
+            30,
+        );
+        let history = PlanHistory {
+            plans: vec![newest, earlier],
+            ..PlanHistory::default()
+        };
+        let mut plans = StatementPlans::of(history, None);
+        let told: Vec<_> = plans
+            .indexes
+            .iter()
+            .map(|index| (index.schema.as_deref(), index.name.as_str()))
+            .collect();
+        let expected = [
+            (Some("s"), "bitmap"),
+            (Some(sample::HOSTILE), "plain"),
+            (None, "nowhere"),
+            (Some("s"), "earlier"),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(plans.indexes[0].last_seen_at, sample::now() - TimeDelta::hours(1));
+        plans.indexes[0].is_known = true;
+        let html = html(plans);
+        assert!(!html.contains("<script>alert"), "{html}");
+        let link = "<a href=\"../servers/main/app/indexes/s/bitmap?range=24h\"><bdi>s.bitmap</bdi></a>";
+        assert!(
+            html.contains(link) && html.contains("Indexes that it uses"),
+            "{html}"
+        );
+        assert_eq!(
+            html.matches("/indexes/").count(),
+            1,
+            "only what is known has a page"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `/servers/{server}/{database}/statements`: where does the time go? And one statement of it.
+//! `/servers/{server}/{database}/statements`: where does the time go?
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -7,14 +7,11 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
 use super::present;
 use super::range::Range;
-use super::sql_text::SqlText;
-use super::statement_plans::StatementPlans;
+use super::spark::Spark;
 use super::tabs::{Place, Tab, View};
-use crate::model::finding::Finding;
-use crate::model::history::{HistoryPoint, StatementCounts, StatementTotal};
+use crate::model::history::{StatementCounts, StatementTimes, StatementTotal};
 use crate::model::unit::seconds_for_people;
 
 /// The address of a database's statements.
@@ -40,6 +37,8 @@ pub struct StatementsPage {
     pub range: Range,
     /// Those that took most time, costliest first.
     pub statements: Vec<StatementTotal>,
+    /// What each of them took step by step: of the last hour over the last 24.
+    pub over_time: StatementTimes,
     /// How many were called at all.
     pub total: usize,
     /// Other places that can be looked at: server and database.
@@ -64,9 +63,16 @@ impl StatementsPage {
             database,
             range,
             statements,
+            over_time: StatementTimes::default(),
             total,
             places,
         }
+    }
+
+    /// The same with what each of the statements took step by step.
+    #[must_use]
+    pub fn with_times(self, over_time: StatementTimes) -> Self {
+        Self { over_time, ..self }
     }
 
     /// The page where no server was looked at yet.
@@ -120,6 +126,17 @@ impl StatementsPage {
         present::clip(&words.join(" "), 160)
     }
 
+    /// What the small pictures show, as people say it.
+    fn drawn(&self) -> &'static str {
+        self.range.drawn().name()
+    }
+
+    /// What it took over time, each statement in its own measure.
+    fn spark(&self, statement: &StatementTotal) -> Spark {
+        let steps = self.over_time.seconds_per_hour(&statement.statement_id);
+        Spark::of_time(&steps, self.drawn())
+    }
+
     fn of_hundred(&self, ratio: &f64) -> u8 {
         (ratio * 100.0).clamp(0.0, 100.0) as u8
     }
@@ -165,190 +182,6 @@ impl StatementsPage {
     }
 }
 
-/// A table that a statement names.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct NamedTable {
-    /// Its schema; null where the statement gives none, and it is not known either.
-    pub schema: Option<String>,
-    /// Its name.
-    pub name: String,
-    /// Whether there is a page about it.
-    #[serde(skip)]
-    #[schema(ignore)]
-    pub(crate) is_known: bool,
-}
-
-impl NamedTable {
-    fn qualified(&self) -> String {
-        match &self.schema {
-            Some(schema) => format!("{schema}.{}", self.name),
-            None => self.name.clone(),
-        }
-    }
-}
-
-/// Average sessions executing it.
-pub(super) const LOAD: Measure<StatementCounts> = Measure {
-    name: "sessions executing it",
-    value: |counts, seconds| (counts.calls > 0).then(|| counts.seconds() / seconds.max(1e-3)),
-    told: |value| format!("{value:.2} sessions"),
-    nothing: "no call",
-};
-
-pub(super) const MEAN: Measure<StatementCounts> = Measure {
-    name: "mean time of a call",
-    value: |counts, _| (counts.calls > 0).then(|| counts.mean_seconds()),
-    told: |value| format!("{} a call", seconds_for_people(value)),
-    nothing: "no call",
-};
-
-const CALLS: Measure<StatementCounts> = Measure {
-    name: "calls a minute",
-    value: |counts, seconds| (counts.calls > 0).then(|| per_minute(counts.calls, seconds)),
-    told: |value| format!("{} calls a minute", present::number(value)),
-    nothing: "no call",
-};
-
-/// One statement over time.
-#[derive(Clone, Debug, Template, Serialize, ToSchema)]
-#[template(path = "statement.html")]
-pub struct StatementPage {
-    #[serde(skip)]
-    #[schema(ignore)]
-    pub(crate) frame: Frame,
-    /// The server.
-    pub server: String,
-    /// The database.
-    pub database: String,
-    /// Its identity.
-    pub statement_id: String,
-    /// Its text, without constants.
-    pub text: String,
-    /// The range that is told.
-    pub range: Range,
-    /// What it did, oldest first; a point without counts is time in which nobody looked.
-    pub history: Vec<HistoryPoint<StatementCounts>>,
-    /// What changed meanwhile: plans that were seen for the first time, or again; restarts, failovers and resets.
-    pub changes: Vec<Change>,
-    /// The tables that it names; none where its text cannot be read.
-    pub tables: Vec<NamedTable>,
-    /// Findings about it.
-    pub findings: Vec<Finding>,
-    /// The plans that it had.
-    #[serde(flatten)]
-    pub plans: StatementPlans,
-    #[serde(skip)]
-    #[schema(ignore)]
-    charts: [(&'static str, HistoryChart); 3],
-}
-framed!(StatementPage);
-
-impl StatementPage {
-    /// The page from what the store knows.
-    pub fn build(
-        now: DateTime<Utc>,
-        (server, database, statement_id): (String, String, String),
-        range: Range,
-        (text, history): (String, Vec<HistoryPoint<StatementCounts>>),
-        tables: Vec<NamedTable>,
-        findings: Vec<Finding>,
-    ) -> Self {
-        Self {
-            frame: Frame::new(now, Section::Statements, crate::sql::outline(&text)),
-            charts: [
-                ("Load", HistoryChart::of(&history, &LOAD)),
-                ("Time of a call", HistoryChart::of(&history, &MEAN)),
-                ("Calls", HistoryChart::of(&history, &CALLS)),
-            ],
-            server,
-            database,
-            statement_id,
-            text,
-            range,
-            history,
-            changes: Vec::new(),
-            tables,
-            findings,
-            plans: StatementPlans::default(),
-        }
-    }
-
-    /// The same, with what happened to the server meanwhile; it is marked together with the plans, which come next.
-    #[must_use]
-    pub fn with_changes(self, changes: Vec<Change>) -> Self {
-        Self { changes, ..self }
-    }
-
-    /// The same with the plans that it had; where they changed is marked.
-    #[must_use]
-    pub fn with_plans(mut self, plans: StatementPlans) -> Self {
-        let mut changes = std::mem::take(&mut self.changes);
-        changes.extend(plans.changes());
-        let changes = within(&self.history, changes);
-        let marked =
-            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
-        Self {
-            charts: self.charts.map(marked),
-            changes,
-            plans,
-            ..self
-        }
-    }
-
-    fn sentence(&self) -> String {
-        let all = total(&self.history);
-        match all.calls {
-            0 => format!("It was not called in the last {}.", self.range.name()),
-            calls => format!(
-                "In the last {} it was called {} times and took {}, {} a call.",
-                self.range.name(),
-                present::count(&calls.to_string()),
-                seconds_for_people(all.seconds()),
-                seconds_for_people(all.mean_seconds())
-            ),
-        }
-    }
-
-    fn sql(&self) -> SqlText {
-        SqlText::of(&self.text)
-    }
-
-    fn list_path(&self) -> String {
-        path(&self.server, &self.database)
-    }
-
-    fn path(&self) -> String {
-        format!("{}/{}", self.list_path(), present::url_part(&self.statement_id))
-    }
-
-    fn ranges(&self) -> Vec<Tab> {
-        self.range.tabs(&self.path(), "")
-    }
-
-    fn charts(&self) -> &[(&'static str, HistoryChart)] {
-        &self.charts
-    }
-
-    fn table_path(&self, table: &NamedTable) -> Option<String> {
-        let schema = table.schema.as_ref().filter(|_| table.is_known)?;
-        let path = View::Tables.path_of(&self.server, &self.database, schema, &table.name);
-        Some(format!("{path}?range={}", self.range.word()))
-    }
-
-    fn took(&self, counts: &StatementCounts) -> String {
-        seconds_for_people(counts.seconds())
-    }
-
-    fn mean(&self, counts: &StatementCounts) -> String {
-        seconds_for_people(counts.mean_seconds())
-    }
-
-    /// The table behind the pictures: when it was called, and what changed.
-    fn lines(&self) -> Vec<Line<'_, StatementCounts>> {
-        lines(&self.history, &self.changes, |counts| counts.calls > 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,14 +202,6 @@ mod tests {
             mean_seconds: counts.mean_seconds(),
             share_ratio: 0.75,
             before: None,
-        }
-    }
-
-    fn table(schema: Option<&str>, is_known: bool) -> NamedTable {
-        NamedTable {
-            schema: schema.map(str::to_owned),
-            name: sample::HOSTILE.into(),
-            is_known,
         }
     }
 
@@ -405,6 +230,32 @@ mod tests {
     }
 
     #[test]
+    fn beside_each_statement_is_a_picture_of_what_it_took() {
+        let over_time = StatementTimes {
+            from: sample::now(),
+            step_seconds: 3600.0,
+            seen_seconds: vec![3600.0, 0.0, 1800.0],
+            microseconds: [(total("").statement_id, vec![2_000_000, 0, 4_000_000])].into(),
+        };
+        let place = ("main".to_owned(), "shop".to_owned());
+        let page = StatementsPage::build(
+            sample::now(),
+            place,
+            Range::Hour,
+            (vec![total("SELECT 1")], 1),
+            Vec::new(),
+        );
+        let html = page.with_times(over_time).html("..", "t").unwrap();
+        // half an hour counts as half an hour
+        let label = "aria-label=\"at most 8.0 s an hour in the last 24 hours; 33 % of that is not known\"";
+        assert!(html.contains(label), "{html}");
+        assert!(
+            html.contains("role=\"img\"") && html.contains("Over 24 hours"),
+            "{html}"
+        );
+    }
+
+    #[test]
     fn hostile_names_and_texts_are_escaped_and_nothing_seen_is_a_page() {
         let place = ("main".to_owned(), sample::HOSTILE.to_owned());
         let places = vec![place.clone()];
@@ -413,56 +264,11 @@ mod tests {
         let html = page((vec![total(sample::HOSTILE)], 1)).html("..", "t").unwrap();
         assert!(!html.contains("<script>alert"), "{html}");
         assert!(html.contains("75"));
+        assert!(
+            !html.contains("<svg class=\"spark\""),
+            "nothing is known of it over time"
+        );
         let empty = page((vec![], 0)).html("..", "t").unwrap();
         assert!(empty.contains("No statement was seen in the last 24 hours."));
-        let history = vec![HistoryPoint {
-            from: sample::now(),
-            length_seconds: 3600.0,
-            seen_seconds: 3600.0,
-            counts: Some(total("").counts),
-        }];
-        let of_one = (
-            "main".to_owned(),
-            sample::HOSTILE.to_owned(),
-            "0123456789abcdef".to_owned(),
-        );
-        let one = StatementPage::build(
-            sample::now(),
-            of_one,
-            Range::Day,
-            (sample::HOSTILE.into(), history),
-            vec![table(None, false), table(Some(sample::HOSTILE), true)],
-            vec![sample::finding("query.slow_mean", sample::HOSTILE)],
-        );
-        assert!(
-            one.sentence()
-                .starts_with("In the last 24 hours it was called 3 times and took 6")
-        );
-        let html = one.clone().html("..", "t").unwrap();
-        assert!(!html.contains("<script>alert"), "{html}");
-        assert_eq!(
-            html.matches("/tables/").count(),
-            1,
-            "only what is known has a page"
-        );
-        assert!(html.contains("0.05 calls a minute"), "{html}");
-        let reset = Change {
-            at: sample::now() + chrono::TimeDelta::minutes(9),
-            what: "pg_stat_statements was reset".to_owned(),
-        };
-        let one = one
-            .with_changes(vec![reset])
-            .with_plans(StatementPlans::default());
-        let html = one.html("..", "t").unwrap();
-        assert_eq!(
-            html.matches("class=\"mark\"").count(),
-            3,
-            "in every picture: {html}"
-        );
-        assert_eq!(
-            html.matches("pg_stat_statements was reset").count(),
-            4,
-            "and in the table: {html}"
-        );
     }
 }

@@ -1,12 +1,13 @@
 //! `/status`: can I trust this?
 
 use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
+use super::late::{is_late, is_watched, late_looks};
 use super::overview::EventLine;
 use super::present;
 use super::sql_text::SqlText;
@@ -15,9 +16,6 @@ use crate::model::finding::Event;
 use crate::model::judgement::Ignored;
 use crate::model::status::{Gap, Look, ServerStatus};
 use crate::report::reached_under;
-
-/// A look after which it is called late, where nothing went wrong: one hour.
-const LATE: TimeDelta = TimeDelta::hours(1);
 
 /// The advisor itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -177,13 +175,17 @@ pub struct StatusPage {
 framed!(StatusPage);
 
 /// Whether every server was read, in a sentence.
-fn sentence(facts: &StatusFacts) -> String {
+fn sentence(now: DateTime<Utc>, facts: &StatusFacts) -> String {
     let lost = facts
         .servers
         .iter()
         .filter(|server| server.unreachable.is_some())
         .count();
     let failed = facts.looks.iter().filter(|look| look.error.is_some()).count();
+    let servers = facts.servers.iter();
+    let late: usize = servers
+        .map(|server| late_looks(now, server, &facts.looks).len())
+        .sum();
     let over = facts
         .servers
         .iter()
@@ -198,6 +200,9 @@ fn sentence(facts: &StatusFacts) -> String {
     }
     if failed > 0 {
         parts.push(present::plural(failed, "look failed", "looks failed"));
+    }
+    if late > 0 {
+        parts.push(present::plural(late, "look is late", "looks are late"));
     }
     if !facts.gaps.is_empty() {
         parts.push(present::plural(
@@ -221,8 +226,13 @@ fn sentence(facts: &StatusFacts) -> String {
 
 impl StatusPage {
     /// The page from what the store and the engine know of themselves.
-    pub fn build(now: DateTime<Utc>, facts: StatusFacts) -> Self {
-        let sentence = sentence(&facts);
+    pub fn build(now: DateTime<Utc>, mut facts: StatusFacts) -> Self {
+        let servers = &facts.servers;
+        facts.looks.retain(|look| {
+            let mut servers = servers.iter().filter(|server| server.name == look.server);
+            servers.any(|server| is_watched(server, look))
+        });
+        let sentence = sentence(now, &facts);
         let server = |server: ServerStatus| ServerLooks {
             connections: facts
                 .connections
@@ -270,8 +280,8 @@ impl StatusPage {
     }
 
     /// Whether a look is older than it should be.
-    pub fn late(&self, look: &Look) -> bool {
-        self.frame.now - look.at > LATE
+    pub fn late(&self, line: &ServerLooks, look: &Look) -> bool {
+        is_late(self.frame.now, &line.server, look)
     }
 }
 
@@ -280,7 +290,9 @@ mod tests {
     use super::*;
     use crate::model::finding::{EventKind, Object, ObjectKind};
     use crate::model::status::RunningServer;
+    use crate::web::pages::late::tests::look;
     use crate::web::pages::{frame::Page, sample};
+    use chrono::TimeDelta;
 
     #[test]
     fn empty_is_a_page() {
@@ -326,6 +338,56 @@ mod tests {
         assert!(
             !page(&server).0.contains("rows costs"),
             "nothing is known before the first look"
+        );
+    }
+
+    #[test]
+    fn late_is_told_by_the_cadence_of_each_family() {
+        let page = |statements_minutes: i64, catalog_minutes: i64| {
+            let facts = StatusFacts {
+                servers: vec![sample::server("main")],
+                looks: vec![
+                    look("statements", None, statements_minutes),
+                    look("catalog", Some("shop"), catalog_minutes),
+                ],
+                ..StatusFacts::default()
+            };
+            let page = StatusPage::build(sample::now(), facts);
+            (page.sentence.clone(), page.html("", "t").unwrap())
+        };
+        let chip = "<span class=\"chip warn\">late</span>";
+        let (sentence, html) = page(2, 20);
+        assert_eq!(sentence, "Everything that the rules need is read.");
+        assert!(!html.contains(chip), "{html}");
+        let (sentence, html) = page(20, 20);
+        assert_eq!(sentence, "1 look is late.");
+        assert_eq!(
+            html.matches(chip).count(),
+            1,
+            "the catalog is read every ten minutes"
+        );
+        assert_eq!(page(20, 50).0, "2 looks are late.");
+    }
+
+    #[test]
+    fn a_look_at_a_database_that_is_watched_no_more_has_not_failed() {
+        let page = |database: Option<&str>| {
+            let facts = StatusFacts {
+                servers: vec![sample::server("main")],
+                looks: vec![Look {
+                    error: Some("database does not exist".into()),
+                    ..look("relations", database, 1)
+                }],
+                ..StatusFacts::default()
+            };
+            let page = StatusPage::build(sample::now(), facts);
+            (page.sentence, page.servers[0].looks.len())
+        };
+        let failed = ("1 look failed.".to_owned(), 1);
+        assert_eq!((page(Some("shop")), page(None)), (failed.clone(), failed));
+        assert_eq!(
+            page(Some("dropped")),
+            ("Everything that the rules need is read.".to_owned(), 0)
         );
     }
 

@@ -24,7 +24,7 @@ use crate::model::unit::{bytes_for_people, count_for_people, seconds_for_people}
 const WRITTEN: Measure<TableCounts> = Measure {
     name: "rows written a minute",
     value: |counts, seconds| (counts.written() > 0).then(|| per_minute(counts.written(), seconds)),
-    told: |value| format!("{} rows a minute", present::number(value)),
+    told: |value| present::amount(present::number(value), "row a minute", "rows a minute"),
     nothing: "nothing was written",
 };
 
@@ -33,14 +33,14 @@ pub(super) const SEQUENTIAL: Measure<TableCounts> = Measure {
     value: |counts, seconds| {
         (counts.sequential_scans > 0).then(|| per_minute(counts.sequential_scans, seconds))
     },
-    told: |value| format!("{} scans a minute", present::number(value)),
+    told: |value| present::amount(present::number(value), "scan a minute", "scans a minute"),
     nothing: "no sequential scan",
 };
 
 const BY_INDEX: Measure<TableCounts> = Measure {
     name: "index scans a minute",
     value: |counts, seconds| (counts.index_scans > 0).then(|| per_minute(counts.index_scans, seconds)),
-    told: |value| format!("{} scans a minute", present::number(value)),
+    told: |value| present::amount(present::number(value), "scan a minute", "scans a minute"),
     nothing: "no index scan",
 };
 
@@ -54,7 +54,7 @@ pub(super) const SIZE: Measure<TableCounts> = Measure {
 pub(super) const DEAD: Measure<TableCounts> = Measure {
     name: "dead rows",
     value: |counts, _| (counts.dead_rows > 0).then_some(counts.dead_rows as f64),
-    told: |value| format!("{} dead rows", count_for_people(value)),
+    told: |value| present::amount(count_for_people(value), "dead row", "dead rows"),
     nothing: "no dead row",
 };
 
@@ -396,7 +396,12 @@ mod tests {
         let mut finding = sample::finding("vacuum.dead_tuples", sample::HOSTILE);
         finding.claim.object.as_mut().unwrap().schema = Some("old/ones".into());
         let totals = vec![partition(sample::HOSTILE), partition("2024")];
-        let lines = TableLine::list(("main", "shop"), Range::Day, totals, &[finding]);
+        let lines = TableLine::list(
+            ("main", "shop"),
+            Range::Day,
+            totals,
+            &sample::open_findings(&[finding]),
+        );
         let table = TableNow {
             schema: "a/b".into(),
             name: sample::HOSTILE.into(),

@@ -10,9 +10,9 @@ use super::frame::{Frame, Section, framed};
 use super::listing::Listing;
 use super::present;
 use super::range::Range;
-use super::relations::{Brief, briefs, findings_path, growth, growth_text, is_about_table, of_hundred};
+use super::relations::{Brief, findings_path, growth, growth_text, is_about_table, of_hundred};
 use super::tabs::View;
-use crate::model::finding::Finding;
+use crate::model::open_finding::OpenFinding;
 use crate::model::relation::{RelationList, RelationOrder, TableNow, TableTotal};
 use crate::model::unit::{bytes_for_people, count_for_people};
 
@@ -22,7 +22,7 @@ pub struct TableLine {
     /// As it is, and what happened to it.
     #[serde(flatten)]
     pub total: TableTotal,
-    /// Findings about it, its indexes, columns and constraints.
+    /// Open findings about it, its indexes, columns and constraints.
     pub findings: Vec<Brief>,
     #[serde(skip)]
     #[schema(ignore)]
@@ -96,7 +96,7 @@ impl TableLine {
         (server, database): (&str, &str),
         range: Range,
         tables: Vec<TableTotal>,
-        findings: &[Finding],
+        open: &[OpenFinding],
     ) -> Vec<Self> {
         let largest = tables.iter().map(|table| table.now.bytes).max().unwrap_or(0);
         let line = |total: TableTotal| {
@@ -104,9 +104,14 @@ impl TableLine {
             let path = View::Tables.path_of(server, database, schema, name);
             Self {
                 path: format!("{path}?range={}", range.word()),
-                findings_path: findings_path(server, database, name),
+                findings_path: findings_path((server, database), schema, name),
                 bar: of_hundred(total.now.bytes, largest),
-                findings: briefs(findings, |finding| is_about_table(finding, schema, name)),
+                // as many as the list shows to which they lead
+                findings: open
+                    .iter()
+                    .filter(|finding| is_about_table(finding.object.as_ref(), schema, name))
+                    .map(Brief::from)
+                    .collect(),
                 total,
             }
         };
@@ -190,13 +195,13 @@ pub struct TablesPage {
 framed!(TablesPage);
 
 impl TablesPage {
-    /// The page from what the store knows; `findings` are the worst of the database, with how many there are.
+    /// The page from what the store knows; `findings` are the worst open ones of the database, with how many there are.
     pub fn build(
         now: DateTime<Utc>,
         (server, database): (String, String),
         (range, order): (Range, RelationOrder),
         list: RelationList<TableTotal>,
-        (findings, findings_total): (&[Finding], usize),
+        (findings, findings_total): (&[OpenFinding], usize),
         places: Vec<(String, String)>,
     ) -> Self {
         Self {
@@ -237,6 +242,7 @@ impl TablesPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::finding::{Finding, State};
     use crate::model::history::TableCounts;
     use crate::model::relation::WorstPartition;
     use crate::web::pages::{frame::Page, sample};
@@ -278,7 +284,7 @@ mod tests {
             place.clone(),
             (Range::Week, RelationOrder::Size),
             list,
-            (findings, 3),
+            (&sample::open_findings(findings), 3),
             vec![place],
         )
     }
@@ -306,6 +312,27 @@ mod tests {
         );
         assert!(html.contains("/tables/public/a%2Fb?range=7d"), "{html}");
         assert!(!html.contains(" style="));
+    }
+
+    #[test]
+    fn the_findings_that_are_counted_are_those_of_the_list_they_lead_to() {
+        let of = |name: &str, schema: &str, state| {
+            let mut finding = sample::finding("vacuum.dead_tuples", name);
+            finding.claim.object.as_mut().unwrap().schema = Some(schema.into());
+            finding.state = state;
+            finding
+        };
+        let findings = [
+            of("orders", "public", State::Open),
+            of("orders", "public", State::Acknowledged),
+            of("orders", "other", State::Open),
+            of("orders_archive", "public", State::Open),
+        ];
+        let page = page(vec![total("orders", 1 << 20)], &findings);
+        assert_eq!(page.tables[0].findings_text(), "1 finding");
+        let html = page.html("..", "t").unwrap();
+        let list = "&#38;schema=public&#38;table=orders&#38;state=open\">1 finding</a>";
+        assert!(html.contains(list), "{html}");
     }
 
     #[test]

@@ -183,6 +183,13 @@ impl WaitChart {
     }
 }
 
+impl WaitChart {
+    /// The most sessions of one step, with their noun.
+    pub fn most(&self, one: &str, many: &str) -> String {
+        present::amount(self.greatest.clone(), one, many)
+    }
+}
+
 /// Where a step begins in the picture, and how wide it is.
 fn across(step: &Step<'_>, whole: f64) -> (f64, f64) {
     let scale = WIDTH / whole;

@@ -9,7 +9,7 @@ use super::present;
 use super::range::Range;
 use super::wait_chart::WaitChart;
 use crate::limits;
-use crate::model::history::{StatementTotal, WaitCounts, WaitHistory, WaitKey, WaitPoint};
+use crate::model::history::{WaitCounts, WaitHistory, WaitKey, WaitPoint};
 use crate::web::problem::Problem;
 use crate::web::query::{Parameters, unknown};
 
@@ -42,7 +42,24 @@ pub struct WaitsView {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) chart: WaitChart,
+    /// What is said of sessions whose statement has no identity.
+    #[serde(skip)]
+    #[schema(ignore)]
+    nameless: &'static str,
 }
+
+/// Samples are those of clients: what they execute has no identity where it is a utility statement, or is not among those
+/// that pg_stat_statements keeps.
+const NAMELESS: &str =
+    "a utility statement (as COPY, VACUUM or DDL), or one that pg_stat_statements does not keep";
+/// The same of what waits for a table: its lock is taken before the statement is analysed, which is when it gets its identity.
+const NAMELESS_BEFORE_ANALYSIS: &str =
+    "not known: it waits before its query is identified, or is a utility statement";
+/// The event of such a wait.
+const LOCK_OF_A_TABLE: &str = "Lock: relation";
+/// The same where not one statement has one.
+const WITHOUT_IDENTIFIERS: &str =
+    "not known: compute_query_id is off, so the server does not tell statements apart";
 
 /// Sessions that were seen doing the same.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -54,25 +71,27 @@ pub struct WaitLine {
     pub sessions: u64,
     /// Of all active sessions in samples, 0 to 1.
     pub share_ratio: f64,
-    /// The outline of the statement; null where it is not one of those that took most time in the last hour.
+    /// The outline of the statement; null where its text is not known.
     pub statement: Option<String>,
 }
 
 impl WaitsView {
-    /// What the store knows of samples, and statements whose texts are known.
-    pub fn of(history: WaitHistory, statements: &[StatementTotal]) -> Self {
-        let outlines: HashMap<(&str, &str), &str> = statements
-            .iter()
-            .map(|one| {
-                (
-                    (one.database.as_str(), one.statement_id.as_str()),
-                    one.text.as_str(),
-                )
-            })
-            .collect();
+    /// What the store knows of samples, and texts of statements by database and statement_id; and the setting
+    /// `compute_query_id`, where that is known.
+    pub fn of(
+        history: WaitHistory,
+        texts: &HashMap<(String, String), String>,
+        compute_query_id: Option<&str>,
+    ) -> Self {
+        // where it is off another module may compute the identifiers
+        let has_identifiers = history.top.iter().any(|(key, _)| !key.statement_id.is_empty());
+        let nameless = match compute_query_id {
+            Some("off") if !has_identifiers => WITHOUT_IDENTIFIERS,
+            _ => NAMELESS,
+        };
         let all = history.sessions.max(1) as f64;
         let line = |(key, counts): (WaitKey, WaitCounts)| {
-            let text = outlines.get(&(key.database.as_str(), key.statement_id.as_str()));
+            let text = texts.get(&(key.database.clone(), key.statement_id.clone()));
             WaitLine {
                 statement: text.map(|text| crate::sql::outline(text)),
                 sessions: counts.sessions,
@@ -81,6 +100,7 @@ impl WaitsView {
             }
         };
         Self {
+            nameless,
             chart: WaitChart::of(&history.by_event),
             samples: history.samples,
             sessions: history.sessions,
@@ -91,6 +111,16 @@ impl WaitsView {
                 .map(line)
                 .collect(),
             history: history.by_event,
+        }
+    }
+
+    /// What stands where the outline of a line's statement is not known.
+    pub fn unnamed<'a>(&'a self, line: &'a WaitLine) -> &'a str {
+        match (line.key.event.as_str(), line.key.statement_id.as_str()) {
+            (WaitKey::OTHERS, _) => "what was too rare to be counted on its own",
+            (LOCK_OF_A_TABLE, "") if self.nameless == NAMELESS => NAMELESS_BEFORE_ANALYSIS,
+            (_, "") => self.nameless,
+            (_, id) => id,
         }
     }
 
@@ -128,14 +158,6 @@ impl WaitLine {
         }
     }
 
-    /// What stands where the statement's outline is not known.
-    pub fn unnamed(&self) -> &str {
-        match self.key.statement_id.as_str() {
-            "" => "no query that pg_stat_statements knows",
-            id => id,
-        }
-    }
-
     /// The length of its bar.
     pub fn of_hundred(&self) -> u8 {
         (self.share_ratio * 100.0).clamp(0.0, 100.0) as u8
@@ -145,7 +167,6 @@ impl WaitLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::history::StatementCounts;
     use crate::web::pages::sample;
 
     fn key(number: usize) -> WaitKey {
@@ -175,21 +196,12 @@ mod tests {
 
     #[test]
     fn lines_are_bounded_and_name_their_statements_where_they_are_known() {
-        let known = StatementTotal {
-            statement_id: key(1).statement_id,
-            database: "shop".into(),
-            text: "SELECT a, b, c FROM t WHERE d = $1".into(),
-            counts: StatementCounts::default(),
-            mean_seconds: 0.0,
-            share_ratio: 0.0,
-            before: None,
+        let text = |database: &str, number: usize| {
+            let text = "SELECT a, b, c FROM t WHERE d = $1";
+            ((database.to_owned(), key(number).statement_id), text.to_owned())
         };
-        let elsewhere = StatementTotal {
-            database: "other".into(),
-            statement_id: key(0).statement_id,
-            ..known.clone()
-        };
-        let view = WaitsView::of(history(limits::PAGE_ITEMS + 50), &[known, elsewhere]);
+        let texts = [text("shop", 1), text("other", 0)].into();
+        let view = WaitsView::of(history(limits::PAGE_ITEMS + 50), &texts, None);
         assert_eq!(view.most.len(), limits::PAGE_ITEMS);
         assert_eq!(view.most[0].statement, None, "of another database");
         assert_eq!(
@@ -209,8 +221,40 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_without_an_identity_is_told_by_why_it_has_none() {
+        let of = |event: &str, statement_id: &str, compute_query_id| {
+            let named = WaitKey {
+                event: event.into(),
+                statement_id: statement_id.into(),
+                ..WaitKey::default()
+            };
+            let mut seen = history(0);
+            seen.top = vec![(named, WaitCounts { sessions: 1 })];
+            let view = WaitsView::of(seen, &HashMap::new(), compute_query_id);
+            view.unnamed(&view.most[0]).to_owned()
+        };
+        assert_eq!(of("CPU", "", Some("auto")), NAMELESS);
+        assert_eq!(of("CPU", "", None), NAMELESS);
+        assert_eq!(of("CPU", "", Some("off")), WITHOUT_IDENTIFIERS);
+        assert_eq!(of("Lock: relation", "", Some("off")), WITHOUT_IDENTIFIERS);
+        assert_eq!(of("Lock: relation", "", Some("auto")), NAMELESS_BEFORE_ANALYSIS);
+        assert_eq!(
+            of("Lock: relation", "12ab", Some("auto")),
+            "12ab",
+            "it was planned, and waits for another"
+        );
+        assert_eq!(of("Lock: tuple", "", Some("auto")), NAMELESS);
+        assert_eq!(
+            of("CPU", "12ab", Some("off")),
+            "12ab",
+            "another module computes them"
+        );
+        assert!(of(WaitKey::OTHERS, "", Some("off")).contains("too rare"));
+    }
+
+    #[test]
     fn no_sample_is_said_and_ranges_go_up_to_a_week() {
-        let none = WaitsView::of(WaitHistory::default(), &[]);
+        let none = WaitsView::of(WaitHistory::default(), &HashMap::new(), None);
         assert_eq!(
             none.sentence(&Range::Hour),
             "Nothing was sampled in the last hour."

@@ -6,18 +6,19 @@ use chrono::{DateTime, Utc};
 use crate::limits;
 use crate::model::finding::Finding;
 use crate::model::history::StatementTotal;
+use crate::model::open_finding::OpenFinding;
 use crate::model::relation::{RelationOrder, TableNow};
 use crate::sql::{self, remembered};
 use crate::store::{FindingFilter, Store};
-use crate::web::ask::places;
 use crate::web::pages::changes;
 use crate::web::pages::index::IndexPage;
 use crate::web::pages::indexes::{IndexLine, IndexesPage};
 use crate::web::pages::range::Range;
 use crate::web::pages::relations::{INDEX_ORDERS, TABLE_ORDERS, is_about_index, is_about_table, order_of};
-use crate::web::pages::statements::NamedTable;
+use crate::web::pages::statement::NamedTable;
 use crate::web::pages::table::TablePage;
 use crate::web::pages::tables::{TableLine, TablesPage};
+use crate::web::places::known_place;
 use crate::web::problem::Problem;
 use crate::web::query::{self, Parameters};
 
@@ -44,19 +45,25 @@ impl ListOf {
         orders: &[RelationOrder],
     ) -> Result<Self, Problem> {
         let parameters = Parameters::read(uri, &["range", "order"])?;
-        let places = places(store)?;
-        if !places.contains(place) {
-            return Err(Problem::new(404, "such database"));
-        }
         Ok(Self {
+            places: known_place(store, place)?,
             range: Range::of(&parameters)?,
             order: order_of(&parameters, orders)?,
-            places,
         })
     }
 }
 
-/// The findings of a database that matter most, of some rules, in which a text occurs; and how many there are.
+/// The open findings of a database in few words: as many as there may be, since they are counted by table; and how many there
+/// are.
+fn open_findings(
+    store: &Store,
+    (server, database): (&str, &str),
+) -> Result<(Vec<OpenFinding>, usize), Problem> {
+    let (open, total) = store.open_findings(server, database, limits::PAGE_ITEMS_MAXIMUM)?;
+    Ok((open, total as usize))
+}
+
+/// The findings of a database that matter most, of some rules, about something of that name; and how many there are.
 fn findings(
     store: &Store,
     (server, database): (&str, &str),
@@ -80,7 +87,7 @@ pub fn tables(store: &Store, uri: &Uri, place: (String, String)) -> Result<Table
     let (now, range, order) = (Utc::now(), asked.range, asked.order);
     let from = now - range.length();
     let list = store.tables(&place.0, &place.1, order, from, now, limits::PAGE_ITEMS)?;
-    let (findings, total) = findings(store, (&place.0, &place.1), None, None)?;
+    let (findings, total) = open_findings(store, (&place.0, &place.1))?;
     let found = (findings.as_slice(), total);
     Ok(TablesPage::build(
         now,
@@ -135,7 +142,7 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
         limits::PAGE_ITEMS,
     )?;
     let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
-    findings.retain(|finding| is_about_table(finding, &schema, &name));
+    findings.retain(|finding| is_about_table(finding.claim.object.as_ref(), &schema, &name));
     let indexes = IndexLine::list((&server, &database), range, indexes.items, &findings);
     let partitions = match table.kind {
         'p' => largest_partitions(store, (&server, &database), (&schema, &name), range, now)?,
@@ -175,7 +182,7 @@ fn largest_partitions(
 ) -> Result<Vec<TableLine>, Problem> {
     let over = (now - range.length(), now);
     let list = store.partitions(place, table, RelationOrder::Size, over, limits::PAGE_ITEMS)?;
-    let (findings, _) = findings(store, place, None, None)?;
+    let (findings, _) = open_findings(store, place)?;
     Ok(TableLine::list(place, range, list.items, &findings))
 }
 
@@ -187,12 +194,13 @@ pub fn partitions(store: &Store, uri: &Uri, path: RelationPath) -> Result<Tables
     let (server, database, schema, name) = path;
     let table = store.table(&server, &database, &schema, &name)?;
     if table.is_none_or(|table| table.kind != 'p') {
-        return Err(Problem::new(404, "such partitioned table"));
+        let told = format!("{schema}.{name}");
+        return Err(Problem::absent("partitioned table", &told));
     }
     let now = Utc::now();
     let over = (now - range.length(), now);
     let list = store.partitions((&server, &database), (&schema, &name), order, over, limit)?;
-    let (findings, total) = findings(store, (&server, &database), None, None)?;
+    let (findings, total) = open_findings(store, (&server, &database))?;
     let found = (findings.as_slice(), total);
     let place = (server, database);
     Ok(TablesPage::build(

@@ -6,37 +6,75 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use axum::routing::get;
-use chrono::Utc;
+use axum::routing::{MethodRouter, get};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::ask::RelationPath;
 use super::Context;
 use super::api::answer;
-use super::ask::{ask, places};
+use super::ask::ask;
 use super::dashboard::page;
+use super::pages::frame::Page;
 use super::pages::index::IndexPage;
 use super::pages::indexes::IndexesPage;
 use super::pages::table::TablePage;
 use super::pages::tables::TablesPage;
+use super::places::places;
 use super::problem::Problem;
+use crate::store::Store;
+
+/// What the store is asked for one thing that an address names, to be shown as a page.
+type Question<P, A> = fn(&Store, &Uri, A) -> Result<P, Problem>;
 
 /// The pages.
 pub fn pages() -> Router<Context> {
     Router::new()
-        .route("/tables", get(tables_of_the_first))
-        .route("/indexes", get(indexes_of_the_first))
-        .route("/servers/{server}/{database}/tables", get(tables_page))
+        .route("/tables", of_the_first(ask::tables, TablesPage::of_nothing))
+        .route("/indexes", of_the_first(ask::indexes, IndexesPage::of_nothing))
+        .route("/servers/{server}/{database}/tables", shown(ask::tables))
         .route(
             "/servers/{server}/{database}/tables/{schema}/{name}",
-            get(table_page),
+            shown(ask::table),
         )
-        .route("/servers/{server}/{database}/indexes", get(indexes_page))
+        .route("/servers/{server}/{database}/indexes", shown(ask::indexes))
         .route(
             "/servers/{server}/{database}/indexes/{schema}/{name}",
-            get(index_page),
+            shown(ask::index),
         )
+}
+
+/// A page about what its address names.
+fn shown<P, A>(question: Question<P, A>) -> MethodRouter<Context>
+where
+    P: Page + Send + 'static,
+    A: DeserializeOwned + Send + 'static,
+{
+    get(
+        move |State(context): State<Context>, uri: Uri, Path(named): Path<A>| async move {
+            let asked = uri.clone();
+            page(&context, &uri, move |_, store| question(store, &asked, named)).await
+        },
+    )
+}
+
+/// The page about the first database that there is.
+fn of_the_first<P: Page + Send + 'static>(
+    question: Question<P, (String, String)>,
+    nothing: fn(DateTime<Utc>) -> P,
+) -> MethodRouter<Context> {
+    get(move |State(context): State<Context>, uri: Uri| async move {
+        let asked = uri.clone();
+        page(&context, &uri, move |_, store| {
+            match places(store)?.into_iter().next() {
+                Some(place) => question(store, &asked, place),
+                None => Ok(nothing(Utc::now())),
+            }
+        })
+        .await
+    })
 }
 
 /// The routes of the API, and their description.
@@ -47,58 +85,6 @@ pub fn api() -> OpenApiRouter<Context> {
         .routes(routes!(partitions))
         .routes(routes!(indexes))
         .routes(routes!(index))
-}
-
-/// Those of the first database that there is.
-async fn tables_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
-    let asked = uri.clone();
-    page(&context, &uri, move |_, store| {
-        match places(store)?.into_iter().next() {
-            Some(place) => ask::tables(store, &asked, place),
-            None => Ok(TablesPage::of_nothing(Utc::now())),
-        }
-    })
-    .await
-}
-
-/// Those of the first database that there is.
-async fn indexes_of_the_first(State(context): State<Context>, uri: Uri) -> Response {
-    let asked = uri.clone();
-    page(&context, &uri, move |_, store| {
-        match places(store)?.into_iter().next() {
-            Some(place) => ask::indexes(store, &asked, place),
-            None => Ok(IndexesPage::of_nothing(Utc::now())),
-        }
-    })
-    .await
-}
-
-async fn tables_page(
-    State(context): State<Context>,
-    uri: Uri,
-    Path(place): Path<(String, String)>,
-) -> Response {
-    let asked = uri.clone();
-    page(&context, &uri, move |_, store| ask::tables(store, &asked, place)).await
-}
-
-async fn indexes_page(
-    State(context): State<Context>,
-    uri: Uri,
-    Path(place): Path<(String, String)>,
-) -> Response {
-    let asked = uri.clone();
-    page(&context, &uri, move |_, store| ask::indexes(store, &asked, place)).await
-}
-
-async fn table_page(State(context): State<Context>, uri: Uri, Path(path): Path<RelationPath>) -> Response {
-    let asked = uri.clone();
-    page(&context, &uri, move |_, store| ask::table(store, &asked, path)).await
-}
-
-async fn index_page(State(context): State<Context>, uri: Uri, Path(path): Path<RelationPath>) -> Response {
-    let asked = uri.clone();
-    page(&context, &uri, move |_, store| ask::index(store, &asked, path)).await
 }
 
 /// The tables of a database, with what happened to them: a partitioned one as a whole, without its partitions.
@@ -153,7 +139,7 @@ async fn partitions(
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/indexes",
     params(("server" = String, Path), ("database" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
-        ("order" = Option<String>, Query, description = "size, growth, scans or idle")),
+        ("order" = Option<String>, Query, description = "size, growth, scans, writes or idle")),
     responses((status = 200, body = IndexesPage), (status = 404, body = Problem)))]
 async fn indexes(
     State(context): State<Context>,

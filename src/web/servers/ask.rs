@@ -8,13 +8,17 @@ use crate::model::finding::{Severity, State};
 use crate::model::history::StatementTotal;
 use crate::store::{FindingFilter, Store};
 use crate::web::Context;
-use crate::web::ask::servers as all_servers;
+use crate::web::ask::{servers as all_servers, view_lines};
+use crate::web::pages::busy::BusyStatement;
+use crate::web::pages::cluster::Cluster;
+use crate::web::pages::late::Late;
 use crate::web::pages::overview::ServerLine;
 use crate::web::pages::range::Range;
-use crate::web::pages::server::{BusyStatement, Facts, ServerPage};
-use crate::web::pages::servers::{Cluster, ServersPage};
+use crate::web::pages::server::{Facts, ServerPage};
+use crate::web::pages::servers::ServersPage;
 use crate::web::pages::spark::Spark;
 use crate::web::pages::status::ServerGap;
+use crate::web::places::missing_server;
 use crate::web::problem::Problem;
 use crate::web::query::Parameters;
 
@@ -24,6 +28,7 @@ const FINDINGS: usize = 10;
 /// Every server on a line.
 fn lines(context: &Context, store: &Store, now: DateTime<Utc>) -> Result<Vec<ServerLine>, Problem> {
     let (counts, gaps) = (store.counts()?, store.gaps()?);
+    let (looks, views) = (store.looks()?, view_lines(store)?);
     let mut lines = Vec::new();
     for server in all_servers(context, store)? {
         let points = store.load(&server.name, now - TimeDelta::hours(24))?;
@@ -38,6 +43,7 @@ fn lines(context: &Context, store: &Store, now: DateTime<Utc>) -> Result<Vec<Ser
             warning: open(Severity::Warning),
             info: open(Severity::Info),
             gaps: gaps.iter().filter(|(name, _)| *name == server.name).count(),
+            late: Late::of(now, &server, &looks, &views),
             spark: Spark::of(now, &points),
             server,
         });
@@ -55,8 +61,11 @@ pub fn servers(context: &Context, store: &Store) -> Result<ServersPage, Problem>
 pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Result<ServerPage, Problem> {
     let range = Range::of(&Parameters::read(uri, &["range"])?)?;
     let now = Utc::now();
-    let missing = || Problem::new(404, "such server");
-    let clusters = Cluster::list(lines(context, store, now)?);
+    let lines = lines(context, store, now)?;
+    let known: Vec<String> = lines.iter().map(|line| line.server.name.clone()).collect();
+    let asked = name.clone();
+    let missing = || missing_server(&asked, &known);
+    let clusters = Cluster::list(lines);
     let is_its = |cluster: &Cluster| cluster.servers.iter().any(|line| line.server.name == name);
     let cluster = clusters.into_iter().find(is_its).ok_or_else(missing)?;
     let from = now - range.length();

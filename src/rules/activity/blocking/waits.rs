@@ -10,6 +10,7 @@ use crate::model::unit::seconds_for_people;
 use crate::rules::Rule as _;
 use crate::rules::activity::blocking::Blocking;
 use crate::rules::activity::long_query::{is_ours, outline};
+use crate::rules::sessions;
 
 /// What is the same tomorrow: the database, and role, application and relation of the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,18 +164,10 @@ impl<'a> Waits<'a> {
             .unwrap_or_default()
     }
 
-    /// The table whose lock is waited for; of an index, a TOAST table or a partition the table that it belongs to.
+    /// The table whose lock is waited for.
     fn relation(&self, waiter: &Session) -> Option<String> {
         let oid = waiter.awaited.as_ref()?.relation_oid?;
-        let name = waiter.database.as_deref()?;
-        let mut databases = self.observation.databases.iter();
-        let catalog = &databases.find(|database| database.name == name)?.catalog;
-        let table = catalog.indexes.get(oid).map_or(oid, |index| index.table_oid);
-        let above = |oid: Option<u32>| oid.and_then(|oid| catalog.tables.get(oid));
-        let facts = catalog.tables.get(table)?;
-        let facts = above(facts.toast_of).unwrap_or(facts);
-        let facts = above(facts.partition_of).unwrap_or(facts);
-        Some(format!("{}.{}", facts.schema, facts.name))
+        sessions::table_of_lock(self.observation, waiter.database.as_deref()?, oid)
     }
 
     /// Seconds for which a session waits.

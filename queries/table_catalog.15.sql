@@ -1,0 +1,22 @@
+-- Names and facts of tables, materialized views and TOAST tables; of system tables only those whose age matters.
+-- privilege: none · cost: one pass over pg_class and pg_depend, so every ten minutes · since: 15
+SELECT /* pgadvisor */
+    c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+    c.reltuples::float8 AS rows, greatest(c.relpages, 0)::float8 * pg_catalog.current_setting('block_size')::float8 AS size_bytes,
+    coalesce(c.reloptions, '{}') AS options,
+    CASE WHEN c.relfrozenxid <> '0'::xid THEN pg_catalog.age(c.relfrozenxid)::int8 ELSE 0 END AS frozen_xid_age,
+    p.oid AS toast_of,
+    -- the table at the top of its partitions
+    CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::pg_catalog.oid END AS partition_of,
+    c.oid IN (SELECT r.prrelid FROM pg_catalog.pg_publication_rel AS r)
+        OR (
+            EXISTS (SELECT FROM pg_catalog.pg_publication AS b WHERE b.puballtables)
+            OR c.relnamespace IN (SELECT s.pnnspid FROM pg_catalog.pg_publication_namespace AS s)
+        ) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AS is_published,
+    EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') AS owned_by_extension
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_class AS p ON c.relkind = 't' AND p.reltoastrelid = c.oid
+WHERE c.relkind IN ('r', 'm', 't', 'p') AND c.relpersistence <> 't'
+  AND (c.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema') OR pg_catalog.age(c.relfrozenxid) > pg_catalog.current_setting('autovacuum_freeze_max_age')::int4)
+LIMIT $1

@@ -1,0 +1,222 @@
+//! What a reader should know of candidates and statements beside what the planner says: why no index can be what a statement asks
+//! for, what rests on something that nobody knows, and which b-trees no generic plan takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::clauses::Key;
+use super::ready::Ready;
+use crate::model::finding::{Confidence, ConfidenceLevel};
+use crate::model::plan::{PlanNode, PlanTree};
+use crate::postgres::{Plan, ServerText};
+use crate::sql;
+use crate::sql::expression::{compares_what_a_parameter_makes, is_made_by_a_parameter};
+
+/// What becomes of a statement that could have an index and gets none.
+const NOT_WORTH: &str = "what an index would save it is not worth its price";
+/// The same within a budget.
+const NOT_WORTH_OR_TOO_LARGE: &str = "what an index would save it is not worth its price, or does not fit";
+
+/// What is said of a statement for which there is no candidate.
+const NOTHING: &str = "nothing that it asks of its tables could be answered by an index that is not there";
+/// The same where it is the pattern that tells.
+const OF_A_PATTERN: &str = "it depends on the pattern: where that begins with fixed text an index serves LIKE, and of a parameter nobody knows; give the \
+     statement with a usual pattern by --statement";
+/// The cost below which a statement that reads a table as a whole is cheap already.
+const CHEAP: f64 = 100.0;
+
+/// What there is to say where an index would have to contain a value that nobody told.
+const WITHOUT_CONSTANT: &str = "what it searches, sorts or groups by is computed with a parameter, and an index on that would have to contain its value: if \
+     pg_stat_statements left out the constant, give the statement itself by --statement";
+
+/// What is known beside the planner's answers. Statements are numbers of planned ones.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    /// B-trees for what begins with a parameter, whose worth is worked out: by statement and candidate.
+    pub(super) begun: BTreeSet<(usize, usize)>,
+    /// What would do the same for less, if that were so which nobody knows: by statement and candidate.
+    pub(super) caveats: BTreeMap<(usize, usize), String>,
+    /// Why no index can be what a statement asks for.
+    unindexable: BTreeMap<usize, String>,
+}
+
+impl Remarks {
+    /// Sees whether a plan asks for what is computed with a parameter.
+    pub(super) fn take(&mut self, statement: usize, text: &ServerText, tree: &PlanTree) {
+        if sql::parameter_count(text.as_str()) > 0 && asks_for_a_parameter(tree) {
+            self.unindexable.insert(statement, WITHOUT_CONSTANT.to_owned());
+        }
+    }
+
+    /// Why no index can be what a statement asks for.
+    pub(super) fn why_none(&self, statement: usize) -> Option<&String> {
+        self.unindexable.get(&statement)
+    }
+
+    /// The caveat about a candidate, where all of these statements have it.
+    pub(super) fn caveat(&self, statements: &[usize], candidate: usize) -> Option<&String> {
+        let of = |statement: &usize| self.caveats.get(&(*statement, candidate));
+        let all: Option<Vec<&String>> = statements.iter().map(of).collect();
+        all?.first().copied()
+    }
+
+    /// Whether a candidate is only there for what begins with a parameter in all of these statements.
+    pub(super) fn are_begun(&self, statements: &[usize], candidate: usize) -> bool {
+        statements
+            .iter()
+            .all(|statement| self.begun.contains(&(*statement, candidate)))
+    }
+}
+
+/// Why there is no candidate for a statement, by its plan.
+pub(super) fn why_nothing(tree: &PlanTree) -> String {
+    let nodes = tree.nodes();
+    let is_of_a_pattern = |text: &String| text.contains(" ~~ $") || text.contains(" ~~ ($");
+    if nodes
+        .iter()
+        .flat_map(|node| &node.conditions)
+        .any(is_of_a_pattern)
+    {
+        return OF_A_PATTERN.to_owned();
+    }
+    let searches = |node: &&PlanNode| node.kind == "Seq Scan" && !node.conditions.is_empty();
+    match tree.total_cost() {
+        cost if cost < CHEAP && nodes.iter().any(searches) => format!("it is cheap already (cost {cost:.2})"),
+        _ => NOTHING.to_owned(),
+    }
+}
+
+/// How sure a b-tree is for what begins with a parameter.
+pub(super) fn of_begun() -> Confidence {
+    Confidence {
+        level: ConfidenceLevel::Estimated,
+        reason: "a generic plan searches no index for what begins with a parameter, so that the planner could not be asked: \
+                 worked out from its row estimates. PostgreSQL takes the index where it plans with the values: for what is not \
+                 prepared, or with plan_cache_mode = force_custom_plan. Under the collation C an ordinary b-tree does the same"
+            .to_owned(),
+    }
+}
+
+fn asks_for_a_parameter(tree: &PlanTree) -> bool {
+    let is_of = |texts: &[String], is_it: fn(&str) -> bool| {
+        texts.iter().any(|text| text.contains('$') && is_it(text))
+    };
+    tree.nodes().into_iter().any(|node| {
+        is_of(&node.conditions, compares_what_a_parameter_makes)
+            || is_of(&node.sort_key, is_made_by_a_parameter)
+            || is_of(&node.group_key, is_made_by_a_parameter)
+    })
+}
+
+impl Ready {
+    /// Remembers for which statements HypoPG did not take an index because an expression in it is not immutable.
+    pub(super) fn note_mutable(&mut self, plan: &Plan) {
+        let relevant = self.relevant.iter().enumerate();
+        let relevant = relevant.flat_map(|(statement, all)| all.iter().map(move |one| (statement, *one)));
+        let estimated = self
+            .estimates
+            .iter()
+            .map(|(statement, one, _)| (*statement, *one));
+        let is_mutable = |(_, one): &(usize, usize)| {
+            let candidate = &self.candidates[*one];
+            // a predicate may be what is mutable
+            candidate.predicate.is_none()
+                && candidate.has_expressions()
+                && plan.is_mutable(&candidate.hypothetical())
+        };
+        let mutable: Vec<(usize, usize)> = relevant.chain(estimated).filter(is_mutable).collect();
+        for (statement, one) in mutable {
+            self.note_mutable_for(statement, one);
+        }
+    }
+
+    /// The same of one candidate for one statement.
+    pub(super) fn note_mutable_for(&mut self, statement: usize, one: usize) {
+        let candidate = &self.candidates[one];
+        let table = self.tables.get(&candidate.schema, &candidate.table);
+        let keys = candidate.keys.iter().map(|key| &key.key);
+        let expressions = keys.filter(|key| matches!(key, Key::Expression(_)));
+        let columns: BTreeSet<String> = expressions
+            .flat_map(|key| table.map(|table| table.columns_of(key)).unwrap_or_default())
+            .collect();
+        let columns: Vec<String> = columns.into_iter().collect();
+        let why = format!(
+            "the expression over {} is not immutable (it depends on a setting, as the time zone or the text search \
+             configuration, or on a function that is not marked IMMUTABLE), so PostgreSQL cannot index it",
+            columns.join(", ")
+        );
+        self.remarks.unindexable.entry(statement).or_insert(why);
+    }
+
+    /// Why a statement that could have an index gets none, within so many bytes for all.
+    pub(super) fn why_without(&self, statement: usize, budget_bytes: f64) -> String {
+        let not_worth = match budget_bytes.is_finite() {
+            true => NOT_WORTH_OR_TOO_LARGE,
+            false => NOT_WORTH,
+        };
+        let is_expression = |one: &usize| self.candidates[*one].has_expressions();
+        let has_others = !self.relevant[statement].iter().all(is_expression)
+            || self.estimates.iter().any(|(number, ..)| *number == statement);
+        match self.remarks.why_none(statement) {
+            Some(why) if has_others => format!("{not_worth}; {why}"),
+            Some(why) => why.clone(),
+            None => not_worth.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_constant_that_was_left_out_is_told() {
+        let told = |text: &str, filter: &str| {
+            let scan = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Filter": filter});
+            let tree = PlanTree::read(&json!([{ "Plan": scan }])).unwrap();
+            let mut remarks = Remarks::default();
+            remarks.take(3, &ServerText::one_query(text).unwrap(), &tree);
+            remarks.why_none(3).is_some()
+        };
+        let captured = "SELECT 1 FROM t WHERE data ->> $1 = $2";
+        assert!(told(captured, "((t.data ->> $1) = $2)"));
+        assert!(!told("SELECT 1 FROM t WHERE a = $1", "(t.a = $1)"));
+        let subplan = "SELECT 1 FROM t WHERE a + (SELECT 1) = 5";
+        assert!(
+            !told(subplan, "((t.a + $1) = 5)"),
+            "it has no parameter of its own"
+        );
+    }
+
+    #[test]
+    fn why_there_is_no_candidate_is_true() {
+        let told = |filter: &str, cost: f64| {
+            let scan = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Filter": filter,
+                "Total Cost": cost});
+            why_nothing(&PlanTree::read(&json!([{ "Plan": scan }])).unwrap())
+        };
+        assert_eq!(told("(t.code ~~ $1)", 5000.0), OF_A_PATTERN);
+        assert_eq!(told("((t.code)::text ~~ ($1)::text)", 50.0), OF_A_PATTERN);
+        assert_eq!(
+            told("(t.payload @> $2)", 12.5),
+            "it is cheap already (cost 12.50)"
+        );
+        assert_eq!(told("(t.note <> 'a'::text)", 5000.0), NOTHING);
+        let calls = json!({"Node Type": "Result", "Total Cost": 0.26});
+        assert_eq!(
+            why_nothing(&PlanTree::read(&json!([{ "Plan": calls }])).unwrap()),
+            NOTHING
+        );
+    }
+
+    #[test]
+    fn a_caveat_is_told_where_all_have_it() {
+        let mut remarks = Remarks::default();
+        remarks.caveats.insert((0, 7), "if".into());
+        remarks.caveats.insert((1, 7), "if".into());
+        remarks.begun.insert((0, 7));
+        assert_eq!(remarks.caveat(&[0, 1], 7).map(String::as_str), Some("if"));
+        assert_eq!(remarks.caveat(&[0, 2], 7), None);
+        assert!(remarks.are_begun(&[0], 7) && !remarks.are_begun(&[0, 1], 7));
+    }
+}

@@ -1,0 +1,276 @@
+//! What rules are told of the settings of others: where one of two would tell the same, it must know whether anybody hears of
+//! the other.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::own::InForce;
+use super::{Override, RuleSettings, Settings, tell};
+use crate::limits;
+use crate::model::finding::Object;
+use crate::model::observation::{DatabaseObservation, Observation, ToldAsRare};
+use crate::model::selector::{Ignore, matches};
+use crate::rules::index::missing::Missing;
+use crate::rules::query::heavy_rare::{self, HeavyRare};
+use crate::rules::query::time_share::TimeShare;
+use crate::rules::sampled::SampledStatements;
+use crate::rules::{self, Place, Rule as _};
+
+impl Settings {
+    /// Puts into an observation what rules are told of the settings of others.
+    pub fn tell_rules(&self, observation: &mut Observation) {
+        let unused_after = self.unused_after();
+        for database in &mut observation.databases {
+            database.unused_after = unused_after;
+            let untold = self.untold_tables(Missing::ID, &observation.server.name, database, observation.now);
+            database.missing_indexes_untold = untold;
+        }
+        if self.is_enabled(HeavyRare::ID) && self.is_enabled(TimeShare::ID) {
+            observation.told_as_rare = self.told_as_rare(observation);
+        }
+    }
+
+    /// What people hear of by query.heavy_rare.
+    fn told_as_rare(&self, observation: &Observation) -> Vec<ToldAsRare> {
+        // what samples saw matters only to what is told at all, which mostly is nothing
+        let untold = self.told_as_rare_by(observation, &SampledStatements::default());
+        match untold.is_empty() {
+            true => untold,
+            false => self.told_as_rare_by(observation, &SampledStatements::of(observation)),
+        }
+    }
+
+    fn told_as_rare_by(&self, observation: &Observation, sampled: &SampledStatements<'_>) -> Vec<ToldAsRare> {
+        let Some(rule) = rules::find(HeavyRare::ID) else {
+            return Vec::new();
+        };
+        let settings = self.of(&rule);
+        let ignores = self.ignores.iter();
+        let ignores: Vec<&Ignore> = ignores
+            .filter(|ignore| ignore.is_in_force(observation.now))
+            .collect();
+        let place = Place {
+            observation,
+            database: None,
+            sampled,
+            claims_at_most: limits::FINDINGS_PER_RULE,
+        };
+        let in_force = InForce::of(&settings, &place);
+        let told = tell(&rule, &in_force, &ignores, &place).claims.into_iter();
+        let as_rare = told.filter_map(|claim| {
+            Some(ToldAsRare {
+                max_calls: heavy_rare::max_calls(in_force.thresholds_for(&claim))?,
+                database: claim.database?,
+                statement_id: claim.subject.into_iter().next()?,
+            })
+        });
+        as_rare.collect()
+    }
+
+    /// The tables with foreign keys of which nobody hears what a rule about tables finds, by OID. It is decided as it is of its
+    /// claims: of several settings that are meant for a table the last one counts.
+    fn untold_tables(
+        &self,
+        rule: &str,
+        server: &str,
+        database: &DatabaseObservation,
+        now: DateTime<Utc>,
+    ) -> BTreeSet<u32> {
+        let settings = self.rules.get(rule);
+        let ignores = self.ignores.iter();
+        let ignores: Vec<&Ignore> = ignores
+            .filter(|ignore| ignore.is_in_force(now) && matches(&ignore.rule, rule))
+            .collect();
+        let tells_all = |settings: &RuleSettings| settings.enabled && settings.overrides.is_empty();
+        if ignores.is_empty() && settings.is_none_or(tells_all) {
+            return BTreeSet::new();
+        }
+        let is_told = |table: &Object| {
+            let is_on = settings.is_none_or(|settings| {
+                let is_meant = |own: &&Override| own.selector.selects_thing(server, &database.name, table);
+                let own = settings.overrides.iter().rfind(is_meant);
+                own.map_or(settings.enabled, |own| own.enabled)
+            });
+            let is_ignored = |ignore: &&Ignore| ignore.selects_thing(server, &database.name, table);
+            is_on && !ignores.iter().any(is_ignored)
+        };
+        let keys = database
+            .schema
+            .iter()
+            .flat_map(|schema| &schema.facts.foreign_keys);
+        let tables: BTreeSet<u32> = keys.map(|key| key.table_oid).collect();
+        let is_untold = |oid: &u32| {
+            let table = database.catalog.tables.get(*oid);
+            table.is_some_and(|table| !is_told(&rules::table_object(table)))
+        };
+        tables.into_iter().filter(is_untold).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::observation::SchemaObservation;
+    use crate::model::schema::{ForeignKey, Schema};
+    use crate::model::selector::Selector;
+    use crate::model::unit::Period;
+    use crate::rules::testing::{now, observation, statement, table, tables};
+    use serde_json::json;
+
+    /// The tables `public.a` (OID 1) and `public.b` (OID 2), each with a foreign key.
+    fn observed() -> Observation {
+        let mut observed = tables(vec![table(1, "a", 1e6, 1e9), table(2, "b", 1e6, 1e9)]);
+        let key = |table_oid| ForeignKey {
+            oid: 70 + table_oid,
+            table_oid,
+            ..ForeignKey::default()
+        };
+        let schema = Schema {
+            foreign_keys: vec![key(1), key(2)],
+            ..Schema::default()
+        };
+        observed.databases[0].schema = Ok(SchemaObservation {
+            facts: Arc::new(schema),
+            ..SchemaObservation::default()
+        });
+        observed
+    }
+
+    fn untold(settings: &Settings) -> Vec<u32> {
+        let mut observed = observed();
+        settings.tell_rules(&mut observed);
+        let untold = observed.databases[0].missing_indexes_untold.iter();
+        untold.copied().collect()
+    }
+
+    fn ignoring(change: impl FnOnce(&mut Ignore)) -> Vec<u32> {
+        let mut ignore = Ignore {
+            rule: "index.*".into(),
+            application: "*".into(),
+            ..Ignore::default()
+        };
+        change(&mut ignore);
+        untold(&Settings {
+            ignores: vec![ignore],
+            ..Settings::default()
+        })
+    }
+
+    #[test]
+    fn what_is_ignored_is_untold_as_its_claims_are() {
+        assert_eq!(untold(&Settings::default()), [0; 0]);
+        assert_eq!(ignoring(|_| ()), [1, 2]);
+        assert_eq!(ignoring(|ignore| ignore.selector.database = "app".into()), [1, 2]);
+        assert_eq!(
+            ignoring(|ignore| ignore.selector.database = "other".into()),
+            [0; 0]
+        );
+        assert_eq!(ignoring(|ignore| ignore.selector.server = "other".into()), [0; 0]);
+        assert_eq!(ignoring(|ignore| ignore.selector.object = "public.b".into()), [2]);
+        assert_eq!(
+            ignoring(|ignore| ignore.selector.role = "batch".into()),
+            [0; 0],
+            "a missing index is nobody's"
+        );
+        assert_eq!(ignoring(|ignore| ignore.application = "batch".into()), [0; 0]);
+        assert_eq!(
+            ignoring(|ignore| ignore.until = now().date_naive().pred_opt()),
+            [0; 0]
+        );
+        assert_eq!(ignoring(|ignore| ignore.rule = "query.*".into()), [0; 0]);
+    }
+
+    /// From how many calls on two statements with 19 calls each would not be rare, by those that people hear of.
+    fn told_as_rare(change: impl FnOnce(&mut Settings)) -> Vec<i64> {
+        let statements = ["a", "b"].map(|table| statement(&format!("SELECT 1 FROM {table}"), 19, 30_000.0));
+        let mut observed = observation(statements.into(), 0.0);
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.tell_rules(&mut observed);
+        observed.told_as_rare.iter().map(|rare| rare.max_calls).collect()
+    }
+
+    #[test]
+    fn what_is_rare_and_heavy_is_told_as_it_is_configured() {
+        let rule = rules::find(HeavyRare::ID).unwrap();
+        let with = |change: &dyn Fn(&mut RuleSettings)| {
+            told_as_rare(|settings| {
+                let mut chosen = settings.of(&rule);
+                change(&mut chosen);
+                settings.rules.insert(rule.id.to_owned(), chosen);
+            })
+        };
+        assert_eq!(with(&|_| ()), [20, 20]);
+        assert_eq!(with(&|chosen| chosen.enabled = false), [0; 0]);
+        assert_eq!(with(&|chosen| chosen.thresholds["max_calls"] = json!(19)), [0; 0]);
+        assert_eq!(
+            with(&|chosen| chosen.thresholds["max_calls"] = json!(50)),
+            [50, 50]
+        );
+        let own = |enabled: bool, max_calls: i64| {
+            let mut thresholds = (rule.defaults)();
+            thresholds["max_calls"] = json!(max_calls);
+            Override {
+                selector: Selector {
+                    object: crate::sql::identify("SELECT 1 FROM a").statement_id,
+                    ..Selector::default()
+                },
+                enabled,
+                hold: Period::default(),
+                clear: Period::default(),
+                thresholds,
+            }
+        };
+        let mut calls = with(&|chosen| chosen.overrides = vec![own(true, 30)]);
+        calls.sort_unstable();
+        assert_eq!(calls, [20, 30]);
+        assert_eq!(with(&|chosen| chosen.overrides = vec![own(false, 30)]), [20]);
+        let ignoring = |application: &str| {
+            told_as_rare(|settings| {
+                settings.ignores = vec![Ignore {
+                    rule: "query.heavy_*".into(),
+                    application: application.into(),
+                    ..Ignore::default()
+                }];
+            })
+        };
+        assert_eq!(ignoring("*"), [0; 0]);
+        assert_eq!(ignoring("nightly"), [20, 20], "nobody knows whose they are");
+    }
+
+    #[test]
+    fn the_last_setting_that_is_meant_for_a_table_counts() {
+        let rule = rules::find(Missing::ID).unwrap();
+        let judged = |everywhere: bool, own: &[(&str, &str, bool)]| {
+            let mut settings = Settings::default();
+            let mut chosen = settings.of(&rule);
+            chosen.enabled = everywhere;
+            let overrides = own.iter().map(|(object, role, enabled)| Override {
+                selector: Selector {
+                    object: (*object).into(),
+                    role: (*role).into(),
+                    ..Selector::default()
+                },
+                enabled: *enabled,
+                hold: rule.hold,
+                clear: rule.clear,
+                thresholds: (rule.defaults)(),
+            });
+            chosen.overrides = overrides.collect();
+            settings.rules.insert(rule.id.to_owned(), chosen);
+            untold(&settings)
+        };
+        assert_eq!(judged(false, &[]), [1, 2]);
+        assert_eq!(judged(false, &[("public.a", "*", true)]), [2]);
+        assert_eq!(judged(true, &[("public.a", "*", false)]), [1]);
+        assert_eq!(judged(true, &[("*", "*", false), ("public.a", "*", true)]), [2]);
+        assert_eq!(
+            judged(true, &[("public.a", "*", true), ("*", "*", false)]),
+            [1, 2]
+        );
+        assert_eq!(judged(true, &[("*", "batch", false)]), [0; 0]);
+    }
+}

@@ -1,0 +1,50 @@
+//! What took the time of a server: its statements and its databases, with their share.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::overview::ServerLine;
+
+/// A statement, and what part of the server's time it took.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct BusyStatement {
+    /// The database.
+    pub database: String,
+    /// Its identity.
+    pub statement_id: String,
+    /// Its text, without constants.
+    pub text: String,
+    /// Seconds of execution.
+    pub seconds: f64,
+    /// Of the time of all statements of the server, 0 to 1.
+    pub share_ratio: f64,
+}
+
+/// A database, and what part of the server's time it took.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct DatabaseLine {
+    /// Its name.
+    pub name: String,
+    /// Seconds that its costliest statements were executed.
+    pub seconds: f64,
+    /// Of the time of all statements of the server, 0 to 1.
+    pub share_ratio: f64,
+}
+
+/// Each database with what its statements took.
+pub fn databases(server: &ServerLine, statements: &[BusyStatement]) -> Vec<DatabaseLine> {
+    let line = |name: &String| {
+        let own = statements.iter().filter(|statement| statement.database == *name);
+        let (seconds, share_ratio) = own.fold((0.0, 0.0), |(seconds, share), statement| {
+            (seconds + statement.seconds, share + statement.share_ratio)
+        });
+        DatabaseLine {
+            name: name.clone(),
+            seconds,
+            share_ratio,
+        }
+    };
+    let mut lines: Vec<DatabaseLine> = server.server.databases.iter().map(line).collect();
+    lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    lines
+}
