@@ -408,7 +408,7 @@ async fn one_index_carries_what_two_statements_need() {
             .iter()
             .map(|index| index.candidate.hypothetical())
             .collect();
-        let both = "CREATE INDEX ON public.sales USING btree (\"day\") INCLUDE (\"cost\", price)";
+        let both = "CREATE INDEX ON public.sales USING btree (day) INCLUDE (cost, price)";
         assert_eq!(made, [both], "on {version}");
         assert!(
             advice.statements.iter().all(|one| one.uses == [0]),

@@ -146,8 +146,8 @@ async fn nothing_is_advised_where_nothing_is_due() {
             ),
             (
                 "SELECT * FROM orders WHERE customer = 7",
-                "unchanged",
-                "not worth",
+                "no_candidate",
+                "orders_customer answers",
             ),
             (
                 "SELECT * FROM orders WHERE customer = 7 AND id = 9",
