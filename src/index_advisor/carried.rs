@@ -19,12 +19,28 @@ pub enum Length {
     Any,
 }
 
+impl Length {
+    /// What the longest value takes that is to be reckoned with. That of short text is told as a caveat.
+    fn longest_bytes(self) -> f64 {
+        match self {
+            Self::Bounded(bytes) if bytes > FIXED_BYTES => 4.0 * bytes,
+            Self::Bounded(bytes) => bytes,
+            Self::Short => SHORT_BYTES,
+            Self::Any => f64::INFINITY,
+        }
+    }
+}
+
 /// Text of at most so many characters is bounded: each takes up to four bytes.
 const BOUNDED_CHARACTERS: i32 = 500;
 /// Text without such a bound is short up to so many bytes on average.
 const SHORT_BYTES: f64 = 24.0;
 /// What a row of an index takes on average at most: half of what fits.
 const ROW_BYTES: f64 = 1300.0;
+/// And what is carried along in the worst case, which is some hundred less than a page takes.
+const LONGEST_BYTES: f64 = 2600.0;
+/// What is longer than the types of fixed length is text, whose characters take up to four bytes each.
+const FIXED_BYTES: f64 = 20.0;
 /// The part of its table's size from which on an index that carries something along is a second table to be kept.
 const WIDEST_SHARE: f64 = 0.5;
 const PAGE_BYTES: f64 = 8192.0;
@@ -101,7 +117,13 @@ impl Table {
         }
         let names = keys.iter().map(|(name, _)| *name).chain(&candidate.include);
         let bytes: Option<f64> = names.map(|name| self.columns.get(name)?.bytes()).sum();
+        let longest = candidate
+            .include
+            .iter()
+            .map(|name| length(name).longest_bytes())
+            .sum::<f64>();
         bytes.is_some_and(|bytes| bytes <= ROW_BYTES)
+            && longest <= LONGEST_BYTES
             && candidate.include.iter().all(|name| length(name) != Length::Any)
             && needless.all(|name| matches!(length(name), Length::Bounded(_)))
     }

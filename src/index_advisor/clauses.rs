@@ -70,6 +70,9 @@ pub struct RelationUse {
     pub table: String,
     /// What the plan calls it in this place, and in no other.
     pub alias: String,
+    /// Its rows are locked in an order as they are read, as a queue is worked off: those that match are not spread evenly over that
+    /// order, for which the planner takes them, but stand behind all that are done.
+    pub is_queue: bool,
     /// Keys that must equal a value, or one of several.
     pub equal: BTreeSet<Key>,
     /// Keys that must equal something of another relation.
@@ -137,6 +140,7 @@ impl RelationUse {
             schema: self.schema.clone(),
             table: self.table.clone(),
             alias: self.alias.clone(),
+            is_queue: self.is_queue,
             equal: keys(&self.equal),
             joined: keys(&self.joined),
             ranged: keys(&self.ranged),
@@ -219,7 +223,14 @@ pub fn of_plan(plan: &PlanTree) -> Vec<RelationUse> {
             }
         }
     }
-    relations.into_values().collect()
+    let locks_rows = nodes.iter().any(|node| node.kind == "LockRows");
+    relations
+        .into_values()
+        .map(|relation| RelationUse {
+            is_queue: locks_rows && !relation.sorted.is_empty(),
+            ..relation
+        })
+        .collect()
 }
 
 /// The key that an operand is, and the relation that it is of.

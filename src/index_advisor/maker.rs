@@ -156,6 +156,9 @@ impl Maker<'_> {
         if keys.is_empty() || keys.len() > self.kinds.max_width || keys.iter().any(unwanted) {
             return;
         }
+        if predicate.is_none() && keys.first().is_some_and(|first| self.wades_through(&first.key)) {
+            return;
+        }
         let candidate = Candidate {
             schema: self.asked.schema.clone(),
             table: self.asked.table.clone(),
@@ -175,6 +178,16 @@ impl Maker<'_> {
                 self.found.push(candidate);
             }
         }
+    }
+
+    /// Whether an index that begins with this key leads through all of a queue that is done to the first row that is not.
+    fn wades_through(&self, first: &Key) -> bool {
+        let asked = self.asked;
+        let begins_an_order = || {
+            let mut orders = asked.sorted.iter();
+            orders.any(|order| order.first().is_some_and(|key| key.key == *first))
+        };
+        asked.is_queue && !asked.equal.is_empty() && !asked.equal.contains(first) && begins_an_order()
     }
 
     fn ranges_of_blocks(&mut self, ranged: &[Key]) {

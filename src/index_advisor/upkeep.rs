@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::Candidate;
 use super::clauses::Key;
-use super::tables::{ExistingIndex, Table, Tables};
+use super::tables::{ExistingIndex, Table, TableName, Tables};
 use super::what_if::Planned;
 use super::workload::WorkloadStatement;
 pub use super::written::{Known, WriteCounters, Writes};
@@ -75,12 +75,12 @@ fn writes<'a>(
         return Vec::new();
     };
     let of_that_name = |name: &Name| {
+        let is_named = |table: &TableName| {
+            table.name == name.name && name.schema.as_ref().is_none_or(|schema| *schema == table.schema)
+        };
+        // what is written to a partition is written to the indexes of the whole
         let is_it = |table: &&Table| {
-            table.name.name == name.name
-                && name
-                    .schema
-                    .as_ref()
-                    .is_none_or(|schema| *schema == table.name.schema)
+            is_named(&table.name) || table.partitions.iter().any(|partition| is_named(&partition.name))
         };
         let mut found = tables.all().filter(is_it);
         // which of two is meant depends on the search_path; what is paid for both would be too much
@@ -241,11 +241,11 @@ fn price(write: &Write<'_>, candidate: &Candidate, changed: &Changed, each: f64)
         ..Price::default()
     };
     match write.command {
-        Command::Insert => inserted,
         Command::Update => price_of_update(write.table, candidate, changed, each),
-        Command::Merge => match price_of_update(write.table, candidate, changed, each) {
-            // how many of its rows are new nobody knows before
-            updated if changed.merge_inserts && updated == Price::default() => inserted,
+        // how many of its rows are new nobody knows before: ON CONFLICT DO UPDATE updates, too
+        Command::Insert | Command::Merge => match price_of_update(write.table, candidate, changed, each) {
+            updated if updated != Price::default() => updated,
+            _ if write.command == Command::Insert || changed.merge_inserts => inserted,
             updated => updated,
         },
         Command::Select | Command::Delete => Price::default(),

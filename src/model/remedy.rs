@@ -27,6 +27,14 @@ pub struct Remedy {
     pub caveats: Vec<String>,
 }
 
+/// What stands in a statement that makes an index a part of that of the whole table.
+pub const ATTACH: &str = " ATTACH PARTITION ";
+/// What it locks: <https://www.postgresql.org/docs/current/sql-alterindex.html> takes the index of the partition for itself, which
+/// every query of the partition opens.
+pub const ABOUT_ATTACHING: &str = "ATTACH PARTITION takes an ACCESS EXCLUSIVE lock on the index of one partition for a moment, \
+                                   behind which all that reads the partition waits: SET lock_timeout = '1s' first, and \
+                                   repeat it if it gives up.";
+
 /// A name as SQL needs it: quoted wherever it must be, so that no name of whatever spelling can be anything but a name.
 /// A NUL cannot occur in PostgreSQL and is left out.
 pub fn quote_identifier(name: &str) -> String {

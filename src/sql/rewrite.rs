@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pg_query::protobuf::{
-    AConst, BoolExprType, Integer, ParseResult, SelectStmt, SubLink, SubLinkType, a_const,
+    AConst, AExprKind, BoolExprType, Integer, ParseResult, SelectStmt, SubLink, SubLinkType, a_const,
 };
 use pg_query::{Node, NodeEnum};
 use serde_json::Value;
@@ -157,7 +157,9 @@ fn picking(node: &mut Node) -> Option<&mut SelectStmt> {
         NodeEnum::RangeSubselect(range) => picking(range.subquery.as_deref_mut()?),
         NodeEnum::CommonTableExpr(cte) => picking(cte.ctequery.as_deref_mut()?),
         NodeEnum::TypeCast(cast) => picking(cast.arg.as_deref_mut()?),
-        NodeEnum::AExpr(compared) if is_equality(&compared.name) => picking(compared.rexpr.as_deref_mut()?),
+        NodeEnum::AExpr(compared) if is_plain(compared.kind) && is_equality(&compared.name) => {
+            picking(compared.rexpr.as_deref_mut()?)
+        }
         NodeEnum::BoolExpr(all) if all.boolop == BoolExprType::AndExpr as i32 => {
             all.args.iter_mut().find_map(picking)
         }
@@ -172,6 +174,11 @@ fn is_in(link: &SubLink) -> bool {
         Ok(SubLinkType::ArraySublink | SubLinkType::ExprSublink) => true,
         _ => false,
     }
+}
+
+/// A comparison with one value or with any of several: `IS DISTINCT FROM` has the name of an equality, too.
+fn is_plain(kind: i32) -> bool {
+    [AExprKind::AexprOp as i32, AExprKind::AexprOpAny as i32].contains(&kind)
 }
 
 fn is_equality(name: &[Node]) -> bool {

@@ -216,6 +216,29 @@ fn an_order_stands_behind_what_is_joined_and_behind_two_points() {
 }
 
 #[test]
+fn a_queue_is_not_waded_through() {
+    let mut asked = RelationUse {
+        schema: "s".into(),
+        table: "t".into(),
+        equal: columns(&["state"]),
+        ranged: columns(&["run_at"]),
+        sorted: [vec![ordered("run_at", false)]].into(),
+        ..RelationUse::default()
+    };
+    let begins_with_the_order = |asked: &RelationUse| {
+        definitions(asked, plain())
+            .iter()
+            .any(|one| one.starts_with("btree (run_at"))
+    };
+    assert!(begins_with_the_order(&asked));
+    asked.is_queue = true;
+    assert!(!begins_with_the_order(&asked));
+    assert!(definitions(&asked, plain()).contains(&"btree (state, run_at)".to_owned()));
+    asked.equal.clear();
+    assert!(begins_with_the_order(&asked), "nothing else leads to its rows");
+}
+
+#[test]
 fn a_part_is_sorted_behind_two_points_and_may_hold_all_that_is_needed() {
     let predicate = Predicate {
         text: "status = 'open'".into(),

@@ -11,7 +11,7 @@ use crate::model::advice::Rehearsals;
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, Unknown};
-use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier, quote_literal};
+use crate::model::remedy::{self, Remedy, Statement, qualified, quote_identifier, quote_literal};
 use crate::model::schema::ForeignKey;
 use crate::model::unit::{Size, count_for_people};
 use crate::rules::whole_tables::{Part, Whole, Wholes};
@@ -478,6 +478,9 @@ fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> Remedy {
             "SHARE UPDATE EXCLUSIVE",
         ),
     };
+    if apply_sql.iter().any(|sql| sql.contains(remedy::ATTACH)) {
+        caveats.push(remedy::ABOUT_ATTACHING.to_owned());
+    }
     // to drop the index of the whole drops those of its partitions, the ones that were there before, too
     let takes_others = table.kind == 'p'
         && (known.has_levels(whole)

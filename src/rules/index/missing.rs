@@ -13,7 +13,7 @@ use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
 use crate::model::plan::PlanLine;
-use crate::model::remedy::{Remedy, qualified};
+use crate::model::remedy::{self, Remedy, qualified};
 use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 use crate::rules::built::is_built;
@@ -539,6 +539,17 @@ fn remedy(
     }
     if gains.iter().any(|gain| gain.has_parameters()) {
         caveats.push(OTHER_TYPE.to_owned());
+    }
+    if apply_sql.iter().any(|sql| sql.contains(remedy::ATTACH)) {
+        caveats.push(remedy::ABOUT_ATTACHING.to_owned());
+    }
+    let mut undone = indexes.iter().flat_map(|index| &index.undo_sql);
+    if undone.any(|sql| sql.starts_with("CREATE INDEX")) {
+        caveats.push(
+            "Indexes that partitions have already become a part of it: undoing drops these, too, and makes them again without \
+             their storage parameters and tablespace."
+                .to_owned(),
+        );
     }
     caveats.extend(before);
     Remedy {

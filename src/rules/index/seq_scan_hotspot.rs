@@ -10,7 +10,7 @@ use super::missing::could_plan;
 use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementDelta, TableDelta, Unknown};
-use crate::model::remedy::Remedy;
+use crate::model::remedy::{self, Remedy};
 use crate::model::snapshot::StatementKind;
 use crate::model::unit::count_for_people;
 use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
@@ -279,18 +279,22 @@ fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
         false => "SHARE UPDATE EXCLUSIVE",
     };
     let undo = indexes.iter().rev().flat_map(|index| index.undo_sql.clone());
+    let attaching = apply_sql.iter().any(|sql| sql.contains(remedy::ATTACH));
     let remedy = Remedy {
         undo_sql: undo.collect(),
         lock: Some(lock.to_owned()),
         rewrites_table: Some(false),
         extra_disk_bytes: indexes.iter().map(|index| index.size_bytes).sum(),
         expected_seconds: indexes.iter().map(|index| index.build_seconds).sum(),
-        caveats: vec![
-            "What it saves, with the plans, is told by index.missing where it is worth that.".to_owned(),
+        caveats: [
+            "What it saves, with the plans, is told by index.missing where it is worth that.",
             "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
-             invalid index, which is to be dropped."
-                .to_owned(),
-        ],
+             invalid index, which is to be dropped.",
+        ]
+        .into_iter()
+        .chain(attaching.then_some(remedy::ABOUT_ATTACHING))
+        .map(str::to_owned)
+        .collect(),
         apply_sql,
     };
     (
