@@ -39,9 +39,35 @@ fn reads_catalogs_alone(text: &str) -> bool {
     !names.relations.is_empty() && names.relations.iter().all(is_catalog)
 }
 
+/// A query inside another statement is counted under the text of the whole statement, too, beside that itself: of those that are
+/// alike the one with most calls.
+fn larger_of_alike(statements: Vec<WorkloadStatement>) -> Vec<WorkloadStatement> {
+    let mut kept: Vec<WorkloadStatement> = Vec::with_capacity(statements.len());
+    let mut places: HashMap<(Option<String>, String, Vec<String>), usize> = HashMap::new();
+    for one in statements {
+        if sql::query_within(&one.text).is_none() {
+            kept.push(one);
+            continue;
+        }
+        let text = one.text.trim_end().trim_end_matches(';');
+        // two cursors of one query are of one identity
+        let begin: Vec<String> = text.split_whitespace().take(2).map(str::to_lowercase).collect();
+        let place = *places
+            .entry((one.role.clone(), sql::identify(text).statement_id, begin))
+            .or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(known) if known.weight < one.weight => *known = one,
+            Some(_) => {}
+            None => kept.push(one),
+        }
+    }
+    kept
+}
+
 /// Each statement once: a query that was counted by itself, too, is left out where it stands inside another statement, and was
 /// called as often as the larger of both counts says.
-pub(super) fn counted_once(mut statements: Vec<WorkloadStatement>) -> Vec<WorkloadStatement> {
+pub(super) fn counted_once(statements: Vec<WorkloadStatement>) -> Vec<WorkloadStatement> {
+    let mut statements = larger_of_alike(statements);
     let inner = |one: &WorkloadStatement| sql::query_within(&one.text);
     let queries: Vec<Option<String>> = statements.iter().map(inner).collect();
     if queries.iter().all(Option::is_none) {
@@ -68,25 +94,12 @@ pub(super) fn counted_once(mut statements: Vec<WorkloadStatement>) -> Vec<Worklo
             statements[*position].weight += (calls - own).max(0.0);
         }
     }
-    // the text of the whole statement is that of its query, too, on some servers: then the one with most calls stays
-    let mut most: HashMap<&(Option<String>, String), (usize, f64)> = HashMap::new();
-    for (position, one) in statements.iter().enumerate() {
-        if queries[position].is_some() {
-            let known = most.entry(&keys[position]).or_insert((position, one.weight));
-            if one.weight > known.1 {
-                *known = (position, one.weight);
-            }
-        }
-    }
-    let stays: Vec<bool> = (0..statements.len())
-        .map(|position| {
-            let key = &keys[position];
-            queries[position].is_none()
-                || !alone.contains_key(key) && most.get(key).is_some_and(|(one, _)| *one == position)
-        })
-        .collect();
-    let mut stays = stays.into_iter();
-    statements.retain(|_| stays.next().unwrap_or(true));
+    let mut position = 0;
+    statements.retain(|_| {
+        let is_kept = queries[position].is_none() || !alone.contains_key(&keys[position]);
+        position += 1;
+        is_kept
+    });
     statements
 }
 
@@ -150,5 +163,28 @@ mod tests {
         let cursor = "DECLARE c CURSOR FOR SELECT a FROM t WHERE b = $1";
         let once = counted_once(vec![ran("app", query, 20.0), ran("app", cursor, 6.0)]);
         assert_eq!((once.len(), once[0].weight), (1, 20.0));
+    }
+
+    #[test]
+    fn a_query_that_is_told_with_the_text_around_it_counts_once() {
+        let told = |texts: [(&str, f64); 2]| -> Vec<f64> {
+            let all = texts.map(|(text, calls)| ran("app", text, calls));
+            counted_once(all.into()).iter().map(|one| one.weight).collect()
+        };
+        let copy = "COPY (SELECT a FROM t WHERE b = 'x') TO STDOUT";
+        assert_eq!(
+            told([
+                (copy, 4.0),
+                ("COPY (SELECT a FROM t WHERE b = $1) TO STDOUT", 5.0)
+            ]),
+            [5.0]
+        );
+        let cursor = "DECLARE c CURSOR FOR SELECT a FROM t";
+        assert_eq!(
+            told([("DECLARE c CURSOR FOR SELECT a FROM t;", 6.0), (cursor, 6.0)]),
+            [6.0]
+        );
+        let other = "DECLARE d CURSOR FOR SELECT a FROM t";
+        assert_eq!(told([(other, 2.0), (cursor, 6.0)]), [2.0, 6.0], "these are two");
     }
 }
