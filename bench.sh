@@ -3,22 +3,23 @@
 #   ./bench.sh cost
 # What index advice is worth, priced by evaluators that know nothing of the advisor, on a server of its own.
 #   ./bench.sh DIR   DIR holds price_real.py, tpch/ (load_tpch.sh, eval_indexes.py, tpch_19.sql, tpch_norm.sql) and
-#                    applications/ (schema.sql, workload.sql)
+#                    applications/ (schema.sql, workload.sql); ./bench.sh --bench DIR is the same
 #   ./bench.sh DIR peers [SECONDS]   TPC-H alone, beside seven published algorithms and the best set that is known by any means, on
 #                    the same data and statistics; so many seconds at most for each algorithm at each budget (75)
 # Takes some half an hour and 6 GB of disk for a while, the peers two hours. Installs what the demonstration needs, and in a folder of
 # its own tpchgen-cli, psycopg2 and scipy (PyPI).
 set -euo pipefail
+[[ ${1:-} != --bench ]] || shift
 if [[ ${1:-} == cost ]]; then
     cd "$(dirname "$0")"
     ./setup.sh demo
-    for bench in judge history servers poll; do
+    for bench in judge history servers poll advise refresh; do
         printf '\n%s\n\n' "$bench"
         cargo bench --quiet --bench "$bench"
     done
     exit
 fi
-[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,11p' "$0" | sed 's/^# \?//' >&2; exit 2; }
+[[ -r ${1:-}/tpch/load_tpch.sh ]] || { sed -n '2,10p' "$0" | sed 's/^# \?//' >&2; exit 2; }
 peers=${2:-} limit=${3:-75}
 data=$(cd "$1" && pwd)
 cd "$(dirname "$0")"

@@ -1,4 +1,4 @@
-//! What 90 days of history take and how fast they are shown: `cargo bench --bench history` (a quarter of an hour), or with
+//! What 90 days of history take and how fast they are shown: `cargo bench --bench history` (twenty minutes), or with
 //! fewer days: `cargo bench --bench history -- 10`.
 //!
 //! One server with 10 000 statements, 1 000 tables and 3 000 indexes in four databases, of which a tenth does something in
@@ -6,14 +6,14 @@
 //! does it: older days with one record an hour, the last four with one a minute (tables and indexes each ten minutes, as
 //! often as names are read), 1 000 findings, a roll-up each hour. Of
 //! the days with minutes the first two fill what is kept minute by minute; what the file grows by in the other two is its
-//! growth. Then pages and API over HTTP on loopback: 50 clients that ask again 50 ms after each answer, with one turn
-//! written down meanwhile; and how long one answer takes right after a turn, when nothing of it is kept ready.
+//! growth. Then pages and API over HTTP on loopback, as `history/answers.rs` tells.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+#[path = "history/answers.rs"]
+mod answers;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pgadvisor::configuration::Configuration;
@@ -28,6 +28,7 @@ use pgadvisor::model::history::{
 };
 use pgadvisor::model::judgement::{Judgement, RuleOutcome, Verdict};
 use pgadvisor::model::relation::{IndexNow, TableNow};
+use pgadvisor::model::server_point::ServerPoint;
 use pgadvisor::model::snapshot::{StatementKind, StatementText};
 use pgadvisor::model::status::{LoadPoint, ServerStatus};
 use pgadvisor::model::unit::Period;
@@ -50,10 +51,6 @@ const NAMES_EVERY: u64 = 10;
 /// The last days, which are written minute by minute.
 const DAYS_OF_MINUTES: i64 = 4;
 const RETENTION: Period = Period::days(90);
-/// Answers that each of 50 clients waits for.
-const ANSWERS: usize = 200;
-/// Answers that are timed one by one, each after a turn.
-const MADE_ANEW: usize = 5;
 
 /// The first has seven tenths of everything, the others one each.
 const DATABASES: [&str; 4] = ["app", "crm", "billing", "search"];
@@ -222,6 +219,7 @@ fn waits(slot: Slot, texts: &[Arc<StatementText>]) -> WaitMinute {
             statement_id: texts[statement as usize].statement_id.clone(),
             role: "app".to_owned(),
             application: ["shop", "worker"][(number % 2) as usize].to_owned(),
+            query_id: None,
         };
         let sessions = slot.minutes * (1 + number % 5);
         (key, WaitCounts { sessions })
@@ -403,6 +401,11 @@ impl Filling {
                 at: now,
                 load_sessions: Some(2.5),
             },
+            server_point: &ServerPoint {
+                at: now,
+                length_seconds: 60.0,
+                ..ServerPoint::default()
+            },
             minute: Some(&done.statements),
             relations: &done.relations,
             waits: Some(&done.waits),
@@ -415,6 +418,8 @@ impl Filling {
             columns: &[],
             changed: &[],
             gone: &[],
+            own_scans: None,
+            planned_texts: None,
             landmarks: &Default::default(),
         };
         self.store.record_turn(now, &turn).expect("a turn");
@@ -487,105 +492,6 @@ fn megabytes(path: &Path) -> f64 {
     std::fs::metadata(path).map_or(0.0, |file| file.len() as f64) / 1e6
 }
 
-/// The status of an answer and its bytes; none where there was none.
-fn get(address: SocketAddr, path: &str) -> Option<(u16, usize)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
-    let status = std::str::from_utf8(bytes.get(9..12)?).ok()?.parse().ok()?;
-    Some((status, bytes.len()))
-}
-
-/// The milliseconds of all answers to 50 clients, in their order; one turn is written down meanwhile.
-fn crowd(filling: &Filling, address: SocketAddr, path: &str) -> Vec<f64> {
-    let client = || {
-        let one = |_| {
-            let started = Instant::now();
-            let (status, _) = get(address, path)?;
-            let elapsed = started.elapsed().as_secs_f64() * 1000.0;
-            // people think between two pages
-            std::thread::sleep(Duration::from_millis(50));
-            (status == 200).then_some(elapsed)
-        };
-        (0..ANSWERS).filter_map(one).collect::<Vec<f64>>()
-    };
-    let mut times: Vec<f64> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..50).map(|_| scope.spawn(client)).collect();
-        std::thread::sleep(Duration::from_secs(5));
-        filling.record_now();
-        clients
-            .into_iter()
-            .flat_map(|client| client.join().unwrap_or_default())
-            .collect()
-    });
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-/// One line of the table: of what is not there that is told, and nothing is measured.
-fn measure(filling: &Filling, address: SocketAddr, path: &str) {
-    let Some((200, size)) = get(address, path) else {
-        let status =
-            get(address, path).map_or("no answer".to_owned(), |(status, _)| format!("status {status}"));
-        println!("| `{path}` | {status}: not measured | | | |");
-        return;
-    };
-    let anew = |_| {
-        filling.record_now();
-        let started = Instant::now();
-        get(address, path).expect("an answer");
-        started.elapsed().as_secs_f64() * 1000.0
-    };
-    let mut made: Vec<f64> = (0..MADE_ANEW).map(anew).collect();
-    made.sort_by(f64::total_cmp);
-    let times = crowd(filling, address, path);
-    let wanted = 50 * ANSWERS;
-    if times.len() < wanted * 95 / 100 {
-        println!(
-            "| `{path}` | only {} of {wanted} were answered | | | |",
-            times.len()
-        );
-        return;
-    }
-    println!(
-        "| `{path}` | {:.1} ms | {:.1} ms | {:.1} ms | {} kB |",
-        times[times.len() * 99 / 100],
-        times[times.len() - 1],
-        made[MADE_ANEW / 2],
-        size / 1000,
-    );
-}
-
-fn pages(filling: &Filling, address: SocketAddr) {
-    println!(
-        "\n| address | p99, 50 clients | slowest | made anew, alone | compressed |\n|---|---|---|---|---|"
-    );
-    let statement = &filling.texts[0].statement_id;
-    let place = "/servers/main/app";
-    let both = [
-        "/findings".to_owned(),
-        format!("{place}/statements?range=30d"),
-        format!("{place}/statements/{statement}?range=30d"),
-        "/servers/main/activity".to_owned(),
-        format!("{place}/tables?range=30d"),
-        format!("{place}/indexes?range=30d"),
-    ];
-    // says nothing, and shows what clients and machine take of it
-    measure(filling, address, "/healthz");
-    measure(filling, address, "/");
-    both.iter().for_each(|path| measure(filling, address, path));
-    measure(filling, address, "/api/v1/overview");
-    both.iter()
-        .for_each(|path| measure(filling, address, &format!("/api/v1{path}")));
-    measure(filling, address, "/healthz");
-}
-
 fn main() {
     // cargo passes options of its own, too
     let asked = std::env::args().find_map(|argument| argument.parse::<i64>().ok());
@@ -623,7 +529,8 @@ fn main() {
         stop.clone(),
     );
     let served = runtime.spawn(serving);
-    pages(&filling, address);
+    answers::measured_one_by_one(&filling, address);
+    answers::first_after_a_turn(&filling, address);
     stop.cancel();
     runtime
         .block_on(served)

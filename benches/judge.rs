@@ -190,6 +190,7 @@ fn schema(tables: u32) -> Schema {
             table_oid: oid(table),
             name: "id".into(),
             type_name: "integer".into(),
+            domain: None,
             is_identity: false,
         }),
     };
@@ -198,6 +199,7 @@ fn schema(tables: u32) -> Schema {
         foreign_keys: owners.clone().map(key).collect(),
         not_valid: Vec::new(),
         sequences: owners.map(sequence).collect(),
+        trigrams_schema: None,
     }
 }
 

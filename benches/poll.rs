@@ -74,9 +74,10 @@ async fn call_statements(session: &Client) {
     let functions = ["abs(1)", "sign(1)"];
     for number in 0..STATEMENTS {
         let columns: Vec<&str> = (0..14).map(|bit| functions[number >> bit & 1]).collect();
-        let padding = "x".repeat(300 + number % 48 * 100);
+        // names of columns, 50 bytes each: comments are not kept
+        let padding = format!(", current_role AS \"{}\"", "x".repeat(30)).repeat(6 + number % 48 * 2);
         session
-            .batch_execute(&format!("SELECT {} /* {padding} */", columns.join(", ")))
+            .batch_execute(&format!("SELECT {}{padding}", columns.join(", ")))
             .await
             .expect("a statement");
     }

@@ -1,4 +1,5 @@
--- The columns of tables ($1): type with its length, and where statistics may be read mean bytes, how many values there are, how far
+-- The columns of tables ($1): type with its length, whether its text is compared byte by byte, as under the collation C (so are all
+-- collations of PostgreSQL's own provider), and where statistics may be read mean bytes, how many values there are, how far
 -- rows are stored in their order, and the part of them that is NULL. Of a partitioned table that was never analyzed as a whole,
 -- which autovacuum does not do, the partition with most rows stands for it; but how many values a column has by which it is partitioned, no one
 -- partition tells.
@@ -6,7 +7,14 @@
 SELECT /* pgadvisor */
     a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typlen::int4 AS type_bytes,
     a.atttypmod AS modifier, t.typcategory = 'A' AS is_array,
-    t.typtype IN ('r', 'm') AS is_range, w.width, w.distinct_values, w.correlation, w.null_ratio
+    t.typtype IN ('r', 'm') AS is_range,
+    CASE o.collprovider
+        WHEN 'c' THEN o.collcollate IN ('C', 'POSIX')
+        WHEN 'b' THEN true
+        WHEN 'd' THEN d.has_byte_order
+        ELSE false
+    END AS has_byte_order,
+    w.width, w.distinct_values, w.correlation, w.null_ratio
 FROM pg_catalog.unnest($1::oid[]) AS p (oid)
 JOIN pg_catalog.pg_class AS c ON c.oid = p.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -30,6 +38,16 @@ LEFT JOIN LATERAL (
     LIMIT 1) AS f ON true
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_collation AS o ON o.oid = a.attcollation
+CROSS JOIN (
+    -- the provider is told since 15
+    SELECT CASE coalesce(pg_catalog.to_jsonb(b) ->> 'datlocprovider', 'c')
+            WHEN 'c' THEN b.datcollate IN ('C', 'POSIX')
+            WHEN 'b' THEN true
+            ELSE false
+        END AS has_byte_order
+    FROM pg_catalog.pg_database AS b
+    WHERE b.datname = pg_catalog.current_database()) AS d
 LEFT JOIN LATERAL (
     SELECT pg_catalog.max(s.avg_width)::float8 AS width,
         CASE WHEN v.choice = 1 OR a.attname <> ALL (f.keys) THEN pg_catalog.max(s.n_distinct) END::float8 AS distinct_values,

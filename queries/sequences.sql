@@ -4,13 +4,15 @@ SELECT /* pgadvisor */
     c.oid, n.nspname::text AS schema, c.relname::text AS name, pg_catalog.format_type(s.seqtypid, NULL) AS type_name,
     pg_catalog.has_sequence_privilege(c.oid, 'USAGE') OR pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AS is_readable,
     s.seqmin AS least, s.seqmax AS greatest, s.seqincrement AS increment, s.seqcycle AS cycles,
-    k.table_oid AS column_table_oid, k.name AS column_name, k.type_name AS column_type, k.is_identity
+    k.table_oid AS column_table_oid, k.name AS column_name, k.type_name AS column_type, k.domain_name AS column_domain,
+    k.is_identity
 FROM pg_catalog.pg_sequence AS s
 JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 -- the column that owns it, and those whose default it is; of several the narrowest, which ends first
 LEFT JOIN LATERAL (
-    SELECT u.table_oid, a.attname::text AS name, pg_catalog.format_type(coalesce(nullif(t.typbasetype, 0::oid), t.oid), NULL) AS type_name, u.is_identity
+    SELECT u.table_oid, a.attname::text AS name, pg_catalog.format_type(b.oid, NULL) AS type_name, u.is_identity,
+        CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.oid, NULL) END AS domain_name
     FROM (
         SELECT d.refobjid AS table_oid, d.refobjsubid AS attnum, d.deptype = 'i' AS is_identity, true AS is_owner
         FROM pg_catalog.pg_depend AS d
@@ -25,6 +27,15 @@ LEFT JOIN LATERAL (
     ) AS u
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = u.table_oid AND a.attnum = u.attnum AND NOT a.attisdropped
     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+    -- what it is over, where it is a domain, which may be over another one
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE chain AS (
+            SELECT t.oid, t.typbasetype
+            UNION ALL
+            SELECT p.oid, p.typbasetype FROM chain AS d JOIN pg_catalog.pg_type AS p ON p.oid = d.typbasetype
+        )
+        SELECT o.oid FROM chain AS o WHERE o.typbasetype = 0::oid
+    ) AS b
     ORDER BY CASE WHEN t.typlen > 0 THEN t.typlen ELSE 100 END, u.is_owner DESC, u.table_oid, u.attnum
     LIMIT 1
 ) AS k ON true

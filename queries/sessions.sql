@@ -10,7 +10,7 @@ SELECT
     a.wait_event_type, a.wait_event, a.xact_start AS transaction_started_at, a.query_start AS query_started_at,
     a.state_change AS state_changed_at,
     greatest(pg_catalog.age(a.backend_xid), pg_catalog.age(a.backend_xmin))::int8 AS xmin_age,
-    CASE WHEN a.state <> 'idle' AND $2 THEN pg_catalog.left(a.query, 20000) END AS text,
+    CASE WHEN a.state <> 'idle' AND $2 THEN pg_catalog.left(a.query, 20000) END AS text, a.query_id,
     CASE WHEN a.pid IN (SELECT w.pid FROM waiting AS w) THEN pg_catalog.pg_blocking_pids(a.pid) ELSE '{}' END AS blocked_by
 FROM pg_catalog.pg_stat_activity AS a
 WHERE a.pid <> pg_catalog.pg_backend_pid()

@@ -161,6 +161,8 @@ pub const PLAN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TYPES_GUESSED: usize = 10;
 /// Statements of pg_stat_statements that are advised at once: those that took most time.
 pub const ADVISED_STATEMENTS: usize = 200;
+/// Where planning fills pg_stat_statements, one text is planned within a day for so many entries that it may hold.
+pub const ENTRIES_PER_PLANNED_TEXT: usize = 50;
 /// While the daemon works out advice, it pauses this many times as long as the server took: that takes a tenth of a core.
 pub const PLANNING_PAUSE: u32 = 9;
 /// Advice of the daemon is the best that was found in this time, and within what the budget of the hour leaves.
@@ -272,6 +274,8 @@ pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 pub const FASTER_TIMES: f64 = 10.0;
 /// So many calls since then show that.
 pub const FASTER_CALLS: u64 = 20;
+/// Of so many of the costliest statements it is worked out since when they are faster, however seldom they are called.
+pub const LATELY_STATEMENTS: usize = 50;
 /// So many looks are kept as starts of later windows.
 pub const STATEMENT_LOOKS_IN_WINDOW: i32 = 3;
 /// A window of statements is judged only from this length on.

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back that one large look needed and the next ones do not: glibc's keeps it.
+/// Gives memory back that one large look needed and the next ones do not: glibc's keeps it. It is `malloc` for the parser
+/// and SQLite, too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -18,7 +18,7 @@ use crate::index_advisor::estimated::Methods;
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::pace::{Most, Pace, Taken};
 use crate::index_advisor::search_path::search_path_of;
-use crate::index_advisor::summary::{About, about_the_captured, about_the_login};
+use crate::index_advisor::summary::{About, about_the_captured, about_the_login, about_what_was_counted};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement, captured};
 use crate::limits;
 use crate::model::advice::{AdviceReport, AdvisedStatement, StatementStatus};
@@ -64,7 +64,8 @@ pub struct Options {
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     time_limit: Option<Period>,
     /// A role whose code may run while a statement is planned, with all rights of the login that plans (repeatable); beside
-    /// those that the configured server names as trusted_owners
+    /// those that the configured server names as trusted_owners. It has no effect where the login that plans is a superuser, or
+    /// as good as one: then no code but that of superusers runs
     #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
     trust_owner: Vec<String>,
     #[arg(long, value_enum, default_value = "text")]
@@ -167,6 +168,7 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     clear();
     let advice = advice?;
     notes.extend(advice.notes());
+    notes.extend(about_what_was_counted(&plan));
     let about = About {
         database,
         budget_bytes: wanted.budget_bytes,

@@ -129,7 +129,8 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
     let statements = |sql: &[String]| sql.iter().map(|sql| format.statement(sql)).collect::<String>();
     [
         lines(&[
-            "Run as a superuser, or as the administrator that your provider gives you.",
+            "Run as a superuser, or as the administrator that your provider gives you. It can be run again, as in another database:",
+            "what is there stays as it is.",
             "The login that looks (dsn): statistics, catalogs and how far sequences are, no table data.",
             &password(login),
         ]),
@@ -141,7 +142,7 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
             "shared_preload_libraries = 'pg_stat_statements' and a restart.",
         ]),
         of_services(format, "pg_stat_statements"),
-        statements(&["CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()]),
+        statements(&[setup::statements(login)]),
         lines(&["What the advisor asks is not to fill the statistics that it reads."]),
         statements(&[setup::leave_statements(login)]),
         lines(&[

@@ -127,6 +127,7 @@ async fn rows(plan: &Plan, version_num: i32, asked: &[u32]) -> Result<ColumnStat
             .map(|row| column_or_default(row, "login"))
             .unwrap_or_default(),
         columns: rows.iter().filter_map(indexed_column).collect(),
+        indexes_asked: asked.len(),
     })
 }
 
@@ -231,6 +232,7 @@ mod tests {
                 ancestors: Vec::new(),
             }]
             .into(),
+            indexes_asked: 1,
         };
         for fine in [Sample::NotAnalyzed, Sample::BehindPolicy] {
             assert_eq!(not_readable(&statistics(fine), &catalog, "watcher"), None);

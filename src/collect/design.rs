@@ -47,7 +47,17 @@ pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, Postg
         foreign_keys,
         not_valid,
         sequences,
+        trigrams_schema: trigrams_schema(session).await?,
     })
+}
+
+/// Where pg_trgm is installed. Where that is refused no rule waits.
+async fn trigrams_schema(session: &Observe) -> Result<Option<String>, PostgresError> {
+    match session.rows(queries::ADVISE_TRIGRAMS, &[]).await {
+        Ok(rows) => Ok(rows.first().and_then(|row| column(row, "schema"))),
+        Err(error) if error.is_fatal() => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn first_character(row: &Row, name: &str) -> char {
@@ -87,6 +97,7 @@ fn sequence(row: &Row) -> Sequence {
             table_oid: column(row, "column_table_oid")?,
             name: column(row, "column_name")?,
             type_name: column_or_default(row, "column_type"),
+            domain: column(row, "column_domain"),
             is_identity: column_or_default(row, "is_identity"),
         })
     };

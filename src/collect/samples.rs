@@ -155,20 +155,27 @@ impl Samples {
         self.hidden
     }
 
-    /// The same for the history: queries by our own identity, where the texts by queryid tell it.
+    /// The same for the history: queries by our own identity, where the texts by queryid tell it, and else by the server's, so that
+    /// they can be named later: of a statement that is executed for the first time there is no text until it ends.
     pub fn minute(self, seconds: f64, texts: Option<&HashMap<i64, Arc<StatementText>>>) -> WaitMinute {
-        let statement_id = |query_id: Option<i64>| {
-            let text = texts?.get(&query_id?)?;
-            (text.kind == StatementKind::Query).then(|| text.statement_id.clone())
+        let named = |query_id: Option<i64>| {
+            let text = query_id.and_then(|query_id| texts?.get(&query_id));
+            match text {
+                Some(text) if text.kind == StatementKind::Query => (text.statement_id.clone(), None),
+                Some(_) => (String::new(), None),
+                None => (String::new(), query_id),
+            }
         };
         let mut points: BTreeMap<WaitKey, u64> = BTreeMap::new();
         for (doing, sessions) in self.seen {
+            let (statement_id, query_id) = named(doing.query_id);
             let key = WaitKey {
-                statement_id: statement_id(doing.query_id).unwrap_or_default(),
                 database: doing.database,
                 event: doing.event,
+                statement_id,
                 role: doing.role,
                 application: without_numbers(&doing.application),
+                query_id,
             };
             *points.entry(key).or_default() += sessions;
         }
@@ -278,12 +285,14 @@ mod tests {
             (3, text("VACUUM t")),
         ]);
         let minute = samples.minute(60.0, Some(&texts));
-        let told: Vec<(&str, u64)> = minute
+        let told: Vec<(&str, Option<i64>, u64)> = minute
             .points
             .iter()
-            .map(|(key, counts)| (key.statement_id.as_str(), counts.sessions))
+            .map(|(key, counts)| (key.statement_id.as_str(), key.query_id, counts.sessions))
             .collect();
-        assert_eq!(told, [("", 12), (texts[&1].statement_id.as_str(), 3)]);
+        let known = texts[&1].statement_id.as_str();
+        // of the fourth there is no text yet
+        assert_eq!(told, [("", None, 4), ("", Some(4), 8), (known, None, 3)]);
         assert_eq!((minute.samples, minute.seconds), (1, 60.0));
     }
 }

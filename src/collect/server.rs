@@ -17,6 +17,7 @@ pub struct Remembered {
     read_at: Option<(Instant, DateTime<Utc>)>,
     roles: HashMap<u32, String>,
     service_extensions: BTreeSet<String>,
+    offers_trigrams: Option<bool>,
     settings: BTreeMap<String, Setting>,
     checkpoints: Option<Checkpoints>,
 }
@@ -75,6 +76,7 @@ pub async fn look(
     facts
         .service_extensions
         .clone_from(&remembered.service_extensions);
+    facts.offers_trigrams = remembered.offers_trigrams;
     facts.settings.clone_from(&remembered.settings);
     facts.checkpoints.clone_from(&remembered.checkpoints);
     privileges(home, &mut facts, notes).await?;
@@ -107,14 +109,21 @@ async fn timeline(home: &Observe, version_num: i32) -> Result<Option<i64>, Postg
     Ok(hexadecimal.and_then(|digits| i64::from_str_radix(&digits, 16).ok()))
 }
 
-/// Extensions by which managed services show themselves. Where that is refused settings and roles must do, and no rule waits.
-async fn service_extensions(home: &Observe, version_num: i32) -> Result<BTreeSet<String>, PostgresError> {
+/// The extension that rules advise; all others that are asked for are those by which services show themselves.
+const TRIGRAMS: &str = "pg_trgm";
+
+/// Extensions that could be created, of those that matter; none where that is refused. Then settings and roles must do to
+/// know a managed service by, and no rule waits.
+async fn available_extensions(
+    home: &Observe,
+    version_num: i32,
+) -> Result<Option<BTreeSet<String>>, PostgresError> {
     let query = queries::AVAILABLE_EXTENSIONS.on(version_num);
     let rows = match home.rows(query, &[]).await {
-        Err(error) if !error.is_fatal() => return Ok(BTreeSet::new()),
+        Err(error) if !error.is_fatal() => return Ok(None),
         rows => rows?,
     };
-    Ok(rows.iter().filter_map(|row| column(row, "name")).collect())
+    Ok(Some(rows.iter().filter_map(|row| column(row, "name")).collect()))
 }
 
 impl Remembered {
@@ -136,7 +145,9 @@ impl Remembered {
         let rows = optional(home, queries::ROLES.on(facts.version_num), "role names", notes).await?;
         let name = |row: &Row| Some((column(row, "oid")?, column(row, "name")?));
         self.roles = rows.iter().filter_map(name).collect();
-        self.service_extensions = service_extensions(home, facts.version_num).await?;
+        let mut available = available_extensions(home, facts.version_num).await?;
+        self.offers_trigrams = available.as_mut().map(|names| names.remove(TRIGRAMS));
+        self.service_extensions = available.unwrap_or_default();
         let rows = optional(home, queries::SETTINGS.on(facts.version_num), "settings", notes).await?;
         let setting = |row: &Row| {
             let setting = Setting {

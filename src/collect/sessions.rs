@@ -214,6 +214,7 @@ fn session(row: &Row, rules: &[&str], known: &mut HashMap<String, Statement>) ->
             .map(|statement| statement.command.clone())
             .unwrap_or_default(),
         statement: statement.map(|statement| statement.masked),
+        query_id: column(row, "query_id"),
         blocked_by: column_or_default(row, "blocked_by"),
         awaited: None,
         held: None,

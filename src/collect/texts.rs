@@ -246,25 +246,32 @@ struct Identified {
 
 impl Identified {
     fn of(row: &Row, kept_whole: &HashSet<i64>) -> Option<Self> {
-        let (queryid, whole): (i64, String) = (column(row, "queryid")?, column(row, "text")?);
-        let mut text = sql::identify(&whole);
+        Some(Self::read(
+            column(row, "queryid")?,
+            &column::<String>(row, "text")?,
+            kept_whole,
+        ))
+    }
+
+    fn read(queryid: i64, whole: &str, kept_whole: &HashSet<i64>) -> Self {
+        let mut text = sql::identify(whole);
         if text.kind == StatementKind::Query
-            && let Some(plain) = sql::without_constants(&whole).filter(|plain| *plain != whole)
+            && let Some(plain) = sql::without_constants(whole).filter(|plain| *plain != whole)
         {
             // the identity does not know constants
-            text.text = sql::cut(&plain, limits::STATEMENT_TEXT_BYTES).to_owned();
+            text.text = sql::shortened(&plain);
         }
         let is_long = text.text.len() > limits::STATEMENT_BEGINNING_BYTES;
         let whole_bytes = (is_long && !kept_whole.contains(&queryid)).then_some(text.text.len());
         if whole_bytes.is_some() {
             text.text = beginning(&text.text);
         }
-        Some(Self {
+        Self {
             queryid,
             text,
             whole_bytes,
             characters: whole.len(),
-        })
+        }
     }
 }
 
@@ -331,6 +338,48 @@ mod tests {
         cache.last = statements.entries.clone();
         let worth = cache.worth_their_memory(statements);
         cache.cut_others_than(&worth);
+    }
+
+    #[test]
+    fn of_comments_only_those_are_kept_that_speak_to_us() {
+        let kept = |text: &str| Identified::read(1, text, &HashSet::new()).text;
+        let plain = kept("SELECT a FROM t WHERE b = $1");
+        for (text, shown) in [
+            (
+                "SELECT a FROM t WHERE b = $1 /* token=abc123SECRET */",
+                "SELECT a FROM t WHERE b = $1",
+            ),
+            // prepared before a reset: as it was sent
+            (
+                "/* abc123SECRET */ SELECT a FROM t WHERE b = 'abc123SECRET'",
+                "SELECT a FROM t WHERE b = $1",
+            ),
+            (
+                "SELECT a FROM t WHERE b = $1 /* pgadvisor:ignore query.slow_mean */",
+                "SELECT a FROM t WHERE b = $1 /* pgadvisor:ignore query.slow_mean */",
+            ),
+        ] {
+            let text = kept(text);
+            assert_eq!(
+                (text.text.as_str(), &text.statement_id),
+                (shown, &plain.statement_id)
+            );
+        }
+        let utility = kept("VACUUM t -- abc123SECRET");
+        assert_eq!(
+            (utility.text.as_str(), utility.kind),
+            ("VACUUM t", StatementKind::Utility)
+        );
+        // a long comment is no long text
+        let long = format!(
+            "SELECT a FROM t /* {} */",
+            "x".repeat(2 * limits::STATEMENT_BEGINNING_BYTES)
+        );
+        let read = Identified::read(1, &long, &HashSet::new());
+        assert_eq!(
+            (read.text.text.as_str(), read.whole_bytes, read.characters),
+            ("SELECT a FROM t", None, long.len())
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::name::{join, nearest, shortened};
 use super::read::{Check, Reader, Section};
 use super::{
     Configuration, ConfigurationErrors, Refresh, RuleOverride, RuleSchema, RuleSettings, Server, ServerCheck,
-    Source, check, refresh, secret,
+    Source, check, people, refresh, secret,
 };
 use crate::model::selector::{Ignore, Selector};
 
@@ -87,6 +87,8 @@ fn parse_here(
     }
     configuration.origins = origins;
     configuration.warnings = warnings(&configuration);
+    let never_meant = people::never_meant(&configuration, rules);
+    configuration.warnings.extend(never_meant);
     configuration.store.path = folder.join(&configuration.store.path);
     Ok(configuration)
 }
@@ -462,7 +464,7 @@ impl Configuration {
     }
 
     /// Where a key stands in the file, to be put behind its name.
-    fn line_of(&self, key: &str) -> String {
+    pub(super) fn line_of(&self, key: &str) -> String {
         let line = self.origins.get(key);
         line.map(|line| format!(" (line {line})")).unwrap_or_default()
     }

@@ -6,6 +6,7 @@ mod document;
 mod error;
 mod ignore;
 mod name;
+mod people;
 mod read;
 mod refresh;
 mod schema;
@@ -200,6 +201,8 @@ pub struct RuleSchema<'a> {
     pub clear: Period,
     /// Whether an object like `defaults` is acceptable, and if not, why.
     pub check: fn(&Value) -> Result<(), String>,
+    /// Whether what it finds names the roles and applications that cause it.
+    pub names_roles: bool,
 }
 
 /// Tells what of a server's settings cannot be used to connect: the key, and why. The caller gives it: the configuration

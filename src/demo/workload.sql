@@ -8,7 +8,7 @@ SELECT id, full_name, email, stage, remarks FROM crm.contact WHERE id = {int:1:4
 SELECT id, full_name, stage, created_at FROM crm.contact ORDER BY created_at DESC LIMIT 25;
 -- name: crm_search_remarks per_minute: 20
 SELECT id, full_name, email FROM crm.contact WHERE remarks ILIKE '%ticket {int:10000:99999}%';
--- name: crm_contacts_page per_minute: 6
+-- name: crm_contacts_page per_minute: 12
 SELECT id, full_name, email FROM crm.contact ORDER BY full_name, id LIMIT 20 OFFSET {int:5000:20000};
 -- name: crm_activities_of_contact per_minute: 90
 SELECT kind, summary, happened_at FROM crm.activity WHERE contact_id = {int:1:40000} ORDER BY happened_at DESC LIMIT 10;

@@ -3,6 +3,8 @@
 
 mod latest;
 mod plans;
+mod refused;
+mod traces;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,7 +26,7 @@ use crate::model::advice::{MissingIndex, Rehearsals};
 use crate::model::finding::Finding;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, Observation, StatementActivity, Unknown};
-use crate::postgres::Server;
+use crate::postgres::{Server, Traces};
 use latest::{Ended, Latest, enough_seconds};
 use plans::{Plans, plan_alone};
 use work::{Asked, Effort, Worked, asked, ids, work_out};
@@ -79,6 +81,7 @@ pub struct Advising {
     /// Statements of each database that did not end when planning them was cancelled, and when that was.
     stubborn: BTreeMap<String, BTreeMap<String, Instant>>,
     plans: Plans,
+    traces: Traces,
 }
 
 struct Running {
@@ -119,6 +122,7 @@ impl Advising {
             remembered: BTreeMap::new(),
             stubborn: BTreeMap::new(),
             plans: Plans::default(),
+            traces: Traces::default(),
         }
     }
 
@@ -257,11 +261,11 @@ impl Advising {
             .get(&database.name)
             .and_then(|known| known.front())
             .cloned();
-        let (planner, stop) = (self.planner.clone(), self.stop.clone());
+        let (planner, stop, traces) = (self.planner.clone(), self.stop.clone(), self.traces.clone());
         // the search is arithmetic between two questions: it would hold up the looks
         let working = move || {
             let is_cancelled = || stop.is_cancelled();
-            let effort = Effort::beside_looks(may_take_seconds, &is_cancelled);
+            let effort = Effort::beside_looks(may_take_seconds, &is_cancelled, traces);
             on_its_own(work_out(&planner, asked, &effort))
         };
         self.running = Some(Running {
@@ -294,11 +298,11 @@ impl Advising {
         let ids = ids(statements.into_iter());
         self.leave_out_stubborn(&database.name, &ids, &mut workload);
         let workload = (workload, ids);
-        let (planner, stop) = (self.planner.clone(), self.stop.clone());
+        let (planner, stop, traces) = (self.planner.clone(), self.stop.clone(), self.traces.clone());
         let name = database.name.clone();
         let working = move || {
             let is_cancelled = || stop.is_cancelled();
-            let effort = Effort::beside_looks(may_take_seconds, &is_cancelled);
+            let effort = Effort::beside_looks(may_take_seconds, &is_cancelled, traces);
             on_its_own(plan_alone(&planner, &name, workload, &effort))
         };
         self.running = Some(Running {
@@ -440,6 +444,8 @@ pub async fn advise_at_once(planner: &Planner, observation: &mut Observation) {
         time: limits::ADVICE_TIME_OF_A_CHECK,
         server_seconds: f64::INFINITY,
         is_cancelled: &|| false,
+        // what it leaves behind nobody would take off
+        traces: None,
     };
     for database in &mut observation.databases {
         database.advice = match &observation.statements {

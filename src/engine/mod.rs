@@ -133,6 +133,7 @@ pub fn rule_schemas() -> Vec<crate::configuration::RuleSchema<'static>> {
         hold: rule.hold,
         clear: rule.clear,
         check: rule.check,
+        names_roles: rule.names_roles(),
     };
     rules::all().iter().map(schema).collect()
 }

@@ -10,7 +10,9 @@ use crate::model::incident::Sightings;
 use crate::model::judgement::Judgement;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::BlockReads;
+use crate::model::own_planning::{KnownOwnScans, PlannedText};
 use crate::model::server_change::Landmarks;
+use crate::model::server_point::ServerPoint;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ServerStatus};
 use crate::observe::usage::{IndexName, Usage};
@@ -23,6 +25,7 @@ pub struct Record {
     pub judgement: Judgement,
     pub status: ServerStatus,
     pub load: LoadPoint,
+    pub server_point: ServerPoint,
     pub minute: Option<StatementMinute>,
     pub relations: Vec<RelationsMinute>,
     pub waits: Option<WaitMinute>,
@@ -33,6 +36,8 @@ pub struct Record {
     pub block_reads: Vec<BlockReads>,
     pub usage: Vec<(IndexName, Usage)>,
     pub gone: Vec<IndexName>,
+    pub own_scans: Option<Vec<KnownOwnScans>>,
+    pub planned_texts: Option<Vec<PlannedText>>,
     pub snapshot: Snapshot,
 }
 
@@ -48,6 +53,7 @@ impl Record {
             looks: &self.looks,
             gaps: &self.snapshot.gaps,
             load: &self.load,
+            server_point: &self.server_point,
             minute: self.minute.as_ref(),
             relations: &self.relations,
             waits: self.waits.as_ref(),
@@ -61,6 +67,8 @@ impl Record {
             columns: &self.columns,
             changed: &rows(&self.usage),
             gone: &keys(&self.gone),
+            own_scans: self.own_scans.as_deref(),
+            planned_texts: self.planned_texts.as_deref(),
         };
         store.record_turn(Utc::now(), &turn)
     }

@@ -26,6 +26,8 @@ use crate::model::snapshot::Snapshot;
 use crate::model::status::{LoadPoint, Look, ReplicationStatus, ServerStatus};
 use crate::model::unit::Period;
 use crate::observe::columns::Columns;
+use crate::observe::query_ids::QueryIds;
+use crate::observe::server_points::ServerPoints;
 use crate::observe::{Observer, activity, incidents};
 use crate::postgres::{PostgresError, Server};
 use crate::rules::index::missing::Missing;
@@ -40,6 +42,7 @@ pub struct Watch {
     collector: Collector,
     observer: Observer,
     columns: Columns,
+    server_points: ServerPoints,
     /// What the last look told was not written down, or it is not known.
     is_unrecorded: bool,
     settings: Settings,
@@ -77,6 +80,7 @@ impl Watch {
             known.into_iter().map(remembered),
             status.as_ref().and_then(|status| status.last_seen_at),
         );
+        observer.own_use.remember(store.own_scans(&settings.name)?);
         observer.was_standby = status
             .as_ref()
             .is_some_and(|status| status.is_standby == Some(true));
@@ -96,6 +100,7 @@ impl Watch {
             collector,
             observer,
             columns: Columns::default(),
+            server_points: ServerPoints::default(),
             is_unrecorded: false,
             settings: rules,
             store,
@@ -197,7 +202,7 @@ impl Watch {
     /// collect → observe → judge → record; what the planner says of missing indexes is worked out meanwhile, and observed
     /// when it is there.
     async fn turn(&mut self) -> Result<Vec<Event>, String> {
-        let seen = self
+        let mut seen = self
             .collector
             .look()
             .await
@@ -206,7 +211,16 @@ impl Watch {
         if std::mem::replace(&mut self.is_unrecorded, true) {
             self.observer.tell_relations_again();
             self.columns.tell_again();
+            self.observer.own_use.tell_again();
+            if let Some(advising) = &self.advising {
+                advising.tell_texts_again();
+            }
         }
+        if let Some(advising) = &self.advising {
+            // after the look: so it shows nothing that planning does not tell
+            self.observer.own_use.add(advising.take_own_scans());
+        }
+        self.observer.leave_out_own_scans(&mut seen.snapshot);
         let mut observation = self.observer.observe(&seen.snapshot, false);
         self.index_days.take_finished().await;
         let may_take_seconds = self.reckoning.may_still_take_seconds(Utc::now());
@@ -241,6 +255,12 @@ impl Watch {
         self.status = self.status_after(&seen, &spent);
         self.status.told_by = told_by.filter(ToldBy::is_settled).map(|other| other.name);
         self.status.counters_since = observation.counters_since();
+        if let Some(advising) = &self.advising {
+            // no rule lacks anything for it
+            let left_behind = advising.left_behind(self.observer.own_use.totals());
+            seen.snapshot.gaps.extend(left_behind);
+        }
+        let goes_on = activity::now(&observation);
         let record = Record {
             looks: seen.looks,
             judgement,
@@ -252,13 +272,16 @@ impl Watch {
             minute: self.observer.statement_minute.take(),
             relations: std::mem::take(&mut self.observer.relation_minutes),
             waits,
-            activity: activity::now(&observation),
+            server_point: self.server_points.observe(&seen.snapshot, goes_on.as_ref()),
+            activity: goes_on,
             incidents: incidents::seen(&observation),
             plans: self.advising.as_mut().map_or_else(Vec::new, Advising::take_plans),
             columns: self.columns.observe(&observation.databases),
             block_reads: observation.block_reads,
             usage: self.observer.usages.take_changed(),
             gone: self.observer.usages.take_gone(),
+            own_scans: self.observer.own_use.take_changed(),
+            planned_texts: self.advising.as_ref().and_then(Advising::take_texts),
             snapshot: seen.snapshot,
         };
         let store = self.store.clone();
@@ -284,7 +307,8 @@ impl Watch {
         let (samples, elapsed) = self.sampled.take()?;
         let hidden = samples.hidden();
         let texts = snapshot.statements.as_ref().map(|read| &*read.texts);
-        let minute = samples.minute(elapsed.as_secs_f64(), texts);
+        let mut minute = samples.minute(elapsed.as_secs_f64(), texts);
+        QueryIds::of(snapshot.statements.as_ref(), snapshot.sessions.as_deref()).name_all(&mut minute);
         self.observer.waits.add(snapshot.at, &minute, hidden);
         // where sessions are hidden nobody knows how many were active: no zero, but a gap
         (hidden == 0).then_some(minute)
@@ -393,6 +417,7 @@ fn advising(
     let every = settings.advise_every.as_duration();
     let mut advising = Advising::new(Planner::of(settings, server)?, every, stop.clone());
     advising.remember(&advised_before(store, &settings.name)?);
+    advising.remember_texts(&store.planned_texts(&settings.name)?);
     Ok(Some(advising))
 }
 

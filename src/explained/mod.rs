@@ -2,7 +2,7 @@
 
 pub mod judge;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::remedy::qualified;
@@ -86,25 +86,87 @@ pub struct Line {
 /// Deeper trees are cut.
 const DEPTH: usize = 100;
 
+/// Brackets that may be open at once: a node of a plan opens two. A text with more is not read, for want of stack.
+const BRACKETS: usize = 1000;
+/// Bytes of stack that are enough for so many, in a program that is not optimised, too.
+const STACK_BYTES: usize = 32 << 20;
+
 /// Reads what EXPLAIN printed: the JSON alone, or as psql shows it, in a frame with a `+` at the end of each line.
 ///
 /// # Errors
 /// What the text is, if it is not that.
 pub fn read(text: &str) -> Result<Explained, String> {
-    let framed = || {
-        let inside = text.get(text.find('[')?..=text.rfind(']')?)?;
-        let lines = inside.lines().map(|line| line.trim_end().trim_end_matches('+'));
-        serde_json::from_str(&lines.collect::<Vec<_>>().join("\n")).ok()
+    let read = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let reader = thread.spawn_scoped(scope, || read_whole(text));
+        reader.ok().and_then(|reader| reader.join().ok())
+    });
+    read.unwrap_or_else(|| Err("no thread could be had to read it".to_owned()))
+}
+
+/// Why a text was not read as JSON.
+enum Unread {
+    TooDeep,
+    NoJson(serde_json::Error),
+}
+
+/// JSON that may be as deep as plans get: deeper than the parser would go by itself.
+fn json(text: &str) -> Result<Value, Unread> {
+    if brackets(text) > BRACKETS {
+        return Err(Unread::TooDeep);
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let value = Value::deserialize(&mut reader).map_err(Unread::NoJson)?;
+    reader.end().map_err(Unread::NoJson)?;
+    Ok(value)
+}
+
+/// How many brackets are open at once at most, outside of strings.
+fn brackets(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    let (mut is_string, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'[' | b'{' if !is_string => open += 1,
+            b']' | b'}' if !is_string => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
+
+/// The JSON that psql shows in a frame, if there is any.
+fn framed(text: &str) -> Option<Result<Value, Unread>> {
+    let inside = text.get(text.find('[')?..=text.rfind(']')?)?;
+    let lines = inside.lines().map(|line| line.trim_end().trim_end_matches('+'));
+    Some(json(&lines.collect::<Vec<_>>().join("\n")))
+}
+
+fn read_whole(text: &str) -> Result<Explained, String> {
+    let value = match json(text) {
+        Err(Unread::NoJson(error)) => match framed(text) {
+            Some(Err(Unread::TooDeep)) => Err(Unread::TooDeep),
+            Some(Ok(value)) => Ok(value),
+            _ => Err(Unread::NoJson(error)),
+        },
+        other => other,
     };
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(error) => framed().ok_or_else(|| match text.contains("(cost=") {
-            true => "this is a plan as text: run EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)".to_owned(),
-            false => format!(
-                "this is no JSON ({error}): it takes what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) prints"
-            ),
-        })?,
-    };
+    let value = value.map_err(|why| match why {
+        Unread::TooDeep => {
+            format!("more than {BRACKETS} brackets are open at once in it: no plan is so deep")
+        }
+        Unread::NoJson(_) if text.contains("(cost=") => {
+            "this is a plan as text: run EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)".to_owned()
+        }
+        Unread::NoJson(error) => {
+            format!("this is no JSON ({error}): it takes what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) prints")
+        }
+    })?;
     // some tools take the array off, or the object in it
     let one = value.as_array().and_then(|all| all.first()).unwrap_or(&value);
     let plan = one.get("Plan").unwrap_or(one);
@@ -303,9 +365,31 @@ mod tests {
             ("Seq Scan on t  (cost=0.00..1.00 rows=1 width=4)", "as text"),
             ("[]", "no plan"),
             ("{\"a\": 1}", "no plan"),
-            (&"[".repeat(5000), "no JSON"),
+            (&"[".repeat(900), "no JSON"),
+            (&"[".repeat(5000), "brackets are open"),
         ] {
             assert!(read(text).unwrap_err().contains(part), "{text:.40}");
+        }
+    }
+
+    #[test]
+    fn a_deep_plan_is_read_and_cut_where_it_is_too_deep() {
+        let nested = |levels: usize| {
+            let open = r#"{"Node Type": "Append", "Filter": "[[\"[", "Plans": ["#.repeat(levels - 1);
+            let close = "]}".repeat(levels - 1);
+            format!(r#"[{{"Plan": {open}{{"Node Type": "Seq Scan"}}{close}}}]"#)
+        };
+        // the parser by itself would stop at 128 brackets; the root is in depth 0
+        for (levels, told) in [(70, 70), (DEPTH, DEPTH), (DEPTH + 1, DEPTH + 1), (400, DEPTH + 1)] {
+            let explained = read(&nested(levels)).unwrap();
+            assert_eq!(explained.lines().len(), told, "{levels}");
+        }
+        let in_a_frame = format!("QUERY PLAN\n---\n {}+\n(1 row)", nested(600));
+        for text in [nested(600), in_a_frame] {
+            assert!(
+                read(&text).unwrap_err().contains("brackets are open"),
+                "{text:.40}"
+            );
         }
     }
 }

@@ -318,7 +318,7 @@ pub async fn advise(
     let stubborn = std::mem::take(&mut ready.stubborn);
     let calls = wanted.calls_per_statement * ready.planned.len();
     if plan.hypothetical().is_none() {
-        let mut advice = ready.guessed(plan).await?;
+        let mut advice = ready.guessed(plan, wanted.budget_bytes).await?;
         (advice.stopped, advice.stubborn) = (run.stopped, stubborn);
         return Ok(advice);
     }
@@ -333,6 +333,7 @@ pub async fn advise(
         .sizes(&|| sizing.is_over())
         .await?;
     ready.note_mutable(plan);
+    ready.note_unordered(plan);
     run.note(&sizing);
     let pricing = run.stage(PREPARATION);
     let is_priced_enough = || pricing.is_over();

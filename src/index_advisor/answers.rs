@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
 
-use super::selection::Answer;
+use super::selection::{Answer, Scans};
 
 /// All answers, by statement.
 #[derive(Debug, Default)]
@@ -58,6 +58,7 @@ impl Answers {
             || Answer {
                 cost: cost_as_it_is,
                 used: FixedBitSet::new(),
+                scans: Scans::new(),
             },
             |kept| kept.answer.clone(),
         );
@@ -81,8 +82,12 @@ mod tests {
     fn the_planner_s_word_for_the_set_comes_before_the_cheapest_that_is_possible() {
         let mut answers = Answers::default();
         let mut add = |available: &[usize], used: &[usize], cost: f64| {
-            let used = set(used);
-            answers.add(7, &set(available), &Answer { cost, used });
+            let answer = Answer {
+                cost,
+                used: set(used),
+                scans: Scans::new(),
+            };
+            answers.add(7, &set(available), &answer);
         };
         add(&[0, 1, 2], &[0, 1], 10.0);
         add(&[0, 2], &[0], 40.0);

@@ -4,7 +4,8 @@
 
 use super::candidate::{Candidate, IndexKey, Kinds};
 use super::clauses::{Key, RelationUse};
-use super::estimated::{Estimate, searched};
+use super::estimated::{Estimate, checked, searched};
+use super::operator_class::Classes;
 use super::tables::Table;
 use crate::model::plan::PlanTree;
 
@@ -17,26 +18,26 @@ pub(super) fn estimate(
     kinds: Kinds,
 ) -> Option<Estimate> {
     let is_column = |key: &Key| matches!(key, Key::Column(_));
+    // which one it is does not matter
+    let classes = Classes {
+        table,
+        trigram_class: "",
+    };
     // what an inverted index is asked besides, a b-tree would not answer
-    if !kinds.btree || !asked.searched.is_empty() {
+    if !kinds.btree || !classes.of_all(&asked.searched).is_empty() {
         return None;
     }
-    let mut begun = asked
-        .begun
-        .iter()
-        .filter(|key| kinds.expression || is_column(key));
-    let (beginning, class) = begun.find_map(|key| Some((key, table.pattern_class_of(key)?)))?;
+    let begun = checked(tree, asked, table).begun;
+    let mut begun = begun.iter().filter(|key| kinds.expression || is_column(key));
+    let beginning = begun.find_map(|key| table.key_of_beginnings(key))?;
     let points = asked
         .equal
         .iter()
-        .filter(|key| *key != beginning && is_column(key));
+        .filter(|key| **key != beginning.key && is_column(key));
     let points = points.take(kinds.max_width.saturating_sub(1)).cloned();
-    let worth = searched(tree, asked, table)?;
+    let worth = searched(tree, asked, table, &[])?;
     Some(Estimate {
-        candidate: b_tree(
-            table,
-            points.map(IndexKey::from).chain([of_class(beginning, class)]),
-        ),
+        candidate: b_tree(table, points.map(IndexKey::from).chain([beginning.clone()])),
         // HypoPG tells it
         size_bytes: None,
         needs_trigrams: false,
@@ -47,27 +48,24 @@ pub(super) fn estimate(
 
 /// What would do the same as an index on trigrams for less, if the patterns began with fixed text: of a parameter nobody knows.
 pub(super) fn instead(asked: &RelationUse, table: &Table) -> Option<String> {
-    let mut all = asked.searched.iter();
+    let mut all = asked.searched.iter().flat_map(|searches| &searches.all);
     let (Some(only), None) = (all.next(), all.next()) else {
         return None;
     };
     if only.operator != "~~" || !asked.liked.contains(&only.key) {
         return None;
     }
-    let class = table.pattern_class_of(&only.key)?;
-    let index = b_tree(table, std::iter::once(of_class(&only.key, class)));
+    let key = table.key_of_beginnings(&only.key)?;
+    let kind = match &key.operator_class {
+        Some(class) => format!("a b-tree with {class}"),
+        None => "an ordinary b-tree".to_owned(),
+    };
+    let index = b_tree(table, std::iter::once(key));
     let statement = index.statement(!table.is_partitioned, None);
     Some(format!(
-        "if its patterns begin with fixed text, a b-tree with {class} does it for less: {}",
+        "if its patterns begin with fixed text, {kind} does it for less: {}",
         statement.sql()
     ))
-}
-
-fn of_class(key: &Key, class: &str) -> IndexKey {
-    IndexKey {
-        operator_class: Some(class.to_owned()),
-        ..IndexKey::from(key.clone())
-    }
 }
 
 fn b_tree(table: &Table, keys: impl Iterator<Item = IndexKey>) -> Candidate {
@@ -139,6 +137,11 @@ mod tests {
                 Some("(host, title text_pattern_ops)"),
             ),
             ("((t.title ~~ ($1 || '%'::text)) OR (t.host = $2))", None),
+            (
+                "((t.title ~~ ($1 || '%'::text)) AND (t.code <> $2))",
+                Some("(title text_pattern_ops)"),
+            ),
+            ("((t.title ~~ ($1 || '%'::text)) AND (t.title ~~* $2))", None),
             ("(t.host ~~ ($1 || '%'::text))", None),
             ("(t.title ~~ $1)", None),
         ] {
@@ -153,6 +156,21 @@ mod tests {
             Kinds { btree: false, ..all },
         );
         assert_eq!((begun(filter, plain), begun(filter, none)), (None, None));
+    }
+
+    #[test]
+    fn in_the_order_of_bytes_an_ordinary_b_tree_does_it() {
+        let tree = plan("(t.title ~~ ($1 || '%'::text))");
+        let mut table = table();
+        for column in table.columns.values_mut() {
+            column.has_byte_order = true;
+        }
+        let asked = table.read(&of_plan(&tree)[0]);
+        let found = estimate(&tree, &asked, &table, Kinds::default()).unwrap();
+        assert_eq!(
+            found.candidate.hypothetical(),
+            "CREATE INDEX ON s.t USING btree (title)"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Indexes on expressions and on parts of the rows: HypoPG (1.3.1 and 1.4.4, measured) reads their columns as those of the first
 //! table of a statement, so that the planner takes none on any other table. There each statement is planned with their table in
 //! front and nothing else advised, and what comes of that is told as *estimated*. Where the table cannot be moved to the front,
-//! nothing can be told. A part that a constant picks is left out: an index that begins with the column, which the planner sees
-//! everywhere, does nearly the same.
+//! nothing can be told. A part that a constant picks, or a range, is left out: an index that begins with the column, which the
+//! planner sees everywhere, does nearly the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,24 @@ use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, ServerText};
 use crate::sql::{self, Place};
 
+/// What a predicate asks that no b-tree on all rows is searched by.
+const SEARCHED_BY_NONE: [&str; 5] = [
+    " IS NOT NULL",
+    " <> ",
+    " IS DISTINCT FROM ",
+    " IS NOT TRUE",
+    " IS NOT FALSE",
+];
+
 /// What is not proven may cost this part of what is proven at most.
 const CHEAPER: f64 = 0.9;
 
 impl Candidate {
     /// Whether none that the planner sees everywhere does the same.
     fn has_no_equal(&self) -> bool {
-        let is_of_values = |predicate: &String| predicate.contains(" IS NOT NULL");
-        self.has_expressions() || self.predicate.as_ref().is_some_and(is_of_values)
+        let predicate = self.predicate.as_deref().unwrap_or_default();
+        let mut unsearched = SEARCHED_BY_NONE.iter();
+        self.has_expressions() || unsearched.any(|words| predicate.contains(*words))
     }
 }
 

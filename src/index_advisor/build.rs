@@ -25,9 +25,10 @@ fn cost(table: &Table, size_bytes: f64) -> f64 {
     2.0 * read + sorted + size_bytes / PAGE_BYTES
 }
 
-/// Seconds that building takes where a unit takes so many, to the millisecond: more would be no knowledge.
+/// Seconds that building takes where a unit takes so many, to the millisecond: more would be no knowledge, and none is built in
+/// less.
 pub(super) fn seconds(per_unit: f64, table: &Table, size_bytes: f64) -> f64 {
-    (per_unit * cost(table, size_bytes) * 1000.0).round() / 1000.0
+    (per_unit * cost(table, size_bytes) * 1000.0).round().max(1.0) / 1000.0
 }
 
 /// What a unit of the planner's cost takes here, by the statements that were measured and planned.
@@ -50,7 +51,9 @@ pub(super) fn seconds_per_unit(statements: &[StatementAdvice]) -> Option<f64> {
 
 /// The seconds that a unit takes by statements of so many seconds and units: of the median unit, not of all together. A
 /// statement that once waited for a table's lock takes any time for no more work, and a sum would believe it. What takes
-/// implausibly long for a unit is left out even where it is alone: it waited, or slept, or paid for what no planner counts.
+/// implausibly long for a unit is left out even where it is alone: it waited, or slept, or paid for what no planner counts. Nor
+/// does a unit take less than is assumed: what was faster did not do all that the planner counted, as behind a LIMIT, and an
+/// index is built of all of a table.
 fn usual_rate(measured: Vec<(f64, f64)>) -> Option<f64> {
     let plausible = |(seconds, units): &(f64, f64)| {
         *units > 0.0 && seconds / units <= IMPLAUSIBLE_FACTOR * ASSUMED_SECONDS_PER_UNIT
@@ -68,7 +71,7 @@ fn usual_rate(measured: Vec<(f64, f64)>) -> Option<f64> {
         units_so_far += units;
         units_so_far >= half_of_all
     });
-    median.map(rate)
+    median.map(|measured| rate(measured).max(ASSUMED_SECONDS_PER_UNIT))
 }
 
 #[cfg(test)]
@@ -93,6 +96,11 @@ mod tests {
         assert_eq!(rate(&[slept]), None, "nothing was measured that tells it");
         assert_eq!(rate(&[(0.05, 5_000.0)]), None, "too little");
         assert_eq!(rate(&[(1.0, 0.0)]), None);
+        assert_eq!(
+            rate(&[(1.0, 1e9)]),
+            Some(ASSUMED_SECONDS_PER_UNIT),
+            "a build is not faster than what is told where nothing was measured"
+        );
     }
 
     #[test]
@@ -114,5 +122,11 @@ mod tests {
         };
         let assumed = seconds(ASSUMED_SECONDS_PER_UNIT, &table, 224e6);
         assert!((5.0..20.0).contains(&assumed), "{assumed}");
+        let table = Table {
+            pages: 1.0,
+            rows: 3.0,
+            ..table
+        };
+        assert_eq!(seconds(ASSUMED_SECONDS_PER_UNIT, &table, 8192.0), 0.001);
     }
 }

@@ -1,15 +1,21 @@
 //! What a plan asks of each relation: which columns it compares, joins, sorts and groups by, and which it needs at all.
 //! Read from the planner's own words, so that views, subqueries and joins of every kind look alike.
 
+mod joins;
+mod searches;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::joins::Joins;
+pub use self::searches::{Search, Searches};
 use super::arms::orders_of_arms;
 pub use super::compared::{Compared, compared_parameters};
 use super::parents::{Certainty, parents};
+pub use super::predicate::{Picks, Predicate};
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::sql::expression::{
     self, ColumnName, Comparison, Condition, Operand, SortKey, bare_columns, columns, conditions, distance,
-    has_parameter, sort_key,
+    extremes, sort_key,
 };
 
 /// Something that an index can have as a key: a column, or the text of an expression.
@@ -30,37 +36,6 @@ pub struct OrderedKey {
     pub nulls_first: bool,
 }
 
-/// A condition that holds for all calls of the statement, fit for the predicate of a partial index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Predicate {
-    /// SQL, with columns by their bare names.
-    pub text: String,
-    /// The key that it is about.
-    pub key: Key,
-    /// How it picks its rows.
-    pub picks: Picks,
-}
-
-/// How a condition picks rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Picks {
-    /// It compares with a constant.
-    Value,
-    /// `IS NOT NULL`
-    NotNull,
-    /// `IS NULL`, or a boolean as it is.
-    State,
-}
-
-/// A condition for an index that is no b-tree.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Search {
-    /// What is searched in.
-    pub key: Key,
-    /// The operator, as `@>`.
-    pub operator: String,
-}
-
 /// What one plan asks of one relation in one place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RelationUse {
@@ -75,6 +50,8 @@ pub struct RelationUse {
     pub is_queue: bool,
     /// Keys that must equal a value, or one of several.
     pub equal: BTreeSet<Key>,
+    /// Those of the equal ones that must be NULL somewhere.
+    pub null: BTreeSet<Key>,
     /// Keys that must equal something of another relation.
     pub joined: BTreeSet<Key>,
     /// Keys that must lie in a range, or begin with something.
@@ -96,8 +73,10 @@ pub struct RelationUse {
     pub needed: BTreeSet<String>,
     /// Conditions that hold for all calls.
     pub predicates: BTreeSet<Predicate>,
-    /// Conditions for other kinds of index.
-    pub searched: BTreeSet<Search>,
+    /// Conditions for other kinds of index, each of which finds rows without the others.
+    pub searched: BTreeSet<Searches>,
+    /// The same where another relation gives the value.
+    pub matched: BTreeSet<Searches>,
     /// Distances by which rows are sorted, the nearest first.
     pub nearest: BTreeSet<Search>,
 }
@@ -109,7 +88,19 @@ impl RelationUse {
             && self.joined.is_empty()
             && self.ranged.is_empty()
             && self.begun.is_empty()
-            && self.searched.is_empty())
+            && self.searched.is_empty()
+            && self.matched.is_empty())
+    }
+
+    /// Whether a key is searched for values one by one. NULL is none: any number of rows may have that, even where each value is
+    /// unique.
+    pub(super) fn is_one_value(&self, key: &Key) -> bool {
+        (self.equal.contains(key) || self.joined.contains(key)) && !self.null.contains(key)
+    }
+
+    /// Notes that its rows are locked as they are read: where they have an order they are a queue.
+    pub(super) fn lock_rows(&mut self) {
+        self.is_queue = !self.sorted.is_empty();
     }
 
     /// The same with other keys.
@@ -142,6 +133,7 @@ impl RelationUse {
             alias: self.alias.clone(),
             is_queue: self.is_queue,
             equal: keys(&self.equal),
+            null: keys(&self.null),
             joined: keys(&self.joined),
             ranged: keys(&self.ranged),
             prefixed: self
@@ -156,7 +148,8 @@ impl RelationUse {
             grouped: lists(&self.grouped),
             needed: self.needed.clone(),
             predicates: predicates.collect(),
-            searched: searches(&self.searched),
+            searched: self.searched.iter().map(|one| one.with_keys(map)).collect(),
+            matched: self.matched.iter().map(|one| one.with_keys(map)).collect(),
             nearest: searches(&self.nearest),
         }
     }
@@ -164,6 +157,7 @@ impl RelationUse {
     /// Adds what is asked of the same rows elsewhere in the plan.
     fn extend(&mut self, other: &Self) {
         self.equal.extend(other.equal.iter().cloned());
+        self.null.extend(other.null.iter().cloned());
         self.joined.extend(other.joined.iter().cloned());
         self.ranged.extend(other.ranged.iter().cloned());
         self.prefixed.extend(other.prefixed.clone());
@@ -175,6 +169,7 @@ impl RelationUse {
         self.needed.extend(other.needed.iter().cloned());
         self.predicates.extend(other.predicates.iter().cloned());
         self.searched.extend(other.searched.iter().cloned());
+        self.matched.extend(other.matched.iter().cloned());
         self.nearest.extend(other.nearest.iter().cloned());
     }
 }
@@ -223,14 +218,11 @@ pub fn of_plan(plan: &PlanTree) -> Vec<RelationUse> {
             }
         }
     }
-    let locks_rows = nodes.iter().any(|node| node.kind == "LockRows");
-    relations
-        .into_values()
-        .map(|relation| RelationUse {
-            is_queue: locks_rows && !relation.sorted.is_empty(),
-            ..relation
-        })
-        .collect()
+    let mut uses: Vec<RelationUse> = relations.into_values().collect();
+    if nodes.iter().any(|node| node.kind == "LockRows") {
+        uses.iter_mut().for_each(RelationUse::lock_rows);
+    }
+    uses
 }
 
 /// The key that an operand is, and the relation that it is of.
@@ -239,32 +231,6 @@ pub(super) fn key_of(operand: &Operand) -> Option<(String, Key)> {
         Operand::Column(name) => Some((name.alias.clone(), Key::Column(name.column.clone()))),
         Operand::Expression { alias, text } => Some((alias.clone(), Key::Expression(text.clone()))),
         Operand::Value(_) | Operand::Other => None,
-    }
-}
-
-/// Columns that joins make equal: of `a = b` and `b = c` the planner tells only two.
-#[derive(Default)]
-struct Joins {
-    classes: Vec<BTreeSet<(String, Key)>>,
-}
-
-impl Joins {
-    fn equal(&mut self, one: (String, Key), other: (String, Key)) {
-        let (mut touched, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.classes)
-            .into_iter()
-            .partition(|class| class.contains(&one) || class.contains(&other));
-        let mut class: BTreeSet<(String, Key)> = touched.drain(..).flatten().collect();
-        class.extend([one, other]);
-        self.classes = rest;
-        self.classes.push(class);
-    }
-
-    fn tell(self, relations: &mut Relations) {
-        for (alias, key) in self.classes.into_iter().flatten() {
-            if let Some(relation) = relations.get_mut(&alias) {
-                relation.joined.insert(key);
-            }
-        }
     }
 }
 
@@ -283,30 +249,25 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
         }
         // each arm of an OR can be a scan of its own, brought together by their bitmaps
         Condition::Or(arms) => {
-            let before = relations.clone();
+            let mut before = relations.clone();
             arms.iter()
                 .flatten()
                 .for_each(|condition| take_condition(relations, joins, condition));
-            // the other arms are found without what one of them begins with
+            // the other arms are found without what one of them begins with, or searches by itself
             for (alias, relation) in relations.iter_mut() {
-                let before = before.get(alias).map(|before| before.begun.clone());
-                relation.begun = before.unwrap_or_default();
+                let before = before.remove(alias).unwrap_or_default();
+                relation.begun = before.begun;
+                relation.searched = before.searched;
+                relation.matched = before.matched;
             }
-            // an inverted index can bring only what every arm asks of it
-            if !arms.iter().all(|arm| arm.iter().any(Condition::is_search)) {
-                for (alias, relation) in relations.iter_mut() {
-                    relation.searched = before
-                        .get(alias)
-                        .map(|before| before.searched.clone())
-                        .unwrap_or_default();
-                }
-            }
+            searches::take_arms(relations, arms);
             arms.iter()
                 .flatten()
                 .for_each(|condition| forget_predicate(relations, condition));
             return;
         }
     };
+    searches::take(relations, condition);
     let Some((alias, key)) = key_of(left) else { return };
     let other = key_of(right).filter(|(other, _)| *other != alias);
     if let (Some(other), Comparison::Equal) = (&other, comparison) {
@@ -319,7 +280,13 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
     let is_value = matches!(right, Operand::Value(_) | Operand::Other);
     match comparison {
         Comparison::Equal | Comparison::AnyOf if is_value => _ = relation.equal.insert(key.clone()),
-        Comparison::IsNull | Comparison::True | Comparison::False => _ = relation.equal.insert(key.clone()),
+        // each value of the other relation's array is looked up
+        Comparison::AnyOf if other.is_some() => _ = relation.joined.insert(key.clone()),
+        Comparison::IsNull => {
+            relation.null.insert(key.clone());
+            relation.equal.insert(key.clone());
+        }
+        Comparison::True | Comparison::False => _ = relation.equal.insert(key.clone()),
         Comparison::Range | Comparison::Prefix if is_value || other.is_some() => {
             if *comparison == Comparison::Prefix {
                 relation.prefixed.insert(key.clone(), "text_pattern_ops");
@@ -334,24 +301,9 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
             }
         }
         Comparison::Begins if is_value => _ = relation.begun.insert(key.clone()),
-        Comparison::Operator(operator) if condition.is_search() => {
-            if operator == "~~" && matches!(right, Operand::Value(pattern) if has_parameter(pattern)) {
-                relation.liked.insert(key.clone());
-            }
-            let search = Search {
-                key: key.clone(),
-                operator: operator.clone(),
-            };
-            relation.searched.insert(search);
-        }
         _ => {}
     }
-    if let (Some(text), false) = (text, matches!(comparison, Comparison::Operator(_))) {
-        let picks = match comparison {
-            Comparison::IsNull | Comparison::True | Comparison::False => Picks::State,
-            Comparison::IsNotNull => Picks::NotNull,
-            _ => Picks::Value,
-        };
+    if let (Some(text), Some(picks)) = (text, Picks::of(comparison, right)) {
         relation.predicates.insert(Predicate {
             text: text.clone(),
             key,
@@ -428,9 +380,8 @@ fn take_orders(relations: &mut Relations, node: &PlanNode) {
     }
     // min and max read one end of an index
     if node.kind == "Aggregate" && node.group_key.is_empty() {
-        for text in &node.output {
-            let extreme = text.starts_with("min(") || text.starts_with("max(");
-            if let (true, [ColumnName { alias, column }]) = (extreme, &named(relations, text)[..])
+        for text in node.output.iter().flat_map(|text| extremes(text)) {
+            if let [ColumnName { alias, column }] = &named(relations, &text)[..]
                 && let Some(relation) = relations.get_mut(alias)
             {
                 let key = Key::Column(column.clone());

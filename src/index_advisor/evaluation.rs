@@ -2,6 +2,8 @@
 //! for each row, though it takes some eighty times as long: a statement full of it is worth more than its cost tells, and so is
 //! the index that spares it.
 
+use std::collections::BTreeSet;
+
 use super::clauses::{Key, RelationUse, Search};
 use super::tables::Table;
 
@@ -19,7 +21,8 @@ fn unseen(search: &Search, table: &Table) -> f64 {
 
 /// What the searches in a relation take more than is counted, if so many rows are read of it.
 pub(super) fn unseen_cost(asked: &RelationUse, table: &Table, rows: f64) -> f64 {
-    let each = asked.searched.iter().map(|search| unseen(search, table));
+    let all: BTreeSet<&Search> = asked.searched.iter().flat_map(|one| &one.all).collect();
+    let each = all.into_iter().map(|search| unseen(search, table));
     each.sum::<f64>() * rows
 }
 
@@ -38,9 +41,13 @@ mod tests {
         let asked = |key: Key, operators: &[&str]| RelationUse {
             searched: operators
                 .iter()
-                .map(|operator| Search {
-                    key: key.clone(),
-                    operator: (*operator).into(),
+                .map(|operator| {
+                    let operator = (*operator).into();
+                    Search {
+                        key: key.clone(),
+                        operator,
+                    }
+                    .into()
                 })
                 .collect(),
             ..RelationUse::default()

@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::candidate::{Candidate, IndexKey};
-use super::clauses::Key;
+use super::clauses::{Key, RelationUse};
 use super::tables::{flag, text};
 use crate::model::advice::Droppable;
 use crate::postgres::column;
@@ -59,21 +59,26 @@ impl ExistingIndex {
         let predicate = |text: &str| expression::normal(text).unwrap_or_else(|| text.to_owned());
         let of_all = self.predicate.is_none()
             || self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
-        // a row that a unique index finds is the only one: more keys narrow nothing, and what is carried along saves one look
+        self.method == candidate.method
+            && of_all
+            && (begins(false) || candidate.method == "btree" && begins(true))
+            && candidate.include.iter().all(|column| self.holds(column))
+    }
+
+    /// Whether the row that a candidate would find for one value of each key is the only one, and found by this one already: more
+    /// keys narrow nothing then, and what is carried along saves one look. In a range there are many such rows. (Whether NULL is
+    /// unique, too, as NULLS NOT DISTINCT has it, is not read: then there is a candidate too many, and the planner says so.)
+    pub(super) fn finds_one_row(&self, candidate: &Candidate, asked: &RelationUse) -> bool {
         let shared = |backwards: bool| {
             let mut pairs = self.keys.iter().zip(&candidate.keys);
             pairs.all(|(own, wanted)| own.is(wanted, backwards))
         };
-        let is_key = self.is_unique
+        self.is_unique
             && self.predicate.is_none()
             && self.method == candidate.method
             && self.keys.len() <= candidate.keys.len()
-            && (shared(false) || shared(true));
-        is_key
-            || self.method == candidate.method
-                && of_all
-                && (begins(false) || candidate.method == "btree" && begins(true))
-                && candidate.include.iter().all(|column| self.holds(column))
+            && self.keys.iter().all(|own| asked.is_one_value(&own.key))
+            && (shared(false) || shared(true))
     }
 
     /// Whether it is what a candidate would be, so that it can be attached to an index of the whole in its place.
@@ -92,6 +97,12 @@ impl ExistingIndex {
 
     /// Whether an index that is to be made answers all that this one does, so that it is there for nothing afterwards.
     pub fn is_superseded_by(&self, candidate: &Candidate) -> bool {
+        self.is_begin_of(candidate) && self.include.iter().all(|column| candidate.holds(column))
+    }
+
+    /// Whether an index that is to be made begins with all its keys, and nothing else rests on it: the other is this one with
+    /// something more.
+    pub(super) fn is_begin_of(&self, candidate: &Candidate) -> bool {
         let pairs = self.keys.iter().zip(&candidate.keys);
         !self.is_unique
             && !self.is_needed
@@ -100,7 +111,6 @@ impl ExistingIndex {
             && self.method == candidate.method
             && self.keys.len() <= candidate.keys.len()
             && pairs.into_iter().all(|(own, wanted)| own.is(wanted, false))
-            && self.include.iter().all(|column| candidate.holds(column))
     }
 
     /// What plans name of it.

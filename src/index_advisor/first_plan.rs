@@ -46,6 +46,7 @@ impl Refused {
     /// Of a text that is no single query, as our parser says.
     fn no_query(text: &str, reason: String) -> Self {
         match sql::identify(text).kind {
+            StatementKind::Utility if sql::holds_several(text) => Self::because(SEVERAL),
             StatementKind::Utility => Self::because(UTILITY),
             _ => Self::unparsable(reason),
         }
@@ -80,6 +81,9 @@ impl Refused {
     }
 
     fn by_the_server(error: &PostgresError, text: &ServerText) -> Self {
+        if error.is_about_a_lock() {
+            return Self::because(HELD_UP);
+        }
         let (told, what_helps) = match error.is_privilege() {
             true => lacking(text),
             false if error.is_about_a_column() => ("the server refused to plan it", OF_A_FUNCTION),
@@ -93,6 +97,10 @@ impl Refused {
         }
     }
 }
+
+/// Why a statement is not planned whose tables somebody else holds a lock on, as for DDL.
+const HELD_UP: &str =
+    "a lock on what it reads held its planning up, as DDL takes one: try again when that is over";
 
 /// What helps where a name is of no column.
 const OF_A_FUNCTION: &str = "; in a statement that a function in PL/pgSQL ran, such a name may be a variable of it: give the statement by hand, with a \
@@ -121,6 +129,9 @@ fn lacking(text: &ServerText) -> (&'static str, &'static str) {
 
 /// Why DDL, COPY, CALL and the like are not planned.
 const UTILITY: &str = "a utility statement: nothing in it is planned";
+
+/// The same of several statements that were sent together, and begin with one of these.
+const SEVERAL: &str = "several statements in one text, which is not planned: give each by itself";
 
 /// Why a statement is not planned again that ended its session not long ago.
 const STUBBORN: &str =
@@ -172,6 +183,8 @@ pub(super) async fn as_it_is(
         planned.lists = sql::shortened_lists(&statement.text);
         planned.page_rows = page_rows;
         planned.has_guessed_types = has_guessed_types;
+        // of what was planned in its place only its own text tells
+        planned.locks_rows = sql::names(&text).is_ok_and(|names| names.locks_rows);
     }
     Ok(explained)
 }
@@ -261,8 +274,10 @@ async fn explained(
             lists: BTreeSet::new(),
             page_rows: None,
             has_guessed_types: false,
+            locks_rows: false,
         })),
         Err(error) if error.is_fatal() => Err(error),
+        Err(error @ PostgresError::EnoughTexts { .. }) => Ok(Err(Refused::because(error.to_string()))),
         Err(error) => Ok(Err(Refused::by_the_server(&error, &text))),
     }
 }
@@ -305,6 +320,7 @@ mod tests {
         ] {
             assert_eq!(told(text), UTILITY, "{text}");
         }
+        assert_eq!(told("SET a.b = 1; ALTER TABLE t ADD c int"), SEVERAL);
         for text in ["SELEC 1", "SELECT 1; DROP TABLE t", "SELECT * INTO u FROM t"] {
             assert!(told(text).starts_with("cannot parse"), "{text}");
         }

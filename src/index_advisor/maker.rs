@@ -292,7 +292,10 @@ impl Maker<'_> {
         let picking: Vec<&Predicate> = asked
             .predicates
             .iter()
-            .filter(|one| one.picks == Picks::NotNull || asked.equal.contains(&one.key))
+            .filter(|one| {
+                let picks_by_itself = one.picks == Picks::NotNull || one.picks.must_be_rare();
+                picks_by_itself || asked.equal.contains(&one.key)
+            })
             .collect();
         for one in &picking {
             self.part(&[*one], searched, points);
@@ -308,13 +311,12 @@ impl Maker<'_> {
 
     /// Indexes on the rows for which all of these conditions hold.
     fn part(&mut self, conditions: &[&Predicate], searched: &[Key], points: &[Key]) {
-        let about = answered(conditions);
-        let searched = without(searched, &about);
+        let searched = without(searched, &picked(conditions));
         let mut found: Vec<Vec<IndexKey>> = sequences(&searched, &searched, 2)
             .into_iter()
             .map(ascending)
             .collect();
-        found.extend(self.orders_of_part(points, &about));
+        found.extend(self.orders_of_part(points, &answered(conditions)));
         // where nothing else is asked the condition itself is what is searched
         if found.is_empty() {
             found.extend(conditions.iter().map(|one| vec![IndexKey::from(one.key.clone())]));
@@ -327,13 +329,13 @@ impl Maker<'_> {
 
     /// The same with all that the statement needs, but for those that begin with keys that only filter: these are many.
     fn covering_part(&mut self, conditions: &[&Predicate], searched: &[Key], points: &[Key]) {
-        let about = answered(conditions);
-        let mut leads = self.orders_of_part(points, &about);
-        let found = sequences(&without(points, &about), &without(searched, &about), 2);
+        let picked = picked(conditions);
+        let mut leads = self.orders_of_part(points, &answered(conditions));
+        let found = sequences(&without(points, &picked), &without(searched, &picked), 2);
         leads.extend(found.into_iter().map(ascending));
         let predicate = all_hold(conditions);
-        // a column of which all its rows have one value may be asked for nevertheless
-        for implied in [&about, &BTreeSet::new()] {
+        // what all its rows were picked by may be asked for nevertheless
+        for implied in [&picked, &BTreeSet::new()] {
             self.covering(&leads, Some(&predicate), implied);
         }
     }
@@ -355,9 +357,15 @@ impl Maker<'_> {
     }
 }
 
-/// What conditions leave nothing to search for. Rows that have a value are still told apart, and sorted, by it.
+/// What conditions leave nothing to search for. Rows that have a value are still told apart by it.
+fn picked(conditions: &[&Predicate]) -> BTreeSet<Key> {
+    let picked = conditions.iter().filter(|one| one.picks != Picks::NotNull);
+    picked.map(|one| one.key.clone()).collect()
+}
+
+/// Of what conditions leave but one value, so that nothing is sorted by it.
 fn answered(conditions: &[&Predicate]) -> BTreeSet<Key> {
-    let answered = conditions.iter().filter(|one| one.picks != Picks::NotNull);
+    let answered = conditions.iter().filter(|one| one.picks.is_one_value());
     answered.map(|one| one.key.clone()).collect()
 }
 

@@ -1,4 +1,5 @@
-//! One partition alone: where statements read it by its own name and never the whole, the index is for that one.
+//! One partition alone: where statements read it by its own name and never the whole, the index is for that one; with all that is
+//! below it, where it is partitioned itself.
 
 use std::collections::BTreeSet;
 
@@ -33,15 +34,31 @@ impl Ready {
             .map(|one| self.statements[*one].statement.text.as_str());
         let is_known = |name: &Name| self.tables.knows(name.schema.as_deref(), &name.name);
         let partition = only_partition(table, texts, &is_known)?;
+        let mut own: BTreeSet<&TableName> = below(table, partition.oid).map(|one| &one.name).collect();
+        own.insert(&partition.name);
         let plans = self.positions.iter().zip(&self.planned);
         let mut plans = plans.filter(|(position, _)| positions.contains(position));
-        let are_of_it = plans.all(|(_, planned)| reads_alone(&planned.tree, table, &partition.name));
+        let are_of_it = plans.all(|(_, planned)| reads_alone(&planned.tree, table, &own));
         are_of_it.then(|| alone(table, partition))
     }
 }
 
-/// Whether of all that belongs to a table a plan reads this partition, and nothing else.
-fn reads_alone(tree: &PlanTree, table: &Table, partition: &TableName) -> bool {
+/// The partitions below one of a table.
+fn below(table: &Table, oid: u32) -> impl Iterator<Item = &Partition> {
+    let mut above = BTreeSet::from([oid]);
+    // parents come first
+    let all = table.partitions.iter();
+    all.filter(move |one| above.contains(&one.parent_oid) && above.insert(one.oid))
+}
+
+/// Of a partition that is partitioned itself those below it that hold rows; any other is that itself.
+fn leaves<'a>(table: &'a Table, partition: &'a Partition) -> Vec<&'a Partition> {
+    let all = std::iter::once(partition).chain(below(table, partition.oid));
+    all.filter(|one| !one.is_partitioned).collect()
+}
+
+/// Whether of all that belongs to a table a plan reads some of these partitions, and nothing else.
+fn reads_alone(tree: &PlanTree, table: &Table, own: &BTreeSet<&TableName>) -> bool {
     let nodes = tree.nodes().into_iter();
     let scanned = nodes
         .filter(|node| node.kind.ends_with("Scan"))
@@ -54,7 +71,7 @@ fn reads_alone(tree: &PlanTree, table: &Table, partition: &TableName) -> bool {
     let is_of_table =
         |name: &TableName| *name == table.name || table.partitions.iter().any(|one| one.name == *name);
     let read: BTreeSet<TableName> = scanned.filter(is_of_table).collect();
-    read.len() == 1 && read.contains(partition)
+    !read.is_empty() && read.iter().all(|name| own.contains(name))
 }
 
 /// The part of a table's rows, 0 to 1, that what an index is on has of them; `None` where nobody counted them.
@@ -63,21 +80,23 @@ pub(super) fn share_of_rows(on: &Table, whole: &Table) -> Option<f64> {
         return Some(1.0);
     }
     let partition = whole.partitions.iter().find(|one| one.oid == on.oid)?;
-    let rows = partition.rows.filter(|_| whole.rows > 0.0)?;
+    let rows: Option<f64> = leaves(whole, partition).iter().map(|one| one.rows).sum();
+    let rows = rows.filter(|_| whole.rows > 0.0)?;
     Some((rows / whole.rows).min(1.0))
 }
 
 /// A partition as a table of its own; whether it is known how many rows it has tells [`share_of_rows`]. Of its indexes those of
 /// the whole are none that an index on it alone could replace.
 fn alone(table: &Table, partition: &Partition) -> Table {
+    let leaves = leaves(table, partition);
     Table {
         oid: partition.oid,
         name: partition.name.clone(),
-        is_partitioned: false,
-        pages: partition.pages.unwrap_or(0.0),
-        rows: partition.rows.unwrap_or(0.0),
+        is_partitioned: partition.is_partitioned,
+        pages: leaves.iter().filter_map(|one| one.pages).sum(),
+        rows: leaves.iter().filter_map(|one| one.rows).sum(),
         indexes: Vec::new(),
-        partitions: Vec::new(),
+        partitions: below(table, partition.oid).cloned().collect(),
         ..table.clone()
     }
 }
@@ -99,7 +118,7 @@ fn only_partition<'a, 'b>(
         }
         only = Some(named);
     }
-    only.filter(|partition| !partition.is_partitioned && !partition.is_foreign)
+    only.filter(|partition| !partition.is_foreign)
 }
 
 /// The only partition of a table that a text names. A name that nobody knows may be a view of the whole.
@@ -136,20 +155,23 @@ fn named_partition<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index_advisor::candidate::{Candidate, IndexKey};
+    use crate::index_advisor::clauses::Key;
+    use crate::index_advisor::definition::{Taken, define};
     use crate::index_advisor::tables::tests::table_of;
     use serde_json::{Value, json};
 
-    /// `s.sales` of 1000 rows: `s.sales_2024` of 100, `s.sales_2025` of 900, `s.sales_old`, which has partitions of its own, and
-    /// `s.sales_2026`, which nobody counted.
+    /// `s.sales` of 1000 rows: `s.sales_2024` of 100, `s.sales_2025` of 850, `s.sales_old`, which has a partition of 50, and that one
+    /// of its own, and `s.sales_2026`, which nobody counted.
     fn sales() -> Table {
         let name = |name: &str| TableName {
             schema: "s".into(),
             name: name.into(),
         };
-        let partition = |oid: u32, of: &str, rows: Option<f64>| Partition {
+        let partition = |oid: u32, parent_oid: u32, of: &str, rows: Option<f64>| Partition {
             oid,
-            parent_oid: 1,
-            is_partitioned: of == "sales_old",
+            parent_oid,
+            is_partitioned: of.starts_with("sales_old") && oid < 7,
             is_foreign: false,
             name: name(of),
             pages: rows.map(|rows| rows / 10.0),
@@ -160,10 +182,12 @@ mod tests {
             name: name("sales"),
             is_partitioned: true,
             partitions: vec![
-                partition(2, "sales_2024", Some(100.0)),
-                partition(3, "sales_2025", Some(900.0)),
-                partition(4, "sales_old", Some(0.0)),
-                partition(5, "sales_2026", None),
+                partition(2, 1, "sales_2024", Some(100.0)),
+                partition(3, 1, "sales_2025", Some(850.0)),
+                partition(4, 1, "sales_old", None),
+                partition(5, 1, "sales_2026", None),
+                partition(6, 4, "sales_old_a", None),
+                partition(7, 6, "sales_old_a_1", Some(50.0)),
             ],
             ..table_of(1000.0, [])
         }
@@ -188,24 +212,60 @@ mod tests {
         assert_eq!(only(&[by_name, qualified, joined, cursor, kept]), expected);
         let table = sales();
         let part = alone(&table, &table.partitions[1]);
-        assert_eq!((part.oid, part.is_partitioned, part.rows), (3, false, 900.0));
+        assert_eq!((part.oid, part.is_partitioned, part.rows), (3, false, 850.0));
         assert_eq!(
             (share_of_rows(&part, &table), share_of_rows(&table, &table)),
-            (Some(0.9), Some(1.0))
+            (Some(0.85), Some(1.0))
         );
         let uncounted = alone(&table, &table.partitions[3]);
         assert_eq!(share_of_rows(&uncounted, &table), None, "unknown is not none");
     }
 
     #[test]
+    fn a_partition_with_partitions_is_indexed_with_these() {
+        let table = sales();
+        let expected = Some("sales_old".to_owned());
+        assert_eq!(only(&["SELECT * FROM sales_old WHERE customer = $1"]), expected);
+        let part = alone(&table, &table.partitions[2]);
+        let below: Vec<u32> = part.partitions.iter().map(|one| one.oid).collect();
+        assert_eq!((part.is_partitioned, part.rows, below), (true, 50.0, vec![6, 7]));
+        assert_eq!(share_of_rows(&part, &table), Some(0.05));
+        let key = IndexKey::from(Key::Column("customer".into()));
+        let candidate = Candidate {
+            schema: "s".into(),
+            table: "sales".into(),
+            method: "btree",
+            keys: vec![key],
+            include: Vec::new(),
+            predicate: None,
+        };
+        let made = define(&candidate, &part, &mut Taken::default(), None);
+        assert_eq!(
+            made.apply_sql,
+            [
+                "CREATE INDEX sales_old_customer_idx ON ONLY s.sales_old USING btree (customer)",
+                "CREATE INDEX sales_old_a_customer_idx ON ONLY s.sales_old_a USING btree (customer)",
+                "CREATE INDEX CONCURRENTLY sales_old_a_1_customer_idx ON s.sales_old_a_1 USING btree (customer)",
+                "ALTER INDEX s.sales_old_a_customer_idx ATTACH PARTITION s.sales_old_a_1_customer_idx",
+                "ALTER INDEX s.sales_old_customer_idx ATTACH PARTITION s.sales_old_a_customer_idx",
+            ]
+        );
+        assert_eq!(made.undo_sql, ["DROP INDEX s.sales_old_customer_idx"]);
+        let name = made.partition_of.map(|whole| whole.name);
+        assert_eq!(name.as_deref(), Some("sales"));
+    }
+
+    #[test]
     fn a_plan_that_reads_more_than_its_text_names_is_one_of_the_whole() {
         let table = sales();
-        let reads_alone = |scanned: &[(&str, &str)]| {
+        let reads = |own: &[usize], scanned: &[(&str, &str)]| {
+            let own = own.iter().map(|one| &table.partitions[*one].name).collect();
             let scan = |(kind, name): &(&str, &str)| json!({"Node Type": kind, "Schema": "s", "Relation Name": name});
             let scans: Vec<Value> = scanned.iter().map(scan).collect();
             let plan = json!([{"Plan": {"Node Type": "Append", "Plans": scans}}]);
-            reads_alone(&PlanTree::read(&plan).unwrap(), &table, &table.partitions[1].name)
+            reads_alone(&PlanTree::read(&plan).unwrap(), &table, &own)
         };
+        let reads_alone = |scanned: &[(&str, &str)]| reads(&[1], scanned);
         let it = ("Seq Scan", "sales_2025");
         assert!(reads_alone(&[it, ("Index Scan", "customers"), it]));
         // what is written to is not read
@@ -217,6 +277,8 @@ mod tests {
         assert!(!reads_alone(&[it, ("Seq Scan", "sales")]));
         assert!(!reads_alone(&[("Seq Scan", "sales_2024")]));
         assert!(!reads_alone(&[("Seq Scan", "customers")]));
+        let below = ("Seq Scan", "sales_old_a_1");
+        assert!(reads(&[2, 4, 5], &[below]) && !reads(&[2, 4, 5], &[below, it]));
     }
 
     #[test]
@@ -233,11 +295,6 @@ mod tests {
         ] {
             assert_eq!(only(&[by_name, other]), None, "{other}");
         }
-        assert_eq!(
-            only(&["SELECT * FROM sales_old WHERE customer = $1"]),
-            None,
-            "parts of its own"
-        );
         assert_eq!(only(&[]), None);
         let whole = Table {
             is_partitioned: false,

@@ -9,21 +9,21 @@ use super::answers::Answers;
 use super::begins;
 use super::built;
 use super::candidate::{Candidate, IndexKey, Kinds};
-use super::clauses::{Key, RelationUse, of_plan};
+use super::clauses::{Key, Predicate, RelationUse};
 use super::dealt::{Fit, Hands, fit};
 use super::estimated::estimate;
 use super::first_plan::as_it_is;
 use super::gate::Gate;
 use super::maker::of_use;
 use super::parents::is_empty_parent;
+use super::rare::Rare;
 use super::remarks::{Remarks, why_nothing};
-use super::selection::{Estimate, Problem};
+use super::selection::{Estimate, Problem, Scans};
 use super::tables::{TableName, Tables};
 use super::upkeep::{self, Writes};
 use super::what_if::Planned;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::plan::PlanTree;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, queries};
 
@@ -44,6 +44,8 @@ pub(super) struct Ready {
     pub(super) known: BTreeMap<Candidate, usize>,
     /// What indexes are worth that are priced apart: by statement and candidate.
     pub(super) estimates: Vec<(usize, usize, f64)>,
+    /// What they would replace, where that is known.
+    pub(super) replaced: BTreeMap<(usize, usize), Scans>,
     /// What searches take more than the planner counts, by statement.
     pub(super) unseen_costs: BTreeMap<usize, f64>,
     pub(super) estimated_sizes: BTreeMap<usize, Option<f64>>,
@@ -66,6 +68,7 @@ pub(super) struct Ready {
     pub(super) trigram_class: String,
     pub(super) has_trigrams: bool,
     pub(super) tables: Tables,
+    pub(super) rare: Rare,
 }
 
 /// A key with the schema and the name of its table.
@@ -96,6 +99,7 @@ impl Ready {
             candidates: Vec::new(),
             known: BTreeMap::new(),
             estimates: Vec::new(),
+            replaced: BTreeMap::new(),
             unseen_costs: BTreeMap::new(),
             estimated_sizes: BTreeMap::new(),
             keys_per_row: BTreeMap::new(),
@@ -110,6 +114,7 @@ impl Ready {
             trigram_class,
             has_trigrams,
             tables: Tables::default(),
+            rare: Rare::default(),
         })
     }
 
@@ -153,7 +158,7 @@ impl Ready {
         self.leave(position, "");
         let number = self.planned.len();
         let tree = &planned.tree;
-        let (relevant, refusals) = match self.candidates_of(plan, tree, number, kinds).await {
+        let (relevant, refusals) = match self.candidates_of(plan, &planned, number, kinds).await {
             Ok(found) => found,
             Err(error) if error.is_fatal() => return Err(error),
             // somebody holds a lock just now, or it takes too long: one statement must not lose the others
@@ -189,11 +194,12 @@ impl Ready {
     async fn candidates_of(
         &mut self,
         plan: &Plan,
-        tree: &PlanTree,
+        planned: &Planned,
         number: usize,
         kinds: Kinds,
     ) -> Result<(Vec<usize>, BTreeSet<String>), PostgresError> {
-        let uses = of_plan(tree);
+        let tree = &planned.tree;
+        let uses = planned.asked();
         let names: BTreeSet<TableName> = uses
             .iter()
             .map(|asked| TableName {
@@ -202,6 +208,9 @@ impl Ready {
             })
             .collect();
         self.tables.learn(plan, &names).await?;
+        if kinds.partial {
+            self.learn_rare(plan, &uses).await?;
+        }
         let mut made: Vec<RelationUse> = Vec::new();
         let mut hands = Hands::default();
         let mut estimated = Vec::new();
@@ -222,7 +231,8 @@ impl Ready {
             }
             let mut whole = table.read(asked);
             whole.alias.clear();
-            whole.predicates.retain(|predicate| table.picks_a_part(predicate));
+            let is_a_part = |one: &Predicate| table.picks_a_part(one) && self.rare.allows(table, one);
+            whole.predicates.retain(is_a_part);
             let of_table = |key: &Key| (whole.schema.clone(), whole.table.clone(), key.clone());
             self.ordering.extend(
                 whole
@@ -244,7 +254,10 @@ impl Ready {
                 if !table.may_carry(&candidate, |key| whole.asks_by(key)) {
                     return None;
                 }
-                match table.served_by(&candidate) {
+                if kinds.partial && table.begins_with_nulls_of_most(&candidate, &whole) {
+                    return None;
+                }
+                match table.serving(&candidate, &whole) {
                     None => Some((fit(&whole, &candidate), candidate)),
                     Some(index) => {
                         serving.insert(qualified(&index.schema, &index.name));
@@ -373,6 +386,7 @@ impl Ready {
             narrower: self.others(|one| one.narrower(&self.ordering), fits),
             turned: self.others(|one| self.turned(one), fits),
             siblings: self.siblings(fits),
+            rebuilds: self.rebuilds(),
             upkeep: upkeep::of(
                 &self.candidates,
                 &self.keys_per_row,
@@ -385,6 +399,11 @@ impl Ready {
                     statement: *statement,
                     candidate: *candidate,
                     cost: *cost,
+                    scans: self
+                        .replaced
+                        .get(&(*statement, *candidate))
+                        .cloned()
+                        .unwrap_or_default(),
                 })
                 .collect(),
             least_gain: limits::LEAST_GAIN,

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::candidate::{Candidate, IndexKey};
 use super::clauses::Key;
 use super::ready::Ready;
 use crate::model::finding::{Confidence, ConfidenceLevel};
 use crate::model::plan::{PlanNode, PlanTree};
+use crate::model::remedy::quote_identifier;
 use crate::postgres::{Plan, ServerText};
 use crate::sql;
-use crate::sql::expression::{compares_what_a_parameter_makes, is_made_by_a_parameter};
+use crate::sql::expression::{
+    Condition, compares_what_a_parameter_makes, conditions, is_made_by_a_parameter,
+};
 
 /// What becomes of a statement that could have an index and gets none.
 const NOT_WORTH: &str = "what an index would save it is not worth its price";
@@ -28,6 +32,10 @@ const CHEAP: f64 = 100.0;
 const WITHOUT_CONSTANT: &str = "what it searches, sorts or groups by is computed with a parameter, and an index on that would have to contain its value: if \
      pg_stat_statements left out the constant, give the statement itself by --statement";
 
+/// The same where a pattern is too short.
+const WITHOUT_TRIGRAMS: &str = "a pattern that it searches text for has nowhere three letters or digits in a row (a trigram) between its wildcards, so that \
+     every index would be read as a whole for it: no index helps";
+
 /// What is known beside the planner's answers. Statements are numbers of planned ones.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
@@ -37,19 +45,38 @@ pub(super) struct Remarks {
     pub(super) caveats: BTreeMap<(usize, usize), String>,
     /// Why no index can be what a statement asks for.
     unindexable: BTreeMap<usize, String>,
+    /// Candidates that PostgreSQL takes no index for, as their type has no order.
+    unordered: BTreeSet<usize>,
+    /// The indexes that answer a statement as things are, where it reads no table as a whole.
+    answered_by: BTreeMap<usize, String>,
 }
 
 impl Remarks {
-    /// Sees whether a plan asks for what is computed with a parameter.
+    /// Sees whether a plan asks for what is computed with a parameter, or for a pattern that no index finds, and what answers it.
     pub(super) fn take(&mut self, statement: usize, text: &ServerText, tree: &PlanTree) {
+        self.answered_by
+            .extend(answered_by(tree).map(|names| (statement, names)));
         if sql::parameter_count(text.as_str()) > 0 && asks_for_a_parameter(tree) {
             self.unindexable.insert(statement, WITHOUT_CONSTANT.to_owned());
+        } else if asks_for_too_little(tree) {
+            self.unindexable.insert(statement, WITHOUT_TRIGRAMS.to_owned());
         }
     }
 
     /// Why no index can be what a statement asks for.
     pub(super) fn why_none(&self, statement: usize) -> Option<&String> {
         self.unindexable.get(&statement)
+    }
+
+    /// Why a statement gets no other index, with what answers it as things are.
+    fn beside_what_answers(&self, statement: usize, why: &str) -> String {
+        match self.answered_by.get(&statement) {
+            Some(names) => format!(
+                "{names} answers it already; {}",
+                why.replacen("an index", "another index", 1)
+            ),
+            None => why.to_owned(),
+        }
     }
 
     /// The caveat about a candidate, where all of these statements have it.
@@ -96,6 +123,25 @@ pub(super) fn of_begun() -> Confidence {
     }
 }
 
+/// The indexes that a plan reads, where it reads no table as a whole.
+fn answered_by(tree: &PlanTree) -> Option<String> {
+    let nodes = tree.nodes();
+    let names: BTreeSet<String> = nodes
+        .iter()
+        .filter_map(|node| node.index.as_deref())
+        .map(quote_identifier)
+        .collect();
+    let reads_a_whole = nodes.iter().any(|node| node.kind == "Seq Scan");
+    (!names.is_empty() && !reads_a_whole).then(|| names.into_iter().collect::<Vec<String>>().join(", "))
+}
+
+/// Whether a scan searches text for a pattern without a trigram.
+fn asks_for_too_little(tree: &PlanTree) -> bool {
+    let scans = tree.nodes().into_iter().filter(|node| node.relation.is_some());
+    let mut texts = scans.flat_map(|node| &node.conditions);
+    texts.any(|text| conditions(text).iter().any(Condition::lacks_trigrams))
+}
+
 fn asks_for_a_parameter(tree: &PlanTree) -> bool {
     let is_of = |texts: &[String], is_it: fn(&str) -> bool| {
         texts.iter().any(|text| text.contains('$') && is_it(text))
@@ -129,7 +175,50 @@ impl Ready {
         }
     }
 
-    /// The same of one candidate for one statement.
+    /// Remembers for which statements HypoPG did not take an index because what it would be on has no order, as json, xml or a point.
+    pub(super) fn note_unordered(&mut self, plan: &Plan) {
+        let relevant = self.relevant.iter().enumerate();
+        let relevant = relevant.flat_map(|(statement, all)| all.iter().map(move |one| (statement, *one)));
+        // of several keys nobody says which it is
+        let is_unordered = |(_, one): &(usize, usize)| {
+            let candidate = &self.candidates[*one];
+            candidate.keys.len() == 1 && plan.is_unordered(&candidate.hypothetical())
+        };
+        let unordered: Vec<(usize, usize)> = relevant.filter(is_unordered).collect();
+        for (statement, one) in unordered {
+            self.note_unordered_for(statement, one);
+        }
+    }
+
+    /// What this candidate would be on has no order: so for one statement.
+    pub(super) fn note_unordered_for(&mut self, statement: usize, one: usize) {
+        self.remarks.unordered.insert(one);
+        let why = self.without_order(&self.candidates[one]);
+        self.remarks.unindexable.entry(statement).or_insert(why);
+    }
+
+    /// Why there can be no b-tree on the first key of a candidate.
+    fn without_order(&self, candidate: &Candidate) -> String {
+        let table = self.tables.get(&candidate.schema, &candidate.table);
+        let of = |key: &IndexKey| match &key.key {
+            Key::Column(name) => name.clone(),
+            // an expression may hold a constant
+            Key::Expression(_) => {
+                let columns = table.map(|table| table.columns_of(&key.key)).unwrap_or_default();
+                format!(
+                    "the expression over {}",
+                    columns.into_iter().collect::<Vec<String>>().join(", ")
+                )
+            }
+        };
+        format!(
+            "{} is of a type that b-trees cannot order (it has no default operator class for them, as json, xml and point have none), \
+             so PostgreSQL cannot index it so",
+            candidate.keys.first().map(of).unwrap_or_default()
+        )
+    }
+
+    /// The expression of this candidate is not immutable: so for one statement.
     pub(super) fn note_mutable_for(&mut self, statement: usize, one: usize) {
         let candidate = &self.candidates[one];
         let table = self.tables.get(&candidate.schema, &candidate.table);
@@ -153,13 +242,15 @@ impl Ready {
             true => NOT_WORTH_OR_TOO_LARGE,
             false => NOT_WORTH,
         };
-        let is_expression = |one: &usize| self.candidates[*one].has_expressions();
-        let has_others = !self.relevant[statement].iter().all(is_expression)
+        let not_worth = self.remarks.beside_what_answers(statement, not_worth);
+        let is_apart =
+            |one: &usize| self.candidates[*one].has_expressions() || self.remarks.unordered.contains(one);
+        let has_others = !self.relevant[statement].iter().all(is_apart)
             || self.estimates.iter().any(|(number, ..)| *number == statement);
         match self.remarks.why_none(statement) {
             Some(why) if has_others => format!("{not_worth}; {why}"),
             Some(why) => why.clone(),
-            None => not_worth.to_owned(),
+            None => not_worth,
         }
     }
 }
@@ -186,6 +277,42 @@ mod tests {
             !told(subplan, "((t.a + $1) = 5)"),
             "it has no parameter of its own"
         );
+    }
+
+    #[test]
+    fn what_answers_a_statement_already_is_told() {
+        let told = |nodes: serde_json::Value| {
+            let tree =
+                PlanTree::read(&json!([{"Plan": {"Node Type": "Nested Loop", "Plans": nodes}}])).unwrap();
+            let mut remarks = Remarks::default();
+            remarks.take(3, &ServerText::one_query("SELECT 1").unwrap(), &tree);
+            remarks.beside_what_answers(3, NOT_WORTH)
+        };
+        let scan = json!({"Node Type": "Index Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Index Name": "t_a_idx"});
+        let bitmap = json!({"Node Type": "Bitmap Index Scan", "Index Name": "Odd one"});
+        let whole = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "u", "Alias": "u"});
+        assert_eq!(
+            told(json!([scan, bitmap])),
+            "\"Odd one\", t_a_idx answers it already; what another index would save it is not worth its price"
+        );
+        assert_eq!(told(json!([scan, whole])), NOT_WORTH);
+        assert_eq!(told(json!([])), NOT_WORTH);
+    }
+
+    #[test]
+    fn a_pattern_that_is_too_short_is_told() {
+        let told = |filter: &str| {
+            let scan = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Filter": filter});
+            let tree = PlanTree::read(&json!([{ "Plan": scan }])).unwrap();
+            let mut remarks = Remarks::default();
+            remarks.take(3, &ServerText::one_query("SELECT 1").unwrap(), &tree);
+            remarks.why_none(3).cloned()
+        };
+        assert_eq!(
+            told("(t.name ~~ '%jo%'::text)").as_deref(),
+            Some(WITHOUT_TRIGRAMS)
+        );
+        assert_eq!(told("(t.name ~~ '%joe%'::text)"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! search that adds one index at a time would miss pairs that only pay together. Sets are then put together from those
 //! choices, judged by what may be hoped and by what is known, and confirmed by the planner until nothing better is found.
 
+mod beside;
 mod explore;
 mod hope;
 mod narrow;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
 
+pub use self::beside::{Scans, about, scans};
 use super::knapsack::{Choice, Knapsack};
 use crate::postgres::PostgresError;
 
@@ -24,6 +26,8 @@ pub struct Answer {
     pub cost: f64,
     /// The candidates that it used.
     pub used: FixedBitSet,
+    /// What it reads from end to end.
+    pub scans: Scans,
 }
 
 /// Whoever prices a statement under a set of candidates.
@@ -63,6 +67,8 @@ pub struct Problem {
     pub turned: Vec<Option<usize>>,
     /// The same keys in other orders, where those are candidates: one of them may serve what two others serve.
     pub siblings: Vec<Vec<usize>>,
+    /// Those that are an index that is there with something more.
+    pub rebuilds: FixedBitSet,
     /// What each costs in writes, in the unit of weighted costs.
     pub upkeep: Vec<f64>,
     /// What indexes are worth that the planner cannot be asked about.
@@ -81,12 +87,14 @@ pub struct Problem {
 const IDLE_ROUNDS: usize = 6;
 
 /// What a statement should cost with one candidate that the planner cannot be asked about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Estimate {
     pub statement: usize,
     pub candidate: usize,
     pub cost: f64,
+    /// What it would replace; none where that is not known.
+    pub scans: Scans,
 }
 
 /// What is known of one statement.
@@ -101,6 +109,8 @@ struct Fact {
     /// The same as a list: plans use a few of thousands.
     uses: Vec<usize>,
     cost: f64,
+    /// Whether a part of it is not the planner's word.
+    is_estimated: bool,
 }
 
 impl Fact {
@@ -110,6 +120,19 @@ impl Fact {
             uses: used.ones().collect(),
             used,
             cost,
+            is_estimated: false,
+        }
+    }
+
+    /// What is estimated on top of what was available.
+    fn estimated(available: &FixedBitSet, answer: Answer) -> Self {
+        let mut available = available.clone();
+        available.union_with(&answer.used);
+        let mut used = FixedBitSet::with_capacity(available.len());
+        used.union_with(&answer.used);
+        Self {
+            is_estimated: true,
+            ..Self::new(available, used, answer.cost)
         }
     }
 
@@ -180,10 +203,13 @@ impl<'a, P: Planner> Selection<'a, P> {
         };
         let mut known: Vec<Known> = problem.costs.iter().map(base).collect();
         for estimate in &problem.estimates {
-            let mut alone = none.clone();
-            alone.insert(estimate.candidate);
-            let fact = Fact::new(alone.clone(), alone, estimate.cost);
+            let fact = Fact::estimated(&none, estimate.alone());
             known[estimate.statement].facts.push(fact);
+        }
+        for (statement, known) in known.iter_mut().enumerate() {
+            let together = problem.with_estimates(statement, &problem.as_it_is(statement));
+            let several = together.into_iter().filter(|one| one.used.count_ones(..) > 1);
+            known.facts.extend(several.map(|one| Fact::estimated(&none, one)));
         }
         Self {
             problem,
@@ -267,8 +293,11 @@ impl<'a, P: Planner> Selection<'a, P> {
         self.calls += 1;
         (self.progress)(self.calls);
         let answer = self.planner.ask(statement, &available).await?;
-        let fact = Fact::new(available, answer.used, answer.cost);
-        self.known[statement].facts.push(fact);
+        let estimated = self.problem.with_estimates(statement, &answer).into_iter();
+        let estimated: Vec<Fact> = estimated.map(|one| Fact::estimated(&available, one)).collect();
+        let facts = &mut self.known[statement].facts;
+        facts.push(Fact::new(available, answer.used, answer.cost));
+        facts.extend(estimated);
         Ok(())
     }
 
@@ -281,12 +310,11 @@ impl<'a, P: Planner> Selection<'a, P> {
         let statements = self.known.iter().enumerate().map(|(statement, known)| {
             let mut available = set.clone();
             available.intersect_with(&self.problem.useful[statement]);
-            let estimated = self
-                .problem
-                .estimates
+            let estimated = known
+                .facts
                 .iter()
-                .filter(|one| one.statement == statement && set.contains(one.candidate));
-            let estimated = estimated.map(|one| one.cost).fold(f64::INFINITY, f64::min);
+                .filter(|fact| fact.is_estimated && fact.is_possible(set));
+            let estimated = estimated.map(|fact| fact.cost).fold(f64::INFINITY, f64::min);
             let cost = known.answer(&available).unwrap_or_else(|| known.estimate(set));
             self.problem.weights[statement] * cost.min(estimated)
         });
@@ -381,6 +409,7 @@ mod tests {
             Ok(Answer {
                 cost: best.1,
                 used: set(self.count, &best.0),
+                scans: Scans::new(),
             })
         }
     }
@@ -390,6 +419,17 @@ mod tests {
         sizes: &[f64],
         budget_bytes: f64,
         upkeep: f64,
+    ) -> (Vec<usize>, f64, usize) {
+        solved_beside(plans, sizes, budget_bytes, upkeep, &[])
+    }
+
+    /// The same where these are an index that is there with something more.
+    pub(super) fn solved_beside(
+        plans: Vec<Vec<(Vec<usize>, f64)>>,
+        sizes: &[f64],
+        budget_bytes: f64,
+        upkeep: f64,
+        rebuilds: &[usize],
     ) -> (Vec<usize>, f64, usize) {
         let count = sizes.len();
         let relevant = plans.iter().map(|plans| {
@@ -409,6 +449,7 @@ mod tests {
             narrower: vec![None; count],
             turned: vec![None; count],
             siblings: vec![Vec::new(); count],
+            rebuilds: set(count, rebuilds),
             upkeep: vec![upkeep; count],
             estimates: Vec::new(),
             least_gain: 0.0,

@@ -7,7 +7,7 @@ use super::workload::WorkloadStatement;
 use crate::sql::{self, Name};
 
 /// Whether a statement is run for what users keep: not to see a plan, nor what the catalogs say, nor by us.
-pub(super) fn is_workload(text: &str) -> bool {
+pub(crate) fn is_workload(text: &str) -> bool {
     !text.contains(sql::OWN_MARK) && !sql::command(text).starts_with("EXPLAIN") && !reads_catalogs_alone(text)
 }
 

@@ -1,6 +1,6 @@
 //! Advice as others read it, and what a reader should know of the login that it was worked out with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
@@ -8,6 +8,7 @@ use super::gate::Gate;
 use super::tables::TableName;
 use super::workload::Captured;
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals};
+use crate::model::own_planning::OwnScans;
 use crate::model::relation::RelationName;
 use crate::model::remedy::{Statement, qualified};
 use crate::postgres::Plan;
@@ -23,6 +24,9 @@ pub struct About {
     pub days: Option<f64>,
     pub notes: Vec<String>,
 }
+
+/// Why a statement was not planned of which nothing is known.
+const NOT_REACHED: &str = "it was stopped before they were planned";
 
 /// Costs smaller than this do not differ: the planner prints two decimals.
 const SAME: f64 = 0.01;
@@ -60,6 +64,7 @@ impl Advice {
                 window_seconds: about.days.map(|days| days * 86_400.0),
                 was_stopped: advice.stopped.is_some(),
                 stopped: advice.stopped,
+                not_planned: not_planned(advice),
             },
             indexes: advice
                 .indexes
@@ -82,6 +87,24 @@ impl Advice {
             .extend(advice.indexes.iter().filter_map(about_the_attached));
         report
     }
+}
+
+/// The ids of statements that were not planned, by why: what the server says of a text may quote from it.
+fn not_planned(advice: &Advice) -> BTreeMap<String, Vec<String>> {
+    let why: BTreeMap<usize, &String> = advice
+        .plans
+        .iter()
+        .filter_map(|(position, plan)| Some((*position, plan.as_ref().err()?)))
+        .collect();
+    let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (position, one) in advice.statements.iter().enumerate() {
+        if one.cost_before.is_none() {
+            let why = why.get(&position).map_or(NOT_REACHED, |why| why.as_str());
+            let ids = by_reason.entry(why.to_owned()).or_default();
+            ids.push(one.statement_id.clone());
+        }
+    }
+    by_reason
 }
 
 fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedIndex {
@@ -307,11 +330,16 @@ pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
     }
     if !plan.leaves_statements {
         notes.push(format!(
-            "{login} may not switch off pg_stat_statements.track: what is planned becomes an entry there. \
-             ALTER ROLE … SET pg_stat_statements.track = none mends it"
+            "{login} may not switch off pg_stat_statements.track: what is planned becomes an entry there, so that of very many \
+             texts some are not planned. ALTER ROLE … SET pg_stat_statements.track = none mends it"
         ));
     }
-    if plan.hypothetical().is_none() {
+    if let Some(schema) = plan.refused_hypopg() {
+        notes.push(format!(
+            "{login} may not use the schema that HypoPG is in, so nothing could be proven: {} mends it",
+            schema.grant_usage_to(login)
+        ));
+    } else if plan.hypothetical().is_none() {
         let create = Statement::CreateExtension { name: "hypopg" }.sql();
         notes.push(format!(
             "HypoPG is not installed here, so nothing could be proven: install its package (on a managed service see \
@@ -321,10 +349,61 @@ pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
     notes
 }
 
+/// What planning counted as use of indexes, where its login may not switch that off.
+pub fn about_what_was_counted(plan: &Plan) -> Vec<String> {
+    let scans: Vec<OwnScans> = plan
+        .traces()
+        .take_scans()
+        .into_iter()
+        .map(|(_, own)| own)
+        .collect();
+    counted(&scans, plan.traces().unread())
+}
+
+fn counted(scans: &[OwnScans], unread: u64) -> Vec<String> {
+    let all = scans.iter().fold(0_i64, |all, own| all.saturating_add(own.scans));
+    let named = scans.iter().take(NAMED);
+    let mut names: Vec<String> = named.map(|own| qualified(&own.schema, &own.name)).collect();
+    if scans.len() > NAMED {
+        names.push("…".to_owned());
+    }
+    let counted = (!scans.is_empty()).then(|| {
+        format!(
+            "planning counted as {all} scans of {} indexes, which look used by it: {}",
+            scans.len(),
+            names.join(", ")
+        )
+    });
+    let unknown = (unread > 0)
+        .then(|| format!("what {unread} plannings counted is not known, since their session was lost"));
+    counted.into_iter().chain(unknown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::index_advisor::workload::WorkloadStatement;
+
+    #[test]
+    fn what_planning_counted_is_told_with_its_indexes() {
+        let own = |number: u32| OwnScans {
+            oid: number,
+            schema: "public".to_owned(),
+            name: format!("i{number}"),
+            scans: 2,
+            first_at: chrono::DateTime::UNIX_EPOCH,
+            last_at: chrono::DateTime::UNIX_EPOCH,
+            scanned_before: None,
+        };
+        assert!(counted(&[], 0).is_empty());
+        let told = counted(&(0..7).map(own).collect::<Vec<_>>(), 1);
+        let [scans, unknown] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert!(scans.contains("14 scans of 7 indexes"), "{scans}");
+        assert!(scans.contains("i4, …") && !scans.contains("i5"), "{scans}");
+        assert!(unknown.contains("1 plannings"), "{unknown}");
+    }
 
     /// A statement that costs so much before and after.
     fn statement(name: &str, before: f64, after: f64) -> StatementAdvice {
@@ -392,6 +471,38 @@ mod tests {
             (2400.0, 521.0)
         );
         assert!(told.statements[2].status == StatementStatus::NoCandidate);
+    }
+
+    #[test]
+    fn what_was_not_planned_is_told_without_its_text() {
+        let unplanned = |name: &str| StatementAdvice {
+            cost_before: None,
+            cost_after: None,
+            reason: Some("invalid input syntax: \"secret\"".to_owned()),
+            ..statement(name, 1.0, 1.0)
+        };
+        let statements = vec![
+            unplanned("a"),
+            statement("b", 100.0, 10.0),
+            unplanned("c"),
+            unplanned("d"),
+        ];
+        let ids: Vec<String> = statements.iter().map(|one| one.statement_id.clone()).collect();
+        let refused = || Err("the server refused to plan it".to_owned());
+        let advice = Advice {
+            statements,
+            plans: vec![(0, refused()), (2, refused())],
+            ..Advice::default()
+        };
+        let told = not_planned(&advice);
+        let expected = [
+            (
+                "the server refused to plan it".to_owned(),
+                vec![ids[0].clone(), ids[2].clone()],
+            ),
+            (NOT_REACHED.to_owned(), vec![ids[3].clone()]),
+        ];
+        assert_eq!(told, BTreeMap::from(expected));
     }
 
     #[test]

@@ -45,6 +45,24 @@ pub(super) fn by_definition(table: &Table, candidate: &Candidate) -> Vec<Superse
         .collect()
 }
 
+impl Ready {
+    /// The candidates that are an index that is there with something more.
+    pub(super) fn rebuilds(&self) -> FixedBitSet {
+        let is_rebuild = |candidate: &Candidate| {
+            let table = self.tables.get(&candidate.schema, &candidate.table);
+            table.is_some_and(|table| table.indexes.iter().any(|index| index.is_begin_of(candidate)))
+        };
+        let candidates = self.candidates.iter().enumerate();
+        let mut rebuilds = FixedBitSet::with_capacity(self.candidates.len());
+        rebuilds.extend(
+            candidates
+                .filter(|(_, one)| is_rebuild(one))
+                .map(|(number, _)| number),
+        );
+        rebuilds
+    }
+}
+
 impl IndexAdvice {
     /// Takes in what came of rehearsing the drops: what a statement needs is not superseded.
     pub(super) fn take_rehearsals(&mut self, rehearsed: &BTreeMap<u32, Rehearsal>) {

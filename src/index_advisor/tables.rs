@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, IndexKey};
 pub use super::carried::Length;
-use super::clauses::{Key, Picks, Predicate, RelationUse};
+use super::clauses::{Key, RelationUse};
 use super::existing::existing;
 pub use super::existing::{ExistingIndex, ExistingKey};
 pub use super::partition::Partition;
@@ -63,6 +63,8 @@ pub struct Column {
     pub null_ratio: Option<f64>,
     /// Whether it has so few values that a constant one of them stands for a part of the rows, not for one call.
     pub has_few_values: bool,
+    /// Whether its text is compared byte by byte, as under the collation C.
+    pub has_byte_order: bool,
 }
 
 impl Column {
@@ -86,8 +88,6 @@ impl Column {
 const FEW_WORDS: f64 = 50.0;
 /// Numbers are mostly what somebody asks for just now: only where there are very few of them they are states.
 const FEW_NUMBERS: f64 = 8.0;
-/// From here on hardly any row has a value in a column, so that an index on those that have one is small.
-const MOSTLY_NULL: f64 = 0.9;
 
 /// The tables of a workload.
 #[derive(Debug, Default)]
@@ -130,6 +130,7 @@ fn described(row: &Row, rows: f64, is_toasted: bool) -> Column {
         correlation: column(row, "correlation"),
         null_ratio: column(row, "null_ratio"),
         has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
+        has_byte_order: flag(row, "has_byte_order"),
     }
 }
 
@@ -308,29 +309,26 @@ impl Table {
             .then(|| format!("{name} is so small that it is read as a whole faster"))
     }
 
-    /// Whether a condition picks the same part of the rows in every call: not if it compares with a value that is another one
-    /// in the next, though it stands in this text as a constant; nor if nearly all rows have what it asks for.
-    pub fn picks_a_part(&self, predicate: &Predicate) -> bool {
-        let column = match &predicate.key {
-            Key::Column(name) => self.columns.get(name),
-            Key::Expression(_) => None,
+    /// The key of an index by which what begins with something is found, where there is one: under an operator class for that, but
+    /// in the order of bytes under the type's own. An expression is taken for text.
+    pub(super) fn key_of_beginnings(&self, key: &Key) -> Option<IndexKey> {
+        let class = match key {
+            Key::Column(name) => self.columns.get(name)?.pattern_class()?,
+            Key::Expression(_) => "text_pattern_ops",
         };
-        match predicate.picks {
-            Picks::Value => column.is_some_and(|column| column.has_few_values),
-            Picks::NotNull => {
-                let null_ratio = column.and_then(|column| column.null_ratio);
-                null_ratio.is_some_and(|ratio| ratio >= MOSTLY_NULL)
-            }
-            Picks::State => true,
-        }
+        Some(IndexKey {
+            operator_class: (!self.has_byte_order(key)).then(|| class.to_owned()),
+            ..IndexKey::from(key.clone())
+        })
     }
 
-    /// The operator class under which a key is found by what it begins with, where there is one; an expression is taken for text.
-    pub(super) fn pattern_class_of(&self, key: &Key) -> Option<&'static str> {
-        match key {
-            Key::Column(name) => self.columns.get(name).and_then(Column::pattern_class),
-            Key::Expression(_) => Some("text_pattern_ops"),
-        }
+    /// Whether a key is in the order of bytes; an expression is, unless it names a collation, where all its columns are.
+    fn has_byte_order(&self, key: &Key) -> bool {
+        let names = self.columns_of(key);
+        let mut columns = names.iter().map(|name| self.columns.get(name));
+        let is_collated =
+            matches!(key, Key::Expression(text) if text.to_ascii_uppercase().contains("COLLATE"));
+        !names.is_empty() && !is_collated && columns.all(|one| one.is_some_and(|one| one.has_byte_order))
     }
 
     /// How many values a key has, as far as is known.
@@ -380,7 +378,12 @@ impl Table {
             ..asked.with_keys(&plain)
         };
         read.prefixed.retain(|key, class| {
-            let own = self.pattern_class_of(key);
+            // in the order of bytes an ordinary index does it
+            let own = match key {
+                _ if self.has_byte_order(key) => None,
+                Key::Column(name) => self.columns.get(name).and_then(Column::pattern_class),
+                Key::Expression(_) => Some("text_pattern_ops"),
+            };
             *class = own.unwrap_or(*class);
             own.is_some()
         });
@@ -391,210 +394,29 @@ impl Table {
     pub fn served_by(&self, candidate: &Candidate) -> Option<&ExistingIndex> {
         self.indexes.iter().find(|index| index.serves(candidate))
     }
+
+    /// Whether a candidate begins with a column that is asked to be NULL where most rows are: that finds next to nothing out, and
+    /// the planner, which takes rows of one value to lie together where nearly all have it, thinks it does. An index on the part
+    /// of the rows that have none there does the same for less.
+    pub(super) fn begins_with_nulls_of_most(&self, candidate: &Candidate, asked: &RelationUse) -> bool {
+        /// Of the rows, from which on the rest is worth a look of its own.
+        const MOST: f64 = 0.5;
+        let Some(first) = candidate.keys.first().map(|first| &first.key) else {
+            return false;
+        };
+        let null_ratio = match first {
+            Key::Column(name) => self.columns.get(name).and_then(|column| column.null_ratio),
+            Key::Expression(_) => None,
+        };
+        asked.null.contains(first) && null_ratio.is_some_and(|ratio| ratio >= MOST)
+    }
+
+    /// The same where this is asked: also one that finds the only row.
+    pub(super) fn serving(&self, candidate: &Candidate, asked: &RelationUse) -> Option<&ExistingIndex> {
+        let mut indexes = self.indexes.iter();
+        indexes.find(|index| index.serves(candidate) || index.finds_one_row(candidate, asked))
+    }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::index_advisor::candidate::IndexKey;
-
-    /// A table of a thousand pages with these columns.
-    pub(crate) fn table_of<const N: usize>(rows: f64, columns: [(&str, Column); N]) -> Table {
-        Table {
-            oid: 1,
-            name: TableName {
-                schema: "s".into(),
-                name: "t".into(),
-            },
-            is_partitioned: false,
-            may_be_indexed: true,
-            pages: 2000.0,
-            rows,
-            was_analyzed: true,
-            columns: columns.map(|(name, column)| (name.to_owned(), column)).into(),
-            indexes: Vec::new(),
-            partitions: Vec::new(),
-        }
-    }
-
-    /// Nothing but this table is known.
-    pub(crate) fn tables_of(table: Table) -> Tables {
-        Tables {
-            by_name: [(table.name.clone(), table.oid)].into(),
-            tables: [(table.oid, table)].into(),
-            ..Tables::default()
-        }
-    }
-
-    #[test]
-    fn beginnings_are_found_under_the_class_of_the_type() {
-        let column = |type_name: &str| Column {
-            type_name: type_name.into(),
-            ..Column::default()
-        };
-        let columns = [
-            ("a", column("text")),
-            ("b", column("varchar")),
-            ("c", column("bpchar")),
-            ("d", column("name")),
-        ];
-        let table = table_of(10.0, columns);
-        let keys = [
-            Key::Column("a".into()),
-            Key::Expression("b::text".into()),
-            Key::Column("c".into()),
-            Key::Column("d".into()),
-            Key::Expression("lower(a)".into()),
-        ];
-        let asked = RelationUse {
-            prefixed: keys.into_iter().map(|key| (key, "text_pattern_ops")).collect(),
-            ..RelationUse::default()
-        };
-        let told: Vec<(Key, &str)> = table.read(&asked).prefixed.into_iter().collect();
-        let wanted = [
-            (Key::Column("a".into()), "text_pattern_ops"),
-            (Key::Column("b".into()), "text_pattern_ops"),
-            (Key::Column("c".into()), "bpchar_pattern_ops"),
-            (Key::Expression("lower(a)".into()), "text_pattern_ops"),
-        ];
-        assert_eq!(told, wanted);
-    }
-
-    #[test]
-    fn what_is_forgotten_has_no_name_left() {
-        let mut tables = Tables::default();
-        for oid in [1, 2] {
-            let table = Table {
-                oid,
-                ..table_of(10.0, [])
-            };
-            let name = |name: String| TableName {
-                schema: "s".into(),
-                name,
-            };
-            tables.by_name.insert(name(format!("t{oid}")), oid);
-            tables.by_name.insert(name(format!("partition{oid}")), oid);
-            tables.tables.insert(oid, table);
-        }
-        assert!(tables.knows(Some("s"), "partition1") && tables.knows(None, "t2"));
-        assert!(!tables.knows(Some("other"), "t1") && !tables.knows(None, "view"));
-        tables.forget(&[1]);
-        assert!(tables.get("s", "t1").is_none() && tables.get("s", "t2").is_some());
-        let left: Vec<u32> = tables.by_name.values().copied().collect();
-        assert_eq!((left, tables.all().count()), (vec![2, 2], 1));
-    }
-
-    fn candidate(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> Candidate {
-        let key = |(name, descending): &(&str, bool)| IndexKey {
-            key: Key::Column((*name).into()),
-            descending: *descending,
-            nulls_first: *descending,
-            operator_class: None,
-        };
-        Candidate {
-            schema: "s".into(),
-            table: "t".into(),
-            method: "btree",
-            keys: keys.iter().map(key).collect(),
-            include: include.iter().map(|one| (*one).to_owned()).collect(),
-            predicate: predicate.map(str::to_owned),
-        }
-    }
-
-    fn index(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> ExistingIndex {
-        let key = |(name, descending): &(&str, bool)| ExistingKey {
-            key: Key::Column((*name).into()),
-            descending: *descending,
-            nulls_first: *descending,
-            is_plain: true,
-        };
-        ExistingIndex {
-            oid: 1,
-            schema: "s".into(),
-            name: "i".into(),
-            method: "btree".into(),
-            is_unique: false,
-            is_needed: false,
-            predicate: predicate.map(str::to_owned),
-            keys: keys.iter().map(key).collect(),
-            include: include.iter().map(|one| (*one).to_owned()).collect(),
-            parts: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn having_a_value_picks_a_part_only_where_hardly_any_row_has_one() {
-        let column = |null_ratio| Column {
-            null_ratio,
-            ..Column::default()
-        };
-        let columns = [
-            ("mostly", column(Some(0.98))),
-            ("never", column(Some(0.0))),
-            ("unknown", column(None)),
-        ];
-        let table = table_of(1000.0, columns);
-        let picks = |name: &str, picks: Picks| {
-            table.picks_a_part(&Predicate {
-                text: format!("{name} IS NOT NULL"),
-                key: Key::Column(name.into()),
-                picks,
-            })
-        };
-        assert!(picks("mostly", Picks::NotNull));
-        assert!(
-            !picks("never", Picks::NotNull)
-                && !picks("unknown", Picks::NotNull)
-                && !picks("gone", Picks::NotNull)
-        );
-        assert!(picks("never", Picks::State) && !picks("mostly", Picks::Value));
-    }
-
-    #[test]
-    fn an_index_serves_what_it_begins_with_in_either_direction() {
-        let there = index(&[("a", false), ("b", true)], &["c"], None);
-        assert!(there.serves(&candidate(&[("a", false)], &[], None)));
-        assert!(
-            there.serves(&candidate(&[("a", true), ("b", false)], &[], None)),
-            "backwards"
-        );
-        assert!(there.serves(&candidate(&[("a", false)], &["c", "b"], None)));
-        assert!(
-            there.serves(&candidate(&[("a", false)], &[], Some("x"))),
-            "all rows hold some"
-        );
-        assert!(!there.serves(&candidate(&[("a", false), ("b", false)], &[], None)));
-        assert!(!there.serves(&candidate(&[("b", true)], &[], None)));
-        assert!(!there.serves(&candidate(&[("a", false)], &["d"], None)));
-        let partial = index(&[("a", false)], &[], Some("(status = 'open'::text)"));
-        assert!(partial.serves(&candidate(&[("a", false)], &[], Some("status = 'open'::text"))));
-        assert!(!partial.serves(&candidate(&[("a", false)], &[], None)));
-        let unique = ExistingIndex {
-            is_unique: true,
-            ..index(&[("a", false)], &[], None)
-        };
-        assert!(unique.serves(&candidate(&[("a", false), ("b", false)], &["c"], None)));
-        assert!(!unique.serves(&candidate(&[("b", false), ("a", false)], &[], None)));
-        let mut other_class = index(&[("a", false)], &[], None);
-        other_class.keys[0].is_plain = false;
-        assert!(!other_class.serves(&candidate(&[("a", false)], &[], None)));
-    }
-
-    #[test]
-    fn what_a_longer_index_answers_is_superfluous_unless_something_rests_on_it() {
-        let longer = candidate(&[("a", false), ("b", false)], &["c"], None);
-        let there = index(&[("a", false)], &["c"], None);
-        assert!(there.is_superseded_by(&longer));
-        assert!(!index(&[("b", false)], &[], None).is_superseded_by(&longer));
-        assert!(!index(&[("a", false)], &["d"], None).is_superseded_by(&longer));
-        let unique = ExistingIndex {
-            is_unique: true,
-            ..there.clone()
-        };
-        let needed = ExistingIndex {
-            is_needed: true,
-            ..there
-        };
-        assert!(!unique.is_superseded_by(&longer) && !needed.is_superseded_by(&longer));
-    }
-}
+pub(super) mod tests;

@@ -1,4 +1,4 @@
-//! What came of a workload, as advice: the set in the order of its value, or, where no planner could be asked, a guess.
+//! What came of a workload, as advice: the set in the order of its value.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,16 @@ use super::advice::{Advice, IndexAdvice};
 use super::build;
 use super::candidate::Candidate;
 use super::confirmed::{Confirmed, Outcome};
-use super::dealt::Fit;
 use super::definition::{Taken, define, wanted_names};
 use super::kept;
 use super::partition::share_of_rows;
 use super::ready::Ready;
 use super::remarks::of_begun;
-use super::selection::Problem;
+use super::selection::{Answer, Estimate, Problem};
 use super::superseded;
 use super::tables::{Table, TableName, Tables};
 use super::upkeep::Writes;
 use crate::model::finding::{Confidence, ConfidenceLevel};
-use crate::model::plan::PlanTree;
 use crate::postgres::{Plan, PostgresError, queries};
 
 impl Ready {
@@ -36,20 +34,10 @@ impl Ready {
         let mut used: Vec<FixedBitSet> = Vec::new();
         let mut costs: Vec<f64> = Vec::new();
         for (number, Outcome { answer, .. }) in outcomes.iter().enumerate() {
-            let estimates = problem
-                .estimates
-                .iter()
-                .filter(|one| one.statement == number && self.is_unproven(number, one.candidate));
-            let best = estimates
-                .filter(|one| set.contains(one.candidate) && one.cost < answer.cost)
-                .min_by(|a, b| a.cost.total_cmp(&b.cost));
-            let mut uses = answer.used.clone();
-            if let Some(best) = best {
-                uses.clear();
-                uses.insert(best.candidate);
-            }
-            costs.push(best.map_or(answer.cost, |best| best.cost));
-            used.push(uses);
+            let estimated = self.best_estimated(problem, number, set, answer);
+            let best = estimated.unwrap_or_else(|| answer.clone());
+            costs.push(best.cost);
+            used.push(best.used);
         }
         let weight = |position: &usize| self.statements[*position].statement.weight;
         let weights: Vec<f64> = self.positions.iter().map(weight).collect();
@@ -174,7 +162,27 @@ impl Ready {
         }
     }
 
-    fn table_of(&self, one: usize) -> Option<&Table> {
+    /// What comes of a statement by estimates, alone or beside what the planner answered, where that is less.
+    fn best_estimated(
+        &self,
+        problem: &Problem,
+        statement: usize,
+        set: &FixedBitSet,
+        answer: &Answer,
+    ) -> Option<Answer> {
+        let estimates = problem
+            .estimates
+            .iter()
+            .filter(|one| one.statement == statement && self.is_unproven(statement, one.candidate));
+        let alone = estimates.map(Estimate::alone);
+        let beside = problem.with_estimates(statement, answer);
+        let several = problem.with_estimates(statement, &problem.as_it_is(statement));
+        let all = alone.chain(beside).chain(several);
+        let possible = all.filter(|one| one.used.is_subset(set) && one.cost < answer.cost);
+        possible.min_by(|a, b| a.cost.total_cmp(&b.cost))
+    }
+
+    pub(super) fn table_of(&self, one: usize) -> Option<&Table> {
         let candidate = &self.candidates[one];
         self.tables.get(&candidate.schema, &candidate.table)
     }
@@ -194,7 +202,7 @@ impl Ready {
             .any(|key| key.operator_class.as_ref().is_some_and(is_trigram))
     }
 
-    fn extension_of(&self, candidate: &Candidate) -> Option<&'static str> {
+    pub(super) fn extension_of(&self, candidate: &Candidate) -> Option<&'static str> {
         (!self.has_trigrams && self.needs_trigrams(candidate)).then_some("pg_trgm")
     }
 
@@ -233,7 +241,7 @@ impl Ready {
     }
 
     /// With what would do the same for less, if that is known of all of these statements, and what could no longer be stored.
-    fn with_caveat(&self, confidence: Confidence, statements: &[usize], one: usize) -> Confidence {
+    pub(super) fn with_caveat(&self, confidence: Confidence, statements: &[usize], one: usize) -> Confidence {
         let of_carrying = self
             .table_of(one)
             .and_then(|table| table.caveat_of_carrying(&self.candidates[one]));
@@ -242,114 +250,13 @@ impl Ready {
             .caveat(statements, one)
             .cloned()
             .into_iter()
+            .chain(self.caveat_of_rows(statements))
             .chain(of_carrying);
         let reasons: Vec<String> = std::iter::once(confidence.reason).chain(caveats).collect();
         Confidence {
             reason: reasons.join("; "),
             ..confidence
         }
-    }
-
-    /// Without HypoPG: for each statement the candidate that fits best what it asks, unproven.
-    pub(super) async fn guessed(mut self, plan: &Plan) -> Result<Advice, PostgresError> {
-        let mut chosen: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (number, relevant) in self.relevant.iter().enumerate() {
-            let tables = |one: &&usize| {
-                let candidate = &self.candidates[**one];
-                (candidate.schema.clone(), candidate.table.clone())
-            };
-            let mut by_table: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-            for one in relevant {
-                by_table.entry(tables(&one)).or_default().push(*one);
-            }
-            for ((schema, table), candidates) in by_table {
-                let reads_all = reads_for_few(&self.planned[number].tree, &schema, &table, &self.tables);
-                if let (true, Some(best)) = (
-                    reads_all,
-                    candidates
-                        .iter()
-                        .copied()
-                        .min_by_key(|one| self.rank(number, *one)),
-                ) {
-                    chosen.entry(best).or_default().push(self.positions[number]);
-                }
-            }
-            for (_, one, _) in self
-                .estimates
-                .iter()
-                .filter(|(statement, ..)| *statement == number)
-            {
-                chosen.entry(*one).or_default().push(self.positions[number]);
-            }
-        }
-        // one that begins with all the keys of another serves for both
-        let all: Vec<usize> = chosen.keys().copied().collect();
-        for one in &all {
-            let longer = all.iter().find(|other| {
-                *other != one
-                    && chosen.contains_key(other)
-                    && self.candidates[*one].is_prefix_of(&self.candidates[**other])
-            });
-            if let Some(longer) = longer
-                && let Some(statements) = chosen.remove(one)
-            {
-                chosen.entry(*longer).or_default().extend(statements);
-            }
-        }
-        chosen.retain(|one, _| self.table_of(*one).is_some());
-        let members: Vec<usize> = chosen.keys().copied().collect();
-        let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
-        let mut advice = Advice::default();
-        for (one, mut statements) in chosen {
-            let candidate = &self.candidates[one];
-            let Some(table) = self.table_of(one) else { continue };
-            statements.sort_unstable();
-            statements.dedup();
-            let cost = |position: &usize| {
-                let told = &self.statements[*position];
-                told.cost_before.unwrap_or(0.0) * told.statement.weight
-            };
-            let before = statements.iter().map(cost).sum();
-            let alone = self.read_alone(table, &statements);
-            let on = alone.as_ref().unwrap_or(table);
-            let size_bytes = self.estimated_sizes.get(&one).copied().flatten();
-            let users =
-                (0..self.positions.len()).filter(|number| statements.contains(&self.positions[*number]));
-            let users: Vec<usize> = users.collect();
-            let index = IndexAdvice {
-                definition: define(candidate, on, &mut taken, self.extension_of(candidate)),
-                size_bytes: size_bytes
-                    .zip(share_of_rows(on, table))
-                    .map(|(bytes, share)| bytes * share),
-                build_seconds: None,
-                assumed_build_seconds: None,
-                write_cost: 0.0,
-                writes_are_counted: false,
-                cost_before: before,
-                cost_after: before,
-                statements,
-                confidence: self.with_caveat(without_planner(), &users, one),
-                supersedes: superseded::by_definition(on, candidate),
-                candidate: candidate.clone(),
-            };
-            for position in &index.statements {
-                self.statements[*position].uses.push(advice.indexes.len());
-            }
-            advice.indexes.push(index);
-        }
-        advice.statements = self.statements;
-        advice.plans = kept::told(self.planned, self.positions, self.unplanned);
-        Ok(advice)
-    }
-
-    /// Without a planner to ask: the candidate that fits best, and of those the plainest, comes first.
-    fn rank(&self, statement: usize, one: usize) -> (Fit, bool, usize) {
-        let fit = self
-            .fits
-            .get(&(statement, one))
-            .copied()
-            .unwrap_or((usize::MAX, 0));
-        (fit, self.candidates[one].predicate.is_some(), one)
     }
 }
 
@@ -359,14 +266,6 @@ fn unseen(table: &str) -> String {
         "whether an index on an expression or on a part of the rows of {table} is worth its price cannot be told: HypoPG sees those \
          on the first table of a statement alone"
     )
-}
-
-/// How sure a guess is.
-fn without_planner() -> Confidence {
-    Confidence {
-        level: ConfidenceLevel::Estimated,
-        reason: "HypoPG is not installed in this database, so that the planner could not be asked".to_owned(),
-    }
 }
 
 /// How sure that is which was found out with another table in front.
@@ -379,7 +278,8 @@ fn priced_in_front() -> Confidence {
     }
 }
 
-async fn taken(
+/// Which names are taken of those that these would have.
+pub(super) async fn taken(
     plan: &Plan,
     candidates: &[Candidate],
     members: &[usize],
@@ -404,18 +304,4 @@ async fn taken(
             name: row.try_get("name").ok()?,
         })
     })))
-}
-
-/// Whether a plan reads a whole table for a small part of its rows.
-fn reads_for_few(tree: &PlanTree, schema: &str, table: &str, tables: &Tables) -> bool {
-    const FEW: f64 = 0.1;
-    tree.nodes().into_iter().any(|node| {
-        let read = node.schema.as_deref().zip(node.relation.as_deref());
-        let known = read.and_then(|(schema, name)| tables.get(schema, name));
-        node.kind == "Seq Scan"
-            && known.is_some_and(|known| {
-                (known.name.schema.as_str(), known.name.name.as_str()) == (schema, table)
-                    && node.rows < FEW * known.rows
-            })
-    })
 }

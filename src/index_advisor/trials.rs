@@ -345,6 +345,7 @@ mod tests {
             lists: BTreeSet::new(),
             page_rows: None,
             has_guessed_types: false,
+            locks_rows: false,
         }
     }
 

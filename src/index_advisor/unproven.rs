@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::candidate::Candidate;
 use super::estimated::{Estimate, together};
 use super::ready::Ready;
+use super::selection::about;
 use crate::model::plan::PlanTree;
 use crate::postgres::{Plan, PostgresError};
 
@@ -15,6 +16,8 @@ impl Ready {
         for estimate in together(estimates) {
             *self.unseen_costs.entry(statement).or_default() += estimate.unseen();
             let cost_after = estimate.cost_after(tree);
+            let reckoned = estimate.worth.iter().map(|(alias, worth)| (alias, worth.now));
+            let replaced = about(tree, reckoned);
             let candidate = estimate.candidate;
             let table = self.tables.get(&candidate.schema, &candidate.table);
             if table.is_some_and(|table| table.served_by(&candidate).is_some()) {
@@ -32,6 +35,7 @@ impl Ready {
                 self.estimated_sizes.insert(one, estimate.size_bytes);
             }
             self.estimates.push((statement, one, cost_after));
+            self.replaced.insert((statement, one), replaced);
         }
     }
 

@@ -347,6 +347,7 @@ mod tests {
             lists: sql::shortened_lists(text),
             page_rows,
             has_guessed_types: false,
+            locks_rows: false,
         }
     }
 

@@ -8,9 +8,11 @@ use fixedbitset::FixedBitSet;
 
 use super::answers::Answers;
 use super::candidate::Candidate;
+use super::clauses::{RelationUse, of_plan};
+use super::early_stop;
 use super::gate::{Gate, Passage};
 use super::search_path::SearchPath;
-use super::selection::{Answer, Planner};
+use super::selection::{Answer, Planner, Scans, scans};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::postgres::{Detail, HypotheticalIndex, Parameters, Plan, PostgresError, ServerText};
@@ -36,9 +38,20 @@ pub struct Planned {
     pub page_rows: Option<f64>,
     /// Whether nothing told the types of its parameters, so that they were guessed.
     pub has_guessed_types: bool,
+    /// Whether it locks rows as it reads them; the SELECT that is planned in its place does not.
+    pub locks_rows: bool,
 }
 
 impl Planned {
+    /// What it asks of each relation.
+    pub(super) fn asked(&self) -> Vec<RelationUse> {
+        let mut uses = of_plan(&self.tree);
+        if self.locks_rows {
+            uses.iter_mut().for_each(RelationUse::lock_rows);
+        }
+        uses
+    }
+
     /// What EXPLAIN is told of its parameters.
     pub fn parameters(&self) -> Parameters<'static> {
         Self::told_of(self.has_parameters)
@@ -221,6 +234,7 @@ impl WhatIf<'_> {
         let as_it_is = || Answer {
             cost: planned.tree.total_cost(),
             used: FixedBitSet::with_capacity(self.candidates.len()),
+            scans: Scans::new(),
         };
         self.unplannable.insert(statement);
         self.calls += usize::from(set.is_clear());
@@ -237,9 +251,11 @@ impl WhatIf<'_> {
                 used.insert(*candidate);
             }
         }
+        let is_new = |name: &str| self.present.values().any(|index| index.name == name);
         let answer = Answer {
-            cost: tree.total_cost(),
+            cost: early_stop::cost(&tree, &is_new),
             used,
+            scans: scans(&tree),
         };
         self.answers.add(statement, set, &answer);
         Ok((answer, tree))

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 
 use super::search_path::{SearchPath, search_path_of};
-use super::sifted::{counted_once, is_workload};
+use super::sifted::counted_once;
+pub(crate) use super::sifted::is_workload;
 use crate::postgres::{Identifier, Observe, Plan, PostgresError, queries};
+use crate::sql;
 
 /// A statement of the workload.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +82,8 @@ pub async fn captured(session: &Observe, limit: i64) -> Result<Option<Captured>,
         Some(WorkloadStatement {
             name: None,
             weight: calls as f64,
-            text,
+            // tags that somebody wrote into a comment are nothing to show
+            text: sql::without_comments(&text).into_owned(),
             role: row.try_get("role").ok().flatten(),
             other_roles: Vec::new(),
             rows_per_call: Some(count as f64 / calls.max(1) as f64),

@@ -77,6 +77,7 @@ pub(super) fn judge_unheard(
         .claims
         .extend(claims.map(|claim| told_here_alone(claim, &here)));
     judgement.outcomes.push(unheard.beside(told_there, &here));
+    judgement.mended.append(&mut judged.mended);
     judgement.dropped_claims += judged.dropped_claims;
 }
 
@@ -114,6 +115,7 @@ pub(super) fn judge_own(
     }
     judged.ignored.retain(|ignored| is_own(&ignored.database));
     judgement.ignored.append(&mut judged.ignored);
+    judgement.mended.append(&mut judged.mended);
     judgement.dropped_claims += judged.dropped_claims;
     judgement.outcomes.push(unheard.beside(told_there, &here));
     judgement.outcomes.extend(own.iter().map(|name| RuleOutcome {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::limits;
 use crate::model::finding::{Claim, ConfidenceLevel, by_impact};
 use crate::model::index_days::LittleUse;
-use crate::model::judgement::{Ignored, Judgement, RuleOutcome, ToldBy, Verdict};
+use crate::model::judgement::{Decided, Ignored, Judgement, Mended, RuleOutcome, ToldBy, Verdict};
 use crate::model::observation::{Observation, Unknown};
 use crate::model::selector::{Ignore, Selector, is_ignored_by_comment, matches};
 use crate::model::unit::Period;
@@ -172,6 +172,12 @@ fn judge_place(
     }
     let name = place.database.map(|database| database.name.clone());
     judgement.ignored.extend(told.left_out);
+    let mended = told.mended.into_iter().map(|subject| Mended {
+        rule: rule.id.to_owned(),
+        database: name.clone(),
+        subject,
+    });
+    judgement.mended.extend(mended);
     let dropped = keep(rule, in_force.hold, observation, told.claims, judgement);
     let mut own = told.own;
     for one in &mut own {
@@ -182,6 +188,10 @@ fn judge_place(
     let verdict = match told.base {
         Ok(found) => {
             judgement.dropped_claims += found.beyond.len();
+            // things with settings of their own are told by those
+            if own.is_empty() {
+                judgement.decided.extend(decided(rule, found.decided));
+            }
             let undecided = found.undecided.into_iter().chain(found.beyond).chain(dropped);
             Verdict::Evaluated {
                 undecided: undecided.collect(),
@@ -203,6 +213,16 @@ fn judge_place(
         own,
         ..outcome(rule, settings, name, verdict)
     });
+}
+
+/// What a rule can tell of though it cannot tell of others.
+fn decided(rule: &RuleKind, subjects: Vec<(String, Vec<String>)>) -> impl Iterator<Item = Decided> {
+    let rule = rule.id;
+    subjects.into_iter().map(move |(database, subject)| Decided {
+        rule: rule.to_owned(),
+        database,
+        subject,
+    })
 }
 
 /// What a rule claims without what nobody wants to hear of, which comes beside it.
@@ -532,6 +552,62 @@ mod tests {
             verdict("index.unused", &observed),
             Verdict::Elsewhere { .. }
         ));
+    }
+
+    #[test]
+    fn what_is_mended_is_told_by_whichever_settings_saw_it() {
+        use crate::rules::testing::{advised, advised_statement, database, index};
+        let create = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+        let mut observed = database(vec![index(8, "t_a_idx")]);
+        let advice = advised(&[create], vec![advised_statement("s1", &[create], Some(0.0))]);
+        observed.databases[0].advice = Ok(std::sync::Arc::new(advice));
+        let kind = rules::find("index.missing").unwrap();
+        let mended = |change: &dyn Fn(&mut RuleSettings)| {
+            let judgement = judge(&observed, &only(kind.id, change));
+            assert!(judgement.claims.is_empty());
+            judgement.mended
+        };
+        let expected = [Mended {
+            rule: kind.id.into(),
+            database: Some(observed.databases[0].name.clone()),
+            subject: vec!["public".into(), "t".into(), "a".into()],
+        }];
+        assert_eq!(mended(&|_| ()), expected);
+        let of_the_table = mended(&|rule| {
+            rule.enabled = false;
+            let selector = Selector {
+                object: "public.t".into(),
+                ..Selector::default()
+            };
+            rule.overrides = vec![own(selector, true, (kind.defaults)())];
+        });
+        assert_eq!(of_the_table, expected);
+        assert!(mended(&|rule| rule.enabled = false).is_empty());
+    }
+
+    #[test]
+    fn what_a_window_that_fills_decides_is_told_where_no_setting_is_its_own() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM shop", 100, 100.0)], 90.0);
+        let activity = observed.statements.as_mut().unwrap();
+        activity.still_filling = Some("10 min of 30".into());
+        let rule = "query.time_share";
+        let subject = vec![activity.statements[0].text.statement_id.clone()];
+        let decided = |change: &dyn Fn(&mut RuleSettings)| judge(&observed, &only(rule, change)).decided;
+        let expected = Decided {
+            rule: rule.into(),
+            database: "app".into(),
+            subject,
+        };
+        assert_eq!(decided(&|_| ()), [expected]);
+        let selector = Selector {
+            object: "another".into(),
+            ..Selector::default()
+        };
+        let kind = rules::find(rule).unwrap();
+        let with_own = |settings: &mut RuleSettings| {
+            settings.overrides = vec![own(selector.clone(), true, (kind.defaults)())];
+        };
+        assert!(decided(&with_own).is_empty());
     }
 
     #[test]

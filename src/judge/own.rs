@@ -40,6 +40,8 @@ pub(super) struct Told {
     pub(super) claims: Vec<Claim>,
     /// What is switched off for its things.
     pub(super) left_out: Vec<Ignored>,
+    /// Subjects of which some settings saw what mends them.
+    pub(super) mended: Vec<Vec<String>>,
     /// Whether there was more than was put into words.
     pub(super) is_cut: bool,
 }
@@ -51,6 +53,7 @@ impl Told {
             own: Vec::new(),
             claims: Vec::new(),
             left_out: Vec::new(),
+            mended: Vec::new(),
             is_cut: false,
         }
     }
@@ -146,6 +149,7 @@ impl<'a> InForce<'a> {
     fn take(&self, mut found: Found, told: &mut Told) -> Vec<(usize, Vec<String>)> {
         let mut of_others = Vec::new();
         told.is_cut |= !found.beyond.is_empty();
+        told.mended.append(&mut found.mended);
         for claim in std::mem::take(&mut found.claims) {
             match self.meant_for(&claim) {
                 None => told.claims.push(claim),
@@ -177,6 +181,7 @@ impl<'a> InForce<'a> {
                 Some(Ok(mut found)) => {
                     is_told_somewhere = true;
                     told.is_cut |= !found.beyond.is_empty();
+                    told.mended.append(&mut found.mended);
                     let claims = std::mem::take(&mut found.claims).into_iter();
                     let meant = claims.filter(|claim| self.meant_for(claim) == Some(position));
                     told.claims.extend(meant.map(|claim| Claim {

@@ -10,22 +10,32 @@ use super::{Override, RuleSettings, Settings, tell};
 use crate::limits;
 use crate::model::finding::Object;
 use crate::model::observation::{DatabaseObservation, Observation, ToldAsRare};
+use crate::model::schema::Sequence;
 use crate::model::selector::{Ignore, matches};
 use crate::rules::index::missing::Missing;
 use crate::rules::query::heavy_rare::{self, HeavyRare};
 use crate::rules::query::time_share::TimeShare;
 use crate::rules::sampled::SampledStatements;
+use crate::rules::schema::int_key_overflow::{self, IntKeyOverflow};
+use crate::rules::vacuum::autovacuum_off::{self, AutovacuumOff};
 use crate::rules::{self, Place, Rule as _};
 
 impl Settings {
     /// Puts into an observation what rules are told of the settings of others.
     pub fn tell_rules(&self, observation: &mut Observation) {
         let unused_after = self.unused_after();
+        let hearing = |rule| Hearing::of(self, rule, &observation.server.name, observation.now);
+        let (of_missing, of_keys, of_autovacuum) = (
+            hearing(Missing::ID),
+            hearing(IntKeyOverflow::ID),
+            hearing(AutovacuumOff::ID),
+        );
         for database in &mut observation.databases {
             database.unused_after = unused_after;
-            let untold = self.untold_tables(Missing::ID, &observation.server.name, database, observation.now);
-            database.missing_indexes_untold = untold;
+            database.missing_indexes_untold = of_missing.untold_tables(database);
+            database.key_overflows_untold = of_keys.untold_keys(database);
         }
+        observation.autovacuum_untold = of_autovacuum.untold_settings(&autovacuum_off::SETTINGS);
         if self.is_enabled(HeavyRare::ID) && self.is_enabled(TimeShare::ID) {
             observation.told_as_rare = self.told_as_rare(observation);
         }
@@ -67,34 +77,71 @@ impl Settings {
         });
         as_rare.collect()
     }
+}
 
-    /// The tables with foreign keys of which nobody hears what a rule about tables finds, by OID. It is decided as it is of its
-    /// claims: of several settings that are meant for a table the last one counts.
-    fn untold_tables(
-        &self,
-        rule: &str,
-        server: &str,
-        database: &DatabaseObservation,
-        now: DateTime<Utc>,
-    ) -> BTreeSet<u32> {
-        let settings = self.rules.get(rule);
-        let ignores = self.ignores.iter();
-        let ignores: Vec<&Ignore> = ignores
-            .filter(|ignore| ignore.is_in_force(now) && matches(&ignore.rule, rule))
-            .collect();
+/// What decides whether anybody hears of what a rule finds. It is decided as it is of its claims: of several settings that are
+/// meant for a thing the last one counts.
+struct Hearing<'a> {
+    server: String,
+    settings: Option<&'a RuleSettings>,
+    ignores: Vec<&'a Ignore>,
+}
+
+impl<'a> Hearing<'a> {
+    fn of(settings: &'a Settings, rule: &str, server: &str, now: DateTime<Utc>) -> Self {
+        let ignores = settings.ignores.iter();
+        let is_meant = |ignore: &&Ignore| ignore.is_in_force(now) && matches(&ignore.rule, rule);
+        Self {
+            server: server.to_owned(),
+            settings: settings.rules.get(rule),
+            ignores: ignores.filter(is_meant).collect(),
+        }
+    }
+
+    /// Whether nothing that it finds is left out.
+    fn is_of_all(&self) -> bool {
         let tells_all = |settings: &RuleSettings| settings.enabled && settings.overrides.is_empty();
-        if ignores.is_empty() && settings.is_none_or(tells_all) {
+        self.ignores.is_empty() && self.settings.is_none_or(tells_all)
+    }
+
+    /// Whether anybody hears of a thing in a database, or in none.
+    fn is_told(&self, database: Option<&str>, thing: &Object) -> bool {
+        let is_on = self.settings.is_none_or(|settings| {
+            let is_meant = |own: &&Override| own.selector.selects_thing(&self.server, database, thing);
+            let own = settings.overrides.iter().rfind(is_meant);
+            own.map_or(settings.enabled, |own| own.enabled)
+        });
+        let is_ignored = |ignore: &&Ignore| ignore.selects_thing(&self.server, database, thing);
+        is_on && !self.ignores.iter().any(is_ignored)
+    }
+
+    /// The settings of the server of which nobody hears.
+    fn untold_settings(&self, names: &[&str]) -> BTreeSet<String> {
+        let is_untold = |name: &&&str| !self.is_told(None, &rules::settings::object(name));
+        let untold = names.iter().filter(is_untold);
+        untold.map(|name| (*name).to_owned()).collect()
+    }
+
+    /// The sequences of which nobody hears that the column ends that they feed, by OID.
+    fn untold_keys(&self, database: &DatabaseObservation) -> BTreeSet<u32> {
+        if self.is_of_all() {
             return BTreeSet::new();
         }
-        let is_told = |table: &Object| {
-            let is_on = settings.is_none_or(|settings| {
-                let is_meant = |own: &&Override| own.selector.selects_thing(server, &database.name, table);
-                let own = settings.overrides.iter().rfind(is_meant);
-                own.map_or(settings.enabled, |own| own.enabled)
-            });
-            let is_ignored = |ignore: &&Ignore| ignore.selects_thing(server, &database.name, table);
-            is_on && !ignores.iter().any(is_ignored)
+        let schema = database.schema.iter();
+        let sequences = schema.flat_map(|schema| &schema.facts.sequences);
+        let is_untold = |sequence: &&Sequence| {
+            let column = int_key_overflow::told_column(database, sequence);
+            column.is_some_and(|column| !self.is_told(Some(&database.name), &column))
         };
+        let untold = sequences.filter(is_untold);
+        untold.map(|sequence| sequence.oid).collect()
+    }
+
+    /// The tables with foreign keys of which nobody hears, by OID.
+    fn untold_tables(&self, database: &DatabaseObservation) -> BTreeSet<u32> {
+        if self.is_of_all() {
+            return BTreeSet::new();
+        }
         let keys = database
             .schema
             .iter()
@@ -102,7 +149,7 @@ impl Settings {
         let tables: BTreeSet<u32> = keys.map(|key| key.table_oid).collect();
         let is_untold = |oid: &u32| {
             let table = database.catalog.tables.get(*oid);
-            table.is_some_and(|table| !is_told(&rules::table_object(table)))
+            table.is_some_and(|table| !self.is_told(Some(&database.name), &rules::table_object(table)))
         };
         tables.into_iter().filter(is_untold).collect()
     }
@@ -114,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::model::observation::SchemaObservation;
-    use crate::model::schema::{ForeignKey, Schema};
+    use crate::model::schema::{ForeignKey, Schema, SequenceColumn};
     use crate::model::selector::Selector;
     use crate::model::unit::Period;
     use crate::rules::testing::{now, observation, statement, table, tables};
@@ -181,6 +228,77 @@ mod tests {
             [0; 0]
         );
         assert_eq!(ignoring(|ignore| ignore.rule = "query.*".into()), [0; 0]);
+    }
+
+    #[test]
+    fn settings_and_keys_that_nobody_hears_of() {
+        let sequence = Sequence {
+            oid: 9,
+            type_name: "integer".into(),
+            greatest: i64::from(i32::MAX),
+            increment: 1,
+            column: Some(SequenceColumn {
+                table_oid: 2,
+                name: "id".into(),
+                type_name: "integer".into(),
+                ..SequenceColumn::default()
+            }),
+            ..Sequence::default()
+        };
+        let untold = |change: &dyn Fn(&mut Settings)| {
+            let mut observed = observed();
+            let sequences = vec![sequence.clone(), Sequence::default()];
+            observed.databases[0].schema = Ok(SchemaObservation {
+                facts: Arc::new(Schema {
+                    sequences,
+                    ..Schema::default()
+                }),
+                ..SchemaObservation::default()
+            });
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.tell_rules(&mut observed);
+            let keys = observed.databases[0].key_overflows_untold.iter().copied();
+            let names = observed.autovacuum_untold.into_iter();
+            (
+                names.collect::<Vec<String>>().join(" "),
+                keys.collect::<Vec<u32>>(),
+            )
+        };
+        let off = |settings: &mut Settings, id: &str| {
+            let rule = rules::find(id).unwrap();
+            let mut chosen = settings.of(&rule);
+            chosen.enabled = false;
+            settings.rules.insert(id.to_owned(), chosen);
+        };
+        let nothing = (String::new(), vec![]);
+        assert_eq!(untold(&|_| ()), nothing);
+        assert_eq!(
+            untold(&|settings| {
+                off(settings, AutovacuumOff::ID);
+                off(settings, IntKeyOverflow::ID);
+            }),
+            ("autovacuum track_counts".to_owned(), vec![9])
+        );
+        let ignoring = |object: &str, database: &str| {
+            untold(&|settings| {
+                let mut ignore = Ignore {
+                    rule: "*".into(),
+                    application: "*".into(),
+                    ..Ignore::default()
+                };
+                ignore.selector.object = object.into();
+                ignore.selector.database = database.into();
+                settings.ignores = vec![ignore];
+            })
+        };
+        assert_eq!(ignoring("track_counts", "*"), ("track_counts".to_owned(), vec![]));
+        assert_eq!(ignoring("public.b", "*"), (String::new(), vec![9]));
+        assert_eq!(
+            ignoring("track_counts", "app"),
+            nothing,
+            "a setting is in no database"
+        );
     }
 
     /// From how many calls on two statements with 19 calls each would not be rare, by those that people hear of.

@@ -80,6 +80,9 @@ pub struct WorkloadTotals {
     pub was_stopped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
+    /// The ids of statements that were not planned by why they were not, in words that hold nothing of their texts.
+    #[serde(skip)]
+    pub not_planned: BTreeMap<String, Vec<String>>,
 }
 
 /// Why a run ended before everything was tried.

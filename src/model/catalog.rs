@@ -19,6 +19,18 @@ pub struct Catalog {
     /// The places of indexes in the order of their tables, once somebody has asked for that.
     #[serde(skip)]
     by_table: OnceLock<Vec<u32>>,
+    /// All of them, in the order of schemas and names, once somebody has asked for that.
+    #[serde(skip)]
+    by_name: OnceLock<Vec<Named>>,
+}
+
+/// A relation of a catalog, to be found by its name.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    /// A table, at this place.
+    Table(u32),
+    /// An index, at this place.
+    Index(u32),
 }
 
 impl Catalog {
@@ -42,7 +54,34 @@ impl Catalog {
             indexes,
             alike,
             by_table: OnceLock::new(),
+            by_name: OnceLock::new(),
         }
+    }
+
+    fn name_of(&self, named: Named) -> Option<(&str, &str)> {
+        match named {
+            Named::Table(place) => {
+                let facts = self.tables.at(place as usize)?;
+                Some((&facts.schema, &facts.name))
+            }
+            Named::Index(place) => {
+                let facts = self.indexes.at(place as usize)?;
+                Some((&facts.schema, &facts.name))
+            }
+        }
+    }
+
+    /// Whether a table or an index has that name, so that no other one can.
+    pub fn is_taken(&self, schema: &str, name: &str) -> bool {
+        let sorted = self.by_name.get_or_init(|| {
+            let tables = (0..self.tables.len() as u32).map(Named::Table);
+            let indexes = (0..self.indexes.len() as u32).map(Named::Index);
+            let mut all: Vec<Named> = tables.chain(indexes).collect();
+            all.sort_unstable_by_key(|named| self.name_of(*named));
+            all
+        });
+        let found = sorted.binary_search_by_key(&Some((schema, name)), |named| self.name_of(*named));
+        found.is_ok()
     }
 
     fn table_of(&self, place: u32) -> Option<u32> {
@@ -230,6 +269,35 @@ mod tests {
             assert_eq!(is_on(word), None, "{word}");
         }
         assert_eq!(TableFacts::default().option_is_on("autovacuum_enabled"), None);
+    }
+
+    #[test]
+    fn a_name_is_taken_by_tables_and_by_indexes_of_its_schema() {
+        let table = |oid: u32, schema: &str, name: &str| TableFacts {
+            oid,
+            schema: schema.into(),
+            name: name.into(),
+            ..TableFacts::default()
+        };
+        let index = IndexFacts {
+            oid: 9,
+            schema: "b".into(),
+            name: "orders_at".into(),
+            ..IndexFacts::default()
+        };
+        let tables = [table(1, "b", "orders"), table(2, "a", "items")];
+        let catalog = Catalog::new(tables.into_iter().collect(), [index].into_iter().collect());
+        for (schema, name, is_taken) in [
+            ("b", "orders", true),
+            ("a", "items", true),
+            ("b", "orders_at", true),
+            ("a", "orders", false),
+            ("a", "orders_at", false),
+            ("b", "order", false),
+        ] {
+            assert_eq!(catalog.is_taken(schema, name), is_taken, "{schema}.{name}");
+        }
+        assert!(!Catalog::default().is_taken("b", "orders"));
     }
 
     #[test]

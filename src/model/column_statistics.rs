@@ -19,6 +19,9 @@ pub struct ColumnStatistics {
     pub login: String,
     /// By the OID of the index.
     pub columns: ByOid<IndexedColumn>,
+    /// How many indexes were asked for: the largest, where there are more than are asked for.
+    #[serde(default)]
+    pub indexes_asked: usize,
 }
 
 /// The column that an index begins with.

@@ -326,6 +326,11 @@ pub struct WaitKey {
     pub role: String,
     /// The application_name.
     pub application: String,
+    /// PostgreSQL's identifier of what it executed, while nobody has told yet which statement that is: pg_stat_statements holds it
+    /// once its first call has ended. Not written down.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub query_id: Option<i64>,
 }
 
 /// How often sessions were seen so.
@@ -415,6 +420,8 @@ pub struct WaitHistory {
     pub top: Vec<(WaitKey, WaitCounts)>,
     /// How many samples were taken.
     pub samples: u64,
+    /// For how many seconds of the range these stand.
+    pub sampled_seconds: f64,
     /// All that was seen: sessions in samples.
     pub sessions: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,6 +25,35 @@ pub struct Judgement {
     pub unbroken_within: Period,
     /// Every database that the server has, watched or not, where that is known: what was found in another one is gone.
     pub databases: Option<Vec<String>>,
+    /// Problems that are known to be mended, and not only unseen: they are over at once, and though their rule cannot tell now
+    /// what else is.
+    #[serde(skip)]
+    pub mended: Vec<Mended>,
+    /// Problems that were looked for and are not there, of rules for which it does not count what else they did not see.
+    #[serde(skip)]
+    pub decided: Vec<Decided>,
+}
+
+/// A problem that is known not to be there just now, where its rule cannot tell of others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// The rule, as `query.time_share`.
+    pub rule: String,
+    /// The database.
+    pub database: String,
+    /// What the problem is known by, in that place.
+    pub subject: Vec<String>,
+}
+
+/// A problem of which what mends it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mended {
+    /// The rule, as `index.missing`.
+    pub rule: String,
+    /// The database; none is the whole server.
+    pub database: Option<String>,
+    /// What the problem is known by, in that place.
+    pub subject: Vec<String>,
 }
 
 /// A problem that somebody does not want to hear of.
@@ -46,6 +75,15 @@ pub struct Ignored {
     /// The last day on which it is.
     #[schema(value_type = Option<String>)]
     pub until: Option<NaiveDate>,
+}
+
+/// Since when what a finding rests on is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceGone {
+    /// The first judgement that did not see it.
+    pub since: DateTime<Utc>,
+    /// When it is resolved if that lasts; none where its rule was not judged of late.
+    pub resolved_at: Option<DateTime<Utc>>,
 }
 
 /// What became of one rule in one place.

@@ -36,6 +36,8 @@ pub struct PlanNode {
     pub row_bytes: f64,
     /// Filters, index, hash, merge and join conditions; with VERBOSE every column has its relation's alias.
     pub conditions: Vec<String>,
+    /// Those of them that rows are checked by after they were read or joined.
+    pub filter: Vec<String>,
     pub sort_key: Vec<String>,
     pub group_key: Vec<String>,
     pub output: Vec<String>,
@@ -68,6 +70,9 @@ const CONDITIONS: [&str; 7] = [
     "Join Filter",
     "Order By",
 ];
+
+/// Those of them that no index and no hash answers.
+const FILTERS: [&str; 2] = ["Filter", "Join Filter"];
 
 /// Deeper trees are cut: no plan of a statement that may be planned is that deep.
 const DEPTH: usize = 200;
@@ -247,6 +252,7 @@ impl PlanNode {
             rows: number("Plan Rows"),
             row_bytes: number("Plan Width"),
             conditions: CONDITIONS.iter().flat_map(|key| texts(key)).collect(),
+            filter: FILTERS.iter().flat_map(|key| texts(key)).collect(),
             sort_key: texts("Sort Key"),
             group_key: texts("Group Key"),
             output: texts("Output"),

@@ -1,4 +1,4 @@
-//! Facts about a database's design: foreign keys, constraints, sequences.
+//! Facts about a database's design: foreign keys, constraints, sequences, the extension that indexes trigrams.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,9 @@ pub struct Schema {
     pub not_valid: Vec<Constraint>,
     /// Sequences, with the column that each feeds.
     pub sequences: Vec<Sequence>,
+    /// Where the extension pg_trgm is installed; `None` where it is not, or that could not be read.
+    #[serde(default)]
+    pub trigrams_schema: Option<String>,
 }
 
 /// A foreign key.
@@ -79,8 +82,11 @@ pub struct Sequence {
 pub struct SequenceColumn {
     pub table_oid: u32,
     pub name: String,
-    /// `smallint`, `integer`, `bigint`, or something else.
+    /// `smallint`, `integer`, `bigint`, or something else; of a domain what it is over.
     pub type_name: String,
+    /// The domain that it is declared with.
+    #[serde(default)]
+    pub domain: Option<String>,
     pub is_identity: bool,
 }
 

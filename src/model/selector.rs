@@ -65,10 +65,13 @@ impl Selector {
             && fit(&self.role, &claim.who.roles)
     }
 
-    /// Whether problems of a thing in a database are meant where no role is known to cause them: as `selects` tells of a claim
-    /// of such a problem.
-    pub fn selects_thing(&self, server: &str, database: &str, thing: &Object) -> bool {
-        self.may_select(server, Some(database)) && self.fits_object(Some(thing)) && self.is_of_every_role()
+    /// Whether problems of a thing in a database, or in none, are meant where no role is known to cause them: as `selects` tells
+    /// of a claim of such a problem.
+    pub fn selects_thing(&self, server: &str, database: Option<&str>, thing: &Object) -> bool {
+        matches(&self.server, server)
+            && self.fits_database(database)
+            && self.fits_object(Some(thing))
+            && self.is_of_every_role()
     }
 
     /// Whether problems of a server, and of a database where that is known, can be meant.
@@ -148,8 +151,8 @@ impl Ignore {
         self.until.is_none_or(|until| now.date_naive() <= until)
     }
 
-    /// Whether problems of a thing in a database are meant where nobody is known to cause them.
-    pub fn selects_thing(&self, server: &str, database: &str, thing: &Object) -> bool {
+    /// Whether problems of a thing in a database, or in none, are meant where nobody is known to cause them.
+    pub fn selects_thing(&self, server: &str, database: Option<&str>, thing: &Object) -> bool {
         self.application == ANY && self.selector.selects_thing(server, database, thing)
     }
 
@@ -185,6 +188,11 @@ fn ignored_by_comments(statement: &str) -> impl Iterator<Item = Vec<&str>> {
 pub fn is_ignored_by_comment(statement: &str, rule: &str) -> bool {
     ignored_by_comments(statement)
         .any(|names| names.is_empty() || names.iter().any(|pattern| matches(pattern, rule)))
+}
+
+/// Whether a text holds such a comment, whichever rules it names.
+pub fn asks_to_be_ignored(text: &str) -> bool {
+    ignored_by_comments(text).next().is_some()
 }
 
 /// Such comments of a statement, written anew: with the names and patterns that fit one of `rules`, and nothing else that

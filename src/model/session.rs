@@ -32,6 +32,10 @@ pub struct Session {
     /// alone; `None` where it is idle or may not be seen.
     #[serde(default)]
     pub statement: Option<Arc<StatementText>>,
+    /// PostgreSQL's identifier of what it runs, or ran last; `None` where compute_query_id is off, it was not analysed yet, or may not
+    /// be seen.
+    #[serde(default)]
+    pub query_id: Option<i64>,
     /// The statement as it was sent looks for a pattern that begins with a wildcard. The constant itself is not kept.
     pub has_leading_wildcard: bool,
     /// The first words of the statement in upper case, as `VACUUM`, `CREATE INDEX`; empty where it is not seen.

@@ -89,6 +89,9 @@ pub struct ServerFacts {
     /// Extensions that could be created on it, of those by which managed services show themselves.
     #[serde(default)]
     pub service_extensions: BTreeSet<String>,
+    /// Whether the software of the extension pg_trgm is on it; `None` where that may not be seen.
+    #[serde(default)]
+    pub offers_trigrams: Option<bool>,
     /// The login that looks.
     pub login: String,
     /// Whether the login is a superuser.

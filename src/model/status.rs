@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::own_planning;
 use super::replication::{Replay, Standby};
 
 /// A fact that could not be read. Absent is never zero: a rule that needs it is skipped.
@@ -23,6 +24,13 @@ pub struct Gap {
     pub missing_privilege: Option<String>,
     /// Rules that cannot be judged without it.
     pub rules: Vec<String>,
+}
+
+impl Gap {
+    /// Whether nothing is missing, and it tells what planning by the advisor leaves behind.
+    pub fn is_left_behind(&self) -> bool {
+        own_planning::LEFT_BEHIND.contains(&self.fact.as_str())
+    }
 }
 
 /// The last look at one family of facts.

@@ -7,11 +7,15 @@ mod clocks;
 pub mod columns;
 mod forest;
 pub mod incidents;
+pub mod own_scans;
 mod partitions;
+pub mod query_ids;
 mod relation_now;
 mod relations;
 mod replication;
+mod resets;
 mod sequences;
+pub mod server_points;
 mod statements;
 mod table_activity;
 mod tables;
@@ -39,8 +43,11 @@ use crate::model::replication::WatchedStandbys;
 use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot, Work};
 use blocks::Blocks;
 use clocks::{Break, Clocks};
+use own_scans::OwnUse;
+use query_ids::QueryIds;
 use relations::Relations;
 use replication::IdleSlots;
+use resets::{Resets, Since};
 use sequences::Sequences;
 use statements::StatementLook;
 use table_activity::{Counted, TableActivities};
@@ -60,10 +67,13 @@ pub struct Observer {
     transaction_ids: TransactionIds,
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
+    /// Scans of indexes that planning counted; whoever plans adds them before a look is taken in.
+    pub own_use: OwnUse,
     writes: Writes,
     table_activities: TableActivities,
     sequences: Sequences,
     blocks: Blocks,
+    resets: Resets,
     idle_slots: IdleSlots,
     leading_wildcards: HashSet<String>,
     /// What was sampled; whoever samples adds it before a look is taken in.
@@ -87,9 +97,18 @@ impl Observer {
         self.relations.tell_again();
     }
 
+    /// Takes off a look what planning by the advisor counted. Before anything else is done with it, and once.
+    pub fn leave_out_own_scans(&mut self, snapshot: &mut Snapshot) {
+        if !matches!(self.broken_by(&Clocks::of(snapshot)), None | Some(Break::Restart)) {
+            self.own_use.forget();
+        }
+        self.own_use.leave_out(snapshot, &self.usages);
+    }
+
     /// Takes one look in, and tells what is known with it. `single_look` is `check`: nothing can have lasted.
     pub fn observe(&mut self, snapshot: &Snapshot, single_look: bool) -> Observation {
         self.compare_clocks(Clocks::of(snapshot));
+        self.resets.observe(snapshot.at, &snapshot.server.databases);
         let there: Vec<&str> = snapshot
             .server
             .databases
@@ -113,10 +132,15 @@ impl Observer {
             .collect();
         if !single_look {
             let both = snapshot.databases.iter().zip(&databases);
-            let happened = both.filter_map(|(seen, observed)| self.relations.observe(seen, observed));
+            let happened = both.filter_map(|(seen, observed)| {
+                let since = self.resets.most_since(&snapshot.server, &seen.name);
+                self.relations.observe(seen, observed, since)
+            });
             self.relation_minutes = happened.collect();
         }
         self.usages.looked_at(snapshot.at);
+        let query_ids = QueryIds::of(snapshot.statements.as_ref(), snapshot.sessions.as_deref());
+        self.waits.name(&query_ids);
         Observation {
             now: snapshot.at,
             server: snapshot.server.clone(),
@@ -126,6 +150,7 @@ impl Observer {
             statements,
             statement_entries: snapshot.statements.as_ref().map(|read| read.entries.len()),
             told_as_rare: Vec::new(),
+            autovacuum_untold: BTreeSet::new(),
             sessions: snapshot.sessions.clone().ok_or_else(|| unread("sessions")),
             waits: self.waits.observe(snapshot.at),
             leading_wildcards: self.leading_wildcards.clone(),
@@ -147,10 +172,7 @@ impl Observer {
 
     /// Ends what does not go on from the look before.
     fn compare_clocks(&mut self, clocks: Clocks) {
-        let broken_by = match &self.clocks {
-            Some(before) => before.broken_by(&clocks),
-            None => (self.was_standby && !clocks.is_standby).then_some(Break::Promotion),
-        };
+        let broken_by = self.broken_by(&clocks);
         self.clocks = Some(clocks);
         let Some(broken_by) = broken_by else { return };
         self.looks.clear();
@@ -159,6 +181,7 @@ impl Observer {
         self.table_activities = TableActivities::default();
         self.sequences = Sequences::default();
         self.blocks = Blocks::default();
+        self.resets = Resets::default();
         self.idle_slots = IdleSlots::default();
         self.relations.end_windows();
         self.waits = WaitParts::default();
@@ -168,6 +191,14 @@ impl Observer {
             Break::Failover => Following::Another,
             Break::Restart => Following::Same,
         });
+    }
+
+    /// What ended every window since the look before.
+    fn broken_by(&self, clocks: &Clocks) -> Option<Break> {
+        match &self.clocks {
+            Some(before) => before.broken_by(clocks),
+            None => (self.was_standby && !clocks.is_standby).then_some(Break::Promotion),
+        }
     }
 
     /// Patterns that begin with a wildcard are seen only while a statement runs: what was seen once is known from then on.
@@ -184,6 +215,10 @@ impl Observer {
 
     fn database(&mut self, snapshot: &Snapshot, database: &DatabaseSnapshot) -> DatabaseObservation {
         let counters_since = counters_since(&snapshot.server, &database.name);
+        let since = Since {
+            all: counters_since,
+            most: self.resets.most_since(&snapshot.server, &database.name),
+        };
         // totals of a server that was promoted may be those of a standby, which others than its sessions of today used
         let was_promoted = snapshot.server.timeline.is_some_and(|timeline| timeline > 1);
         self.usages.enter(&database.name);
@@ -214,8 +249,8 @@ impl Observer {
                 &database.name,
                 look,
                 Counted {
-                    since: counters_since,
-                    windows_begin: windows_begin(&snapshot.server, counters_since),
+                    since: since.of_totals(),
+                    windows_begin: windows_begin(&snapshot.server, since.most),
                 },
                 &database.catalog,
                 &autovacuum,
@@ -232,15 +267,19 @@ impl Observer {
             .iter()
             .filter_map(|index| {
                 let facts = facts_of_indexes.find(index.oid)?;
-                let idle_since =
-                    self.usages
-                        .observe(&database.name, facts, index, counters_since, snapshot.at);
+                let idle_since = self
+                    .usages
+                    .observe(&database.name, facts, index, since, snapshot.at);
+                let appeared_at = self.usages.appeared_at(&database.name, index.oid);
                 Some(IndexObservation {
                     oid: index.oid,
                     scans: index.scans,
                     scans_on_standbys: Some(0),
                     idle_since,
-                    no_scan_counted_since: counters_since.filter(|_| index.scans == 0 && !was_promoted),
+                    no_scan_counted_since: counters_since
+                        .filter(|_| index.scans == 0 && !was_promoted)
+                        .map(|since| counted_since(since, appeared_at)),
+                    appeared_at,
                     table_is_being_indexed: Work::is_on(
                         &database.progress.building,
                         facts.table_oid,
@@ -252,6 +291,7 @@ impl Observer {
         DatabaseObservation {
             // whoever knows the settings says otherwise
             missing_indexes_untold: BTreeSet::new(),
+            key_overflows_untold: BTreeSet::new(),
             unused_after: None,
             name: database.name.clone(),
             counters_since,
@@ -270,6 +310,11 @@ impl Observer {
             )),
         }
     }
+}
+
+/// Since when an index is counted: what it did before it was there nobody has counted.
+fn counted_since(counters_since: DateTime<Utc>, appeared_at: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    appeared_at.map_or(counters_since, |appeared_at| counters_since.max(appeared_at))
 }
 
 /// Column statistics as they were read, or why they were not.
@@ -313,14 +358,22 @@ fn counters_since(server: &ServerFacts, database: &str) -> Option<DateTime<Utc>>
 }
 
 /// The last moment at which they may have begun again: what ends a window, for that it is better to end one too many.
-fn windows_begin(server: &ServerFacts, counters_since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    counters_since.max(server.shared_statistics_reset_at)
+fn windows_begin(server: &ServerFacts, most_since: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    most_since.max(server.shared_statistics_reset_at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::snapshot::DatabaseFacts;
+
+    #[test]
+    fn an_index_is_counted_since_it_is_there() {
+        let at = |hour: i64| DateTime::from_timestamp(1_790_000_000 + hour * 3600, 0).unwrap();
+        assert_eq!(counted_since(at(0), None), at(0));
+        assert_eq!(counted_since(at(0), Some(at(5))), at(5), "built since then");
+        assert_eq!(counted_since(at(9), Some(at(5))), at(9), "reset since then");
+    }
 
     #[test]
     fn a_reset_of_what_all_share_ends_windows_and_only_a_crash_or_a_reset_of_the_database_begins_totals() {

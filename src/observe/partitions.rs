@@ -153,7 +153,6 @@ mod tests {
         let catalog = Arc::new(catalog(&partitions));
         let mut observation = database(vec![]).databases.remove(0);
         observation.catalog = catalog.clone();
-        observation.counters_since = None;
         let vacuumed = |oid: u32| Some(now() - TimeDelta::days(i64::from(oid)));
         observation.tables = seen
             .iter()
@@ -198,7 +197,7 @@ mod tests {
 
     fn observed(relations: &mut Relations, minute: i64, seen: &[(u32, i64)]) -> RelationsMinute {
         let (snapshot, observation) = look(minute, seen);
-        relations.observe(&snapshot, &observation).unwrap()
+        relations.observe(&snapshot, &observation, None).unwrap()
     }
 
     fn whole(minute: &RelationsMinute) -> &TableNow {
@@ -320,7 +319,7 @@ mod tests {
         });
         let indexes: Vec<IndexFacts> = snapshot.catalog.indexes.values().cloned().collect();
         snapshot.catalog = Arc::new(Catalog::new(tables.into(), indexes.into()));
-        let minute = relations.observe(&snapshot, &observation).unwrap();
+        let minute = relations.observe(&snapshot, &observation, None).unwrap();
         assert_eq!(minute.tables_gone, [("public".to_owned(), "t1".to_owned())]);
         assert!(
             minute

@@ -34,11 +34,13 @@ struct Known {
 }
 
 impl Relations {
-    /// What happened in a database, where its names were read again in this look.
+    /// What happened in a database, where its names were read again in this look. `counted_since`: most of its counters go on since
+    /// then, and what was reset alone is compared with nothing.
     pub fn observe(
         &mut self,
         snapshot: &DatabaseSnapshot,
         observation: &DatabaseObservation,
+        counted_since: Option<DateTime<Utc>>,
     ) -> Option<RelationsMinute> {
         let look = snapshot.table_activity.as_ref()?;
         let known = self.known.get(&snapshot.name);
@@ -48,7 +50,7 @@ impl Relations {
         }
         let is_counted_on = |known: &&Known| {
             let is_later = known.look.as_ref().is_some_and(|last| last.at < look.at);
-            is_later && observation.counters_since.is_none_or(|since| since <= known.at)
+            is_later && counted_since.is_none_or(|since| since <= known.at)
         };
         let before = known
             .filter(is_counted_on)
@@ -380,7 +382,6 @@ mod tests {
             ..TableFacts::default()
         };
         observation.catalog = Arc::new(Catalog::new(vec![table].into(), vec![facts].into()));
-        observation.counters_since = None;
         let counters = TableActivityCounters {
             oid: 7,
             updated,
@@ -411,7 +412,7 @@ mod tests {
     fn only_what_changed_is_told_after_the_first_look() {
         let mut relations = Relations::default();
         let (snapshot, observation) = seen(0, 1000, 50, 8192.0);
-        let first = relations.observe(&snapshot, &observation).unwrap();
+        let first = relations.observe(&snapshot, &observation, None).unwrap();
         assert!(first.is_whole && first.seconds == 0.0);
         assert_eq!(
             (first.tables[0].counts.updated, first.tables[0].counts.bytes),
@@ -419,11 +420,11 @@ mod tests {
         );
         assert_eq!((first.tables_now.len(), first.indexes_now.len()), (1, 1));
         assert!(
-            relations.observe(&snapshot, &observation).is_none(),
+            relations.observe(&snapshot, &observation, None).is_none(),
             "the names were not read again"
         );
         let (snapshot, observation) = seen(10, 1030, 55, 8192.0);
-        let second = relations.observe(&snapshot, &observation).unwrap();
+        let second = relations.observe(&snapshot, &observation, None).unwrap();
         assert_eq!((second.is_whole, second.seconds), (false, 600.0));
         let table = second.tables[0].counts;
         assert_eq!(
@@ -432,7 +433,7 @@ mod tests {
         );
         assert_eq!((second.tables_now.len(), second.indexes_now.len()), (0, 0));
         let (snapshot, observation) = seen(20, 1030, 55, 16384.0);
-        let third = relations.observe(&snapshot, &observation).unwrap();
+        let third = relations.observe(&snapshot, &observation, None).unwrap();
         assert!(
             third.indexes.is_empty() && third.indexes_now.is_empty(),
             "nothing happened"
@@ -443,14 +444,14 @@ mod tests {
             (16384, 16384)
         );
         let (snapshot, observation) = seen(30, 1030, 55, 16384.0);
-        let quiet = relations.observe(&snapshot, &observation).unwrap();
+        let quiet = relations.observe(&snapshot, &observation, None).unwrap();
         assert!(quiet.tables.is_empty() && quiet.tables_now.is_empty());
         let (mut snapshot, observation) = seen(40, 1030, 55, 16384.0);
         let mut renamed = snapshot.catalog.tables.get(7).unwrap().clone();
         renamed.name = "u".into();
         let facts = snapshot.catalog.indexes.get(9).unwrap().clone();
         snapshot.catalog = Arc::new(Catalog::new(vec![renamed].into(), vec![facts].into()));
-        let renamed = relations.observe(&snapshot, &observation).unwrap();
+        let renamed = relations.observe(&snapshot, &observation, None).unwrap();
         assert_eq!(renamed.tables_gone, [("public".to_owned(), "t".to_owned())]);
         assert_eq!(
             (renamed.tables[0].name.as_str(), renamed.tables[0].counts.bytes),
@@ -459,24 +460,39 @@ mod tests {
     }
 
     #[test]
+    fn what_was_reset_alone_is_compared_with_nothing_and_its_neighbours_go_on() {
+        let mut relations = Relations::default();
+        let (snapshot, observation) = seen(0, 1000, 50, 8192.0);
+        relations.observe(&snapshot, &observation, Some(now())).unwrap();
+        // the index was reset, its table was not
+        let (snapshot, observation) = seen(10, 1030, 2, 8192.0);
+        let after = relations.observe(&snapshot, &observation, Some(now())).unwrap();
+        assert_eq!((after.tables[0].counts.updated, after.seconds), (30, 600.0));
+        assert!(after.indexes.is_empty(), "{:?}", after.indexes);
+        let (snapshot, observation) = seen(20, 1030, 9, 8192.0);
+        let later = relations.observe(&snapshot, &observation, Some(now())).unwrap();
+        assert_eq!(later.indexes[0].counts.scans, 7);
+    }
+
+    #[test]
     fn what_was_counted_before_a_reset_or_by_another_server_is_compared_with_nothing() {
         let mut relations = Relations::default();
         let (snapshot, observation) = seen(0, 1000, 50, 8192.0);
-        relations.observe(&snapshot, &observation).unwrap();
-        let (snapshot, mut observation) = seen(10, 1010, 60, 8192.0);
-        observation.counters_since = Some(now() + TimeDelta::minutes(5));
-        let after_reset = relations.observe(&snapshot, &observation).unwrap();
+        relations.observe(&snapshot, &observation, None).unwrap();
+        let (snapshot, observation) = seen(10, 1010, 60, 8192.0);
+        let reset_at = Some(now() + TimeDelta::minutes(5));
+        let after_reset = relations.observe(&snapshot, &observation, reset_at).unwrap();
         assert!(after_reset.tables.is_empty() && after_reset.indexes.is_empty());
         assert_eq!((after_reset.seconds, after_reset.is_whole), (0.0, false));
         relations.end_windows();
         let (snapshot, observation) = seen(20, 2000, 99, 8192.0);
-        let elsewhere = relations.observe(&snapshot, &observation).unwrap();
+        let elsewhere = relations.observe(&snapshot, &observation, None).unwrap();
         assert!(elsewhere.tables.is_empty() && elsewhere.seconds == 0.0);
         let (snapshot, observation) = seen(25, 2007, 99, 8192.0);
-        let again = relations.observe(&snapshot, &observation).unwrap();
+        let again = relations.observe(&snapshot, &observation, None).unwrap();
         assert_eq!((again.tables[0].counts.updated, again.seconds), (7, 300.0));
         relations.tell_again();
         let (snapshot, observation) = seen(30, 2000, 99, 8192.0);
-        assert!(relations.observe(&snapshot, &observation).unwrap().is_whole);
+        assert!(relations.observe(&snapshot, &observation, None).unwrap().is_whole);
     }
 }

@@ -1,6 +1,8 @@
 //! Windows of pg_stat_statements. A window begins at an older look and ends now; a reset ends it. An entry that is new,
 //! began again or ran backwards was put there inside the window, so all that it counts belongs to it.
 
+mod lately;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -169,6 +171,7 @@ impl Observer {
                 now.evictions - older.evictions,
             );
             activity.faster_times = faster(&activity, self.statement_minute.as_ref());
+            activity.lately = lately::lately(&activity, &self.looks, snapshot, statements);
             if length < full && !self.any_window {
                 activity.still_filling = Some(format!(
                     "the window is {} min of {} min long",
@@ -636,6 +639,36 @@ mod tests {
         assert_eq!(faster(19, 13.3), None, "too few to tell");
         assert!(faster(20, 14.0).is_some());
         assert_eq!(faster(700, 7000.0), None, "six times");
+    }
+
+    #[test]
+    fn since_when_a_rare_statement_is_faster_is_known() {
+        let look = |minute, calls: i64, execution_ms: f64| {
+            let mut look = snapshot(minute, None, &[(1, calls)]);
+            let entries = Arc::make_mut(&mut look.statements.as_mut().unwrap().entries);
+            entries[0].execution_ms = execution_ms;
+            look
+        };
+        let lately = |of_late: &[(i64, i64, f64)]| {
+            let mut observer = Observer::default();
+            observer.observe(&look(0, 1, 0.0), false);
+            // three calls of 20 s
+            let mut last = observer.observe(&look(10, 4, 60_000.0), false);
+            for (minute, calls, execution_ms) in of_late {
+                last = observer.observe(&look(*minute, *calls, *execution_ms), false);
+            }
+            let activity = last.statements.unwrap();
+            let lately = activity.lately_of(&activity.statements[0]).copied();
+            lately.map(|lately| (lately.since, lately.calls, (lately.mean_seconds * 1e6).round()))
+        };
+        assert_eq!(lately(&[(15, 6, 60_006.0)]), Some((time(10), 2, 3_000.0)));
+        let two_looks = [(15, 6, 60_006.0), (20, 7, 60_009.0)];
+        assert_eq!(lately(&two_looks), Some((time(10), 3, 3_000.0)));
+        assert_eq!(lately(&[]), None, "no call after those");
+        assert_eq!(lately(&[(15, 4, 60_000.0)]), None, "no call after those");
+        assert_eq!(lately(&[(15, 5, 70_000.0)]), None, "half of it is not mended");
+        let again = [(15, 6, 60_006.0), (20, 7, 80_006.0)];
+        assert_eq!(lately(&again), None, "the last one is slow again");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::resets::Since;
 use crate::model::by_oid::{ByOid, HasOid};
 use crate::model::catalog::{Catalog, IndexFacts};
 use crate::model::snapshot::IndexCounters;
@@ -97,6 +98,8 @@ pub struct Usages {
     databases: Vec<String>,
     /// Databases that were not visited since something ended.
     unvisited: HashMap<String, Following>,
+    /// When the first of a database's indexes was first seen.
+    watched_since: HashMap<String, DateTime<Utc>>,
     looks: Looks,
 }
 
@@ -144,6 +147,12 @@ impl Usages {
         self.looks.last_look_at = last_look_at;
     }
 
+    /// The scans of an index at the last look, without those that planning counted.
+    pub(super) fn scans_of(&self, database: &str, oid: u32) -> Option<i64> {
+        let entry = self.known.get(database)?.get(oid)?;
+        Some(entry.usage.scans)
+    }
+
     /// Tells how the next counters of every known database follow those before.
     pub(super) fn go_on(&mut self, following: Following) {
         for database in self.known.keys() {
@@ -155,9 +164,22 @@ impl Usages {
     /// Begins with the indexes of a database.
     pub(super) fn enter(&mut self, database: &str) {
         self.looks.following = self.unvisited.remove(database).unwrap_or_default();
-        if let Some(entries) = self.known.get_mut(database) {
-            entries.shrink_to_fit();
+        let Some(entries) = self.known.get_mut(database) else {
+            return;
+        };
+        entries.shrink_to_fit();
+        if let Some(first) = entries.values().map(|entry| entry.usage.first_seen_at).min() {
+            let known = self.watched_since.entry(database.to_owned()).or_insert(first);
+            *known = first.min(*known);
         }
+    }
+
+    /// When an index was first seen, where others of its database were seen before: it was not there then. One that was there at
+    /// the first look may be older than anybody knows.
+    pub(super) fn appeared_at(&self, database: &str, oid: u32) -> Option<DateTime<Utc>> {
+        let first_seen_at = self.known.get(database)?.get(oid)?.usage.first_seen_at;
+        let watched_since = *self.watched_since.get(database)?;
+        (first_seen_at > watched_since).then_some(first_seen_at)
     }
 
     pub(super) fn looked_at(&mut self, at: DateTime<Utc>) {
@@ -206,6 +228,8 @@ impl Usages {
         self.databases = there.iter().map(|name| (*name).to_owned()).collect();
         self.compared
             .retain(|database, _| there.contains(&database.as_str()));
+        self.watched_since
+            .retain(|database, _| there.contains(&database.as_str()));
         for (database, entries) in self
             .known
             .extract_if(|database, _| !there.contains(&database.as_str()))
@@ -251,7 +275,7 @@ impl Usages {
         database: &str,
         facts: &IndexFacts,
         counters: &IndexCounters,
-        counters_since: Option<DateTime<Utc>>,
+        since: Since,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         if !self.known.contains_key(database) {
@@ -266,7 +290,7 @@ impl Usages {
             .filter(|entry| entry.usage.first_seen_at <= now);
         let usage = match known {
             Some(entry) => {
-                let usage = self.looks.follow(entry.usage, counters, counters_since, now);
+                let usage = self.looks.follow(entry.usage, counters, since, now);
                 entry.is_news |= entry.is_worth_writing(&usage);
                 entry.usage = usage;
                 usage
@@ -292,16 +316,10 @@ impl Usages {
 
 impl Looks {
     /// The memory of an index after one more look.
-    fn follow(
-        self,
-        before: Usage,
-        counters: &IndexCounters,
-        counters_since: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Usage {
+    fn follow(self, before: Usage, counters: &IndexCounters, since: Since, now: DateTime<Utc>) -> Usage {
         let last_moved_at = match self.following {
-            Following::Same => self.last_moved_at(before, counters, counters_since, now),
-            Following::Another => Some(idle_on_both(before, counters, counters_since, now)),
+            Following::Same => self.last_moved_at(before, counters, since, now),
+            Following::Another => Some(idle_on_both(before, counters, since.all, now)),
             Following::Unknown => Some(now),
         };
         Usage {
@@ -316,15 +334,17 @@ impl Looks {
         self,
         before: Usage,
         counters: &IndexCounters,
-        counters_since: Option<DateTime<Utc>>,
+        since: Since,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
+        // one that was reset alone runs backwards
         let was_reset = counters.scans < before.scans
-            || matches!((counters_since, self.last_look_at), (Some(since), Some(look)) if since > look);
+            || matches!((since.most, self.last_look_at), (Some(since), Some(look)) if since > look);
+        let reset_at = since.all.unwrap_or(now);
         let unseen_before_reset = was_reset
             && self
                 .last_look_at
-                .is_none_or(|look| counters_since.unwrap_or(now) - look > UNSEEN_BEFORE_RESET);
+                .is_none_or(|look| reset_at - look > UNSEEN_BEFORE_RESET);
         let moved = if was_reset {
             counters.scans > 0
         } else {
@@ -333,7 +353,7 @@ impl Looks {
         if moved {
             Some(now)
         } else if unseen_before_reset {
-            Some(counters_since.unwrap_or(now))
+            Some(reset_at)
         } else {
             before.last_moved_at
         }
@@ -376,9 +396,17 @@ mod tests {
             scans,
             last_scan_at: None,
         };
-        let idle = usages.observe("d", &facts, &counters, Some(time(since)), time(minute));
+        let idle = usages.observe("d", &facts, &counters, all_since(since), time(minute));
         usages.looked_at(time(minute));
         idle.unwrap()
+    }
+
+    /// Where nothing was reset alone.
+    fn all_since(minute: i64) -> Since {
+        Since {
+            all: Some(time(minute)),
+            most: Some(time(minute)),
+        }
     }
 
     #[test]
@@ -396,6 +424,36 @@ mod tests {
     }
 
     #[test]
+    fn another_index_that_is_reset_alone_does_not_make_one_used() {
+        let idle = |scans: i64, most: i64| {
+            let mut usages = Usages::default();
+            look(&mut usages, 0, 1, 7, -9);
+            let counters = IndexCounters {
+                oid: 1,
+                scans,
+                last_scan_at: None,
+            };
+            let since = Since {
+                all: Some(time(4)),
+                most: Some(time(most)),
+            };
+            usages.observe("d", &IndexFacts::default(), &counters, since, time(5))
+        };
+        assert_eq!(idle(7, -9), Some(time(0)));
+        assert_eq!(
+            idle(7, 4),
+            Some(time(5)),
+            "all were reset, and it was scanned since"
+        );
+        assert_eq!(
+            idle(2, -9),
+            Some(time(5)),
+            "it was reset itself, and scanned since"
+        );
+        assert_eq!(idle(0, -9), Some(time(0)), "it was reset itself");
+    }
+
+    #[test]
     fn a_reset_while_nobody_looked_ends_the_window() {
         let mut usages = Usages::default();
         look(&mut usages, 0, 1, 0, -9);
@@ -407,6 +465,28 @@ mod tests {
         let mut usages = Usages::default();
         look(&mut usages, 0, 1, 0, -9);
         assert_eq!(look(&mut usages, 50, 2, 0, -9), time(50));
+    }
+
+    #[test]
+    fn an_index_that_came_after_others_appeared_when_it_was_first_seen() {
+        let mut usages = Usages::default();
+        let mut appeared = |minute: i64, oid: u32| {
+            usages.enter("d");
+            look(&mut usages, minute, oid, 0, -9);
+            usages.appeared_at("d", oid)
+        };
+        assert_eq!(appeared(0, 1), None, "it may have been there for long");
+        assert_eq!(appeared(5, 2), Some(time(5)));
+        assert_eq!(appeared(9, 1), None);
+        assert_eq!(appeared(9, 2), Some(time(5)), "and no later");
+        // all that is there now is as old
+        usages
+            .known
+            .get_mut("d")
+            .unwrap()
+            .extract_if(|entry| entry.oid() == 1);
+        usages.enter("d");
+        assert_eq!(usages.appeared_at("d", 2), Some(time(5)));
     }
 
     #[test]
@@ -515,7 +595,7 @@ mod tests {
             scans: 3,
             last_scan_at: Some(time(-200)),
         };
-        let idle = usages.observe("d", &facts, &counters, Some(time(-500)), time(10));
+        let idle = usages.observe("d", &facts, &counters, all_since(-500), time(10));
         assert_eq!(
             idle,
             Some(time(0)),

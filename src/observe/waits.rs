@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::query_ids::QueryIds;
 use crate::limits;
 use crate::model::finding::Window;
 use crate::model::history::{WaitKey, WaitMinute};
@@ -38,6 +39,20 @@ impl Part {
                 Some(known) => *known += counts.sessions,
                 None if has_room => _ = self.seen.insert(key.clone(), counts.sessions),
                 None => *self.seen.entry(others()).or_default() += counts.sessions,
+            }
+        }
+    }
+}
+
+impl Part {
+    /// Names what can be named by now.
+    fn name(&mut self, query_ids: &QueryIds<'_>) {
+        let named = self.seen.keys();
+        let named = named.filter_map(|key| Some((key.clone(), query_ids.name(key)?)));
+        let named: Vec<(WaitKey, WaitKey)> = named.collect();
+        for (before, name) in named {
+            if let Some(sessions) = self.seen.remove(&before) {
+                *self.seen.entry(name).or_default() += sessions;
             }
         }
     }
@@ -78,6 +93,13 @@ impl WaitParts {
         }
     }
 
+    /// Names statements that were executed for the first time while they were sampled, once it is known which they are.
+    pub fn name(&mut self, query_ids: &QueryIds<'_>) {
+        for part in &mut self.parts {
+            part.name(query_ids);
+        }
+    }
+
     /// All of the last hour.
     ///
     /// # Errors
@@ -115,6 +137,7 @@ impl WaitParts {
 
 #[cfg(test)]
 mod tests {
+    use super::super::query_ids::tests::{held, unnamed};
     use super::*;
     use crate::model::history::WaitCounts;
 
@@ -179,6 +202,43 @@ mod tests {
         assert_eq!(seen.window.seconds(), 3000.0, "half an hour of it is a gap");
         assert_eq!((seen.sampled_seconds, seen.samples), (1200.0, 240));
         assert_eq!(seen.sample_seconds(), 5.0);
+    }
+
+    #[test]
+    fn a_statement_that_is_told_only_when_it_ended_has_what_was_sampled_before() {
+        let waits = |query_id| (unnamed(query_id), WaitCounts { sessions: 12 });
+        let sampled = |points| WaitMinute {
+            points,
+            ..minute(&[])
+        };
+        let mut parts = WaitParts::default();
+        for minutes in 1..=6 {
+            parts.add(at(minutes), &sampled(vec![waits(1), waits(2)]), 0);
+        }
+        parts.name(&QueryIds::of(Some(&held(&[])), None));
+        let seen = parts.observe(at(6)).unwrap().seen;
+        assert!(
+            seen.iter().all(|(key, _)| key.statement_id.is_empty()),
+            "{seen:?}"
+        );
+        let update = crate::sql::identify("UPDATE patient SET a = $1");
+        let named = WaitKey {
+            statement_id: update.statement_id,
+            query_id: None,
+            ..unnamed(1)
+        };
+        // its entry is there, and it goes on
+        parts.add(
+            at(7),
+            &sampled(vec![(named.clone(), WaitCounts { sessions: 3 })]),
+            0,
+        );
+        parts.name(&QueryIds::of(
+            Some(&held(&[(1, "UPDATE patient SET a = $1")])),
+            None,
+        ));
+        let seen = parts.observe(at(7)).unwrap().seen;
+        assert_eq!(seen, [(unnamed(2), 72), (named, 75)]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum PostgresError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A statement of ours failed.
-    #[error("{query} failed in {target}{}", code.as_ref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
+    #[error("{} failed in {target}{}", in_words(query), code.as_ref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
     Query {
         /// host:port/database.
         target: String,
@@ -50,7 +50,7 @@ pub enum PostgresError {
         source: tokio_postgres::Error,
     },
     /// The server did not answer in time.
-    #[error("{query} in {target} did not answer within {} s; the connection was dropped", seconds.as_secs())]
+    #[error("{} in {target} did not answer within {} s; the connection was dropped", in_words(query), seconds.as_secs())]
     Frozen {
         /// host:port/database.
         target: String,
@@ -61,7 +61,8 @@ pub enum PostgresError {
     },
     /// The server sent more than is read of one answer.
     #[error(
-        "{query} in {target} was answered with more than is read of one answer; the connection was dropped: see what answers there"
+        "{} in {target} was answered with more than is read of one answer; the connection was dropped: see what answers there",
+        in_words(query)
     )]
     TooLarge {
         /// host:port/database.
@@ -77,6 +78,15 @@ pub enum PostgresError {
         /// What.
         what: &'static str,
     },
+    /// As many texts were planned within a day as may be, by a login whose planning fills pg_stat_statements.
+    #[error(
+        "{texts} texts were planned within a day, and no more are, since each becomes an entry of pg_stat_statements: ALTER ROLE … \
+         SET pg_stat_statements.track = none for the login that plans mends it"
+    )]
+    EnoughTexts {
+        /// How many.
+        texts: usize,
+    },
     /// There is more than the advisor reads.
     #[error("{target} holds more than the {limit} relations that are read of one database")]
     TooMany {
@@ -88,6 +98,22 @@ pub enum PostgresError {
     /// TLS could not be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
+}
+
+/// What a question of ours asks, for people who never saw the files of `queries/`.
+fn in_words(query: &str) -> &str {
+    match query {
+        "extension.sql" => "looking for pg_stat_statements",
+        "statements_info.sql" => "reading pg_stat_statements_info",
+        "statements.sql" | "statements.17.sql" => "reading pg_stat_statements",
+        "statement_texts.sql" => "reading the texts of pg_stat_statements",
+        "hypopg_create.sql" => "making hypothetical indexes by HypoPG",
+        "hypopg_drop.sql" | "hypopg_drop_others.sql" | "hypopg_reset.sql" => {
+            "dropping HypoPG's hypothetical indexes"
+        }
+        "hypopg_hide.sql" | "hypopg_unhide.sql" => "hiding indexes by HypoPG",
+        other => other,
+    }
 }
 
 impl PostgresError {
@@ -166,6 +192,15 @@ impl PostgresError {
                 .as_db_error()
                 .is_some_and(|error| error.message().contains("IMMUTABLE"))
     }
+    /// Whether an index was refused for a type that has no operator class of its own for such an index; a table that is gone meanwhile
+    /// has another code.
+    pub(super) fn is_about_an_operator_class(&self) -> bool {
+        self.code() == Some(SqlState::UNDEFINED_OBJECT.code())
+    }
+    /// Whether a lock was waited for in vain.
+    pub fn is_about_a_lock(&self) -> bool {
+        self.code() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+    }
     /// Whether something has to be in another state first, as a library that is not loaded.
     pub fn is_about_a_prerequisite(&self) -> bool {
         self.code() == Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE.code())
@@ -189,7 +224,7 @@ impl PostgresError {
             Self::Query { source, .. } => source.as_db_error().is_none_or(|error| {
                 matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
             }),
-            Self::Unusable { .. } | Self::TooMany { .. } => false,
+            Self::Unusable { .. } | Self::EnoughTexts { .. } | Self::TooMany { .. } => false,
             _ => true,
         }
     }
@@ -210,4 +245,43 @@ pub(super) fn one_line(error: &dyn std::error::Error) -> String {
     line.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_is_told_in_words() {
+        let of = |query: &'static str| {
+            let target = "host:5432/shop".to_owned();
+            PostgresError::TooLarge { target, query }.to_string()
+        };
+        let told = of("statements_info.sql");
+        assert!(
+            told.starts_with("reading pg_stat_statements_info in host:5432/shop was"),
+            "{told}"
+        );
+        assert!(of("EXPLAIN").starts_with("EXPLAIN in "), "what has no file");
+    }
+
+    #[test]
+    fn each_question_with_words_is_one_of_ours() {
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/queries"));
+        for query in [
+            "extension.sql",
+            "statements_info.sql",
+            "statements.sql",
+            "statements.17.sql",
+            "statement_texts.sql",
+            "hypopg_create.sql",
+            "hypopg_drop.sql",
+            "hypopg_drop_others.sql",
+            "hypopg_reset.sql",
+            "hypopg_hide.sql",
+            "hypopg_unhide.sql",
+        ] {
+            assert!(folder.join(query).exists() && in_words(query) != query, "{query}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod row;
 mod session;
 mod spent;
 mod tls;
+mod traces;
 mod visiting;
 
 pub use arrays::Arrays;
@@ -27,3 +28,4 @@ pub use plan::{Detail, Hypothetical, HypotheticalIndex, Parameters, Plan, Server
 pub use refresh::{Canceller, Refresh, RefreshLimits};
 pub use row::{column, column_or_default, relation_state, view_state};
 pub use session::{Identifier, Observe, OurSql, Server};
+pub use traces::Traces;

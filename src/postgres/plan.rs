@@ -4,12 +4,15 @@
 //! Text from outside enters whole, after `EXPLAIN /* pgadvisor */ (FORMAT JSON) ` or `PREPARE … AS `, by the extended protocol, which takes
 //! one statement alone; and only as a [`ServerText`], in which our parser found exactly one query.
 
+mod text_value;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio_postgres::Row;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut};
+use tokio_postgres::types::{ToSql, Type};
 
 use super::bound::all_rows;
 use super::connect::connect;
@@ -18,10 +21,12 @@ use super::error::PostgresError;
 use super::halved::Parts;
 use super::hosts::Hosts;
 use super::queries;
-use super::session::{Identifier, Observe, PREPARE, Partitions, Server};
+use super::session::{Identifier, Observe, OurSql, PREPARE, Partitions, Server};
+use super::traces::{Counting, Traces, texts_a_day};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::sql::{self, Objection, ParseError};
+use text_value::TextValue;
 
 /// A statement of somebody else in which our parser found exactly one query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,33 +75,6 @@ impl Detail {
     }
 }
 
-/// A value as the server reads it from text, whatever its type is.
-#[derive(Debug)]
-struct TextValue<'a>(Option<&'a str>);
-
-impl ToSql for TextValue<'_> {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self.0 {
-            None => Ok(IsNull::Yes),
-            Some(text) => {
-                out.extend_from_slice(text.as_bytes());
-                Ok(IsNull::No)
-            }
-        }
-    }
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-    fn encode_format(&self, _: &Type) -> Format {
-        Format::Text
-    }
-    tokio_postgres::types::to_sql_checked!();
-}
-
 /// An index that only this session's planner sees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HypotheticalIndex {
@@ -124,12 +102,19 @@ pub struct Plan {
     database: String,
     state: Mutex<State>,
     hypothetical: Option<Hypothetical>,
+    /// The schema of HypoPG, where this login may not use it.
+    refused_hypopg: Option<Identifier>,
     /// After each plan nothing is asked for so many times as long as it took, with all that was asked since the one before.
     pause: u32,
     /// Whether planning leaves the counters of indexes alone (`track_counts = off`).
     pub leaves_counters: bool,
     /// Whether planning leaves pg_stat_statements alone (`pg_stat_statements.track = none`).
     pub leaves_statements: bool,
+    /// How the scans of indexes are read that planning counts.
+    own_scans: OurSql,
+    /// How many texts are planned within a day where that fills pg_stat_statements.
+    texts_a_day: Option<usize>,
+    traces: Traces,
 }
 
 /// The session that plans now, and those before it.
@@ -144,6 +129,8 @@ struct State {
     with_all_partitions: HashSet<String>,
     /// Definitions that HypoPG did not take because an expression in them is not immutable.
     mutable: HashSet<String>,
+    /// The same because a type in them has no operator class of its own for such an index.
+    unordered: HashSet<String>,
     /// How many sessions there were before it.
     generation: usize,
     /// Of those the ones that were lost with a statement.
@@ -188,27 +175,32 @@ impl Server {
                 .flatten()
                 .unwrap_or(false)
         };
-        let hypothetical = row
-            .try_get::<_, Option<String>>("hypopg_schema")
-            .ok()
-            .flatten()
-            .map(|schema| {
-                let version: String = row.try_get("hypopg_version").unwrap_or_default();
-                let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-                let can_hide = (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (1, 4);
-                Hypothetical {
-                    schema: Identifier::new(schema),
-                    version,
-                    can_hide,
-                }
-            });
-        Ok(Plan {
+        let schema = row.try_get::<_, Option<String>>("hypopg_schema").ok().flatten();
+        let is_usable = flag("may_use_hypopg");
+        let refused_hypopg = schema.clone().filter(|_| !is_usable).map(Identifier::new);
+        let hypothetical = schema.filter(|_| is_usable).map(|schema| {
+            let version: String = row.try_get("hypopg_version").unwrap_or_default();
+            let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+            let can_hide = (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (1, 4);
+            Hypothetical {
+                schema: Identifier::new(schema),
+                version,
+                can_hide,
+            }
+        });
+        let number = |name: &str| row.try_get::<_, Option<i32>>(name).ok().flatten();
+        let leaves_statements = flag("leaves_statements");
+        let plan = Plan {
             hosts: self.hosts.clone(),
             database: database.to_owned(),
             hypothetical,
+            refused_hypopg,
             pause: 0,
             leaves_counters: flag("leaves_counters"),
-            leaves_statements: flag("leaves_statements"),
+            leaves_statements,
+            own_scans: queries::OWN_SCANS.on(number("version_num").unwrap_or_default()),
+            texts_a_day: (!leaves_statements).then(|| texts_a_day(number("statements_max"))),
+            traces: Traces::default(),
             state: Mutex::new(State {
                 session: Arc::new(session),
                 conninfo: self.hosts.chosen().with_database(database),
@@ -216,12 +208,15 @@ impl Server {
                 made: Vec::new(),
                 with_all_partitions: HashSet::new(),
                 mutable: HashSet::new(),
+                unordered: HashSet::new(),
                 generation: 0,
                 lost: 0,
                 lost_seconds: 0.0,
                 paused_for_seconds: 0.0,
             }),
-        })
+        };
+        plan.traces.begin(!plan.leaves_counters, plan.texts_a_day);
+        Ok(plan)
     }
 }
 
@@ -237,15 +232,40 @@ fn leaves_partitions_out(plan: &serde_json::Value) -> bool {
 }
 
 impl Plan {
-    /// HypoPG, if this database has it.
+    /// HypoPG, if this database has it, and its schema may be used.
     pub fn hypothetical(&self) -> Option<&Hypothetical> {
         self.hypothetical.as_ref()
+    }
+
+    /// The schema of HypoPG, where this database has it and this login may not use it.
+    pub fn refused_hypopg(&self) -> Option<&Identifier> {
+        self.refused_hypopg.as_ref()
     }
 
     /// The same session at leisure: after each plan it pauses for so many times as long as that took, with whatever was asked
     /// since the plan before.
     pub fn at_leisure(self, pause: u32) -> Self {
         Self { pause, ..self }
+    }
+
+    /// The same session, of which others are told meanwhile what it leaves behind.
+    pub fn leaving(self, traces: &Traces) -> Self {
+        let traces = traces.clone();
+        traces.begin(!self.leaves_counters, self.texts_a_day);
+        Self { traces, ..self }
+    }
+
+    /// What planning left behind.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    fn counting(&self) -> Option<Counting<'_>> {
+        (!self.leaves_counters).then_some(Counting {
+            traces: &self.traces,
+            database: &self.database,
+            sql: self.own_scans,
+        })
     }
 
     /// Pauses for what was asked since the last pause. Not between the gate and the planner: what the gate found out is
@@ -338,6 +358,11 @@ impl Plan {
         parameters: Parameters<'_>,
         detail: Detail,
     ) -> Result<PlanTree, PostgresError> {
+        if let Some(texts) = self.texts_a_day
+            && !self.traces.may_plan(statement.as_str(), texts, Utc::now())
+        {
+            return Err(PostgresError::EnoughTexts { texts });
+        }
         let session = self.session();
         let planned = match parameters {
             Parameters::Unknown => self.generic(&session, statement, search_path, detail).await,
@@ -351,7 +376,7 @@ impl Plan {
                     values.iter().map(|value| TextValue(value.as_deref())).collect();
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
                 session
-                    .planned(&sql, search_path, &values, limits::PLAN_TIMEOUT)
+                    .planned(&sql, search_path, &values, limits::PLAN_TIMEOUT, self.counting())
                     .await
             }
         };
@@ -382,7 +407,8 @@ impl Plan {
     ) -> Result<serde_json::Value, PostgresError> {
         let text = statement.as_str();
         let asked = |partitions| {
-            session.planned_generic(text, search_path, (detail, partitions), limits::PLAN_TIMEOUT)
+            let how = (detail, partitions);
+            session.planned_generic(text, search_path, how, limits::PLAN_TIMEOUT, self.counting())
         };
         if !self.state().with_all_partitions.contains(text) {
             let plan = asked(Partitions::AskedFor).await?;
@@ -448,6 +474,9 @@ impl Plan {
                         if error.is_about_a_mutable_expression() {
                             self.state().mutable.insert(definition.clone());
                         }
+                        if error.is_about_an_operator_class() {
+                            self.state().unordered.insert(definition.clone());
+                        }
                     }
                 }
             }
@@ -458,6 +487,11 @@ impl Plan {
     /// Whether HypoPG did not take this definition because an expression in it is not immutable.
     pub fn is_mutable(&self, definition: &str) -> bool {
         self.state().mutable.contains(definition)
+    }
+
+    /// Whether HypoPG did not take this definition because a type in it has no operator class of its own for such an index.
+    pub fn is_unordered(&self, definition: &str) -> bool {
+        self.state().unordered.contains(definition)
     }
 
     async fn create_together(&self, definitions: &[String]) -> Result<Vec<HypotheticalIndex>, PostgresError> {

@@ -72,6 +72,10 @@ pub const HYPOPG_HIDE: OurSql = file!("hypopg_hide.sql");
 pub const HYPOPG_UNHIDE: OurSql = file!("hypopg_unhide.sql");
 /// What planning one statement needs, for one transaction.
 pub const PLANNING_SETTINGS: OurSql = file!("planning_settings.sql");
+/// Scans of indexes that planning counted.
+pub const OWN_SCANS: Query = Query {
+    variants: &[(14, file!("own_scans.sql")), (16, file!("own_scans.16.sql"))],
+};
 /// How many parameters the statement has that is being planned.
 /// Ends a session of our own login that does not answer any more.
 pub const TERMINATE: OurSql = file!("terminate.sql");
@@ -139,6 +143,8 @@ pub const REFRESH_STATE: OurSql = file!("refresh_state.sql");
 pub const ADVISE_RELATIONS: OurSql = file!("advise_relations.sql");
 #[allow(missing_docs)]
 pub const ADVISE_FUNCTIONS: OurSql = file!("advise_functions.sql");
+/// What functions, operators, casts and types take and give.
+pub const ADVISE_SIGNATURES: OurSql = file!("advise_signatures.sql");
 #[allow(missing_docs)]
 pub const REFRESH_LOCKS: OurSql = file!("refresh_locks.sql");
 #[allow(missing_docs)]
@@ -183,7 +189,7 @@ pub const DATABASES: Query = Query {
 pub const ROLES: Query = Query {
     variants: &[(14, file!("roles.sql"))],
 };
-/// Extensions by which managed services show themselves.
+/// Extensions by which managed services show themselves, and the one that rules advise.
 pub const AVAILABLE_EXTENSIONS: Query = Query {
     variants: &[(14, file!("available_extensions.sql"))],
 };
@@ -358,4 +364,5 @@ pub const ALL: &[Query] = &[
     COLUMN_STATISTICS,
     REPLICATION_SLOTS,
     REFRESH_VIEWS,
+    OWN_SCANS,
 ];

@@ -1,6 +1,8 @@
 //! Guarded sessions. An [`Observe`] session reads statistics and catalogs and can do nothing else: start-up options that
 //! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
 
+mod planned;
+
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,15 +16,13 @@ use tokio_postgres::{Client, Row};
 use super::bound::{Bound, all_rows};
 use super::conninfo::ConnInfo;
 use super::error::{PostgresError, Unanswered};
-use super::handle::{BEGIN, Handle, ROLLBACK, prepared, read_only};
+use super::handle::{Handle, prepared, read_only};
 use super::hosts::Hosts;
-use super::plan::Detail;
 use super::spent::{HostSpent, SessionSpent};
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
 
-/// What stands before a text of which the generic plan is asked for: the server counts places in it from there.
-pub(super) const PREPARE: &str = "PREPARE /* pgadvisor */ pgadvisor_planned AS ";
+pub(super) use planned::{PREPARE, Partitions};
 
 /// A statement of ours: always a text from `queries/`, known at compile time.
 #[derive(Clone, Copy, Debug)]
@@ -177,30 +177,6 @@ impl Server {
     }
 }
 
-/// Which partitions a generic plan shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Partitions {
-    /// Without those that no value asks for.
-    AskedFor,
-    /// Every one.
-    All,
-}
-
-/// No partition is left out, for one transaction.
-const WHOLE: &str = "SET /* pgadvisor */ LOCAL enable_partition_pruning = off";
-
-/// The search_path of the statement's user, and a time for planning, both for one transaction.
-async fn take_settings(
-    client: &Client,
-    search_path: &str,
-    timeout: Duration,
-) -> Result<(), tokio_postgres::Error> {
-    let timeout = timeout.as_millis().to_string();
-    let sql = super::queries::PLANNING_SETTINGS.text;
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&search_path, Type::TEXT), (&timeout, Type::TEXT)];
-    client.execute_typed(sql, &parameters).await.map(drop)
-}
-
 impl Observe {
     pub(super) fn over(client: Handle, target: String, shared: Arc<Shared>) -> Self {
         Self {
@@ -350,85 +326,6 @@ impl Observe {
             &mut take,
         );
         self.answer_within(query, limits::STATEMENT_TIMEOUT, asking).await
-    }
-
-    /// EXPLAIN of a statement by the extended protocol, with its search_path for this one time.
-    pub(super) async fn planned(
-        &self,
-        sql: &str,
-        search_path: &str,
-        values: &[&(dyn ToSql + Sync)],
-        timeout: Duration,
-    ) -> Result<serde_json::Value, PostgresError> {
-        let client = self.client();
-        let values = values
-            .iter()
-            .map(|value| (*value, Type::UNKNOWN))
-            .collect::<Vec<_>>();
-        let asking = async {
-            // sent together and in this order: what comes after an error is refused, and rolled back
-            let (begun, set, explained, ended) = tokio::join!(
-                biased;
-                client.batch_execute(BEGIN),
-                take_settings(client, search_path, timeout),
-                client.query_typed_one(sql, &values),
-                client.batch_execute(ROLLBACK),
-            );
-            begun.and(set).and(explained).and_then(|row| ended.map(|()| row))
-        };
-        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
-        self.plan_of(&answer?)
-    }
-
-    /// The same for the generic plan of a statement with parameters: what its values are does not matter. But EXPLAIN leaves
-    /// those partitions out that the values, which are NULL here, do not ask for: all of them, so that such a statement is
-    /// planned with none left out.
-    pub(super) async fn planned_generic(
-        &self,
-        text: &str,
-        search_path: &str,
-        (detail, partitions): (Detail, Partitions),
-        timeout: Duration,
-    ) -> Result<serde_json::Value, PostgresError> {
-        let client = self.client();
-        let prepare = format!("{PREPARE}{text}");
-        let arguments = match crate::sql::parameter_count(text) {
-            0 => String::new(),
-            // the protocol knows no more
-            count => format!("({})", vec!["NULL"; count.min(65_535)].join(", ")),
-        };
-        let explain = format!(
-            "EXPLAIN /* pgadvisor */ {} EXECUTE pgadvisor_planned{arguments}",
-            detail.options()
-        );
-        let asking = async {
-            // sent together and in this order: what comes after an error is refused, and rolled back; but a prepared
-            // statement outlives the transaction, and a plan that was kept does not see new indexes
-            let (begun, set, whole, prepared, explained, ended, forgotten) = tokio::join!(
-                biased;
-                client.batch_execute(BEGIN),
-                take_settings(client, search_path, timeout),
-                async {
-                    match partitions {
-                        Partitions::AskedFor => Ok(()),
-                        Partitions::All => client.batch_execute(WHOLE).await,
-                    }
-                },
-                client.execute_typed(&prepare, &[]),
-                client.query_typed_one(&explain, &[]),
-                client.batch_execute(ROLLBACK),
-                client.batch_execute("DEALLOCATE /* pgadvisor */ pgadvisor_planned"),
-            );
-            let answer = begun.and(set).and(whole).and(prepared).and(explained);
-            answer.and_then(|row| ended.and(forgotten).map(|()| row))
-        };
-        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
-        self.plan_of(&answer?)
-    }
-
-    /// The answer of EXPLAIN; one that is too deep to be read is the fault of its statement, not of the session.
-    fn plan_of(&self, row: &Row) -> Result<serde_json::Value, PostgresError> {
-        row.try_get(0).map_err(|_| self.unusable("the answer of EXPLAIN"))
     }
 
     /// Waits for an answer a little longer than the server's own timeout.

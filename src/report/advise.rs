@@ -91,6 +91,8 @@ fn label(one: &AdvisedStatement) -> String {
     let text = parser::query_within(&one.text).unwrap_or_else(|| one.text.clone());
     let shown = match parser::without_constants(&text) {
         Some(plain) => parser::outline(&plain),
+        // the first of them is often a SET
+        None if parser::holds_several(&text) => "several statements".to_owned(),
         None => [parser::command(&one.text), "…".to_owned()]
             .join(" ")
             .trim()
@@ -266,6 +268,29 @@ pub fn sql(report: &AdviceReport) -> String {
             out.push_str(&format!("{};\n", runnable(sql)));
         }
         out.push_str(&superseded(index));
+    }
+    out.push_str(&not_planned(report));
+    out
+}
+
+/// How many statements were not planned for each reason, most first, and which: by their ids, for a script is passed on.
+fn not_planned(report: &AdviceReport) -> String {
+    let totals = &report.workload;
+    let mut by_reason: Vec<(&String, &Vec<String>)> = totals.not_planned.iter().collect();
+    by_reason.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
+    let count: usize = by_reason.iter().map(|(_, ids)| ids.len()).sum();
+    if count == 0 {
+        return String::new();
+    }
+    let heading = format!("not planned: {count} of {} statements", totals.statements);
+    let mut out = format!("\n{}", comment(&heading));
+    for (reason, ids) in by_reason {
+        let mut named: Vec<String> = ids.iter().take(PER_REASON).map(|id| visible(id)).collect();
+        if ids.len() > PER_REASON {
+            named.push(format!("… {} more", ids.len() - PER_REASON));
+        }
+        let line = format!("{}: {} ({})", ids.len(), visible(reason), named.join(", "));
+        out.push_str(&comment(&line));
     }
     out
 }

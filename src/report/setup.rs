@@ -4,11 +4,29 @@ use crate::model::remedy::{quote_identifier, quote_literal};
 
 /// The login that looks: statistics and catalogs, no table data.
 pub fn observer(login: &str) -> Vec<String> {
-    let login = quote_identifier(login);
     vec![
-        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 10"),
-        format!("GRANT pg_monitor TO {login}"),
+        role(login, 10),
+        format!("GRANT pg_monitor TO {}", quote_identifier(login)),
     ]
+}
+
+/// A login of so many connections at most. One that is there stays as it is: what is printed can be run again, as for another
+/// database.
+fn role(login: &str, connections: u32) -> String {
+    let block = include_str!("role.sql").replace("{connections}", &connections.to_string());
+    granting(&block, "{login}", login)
+}
+
+/// An extension, and the right to its schema for who uses it: that need not be public, nor is it always where a search_path
+/// begins. Where there is no package of it, that is a warning, and nothing else fails.
+fn extension(name: &str, login: &str) -> String {
+    let block = include_str!("extension.sql").replace("{extension}", name);
+    granting(&block, "{login}", login)
+}
+
+/// What the login that looks reads the statements by, in the database that it connects to.
+pub fn statements(login: &str) -> String {
+    extension("pg_stat_statements", login)
 }
 
 /// What it needs in each database that is watched: to read how far sequences are, also those that the owners of these create
@@ -46,30 +64,24 @@ pub fn leave_counters(login: &str) -> String {
 
 /// The login that plans: no member of anything, and what it plans is counted nowhere.
 pub fn planner(login: &str) -> Vec<String> {
-    let name = quote_identifier(login);
-    vec![
-        format!("CREATE ROLE {name} LOGIN CONNECTION LIMIT 10"),
-        leave_counters(login),
-        leave_statements(login),
-    ]
+    vec![role(login, 10), leave_counters(login), leave_statements(login)]
 }
 
 /// What it needs in each database whose statements it plans: to read the tables, also those that the owners of these create
-/// later, and HypoPG.
+/// later, and HypoPG. That is last: whatever keeps it from being created, the rights are there.
 pub fn planner_in_database(login: &str) -> Vec<String> {
     vec![
-        "CREATE EXTENSION IF NOT EXISTS hypopg".to_owned(),
         granting(include_str!("planner.sql"), "{planner}", login),
+        extension("hypopg", login),
     ]
 }
 
 /// The login that refreshes: as a member of the owners of the views it may what they may. Without seeing the sessions of
 /// others it could not tell that nothing has changed.
 pub fn refresher(login: &str) -> Vec<String> {
-    let login = quote_identifier(login);
     vec![
-        format!("CREATE ROLE {login} LOGIN CONNECTION LIMIT 30"),
-        format!("GRANT pg_read_all_stats TO {login}"),
+        role(login, 30),
+        format!("GRANT pg_read_all_stats TO {}", quote_identifier(login)),
     ]
 }
 
@@ -86,4 +98,54 @@ pub fn refresh_record(login: &str) -> Vec<String> {
         format!("ALTER TABLE pgadvisor.refresh_run OWNER TO {login}"),
         format!("ALTER SCHEMA pgadvisor OWNER TO {login}"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_a_name_in_each_block() {
+        for login in [
+            "a",
+            "O'Brien",
+            "x$grants$; DROP TABLE t; --",
+            "{tag}{login}{extension}",
+        ] {
+            let of_all = [
+                observer(login),
+                observer_in_database(login),
+                vec![statements(login), leave_statements(login)],
+                planner(login),
+                planner_in_database(login),
+                refresher(login),
+            ];
+            for sql in of_all.concat() {
+                assert_eq!(crate::sql::statement_count(&sql).unwrap(), 1, "{sql}");
+            }
+            let named = format!("login CONSTANT text := {};", quote_literal(login));
+            assert!(role(login, 10).contains(&named) && extension("hypopg", login).contains(&named));
+        }
+    }
+
+    #[test]
+    fn no_place_of_a_block_is_left_open() {
+        for sql in [role("a", 30), extension("hypopg", "a")] {
+            assert!(!sql.contains('{') && !sql.contains('}'), "{sql}");
+        }
+        assert!(role("a", 30).contains("CONNECTION LIMIT 30"));
+        assert!(extension("hypopg", "a").contains("extension CONSTANT text := 'hypopg';"));
+    }
+
+    #[test]
+    fn what_may_not_be_there_is_created_last() {
+        let sql = planner_in_database("a");
+        let [grants, extension] = &sql[..] else {
+            panic!("{sql:?}")
+        };
+        assert!(grants.contains("GRANT SELECT ON ALL TABLES") && extension.contains("CREATE EXTENSION"));
+        assert!(
+            extension.contains("pg_catalog.pg_available_extensions") && extension.contains("RAISE WARNING")
+        );
+    }
 }

@@ -11,8 +11,24 @@ pub enum Spent {
     Unknown,
     /// Mostly in work, or in waiting for something else.
     Otherwise,
-    /// Mostly in waiting for locks: this part of it, 0 to 1.
-    Waiting(f64),
+    /// Mostly in waiting for locks.
+    Waiting(Waited),
+}
+
+/// What samples saw of a statement that mostly waits for locks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Waited {
+    /// Sessions in samples that executed it: one that was seen in two samples counts twice.
+    pub sessions: u64,
+    /// Those of them that waited for a lock.
+    pub waiting: u64,
+}
+
+impl Waited {
+    /// The part of its time in which it waited, 0 to 1.
+    pub fn ratio(self) -> f64 {
+        self.waiting as f64 / self.sessions.max(1) as f64
+    }
 }
 
 impl Spent {
@@ -21,11 +37,14 @@ impl Spent {
         let Some(seen) = place.sampled.statement(statement) else {
             return Self::Unknown;
         };
-        let ratio = seen.waiting as f64 / seen.sessions as f64;
+        let waited = Waited {
+            sessions: seen.sessions,
+            waiting: seen.waiting,
+        };
         // samples of another time than that of its window, or only of a few of its calls, do not explain its seconds
         let waited_seconds = seen.waiting as f64 * place.sampled.sample_seconds;
-        match ratio > 0.5 && waited_seconds > statement.seconds / 2.0 {
-            true => Self::Waiting(ratio),
+        match waited.ratio() > 0.5 && waited_seconds > statement.seconds / 2.0 {
+            true => Self::Waiting(waited),
             false => Self::Otherwise,
         }
     }
@@ -43,12 +62,15 @@ impl Spent {
     pub fn tell(self, claim: &mut Claim) {
         let caveats = &mut claim.remedy.caveats;
         match self {
-            Self::Waiting(ratio) => {
+            Self::Waiting(waited) => {
+                let ratio = waited.ratio();
                 claim.explanation += &format!(
-                    " But {:.0} % of that was waiting for locks that other sessions held, as samples of sessions saw it: \
-                     another plan does not mend that. activity.blocking tells who holds locks for long; for short, it may be the \
-                     same statement: a row that all of them update.",
-                    ratio * 100.0
+                    " But {:.0} % of that was waiting for locks that other sessions held, as samples of sessions saw it ({} of {}): \
+                     another plan does not mend that. activity.blocking tells who holds locks for long, and the page of the server's \
+                     activity who did; for short, it may be the same statement: a row that all of them update.",
+                    ratio * 100.0,
+                    waited.waiting,
+                    waited.sessions
                 );
                 claim.evidence.insert("lock_wait_ratio".to_owned(), number(ratio));
                 // what work on it could save is the rest
@@ -95,10 +117,11 @@ mod tests {
 
     #[test]
     fn samples_tell_work_from_waiting_for_locks() {
+        let waiting = |waiting, sessions| Spent::Waiting(Waited { sessions, waiting });
         let all_waiting = [("Lock: transactionid", 60), ("Lock: tuple", 12)];
-        assert_eq!(spent(360.0, &all_waiting), Spent::Waiting(1.0));
+        assert_eq!(spent(360.0, &all_waiting), waiting(72, 72));
         let mostly = [("Lock: tuple", 30), ("CPU", 10)];
-        assert_eq!(spent(200.0, &mostly), Spent::Waiting(0.75));
+        assert_eq!(spent(200.0, &mostly), waiting(30, 40));
         assert_eq!(
             spent(200.0, &[("Lock: tuple", 20), ("CPU", 20)]),
             Spent::Otherwise

@@ -325,9 +325,11 @@ fn what_index_advice_needs_is_created_the_way_of_the_service() {
             remedy_sql: Some("CREATE EXTENSION IF NOT EXISTS hypopg".into()),
         });
         let unknown = found::<index::missing::Missing>(&observed).unwrap_err();
+        let without =
+            "HypoPG is not installed; `pgadvisor advise` gives candidates without it, which nothing proves";
         let expected = match &way {
-            Some(way) => format!("HypoPG is not installed. {way}"),
-            None => "HypoPG is not installed".to_owned(),
+            Some(way) => format!("{without}. {way}"),
+            None => without.to_owned(),
         };
         assert_eq!(unknown.reason, expected, "{name}");
         assert!(unknown.remedy_sql.is_some());

@@ -72,8 +72,12 @@ pub struct Found {
     pub beyond: Vec<Vec<String>>,
     /// Subjects of which it cannot tell now, or the beginnings of several; their findings keep their state.
     pub undecided: Vec<Vec<String>>,
+    /// Subjects of which it saw what mends them: their findings are over at once, whatever else it cannot tell.
+    pub mended: Vec<Vec<String>>,
     /// Why it does not count that a problem was not seen, where that is so.
     pub absence_is_no_proof: Option<String>,
+    /// Databases and subjects of which it can tell all the same that they have no problem.
+    pub decided: Vec<(String, Vec<String>)>,
     /// Why it cannot tell of those.
     pub untold: Option<String>,
 }
@@ -444,6 +448,16 @@ impl RuleKind {
                 ))),
             },
         }
+    }
+
+    /// Whether its claims name the roles that cause what they tell, and mostly their applications: settings for a role can be
+    /// meant for no other rule.
+    pub fn names_roles(&self) -> bool {
+        let is_in = |group: &str| self.id.starts_with(group);
+        // a view would serve many statements, whoever sends them
+        let is_nobodys = self.id == query::matview_candidate::MatviewCandidate::ID;
+        let holds = self.id == vacuum::xmin_blocked::XminBlocked::ID;
+        holds || is_in("activity.") || is_in("query.") && !is_nobodys
     }
 
     /// The manual: the doc comment of the rule.

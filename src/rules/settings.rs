@@ -45,14 +45,18 @@ pub fn told(setting: &Setting) -> String {
     }
 }
 
-/// A claim about one setting: its identity, value and source. Title, explanation and remedy are the rule's.
-pub fn claim(place: &Place<'_>, rule: &str, severity: Severity, name: &str, setting: &Setting) -> Claim {
-    let object = Object {
+/// The object of a setting.
+pub fn object(name: &str) -> Object {
+    Object {
         kind: ObjectKind::Setting,
         schema: None,
         name: name.to_owned(),
         table: None,
-    };
+    }
+}
+
+/// A claim about one setting: its identity, value and source. Title, explanation and remedy are the rule's.
+pub fn claim(place: &Place<'_>, rule: &str, severity: Severity, name: &str, setting: &Setting) -> Claim {
     Claim {
         evidence: evidence([
             ("setting", json!(told(setting))),
@@ -63,7 +67,7 @@ pub fn claim(place: &Place<'_>, rule: &str, severity: Severity, name: &str, sett
         )),
         confidence: measured("read from pg_settings"),
         guards: vec![format!("the setting comes from: {}", setting.source)],
-        ..place.claim(rule, severity, vec![name.to_owned()], Some(object))
+        ..place.claim(rule, severity, vec![name.to_owned()], Some(object(name)))
     }
 }
 

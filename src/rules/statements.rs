@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Found, Place, estimated, evidence, measured, number};
+use crate::limits;
 use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::unit::count_for_people;
@@ -63,6 +64,29 @@ pub fn on_a_busy_server<'a>(
     Ok(found)
 }
 
+/// While a window fills it proves nothing that a statement is not seen in it: it may come once in half an hour. Of one that was
+/// called so often within, and would not be told by that, it is known that it is not what it was. By database and subject.
+pub fn decided_while_filling(
+    activity: &StatementActivity,
+    calls: i64,
+    is_told: impl Fn(&StatementDelta) -> bool,
+) -> Vec<(String, Vec<String>)> {
+    let is_long = window_seconds(activity) >= limits::STATEMENT_WINDOW_MINIMUM.as_secs_f64();
+    // a part of what it did may be hidden
+    if activity.still_filling.is_none() || !is_long || activity.without_text.iter().any(&is_told) {
+        return Vec::new();
+    }
+    let statements = activity.statements.iter();
+    let decided = statements.filter(|&statement| statement.calls >= calls && !is_told(statement));
+    let named = |statement: &StatementDelta| {
+        (
+            statement.database.clone(),
+            vec![statement.text.statement_id.clone()],
+        )
+    };
+    decided.take(limits::CLAIMS_PER_RULE).map(named).collect()
+}
+
 /// Leaves out a statement that became much faster within the window, as by an index: what the window tells of it goes on no
 /// longer, and whether it stays so the next windows show. Says whether it did.
 pub fn leaves_out_mended(
@@ -96,6 +120,19 @@ pub fn times(calls: i64) -> String {
     match calls {
         1 => "once".to_owned(),
         calls => format!("{} times", count_for_people(calls as f64)),
+    }
+}
+
+/// Who was seen executing a statement, to be put behind a sentence of its claim; empty where that is not known.
+pub fn seen_from(claim: &Claim) -> String {
+    let name = |application: &String| match application.as_str() {
+        "" => "an application without a name".to_owned(),
+        name => name.to_owned(),
+    };
+    let names: Vec<String> = claim.who.applications.iter().map(name).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" (seen executing it: {})", names.join(", ")),
     }
 }
 
@@ -133,6 +170,13 @@ pub fn claim(
     ]);
     for (name, value) in of_each {
         told.entry(name).or_insert(value);
+    }
+    if let Some(lately) = activity.lately_of(statement) {
+        told.extend(evidence([
+            ("recent_since_at", json!(lately.since)),
+            ("recent_calls", json!(lately.calls)),
+            ("recent_mean_seconds", number(lately.mean_seconds)),
+        ]));
     }
     Claim {
         database: Some(statement.database.clone()),

@@ -55,6 +55,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         statements: Ok(activity),
         statement_entries: None,
         told_as_rare: vec![],
+        autovacuum_untold: BTreeSet::new(),
         sessions: Ok(vec![]),
         waits: Err(Unknown::because("needs samples")),
         leading_wildcards: Default::default(),
@@ -106,10 +107,12 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         scans_on_standbys: Some(0),
         idle_since: None,
         no_scan_counted_since: None,
+        appeared_at: None,
         table_is_being_indexed: Some(false),
     });
     observed.databases = vec![DatabaseObservation {
         missing_indexes_untold: BTreeSet::new(),
+        key_overflows_untold: BTreeSet::new(),
         unused_after: None,
         name: "app".into(),
         counters_since: Some(now() - TimeDelta::days(40)),
@@ -224,6 +227,7 @@ pub fn waits(samples: u64, seen: &[(&str, u64)]) -> Waits {
         statement_id: crate::sql::identify("SELECT 1 FROM a").statement_id,
         role: "app".into(),
         application: "shop".into(),
+        query_id: None,
     };
     Waits {
         window: Window {

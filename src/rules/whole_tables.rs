@@ -1,5 +1,6 @@
 //! Tables with their partitions, as rules judge them: how they are read and written together.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -154,6 +155,21 @@ impl<'a> Whole<'a> {
 pub struct Wholes<'a> {
     database: &'a DatabaseObservation,
     partitions: HashMap<u32, Vec<&'a TableFacts>>,
+    /// Where the next table is expected among those that were observed, and among what happened to them: they are asked for
+    /// in the order of their OIDs, which all of them are in.
+    next_table: Cell<usize>,
+    next_activity: Cell<usize>,
+}
+
+/// What has an OID, in a list that is in their order; where it is expected is looked at first.
+fn near<'a, T>(all: &'a [T], next: &Cell<usize>, oid: u32, oid_of: fn(&T) -> u32) -> Option<&'a T> {
+    let expected = next.get();
+    let place = match all.get(expected) {
+        Some(one) if oid_of(one) == oid => expected,
+        _ => all.binary_search_by_key(&oid, oid_of).ok()?,
+    };
+    next.set(place + 1);
+    all.get(place)
 }
 
 impl<'a> Wholes<'a> {
@@ -165,7 +181,12 @@ impl<'a> Wholes<'a> {
                 partitions.entry(root).or_default().push(table);
             }
         }
-        Self { database, partitions }
+        Self {
+            database,
+            partitions,
+            next_table: Cell::new(0),
+            next_activity: Cell::new(0),
+        }
     }
 
     /// For rules that judge how they are read and written.
@@ -185,23 +206,24 @@ impl<'a> Wholes<'a> {
 
     /// One table with its partitions.
     pub fn get(&self, table: &'a TableFacts) -> Whole<'a> {
-        let parts = match table.kind {
-            'p' => self.partitions.get(&table.oid).cloned().unwrap_or_default(),
-            _ => vec![table],
-        };
         let part = |facts: &'a TableFacts| Part {
             facts,
             rows: self.rows(facts),
             activity: self.activity(facts),
         };
-        Whole {
-            table,
-            parts: parts.into_iter().map(part).collect(),
-        }
+        let parts = match table.kind {
+            'p' => {
+                let partitions = self.partitions.get(&table.oid).into_iter().flatten();
+                partitions.map(|facts| part(facts)).collect()
+            }
+            _ => vec![part(table)],
+        };
+        Whole { table, parts }
     }
 
     fn rows(&self, facts: &TableFacts) -> f64 {
-        let rows = match self.database.table(facts.oid) {
+        let seen = near(&self.database.tables, &self.next_table, facts.oid, |one| one.oid);
+        let rows = match seen {
             Some(seen) if seen.rows_were_counted => seen.live_rows as f64,
             Some(seen) => facts.rows.max(seen.live_rows as f64),
             None => facts.rows,
@@ -211,8 +233,7 @@ impl<'a> Wholes<'a> {
 
     fn activity(&self, facts: &TableFacts) -> Option<&'a TableActivity> {
         let known = self.database.table_activity.as_ref().ok()?;
-        let position = known.binary_search_by_key(&facts.oid, |one| one.oid).ok()?;
-        Some(&known[position])
+        near(known, &self.next_activity, facts.oid, |one| one.oid)
     }
 }
 

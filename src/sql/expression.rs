@@ -1,6 +1,9 @@
 //! Conditions as EXPLAIN (VERBOSE) writes them: every column with its relation's alias, everything in parentheses. They say
 //! what the planner made of a statement, whatever views, subqueries and joins it was written with.
 
+mod boolean;
+mod extremes;
+mod turned;
 mod unknown;
 
 use std::borrow::Cow;
@@ -8,6 +11,9 @@ use std::borrow::Cow;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, BoolExprType, BoolTestType, Node, NullTestType, Token};
 
+use self::boolean::{beginning, state};
+pub use self::extremes::extremes;
+pub use self::turned::commutator;
 use self::unknown::{begins_with_parameter, names_parameter};
 pub use self::unknown::{
     compares_what_a_parameter_makes, has_parameter, is_made_by_a_parameter, without_order,
@@ -62,6 +68,8 @@ pub enum Comparison {
     True,
     /// A boolean negated.
     False,
+    /// `<> ALL`, `NOT IN`, `IS DISTINCT FROM`, `IS NOT TRUE`, `IS NOT FALSE`: anything but that.
+    NoneOf,
     /// Any other operator, as `@>` or `~~*`.
     Operator(String),
 }
@@ -391,18 +399,25 @@ fn term(node: &Node) -> Option<Condition> {
             let comparison = match BoolTestType::try_from(test.booltesttype) {
                 Ok(BoolTestType::IsTrue) => Comparison::True,
                 Ok(BoolTestType::IsFalse) => Comparison::False,
+                Ok(BoolTestType::IsNotTrue | BoolTestType::IsNotFalse) => Comparison::NoneOf,
                 _ => return None,
             };
-            (operand(test.arg.as_deref()?), comparison, Operand::Other)
+            (state(test.arg.as_deref()?)?, comparison, Operand::Other)
         }
-        NodeEnum::BoolExpr(not) => (operand(not.args.first()?), Comparison::False, Operand::Other),
-        _ => (operand(node), Comparison::True, Operand::Other),
+        NodeEnum::BoolExpr(not) => (state(not.args.first()?)?, Comparison::False, Operand::Other),
+        _ => match beginning(node) {
+            Some(found) => found,
+            None => (state(node)?, Comparison::True, Operand::Other),
+        },
     };
     let ((left, right), turned) = value_last(left, right);
-    // `'a' LIKE column` and `1 @> column` say something else when they are turned
-    if turned && !matches!(comparison, Comparison::Equal | Comparison::Range) {
-        return None;
-    }
+    let comparison = match comparison {
+        // `'a' LIKE column` says something else when it is turned
+        Comparison::Operator(operator) if turned => Comparison::Operator(commutator(&operator)?.to_owned()),
+        Comparison::Equal | Comparison::Range => comparison,
+        _ if turned => return None,
+        _ => comparison,
+    };
     let text = about_one_relation(node);
     Some(Condition::Term {
         left,
@@ -424,6 +439,8 @@ fn compare(compared: &pg_query::protobuf::AExpr) -> Option<(Operand, Comparison,
         (AExprKind::AexprOp, "=") => Comparison::Equal,
         (AExprKind::AexprOp, "<" | "<=" | ">" | ">=") => Comparison::Range,
         (AExprKind::AexprOpAny | AExprKind::AexprIn, "=") => Comparison::AnyOf,
+        (AExprKind::AexprOpAll | AExprKind::AexprIn, "<>") => Comparison::NoneOf,
+        (AExprKind::AexprDistinct, "=") => Comparison::NoneOf,
         (AExprKind::AexprOp | AExprKind::AexprLike, "~~") => match &right {
             Operand::Value(pattern) if is_prefix(pattern) => Comparison::Prefix,
             Operand::Value(_) if pattern_is(begins_with_parameter) => Comparison::Begins,

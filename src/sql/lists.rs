@@ -10,7 +10,7 @@ use super::twin::visit;
 use super::{parameter_count, parse_one};
 
 /// What stands behind the one parameter that is left of a list.
-const REST: &str = "/*, ... */";
+pub(super) const REST: &str = "/*, ... */";
 /// The protocol knows no more parameters.
 const PARAMETERS: usize = 65_535;
 

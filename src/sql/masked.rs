@@ -121,7 +121,11 @@ fn is_number(token: i32) -> bool {
 }
 
 /// A text in which some tokens are replaced; none if our scanner does not take it.
-fn replaced(text: &str, which: impl Fn(i32) -> bool, with: impl Fn(&str) -> String) -> Option<String> {
+pub(super) fn replaced(
+    text: &str,
+    which: impl Fn(i32) -> bool,
+    with: impl Fn(&str) -> String,
+) -> Option<String> {
     let scan = pg_query::scan(text).ok()?;
     let mut made = String::with_capacity(text.len());
     let mut done = 0;

@@ -2,6 +2,8 @@
 //!
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
+mod commented;
+pub mod computed;
 pub mod expression;
 mod grouped;
 mod in_front;
@@ -23,6 +25,7 @@ mod unique;
 mod untyped;
 pub mod workload;
 
+pub use commented::{shortened, without_comments};
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use in_front::{Place, in_front};
 pub use inserts::only_inserts_values;
@@ -85,14 +88,10 @@ pub fn is_reserved(word: &str) -> bool {
     is_reserved
 }
 
-/// What a captured text is: its identity, its kind, and the text itself cut at [`limits::STATEMENT_TEXT_BYTES`].
+/// What a captured text is: its identity, its kind, and the text itself without comments, cut at
+/// [`limits::STATEMENT_TEXT_BYTES`].
 pub fn identify(text: &str) -> StatementText {
     let own = text.contains(OWN_MARK);
-    // what was cut must not read as if it were whole
-    let short = match cut(text, limits::STATEMENT_TEXT_BYTES) {
-        beginning if beginning.len() < text.len() => [beginning, "…"].concat(),
-        all => all.to_owned(),
-    };
     let parsed = (text.len() <= limits::STATEMENT_PARSE_BYTES)
         .then(|| pg_query::fingerprint(text, 0, identity_options()).ok())
         .flatten();
@@ -103,7 +102,7 @@ pub fn identify(text: &str) -> StatementText {
     let statement_id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
     StatementText {
         statement_id,
-        text: short,
+        text: shortened(text),
         kind: if own { StatementKind::Own } else { kind },
     }
 }
@@ -192,6 +191,11 @@ pub fn statement_count(text: &str) -> Result<usize, ParseError> {
         .protobuf
         .stmts
         .len())
+}
+
+/// Whether a text holds more than one statement; of what does not parse, or is too long to be read, nobody says so.
+pub fn holds_several(text: &str) -> bool {
+    text.len() <= limits::STATEMENT_PARSE_BYTES && statement_count(text).is_ok_and(|count| count > 1)
 }
 
 /// Whether a text is exactly one query: SELECT, INSERT, UPDATE, DELETE or MERGE.

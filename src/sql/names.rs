@@ -356,6 +356,8 @@ mod tests {
             of("SELECT 1 FROM (SELECT 1 FROM t FOR UPDATE) x"),
             (Command::Select, None, true)
         );
+        let queue = "UPDATE jobs SET run = true WHERE ctid IN (SELECT ctid FROM jobs ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED)";
+        assert!(of(queue).2);
         assert_eq!(
             of("MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE").0,
             Command::Merge

@@ -7,6 +7,11 @@ use super::expression::{Comparison, Condition, Operand, expression};
 
 /// So many letters or digits in a row make a trigram. At the edges of words pg_trgm does with fewer, which is not counted on.
 const ROW: usize = 3;
+/// The operators that an operator class of PostgreSQL's own, or of pg_trgm, is searched by and no b-tree knows.
+const SEARCHES: [&str; 24] = [
+    "@>", "<@", "&&", "@@", "@?", "?", "?|", "?&", "~~", "~~*", "~", "~*", "%", "%>", "%>>", "<<", "<<=",
+    ">>", ">>=", "&<", "&>", "-|-", "~=", "@",
+];
 /// Longer patterns are not read: nearly all of them hold one, and parentheses in them could be nested deep.
 const READ_CHARACTERS: usize = 1000;
 
@@ -19,8 +24,22 @@ impl Condition {
                 comparison: Comparison::Operator(operator),
                 right,
                 ..
-            } => may_hold_trigram(operator, right),
+            } => SEARCHES.contains(&operator.as_str()) && may_hold_trigram(operator, right),
             _ => false,
+        }
+    }
+
+    /// Whether it searches text for a pattern that is known and holds no trigram, by itself or in one of its alternatives.
+    pub fn lacks_trigrams(&self) -> bool {
+        match self {
+            Self::Term {
+                comparison: Comparison::Operator(operator),
+                right,
+                text: Some(text),
+                ..
+            } => text.ends_with("::text") && !may_hold_trigram(operator, right),
+            Self::Or(arms) => arms.iter().flatten().any(Self::lacks_trigrams),
+            Self::Term { .. } | Self::Rows(_) => false,
         }
     }
 }
@@ -182,10 +201,35 @@ mod tests {
             // of other operators nothing is asked
             ("(t.a @> '{}'::jsonb)", true),
             ("(t.a % 'x'::text)", true),
-            // and this is none
+            // and these are none
             ("(t.a = 'abc'::text)", false),
+            ("(t.a <> 'abc'::text)", false),
+            ("(t.a !~~ '%abc%'::text)", false),
+            ("(t.a !~~* $1)", false),
+            ("(t.a !~ 'abc'::text)", false),
+            ("(t.a <-> '(1,2)'::point)", false),
         ] {
             assert_eq!(is_search(condition), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_too_short_is_told_from_what_is_no_pattern() {
+        let lacks = |condition: &str| conditions(condition).iter().any(super::Condition::lacks_trigrams);
+        for (condition, expected) in [
+            ("(t.a ~~ '%jo%'::text)", true),
+            ("((t.a)::text ~~* '%jo%'::text)", true),
+            ("((t.b = 1) OR (t.a ~~ '%jo%'::text))", true),
+            ("(t.a ~ 'jo'::text)", true),
+            ("(t.a ~~ '%joe%'::text)", false),
+            ("(t.a ~~ $1)", false),
+            // what it begins with is found by a b-tree
+            ("(t.a ~~ 'jo%'::text)", false),
+            // this is no text
+            ("(t.path ~ '*.a.*'::lquery)", false),
+            ("(t.a <> 'jo'::text)", false),
+        ] {
+            assert_eq!(lacks(condition), expected, "{condition}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! Workload files: statements separated by `;`, each optionally preceded by comment lines with `name: q1` and
-//! `weight: 12.5`.
+//! `weight: 12.5`, which stand at the beginning of a comment, one behind the other, or behind `,`, `;` or `|`.
 
 /// One statement of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,17 +12,74 @@ pub struct NamedStatement {
     pub text: String,
 }
 
-/// Splits a file. A part that does not parse is a statement all the same: it is told when it is planned.
+/// Behind these a comment may tell something else.
+const SEPARATORS: [char; 3] = [',', ';', '|'];
+/// Ends of lines at which a statement may seem to end and goes on, as in a constant of several lines.
+const ENDS_WITHIN: usize = 100;
+
+/// Splits a file. A part that does not parse is a statement all the same: it is told when it is planned. So is one of which it cannot
+/// be told where it ends (a quote that is never closed): it is taken up to the next line that ends in `;`, and called by its line if
+/// nothing else names it.
 ///
 /// # Errors
-/// If it cannot be told where a statement ends (a quote that is never closed), or a weight is no number from 0 on.
+/// If a weight is a number below 0.
 pub fn statements(text: &str) -> Result<Vec<NamedStatement>, String> {
-    let parts = pg_query::split_with_scanner(text).map_err(|error| error.to_string())?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match parts(text) {
+        Some(parts) => parts.into_iter().map(named).collect(),
+        None => by_lines(text),
+    }
+}
+
+/// The statements of a text, if it can be told where all of them end.
+fn parts(text: &str) -> Option<Vec<&str>> {
     let has_words = |part: &&str| {
         part.lines()
             .any(|line| !line.trim().is_empty() && !line.trim().starts_with("--"))
     };
-    parts.into_iter().filter(has_words).map(named).collect()
+    let parts = pg_query::split_with_scanner(text).ok()?;
+    Some(parts.into_iter().filter(has_words).collect())
+}
+
+/// The statements of a text in which something is never closed: lines that end in `;` part what can be read from what cannot.
+fn by_lines(text: &str) -> Result<Vec<NamedStatement>, String> {
+    let ends = ends_of_statements(text);
+    let mut found = Vec::new();
+    let (mut start, mut next) = (0, 0);
+    while next < ends.len() {
+        let most = ends.len().min(next + ENDS_WITHIN);
+        let read = (next..most).find_map(|last| Some((last, parts(&text[start..ends[last]])?)));
+        if let Some((last, parts)) = read {
+            for part in parts {
+                found.push(named(part)?);
+            }
+            next = last;
+        } else {
+            let chunk = &text[start..ends[next]];
+            let mut statement = named(chunk)?;
+            let before = start + chunk.find(&statement.text).unwrap_or(0);
+            let line = 1 + text[..before].matches('\n').count();
+            statement.name.get_or_insert_with(|| format!("line {line}"));
+            found.push(statement);
+        }
+        start = ends[next];
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// Where lines end behind a `;`, and where the text does.
+fn ends_of_statements(text: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        let line = line.trim();
+        if end == text.len() || line.ends_with(';') && !line.starts_with("--") {
+            ends.push(end);
+        }
+    }
+    ends
 }
 
 fn named(part: &str) -> Result<NamedStatement, String> {
@@ -34,22 +91,20 @@ fn named(part: &str) -> Result<NamedStatement, String> {
     let mut rest = part.trim();
     while let Some(comment) = rest.strip_prefix("--") {
         let (line, after) = comment.split_once('\n').unwrap_or((comment, ""));
-        let word = |label: &str| {
-            line.split_once(label)
-                .and_then(|(_, value)| value.split_whitespace().next())
-        };
-        if let Some(name) = word("name:") {
-            statement.name = Some(name.to_owned());
-        }
-        if let Some(weight) = word("weight:") {
-            let number = weight
-                .parse::<f64>()
-                .ok()
-                .filter(|number| number.is_finite() && *number >= 0.0);
-            statement.weight = number.ok_or_else(|| {
-                let of = statement.name.as_deref().unwrap_or("a statement");
-                format!("the weight of {of} must be a number from 0 on, not \"{weight}\"")
-            })?;
+        for (label, value) in labelled(line) {
+            let number = value.parse::<f64>().ok().filter(|number| number.is_finite());
+            match (label, number) {
+                ("name", _) => statement.name = Some(value.to_owned()),
+                (_, Some(weight)) if weight >= 0.0 => statement.weight = weight,
+                (_, Some(_)) => {
+                    let of = statement.name.as_deref().unwrap_or("a statement");
+                    return Err(format!(
+                        "the weight of {of} must be a number from 0 on, not \"{value}\""
+                    ));
+                }
+                // a comment that speaks of weights
+                (_, None) => {}
+            }
         }
         rest = after.trim_start();
     }
@@ -57,6 +112,29 @@ fn named(part: &str) -> Result<NamedStatement, String> {
         .trim_end_matches(|c: char| c == ';' || c.is_whitespace())
         .to_owned();
     Ok(statement)
+}
+
+/// What a comment tells by `name:` and `weight:`, where these stand at its beginning, one behind the other, or behind a separator: in
+/// the midst of other words they are words like these.
+fn labelled(comment: &str) -> Vec<(&'static str, &str)> {
+    let is_between = |c: char| c.is_whitespace() || c == '-' || SEPARATORS.contains(&c);
+    let mut found = Vec::new();
+    let mut rest = comment.trim_start_matches(is_between);
+    while !rest.is_empty() {
+        let mut labels = ["name", "weight"].into_iter();
+        let here = labels.find_map(|label| Some((label, rest.strip_prefix(label)?.strip_prefix(':')?)));
+        let after = if let Some((label, value)) = here {
+            let value = value.trim_start();
+            let end = value.find(char::is_whitespace).unwrap_or(value.len());
+            let word = value[..end].trim_end_matches(SEPARATORS);
+            found.extend((!word.is_empty()).then_some((label, word)));
+            &value[end..]
+        } else {
+            rest.find(SEPARATORS).map_or("", |at| &rest[at..])
+        };
+        rest = after.trim_start_matches(is_between);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -76,12 +154,61 @@ mod tests {
         assert_eq!(told, [(Some("a"), 2.5), (Some("b"), 3.0), (None, 1.0)]);
         assert_eq!(found[2].text, "SELECT 3");
         assert!(found[0].text.ends_with("FROM t"));
-        let refused = statements("-- name: q weight: much\nSELECT 1").unwrap_err();
+        let refused = statements("-- name: q weight: -2\nSELECT 1").unwrap_err();
+        assert_eq!(refused, "the weight of q must be a number from 0 on, not \"-2\"");
+    }
+
+    #[test]
+    fn only_labels_are_taken_for_labels() {
+        for (comment, name, weight) in [
+            ("name: a weight: 2.5", Some("a"), 2.5),
+            ("weight:3, name:b", Some("b"), 3.0),
+            ("of the shop; name: c; weight: 4", Some("c"), 4.0),
+            ("- name: d | weight: 5", Some("d"), 5.0),
+            ("articles by weight: kg", None, 1.0),
+            ("articles by weight: 7", None, 1.0),
+            ("name: orders by weight: 7", Some("orders"), 1.0),
+            ("filename: x", None, 1.0),
+            ("weight: kg", None, 1.0),
+            ("weight: nan", None, 1.0),
+            ("name:", None, 1.0),
+            ("überweight: 5 größe; name: é", Some("é"), 1.0),
+        ] {
+            let found = statements(&format!("-- {comment}\nSELECT 1")).unwrap();
+            assert_eq!(
+                (found[0].name.as_deref(), found[0].weight),
+                (name, weight),
+                "{comment}"
+            );
+            assert_eq!(found[0].text, "SELECT 1");
+        }
+    }
+
+    #[test]
+    fn what_never_ends_takes_no_other_with_it() {
+        let told = |text: &str| -> Vec<(Option<String>, String)> {
+            let found = statements(text).unwrap();
+            found.into_iter().map(|one| (one.name, one.text)).collect()
+        };
+        let own = |name: Option<&str>, text: &str| (name.map(str::to_owned), text.to_owned());
         assert_eq!(
-            refused,
-            "the weight of q must be a number from 0 on, not \"much\""
+            told(
+                "SELECT 1;\n-- name: b\nSELECT 'x;\n' FROM t;\n\n-- of the shop\nSELECT 'a;\n-- name: c\nSELECT 'c' FROM t;\nSELECT 3"
+            ),
+            [
+                own(None, "SELECT 1"),
+                own(Some("b"), "SELECT 'x;\n' FROM t"),
+                own(Some("line 7"), "SELECT 'a"),
+                own(Some("c"), "SELECT 'c' FROM t"),
+                own(None, "SELECT 3")
+            ]
         );
-        assert!(statements("-- weight: -1\nSELECT 1").is_err());
-        assert!(statements("SELECT 'a").is_err());
+        assert_eq!(told("SELECT 'a"), [own(Some("line 1"), "SELECT 'a")]);
+        assert_eq!(
+            told("-- name: c\nSELECT $f$ 1;\nSELECT 2;\n"),
+            [own(Some("c"), "SELECT $f$ 1"), own(None, "SELECT 2")]
+        );
+        assert_eq!(told("\u{feff}-- name: d\nSELECT 1"), [own(Some("d"), "SELECT 1")]);
+        assert_eq!(told("-- nothing\n"), []);
     }
 }

@@ -13,7 +13,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"pgad");
 
 /// What brings a store from each version to the next. Never changed once published, only added to.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("../../queries/store/0001.sql"),
     include_str!("../../queries/store/0002.sql"),
     include_str!("../../queries/store/0003.sql"),
@@ -26,6 +26,8 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../../queries/store/0010.sql"),
     include_str!("../../queries/store/0011.sql"),
     include_str!("../../queries/store/0012.sql"),
+    include_str!("../../queries/store/0013.sql"),
+    include_str!("../../queries/store/0014.sql"),
 ];
 const VERSION: i32 = MIGRATIONS.len() as i32;
 

@@ -82,7 +82,7 @@ pub(super) fn reconcile<'a>(
     judgement: &'a Judgement,
     now: DateTime<Utc>,
 ) -> Vec<Change<'a>> {
-    let outcomes = Outcomes::of(&judgement.outcomes);
+    let outcomes = Outcomes::of(judgement);
     let by_fingerprint: HashMap<&Fingerprint, &Known> =
         known.iter().map(|row| (&row.fingerprint, row)).collect();
     let mut seen = HashSet::new();
@@ -105,7 +105,7 @@ pub(super) fn reconcile<'a>(
         }
     }
     for row in known.iter().filter(|row| !seen.contains(&row.fingerprint)) {
-        let gone = match was_dropped(row, judgement) {
+        let gone = match was_dropped(row, judgement) || is_mended(row, judgement) {
             true => Some((TimeDelta::zero(), None)),
             false => outcomes.clear_if_gone(row),
         };
@@ -126,6 +126,13 @@ fn was_dropped(row: &Known, judgement: &Judgement) -> bool {
         (Some(database), Some(there)) => !there.contains(database),
         _ => false,
     }
+}
+
+/// Whether what mends a problem was seen: nothing is to be waited for then.
+fn is_mended(row: &Known, judgement: &Judgement) -> bool {
+    judgement.mended.iter().any(|mended| {
+        (&mended.rule, &mended.database, &mended.subject) == (&row.rule, &row.database, &row.subject)
+    })
 }
 
 /// What the sight of a problem changes.
@@ -220,14 +227,16 @@ fn verdict_of<'a>(outcome: &'a RuleOutcome, row: &Known) -> &'a Verdict {
 /// A rule, a database, and the place of settings of their own in the outcome; none is those of the whole place.
 type Own<'a> = (&'a str, Option<&'a str>, Option<usize>);
 
-/// The outcomes by rule, and all problems of which nothing can be said.
+/// The outcomes by rule, all problems of which nothing can be said, and those that are known not to be there.
 struct Outcomes<'a> {
     by_rule: HashMap<&'a str, Vec<&'a RuleOutcome>>,
     undecided: HashMap<Own<'a>, HashSet<&'a [String]>>,
+    decided: HashSet<(&'a str, &'a str, &'a [String])>,
 }
 
 impl<'a> Outcomes<'a> {
-    fn of(outcomes: &'a [RuleOutcome]) -> Self {
+    fn of(judgement: &'a Judgement) -> Self {
+        let outcomes = &judgement.outcomes;
         let mut by_rule: HashMap<&str, Vec<&RuleOutcome>> = HashMap::new();
         let mut all_undecided: HashMap<_, HashSet<&[String]>> = HashMap::new();
         for outcome in outcomes {
@@ -244,9 +253,12 @@ impl<'a> Outcomes<'a> {
                 }
             }
         }
+        let decided = judgement.decided.iter();
+        let decided = decided.map(|one| (one.rule.as_str(), one.database.as_str(), &one.subject[..]));
         Self {
             by_rule,
             undecided: all_undecided,
+            decided: decided.collect(),
         }
     }
 
@@ -294,8 +306,15 @@ impl<'a> Outcomes<'a> {
             let has = |subject: &[String]| subjects.contains(subject);
             has(&row.subject) || beginnings.any(has)
         });
+        let is_decided = || {
+            let database = row.database.as_deref().unwrap_or_default();
+            own.is_none()
+                && self
+                    .decided
+                    .contains(&(row.rule.as_str(), database, &row.subject[..]))
+        };
         match verdict {
-            Verdict::Evaluated { absence_counts, .. } => *absence_counts && !is_undecided,
+            Verdict::Evaluated { absence_counts, .. } => !is_undecided && (*absence_counts || is_decided()),
             Verdict::Elsewhere { .. } => true,
             Verdict::Skipped { .. } => false,
         }
@@ -327,7 +346,7 @@ impl<'a> Outcomes<'a> {
 mod tests {
     use super::super::testing::{at, claim, evaluated, judgement, skipped};
     use super::*;
-    use crate::model::judgement::OwnOutcome;
+    use crate::model::judgement::{Decided, Mended, OwnOutcome};
     use crate::model::unit::Period;
 
     fn known(claim: &Claim, state: Option<State>, since: Option<i64>, gone: Option<i64>) -> Known {
@@ -465,6 +484,61 @@ mod tests {
         assert_eq!(name(&reconcile(&row, &gone, at(5))[0].step), "resolve");
         let unjudged = judgement([], [skipped("a.rule", Some("db"))]);
         assert!(reconcile(&row, &unjudged, at(99)).is_empty());
+    }
+
+    /// A rule whose window is still filling, by which absence proves nothing.
+    fn filling() -> RuleOutcome {
+        let mut filling = evaluated("a.rule", None);
+        filling.clear = Period::minutes(10);
+        filling.verdict = Verdict::Evaluated {
+            undecided: vec![],
+            absence_counts: false,
+            untold: Some("the window is still filling".into()),
+        };
+        filling
+    }
+
+    #[test]
+    fn what_is_decided_resolves_though_others_cannot_be_told() {
+        let claim = claim("a.rule", Some("db"), "t");
+        let row = [known(&claim, Some(State::Open), None, Some(0))];
+        let decided = |rule: &str, database: &str, outcome: RuleOutcome| {
+            let mut judgement = judgement([], [outcome]);
+            judgement.decided = vec![Decided {
+                rule: rule.into(),
+                database: database.into(),
+                subject: claim.subject.clone(),
+            }];
+            judgement
+        };
+        let steps = |judgement: &Judgement, second: i64| -> Vec<&'static str> {
+            let changes = reconcile(&row, judgement, at(second));
+            changes.iter().map(|change| name(&change.step)).collect()
+        };
+        let judged = decided("a.rule", "db", filling());
+        assert!(steps(&judged, 599).is_empty());
+        assert_eq!(steps(&judged, 600), ["resolve"]);
+        assert!(steps(&decided("a.rule", "other", filling()), 600).is_empty());
+        assert!(steps(&decided("b.rule", "db", filling()), 600).is_empty());
+        let mut undecided = filling();
+        undecided.verdict = Verdict::Evaluated {
+            undecided: vec![claim.subject.clone()],
+            absence_counts: false,
+            untold: None,
+        };
+        assert!(steps(&decided("a.rule", "db", undecided), 600).is_empty());
+    }
+
+    #[test]
+    fn looks_that_cannot_tell_do_not_begin_the_clear_anew() {
+        let claim = claim("a.rule", Some("db"), "t");
+        let row = |gone| [known(&claim, Some(State::Open), None, gone)];
+        let mut judged = evaluated("a.rule", None);
+        judged.clear = Period::minutes(10);
+        let (gone, unknown) = (judgement([], [judged]), judgement([], [filling()]));
+        assert_eq!(name(&reconcile(&row(None), &gone, at(0))[0].step), "await clear");
+        assert!(reconcile(&row(Some(0)), &unknown, at(300)).is_empty());
+        assert_eq!(name(&reconcile(&row(Some(0)), &gone, at(600))[0].step), "resolve");
     }
 
     #[test]
@@ -747,6 +821,42 @@ mod tests {
                 gone
             );
         }
+    }
+
+    #[test]
+    fn what_is_mended_is_over_at_once_though_nothing_else_can_be_told() {
+        let claim = claim("a.rule", Some("db"), "t");
+        let mut filling = evaluated("a.rule", Some("db"));
+        filling.clear = Period::minutes(10);
+        filling.verdict = Verdict::Evaluated {
+            undecided: vec![],
+            absence_counts: false,
+            untold: Some("the window is still filling".into()),
+        };
+        let step = |table: &str, state: State, seen: bool| {
+            let row = known(&claim, Some(state), None, None);
+            let mut judgement = judgement(seen.then(|| claim.clone()), [filling.clone()]);
+            judgement.mended = vec![Mended {
+                rule: "a.rule".into(),
+                database: Some("db".into()),
+                subject: vec!["public".into(), table.into()],
+            }];
+            let mut changes = reconcile(&[row], &judgement, at(0));
+            changes.pop().map(|change| name(&change.step))
+        };
+        assert_eq!(step("t", State::Open, false), Some("resolve"));
+        assert_eq!(step("t", State::Snoozed, false), Some("resolve"));
+        assert_eq!(
+            step("t", State::FalsePositive, false),
+            None,
+            "a person has spoken"
+        );
+        assert_eq!(step("other", State::Open, false), None);
+        assert_eq!(
+            step("t", State::Open, true),
+            Some("refresh"),
+            "it is seen all the same"
+        );
     }
 
     #[test]

@@ -85,5 +85,7 @@ pub(super) fn judgement(
         dropped_claims: 0,
         unbroken_within: Period::minutes(10),
         databases: None,
+        mended: Vec::new(),
+        decided: Vec::new(),
     }
 }

@@ -8,9 +8,10 @@ use super::Store;
 use super::columns::record_columns;
 use super::error::StoreError;
 use super::history::{
-    forget_databases_but, record_databases, record_incidents, record_relations, record_statements,
-    record_waits,
+    forget_databases_but, record_databases, record_incidents, record_relations, record_server_point,
+    record_statements, record_waits,
 };
+use super::own_planning::{record_own_scans, record_planned_texts};
 use super::plans::record_plans;
 use super::record::record;
 use super::server_changes::record_server_changes;
@@ -25,7 +26,9 @@ use crate::model::incident::Sightings;
 use crate::model::judgement::{Judgement, ToldPlace};
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::BlockReads;
+use crate::model::own_planning::{KnownOwnScans, PlannedText};
 use crate::model::server_change::Landmarks;
+use crate::model::server_point::ServerPoint;
 use crate::model::snapshot::{Checkpoints, Setting};
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
 
@@ -42,6 +45,8 @@ pub struct Turn<'a> {
     pub gaps: &'a [Gap],
     /// How busy the server was.
     pub load: &'a LoadPoint,
+    /// What else was seen of the server as a whole.
+    pub server_point: &'a ServerPoint,
     /// What statements did since the look before; none where the two cannot be compared.
     pub minute: Option<&'a StatementMinute>,
     /// What happened to tables and indexes, of each database whose names were read.
@@ -68,6 +73,10 @@ pub struct Turn<'a> {
     pub changed: &'a [IndexUsage],
     /// Indexes that are gone.
     pub gone: &'a [IndexKey],
+    /// Scans of indexes that planning counted; none where they are what was written down.
+    pub own_scans: Option<&'a [KnownOwnScans]>,
+    /// The texts that were planned of late; none where they are what was written down.
+    pub planned_texts: Option<&'a [PlannedText]>,
 }
 
 impl Store {
@@ -79,6 +88,8 @@ impl Store {
         let server = &turn.status.name;
         self.write(|tx| {
             save_index_usage(tx, server, turn.changed, turn.gone)?;
+            record_own_scans(tx, server, turn.own_scans)?;
+            record_planned_texts(tx, server, turn.planned_texts)?;
             let events = record(tx, server, now, turn.judgement)?;
             record_gaps(tx, server, turn.gaps)?;
             record_ignored(tx, server, &turn.judgement.ignored)?;
@@ -105,6 +116,7 @@ impl Store {
             record_server_changes(tx, server, now, turn.landmarks)?;
             record_columns(tx, server, &turn.status.databases, turn.columns)?;
             record_load(tx, server, turn.load)?;
+            record_server_point(tx, server, turn.server_point)?;
             record_server(tx, turn.status)?;
             Ok(events)
         })

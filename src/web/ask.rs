@@ -20,7 +20,7 @@ use super::pages::statements::StatementsPage;
 use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
 use super::pages::waits::{self, WaitsView};
 use super::places::{known_place, known_server};
-use super::plans::statement_plans;
+use super::plans::{statement_plans, without_advice};
 use super::problem::Problem;
 use super::query::{self, Parameters};
 use super::relations::ask::tables_named;
@@ -348,6 +348,7 @@ pub fn status(context: &Context, store: &Store) -> Result<StatusPage, Problem> {
         looks: store.looks()?,
         gaps: store.gaps()?,
         ignored: store.ignored()?,
+        no_advice: without_advice(store)?,
         connections: Vec::new(),
         limits: limits.collect(),
         audit,

@@ -111,7 +111,10 @@ pub async fn finding(State(context): State<Context>, uri: Uri, Path(asked): Path
             .unwrap_or_default();
         let now = Utc::now();
         let object = object_charts(store, &finding.claim, now)?;
-        Ok(FindingPage::build(now, finding, history, &title).with_object(object))
+        let gone = store.evidence_gone(&finding)?;
+        Ok(FindingPage::build(now, finding, history, &title)
+            .with_object(object)
+            .with_evidence_gone(gone))
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 use super::pages::statement_plans::StatementPlans;
 use super::problem::Problem;
+use crate::model::judgement::Verdict;
 use crate::rules::Rule as _;
 use crate::rules::index::missing::Missing;
 use crate::store::Store;
@@ -16,14 +17,33 @@ pub fn statement_plans(
     if history.read_at.is_some() {
         return with_known_indexes(store, (server, database), StatementPlans::of(history, None));
     }
-    let outcomes = store.rule_outcomes()?;
-    let of_advice = outcomes.iter().find(|(of, outcome)| {
+    let verdict = verdict_of_advice(store, (server, database))?;
+    let plans = StatementPlans::of(history, verdict.as_ref());
+    with_known_indexes(store, (server, database), plans)
+}
+
+/// What became of index advice in a database at the last look; nothing where nobody asked for it.
+pub fn verdict_of_advice(
+    store: &Store,
+    (server, database): (&str, &str),
+) -> Result<Option<Verdict>, Problem> {
+    let of_advice = store.rule_outcomes()?.into_iter().find(|(of, outcome)| {
         of == server
             && outcome.rule == Missing::ID
             && outcome.database.as_deref().is_none_or(|of| of == database)
     });
-    let verdict = of_advice.map(|(_, outcome)| &outcome.verdict);
-    with_known_indexes(store, (server, database), StatementPlans::of(history, verdict))
+    Ok(of_advice.map(|(_, outcome)| outcome.verdict))
+}
+
+/// Databases of which it is not known which indexes are missing: the server, the database, and why.
+pub fn without_advice(store: &Store) -> Result<Vec<(String, String, String)>, Problem> {
+    let outcomes = store.rule_outcomes()?.into_iter();
+    let of_advice = outcomes.filter(|(_, outcome)| outcome.rule == Missing::ID);
+    let skipped = of_advice.filter_map(|(server, outcome)| match outcome.verdict {
+        Verdict::Skipped { reason, .. } => Some((server, outcome.database?, reason)),
+        Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => None,
+    });
+    Ok(skipped.collect())
 }
 
 /// The same, where it is known which of their indexes have a page.

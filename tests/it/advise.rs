@@ -172,7 +172,22 @@ async fn nothing_is_advised_where_nothing_is_due() {
                 "not_planned",
                 "PostgreSQL itself",
             ),
+            (
+                "SELECT id FROM docs WHERE title LIKE '%jo%'",
+                "no_candidate",
+                "three letters or digits in a row",
+            ),
+            (
+                "SELECT info FROM docs WHERE point(id, id) IS NULL",
+                "unchanged",
+                "b-trees cannot order",
+            ),
             ("VACUUM orders", "not_planned", ""),
+            (
+                "SET work_mem = '1MB'; VACUUM orders",
+                "not_planned",
+                "several statements",
+            ),
             ("SELECT 1; DROP TABLE orders", "not_planned", "2 statements"),
             ("SELEC 1", "not_planned", "parse"),
             ("SELECT * FROM missing", "not_planned", "missing"),
@@ -264,6 +279,27 @@ async fn each_kind_of_question_has_its_index() {
             ],
         );
         assert_eq!(answer["indexes"], json!([]), "only what is allowed");
+    }
+}
+
+/// What is estimated for one table of a join, and what is proven for the other, are advised at once.
+#[tokio::test]
+async fn a_join_gets_its_estimated_index_beside_its_proven_one() {
+    const PRODUCTS: &str = "CREATE EXTENSION hypopg; CREATE EXTENSION pg_trgm;
+        CREATE TABLE products (id int PRIMARY KEY, title text); CREATE TABLE items (id int, product_id int, amount int);
+        INSERT INTO products SELECT g, md5(g::text) || md5((g + 1)::text) FROM generate_series(1, 30000) g;
+        INSERT INTO items SELECT g, 1 + g * 7919 % 30000, g % 10 FROM generate_series(1, 60000) g;
+        ANALYZE products; ANALYZE items";
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", PRODUCTS).await;
+        let statement = "SELECT i.amount FROM products p JOIN items i ON i.product_id = p.id WHERE p.title ILIKE '%abc123%'";
+        let (status, why, definitions) = alone(&cluster, statement);
+        assert_eq!(status, "improved", "on {version}: {why}");
+        for part in ["USING gin (title gin_trgm_ops)", "items USING btree (product_id"] {
+            let is_there = definitions.iter().any(|one| one.contains(part));
+            assert!(is_there, "on {version}: {part}: {definitions:?}");
+        }
     }
 }
 
@@ -400,6 +436,38 @@ async fn without_hypopg_advice_is_unproven_and_says_how_to_get_it() {
 }
 
 #[tokio::test]
+async fn one_statement_of_a_file_that_never_ends_leaves_the_others() {
+    let cluster = Cluster::start(16).await;
+    cluster
+        .sql("postgres", &SHOP.replace("CREATE EXTENSION hypopg;", ""))
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("workload.sql");
+    let text = "\u{feff}-- name: first weight: 3\nSELECT note FROM orders WHERE id = 7;
+-- articles by weight: kg
+SELECT note FROM orders WHERE note = 'never closed;
+-- filename: x
+SELECT note FROM orders WHERE status = 'none';
+";
+    std::fs::write(&file, text).unwrap();
+    let answer = advise(&cluster, &["--workload", file.to_str().unwrap()]);
+    let told = answer["statements"].as_array().unwrap();
+    let told: Vec<(&Value, &Value, bool)> = told
+        .iter()
+        .map(|one| (&one["name"], &one["weight"], one["status"] == "not_planned"))
+        .collect();
+    let (first, third) = (json!("first"), json!("line 4"));
+    assert_eq!(
+        told,
+        [
+            (&first, &json!(3.0), false),
+            (&third, &json!(1.0), true),
+            (&Value::Null, &json!(1.0), false)
+        ]
+    );
+}
+
+#[tokio::test]
 async fn bad_input_is_told_in_one_line() {
     let cluster = Cluster::start(18).await;
     let folder = tempfile::tempdir().unwrap();
@@ -408,7 +476,7 @@ async fn bad_input_is_told_in_one_line() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let weightless = file("weight.sql", "-- name: a weight: many\nSELECT 1");
+    let weightless = file("weight.sql", "-- name: a weight: -3\nSELECT 1");
     let empty = file("empty.sql", "-- nothing\n");
     let dsn = cluster.dsn("postgres", "postgres");
     for (arguments, part) in [

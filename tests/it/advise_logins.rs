@@ -114,20 +114,22 @@ async fn what_of_the_workload_may_not_be_read_is_said_with_what_mends_it() {
 
 #[tokio::test]
 async fn a_text_that_is_no_utf_8_is_told_with_what_to_do() {
-    let cluster = Cluster::start(15).await;
-    cluster.sql("postgres", ORDERS).await;
-    let database =
-        "CREATE DATABASE latin TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'";
-    cluster.sql("postgres", database).await;
-    // the driver only speaks UTF-8: the bytes are made inside the server, SELECT 1 AS "\xe5"
-    let invalid = "SET pg_stat_statements.track = 'all';
-        DO $$ BEGIN EXECUTE convert_from('\\x53454c45435420312041532022e522', 'SQL_ASCII'); END $$";
-    cluster.sql("latin", invalid).await;
-    let output = advise(&[&cluster.dsn("postgres", "postgres")]);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
-    for part in ["pg_stat_statements", "--workload", "pg_stat_statements_reset"] {
-        assert!(error.contains(part), "{error}");
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", ORDERS).await;
+        let database =
+            "CREATE DATABASE latin TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'";
+        cluster.sql("postgres", database).await;
+        // the driver only speaks UTF-8: the bytes are made inside the server, SELECT 1 AS "\xe5"
+        let invalid = "SET pg_stat_statements.track = 'all';
+            DO $$ BEGIN EXECUTE convert_from('\\x53454c45435420312041532022e522', 'SQL_ASCII'); END $$";
+        cluster.sql("latin", invalid).await;
+        let output = advise(&[&cluster.dsn("postgres", "postgres")]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "on {version}");
+        for part in ["pg_stat_statements", "--workload", "pg_stat_statements_reset"] {
+            assert!(error.contains(part), "on {version}: {error}");
+        }
     }
 }
 

@@ -119,6 +119,62 @@ async fn where_hypopg_sees_nothing_nothing_is_told() {
     }
 }
 
+/// Of each kind of condition hardly any row is picked, but of `half` every other one. Rows are stored in no order of what is
+/// asked: an index on that alone would read as many blocks as it finds rows.
+const BILLS: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE bills (id int, status text, kind text, half text, amount int, is_done boolean, made_at timestamptz, note text)
+    WITH (autovacuum_enabled = off);
+INSERT INTO bills SELECT g, CASE WHEN g % 100 = 0 THEN 'open' ELSE 'done' END,
+    CASE WHEN g % 100 = 0 THEN 'c' WHEN g % 2 = 0 THEN 'a' ELSE 'b' END, CASE WHEN g % 2 = 0 THEN 'x' ELSE 'y' END,
+    (g * 7919 % 60000) * CASE WHEN g % 100 = 0 THEN -1 ELSE 1 END, CASE WHEN g % 200 = 0 THEN NULL ELSE g % 100 <> 0 END,
+    timestamptz '2026-01-01' + (g * 7919 % 60000) * interval '1 min', repeat('x', 100)
+    FROM generate_series(1, 60000) g;
+ANALYZE bills";
+
+#[tokio::test]
+async fn what_hardly_any_row_is_has_an_index_of_its_own() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", BILLS).await;
+        for (condition, part) in [
+            ("status <> 'done'", Some("(made_at) WHERE status <> 'done'")),
+            (
+                "status IS DISTINCT FROM 'done'",
+                Some("(made_at) WHERE status IS DISTINCT FROM 'done'"),
+            ),
+            ("kind NOT IN ('a', 'b')", Some("(made_at) WHERE kind <> ALL")),
+            ("is_done IS NOT TRUE", Some("(made_at) WHERE is_done IS NOT TRUE")),
+            ("amount < 0", Some("(made_at) WHERE amount < 0")),
+            // half of the rows, none that is known before the call, and a bound that is another one in the next
+            ("half <> 'x'", None),
+            ("status <> $1", None),
+            ("amount > 59500", None),
+        ] {
+            let statement = format!("SELECT note FROM bills WHERE {condition} ORDER BY made_at LIMIT 50");
+            let answer = advise(&cluster, &statement, &[]);
+            let calls = answer["workload"]["what_if_calls"].as_u64().unwrap();
+            assert!(calls <= 20, "on {version}: {answer}");
+            let definitions = answer["indexes"].as_array().unwrap().iter();
+            let definitions: Vec<&str> = definitions
+                .filter_map(|index| index["definition"].as_str())
+                .collect();
+            match part {
+                Some(part) => {
+                    let is_there = definitions.iter().any(|one| one.contains(part));
+                    assert!(is_there, "on {version}: {condition}: {definitions:?}");
+                    let level = &answer["indexes"][0]["confidence"]["level"];
+                    assert_eq!(level, "verified", "on {version}: {answer}");
+                }
+                None => {
+                    let is_there = definitions.iter().any(|one| one.contains(" WHERE "));
+                    assert!(!is_there, "on {version}: {condition}: {definitions:?}");
+                }
+            }
+        }
+    }
+}
+
 /// 30 000 rows in each of two partitions.
 const LOGS: &str = "
 CREATE EXTENSION hypopg;
@@ -166,6 +222,58 @@ async fn a_partition_that_is_read_by_its_name_is_indexed_alone() {
         cluster
             .sql("postgres", index["undo_sql"][0].as_str().unwrap())
             .await;
+    }
+}
+
+/// One that is partitioned itself is indexed with its partitions, and nothing is above it.
+#[tokio::test]
+async fn a_partition_with_partitions_is_indexed_with_these() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        let deep = LOGS.replace(
+            "FROM (30000) TO (MAXVALUE);",
+            "FROM (30000) TO (MAXVALUE) PARTITION BY RANGE (id);
+             CREATE TABLE logs_2_a PARTITION OF logs_2 FOR VALUES FROM (30000) TO (45000);
+             CREATE TABLE logs_2_b PARTITION OF logs_2 FOR VALUES FROM (45000) TO (MAXVALUE);",
+        );
+        cluster.sql("postgres", &deep).await;
+        cluster.sql("postgres", "VACUUM ANALYZE logs").await;
+        let answer = advise(&cluster, "SELECT id FROM logs_2 WHERE note = $1", &[]);
+        let index = &answer["indexes"][0];
+        assert_eq!(index["table"], "logs_2", "on {version}: {answer}");
+        let recipe = index["apply_sql"].as_array().unwrap();
+        for sql in recipe {
+            cluster.sql("postgres", sql.as_str().unwrap()).await;
+        }
+        let all = index["apply_sql"].to_string();
+        for part in [
+            "ON ONLY public.logs_2 ",
+            "ON public.logs_2_a ",
+            "ON public.logs_2_b ",
+            "ATTACH PARTITION",
+        ] {
+            assert!(all.contains(part), "on {version}: {answer}");
+        }
+        let made = "SELECT count(*) FROM pg_index WHERE indisvalid AND indrelid IN ('logs_2'::regclass, 'logs_2_a'::regclass, 'logs_2_b'::regclass)";
+        assert_eq!(
+            cluster.number("postgres", made).await,
+            3,
+            "on {version}: {answer}"
+        );
+        let others = "SELECT count(*) FROM pg_index WHERE indrelid IN ('logs'::regclass, 'logs_1'::regclass)";
+        assert_eq!(
+            cluster.number("postgres", others).await,
+            0,
+            "on {version}: {answer}"
+        );
+        for sql in index["undo_sql"].as_array().unwrap() {
+            cluster.sql("postgres", sql.as_str().unwrap()).await;
+        }
+        assert_eq!(
+            cluster.number("postgres", made).await,
+            0,
+            "on {version}: {answer}"
+        );
     }
 }
 

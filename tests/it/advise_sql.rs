@@ -121,7 +121,7 @@ const OF_READINGS: [(&str, &str); 6] = [
 ];
 
 /// What is advised, after each of these statements was found to take an index that contains what stands behind it.
-fn understood(cluster: &Cluster, version: u32, statements: &[(&str, &str)]) -> Value {
+pub fn understood(cluster: &Cluster, version: u32, statements: &[(&str, &str)]) -> Value {
     let mut command = pgadvisor();
     command.args(["advise", &cluster.dsn("postgres", "postgres"), "--format", "json"]);
     for (statement, _) in statements {

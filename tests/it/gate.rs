@@ -441,7 +441,7 @@ async fn trust_is_by_owner() {
     assert_eq!(
         by("planner", &[], app).await,
         "not planned: function app.by_app(integer), owned by app, could run while planning; to let code of app run with the \
-         rights of a login that plans and is no superuser: trusted_owners = [\"app\"] of the server, or advise --trust-owner=app"
+         rights of a login that plans and is no superuser (for one that is it has no effect): trusted_owners = [\"app\"] of the server, or advise --trust-owner=app"
     );
     assert_eq!(by("planner", &["app"], app).await, "");
     // its own code an ordinary login may run
@@ -474,7 +474,13 @@ async fn a_name_that_the_encoding_lacks_trusts_nobody_and_does_no_harm() {
 
 #[tokio::test]
 async fn names_mean_what_they_meant() {
-    let cluster = Cluster::start(15).await;
+    for version in present(&[15, 18]) {
+        names_mean_what_they_meant_on(version).await;
+    }
+}
+
+async fn names_mean_what_they_meant_on(version: u32) {
+    let cluster = Cluster::start(version).await;
     let setup = "CREATE ROLE planner LOGIN; CREATE ROLE app LOGIN; CREATE SCHEMA a; CREATE SCHEMA b; CREATE SCHEMA hidden;
                  GRANT USAGE ON SCHEMA a, b TO public; GRANT USAGE ON SCHEMA hidden TO app;
                  CREATE TABLE a.t (x int); CREATE TABLE b.t (x int); CREATE TABLE b.single (x int); CREATE INDEX i ON a.t (x);
@@ -718,7 +724,13 @@ async fn row_level_security_must_be_the_same_for_both() {
 
 #[tokio::test]
 async fn odd_names_are_names() {
-    let cluster = Cluster::start(18).await;
+    for version in present(&[15, 18]) {
+        odd_names_are_names_on(version).await;
+    }
+}
+
+async fn odd_names_are_names_on(version: u32) {
+    let cluster = Cluster::start(version).await;
     cluster.sql("postgres", LAB).await;
     let odd = "a\"b';--\n\u{202e}<script>$1{schema}";
     let odd = format!("{odd}{}", "x".repeat(63 - odd.len()));
@@ -817,7 +829,13 @@ async fn long_and_deep_texts_take_no_time() {
 
 #[tokio::test]
 async fn what_traps_the_timeout_never_runs() {
-    let cluster = Cluster::start(18).await;
+    for version in present(&[15, 18]) {
+        what_traps_the_timeout_never_runs_on(version).await;
+    }
+}
+
+async fn what_traps_the_timeout_never_runs_on(version: u32) {
+    let cluster = Cluster::start(version).await;
     cluster.sql("postgres", LAB).await;
     let setup = "SET ROLE mallory; CREATE FUNCTION mallory.stubborn(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $body$
                  BEGIN

@@ -1,11 +1,12 @@
 //! A healthy server under load is left in peace: of pgbench's tables and its one transaction nothing is said that is not
-//! true. Without more said the load lasts until every rule was judged, about two minutes; PGADVISOR_HEALTHY_MINUTES=30 lets
-//! it last so long, with looks as seldom as they are by default.
+//! true. Once at a rate at which the server is nearly idle, and once as fast as it can, so that what is asked of busy servers
+//! only is judged, too. Without more said each load lasts until every rule was judged, about two minutes;
+//! PGADVISOR_HEALTHY_MINUTES=30 lets it last so long, with looks as seldom as they are by default.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -14,10 +15,51 @@ use crate::dashboard::get;
 use crate::harness::{ALL, Cluster, pgadvisor, present};
 use crate::verdicts::{Truth, false_alarms, may, must, two_more_looks, unsaid, until_nothing_is_left};
 
-/// Branches, each with ten tellers and 100 000 accounts: as many as there are clients, as PostgreSQL's manual has it.
+/// Branches, each with ten tellers and 100 000 accounts: no fewer than there are clients, as PostgreSQL's manual has it.
 const SCALE: u64 = 4;
-const CLIENTS: u64 = 4;
-const TRANSACTIONS_PER_SECOND: u64 = 60;
+/// Cores as declared.
+const CORES: u32 = 2;
+
+/// How hard clients press, and what is true then.
+struct Load {
+    clients: u32,
+    /// Transactions a second of all clients; none where each begins one when the last has ended.
+    rate: Option<u32>,
+    /// What the advisor may cost while it looks more often than by default.
+    own_cost_ratio: f64,
+    truths: &'static [Truth],
+}
+
+/// pgbench gives its history no key; a warning from 100 000 rows on.
+const NO_KEY: Truth = must("schema.no_primary_key", "public.pgbench_history");
+/// From the day on at which the last release of such an old version is near.
+const OLD_VERSION: Truth = may("config.version", "");
+/// Something has to take most of the time, and of five statements it is an UPDATE: that of accounts has the most to do, the
+/// others wait for whoever has the row and for that one's commit.
+const COSTLIEST: (&str, &str) = ("query.time_share", "UPDATE pgbench_");
+
+/// A server that is nearly idle.
+const NEARLY_IDLE: Load = Load {
+    clients: 4,
+    rate: Some(60),
+    own_cost_ratio: 0.01,
+    truths: &[
+        NO_KEY,
+        // only where the machine is so slow that a twentieth of a session is busy
+        may(COSTLIEST.0, COSTLIEST.1),
+        OLD_VERSION,
+    ],
+};
+
+/// No more clients than cores, so that nothing is a hotspot for which they wait. Who meets the other one's branch waits for
+/// its commit, an eighth of the transaction on average: even where commits are slow more than a twentieth of a session is busy.
+const AT_FULL_SPEED: Load = Load {
+    clients: CORES,
+    rate: None,
+    // the machine is as busy as it can be
+    own_cost_ratio: 0.05,
+    truths: &[NO_KEY, must(COSTLIEST.0, COSTLIEST.1), OLD_VERSION],
+};
 
 /// What the other tests leave to chance or spoil, as it is on a healthy server of 1 GiB.
 const HEALTHY: [&str; 9] = [
@@ -35,6 +77,9 @@ const HEALTHY: [&str; 9] = [
 
 /// Waits that are shortened, so that these rules are judged at all. What a rule asks for beside time is as it is.
 const SHORTENED: &str = "
+    # of as many sessions as are seen in a minute
+    [rules.activity.wait_hotspot]
+    minimum_sessions = 100
     [rules.config.cache_hit]
     window = \"30 s\"
     [rules.config.connections]
@@ -55,19 +100,6 @@ const SHORTENED: &str = "
     [rules.advisor.overhead]
     warning_question = \"1 min\"
 ";
-
-/// All that is true of it.
-const TRUE: &[Truth] = &[
-    // pgbench gives its history no key; a warning from 100 000 rows on, which take half an hour
-    must("schema.no_primary_key", "public.pgbench_history"),
-    // something has to take most of the time, and of five statements it is an UPDATE: each waits for whoever has the row and
-    // for that one's commit. Said only where the machine is so slow that a twentieth of a session is busy
-    may("query.time_share", "UPDATE pgbench_branches"),
-    may("query.time_share", "UPDATE pgbench_tellers"),
-    may("query.time_share", "UPDATE pgbench_accounts"),
-    // from the day on at which the last release of such an old version is near
-    may("config.version", ""),
-];
 
 /// Rules that may still wait when the load was short, and the beginning of why: no setting shortens that.
 const WAITING: &[(&str, &str)] = &[
@@ -135,21 +167,35 @@ async fn deposit(session: &Client, dice: &mut Dice) -> Result<(), tokio_postgres
     Ok(())
 }
 
-/// One client at its part of the rate, until it is told to stop.
-async fn client(session: Client, mut dice: Dice, stop: CancellationToken) {
-    let every = Duration::from_secs(1) * CLIENTS as u32 / TRANSACTIONS_PER_SECOND as u32;
-    let mut next = tokio::time::interval(every);
-    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+impl Load {
+    /// When one of its clients begins its transactions.
+    fn beats(&self) -> Option<Interval> {
+        let every = Duration::from_secs(1) * self.clients / self.rate?;
+        let mut beats = tokio::time::interval(every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Some(beats)
+    }
+}
+
+/// Waits for the next of them; not at all where there are none.
+async fn next(beats: &mut Option<Interval>) {
+    if let Some(beats) = beats {
+        beats.tick().await;
+    }
+}
+
+/// One client, until it is told to stop.
+async fn client(session: Client, mut beats: Option<Interval>, mut dice: Dice, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = next.tick() => deposit(&session, &mut dice).await.expect("a transaction of the load"),
+            () = next(&mut beats) => deposit(&session, &mut dice).await.expect("a transaction of the load"),
         }
     }
 }
 
 /// One daemon that watches all of them, as it would watch servers that matter.
-fn configuration(clusters: &[Cluster], is_long: bool) -> String {
+fn configuration(clusters: &[Cluster], own_cost_ratio: f64, is_long: bool) -> String {
     let waits = match is_long {
         true => "",
         false => "poll_every = \"10 s\"\ncatalog_every = \"30 s\"\nsample_every = \"1 s\"\n",
@@ -161,12 +207,14 @@ fn configuration(clusters: &[Cluster], is_long: bool) -> String {
         );
         format!(
             "[[servers]]\nname = \"{}\"\ndsn = \"{dsn}\"\nplanner_dsn = \"{planner}\"\n{waits}\
-             memory = \"1 GiB\"\ncores = 2\nstorage = \"ssd\"\n",
+             memory = \"1 GiB\"\ncores = {CORES}\nstorage = \"ssd\"\n",
             cluster.version
         )
     };
     let servers: String = clusters.iter().map(server).collect();
-    format!("[web]\nlisten = \"127.0.0.1:0\"\n[budget]\nown_cost_ratio = 0.01\n{servers}{SHORTENED}")
+    format!(
+        "[web]\nlisten = \"127.0.0.1:0\"\n[budget]\nown_cost_ratio = {own_cost_ratio}\n{servers}{SHORTENED}"
+    )
 }
 
 /// Rules that were not judged at each server, but for those that may wait, for people.
@@ -190,8 +238,8 @@ fn not_judged(address: &str, servers: usize, waiting: &[(&str, &str)]) -> Vec<St
     left
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_healthy_pgbench_database_nothing_is_said_but_what_is_true() {
+/// Watches healthy servers under a load, and looks at all that was said of them.
+async fn nothing_is_said_but_what_is_true(load: &Load) {
     let minutes = std::env::var("PGADVISOR_HEALTHY_MINUTES").map_or(0, |text| {
         text.parse::<u64>()
             .expect("PGADVISOR_HEALTHY_MINUTES is a whole number")
@@ -203,29 +251,41 @@ async fn of_a_healthy_pgbench_database_nothing_is_said_but_what_is_true() {
     let stop = CancellationToken::new();
     let mut clients = Vec::new();
     for cluster in &clusters {
-        for number in 1..=CLIENTS {
+        for number in 1..=u64::from(load.clients) {
             let session = cluster.connect("postgres").await;
             let dice = Dice(0x9E37_79B9_7F4A_7C15 ^ number);
-            clients.push(tokio::spawn(client(session, dice, stop.clone())));
+            clients.push(tokio::spawn(client(session, load.beats(), dice, stop.clone())));
         }
     }
-    let daemon = Daemon::with_configuration(&configuration(&clusters, minutes > 0));
+    let is_long = minutes > 0;
+    let own_cost_ratio = if is_long { 0.01 } else { load.own_cost_ratio };
+    let daemon = Daemon::with_configuration(&configuration(&clusters, own_cost_ratio, is_long));
     tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
     let waiting = if minutes < 30 { WAITING } else { &[] };
-    let patience = Duration::from_secs(if minutes > 0 { 900 } else { 300 });
+    let patience = Duration::from_secs(if is_long { 900 } else { 300 });
     until_nothing_is_left(patience, || {
         let mut left = not_judged(&daemon.address, clusters.len(), waiting);
         for cluster in &clusters {
-            left.extend(unsaid(&daemon.address, &cluster.version.to_string(), TRUE));
+            left.extend(unsaid(&daemon.address, &cluster.version.to_string(), load.truths));
         }
         left
     })
     .await;
     two_more_looks(&daemon.address).await;
-    let alarms = false_alarms(&daemon.address, TRUE);
+    let alarms = false_alarms(&daemon.address, load.truths);
     assert!(alarms.is_empty(), "{alarms:#?}");
     stop.cancel();
     for client in clients {
         client.await.expect("the load went on to the end");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_healthy_pgbench_database_nothing_is_said_but_what_is_true() {
+    nothing_is_said_but_what_is_true(&NEARLY_IDLE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_healthy_server_that_is_busy_nothing_is_said_but_what_is_true() {
+    nothing_is_said_but_what_is_true(&AT_FULL_SPEED).await;
 }

@@ -260,6 +260,21 @@ fn files_are_about_one_thing() {
 }
 
 #[test]
+fn the_rules_that_are_said_to_name_roles_do() {
+    let sources = source();
+    for rule in pgadvisor::rules::all() {
+        let file = format!("rules/{}", rule.id.replace('.', "/"));
+        let (alone, below) = (format!("{file}.rs"), format!("{file}/"));
+        let mut own = sources
+            .iter()
+            .filter(|(name, _)| *name == alone || name.starts_with(&below));
+        let marks = ["statements::claim(", "sessions::claim(", "who: Who", "-> Who"];
+        let names = own.any(|(_, text)| marks.iter().any(|mark| body(text).contains(mark)));
+        assert_eq!(names, rule.names_roles(), "{}", rule.id);
+    }
+}
+
+#[test]
 fn the_registry_holds_every_rule_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rules");
     for path in files("src/rules", "rs") {

@@ -81,6 +81,33 @@ async fn a_plan_that_was_run_is_judged() {
     }
 }
 
+#[tokio::test]
+async fn a_plan_of_many_levels_is_read() {
+    let cluster = Cluster::start(16).await;
+    let session = cluster.connect("postgres").await;
+    let mut query = "SELECT g FROM generate_series(1, 1000) AS g LIMIT 900".to_owned();
+    for level in 0..70 {
+        query = format!("SELECT g FROM ({query}) AS q{level} LIMIT {}", 899 - level);
+    }
+    // as text: the parser of this test goes no deeper than the one that is tested would by itself
+    let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {query}");
+    let rows = session.simple_query(&explain).await.unwrap();
+    let plan = rows.iter().find_map(|row| match row {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let (code, out, error) = judged(plan.unwrap(), "json");
+    assert_eq!(code, Some(0), "{error}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let lines = report["plan"].as_array().unwrap();
+    assert!(lines.len() > 70, "{} lines", lines.len());
+    let deepest = lines.last().unwrap();
+    assert!(
+        deepest["node"].as_str().unwrap().contains("Function Scan"),
+        "{deepest}"
+    );
+}
+
 #[test]
 fn what_is_no_plan_is_told_in_one_line() {
     for text in [

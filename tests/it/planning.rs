@@ -147,21 +147,32 @@ async fn hypothetical_indexes_are_seen_by_the_next_plan() {
 
 #[tokio::test]
 async fn statements_of_our_own_are_not_hijacked_by_the_search_path() {
-    let cluster = Cluster::start(18).await;
-    cluster.sql("postgres", TABLE).await;
-    let evil = "CREATE SCHEMA evil; CREATE FUNCTION evil.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
-                'BEGIN RAISE LOG ''CANARY''; RETURN true; END';
-                CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, PROCEDURE = evil.same)";
-    cluster.sql("postgres", evil).await;
-    let session = plan(&cluster, "postgres").await;
-    let text = ServerText::one_query("SELECT a FROM public.t WHERE a > $1").unwrap();
-    for parameters in [Parameters::Unknown, Parameters::Values(&[Some("7".to_owned())])] {
-        session
-            .explain(&text, "evil, pg_catalog", parameters, Detail::Costs)
-            .await
-            .unwrap();
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", TABLE).await;
+        let evil =
+            "CREATE SCHEMA evil; CREATE FUNCTION evil.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
+                    'BEGIN RAISE LOG ''CANARY''; RETURN true; END';
+                    CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, PROCEDURE = evil.same)";
+        cluster.sql("postgres", evil).await;
+        let session = plan(&cluster, "postgres").await;
+        let text = ServerText::one_query("SELECT a FROM public.t WHERE a > $1").unwrap();
+        for parameters in [Parameters::Unknown, Parameters::Values(&[Some("7".to_owned())])] {
+            session
+                .explain(&text, "evil, pg_catalog", parameters, Detail::Costs)
+                .await
+                .unwrap();
+        }
+        assert!(!cluster.log().contains("CANARY"), "on {version}");
+        // the trap is one: whoever compares texts by that path runs into it
+        cluster
+            .sql(
+                "postgres",
+                "SET search_path = evil, pg_catalog; SELECT 'a'::text = 'b'::text",
+            )
+            .await;
+        assert!(cluster.log().contains("CANARY"), "on {version}");
     }
-    assert!(!cluster.log().contains("CANARY"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Runs `tests/scenarios/<rule>.sql` on real servers. The language:
-//! `-- since 16` · `-- session A:` · `-- look` · `-- at +36 days` · `-- set min_age = "1 day"` · `-- login stranger` ·
+//! `-- since 16` · `-- session A:` · `-- look` · `-- at +36 days` · `-- on 2026-04-01` · `-- set min_age = "1 day"` · `-- login stranger` ·
 //! `-- expect index.unused on public.orders_note_idx` · `-- expect … saying …` · `-- expect no … on …` ·
 //! `-- refresh view = "public.m", every = "1 s"` (a table of the configuration) · `-- pass` (what is due is refreshed) ·
 //! `-- sample 60` (samples what sessions do so often) · `-- declare memory = "1 GiB"` (a key of the server's table) · `-- own cost ratio 0.02` (what the advisor is said to cost) ·
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pgadvisor::collect::Collector;
 use pgadvisor::collect::samples::{Sampler, Samples};
 use pgadvisor::configuration::Configuration;
@@ -352,6 +352,10 @@ impl<'a> Scenario<'a> {
                 .unwrap_or_else(|error| panic!("{place}: {error}"))
                 .as_delta();
             self.looked = false;
+        } else if let Some(day) = directive.strip_prefix("on ").and_then(day) {
+            self.flush().await;
+            self.shift = day - Utc::now();
+            self.looked = false;
         } else if let Some(times) = directive.strip_prefix("sample ") {
             self.flush().await;
             self.sample(times.parse().unwrap()).await;
@@ -404,6 +408,12 @@ impl<'a> Scenario<'a> {
         }
         // everything else is a comment
     }
+}
+
+/// Noon of a day.
+fn day(text: &str) -> Option<DateTime<Utc>> {
+    let date: NaiveDate = text.parse().ok()?;
+    Some(date.and_hms_opt(12, 0, 0)?.and_utc())
 }
 
 async fn run(rule: &str) {

@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 use pgadvisor::collect::Collector;
 use pgadvisor::model::observation::Observation;
+use pgadvisor::model::snapshot::Snapshot;
 use pgadvisor::observe::Observer;
 
 use crate::harness::{Cluster, eventually, present};
@@ -43,12 +44,18 @@ impl Watched {
 
     /// Looks, so many minutes after the last look.
     async fn look_after(&mut self, minutes: i64) -> Observation {
+        let snapshot = self.snapshot_after(minutes).await;
+        self.observer.observe(&snapshot, false)
+    }
+
+    /// What that look saw, which nobody was told yet.
+    async fn snapshot_after(&mut self, minutes: i64) -> Snapshot {
         self.servers_clock += TimeDelta::minutes(minutes);
         self.our_clock += TimeDelta::minutes(minutes);
         let mut snapshot = self.collector.look().await.unwrap().snapshot;
         snapshot.at += self.servers_clock;
         snapshot.taken_at += self.our_clock;
-        self.observer.observe(&snapshot, false)
+        snapshot
     }
 
     async fn restart(&mut self, signal: &str) {
@@ -203,6 +210,36 @@ async fn statistics_of_the_server_that_are_reset_are_no_beginning_of_those_of_ta
                 "nobody knows, on {version}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_reset_alone_ends_no_window_of_others() {
+    // 14 resets some time after it was asked to
+    for version in present(&[15, 18]) {
+        let mut watched = Watched::start(version, &[]).await;
+        watched
+            .run(&["CREATE TABLE other (a int PRIMARY KEY)", USE])
+            .await;
+        for _ in 0..12 {
+            watched.look_after(6).await;
+        }
+        let reset = "SELECT pg_stat_reset_single_table_counters('other'::regclass)";
+        watched.run(&[reset]).await;
+        let mut snapshot = watched.snapshot_after(6).await;
+        let a_minute_ago = snapshot.at - TimeDelta::minutes(1);
+        let mut databases = snapshot.server.databases.iter_mut();
+        let database = databases.find(|database| database.name == "postgres").unwrap();
+        let told = &mut database.statistics_reset_at;
+        assert!(told.is_some(), "the server says that all were, on {version}");
+        // by the clock of the test
+        *told = Some(a_minute_ago);
+        let seen = watched.observer.observe(&snapshot, false);
+        assert!(
+            idle_minutes(&seen, "t_b") >= 66,
+            "{} on {version}",
+            idle_minutes(&seen, "t_b")
+        );
     }
 }
 

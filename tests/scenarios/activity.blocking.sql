@@ -55,6 +55,7 @@ SELECT 1;
 SELECT 1;
 -- session F:
 SELECT 1;
--- look
--- at +20 min
+-- nobody waits any more: it is over soon, and not at once, as it may begin again
+-- expect activity.blocking on till as postgres
+-- at +340 s
 -- expect nothing

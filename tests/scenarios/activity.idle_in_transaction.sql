@@ -56,6 +56,5 @@ COMMIT;
 COMMIT;
 -- session F:
 COMMIT;
--- look
--- at +50 min
+-- they have ended, and nobody looks for their processes any more
 -- expect nothing

@@ -31,9 +31,9 @@ SELECT pg_sleep(0.3);
 SELECT pg_advisory_unlock(8);
 -- session B:
 SELECT 1;
--- look
--- at +80 min
+-- it has ended, and nobody looks for its process any more
 -- expect nothing
+-- at +80 min
 -- what waits for a lock does not work, however long that takes
 -- session A:
 SELECT pg_advisory_lock(9);

@@ -11,6 +11,5 @@ PREPARE TRANSACTION 'order 17';
 -- expect activity.prepared_transaction on order 17 saying ROLLBACK PREPARED 'order 17'
 -- expect activity.prepared_transaction on order 17 saying in the database postgres
 ROLLBACK PREPARED 'order 17';
--- look
--- at +80 min
+-- it is gone, and nobody looks for its name any more
 -- expect nothing

@@ -1,7 +1,9 @@
--- since 18
--- the newest minor release of a version that lives until November 2030
+-- the newest minor release of a version that still lives for half a year and more
+-- on 2026-04-01
 -- expect nothing
 -- set end_of_life_notice = "9000 days"
--- expect config.version saying PostgreSQL 18 gets no more fixes after 2030-11-14
--- at +4000 days
--- expect config.version saying PostgreSQL 18 is past the end of its life since 2030-11-14
+-- expect config.version saying gets no more fixes after 20
+-- expect config.version saying "severity":"warning"
+-- on 2031-01-01
+-- expect config.version saying is past the end of its life since 20
+-- expect config.version saying "severity":"critical"

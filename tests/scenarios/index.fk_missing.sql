@@ -34,6 +34,7 @@ ANALYZE child;
 -- look
 -- expect index.fk_missing on public.child_Parent_fkey saying "severity":"info"
 -- expect index.fk_missing on public.child_Parent_fkey saying CREATE INDEX CONCURRENTLY \"child_Parent_idx\" ON public.child USING btree (\"Parent\")
+-- expect index.fk_missing on public.child_Parent_fkey saying child_some does not help
 -- expect no index.fk_missing on public.tiny_parent_fkey
 INSERT INTO parent VALUES (1000);
 DELETE FROM parent WHERE id = 1000;

@@ -23,9 +23,7 @@ SELECT * FROM tiny WHERE a = 8;
 CREATE INDEX taken ON orders ("Customer");
 SELECT count(note) FROM orders WHERE "Customer" = 19;
 -- at +50 min
--- look
--- the plan that its users have now needs nothing more
--- at +61 min
+-- the plan that its users have now needs nothing more, which is told at the first look that knows of it
 -- expect nothing
 -- such a share of the time no index saves
 DROP INDEX taken;

@@ -12,6 +12,7 @@ INSERT INTO t SELECT i, i, i FROM generate_series(1, 1000) i;
 INSERT INTO t SELECT i, i, i FROM generate_series(1001, 4000) i;
 -- at +4 h
 -- expect index.too_many on public.t saying "indexes_count":10
+-- expect index.too_many on public.t saying No other rule names one of them that may go
 -- expect no index.too_many on public.quiet
 -- expect no index.too_many on public.nine
 -- at +6 h
@@ -24,3 +25,6 @@ INSERT INTO nine SELECT i, i, i FROM generate_series(3001, 6000) i;
 ANALYZE nine;
 -- at +10 h
 -- expect index.too_many on public.nine
+-- one that is the same as another is named, and by which rule
+CREATE INDEX nine_twin ON nine (a, (b + 1));
+-- expect index.too_many on public.nine saying (index.duplicate)

@@ -1,4 +1,4 @@
-CREATE TABLE notes (id int, body text);
+CREATE TABLE notes (id int, body text, antibody text);
 INSERT INTO notes SELECT g, md5(g::text) FROM generate_series(1, 12000) AS g;
 CREATE TABLE few (id int, body text);
 INSERT INTO few SELECT g, md5(g::text) FROM generate_series(1, 100) AS g;
@@ -23,3 +23,11 @@ SELECT id FROM notes WHERE body LIKE 'needle%' ORDER BY id;
 -- expect query.leading_wildcard saying gin (body gin_trgm_ops)
 -- expect no query.leading_wildcard saying public.few
 -- expect no query.leading_wildcard saying ORDER BY id
+-- expect query.leading_wildcard saying the extension pg_trgm can be created on this server
+-- expect query.leading_wildcard saying CREATE EXTENSION IF NOT EXISTS pg_trgm
+-- an index on a column whose name holds that of the searched one finds nothing of it, nor does one over some rows
+CREATE EXTENSION pg_trgm;
+CREATE INDEX notes_antibody ON notes USING gin (antibody gin_trgm_ops);
+CREATE INDEX notes_body_some ON notes USING gin (body gin_trgm_ops) WHERE id < 100;
+-- expect query.leading_wildcard saying the extension pg_trgm is installed in its database
+-- expect no query.leading_wildcard saying CREATE EXTENSION

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::Planner;
-use super::work::{Effort, Worked, leaves_no_trace};
+use super::work::{Effort, Worked};
 use crate::index_advisor::gate::Gate;
 use crate::index_advisor::kept::{AsItIs, kept, plans_as_they_are};
 use crate::index_advisor::pace::Pace;
@@ -214,11 +214,7 @@ async fn ask(
     effort: &Effort<'_>,
 ) -> Result<Result<PlannedAlone, Unknown>, PostgresError> {
     let login = &planner.server.conninfo().user;
-    let plan = planner.server.plan(database).await?;
-    let plan = plan.at_leisure(effort.pause);
-    if let Err(unknown) = leaves_no_trace(&plan, login) {
-        return Ok(Err(unknown));
-    }
+    let plan = effort.plan(planner, database).await?;
     let taken = || effort.taken(&plan);
     let pace = Pace::new(&taken, effort.most());
     let is_over = pace.stage(1.0);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::plans::fit_to_keep;
+use super::refused::{leaves_no_trace, may_prove, worth_mending};
 use super::{Earlier, Planner};
 use crate::index_advisor::advice::{Wanted, advise};
 use crate::index_advisor::gate::Gate;
@@ -21,9 +22,7 @@ use crate::model::catalog::IndexFacts;
 use crate::model::finding::Window;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
-use crate::model::remedy::Statement;
-use crate::postgres::{Plan, PostgresError};
-use crate::report::setup;
+use crate::postgres::{Plan, PostgresError, Traces};
 use crate::rules::index::{duplicate, redundant_prefix, unused};
 
 /// What is to be worked out: statements of one database and what they did.
@@ -208,17 +207,45 @@ pub(super) struct Effort<'a> {
     /// Of the server.
     pub(super) server_seconds: f64,
     pub(super) is_cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// Where what planning leaves behind is told to whoever takes it off; none where it is to leave nothing.
+    pub(super) traces: Option<Traces>,
 }
 
 impl<'a> Effort<'a> {
     /// Of a run beside the looks that begins now, and may take so many seconds of the server.
-    pub(super) fn beside_looks(server_seconds: f64, is_cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
+    pub(super) fn beside_looks(
+        server_seconds: f64,
+        is_cancelled: &'a (dyn Fn() -> bool + Sync),
+        traces: Traces,
+    ) -> Self {
         Self {
             began: Instant::now(),
             pause: limits::PLANNING_PAUSE,
             time: limits::ADVICE_TIME,
             server_seconds,
             is_cancelled,
+            traces: Some(traces),
+        }
+    }
+
+    /// A planning session in a database.
+    ///
+    /// # Errors
+    /// If none can be had.
+    pub(super) async fn plan(&self, planner: &Planner, database: &str) -> Result<Plan, PostgresError> {
+        let plan = planner.server.plan(database).await?;
+        let plan = plan.at_leisure(self.pause);
+        Ok(match &self.traces {
+            Some(traces) => plan.leaving(traces),
+            None => plan,
+        })
+    }
+
+    /// Whether planning leaves everything as it is, or somebody takes off what it leaves behind.
+    fn may_leave(&self, plan: &Plan, login: &str) -> Result<(), Unknown> {
+        match &self.traces {
+            Some(_) => Ok(()),
+            None => leaves_no_trace(plan, login),
         }
     }
 
@@ -278,10 +305,10 @@ async fn planned(
     asked: &Asked,
     effort: &Effort<'_>,
 ) -> Result<Result<Answered, Unknown>, PostgresError> {
-    let plan = planner.server.plan(&asked.database).await?;
-    let plan = plan.at_leisure(effort.pause);
-    if let Err(unknown) = may_plan(&plan, &planner.server.conninfo().user) {
-        return Ok(Err(unknown));
+    let plan = effort.plan(planner, &asked.database).await?;
+    let login = &planner.server.conninfo().user;
+    if let Err(unknown) = may_prove(&plan, login).and_then(|()| effort.may_leave(&plan, login)) {
+        return Ok(Err(worth_mending(unknown, &asked.workload)));
     }
     ask(&plan, asked, planner, effort).await.map(Ok)
 }
@@ -341,41 +368,6 @@ fn quote_nothing(report: &mut AdviceReport, plans: &[AsItIs]) {
             statement.reason = Some(why.clone());
         }
     }
-}
-
-/// Whether planning would prove something, and leave everything as it is.
-fn may_plan(plan: &Plan, login: &str) -> Result<(), Unknown> {
-    if plan.hypothetical().is_none() {
-        return Err(Unknown {
-            reason: "HypoPG is not installed in this database, so the planner cannot be asked about indexes that are not there"
-                .to_owned(),
-            remedy_sql: Some(Statement::CreateExtension { name: "hypopg" }.sql()),
-        });
-    }
-    leaves_no_trace(plan, login)
-}
-
-/// Whether planning leaves everything as it is.
-pub(super) fn leaves_no_trace(plan: &Plan, login: &str) -> Result<(), Unknown> {
-    let because = |reason: String, remedy_sql: String| Unknown {
-        reason,
-        remedy_sql: Some(remedy_sql),
-    };
-    if !plan.leaves_counters {
-        return Err(because(
-            format!(
-                "planning by {login} would count as scans of indexes, so that unused ones would look used"
-            ),
-            setup::leave_counters(login),
-        ));
-    }
-    if !plan.leaves_statements {
-        return Err(because(
-            format!("what {login} plans would fill pg_stat_statements"),
-            setup::leave_statements(login),
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -50,17 +50,50 @@ fn conditions_orders_and_needs() {
 }
 
 #[test]
-fn a_search_counts_in_an_or_only_if_every_arm_is_one() {
-    let searched = |filter: &str| uses(scan("table", "t", filter))[0].searched.len();
+fn what_most_rows_have_may_be_excluded_by_a_predicate() {
+    let told = |filter: &str| -> Vec<(String, Picks)> {
+        let asked = uses(scan("table", "t", filter)).remove(0);
+        let predicates = asked.predicates.into_iter();
+        predicates.map(|one| (one.text, one.picks)).collect()
+    };
+    let rare = |text: &str| vec![(text.to_owned(), Picks::Rare)];
+    assert_eq!(told("(t.a <> 5)"), rare("a <> 5"));
+    assert_eq!(told("(t.a IS NOT TRUE)"), rare("a IS NOT TRUE"));
+    assert_eq!(told("(t.a < 0)"), rare("a < 0"));
+    assert_eq!(told("(t.a < 17)"), vec![("a < 17".to_owned(), Picks::Range)]);
+    let none = Vec::new();
+    for filter in [
+        "(t.a <> $1)",
+        "(t.a <> t.b)",
+        "(t.a < $1)",
+        "((t.a <> 5) OR (t.b = 1))",
+        "(t.a ~~ '%abc%'::text)",
+    ] {
+        assert_eq!(told(filter), none, "{filter}");
+    }
+}
+
+#[test]
+fn a_search_counts_in_an_or_only_if_an_index_may_find_every_arm() {
+    let searched = |filter: &str| {
+        let asked = &uses(scan("table", "t", filter))[0];
+        asked
+            .searched
+            .iter()
+            .map(|together| together.all.len())
+            .sum::<usize>()
+    };
     assert_eq!(
         searched("((t.a ~~* '%xyz%'::text) OR (t.b ~~* '%xyz%'::text))"),
         2
     );
-    assert_eq!(searched("((t.a ~~* '%xyz%'::text) OR (t.b = 1))"), 0);
+    assert_eq!(searched("((t.a ~~* '%xyz%'::text) OR (t.b <> 1))"), 0);
     assert_eq!(
-        searched("((t.c @> '{}'::jsonb) AND ((t.a ~~* '%xyz%'::text) OR (t.b = 1)))"),
+        searched("((t.c @> '{}'::jsonb) AND ((t.a ~~* '%xyz%'::text) OR (t.b <> 1)))"),
         1
     );
+    // what a b-tree may find is told beside it
+    assert_eq!(searched("((t.a ~~* '%xyz%'::text) OR (t.b = 1))"), 1);
     // an arm whose pattern holds no trigram would be searched for in all of the index
     assert_eq!(searched("((t.a ~~* '%xyz%'::text) OR (t.b ~~* '%x1%'::text))"), 0);
     assert_eq!(
@@ -198,4 +231,60 @@ fn what_is_computed_from_groups_is_no_order() {
     );
     assert!(uses[0].sorted.is_empty());
     assert_eq!(uses[0].grouped, [vec![column("b")]].into());
+}
+
+#[test]
+fn what_is_computed_of_an_extreme_reads_one_end_of_an_index() {
+    let sorted = |output: &str| {
+        let aggregate =
+            json!({"Node Type": "Aggregate", "Output": [output], "Plans": [scan("t", "t", "(tenant = $1)")]});
+        let orders = uses(aggregate).remove(0).sorted.into_iter();
+        orders.map(|order| order[0].key.clone()).collect::<Vec<Key>>()
+    };
+    for output in ["max(seq)", "(COALESCE(max(seq), 0) + 1)", "PARTIAL min(seq)"] {
+        assert_eq!(sorted(output), [column("seq")], "{output}");
+    }
+    assert!(sorted("(max(seq) + count(*))").is_empty(), "all rows are read");
+}
+
+#[test]
+fn any_of_the_values_that_another_table_has_is_a_join() {
+    let joined = json!({"Node Type": "Nested Loop", "Join Filter": "(t.tag = ANY (u.tags))",
+        "Plans": [scan("t", "t", ""), scan("u", "u", "")]});
+    let uses = uses(joined);
+    assert_eq!(uses[0].joined, [column("tag")].into());
+    assert!(uses[0].equal.is_empty());
+    assert!(uses[1].joined.is_empty(), "an array is searched for no value");
+}
+
+#[test]
+fn null_is_no_value_that_a_key_has_once() {
+    let asked = &uses(scan(
+        "table",
+        "t",
+        "((t.a IS NULL) AND (t.b = $1) AND (t.c > $2) AND ((t.d = $3) OR (t.d IS NULL)))",
+    ))[0];
+    let names = ["a", "b", "c", "d"];
+    assert_eq!(
+        names.map(|name| asked.is_one_value(&column(name))),
+        [false, true, false, false]
+    );
+    assert_eq!(asked.equal, ["a", "b", "d"].map(column).into());
+}
+
+#[test]
+fn rows_are_a_queue_where_they_are_locked_in_an_order() {
+    let sort = |above: &str| {
+        let sort = json!({"Node Type": "Sort", "Sort Key": ["t.run_at"], "Plans": [scan("t", "t", "(t.state = 1)")]});
+        uses(json!({"Node Type": above, "Plans": [sort]})).remove(0)
+    };
+    assert!(sort("LockRows").is_queue);
+    let mut asked = sort("Limit");
+    assert!(!asked.is_queue);
+    // as of the SELECT that is planned in the place of one that locks
+    asked.lock_rows();
+    assert!(asked.is_queue);
+    let mut unsorted = uses(scan("t", "t", "(t.state = 1)")).remove(0);
+    unsorted.lock_rows();
+    assert!(!unsorted.is_queue);
 }

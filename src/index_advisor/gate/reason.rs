@@ -107,8 +107,8 @@ fn how_to_trust(owner: Option<&String>) -> String {
         false => format!("'{}'", owner.replace('\'', r"'\''")),
     };
     format!(
-        "; to let code of {owner} run with the rights of a login that plans and is no superuser: \
-         trusted_owners = [{in_toml}] of the server, or advise --trust-owner={in_shell}"
+        "; to let code of {owner} run with the rights of a login that plans and is no superuser (for one that is it has no \
+         effect): trusted_owners = [{in_toml}] of the server, or advise --trust-owner={in_shell}"
     )
 }
 
@@ -194,8 +194,8 @@ mod tests {
         assert_eq!(
             stranger(Some("app_owner")),
             "not planned: function app.f(), owned by app_owner, could run while planning; to let code of app_owner run with \
-             the rights of a login that plans and is no superuser: trusted_owners = [\"app_owner\"] of the server, or advise \
-             --trust-owner=app_owner"
+             the rights of a login that plans and is no superuser (for one that is it has no effect): \
+             trusted_owners = [\"app_owner\"] of the server, or advise --trust-owner=app_owner"
         );
         let odd = stranger(Some("O'Brien \"x\""));
         for part in [

@@ -143,6 +143,77 @@ fn rows_that_have_a_value_are_a_part_with_any_key() {
 }
 
 #[test]
+fn what_is_rare_is_a_part_with_the_keys_of_the_rest() {
+    let partial = Kinds {
+        partial: true,
+        ..plain()
+    };
+    let parts = |asked: &RelationUse| -> Vec<String> {
+        let mut made = definitions(asked, partial);
+        made.retain(|one| one.contains(" WHERE "));
+        made
+    };
+    let predicate = |text: &str, column: &str| Predicate {
+        text: text.into(),
+        key: Key::Column(column.into()),
+        picks: Picks::Rare,
+    };
+    let differing = RelationUse {
+        schema: "s".into(),
+        table: "t".into(),
+        predicates: [predicate("status <> 'done'", "status")].into(),
+        ..RelationUse::default()
+    };
+    assert_eq!(
+        parts(&differing),
+        ["btree (status) WHERE status <> 'done'"],
+        "nothing else is asked"
+    );
+    let by = |names: &[&str]| -> BTreeSet<Vec<OrderedKey>> {
+        let order: Vec<OrderedKey> = names.iter().map(|name| ordered(name, false)).collect();
+        [order].into()
+    };
+    let newest = RelationUse {
+        sorted: by(&["made_at"]),
+        ..differing.clone()
+    };
+    assert_eq!(parts(&newest), ["btree (made_at) WHERE status <> 'done'"]);
+    let by_itself = RelationUse {
+        sorted: by(&["status", "made_at"]),
+        ..differing
+    };
+    let made = parts(&by_itself);
+    assert!(
+        made.contains(&"btree (status, made_at) WHERE status <> 'done'".to_owned()),
+        "its rows are still sorted by it: {made:?}"
+    );
+    let negative = RelationUse {
+        schema: "s".into(),
+        table: "t".into(),
+        ranged: columns(&["amount"]),
+        equal: columns(&["shop"]),
+        sorted: by(&["made_at"]),
+        predicates: [predicate("amount < 0", "amount")].into(),
+        ..RelationUse::default()
+    };
+    let made = parts(&negative);
+    assert!(
+        made.contains(&"btree (shop, made_at) WHERE amount < 0".to_owned()),
+        "{made:?}"
+    );
+    assert!(!made.iter().any(|one| one.contains("(amount")), "{made:?}");
+    let moving = RelationUse {
+        predicates: [Predicate {
+            picks: Picks::Value,
+            ..predicate("amount < 17", "amount")
+        }]
+        .into(),
+        ..negative
+    };
+    assert_eq!(parts(&moving), Vec::<String>::new());
+}
+
+#[test]
 fn every_definition_parses_whatever_the_names_are() {
     let asked = RelationUse {
         schema: "S \" x".into(),

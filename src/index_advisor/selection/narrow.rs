@@ -3,7 +3,7 @@
 
 use fixedbitset::FixedBitSet;
 
-use super::{Planner, Problem, Selection};
+use super::{Known, Planner, Problem, Selection};
 use crate::postgres::PostgresError;
 
 /// Planner's units and part of a statement's cost below which a further key is not worth having: the planner itself takes
@@ -13,18 +13,32 @@ const KEY_GAIN_SHARE: f64 = 0.0005;
 /// An index that grows by so many times its size by columns that are only carried along must make its statement cheaper by
 /// this part for each.
 const GAIN_FOR_GROWTH: f64 = 0.25;
+/// Where an index that is there does for all but this part of one statement and that part of the workload, nobody builds it anew
+/// with something more.
+const REBUILD_GAIN_SHARE: f64 = 0.1;
+const REBUILD_WORKLOAD_SHARE: f64 = 0.001;
 
 impl<P: Planner> Selection<'_, P> {
-    /// Whether one statement at least is so much cheaper with a set that an index for that is worth its name.
-    fn is_worth_it(&self, with: &FixedBitSet, without: &FixedBitSet) -> bool {
-        self.known.iter().any(|known| {
-            let (before, after) = (known.estimate(without), known.estimate(with));
-            before - after
-                >= self
-                    .problem
-                    .least_gain
-                    .max(self.problem.least_gain_share * before)
-        })
+    /// Whether one statement at least is so much cheaper with a candidate that an index for that is worth its name; the workload,
+    /// too, where it would stand in the place of one that is there.
+    fn is_worth_it(&self, candidate: usize, with: &FixedBitSet, without: &FixedBitSet) -> bool {
+        let problem = self.problem;
+        let is_rebuild = problem.rebuilds.contains(candidate);
+        let least_share = match is_rebuild {
+            true => REBUILD_GAIN_SHARE.max(problem.least_gain_share),
+            false => problem.least_gain_share,
+        };
+        let gain = |known: &Known| known.estimate(without) - known.estimate(with);
+        let is_enough =
+            |known: &Known| gain(known) >= problem.least_gain.max(least_share * known.estimate(without));
+        let is_noticed = || {
+            let weighted = |(known, weight): (&Known, &f64)| weight * gain(known);
+            let gained: f64 = self.known.iter().zip(&problem.weights).map(weighted).sum();
+            let costs = problem.costs.iter().zip(&problem.weights);
+            let workload: f64 = costs.map(|(cost, weight)| cost * weight).sum();
+            gained >= REBUILD_WORKLOAD_SHARE * workload
+        };
+        self.known.iter().any(is_enough) && (!is_rebuild || is_noticed())
     }
 
     /// The set without what nobody uses.
@@ -38,7 +52,7 @@ impl<P: Planner> Selection<'_, P> {
             let is_worthless = || {
                 let mut with = set.clone();
                 with.insert(candidate);
-                !self.is_worth_it(&with, &set)
+                !self.is_worth_it(candidate, &with, &set)
             };
             match without <= total || is_worthless() {
                 true => total = without,
@@ -114,5 +128,28 @@ impl<P: Planner> Selection<'_, P> {
                 }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::solved_beside;
+
+    #[test]
+    fn an_index_that_is_there_is_not_built_anew_for_next_to_nothing() {
+        // of two statements the second has no use for an index
+        let solved = |cost_after: f64, other_cost: f64, rebuilds: &[usize]| {
+            let plans = vec![
+                vec![(vec![], 1000.0), (vec![0], cost_after)],
+                vec![(vec![], other_cost)],
+            ];
+            solved_beside(plans, &[8.0], f64::INFINITY, 0.0, rebuilds).0
+        };
+        let none: Vec<usize> = Vec::new();
+        assert_eq!(solved(970.0, 1000.0, &[]), [0], "a new one");
+        assert_eq!(solved(970.0, 1000.0, &[0]), none);
+        assert_eq!(solved(850.0, 1000.0, &[0]), [0]);
+        assert_eq!(solved(500.0, 1e6, &[]), [0], "a new one");
+        assert_eq!(solved(500.0, 1e6, &[0]), none, "the workload has nothing of it");
     }
 }

@@ -265,6 +265,14 @@ fn a_label_holds_no_constant() {
         ),
         ("ALTER ROLE r PASSWORD 'secret'", "ALTER ROLE …"),
         (
+            "SET lock_timeout = '2s'; ALTER TABLE t ADD b text DEFAULT 'secret'",
+            "several statements",
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+            "CREATE FUNCTION …",
+        ),
+        (
             "DECLARE c CURSOR FOR SELECT b FROM t WHERE a = 'secret'",
             "SELECT b FROM t WHERE a = $1",
         ),
@@ -302,6 +310,29 @@ fn drops_are_comments_after_what_makes_them_possible() {
 }
 
 #[test]
+fn a_script_tells_what_was_not_planned() {
+    let mut report = report(index(), Vec::new());
+    assert!(!sql(&report).contains("not planned:"));
+    let ids = |count: usize| {
+        (0..count)
+            .map(|number| format!("id{number}"))
+            .collect::<Vec<String>>()
+    };
+    report.workload.statements = 20;
+    report.workload.not_planned = [("a reason", 1), ("of most", 7)]
+        .map(|(why, count)| (why.to_owned(), ids(count)))
+        .into();
+    let script = sql(&report);
+    let (_, told) = script.split_once(";\n\n").unwrap();
+    assert_eq!(
+        told,
+        "-- not planned: 8 of 20 statements\n\
+         -- 7: of most (id0, id1, id2, id3, id4, … 2 more)\n\
+         -- 1: a reason (id0)\n"
+    );
+}
+
+#[test]
 fn hostile_names_stay_in_their_lines() {
     let quoted = crate::model::remedy::quote_identifier(HOSTILE);
     let create = format!("CREATE INDEX CONCURRENTLY {quoted} ON {quoted}.{quoted} USING btree ({quoted})");
@@ -331,6 +362,7 @@ fn hostile_names_stay_in_their_lines() {
     );
     report.database = HOSTILE.to_owned();
     report.notes = vec![HOSTILE.to_owned()];
+    report.workload.not_planned = [(HOSTILE.to_owned(), vec![HOSTILE.to_owned()])].into();
     let script = sql(&report);
     let is_wrong = |c| super::super::is_hidden(c) && c != '\n';
     assert!(!script.contains(is_wrong), "{script}");

@@ -69,6 +69,8 @@ impl Default for Blocking {
 impl Rule for Blocking {
     const ID: &'static str = "activity.blocking";
     const SCOPE: Scope = Scope::Server;
+    /// Who holds others up again and again is not told anew each minute; whoever has gone for two looks has ended it.
+    const CLEAR: Period = Period::seconds(30);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let waits = Waits::of(place.observation, sessions::seen(place)?);

@@ -59,6 +59,8 @@ impl Default for IdleInTransaction {
 impl Rule for IdleInTransaction {
     const ID: &'static str = "activity.idle_in_transaction";
     const SCOPE: Scope = Scope::Server;
+    /// What has ended has ended: the next one is told only after `warning_age` again.
+    const CLEAR: Period = Period::seconds(0);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let all = sessions::seen(place)?;

@@ -53,6 +53,8 @@ impl Default for LongQuery {
 impl Rule for LongQuery {
     const ID: &'static str = "activity.long_query";
     const SCOPE: Scope = Scope::Server;
+    /// What has ended has ended: the next one is told only after `warning_age` again.
+    const CLEAR: Period = Period::seconds(0);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let mut found = Found::default();

@@ -48,6 +48,8 @@ impl Default for PreparedTransaction {
 impl Rule for PreparedTransaction {
     const ID: &'static str = "activity.prepared_transaction";
     const SCOPE: Scope = Scope::Server;
+    /// What was committed or rolled back is gone: the next one is told only after `warning_age` again.
+    const CLEAR: Period = Period::seconds(0);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         // a standby has them in its WAL and shows none

@@ -25,8 +25,9 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, settings};
 /// `track_io_timing` asks the clock at each read and write: run `pg_test_timing` on a machine with a slow clock
 /// first. `compute_query_id` may be off where another module computes the identifiers.
 ///
-/// What is set for the advisor's own login or database says nothing of the server: then that setting is not judged.
-/// Source: PostgreSQL's chapters "Run-time Statistics" and "pg_stat_statements".
+/// On a primary vacuum.autovacuum_off tells of `track_counts`; where that rule is switched off or ignored, and on a standby,
+/// this one does. What is set for the advisor's own login or database says nothing of the server: then that setting is not
+/// judged. Source: PostgreSQL's chapters "Run-time Statistics" and "pg_stat_statements".
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatisticsOff {}
@@ -48,9 +49,12 @@ struct Counting {
     caveat_of_service: Option<&'static str>,
 }
 
+/// The setting without which autovacuum does not work, either.
+const TRACK_COUNTS: &str = "track_counts";
+
 static COUNTINGS: [Counting; 5] = [
     Counting {
-        name: "track_counts",
+        name: TRACK_COUNTS,
         severity: Severity::Warning,
         off: "off",
         on: "on",
@@ -128,9 +132,10 @@ impl Rule for StatisticsOff {
             .map(|counting| (counting.name, judged(place, counting)))
             .collect();
         parts.push((STATEMENTS, statements(place, is_loaded)));
-        // on a primary vacuum.autovacuum_off says it
-        if !place.observation.server.is_standby {
-            parts.retain(|(name, _)| *name != "track_counts");
+        // on a primary vacuum.autovacuum_off says it, where anybody hears of that
+        let observation = place.observation;
+        if !observation.server.is_standby && !observation.autovacuum_untold.contains(TRACK_COUNTS) {
+            parts.retain(|(name, _)| *name != TRACK_COUNTS);
         }
         let (all, mut found) = (parts.len(), Found::default());
         let mut reasons = Vec::new();
@@ -330,7 +335,7 @@ mod tests {
             let mut observed = observed();
             set(&mut observed, counting.name, counting.off);
             // on a primary vacuum.autovacuum_off says it
-            observed.server.is_standby = counting.name == "track_counts";
+            observed.server.is_standby = counting.name == TRACK_COUNTS;
             let claims = claims::<StatisticsOff>(&observed).unwrap();
             let told: Vec<_> = claims
                 .iter()
@@ -338,6 +343,21 @@ mod tests {
                 .collect();
             assert_eq!(told, [(counting.name, counting.severity)]);
         }
+    }
+
+    #[test]
+    fn what_autovacuum_needs_is_told_here_where_nobody_hears_of_it_there() {
+        let mut primary = observed();
+        set(&mut primary, TRACK_COUNTS, "off");
+        assert!(claims::<StatisticsOff>(&primary).unwrap().is_empty());
+        primary.autovacuum_untold = ["autovacuum".to_owned()].into();
+        assert!(claims::<StatisticsOff>(&primary).unwrap().is_empty());
+        primary.autovacuum_untold = [TRACK_COUNTS.to_owned()].into();
+        let told = claims::<StatisticsOff>(&primary).unwrap().remove(0);
+        assert_eq!(
+            (told.subject[0].as_str(), told.severity),
+            (TRACK_COUNTS, Severity::Warning)
+        );
     }
 
     #[test]

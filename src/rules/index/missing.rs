@@ -1,23 +1,26 @@
 //! index.missing
 
+mod gain;
+mod guards;
+mod title;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::model::advice::{
-    Advised, AdvisedIndex, AdvisedStatement, MissingIndex, PlanPair, StatementStatus, TriedValue, ValueKind,
-};
+use self::gain::Gain;
+use self::guards::guards;
+use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement, MissingIndex, StatementStatus};
 use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
-use crate::model::plan::PlanLine;
 use crate::model::remedy::{self, Remedy, qualified};
 use crate::model::snapshot::ServerFacts;
-use crate::model::unit::{bytes_for_people, seconds_for_people};
+use crate::model::unit::{Period, bytes_for_people, seconds_for_people};
 use crate::rules::built::is_built;
-use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, settings};
+use crate::rules::{Found, Place, Rule, Scope, evidence, number, settings};
 
 /// Statements that would cost far less if an index were there that is not.
 ///
@@ -39,7 +42,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, settings
 ///
 /// Judged on the costliest statements of each database over the last window of pg_stat_statements, anew every
 /// `advise_every` of the server and soon after an index came or went; what is there by then is not named. Needs HypoPG in the database, and a login that may read
-/// the tables (`planner_dsn`). Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my hand,
+/// the tables (`planner_dsn`). Without HypoPG it is skipped, since nothing would be proven; `pgadvisor advise` gives candidates all the
+/// same, as *estimated*. Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my hand,
 /// which is the best in the land?" (PVLDB 13, 2020).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,16 +69,14 @@ impl Default for Missing {
 
 /// Statements that are told, with the numbers of each.
 const STATEMENTS: usize = 20;
-/// Bytes of each of their texts.
-const STATEMENT_BYTES: usize = 2_000;
 /// Statements whose plans are told.
 const PLANS: usize = 3;
-/// Nodes of each of these plans.
-const PLAN_LINES: usize = 60;
 
 impl Rule for Missing {
     const ID: &'static str = "index.missing";
     const SCOPE: Scope = Scope::Database;
+    /// Advice is the same for many minutes: seen twice it says nothing new, and what is nearly worth it stays anyway.
+    const CLEAR: Period = Period::seconds(0);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         place.on_primary()?;
@@ -83,14 +85,7 @@ impl Rule for Missing {
         let unplanned = could_plan(advised)?;
         let groups = groups(advised);
         let mut found = Found {
-            absence_is_no_proof: match advised.report.workload.was_stopped {
-                true => {
-                    let why = advised.report.workload.stopped.map(|why| why.words());
-                    let why = why.unwrap_or("the time was over");
-                    Some(format!("{why} before everything was tried"))
-                }
-                false => advised.still_filling.clone(),
-            },
+            absence_is_no_proof: why_stopped(advised).or_else(|| advised.still_filling.clone()),
             untold: unplanned,
             ..Found::default()
         };
@@ -100,8 +95,10 @@ impl Rule for Missing {
             let missed = indexes.iter().copied().filter(|index| !is_built(catalog, index));
             let missed: Vec<&AdvisedIndex> = missed.collect();
             if missed.is_empty() {
+                found.mended.push(missing.subject());
                 continue;
             }
+            let missed = self.worthy(advised, missed);
             let gains = Gain::all(advised, &missed);
             match self.worth(advised, &gains) {
                 Worth::Told => {
@@ -136,16 +133,26 @@ impl Rule for Missing {
 /// What CREATE EXTENSION begins with, as remedies have it.
 const CREATE_EXTENSION: &str = "CREATE EXTENSION IF NOT EXISTS ";
 
-/// Why the planner was not asked; where an extension is missing (HypoPG), with what a managed service wants before.
+/// What there is to be had meanwhile.
+const UNPROVEN: &str = "`pgadvisor advise` gives candidates without it, which nothing proves";
+
+/// Why the planner was not asked; where an extension is missing, with what there is without HypoPG, and what a managed service wants
+/// before.
 fn at_its_place(unknown: &Unknown, server: &ServerFacts) -> Unknown {
     let sql = unknown.remedy_sql.as_deref();
-    let extension = sql.and_then(|sql| sql.strip_prefix(CREATE_EXTENSION));
-    match extension.and_then(|extension| settings::before_create(server, extension)) {
-        Some(before) => Unknown {
-            reason: format!("{}. {before}", unknown.reason),
-            remedy_sql: unknown.remedy_sql.clone(),
-        },
-        None => unknown.clone(),
+    let Some(extension) = sql.and_then(|sql| sql.strip_prefix(CREATE_EXTENSION)) else {
+        return unknown.clone();
+    };
+    let mut reason = unknown.reason.clone();
+    if extension == "hypopg" {
+        reason = format!("{reason}; {UNPROVEN}");
+    }
+    if let Some(before) = settings::before_create(server, extension) {
+        reason = format!("{reason}. {before}");
+    }
+    Unknown {
+        reason,
+        remedy_sql: unknown.remedy_sql.clone(),
     }
 }
 
@@ -191,6 +198,7 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
     let rule = Missing::default();
     let worth = groups(advised)
         .into_values()
+        .map(|indexes| rule.worthy(advised, indexes))
         .filter(|indexes| indexes.iter().any(serves))
         .map(|indexes| rule.worth(advised, &Gain::all(advised, &indexes)))
         .max();
@@ -224,77 +232,33 @@ pub(super) fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
     Err(Unknown::because(format!("{told}{remedy}")))
 }
 
-/// What one statement gains by the indexes of one finding.
-struct Gain<'a> {
-    statement: &'a AdvisedStatement,
-    calls: i64,
-    queryid: i64,
-    seconds: f64,
-    saved_seconds: f64,
-    /// The part of its cost that it saves by all indexes together.
-    saved_ratio: f64,
-}
-
-impl<'a> Gain<'a> {
-    /// Those of all statements that use one of the indexes, the greatest first.
-    fn all(advised: &'a Advised, indexes: &[&AdvisedIndex]) -> Vec<Self> {
-        let ours: BTreeSet<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
-        let of = |statement: &'a AdvisedStatement| {
-            let used = statement
-                .uses
-                .iter()
-                .filter(|used| ours.contains(used.as_str()))
-                .count();
-            let (before, after) = (statement.cost_before?, statement.cost_after?);
-            let did = advised.activity.get(&statement.statement_id)?;
-            let saved_ratio = ((before - after) / before).clamp(0.0, 1.0);
-            // where it needs several, each has an equal share
-            let share = used as f64 / statement.uses.len().max(1) as f64;
-            (used > 0).then_some(Self {
-                statement,
-                calls: did.calls,
-                queryid: did.queryid,
-                seconds: did.seconds,
-                saved_seconds: did.seconds * saved_ratio * share,
-                saved_ratio,
-            })
-        };
-        let mut gains: Vec<Self> = advised.report.statements.iter().filter_map(of).collect();
-        gains.sort_by(|a, b| b.saved_seconds.total_cmp(&a.saved_seconds));
-        gains
-    }
-
-    fn evidence(&self) -> Value {
-        json!({
-            "statement": crate::sql::cut(&self.statement.text, STATEMENT_BYTES),
-            "calls": self.calls,
-            "total_seconds": number(self.seconds),
-            "cost_before": self.statement.cost_before,
-            "cost_after": self.statement.cost_after,
-            "statement_id": self.statement.statement_id,
-        })
-    }
-
-    fn has_parameters(&self) -> bool {
-        crate::sql::parameter_count(&self.statement.text) > 0
-    }
-
-    fn has_plans(&self) -> bool {
-        !self.statement.plan_after.is_empty()
-    }
-
-    fn plans(&self) -> Value {
-        let beginning = |lines: &[PlanLine]| lines.iter().take(PLAN_LINES).cloned().collect();
-        json!(PlanPair {
-            statement_id: self.statement.statement_id.clone(),
-            statement: crate::sql::outline(&self.statement.text),
-            before: beginning(&self.statement.plan_before),
-            after: beginning(&self.statement.plan_after),
-        })
-    }
-}
-
 impl Missing {
+    /// Of the indexes of one finding those that are worth it by themselves, and what a statement takes together with one of
+    /// these; all of them, where none is by itself.
+    fn worthy<'a>(&self, advised: &Advised, indexes: Vec<&'a AdvisedIndex>) -> Vec<&'a AdvisedIndex> {
+        let is_told =
+            |index: &&&AdvisedIndex| self.worth(advised, &Gain::all(advised, &[**index])) == Worth::Told;
+        let told: BTreeSet<&str> = indexes
+            .iter()
+            .filter(is_told)
+            .map(|index| index.definition.as_str())
+            .collect();
+        if told.is_empty() {
+            return indexes;
+        }
+        let takes = |statement: &AdvisedStatement, is_it: &dyn Fn(&str) -> bool| {
+            statement.uses.iter().any(|used| is_it(used.as_str()))
+        };
+        let is_needed = |index: &AdvisedIndex| {
+            told.contains(index.definition.as_str())
+                || advised.report.statements.iter().any(|statement| {
+                    takes(statement, &|used: &str| used == index.definition)
+                        && takes(statement, &|used: &str| told.contains(used))
+                })
+        };
+        indexes.iter().copied().filter(|index| is_needed(index)).collect()
+    }
+
     fn worth(&self, advised: &Advised, gains: &[Gain<'_>]) -> Worth {
         let saves_enough = |gain: &Gain<'_>| gain.saved_ratio >= self.saved_of_a_statement;
         match share(advised, gains) {
@@ -331,7 +295,7 @@ impl Missing {
         };
         let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
         Claim {
-            title: format!("{table} lacks an index on {}", keys(indexes)),
+            title: format!("{table} lacks an index on {}", title::keys(indexes)),
             explanation: explanation(gains, share, saved_seconds / days, size_bytes),
             evidence: evidence([
                 ("saved_seconds_per_day", number(saved_seconds / days)),
@@ -369,6 +333,15 @@ impl Missing {
     }
 }
 
+/// Why the run ended before everything was tried, where it did.
+fn why_stopped(advised: &Advised) -> Option<String> {
+    let workload = &advised.report.workload;
+    let why = workload.stopped.map_or("the time was over", |why| why.words());
+    workload
+        .was_stopped
+        .then(|| format!("{why} before everything was tried"))
+}
+
 /// The part of all database time that is saved.
 fn share(advised: &Advised, gains: &[Gain<'_>]) -> f64 {
     let saved_seconds: f64 = gains.iter().map(|gain| gain.saved_seconds).sum();
@@ -380,11 +353,6 @@ fn planned(advised: &Advised) -> usize {
     statements
         .filter(|one| one.status != StatementStatus::NotPlanned)
         .count()
-}
-
-fn keys(indexes: &[&AdvisedIndex]) -> String {
-    let of = |index: &&AdvisedIndex| format!("({})", index.columns.join(", "));
-    indexes.iter().map(of).collect::<Vec<_>>().join(" and ")
 }
 
 fn explanation(gains: &[Gain<'_>], share: f64, seconds_per_day: f64, size_bytes: Option<f64>) -> String {
@@ -425,71 +393,6 @@ fn confidence(indexes: &[&AdvisedIndex]) -> Confidence {
         || crate::rules::estimated("nothing was asked"),
         |index| index.confidence.clone(),
     )
-}
-
-fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
-    let mut guards = Guards::default();
-    guards.checked("every statement that could be planned was planned with all advised indexes in place");
-    guards.checked("planned for parameters in general: the generic plan, which serves all values alike");
-    let all = gains.iter().flat_map(|gain| &gain.statement.values);
-    let (tried, further): (Vec<&TriedValue>, Vec<&TriedValue>) = all.partition(|one| one.kind.is_value());
-    let without = |kind: ValueKind| {
-        tried
-            .iter()
-            .filter(|one| one.kind == kind && !one.gains())
-            .count()
-    };
-    let common = without(ValueKind::Commonest);
-    if !tried.is_empty() {
-        guards.checked(match (common, tried.iter().filter(|one| !one.gains()).count()) {
-            (0, 0) => "planned for common, median and rare values, too: all of them gain".to_owned(),
-            (0, others) => format!("planned for common, median and rare values, too: all but {others} gain"),
-            (statements, _) => format!(
-                "planned for common, median and rare values, too: for the commonest {statements} statements gain nothing, so \
-                 less is saved where that one is asked for most"
-            ),
-        });
-    }
-    guard_further(&mut guards, &further);
-    guards.checked("no index, key or constraint that is there answers the same");
-    guards.checked("the table was analyzed and is not tiny");
-    guards.checked(match advised.writes_are_counted {
-        true => "what the table's writes, as they were counted, would pay for it is taken off",
-        false => "what the INSERT and UPDATE statements of the same window would pay for it is taken off",
-    });
-    let statements = advised.report.statements.iter();
-    match statements.filter(|one| one.is_dearer()).count() {
-        0 => guards.checked("no statement becomes dearer"),
-        count => guards.checked(format!(
-            "{count} statements become dearer by the whole set, and are in its price"
-        )),
-    }
-    guards
-}
-
-/// What came of longer lists and later pages, of which what is saved does not tell.
-fn guard_further(guards: &mut Guards, tried: &[&TriedValue]) {
-    for kind in [
-        ValueKind::ListOfTen,
-        ValueKind::ListOfHundred,
-        ValueKind::LaterPage,
-    ] {
-        let of_kind = tried.iter().copied().filter(|one| one.kind == kind);
-        let (gaining, without): (Vec<&TriedValue>, Vec<&TriedValue>) = of_kind.partition(|one| one.gains());
-        let priced = match kind {
-            ValueKind::LaterPage => " (what is saved is that of the first, OFFSET 0)",
-            _ => "",
-        };
-        let words = kind.words();
-        match (gaining.len(), without.len()) {
-            (0, 0) => {}
-            (_, 0) => guards.checked(format!("planned for {words}, too{priced}: all of them gain")),
-            (_, statements) => guards.checked(format!(
-                "planned for {words}, too{priced}: for that {statements} statements gain nothing, so less is saved where that \
-                 is asked for"
-            )),
-        }
-    }
 }
 
 /// What no plan of ours can show: it is the client that gives a parameter its type.
@@ -565,7 +468,10 @@ fn remedy(
         ),
         rewrites_table: Some(false),
         extra_disk_bytes: size_bytes,
-        expected_seconds: indexes.iter().map(|index| index.build_seconds).sum(),
+        expected_seconds: indexes
+            .iter()
+            .map(|index| index.build_seconds.filter(|seconds| *seconds > 0.0))
+            .sum(),
         caveats,
         apply_sql,
     }
@@ -574,6 +480,7 @@ fn remedy(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::advice::{TriedValue, ValueKind};
     use crate::model::catalog::IndexFacts;
     use crate::model::relation::RelationName;
     use crate::rules::testing::{
@@ -585,6 +492,20 @@ mod tests {
         let mut observed = database(vec![]);
         observed.databases[0].advice = Ok(Arc::new(advised));
         found::<Missing>(&observed)
+    }
+
+    #[test]
+    fn without_hypopg_it_is_told_what_there_is_meanwhile() {
+        let skipped = |extension: &str| {
+            let mut observed = database(vec![]);
+            observed.databases[0].advice = Err(Unknown {
+                reason: format!("{extension} is missing"),
+                remedy_sql: Some(format!("CREATE EXTENSION IF NOT EXISTS {extension}")),
+            });
+            found::<Missing>(&observed).unwrap_err().reason
+        };
+        assert_eq!(skipped("hypopg"), format!("hypopg is missing; {UNPROVEN}"));
+        assert_eq!(skipped("pg_stat_statements"), "pg_stat_statements is missing");
     }
 
     fn shares(advised: Advised) -> Vec<(Severity, f64)> {
@@ -648,6 +569,65 @@ mod tests {
     }
 
     #[test]
+    fn what_saves_too_little_by_itself_does_not_ride_along() {
+        let both = |uses: &[&str], after: f64| {
+            let of_a = statement("s1", &["CREATE a"], Some(0.0));
+            let of_b = statement("s2", uses, Some(after));
+            let mut advised = advised(&["CREATE a", "CREATE b"], vec![of_a, of_b]);
+            advised.report.indexes[1].include = vec!["b".to_owned()];
+            judged(advised).unwrap().claims.remove(0)
+        };
+        let alone = both(&["CREATE b"], 99.0);
+        assert_eq!(alone.remedy.apply_sql, ["CREATE a"]);
+        assert_eq!(alone.title, "public.t lacks an index on (a)");
+        let worth_it = both(&["CREATE b"], 0.0);
+        assert_eq!(worth_it.remedy.apply_sql, ["CREATE a", "CREATE b"]);
+        assert_eq!(
+            worth_it.title,
+            "public.t lacks an index on (a), and on (a) include (b)"
+        );
+        let together = both(&["CREATE a", "CREATE b"], 99.0);
+        assert_eq!(
+            together.remedy.apply_sql,
+            ["CREATE a", "CREATE b"],
+            "a statement takes both"
+        );
+    }
+
+    #[test]
+    fn of_a_run_that_was_stopped_nothing_is_checked_that_was_not() {
+        let guards = |was_stopped: bool| {
+            let mut advised = advised(&["CREATE a"], vec![statement("s1", &["CREATE a"], Some(0.0))]);
+            advised.report.workload.was_stopped = was_stopped;
+            judged(advised).unwrap().claims.remove(0).guards
+        };
+        for words in [
+            "planned with all advised indexes in place",
+            "no statement becomes dearer",
+        ] {
+            let unchecked = |was_stopped: bool| {
+                let guards = guards(was_stopped);
+                let guard = guards.iter().find(|guard| guard.contains(words)).cloned();
+                guard.unwrap().starts_with("not checked: ")
+            };
+            assert!(unchecked(true), "{words}");
+            assert!(!unchecked(false), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_build_of_no_time_at_all_is_of_unknown_time() {
+        let told = |build_seconds: Option<f64>| {
+            let mut advised = advised(&["CREATE a"], vec![statement("s1", &["CREATE a"], Some(0.0))]);
+            advised.report.indexes[0].build_seconds = build_seconds;
+            judged(advised).unwrap().claims[0].remedy.expected_seconds
+        };
+        assert_eq!(told(Some(0.0)), None);
+        assert_eq!(told(Some(0.064)), Some(0.064));
+        assert_eq!(told(None), None);
+    }
+
+    #[test]
     fn it_is_the_whole_table_that_lacks_what_one_partition_alone_should_have() {
         let mut both = advised(
             &["CREATE a", "CREATE b"],
@@ -689,15 +669,15 @@ mod tests {
                 found.undecided.is_empty() && found.absence_is_no_proof.is_none(),
                 "absence counts"
             );
-            found.claims.len()
+            (found.claims.len(), found.mended.len())
         };
-        assert_eq!(judged_with(vec![]), 1);
-        assert_eq!(judged_with(vec![catalogued(8, "t_a_idx")]), 0);
+        assert_eq!(judged_with(vec![]), (1, 0));
+        assert_eq!(judged_with(vec![catalogued(8, "t_a_idx")]), (0, 1));
         let in_progress = IndexFacts {
             is_valid: false,
             ..catalogued(8, "t_a_idx")
         };
-        assert_eq!(judged_with(vec![in_progress]), 1);
+        assert_eq!(judged_with(vec![in_progress]), (1, 0));
     }
 
     #[test]

@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use crate::limits;
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::column_statistics::{ColumnSample, IndexedColumn, Sample};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, Unknown};
 use crate::model::remedy::{Remedy, Statement, quote_literal};
 use crate::model::snapshot::StatementKind;
-use crate::model::unit::{Period, Size, bytes_for_people};
+use crate::model::unit::{Period, Size, bytes_for_people, count_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, index_object, number, statements};
 use crate::sql::nulls::{Asked, Column, Nulls, wanted_nulls};
 use crate::sql::partial::{over_one_column, without_nulls};
@@ -47,7 +49,8 @@ use crate::sql::query_within;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NullHeavy {
-    /// Size of the index from which it is worth knowing. Of smaller ones than 10 MB no statistics are read.
+    /// Size of the index from which it is worth knowing: 10 MB or more, since of smaller ones no statistics are read.
+    #[serde(deserialize_with = "size_with_statistics")]
     min_size: Size,
     /// Share of its entries, 0 to 1, that must be NULL.
     min_null_share: f64,
@@ -59,6 +62,21 @@ impl Default for NullHeavy {
             min_size: Size { bytes: 100_000_000 },
             min_null_share: 0.5,
         }
+    }
+}
+
+/// A size from which statistics are read: the rule finds nothing below it.
+fn size_with_statistics<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+    let (size, least) = (
+        Size::deserialize(deserializer)?,
+        limits::COLUMN_STATISTICS_FROM_BYTES,
+    );
+    match size.bytes as f64 >= least {
+        true => Ok(size),
+        false => Err(Error::custom(format!(
+            "must be {} or more, not {size}: of smaller indexes no statistics are read",
+            Size { bytes: least as u64 }
+        ))),
     }
 }
 
@@ -216,12 +234,13 @@ impl NullHeavy {
                     found.undecided.push(subject(facts));
                     continue;
                 }
-                Some((_, Sample::NotAnalyzed)) => NOT_ANALYZED,
-                Some((_, Sample::BehindPolicy)) => BEHIND_POLICY,
-                None => NOT_ASKED,
+                Some((_, Sample::NotAnalyzed)) => NOT_ANALYZED.to_owned(),
+                Some((_, Sample::BehindPolicy)) => BEHIND_POLICY.to_owned(),
+                None if statistics.indexes_asked >= limits::COLUMN_STATISTICS_INDEXES => beyond(),
+                None => NOT_ASKED.to_owned(),
             };
             found.undecided.push(subject(facts));
-            found.untold = Some(untold.to_owned());
+            found.untold = Some(untold);
         }
         if refused.is_empty() {
             return Ok(heavy);
@@ -237,6 +256,14 @@ impl NullHeavy {
         });
         Ok(heavy)
     }
+}
+
+/// Why nothing is known of an index that is none of the largest.
+fn beyond() -> String {
+    format!(
+        "statistics are read of the columns of the {} largest such indexes alone: some are not among them",
+        count_for_people(limits::COLUMN_STATISTICS_INDEXES as f64)
+    )
 }
 
 /// What the captured statements of the database do with the rows in which the columns are NULL, index by index.
@@ -406,6 +433,7 @@ mod tests {
     use crate::model::column_statistics::ColumnStatistics;
     use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
+    use crate::rules::RuleKind;
     use crate::rules::testing::{claims, database, found, index, observation, statement};
 
     fn column(index_oid: u32, sample: Sample) -> IndexedColumn {
@@ -430,6 +458,7 @@ mod tests {
         observed.databases[0].column_statistics = Ok(Arc::new(ColumnStatistics {
             login: "planner".into(),
             columns: columns.into(),
+            ..ColumnStatistics::default()
         }));
     }
 
@@ -621,6 +650,26 @@ mod tests {
         let mut unasked = observed(nulls(0.9), |_| ());
         set_statistics(&mut unasked, vec![]);
         assert_eq!(count(&unasked), (0, 1));
+        let untold = |observed: &Observation| found::<NullHeavy>(observed).unwrap().untold.unwrap();
+        assert_eq!(untold(&unasked), NOT_ASKED);
+        unasked.databases[0].column_statistics = Ok(Arc::new(ColumnStatistics {
+            indexes_asked: limits::COLUMN_STATISTICS_INDEXES,
+            ..ColumnStatistics::default()
+        }));
+        assert_eq!(untold(&unasked), beyond(), "it will never be read");
+    }
+
+    #[test]
+    fn a_size_of_which_no_statistics_are_read_is_refused() {
+        let check = |min_size: &str| {
+            let kind = RuleKind::of::<NullHeavy>();
+            let mut thresholds = (kind.defaults)();
+            thresholds["min_size"] = json!(min_size);
+            (kind.check)(&thresholds)
+        };
+        assert_eq!(check("10 MB"), Ok(()));
+        let refused = check("9 MB").unwrap_err();
+        assert!(refused.contains("must be 10 MB or more, not 9 MB"), "{refused}");
     }
 
     #[test]

@@ -249,6 +249,10 @@ impl RarelyUsed {
         if scans_in_30_days >= self.max_scans as f64 {
             return Judged::UsedEnough;
         }
+        // its table was written to before it was there, and nobody knows how much
+        if index.appeared_at.is_some_and(|at| at > totals.age.from) {
+            return Judged::Unknown;
+        }
         let enough = self.entries_per_scan * scans as f64;
         let over = totals.of_table(table.oid);
         match over.and_then(|delta| totals.written(&delta, enough)) {
@@ -451,6 +455,16 @@ mod tests {
         for change in needed {
             assert_eq!(count(&observed(10, 1_000_000, change)), (0, 0));
         }
+    }
+
+    #[test]
+    fn what_was_built_while_its_totals_were_counted_is_undecided() {
+        let mut built = observed(10, 1_000_000, |_| ());
+        assert_eq!(count(&built), (1, 0));
+        built.databases[0].indexes[0].appeared_at = Some(days_ago(3));
+        assert_eq!(count(&built), (0, 1));
+        built.databases[0].indexes[0].appeared_at = Some(days_ago(300));
+        assert_eq!(count(&built), (1, 0), "before they began");
     }
 
     #[test]

@@ -143,10 +143,14 @@ fn is_hardly_scanned(place: &Place<'_>, database: &DatabaseObservation, facts: &
     let scans = seen
         .scans_on_standbys
         .map(|others| seen.scans.saturating_add(others));
-    let Some((scans, days)) = scans.zip(database.counters_since.map(days_since)) else {
+    let since = database.counters_since.map(|since| match seen.appeared_at {
+        Some(appeared_at) => since.max(appeared_at),
+        None => since,
+    });
+    let Some((scans, days)) = scans.zip(since.map(days_since)) else {
         return false;
     };
-    // the counters of the database are older than an index that was made today
+    // the counters of the database may be older than an index that was there at the first look
     let is_old = seen
         .idle_since
         .is_some_and(|since| days_since(since) >= COUNTED_DAYS)
@@ -667,6 +671,24 @@ mod tests {
             ..Advised::default()
         }));
         assert_eq!(judged(4e6, 1000, 40, spared), 1, "the planner was asked");
+    }
+
+    #[test]
+    fn what_was_built_yesterday_is_not_called_hardly_read() {
+        let claims = |appeared_days: Option<i64>| {
+            let sized = |size_bytes: f64, facts: IndexFacts| IndexFacts { size_bytes, ..facts };
+            let shorter = sized(1e6, on(8, "s", "btree (dt)"));
+            let longer = sized(4e6, on(9, "l", "btree (dt) INCLUDE (cc, cv, id, n)"));
+            let mut observed = database(vec![shorter, longer]);
+            let database = &mut observed.databases[0];
+            database.counters_since = Some(now() - TimeDelta::days(40));
+            database.indexes[0].scans = 3;
+            database.indexes[0].appeared_at = appeared_days.map(|days| now() - TimeDelta::days(days));
+            found::<RedundantPrefix>(&observed).unwrap().claims.len()
+        };
+        assert_eq!(claims(None), 1);
+        assert_eq!(claims(Some(39)), 1);
+        assert_eq!(claims(Some(1)), 0);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! index.too_many
 
+mod leaving;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ use crate::model::unit::{Size, bytes_for_people};
 use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 
+use leaving::Leaving;
+
 /// A table that is written to much has many indexes, or indexes that are larger than twice the table.
 ///
 /// ## Why it is bad
@@ -22,8 +26,9 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_ob
 ///
 /// ## What to do
 /// Look at the whole set at once: it is shown with sizes and scans. First go those that nothing uses, that are the same as
-/// another one or its beginning (index.unused, index.duplicate, index.redundant_prefix), then those that hardly earn their
-/// price (index.rarely_used). Then see whether one index can serve the statements of two.
+/// another one or its beginning: they are named, by what index.unused, index.duplicate and index.redundant_prefix say with
+/// their default thresholds. Then those that hardly earn their price (index.rarely_used). Then see whether one index can serve
+/// the statements of two.
 ///
 /// ## When it is wrong to obey
 /// When every one of them serves statements that matter, and writing is fast enough. A wide table that is asked in many ways
@@ -57,6 +62,8 @@ impl Default for TooMany {
     }
 }
 
+const FEW_SCANS: &str =
+    "Few scans are no proof of little use: keep the definition of what you drop, and drop one at a time.";
 /// Indexes that are shown.
 const INDEXES_TOLD: usize = 50;
 
@@ -122,8 +129,16 @@ impl Rule for TooMany {
             let by_size = b.size_bytes.total_cmp(&a.size_bytes);
             by_size.then_with(|| one.name().cmp(&other.name()))
         });
+        if many.is_empty() {
+            return Ok(found);
+        }
+        let leaving = Leaving::of(place);
         for (whole, set) in &many {
-            found.claim_worst_first(place, || whole.subject(), || claim(place, database, whole, set));
+            found.claim_worst_first(
+                place,
+                || whole.subject(),
+                || claim(place, (database, &leaving), whole, set),
+            );
         }
         Ok(found)
     }
@@ -151,7 +166,12 @@ fn told(database: &DatabaseObservation, facts: &IndexFacts) -> Value {
     })
 }
 
-fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, set: &Set<'_>) -> Claim {
+fn claim(
+    place: &Place<'_>,
+    (database, leaving): (&DatabaseObservation, &Leaving),
+    whole: &Whole<'_>,
+    set: &Set<'_>,
+) -> Claim {
     let table = whole.table;
     let mut indexes = set.own.clone();
     indexes.sort_by(|a, b| {
@@ -202,6 +222,7 @@ fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, s
             ),
             ("scans_since", json!(database.counters_since)),
             ("indexes", json!(indexes)),
+            ("could_go", leaving.evidence(&set.own)),
         ]),
         evidence_window: whole.window(),
         evidence_sql: Some(evidence_sql(whole)),
@@ -209,13 +230,11 @@ fn claim(place: &Place<'_>, database: &DatabaseObservation, whole: &Whole<'_>, s
         impact: Impact::default(),
         confidence: guards.confidence("counted by the server over the window"),
         remedy: Remedy {
-            caveats: vec![
-                "Which of them may go is told by index.unused, index.duplicate, index.redundant_prefix and \
-                 index.rarely_used; those that back a constraint stay."
-                    .to_owned(),
-                "Few scans are no proof of little use: keep the definition of what you drop, and drop one at a time."
-                    .to_owned(),
-            ],
+            caveats: leaving
+                .steps(&set.own)
+                .into_iter()
+                .chain([FEW_SCANS.to_owned()])
+                .collect(),
             ..Remedy::default()
         },
         guards: guards.told(),
@@ -284,6 +303,45 @@ mod tests {
         assert_eq!(judged(1e7, 1_000, &[1.5e7, 0.6e7]), 1);
         assert_eq!(judged(1e7, 1_000, &[1.5e7, 0.5e7]), 0);
         assert_eq!(judged(0.9e7, 1_000, &[1.5e7, 0.6e7]), 0, "a small table");
+    }
+
+    #[test]
+    fn those_that_may_go_are_named() {
+        let told = |alike: &[usize]| {
+            let mut observed = observed(1e9, 1_000, &[1.0; 10]);
+            let before = observed.databases[0].catalog.clone();
+            let of = |(number, facts): (usize, &IndexFacts)| {
+                let column = match alike.contains(&number) {
+                    true => "same".to_owned(),
+                    false => format!("c{number}"),
+                };
+                IndexFacts {
+                    shape: column.clone().into(),
+                    definition: Some(
+                        format!("CREATE INDEX i{number} ON public.t USING btree ({column})").into(),
+                    ),
+                    ..facts.clone()
+                }
+            };
+            let indexes: Vec<IndexFacts> = before.indexes.values().enumerate().map(of).collect();
+            observed.databases[0].catalog = Arc::new(Catalog::new(before.tables.clone(), indexes.into()));
+            claims::<TooMany>(&observed).unwrap().remove(0)
+        };
+        let two = told(&[3, 4]);
+        let named = two.evidence["could_go"].as_array().unwrap().clone();
+        assert_eq!(named.len(), 1, "{named:?}");
+        assert_eq!(named[0]["rule"], "index.duplicate");
+        let name = named[0]["name"].as_str().unwrap();
+        assert!(["i3", "i4"].contains(&name), "{name}");
+        assert!(
+            two.remedy.caveats[0].contains(&format!("{name} (index.duplicate)")),
+            "{:?}",
+            two.remedy.caveats
+        );
+        assert!(two.remedy.apply_sql.is_empty());
+        let none = told(&[]);
+        assert_eq!(none.evidence["could_go"], json!([]));
+        assert!(none.remedy.caveats[0].starts_with("No other rule names one"));
     }
 
     #[test]

@@ -40,7 +40,8 @@ use crate::rules::{
 /// Where that was not tried, *not checked* says so.
 ///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
-/// (16 and later), or from totals since a known reset; then the index may be younger than that. Standbys that are watched,
+/// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one that
+/// was there already may be younger than its totals. Standbys that are watched,
 /// too, count like the primary. A server that was promoted is idle from then on at most: what the primary before it used was
 /// not counted there, and its totals say nothing. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -214,7 +215,7 @@ fn idle(index: &IndexObservation, oldest_allowed: DateTime<Utc>) -> Result<Idle,
     {
         return Ok(Idle {
             since,
-            index_existed: false,
+            index_existed: index.appeared_at.is_some(),
         });
     }
     // one that was scanned a moment ago is no candidate that waits for its time
@@ -340,6 +341,22 @@ mod tests {
         seen.idle_since = Some(now() - TimeDelta::days(idle_days));
         seen.no_scan_counted_since = totals_days.map(|days| now() - TimeDelta::days(days));
         claims::<Unused>(&observed)
+    }
+
+    #[test]
+    fn whether_it_existed_all_that_time_is_known_of_what_was_built_since_the_first_look() {
+        let unchecked = |appeared_days: Option<i64>| {
+            let mut observed = database(vec![index(9, "i")]);
+            let seen = &mut observed.databases[0].indexes[0];
+            seen.no_scan_counted_since = Some(now() - TimeDelta::days(40));
+            seen.appeared_at = appeared_days.map(|days| now() - TimeDelta::days(days));
+            let guards = claims::<Unused>(&observed).unwrap().remove(0).guards;
+            guards
+                .iter()
+                .any(|guard| guard.contains("whether the index existed"))
+        };
+        assert!(unchecked(None));
+        assert!(!unchecked(Some(40)));
     }
 
     #[test]

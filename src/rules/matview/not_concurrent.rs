@@ -82,8 +82,7 @@ fn index_name(
 ) -> Option<String> {
     let view = &observed.facts.view.name;
     let name = format!("{}_{}_key", view.name, columns.join("_"));
-    let mut indexes = place.database?.catalog.indexes.values();
-    let is_taken = indexes.any(|index| (&index.schema, &index.name) == (&view.schema, &name));
+    let is_taken = place.database?.catalog.is_taken(&view.schema, &name);
     (name.len() <= NAME_BYTES && !is_taken).then_some(name)
 }
 

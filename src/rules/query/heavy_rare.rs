@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::finding::{Claim, Severity};
-use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
+use crate::model::observation::{Lately, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
 use crate::rules::lock_waits::Spent;
@@ -25,11 +25,13 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 /// ## When it is wrong to obey
 /// If it runs at a quiet hour already: then it has the large part of a small whole. A server that is nearly idle is left
 /// out by `minimum_load`. If it was run once by hand and will not come again. If it waited for a lock: where samples of
-/// sessions saw it mostly do that, it is told as info only.
+/// sessions saw it mostly do that, it is told as what waited, as info only, and not for two more nights.
 ///
 /// What is told here is not told again by query.time_share, however large its share is. A window is half an hour to an hour
 /// long. How often a rare statement comes in a day cannot be told from that, so that its cost of a day is what the window shows
 /// and no more. A finding stays for two days after it was last seen, so that what runs each night is not new each night.
+/// Where the newest calls of the window take less than a tenth of what its calls take on average, as after an index was built, that
+/// is said: it is told as info only, and does not stay for two more nights.
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +57,7 @@ impl Default for HeavyRare {
     }
 }
 
+const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
 
 impl HeavyRare {
@@ -109,11 +112,15 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
     let window_seconds = statements::window_seconds(activity);
     let load = statements::load_sessions(activity);
     let share = statements::share(activity, statement.seconds);
-    let calls_per_day = statement.calls as f64 / window_seconds * DAY;
+    // of minutes no rate of a day is made
+    let calls_per_day = (window_seconds >= HOUR).then(|| statement.calls as f64 / window_seconds * DAY);
     let own = evidence([
         ("max_seconds", statement.max_seconds.map_or(Value::Null, number)),
         ("window_seconds", number(window_seconds)),
-        ("calls_per_day_at_this_rate", number(calls_per_day)),
+        (
+            "calls_per_day_at_this_rate",
+            calls_per_day.map_or(Value::Null, number),
+        ),
         ("load_sessions", number(load)),
         ("window_ended_at", json!(activity.window.map(|window| window.to))),
     ]);
@@ -127,22 +134,18 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         1 => "one call".to_owned(),
         calls => format!("{calls} calls"),
     };
-    claim.title = format!(
-        "{} is seldom called and took {:.0} % of database time in {times}",
-        crate::sql::outline(&statement.text.text),
-        share * 100.0
-    );
+    claim.title = title(&statement.text.text, spent, share, &times);
     let kept = Kept::of(&statement.text.text, spent);
     claim.explanation = format!(
-        "In a window of {}, {times} took {}{}. At that rate it would be {} calls a day, but a statement that runs once \
-         a night has no such rate.{}",
+        "In a window of {}, {times} took {}{}, which is {:.0} % of database time.{}{}",
         seconds_for_people(window_seconds),
         seconds_for_people(statement.seconds),
         match statement.calls {
             1 => String::new(),
             _ => format!(": {} each", seconds_for_people(statement.mean_seconds())),
         },
-        count_for_people(calls_per_day),
+        share * 100.0,
+        at_this_rate(calls_per_day),
         what_to_ask(spent, kept),
     );
     // a few calls in half an hour are not the same in every half hour of the day
@@ -154,7 +157,56 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         "the server was busy: {load:.2} sessions executing on average"
     ));
     spent.tell(&mut claim);
+    if let Spent::Waiting(_) = spent {
+        claim.clear = Some(CLEAR_OF_AN_INCIDENT);
+    }
+    if let Some(lately) = activity.lately_of(statement) {
+        tell_of_late(&mut claim, lately);
+    }
     claim
+}
+
+/// What waited for others is no heavy statement.
+fn title(text: &str, spent: Spent, share: f64, times: &str) -> String {
+    let outline = crate::sql::outline(text);
+    match spent {
+        Spent::Waiting(waited) => format!(
+            "{outline} waited for locks in {} of the {} samples that saw it, in {times}",
+            waited.waiting, waited.sessions
+        ),
+        Spent::Unknown | Spent::Otherwise => format!(
+            "{outline} is seldom called and took {:.0} % of database time in {times}",
+            share * 100.0
+        ),
+    }
+}
+
+/// How often a statement would come in a day, where the window is long enough for a rate.
+fn at_this_rate(calls_per_day: Option<f64>) -> String {
+    calls_per_day.map_or(String::new(), |calls| {
+        format!(
+            " At that rate it would be {} calls a day, but a statement that runs once a night has no such rate.",
+            count_for_people(calls)
+        )
+    })
+}
+
+/// After which time without it a finding is over that does not come each night: its statement went fast of late, or waited for
+/// others. As of other rules.
+const CLEAR_OF_AN_INCIDENT: Period = Period::minutes(10);
+
+/// The newest calls are what it costs now, if they were called with the same values: nobody knows that, so that it is told still.
+fn tell_of_late(claim: &mut Claim, lately: &Lately) {
+    let calls = match lately.calls {
+        1 => "its last call took".to_owned(),
+        calls => format!("its last {calls} calls took, on average,"),
+    };
+    claim.severity = claim.severity.min(Severity::Info);
+    claim.explanation += &format!(
+        " But {calls} only {}: unless that is due to other values, it is mended already, and this ends with the window.",
+        seconds_for_people(lately.mean_seconds)
+    );
+    claim.clear = Some(CLEAR_OF_AN_INCIDENT);
 }
 
 /// Where the result of a statement could be kept, so that it need not be worked out again.
@@ -249,12 +301,49 @@ mod tests {
         let waited = judged(&observed);
         assert_eq!(waited.severity, Severity::Info);
         assert!(waited.explanation.contains("97 % of that was waiting for locks"));
+        assert!(
+            waited
+                .title
+                .ends_with("waited for locks in 70 of the 72 samples that saw it, in 3 calls"),
+            "no heavy statement: {}",
+            waited.title
+        );
+        assert_eq!((unknown.clear, waited.clear), (None, Some(CLEAR_OF_AN_INCIDENT)));
         let told = format!("{} {:?}", waited.explanation, waited.remedy.caveats);
         assert!(
             !told.contains("materialized") && !told.contains("its plan"),
             "{told}"
         );
         assert!(told.contains("who held the locks"), "{told}");
+    }
+
+    #[test]
+    fn what_went_fast_of_late_is_info_and_ends_with_its_window() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 5, 12_000.0)], 0.0);
+        let judged = |observed: &_| claims::<HeavyRare>(observed).unwrap().remove(0);
+        let slow = judged(&observed);
+        assert_eq!((slow.severity, slow.clear), (Severity::Warning, None));
+        let activity = observed.statements.as_mut().unwrap();
+        let one = &activity.statements[0];
+        let key = (one.database.clone(), one.text.statement_id.clone());
+        let lately = Lately {
+            since: observed.now - chrono::TimeDelta::minutes(4),
+            calls: 2,
+            mean_seconds: 0.003,
+        };
+        activity.lately.insert(key, lately);
+        let mended = judged(&observed);
+        assert_eq!(
+            (mended.severity, mended.clear),
+            (Severity::Info, Some(CLEAR_OF_AN_INCIDENT))
+        );
+        assert!(
+            mended.explanation.contains("its last 2 calls took"),
+            "{}",
+            mended.explanation
+        );
+        assert_eq!(mended.evidence["recent_mean_seconds"], json!(0.003));
+        assert_eq!(mended.evidence["recent_since_at"], json!(lately.since));
     }
 
     #[test]
@@ -314,12 +403,26 @@ mod tests {
                 .db_seconds_per_day
         };
         assert_eq!(cost(&observed), Some(60.0));
+        let counted = claims::<HeavyRare>(&observed).unwrap().remove(0);
+        assert!(
+            counted
+                .explanation
+                .starts_with("In a window of 10 min, one call took 1 min, which is 100 %")
+        );
+        assert!(!counted.explanation.contains("a day"), "{}", counted.explanation);
+        assert!(!counted.evidence.contains_key("calls_per_day_at_this_rate"));
         let activity = observed.statements.as_mut().unwrap();
         let window = activity.window.as_mut().unwrap();
         window.from = window.to - chrono::TimeDelta::days(2);
         activity.total_seconds = 20_000.0;
-        activity.statements[0].seconds = 6_000.0;
+        (activity.statements[0].seconds, activity.statements[0].calls) = (6_000.0, 6);
         assert_eq!(cost(&observed), Some(3_000.0), "two days are a rate");
+        let rate = claims::<HeavyRare>(&observed).unwrap().remove(0);
+        assert!(
+            rate.explanation.contains("it would be 3 calls a day"),
+            "{}",
+            rate.explanation
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{count_for_people, seconds_for_people};
 use crate::rules::statements;
-use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
 use crate::sql::shape;
 
 /// A statement that returns very many rows, again and again.
@@ -110,16 +110,26 @@ fn claim(
         ],
         ..Remedy::default()
     };
-    claim
-        .guards
-        .push("it returns its rows to its sender: no rows that were written".to_owned());
+    let mut guards = Guards::default();
+    guards.checked("it returns its rows to its sender: no rows that were written");
+    guards.not_checked(format!(
+        "whether an export, or a program that fills a cache, needs all of its rows{}",
+        statements::seen_from(&claim)
+    ));
+    claim.guards.extend(guards.told());
+    claim.confidence = estimated(&format!(
+        "{}; not checked: whether all of its rows are needed",
+        claim.confidence.reason
+    ));
     claim
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{claims, observation, statement};
+    use crate::model::finding::ConfidenceLevel;
+    use crate::model::observation::Observation;
+    use crate::rules::testing::{claims, observation, statement, waits};
 
     fn count(text: &str, calls: i64, rows: i64) -> usize {
         let mut one = statement(text, calls, 10.0);
@@ -145,6 +155,28 @@ mod tests {
         ] {
             assert_eq!(count(text, 100, 1_000_000), 0, "{text}");
         }
+    }
+
+    #[test]
+    fn that_it_may_be_an_export_is_said_with_who_was_seen() {
+        let mut one = statement("SELECT 1 FROM a", 100, 10.0);
+        one.rows = 1_000_000;
+        let mut observed = observation(vec![one], 0.0);
+        let told = |observed: &Observation| claims::<LargeResult>(observed).unwrap().remove(0);
+        let unseen = told(&observed);
+        assert_eq!(unseen.confidence.level, ConfidenceLevel::Estimated);
+        let last = unseen.guards.last().unwrap();
+        assert!(
+            last.starts_with("not checked: whether an export") && last.ends_with("rows"),
+            "{last}"
+        );
+        observed.waits = Ok(waits(360, &[("CPU", 9)]));
+        let seen = told(&observed);
+        assert!(
+            seen.guards.last().unwrap().ends_with("(seen executing it: shop)"),
+            "{:?}",
+            seen.guards
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! query.leading_wildcard
 
+mod finders;
+mod remedy;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -7,12 +10,15 @@ use serde_json::json;
 use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
-use crate::model::remedy::{Remedy, Statement, qualified, quote_identifier};
+use crate::model::remedy::qualified;
 use crate::model::unit::{count_for_people, seconds_for_people};
+use crate::rules::statements;
 use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, number};
-use crate::rules::{settings, statements};
 use crate::sql::remembered::searched_columns;
 use crate::sql::shape::Searched;
+
+use finders::Finders;
+use remedy::Trigrams;
 
 /// A search with a pattern that begins with a wildcard (`LIKE '%x%'`) in a table of many rows.
 ///
@@ -53,13 +59,9 @@ impl Default for LeadingWildcard {
     }
 }
 
-/// Bytes of a name that the table and the column may take.
-const NAME_BYTES: usize = 48;
-/// Operator classes and access methods of indexes that find a text anywhere.
-const FINDERS: [&str; 3] = ["trgm_ops", "bigm_ops", "pgroonga"];
-
 /// Columns of one table that are searched.
 struct Search<'a> {
+    database: &'a DatabaseObservation,
     table: &'a TableFacts,
     rows: f64,
     columns: Vec<Searched>,
@@ -132,15 +134,15 @@ impl LeadingWildcard {
         let Some((table, rows)) = worst else {
             return Ok(None);
         };
-        columns.retain(|column| is_of(table, column) && !is_found(database, table, column));
-        let mut indexes = database.catalog.indexes.values();
-        let has_unread_indexes = indexes.any(|one| one.table_oid == table.oid && one.definition.is_none());
+        let finders = Finders::of(database, table.oid);
+        columns.retain(|column| is_of(table, column) && !finders.find(column));
         Ok((!columns.is_empty()).then_some(Search {
+            database,
             table,
             rows,
             columns,
             was_seen,
-            has_unread_indexes,
+            has_unread_indexes: finders.has_unread,
         }))
     }
 }
@@ -177,18 +179,6 @@ fn rows_of(database: &DatabaseObservation, table: &TableFacts) -> f64 {
     let all = database.catalog.tables.values();
     let parts = all.filter(|part| part.partition_of == Some(table.oid) && part.kind == 'r');
     parts.map(|part| part.rows.max(0.0)).sum()
-}
-
-/// Whether an index of the table finds a text of that column anywhere.
-fn is_found(database: &DatabaseObservation, table: &TableFacts, column: &Searched) -> bool {
-    let name = quote_identifier(&column.column);
-    let is_finder = |definition: &str| {
-        FINDERS.iter().any(|finder| definition.contains(*finder)) && definition.contains(&name)
-    };
-    let mut indexes = database.catalog.indexes.values();
-    indexes.any(|one| {
-        one.table_oid == table.oid && one.is_valid && one.definition.as_deref().is_some_and(is_finder)
-    })
 }
 
 fn claim(
@@ -232,13 +222,14 @@ fn claim(
     let mut guards = Guards::default();
     match search.has_unread_indexes {
         true => guards.not_checked(
-            "whether an index of trigrams is there already: the definitions of some indexes are not read yet",
+            "whether an index of trigrams is there already: the definitions of some indexes could not be read",
         ),
-        false => guards.checked("no index of trigrams holds the column"),
+        false => guards.checked("no index of trigrams holds the column for all rows"),
     }
     guards
         .not_checked("what the planner makes of such an index; index.missing asks it where HypoPG is there");
-    guards.not_checked("whether the extension pg_trgm can be installed on this server");
+    let trigrams = Trigrams::of(place, search.database);
+    trigrams.guard(&mut guards);
     claim.confidence = estimated(match search.was_seen {
         true => "the pattern was seen; what an index would save was not planned",
         false => {
@@ -246,78 +237,8 @@ fn claim(
         }
     });
     claim.guards.extend(guards.told());
-    claim.remedy = remedy(place, &statement.database, search);
+    claim.remedy = remedy::remedy(place, search, &trigrams);
     claim
-}
-
-fn remedy(place: &Place<'_>, database: &str, search: &Search<'_>) -> Remedy {
-    let caveats = [
-        "Such an index is often as large as the column, and every row that is written is taken apart for it.",
-        "It helps patterns with at least three letters in a row. For whole words a full-text index is smaller.",
-    ];
-    let mut remedy = Remedy {
-        caveats: caveats.map(str::to_owned).into(),
-        ..Remedy::default()
-    };
-    let why_not = match &search.columns[..] {
-        _ if place.observation.server.is_standby => "This is a standby: make the index on its primary.",
-        _ if search.table.kind == 'p' => {
-            "The table is partitioned: make the index on each partition with CONCURRENTLY, then attach them."
-        }
-        [column] if column.is_plain => {
-            let mut databases = place.observation.databases.iter();
-            if let Some(database) = databases.find(|one| one.name == database) {
-                create(&mut remedy, database, search.table, &column.column);
-            }
-            let before = settings::before_create(&place.observation.server, "pg_trgm");
-            remedy.caveats.extend(before);
-            return remedy;
-        }
-        [_] => {
-            "The column is searched as an expression (lower, a cast): the index must be on that very expression."
-        }
-        _ => {
-            "Several columns are searched, and which of them with a leading wildcard is not known: index only those."
-        }
-    };
-    remedy.caveats.push(why_not.to_owned());
-    remedy
-}
-
-fn create(remedy: &mut Remedy, database: &DatabaseObservation, table: &TableFacts, column: &str) {
-    let schema = table.schema.clone();
-    let stem = format!("{}_{column}", table.name);
-    let stem = crate::sql::cut(&stem, NAME_BYTES);
-    let numbers = std::iter::once(String::new()).chain((2..).map(|number: u32| number.to_string()));
-    let is_taken = |name: &String| {
-        let mut indexes = database.catalog.indexes.values();
-        let mut tables = database.catalog.tables.values();
-        indexes.any(|one| (&one.schema, &one.name) == (&schema, name))
-            || tables.any(|one| (&one.schema, &one.name) == (&schema, name))
-    };
-    let mut names = numbers.map(|number| format!("{stem}_trgm_idx{number}"));
-    let Some(name) = names.find(|name| !is_taken(name)) else {
-        return;
-    };
-    let index = Statement::CreateIndex {
-        concurrently: true,
-        only: false,
-        name: Some(name.clone()),
-        schema: schema.clone(),
-        table: table.name.clone(),
-        method: "gin",
-        keys: vec![format!("{} gin_trgm_ops", quote_identifier(column))],
-        include: Vec::new(),
-        predicate: None,
-    };
-    remedy.apply_sql = vec![Statement::CreateExtension { name: "pg_trgm" }.sql(), index.sql()];
-    remedy.undo_sql = vec![Statement::DropIndexConcurrently { schema, name }.sql()];
-    remedy.lock = Some("SHARE UPDATE EXCLUSIVE".to_owned());
-    remedy.rewrites_table = Some(false);
-    remedy.caveats.push(
-        "The column must be text or varchar. If the build fails it leaves an index that is not valid: drop that, then try again."
-            .to_owned(),
-    );
 }
 
 #[cfg(test)]
@@ -327,7 +248,10 @@ mod tests {
     use super::*;
     use crate::model::catalog::{Catalog, IndexFacts};
     use crate::model::observation::Observation;
-    use crate::rules::testing::{claims, found, index, observation, statement, table, tables};
+    use crate::model::schema::Schema;
+    use crate::rules::testing::{
+        claims, found, index, observation, set, set_schema, statement, table, tables,
+    };
 
     const SEARCH: &str = "SELECT id FROM notes WHERE body LIKE $1";
     const JOINED: &str = "SELECT id FROM notes n WHERE n.body ILIKE $2 || $1 || $3";
@@ -425,6 +349,81 @@ mod tests {
             true,
         );
         assert!(remedy(&several).apply_sql.is_empty());
+    }
+
+    #[test]
+    fn whether_trigrams_are_at_hand_is_told_and_decides_what_is_to_do() {
+        let mut notes = observed(SEARCH, 10_000.0, true);
+        let told = |observed: &Observation, guard: &str| {
+            let claim = claims::<LeadingWildcard>(observed).unwrap().remove(0);
+            assert!(
+                claim.guards.iter().any(|told| told == guard),
+                "{:?}",
+                claim.guards
+            );
+            claim.remedy
+        };
+        let unknown = told(
+            &notes,
+            "not checked: whether the extension pg_trgm can be created on this server",
+        );
+        assert_eq!(unknown.apply_sql.len(), 2);
+        notes.server.offers_trigrams = Some(true);
+        let offered = told(&notes, "the extension pg_trgm can be created on this server");
+        assert_eq!(offered.apply_sql[0], "CREATE EXTENSION IF NOT EXISTS pg_trgm");
+        notes.server.offers_trigrams = Some(false);
+        let missing = told(&notes, "the extension pg_trgm is not on this server");
+        assert!(missing.apply_sql.is_empty() && missing.undo_sql.is_empty() && missing.lock.is_none());
+        assert!(missing.caveats.iter().any(|caveat| caveat.contains("contrib")));
+        set(&mut notes, "azure.extensions", "");
+        let of_service = told(&notes, "the extension pg_trgm is not on this server");
+        assert!(of_service.apply_sql.is_empty());
+        assert!(
+            of_service
+                .caveats
+                .iter()
+                .any(|caveat| caveat.contains("az postgres"))
+        );
+        assert!(!of_service.caveats.iter().any(|caveat| caveat.contains("contrib")));
+        let schema = Schema {
+            trigrams_schema: Some("Ext".into()),
+            ..Schema::default()
+        };
+        set_schema(&mut notes, schema);
+        let installed = told(&notes, "the extension pg_trgm is installed in its database");
+        assert_eq!(
+            installed.apply_sql,
+            [
+                "CREATE INDEX CONCURRENTLY notes_body_trgm_idx ON public.notes USING gin (body \"Ext\".gin_trgm_ops)"
+            ]
+        );
+        assert!(
+            !installed
+                .caveats
+                .iter()
+                .any(|caveat| caveat.contains("az postgres"))
+        );
+    }
+
+    #[test]
+    fn an_index_on_another_column_is_not_enough() {
+        let mut notes = observed(SEARCH, 10_000.0, true);
+        let all = vec![table(1, "notes", 10_000.0, 1e6)];
+        for (keys, expected) in [
+            ("(antibody gin_trgm_ops)", 1),
+            ("(body gin_trgm_ops) WHERE (id > 7)", 1),
+            ("(body gin_trgm_ops)", 0),
+        ] {
+            let mut trigrams = index(9, "body_i");
+            trigrams.definition =
+                Some(format!("CREATE INDEX body_i ON public.notes USING gin {keys}").into());
+            set_catalog(&mut notes, all.clone(), vec![trigrams]);
+            assert_eq!(
+                claims::<LeadingWildcard>(&notes).unwrap().len(),
+                expected,
+                "{keys}"
+            );
+        }
     }
 
     #[test]

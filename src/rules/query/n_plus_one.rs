@@ -334,6 +334,10 @@ fn claim(
         Some(_) => "a foreign key links the tables of the two".to_owned(),
         None => "a column is named after the other's table; no foreign key is known".to_owned(),
     });
+    let seen_from = statements::seen_from(&claim);
+    claim.guards.push(format!(
+        "not checked: whether a queue, or the session of each request, is looked up rightly{seen_from}"
+    ));
     claim
 }
 
@@ -403,6 +407,16 @@ mod tests {
             0,
             "several rows each time"
         );
+    }
+
+    #[test]
+    fn that_it_may_be_a_queue_is_said() {
+        let list = "SELECT * FROM orders WHERE day = $1";
+        let claim = claims::<NPlusOne>(&observed((CHILD, 500, 0.9), (list, 100, 500), true))
+            .unwrap()
+            .remove(0);
+        let is_told = |guard: &String| guard.starts_with("not checked: whether a queue");
+        assert!(claim.guards.iter().any(is_told), "{:?}", claim.guards);
     }
 
     #[test]

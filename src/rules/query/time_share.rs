@@ -67,13 +67,15 @@ impl Rule for TimeShare {
         if activity.window.is_none() || load < self.minimum_load {
             return Ok(Found {
                 absence_is_no_proof: activity.still_filling.clone(),
+                decided: statements::decided_while_filling(activity, self.minimum_calls, |_| false),
                 ..Found::default()
             });
         }
+        let is_large = |statement: &StatementDelta| share(activity, statement.seconds) >= self.warning_share;
         let large = activity
             .statements
             .iter()
-            .take_while(|statement| share(activity, statement.seconds) >= self.warning_share);
+            .take_while(|&statement| is_large(statement));
         // what is rare at one look and not at the next would come and go: it keeps the finding that it has
         let undecided: Vec<Vec<String>> = large
             .clone()
@@ -113,8 +115,8 @@ impl Rule for TimeShare {
                 "statements that are nearly too frequent for query.heavy_rare are left to it".to_owned()
             }),
             undecided,
-            absence_is_no_proof: activity
-                .absence_is_no_proof(|hidden| share(activity, hidden.seconds) >= self.warning_share),
+            absence_is_no_proof: activity.absence_is_no_proof(is_large),
+            decided: statements::decided_while_filling(activity, self.minimum_calls, is_large),
             ..Found::default()
         })
     }
@@ -280,6 +282,48 @@ mod tests {
         assert!(!proof(100.0, 0.0, Some("5 min of 30")));
         assert!(proof(1.0, 1.0, None), "nearly idle");
         assert!(!proof(1.0, 0.0, Some("5 min of 30")), "nearly idle so far");
+    }
+
+    #[test]
+    fn what_is_called_often_in_a_window_that_fills_is_judged_by_it() {
+        let decided = |calls: i64, mean_ms: f64, change: &dyn Fn(&mut StatementActivity)| {
+            let one = statement("SELECT 1 FROM a", calls, mean_ms);
+            let id = one.text.statement_id.clone();
+            let mut observed = observation(vec![one], 89.0);
+            let activity = observed.statements.as_mut().unwrap();
+            activity.still_filling = Some("10 min of 30".into());
+            change(activity);
+            let found = crate::rules::testing::found::<TimeShare>(&observed).unwrap();
+            match found.decided.as_slice() {
+                [] => false,
+                decided => *decided == [("app".to_owned(), vec![id])],
+            }
+        };
+        let nothing = |_: &mut StatementActivity| ();
+        // 11 of 100 seconds
+        assert!(decided(20, 550.0, &nothing));
+        assert!(
+            !decided(19, 550.0, &nothing),
+            "it may come in the rest of the window"
+        );
+        assert!(!decided(20, 5_000.0, &nothing), "it is there");
+        assert!(
+            !decided(20, 550.0, &|activity| activity.still_filling = None),
+            "all is judged"
+        );
+        assert!(
+            decided(20, 5.0, &|activity| activity.total_seconds = 0.2),
+            "of nearly nothing it takes nothing"
+        );
+        let hidden = |activity: &mut StatementActivity| {
+            activity.without_text = vec![statement("", 1, 60_000.0)];
+        };
+        assert!(!decided(20, 550.0, &hidden), "that may be a part of it");
+        let short = |activity: &mut StatementActivity| {
+            let window = activity.window.as_mut().unwrap();
+            window.from = window.to - chrono::TimeDelta::seconds(299);
+        };
+        assert!(!decided(20, 550.0, &short));
     }
 
     #[test]

@@ -29,9 +29,9 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 /// Where the table is to be emptied, or goes away, before its keys run out.
 ///
 /// The sequence tells how far the keys are: one that was set far ahead by hand looks used up. Where the sequence ends before
-/// the column does, schema.sequence_exhaustion speaks instead; never both. A domain over integer is not seen as one. Shares,
-/// rates and sequences that may not be read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and
-/// "ALTER TABLE".
+/// the column does, schema.sequence_exhaustion speaks instead; never both. A column of a domain ends as what the domain is
+/// over; how to widen it is told without SQL, since another type would lose what the domain checks. Shares, rates and
+/// sequences that may not be read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and "ALTER TABLE".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntKeyOverflow {
@@ -78,13 +78,22 @@ impl Key<'_> {
     }
 
     fn object(&self) -> Object {
-        Object {
-            kind: ObjectKind::Column,
-            schema: Some(self.table.schema.clone()),
-            name: self.column.name.clone(),
-            table: Some(self.table.name.clone()),
-        }
+        object(self.table, self.column)
     }
+}
+
+fn object(table: &TableFacts, column: &SequenceColumn) -> Object {
+    Object {
+        kind: ObjectKind::Column,
+        schema: Some(table.schema.clone()),
+        name: column.name.clone(),
+        table: Some(table.name.clone()),
+    }
+}
+
+/// The column of which this rule tells, should it come near its end, and no other rule does; by the sequence that feeds it.
+pub fn told_column(database: &DatabaseObservation, sequence: &Sequence) -> Option<Object> {
+    fed(database, sequence).map(|(_, column, table)| object(table, column))
 }
 
 fn subject(table: &TableFacts, column: &SequenceColumn) -> Vec<String> {
@@ -251,13 +260,17 @@ impl IntKeyOverflow {
                 column.type_name
             ),
             explanation: format!(
-                "Its sequence {}.{} is at {last}, and {} ends at {}: {}. After that every INSERT that draws a key fails. Widen \
-                 the column to bigint before; it and its indexes take {}.",
+                "Its sequence {}.{} is at {last}, and {} ends at {}: {}. After that every INSERT that draws a key fails. {} \
+                 before; it and its indexes take {}.",
                 sequence.schema,
                 sequence.name,
                 column.type_name,
                 key.limit,
                 way.left(),
+                match &column.domain {
+                    None => "Widen the column to bigint".to_owned(),
+                    Some(domain) => format!("Give the column a wider domain than {domain}"),
+                },
                 bytes_for_people(size_bytes)
             ),
             evidence: evidence([
@@ -268,6 +281,7 @@ impl IntKeyOverflow {
                 ("values_per_day", json!(way.per_day.map(f64::round))),
                 ("left_days", json!(way.days_left.map(f64::round))),
                 ("type", json!(column.type_name)),
+                ("domain", json!(column.domain)),
                 (
                     "sequence",
                     json!(format!("{}.{}", sequence.schema, sequence.name)),
@@ -300,9 +314,11 @@ impl IntKeyOverflow {
                 referring[..referring.len().min(NAMED)].join(", ")
             ));
         }
-        match size_bytes <= self.rewrite_size.bytes as f64 {
-            true => in_place(key, size_bytes, &mut remedy),
-            false => in_steps(size_bytes, &mut remedy),
+        let is_small = size_bytes <= self.rewrite_size.bytes as f64;
+        match &key.column.domain {
+            Some(domain) => of_domain(domain, &key.column.type_name, is_small, size_bytes, &mut remedy),
+            None if is_small => in_place(key, size_bytes, &mut remedy),
+            None => in_steps(size_bytes, &mut remedy),
         }
         if key.sequence.limit_of(&key.sequence.type_name) != Some(key.sequence.limit()) {
             remedy.caveats.push(format!(
@@ -366,6 +382,22 @@ fn in_place(key: &Key<'_>, size_bytes: f64, remedy: &mut Remedy) {
     }
 }
 
+/// Adds the way for a column of a domain: what the domain checks is not ours to give away, and not known here.
+fn of_domain(domain: &str, type_name: &str, is_small: bool, size_bytes: f64, remedy: &mut Remedy) {
+    remedy.caveats.push(format!(
+        "The column is of the domain {domain}, which is over {type_name}; no command changes that. Make a domain over bigint with \
+         the same CHECK, NOT NULL and DEFAULT (\\dD in psql shows them), and give it to the column in the place of {domain}; a \
+         plain bigint would lose what the domain checks. Its sequence needs AS bigint, too."
+    ));
+    match is_small {
+        true => remedy.caveats.push(format!(
+            "ALTER COLUMN … TYPE rewrites the table and its indexes, {}; nobody can read or write the table meanwhile.",
+            bytes_for_people(size_bytes)
+        )),
+        false => in_steps(size_bytes, remedy),
+    }
+}
+
 /// Adds the way for a table that is too large to be rewritten at once.
 fn in_steps(size_bytes: f64, remedy: &mut Remedy) {
     let told = [
@@ -401,6 +433,7 @@ mod tests {
             table_oid: 1,
             name: "id".into(),
             type_name: type_name.into(),
+            domain: None,
             is_identity: false,
         };
         let mut sequence = Sequence {
@@ -535,6 +568,31 @@ mod tests {
         let large = claim(1e9 + 1.0, false).remedy;
         assert!(large.apply_sql.is_empty() && large.undo_sql.is_empty() && large.lock.is_none());
         assert!(large.caveats.iter().any(|caveat| caveat.contains("Backfill")));
+    }
+
+    #[test]
+    fn a_column_of_a_domain_is_told_without_sql() {
+        for size_bytes in [1e6, 1e12] {
+            let mut sequence = serial("integer", 2_000_000_000);
+            sequence.column.as_mut().unwrap().domain = Some("public.customer_number".into());
+            let observed = observed(sequence, |_, facts| facts.size_bytes = size_bytes);
+            let claim = claims::<IntKeyOverflow>(&observed).unwrap().remove(0);
+            let Remedy {
+                apply_sql,
+                undo_sql,
+                lock,
+                caveats,
+                ..
+            } = claim.remedy;
+            assert_eq!((apply_sql.len(), undo_sql.len(), lock), (0, 0, None));
+            let caveats = caveats.join(" ");
+            assert!(
+                caveats.contains("the domain public.customer_number, which is over integer"),
+                "{caveats}"
+            );
+            assert_eq!(caveats.contains("Backfill"), size_bytes > 1e9);
+            assert!(!claim.explanation.contains("to bigint"), "{}", claim.explanation);
+        }
     }
 
     #[test]

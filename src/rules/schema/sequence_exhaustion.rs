@@ -27,7 +27,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 /// Where the end is meant: a limit that somebody set by hand (MAXVALUE, MINVALUE) may be a promise to another system.
 ///
 /// A sequence that cycles is left out. Where the column that takes the values is smallint or integer and ends no later than
-/// its sequence, the column must change: schema.int_key_overflow says so, and this rule is silent.
+/// its sequence, the column must change: schema.int_key_overflow says so, and this rule is silent unless that one is switched
+/// off or ignored.
 ///
 /// The rate is that of our last looks that are far enough apart; `check` has but one look and knows none. A load of data is
 /// fast and soon over, so that a rate counts only from `rate_min_share` on. A sequence whose last value may not be read is
@@ -76,7 +77,10 @@ impl Rule for SequenceExhaustion {
         };
         let (mut ending, mut unreadable, mut readable) = (Vec::new(), Vec::new(), 0_usize);
         for sequence in &schema.facts.sequences {
-            if sequence.cycles || column_limit(sequence).is_some() || is_of_extension(database, sequence) {
+            // schema.int_key_overflow tells of its column, where anybody hears of that
+            let is_told =
+                column_limit(sequence).is_some() && !database.key_overflows_untold.contains(&sequence.oid);
+            if sequence.cycles || is_told || is_of_extension(database, sequence) {
                 continue;
             }
             if !sequence.is_readable {
@@ -311,10 +315,13 @@ fn claim(place: &Place<'_>, severity: Severity, way: &Way, sequence: &Sequence) 
         let (schema, table) = (&table.schema, &table.name);
         Some(format!("{schema}.{table}.{} ({})", column.name, column.type_name))
     });
-    let guards = way.guards(&[
-        "it does not cycle",
-        "no integer column that it feeds ends before it does",
-    ]);
+    let of_column = match column_limit(sequence) {
+        None => "no integer column that it feeds ends before it does",
+        Some(_) => {
+            "the column that it feeds ends no later, and nobody hears of that by schema.int_key_overflow"
+        }
+    };
+    let guards = way.guards(&["it does not cycle", of_column]);
     let object = Object {
         kind: ObjectKind::Sequence,
         schema: Some(schema.clone()),
@@ -358,6 +365,14 @@ fn remedy(sequence: &Sequence, column: Option<&str>) -> Remedy {
         type_name,
     };
     let mut remedy = Remedy::default();
+    if column_limit(sequence).is_some() {
+        remedy.caveats.push(format!(
+            "Its values go to {}, which ends no later than it does: widen that column first, as schema.int_key_overflow \
+             tells, which is switched off or ignored here.",
+            column.unwrap_or("an integer column")
+        ));
+        return remedy;
+    }
     if sequence.limit_of(&sequence.type_name) != Some(sequence.limit()) {
         remedy.caveats.push(format!(
             "Its end, {}, was set by hand (MAXVALUE, or MINVALUE where it counts down): ask what depends on it, then move it \
@@ -504,6 +519,7 @@ mod tests {
             table_oid: 1,
             name: "id".into(),
             type_name: type_name.into(),
+            domain: None,
             is_identity: false,
         }
     }
@@ -523,6 +539,30 @@ mod tests {
         assert_eq!(said("smallint", "integer"), 1);
         assert_eq!(said("bigint", "bigint"), 1, "no column could be wider");
         assert_eq!(said("integer", "numeric"), 1);
+    }
+
+    #[test]
+    fn a_column_that_nobody_hears_of_is_told_here_with_its_sequence() {
+        let mut observed = sequence("integer", 2_147_483_647, |sequence| {
+            sequence.column = Some(column("integer"));
+        });
+        assert!(claims::<SequenceExhaustion>(&observed).unwrap().is_empty());
+        observed.databases[0].key_overflows_untold = [9].into();
+        let told = claims::<SequenceExhaustion>(&observed).unwrap().remove(0);
+        assert!(
+            told.remedy.apply_sql.is_empty(),
+            "a wider sequence would not help"
+        );
+        assert!(
+            told.remedy.caveats[0].contains("public.t.id (integer)"),
+            "{:?}",
+            told.remedy.caveats
+        );
+        assert!(
+            told.guards
+                .iter()
+                .any(|guard| guard.contains("schema.int_key_overflow"))
+        );
     }
 
     #[test]

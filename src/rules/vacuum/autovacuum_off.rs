@@ -26,6 +26,9 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct AutovacuumOff {}
 
+/// The settings without which autovacuum does not run.
+pub const SETTINGS: [&str; 2] = ["autovacuum", "track_counts"];
+
 impl Rule for AutovacuumOff {
     const ID: &'static str = "vacuum.autovacuum_off";
     const SCOPE: Scope = Scope::Server;
@@ -34,7 +37,7 @@ impl Rule for AutovacuumOff {
         place.on_primary()?;
         let all = &place.observation.server.settings;
         let mut found = Found::default();
-        for name in ["autovacuum", "track_counts"] {
+        for name in SETTINGS {
             let setting = all
                 .get(name)
                 .ok_or_else(|| Unknown::because(format!("{name} could not be read")))?;

@@ -64,6 +64,29 @@ fn comparisons_of_columns_and_values() {
 }
 
 #[test]
+fn what_is_none_of_these() {
+    for (text, predicate) in [
+        ("(t.a <> ALL ('{x,y}'::text[]))", "a <> ALL"),
+        ("((t.a)::text <> ALL ('{x,y}'::text[]))", "a::text <> ALL"),
+        ("(t.a IS DISTINCT FROM 'x'::text)", "a IS DISTINCT FROM 'x'"),
+        ("(t.a IS NOT TRUE)", "a IS NOT TRUE"),
+        ("(t.a IS NOT FALSE)", "a IS NOT FALSE"),
+    ] {
+        let (_, comparison, _, told) = only(text);
+        assert_eq!(comparison, Comparison::NoneOf, "{text}");
+        let told = told.unwrap();
+        assert!(told.starts_with(predicate), "{text}: {told}");
+    }
+    assert_eq!(
+        only("(t.a <> ALL ($1))").3,
+        None,
+        "a parameter holds for one call"
+    );
+    assert_eq!(only("(t.a <> 5)").1, Comparison::Operator("<>".into()));
+    assert_eq!(conditions("(t.a IS NOT DISTINCT FROM 5)"), vec![]);
+}
+
+#[test]
 fn casts_and_expressions() {
     let cast = only("((t.name)::text = 'x'::text)").0;
     assert_eq!(

@@ -3,7 +3,8 @@
 //!
 //! Each look adds one row to its *place* with what the *subjects* there did (`record`). When an hour is over, it is added up
 //! for every subject and for the place as a whole (`roll_up`); a chart reads the hours of one subject (`points`), a list the
-//! hours or days of its place (`totals`). Who held others up is no number that adds up, and has a row of its own (`incidents`).
+//! hours or days of its place (`totals`). Who held others up is no number that adds up, and has a row of its own (`incidents`); so have
+//! the few numbers of a server as a whole (`server_points`).
 
 mod databases;
 mod incidents;
@@ -14,6 +15,7 @@ mod points;
 mod prune;
 mod relations;
 mod roll_up;
+mod server_points;
 mod statement_times;
 mod statements;
 mod totals;
@@ -34,6 +36,7 @@ pub(super) use databases::record_databases;
 pub(super) use incidents::record_incidents;
 pub(super) use place::Numbers;
 pub(super) use relations::{forget_databases_but, record_relations};
+pub(super) use server_points::record_server_point;
 pub(super) use statements::record_statements;
 pub(super) use waits::record_waits;
 

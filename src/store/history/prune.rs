@@ -61,6 +61,7 @@ impl Store {
             deleted += self.delete_in_chunks(sql, before)?;
         }
         deleted += self.forget_subjects()?;
+        deleted += self.prune_server_points(now, oldest)?;
         // places of databases and servers that are gone
         deleted += self.write(|tx| {
             let sql = "DELETE FROM history_place WHERE NOT EXISTS (SELECT 1 FROM history_subject AS s WHERE s.place = id)

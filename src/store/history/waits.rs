@@ -103,8 +103,14 @@ impl Names {
     }
 }
 
-/// When some time began, how long it was, and what was seen in it.
-type Look = ((DateTime<Utc>, f64), Totals<WaitCounts>);
+/// Some time in which it was looked.
+struct Look {
+    /// When it began, and how many seconds it is long.
+    time: (DateTime<Utc>, f64),
+    /// For how many of these samples stand.
+    sampled_seconds: f64,
+    seen: Totals<WaitCounts>,
+}
 
 impl Store {
     /// What sessions were seen doing over a range of up to a week: minute by minute over the last hours, hour by hour over
@@ -127,15 +133,27 @@ impl Store {
                 false => hours(tx, place, from, to)?,
             };
             let mut all = Totals::new();
-            for (_, seen) in &looks {
-                add(&mut all, seen.iter().copied());
+            for look in &looks {
+                add(&mut all, look.seen.iter().copied());
             }
             let names = Names::of(tx, place, &all)?;
-            let mut by_event: Vec<WaitPoint> = Vec::with_capacity(looks.len());
-            for (time, seen) in &looks {
-                by_event.extend(unseen(by_event.last(), time.0));
-                by_event.push(names.point(*time, seen));
+            let mut by_event: Vec<WaitPoint> = Vec::with_capacity(looks.len() + 2);
+            by_event.extend(
+                looks
+                    .first()
+                    .and_then(|first| unseen_at_an_edge(from, first.time.0, first)),
+            );
+            for look in &looks {
+                let last = by_event.last().filter(|last| last.sessions.is_some());
+                let between = unseen(last, look.time.0);
+                by_event.extend(between);
+                by_event.push(names.point(look.time, &look.seen));
             }
+            by_event.extend(
+                looks
+                    .last()
+                    .and_then(|last| unseen_at_an_edge(last.end(), to, last)),
+            );
             let samples = names.samples.and_then(|id| totals::of(&all, id));
             let mut top: Vec<(WaitKey, WaitCounts)> = all
                 .iter()
@@ -148,6 +166,7 @@ impl Store {
                 by_event,
                 top,
                 samples: samples.map_or(0, |counts| counts.sessions),
+                sampled_seconds: looks.iter().map(|look| look.sampled_seconds).sum(),
                 sessions,
             })
         })
@@ -159,12 +178,41 @@ fn unseen(last: Option<&WaitPoint>, next: DateTime<Utc>) -> Option<WaitPoint> {
     let last = last?;
     let end = last.from + TimeDelta::milliseconds((last.length_seconds * 1000.0) as i64);
     let length_seconds = (next - end).num_milliseconds() as f64 / 1000.0;
-    (length_seconds > 1.0_f64.max(last.length_seconds / 10.0)).then_some(WaitPoint {
-        from: end,
+    (length_seconds > 1.0_f64.max(last.length_seconds / 10.0)).then(|| gap(end, length_seconds))
+}
+
+/// The time between the edge of a range and the look next to it, if that is more than one that is still to be written down.
+fn unseen_at_an_edge(from: DateTime<Utc>, to: DateTime<Utc>, next_to_it: &Look) -> Option<WaitPoint> {
+    let length_seconds = (to - from).num_milliseconds() as f64 / 1000.0;
+    let usual = 2.0 * next_to_it.time.1.min(EDGE_SECONDS);
+    (length_seconds > usual).then(|| gap(from, length_seconds))
+}
+
+/// Hours are no longer than this where it is asked what lies between them and the edge of a range.
+const EDGE_SECONDS: f64 = 300.0;
+
+fn gap(from: DateTime<Utc>, length_seconds: f64) -> WaitPoint {
+    WaitPoint {
+        from,
         length_seconds,
         samples: 0,
         sessions: None,
-    })
+    }
+}
+
+impl Look {
+    /// Some time, all of which was sampled.
+    fn whole(begin: DateTime<Utc>, seconds: f64, seen: Totals<WaitCounts>) -> Self {
+        Self {
+            time: (begin, seconds),
+            sampled_seconds: seconds,
+            seen,
+        }
+    }
+
+    fn end(&self) -> DateTime<Utc> {
+        self.time.0 + TimeDelta::milliseconds((self.time.1 * 1000.0) as i64)
+    }
 }
 
 fn minutes(
@@ -182,7 +230,7 @@ fn minutes(
         let (at, seconds): (DateTime<Utc>, f64) = (time(row.get(0)?), row.get(1)?);
         let begin = at - TimeDelta::milliseconds((seconds * 1000.0) as i64);
         let seen = unpack(row.get_ref(2)?.as_blob().unwrap_or_default()).collect();
-        looks.push(((begin, seconds), seen));
+        looks.push(Look::whole(begin, seconds, seen));
     }
     Ok(looks)
 }
@@ -195,22 +243,28 @@ fn hours(
 ) -> Result<Vec<Look>, StoreError> {
     let (first, end) = (micros(from) / HOUR, micros(to) / HOUR + 1);
     let mut statement = tx.prepare_cached(
-        "SELECT hour, body FROM history_hour WHERE place = ?1 AND hour >= ?2 AND hour < ?3 AND body IS NOT NULL
+        "SELECT hour, seconds, body FROM history_hour WHERE place = ?1 AND hour >= ?2 AND hour < ?3 AND body IS NOT NULL
          ORDER BY hour",
     )?;
     let mut rows = statement.query(params![place, first, end])?;
-    let mut looks: BTreeMap<i64, Totals<WaitCounts>> = BTreeMap::new();
+    // each with the seconds of it that were sampled
+    let mut looks: BTreeMap<i64, (f64, Totals<WaitCounts>)> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let seen = unpack(row.get_ref(1)?.as_blob().unwrap_or_default()).collect();
-        looks.insert(row.get(0)?, seen);
+        let seen = unpack(row.get_ref(2)?.as_blob().unwrap_or_default()).collect();
+        looks.insert(row.get(0)?, (row.get(1)?, seen));
     }
     // the hours that are not rolled up yet
     let unrolled = last_rolled_up(tx, place, end)?.max(time(first * HOUR));
-    for ((begin, seconds), seen) in minutes(tx, place, unrolled, time(end * HOUR))? {
-        let ended = begin + TimeDelta::milliseconds((seconds * 1000.0) as i64);
-        add(looks.entry(micros(ended) / HOUR).or_default(), seen.into_iter());
+    for minute in minutes(tx, place, unrolled, time(end * HOUR))? {
+        let (sampled_seconds, seen) = looks.entry(micros(minute.end()) / HOUR).or_default();
+        *sampled_seconds += minute.sampled_seconds;
+        add(seen, minute.seen.into_iter());
     }
-    let hour = |(hour, seen): (i64, Totals<WaitCounts>)| ((time(hour * HOUR), 3600.0), seen);
+    let hour = |(hour, (sampled_seconds, seen)): (i64, (f64, Totals<WaitCounts>))| Look {
+        time: (time(hour * HOUR), 3600.0),
+        sampled_seconds,
+        seen,
+    };
     Ok(looks.into_iter().map(hour).collect())
 }
 
@@ -228,6 +282,39 @@ mod tests {
             event: event.into(),
             ..WaitKey::default()
         }
+    }
+
+    #[test]
+    fn what_lies_before_the_first_sample_and_after_the_last_is_a_gap() {
+        let store = Store::in_memory().unwrap();
+        for minute in 1441..=1455 {
+            let seen = WaitMinute {
+                seconds: 60.0,
+                samples: 12,
+                points: vec![(key("CPU"), WaitCounts { sessions: 24 })],
+            };
+            store
+                .write(|tx| record_waits(tx, &store.inner.numbers, "main", at(minute), &seen))
+                .unwrap();
+        }
+        let told = |from: i64, to: i64| {
+            let told = store.wait_history("main", at(from), at(to)).unwrap();
+            let points = told.by_event.iter();
+            let points: Vec<(i64, bool)> = points
+                .map(|point| (point.length_seconds as i64 / 60, point.sessions.is_some()))
+                .collect();
+            (points, told.sampled_seconds)
+        };
+        // a day and its end: one hour of it was looked at
+        let day = vec![(1440 - 16, false), (60, true)];
+        assert_eq!(told(16, 1456), (day, 900.0));
+        let (hours, _) = told(1440, 1440 + 300);
+        assert_eq!(hours, [(60, true), (240, false)]);
+        // the newest minutes are still to be written down
+        let (minutes, seconds) = told(1430, 1457);
+        assert_eq!((minutes[0], minutes.len(), seconds), ((10, false), 16, 900.0));
+        assert_eq!(told(1430, 1500).0.last(), Some(&(45, false)));
+        assert!(told(0, 60).0.is_empty(), "nothing at all is no picture");
     }
 
     #[test]
@@ -251,6 +338,7 @@ mod tests {
             store.roll_up(at(rolled_up_to)).unwrap();
             let told = store.wait_history("main", at(0), at(599)).unwrap();
             assert_eq!((told.samples, told.sessions), (539 * 12, 539 * 2 + 60 * 12));
+            assert_eq!(told.sampled_seconds, 539.0 * 60.0, "rolled up to {rolled_up_to}");
             assert_eq!(told.top[0], (key("CPU"), WaitCounts { sessions: 1078 }));
             assert_eq!(told.top[1].1.sessions, 720);
             let gaps: Vec<usize> = (0..told.by_event.len())
@@ -267,7 +355,7 @@ mod tests {
                 (720, 120)
             );
             let minutes = store.wait_history("main", at(118), at(125)).unwrap();
-            assert_eq!(minutes.by_event.len(), 7);
+            assert_eq!((minutes.by_event.len(), minutes.sampled_seconds), (7, 420.0));
         }
         assert_eq!(
             store.wait_history("other", at(0), at(9)).unwrap(),

@@ -13,6 +13,7 @@ use super::relations::subject;
 use crate::model::history::TableCounts;
 use crate::model::observation::TableDelta;
 use crate::model::relation::IndexNow;
+use crate::store::Store;
 use crate::store::error::StoreError;
 
 /// What keeping the indexes of a database costs.
@@ -68,12 +69,8 @@ impl<'a> WritePrices<'a> {
         let (Some(place), Some(since)) = (self.index_place, self.indexes_since) else {
             return Ok(None);
         };
-        let subject = subject(&index.schema, &index.name)?;
-        let Some(id) = place::subject(self.tx, place, self.database, &subject)? else {
-            return Ok(None);
-        };
-        let first = first_at(self.tx, place, id, self.range.0)?;
-        Ok(first.filter(|first| *first > since))
+        let named = (self.database, index.schema.as_str(), index.name.as_str());
+        made_at(self.tx, (place, since), named, self.range.0)
     }
 
     /// Entries an hour in each index of a table since a time.
@@ -131,6 +128,44 @@ impl<'a> WritePrices<'a> {
         }
         found.truncate(limit);
         Ok(found)
+    }
+}
+
+/// When an index was seen first, where that is after a time and others of its place were seen before.
+fn made_at(
+    tx: &Transaction<'_>,
+    (place, seen_since): (i64, DateTime<Utc>),
+    (database, schema, name): (&str, &str, &str),
+    after: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let Some(id) = place::subject(tx, place, database, &subject(schema, name)?)? else {
+        return Ok(None);
+    };
+    let first = first_at(tx, place, id, after)?;
+    Ok(first.filter(|first| *first > seen_since))
+}
+
+impl Store {
+    /// When an index was seen first, where that is after a time and others of its database were seen before: before then its
+    /// table may have been written without it.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn index_made_at(
+        &self,
+        (server, database): (&str, &str),
+        (schema, name): (&str, &str),
+        after: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.read(|tx| {
+            let Some(place) = place::known(tx, server, Family::Index, database)? else {
+                return Ok(None);
+            };
+            let Some(seen_since) = first_look(tx, place)? else {
+                return Ok(None);
+            };
+            made_at(tx, (place, seen_since), (database, schema, name), after)
+        })
     }
 }
 
@@ -307,6 +342,17 @@ mod tests {
         };
         // it is there from the end of a look on in which very much was written
         look(END, &["busy_young"], 600.0, 100_000);
+        let made_at = |name: &str, after| {
+            let found = store.index_made_at(("main", "app"), ("public", name), at(after));
+            found.unwrap()
+        };
+        assert_eq!(made_at("busy_young", END - 60), Some(at(END + 10)));
+        assert_eq!(made_at("busy_young", END + 10), None, "it was there by then");
+        assert_eq!(
+            made_at("busy_b", 0),
+            None,
+            "nobody knows: it was there at the first look"
+        );
         look(END + 10, &[], 1200.0, 20);
         assert_eq!(young(31), None, "twenty minutes are no rate");
         look(END + 30, &[], 600.0, 20);

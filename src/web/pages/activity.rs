@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
+use super::history_chart::Mark;
 use super::incidents::IncidentsView;
 use super::present;
 use super::range::Range;
@@ -93,6 +94,11 @@ impl ActivityPage {
         let mut tabs = self.range.tabs(&self.path(), "");
         tabs.truncate(RANGES.len());
         tabs
+    }
+
+    /// Nothing is marked among waits.
+    fn no_marks(&self) -> Vec<Mark> {
+        Vec::new()
     }
 
     fn wait_path(&self, line: &WaitLine) -> String {
@@ -283,6 +289,11 @@ mod tests {
             said(vec![]),
             "Nobody waits for a lock, and no transaction is old."
         );
+        let quiet = page(vec![]).html("..", "t").unwrap();
+        assert!(
+            quiet.contains("No session of an application is seen."),
+            "no empty box: {quiet}"
+        );
         let over = (Range::Day, WaitsView::default(), IncidentsView::default());
         let unknown = ActivityPage::build(sample::now(), "main".into(), None, over, vec![]);
         let html = unknown.html("..", "t").unwrap();
@@ -383,6 +394,7 @@ mod tests {
             statement_id: "0123456789abcdef".into(),
             role: sample::HOSTILE.into(),
             application: sample::HOSTILE.into(),
+            query_id: None,
         };
         let point = |hour: i64, sessions| WaitPoint {
             from: sample::now() + chrono::TimeDelta::hours(hour),
@@ -407,6 +419,7 @@ mod tests {
                 })
                 .collect(),
             samples: 10,
+            sampled_seconds: 3600.0,
             sessions: 40,
         };
         let place = (sample::HOSTILE.to_owned(), "0123456789abcdef".to_owned());

@@ -14,6 +14,7 @@ use super::plans::Plans;
 use super::present;
 use super::sql_text::SqlText;
 use crate::model::finding::{Action, ConfidenceLevel, Event, EventKind, Finding, State};
+use crate::model::judgement::EvidenceGone;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 /// Days for which a finding can be snoozed.
@@ -74,6 +75,8 @@ pub(crate) struct View {
     pub(crate) impact: Vec<String>,
     pub(crate) offers: Vec<Offer>,
     pub(crate) object: ObjectCharts,
+    /// That its evidence is not seen any more; empty where it is.
+    pub(crate) gone: String,
 }
 
 /// Whether a table lock of that name lets statements read and write.
@@ -166,6 +169,7 @@ impl FindingPage {
             impact: present::all_impact(&claim.impact),
             offers: offers(finding.state),
             object: ObjectCharts::default(),
+            gone: String::new(),
         };
         let mut history = history;
         history.sort_by_key(|event| std::cmp::Reverse((event.occurred_at, event.sequence)));
@@ -182,6 +186,26 @@ impl FindingPage {
     #[must_use]
     pub fn with_object(mut self, object: ObjectCharts) -> Self {
         self.view.object = object;
+        self
+    }
+
+    /// The same with since when what it rests on is not seen.
+    #[must_use]
+    pub fn with_evidence_gone(mut self, gone: Option<EvidenceGone>) -> Self {
+        let now = self.frame.now;
+        self.view.gone = gone.map_or_else(String::new, |gone| {
+            let then = match gone.resolved_at {
+                Some(at) if at > now => format!("it is resolved if that lasts until {}", present::exact(&at)),
+                Some(_) => "it is resolved if the next judgement does not see it either".to_owned(),
+                None => {
+                    "it is resolved when its rule is judged again and that has lasted long enough".to_owned()
+                }
+            };
+            format!(
+                "What it rests on was not seen since {}; {then}.",
+                present::exact(&gone.since)
+            )
+        });
         self
     }
 
@@ -266,6 +290,27 @@ mod tests {
         assert!(html.contains("\\u{202e}"));
         // the copy button gives back the very text
         assert!(html.contains("data-raw=\"\u{202e}\""));
+    }
+
+    #[test]
+    fn evidence_that_is_gone_is_told_with_what_comes_of_it() {
+        let html = |gone: Option<EvidenceGone>| {
+            let finding = sample::finding("index.missing", "orders");
+            let page = FindingPage::build(sample::now(), finding, vec![], "t");
+            page.with_evidence_gone(gone).html("", "tok").unwrap()
+        };
+        let minutes = |minutes: i64| sample::now() + chrono::TimeDelta::minutes(minutes);
+        let gone = |until: Option<i64>| EvidenceGone {
+            since: minutes(-5),
+            resolved_at: until.map(minutes),
+        };
+        assert!(!html(None).contains("What it rests on was not seen"));
+        let told = html(Some(gone(Some(5))));
+        let expected = "What it rests on was not seen since 2026-11-21 13:55:00 UTC; it is resolved if that lasts until \
+                        2026-11-21 14:05:00 UTC.";
+        assert!(told.contains(expected), "{told}");
+        assert!(html(Some(gone(Some(-1)))).contains("if the next judgement does not see it either"));
+        assert!(html(Some(gone(None))).contains("when its rule is judged again"));
     }
 
     #[test]

@@ -166,6 +166,11 @@ mod tests {
         assert_eq!(html.matches("class=\"shade\"").count(), 3, "{html}");
         assert_eq!(html.matches("the server was started").count(), 4, "{html}");
         assert!(html.contains("?range=7d"), "{html}");
+        assert_eq!(
+            html.matches("/tables/public/").count(),
+            2,
+            "its name leads to it, too: {html}"
+        );
         let unseen = charts(&history(&[None, None]));
         assert!(unseen.charts.is_empty());
         assert!(

@@ -15,6 +15,8 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 120.0;
 /// A picture has about so many bars at most: more cannot be told apart.
 const BARS: usize = 240;
+/// What is said of a gap.
+const NOBODY_LOOKED: &str = "nobody looked";
 /// Lines of the table behind the pictures.
 const LINES: usize = 200;
 
@@ -77,6 +79,8 @@ pub struct HistoryChart {
     pub marks: Vec<Mark>,
     /// The time over which the evidence of a finding was gathered.
     pub shade: Option<Shade>,
+    /// The height of a line for as much as there can be, where that is known.
+    pub ceiling_y: Option<f64>,
     /// The greatest value, for the scale.
     pub greatest: String,
     /// What a person who does not see it hears.
@@ -201,6 +205,11 @@ fn coarser<C: Counts>(points: &[HistoryPoint<C>]) -> Vec<HistoryPoint<C>> {
 impl HistoryChart {
     /// Draws points that come oldest first.
     pub fn of<C: Counts>(points: &[HistoryPoint<C>], measure: &Measure<C>) -> Self {
+        Self::below(points, measure, None)
+    }
+
+    /// The same with a line for as much as there can be.
+    pub fn below<C: Counts>(points: &[HistoryPoint<C>], measure: &Measure<C>, ceiling: Option<f64>) -> Self {
         let points = coarser(points);
         let (Some(first), Some(last)) = (points.first(), points.last()) else {
             return Self::default();
@@ -211,17 +220,19 @@ impl HistoryChart {
             (measure.value)(&counts, point.seen_seconds)
         };
         let greatest = points.iter().filter_map(value).fold(0.0, f64::max);
+        let top = greatest.max(ceiling.unwrap_or(0.0));
+        let height = |value: f64| value / top * (HEIGHT - 4.0);
         let begin = |point: &HistoryPoint<C>| (point.from - first.from).num_milliseconds() as f64 / 1000.0;
         let scale = WIDTH / (begin(last) + last.length_seconds).max(1.0);
         let bar = |point: &HistoryPoint<C>| {
             let told = match (point.counts, value(point)) {
-                (None, _) => "nobody looked".to_owned(),
+                (None, _) => NOBODY_LOOKED.to_owned(),
                 (_, None) => measure.nothing.to_owned(),
                 (_, Some(value)) => (measure.told)(value),
             };
             let height = match (point.counts, value(point)) {
                 (None, _) => HEIGHT,
-                (_, Some(value)) if greatest > 0.0 => (value / greatest * (HEIGHT - 4.0)).max(1.0),
+                (_, Some(value)) if top > 0.0 => height(value).max(1.0),
                 _ => 0.0,
             };
             let width = point.length_seconds * scale;
@@ -239,6 +250,7 @@ impl HistoryChart {
             bars: points.iter().map(bar).filter(|bar| bar.height > 0.0).collect(),
             marks: Vec::new(),
             shade: None,
+            ceiling_y: ceiling.filter(|_| top > 0.0).map(|most| HEIGHT - height(most)),
             greatest: (measure.told)(greatest),
             label: format!(
                 "{} over {}, at most {}{}",
@@ -252,6 +264,16 @@ impl HistoryChart {
                 }
             ),
         }
+    }
+
+    /// The same where a gap need not be time in which nobody looked: what is said of one instead.
+    #[must_use]
+    pub fn with_gaps_told(mut self, told: &str) -> Self {
+        for bar in self.bars.iter_mut().filter(|bar| bar.is_gap) {
+            bar.title = bar.title.replace(NOBODY_LOOKED, told);
+        }
+        self.label = self.label.replace(NOBODY_LOOKED, told);
+        self
     }
 
     /// The same picture of those points with a line for each change that lies within them, and with no other line.

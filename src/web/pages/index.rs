@@ -47,14 +47,17 @@ pub struct IndexPage {
     pub range: Range,
     /// As it is now.
     pub index: IndexNow,
-    /// How it was used over the range.
+    /// From when on its scans and the writes to its table are added up, where it was made within the range; null where it was
+    /// there before: then they are over the whole range.
+    pub counted_since: Option<DateTime<Utc>>,
+    /// How it was used over that time.
     pub counts: IndexCounts,
     /// How it was used, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<IndexCounts>>,
     /// What happened to the server meanwhile.
     pub changes: Vec<Change>,
-    /// What happened to its table over the range: most of what is written there is written here, too. Null where that is not
-    /// known.
+    /// What happened to its table over the same time: most of what is written there is written here, too. Null where that is
+    /// not known.
     pub table_counts: Option<TableCounts>,
     /// Findings about it.
     pub findings: Vec<Finding>,
@@ -64,23 +67,33 @@ pub struct IndexPage {
 }
 framed!(IndexPage);
 
+/// Those of the points that begin at a time or later; all of them where there is none. What began before holds what happened
+/// before, too.
+fn counted<C>(points: &[HistoryPoint<C>], since: Option<DateTime<Utc>>) -> &[HistoryPoint<C>] {
+    let is_before = |point: &HistoryPoint<C>| since.is_some_and(|since| point.from < since);
+    &points[points.partition_point(is_before)..]
+}
+
 impl IndexPage {
-    /// The page from what the store knows.
+    /// The page from what the store knows; of the index, with when it was seen first, if that was within the range.
     pub fn build(
         now: DateTime<Utc>,
         (server, database): (String, String),
         range: Range,
-        index: IndexNow,
+        (index, made_at): (IndexNow, Option<DateTime<Utc>>),
         history: Vec<HistoryPoint<IndexCounts>>,
         findings: Vec<Finding>,
     ) -> Self {
+        let whole = counted(&history, made_at);
+        let from = whole.first().map(|point| point.from);
         Self {
+            counted_since: made_at.map(|made_at| from.unwrap_or(made_at)),
+            counts: total(whole),
             frame: Frame::new(now, Section::Tables, format!("{}.{}", index.schema, index.name)),
             charts: [
                 ("Scans", HistoryChart::of(&history, &SCANS)),
                 ("Size", HistoryChart::of(&history, &SIZE)),
             ],
-            counts: total(&history),
             server,
             database,
             range,
@@ -98,6 +111,7 @@ impl IndexPage {
         let changes = within(&self.history, changes);
         let marked =
             |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        let table = counted(table, self.counted_since);
         let is_known = table.iter().any(|point| point.counts.is_some());
         Self {
             charts: self.charts.map(marked),
@@ -107,15 +121,32 @@ impl IndexPage {
         }
     }
 
+    /// The time of which its scans and its price are told, as the end of a sentence.
+    fn window(&self) -> String {
+        match self.counted_since {
+            Some(since) => format!("since {}", present::exact(&since)),
+            None => format!("in the last {}", self.range.name()),
+        }
+    }
+
+    /// Why that is not the range.
+    fn why_shorter(&self) -> Option<String> {
+        self.counted_since?;
+        let range = self.range.name();
+        Some(format!(
+            "It is younger than the last {range}: before, it was not there all the time."
+        ))
+    }
+
     /// What writing it costs, in a sentence.
     fn write_price(&self) -> String {
-        let range = self.range.name();
+        let window = self.window();
         let Some(table) = self.table_counts else {
-            return format!("What was written to its table in the last {range} is not known.");
+            return format!("What was written to its table {window} is not known.");
         };
         let rows = table.inserted.saturating_add(table.updated);
         if rows == 0 {
-            return format!("No row of its table was inserted or updated in the last {range}.");
+            return format!("No row of its table was inserted or updated {window}.");
         }
         let told = |number: u64| count_for_people(number as f64);
         let hot = match table.hot_updated {
@@ -123,7 +154,7 @@ impl IndexPage {
             hot => format!(", but for {} of the updates, which are HOT", told(hot)),
         };
         format!(
-            "In the last {range} {} inserted into its table and {} updated. Each is written here, too{hot}{}.",
+            "{} inserted into its table and {} updated {window}. Each is written here, too{hot}{}.",
             match table.inserted {
                 1 => "1 row was".to_owned(),
                 rows => format!("{} rows were", told(rows)),
@@ -137,17 +168,16 @@ impl IndexPage {
     }
 
     fn sentence(&self) -> String {
-        let range = self.range.name();
+        let window = self.window();
         let size = bytes_for_people(self.index.bytes as f64);
-        match (
-            self.counts.scans,
-            self.history.iter().any(|point| point.counts.is_some()),
-        ) {
-            (0, false) => format!("It holds {size}; how it is used is not known of the last {range}."),
-            (0, true) => format!("It holds {size} and was not scanned in the last {range}."),
-            (1, _) => format!("It holds {size} and was scanned once in the last {range}."),
+        let told = counted(&self.history, self.counted_since);
+        let was_seen = told.iter().any(|point| point.counts.is_some());
+        match (self.counts.scans, was_seen) {
+            (0, false) => format!("It holds {size}; how it was used {window} is not known."),
+            (0, true) => format!("It holds {size} and was not scanned {window}."),
+            (1, _) => format!("It holds {size} and was scanned once {window}."),
             (scans, _) => format!(
-                "It holds {size} and was scanned {} times in the last {range}.",
+                "It holds {size} and was scanned {} times {window}.",
                 count_for_people(scans as f64)
             ),
         }
@@ -229,7 +259,7 @@ mod tests {
         };
         let place = ("main".to_owned(), sample::HOSTILE.to_owned());
         let findings = vec![sample::finding("index.unused", sample::HOSTILE)];
-        IndexPage::build(sample::now(), place, Range::Day, index, history, findings)
+        IndexPage::build(sample::now(), place, Range::Day, (index, None), history, findings)
     }
 
     #[test]
@@ -283,7 +313,7 @@ mod tests {
             .with_changes(vec![restarted], &[wrote(1, 30, 20), wrote(0, 10, 0)]);
         assert_eq!(
             used.write_price(),
-            "In the last 24 hours 1 row was inserted into its table and 40 updated. Each is written here, too, but for 20 \
+            "1 row was inserted into its table and 40 updated in the last 24 hours. Each is written here, too, but for 20 \
              of the updates, which are HOT."
         );
         let html = used.html("..", "t").unwrap();
@@ -296,6 +326,54 @@ mod tests {
         let idle = page(vec![]).with_changes(vec![], &[wrote(0, 0, 0)]);
         assert!(idle.write_price().starts_with("No row of its table"));
         assert!(page(vec![]).write_price().ends_with("is not known."));
+    }
+
+    #[test]
+    fn scans_and_writes_of_a_young_index_are_counted_over_the_same_time() {
+        fn point<C>(from: DateTime<Utc>, counts: C) -> HistoryPoint<C> {
+            HistoryPoint {
+                from,
+                length_seconds: 60.0,
+                seen_seconds: 60.0,
+                counts: Some(counts),
+            }
+        }
+        let at = |seconds: i64| sample::now() + chrono::TimeDelta::seconds(seconds);
+        let scans = |seconds, scans| point(at(seconds), IndexCounts { scans, bytes: 16_384 });
+        let wrote = |seconds, inserted| {
+            let counts = TableCounts {
+                inserted,
+                ..TableCounts::default()
+            };
+            point(at(seconds), counts)
+        };
+        let table = [wrote(0, 5_000), wrote(60, 100), wrote(120, 7)];
+        let made = |seconds: Option<i64>| {
+            let old = page(vec![scans(0, 50), scans(60, 4), scans(120, 2)]);
+            let place = (old.server, old.database);
+            let index = (old.index, seconds.map(at));
+            IndexPage::build(sample::now(), place, Range::Day, index, old.history, vec![])
+                .with_changes(vec![], &table)
+        };
+        // what began before it was there holds what was written without it
+        let young = made(Some(50));
+        assert_eq!(
+            (young.counts.scans, young.table_counts.unwrap().inserted),
+            (6, 107)
+        );
+        let window = format!("since {}", present::exact(&at(60)));
+        assert!(young.sentence().ends_with(&format!("6 times {window}.")));
+        assert!(young.write_price().contains(&window), "{}", young.write_price());
+        let html = young.html("..", "t").unwrap();
+        assert!(html.contains("It is younger than the last 24 hours"), "{html}");
+        let old = made(None);
+        assert_eq!(
+            (old.counts.scans, old.table_counts.unwrap().inserted),
+            (56, 5_107)
+        );
+        assert_eq!(old.why_shorter(), None);
+        let new = made(Some(150));
+        assert!(new.sentence().ends_with("is not known.") && new.table_counts.is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::range::Range;
 use super::relations::{Brief, briefs, growth, growth_text, is_about_index, of_hundred};
 use super::tabs::View;
 use crate::model::finding::Finding;
+use crate::model::judgement::Verdict;
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder};
 use crate::model::unit::bytes_for_people;
 
@@ -127,6 +128,9 @@ pub struct IndexesPage {
     pub list: Listing,
     /// The indexes.
     pub indexes: Vec<IndexLine>,
+    /// Why it is not known, or not of all statements, which indexes are missing: advice may wait until the budget leaves time for
+    /// it; null where it is known, and where nobody asks.
+    pub missing_unknown_because: Option<String>,
 }
 framed!(IndexesPage);
 
@@ -143,6 +147,7 @@ impl IndexesPage {
         Self {
             frame: Frame::new(now, Section::Tables, format!("Indexes of {database}")),
             indexes: IndexLine::list((&server, &database), range, list.items, findings),
+            missing_unknown_because: None,
             list: Listing {
                 total: list.total,
                 bytes: list.bytes,
@@ -154,6 +159,14 @@ impl IndexesPage {
                 view: View::Indexes,
                 places,
             },
+        }
+    }
+
+    /// The same with what became of index advice in the database, where that is known.
+    pub fn with_advice(self, verdict: Option<&Verdict>) -> Self {
+        Self {
+            missing_unknown_because: verdict.and_then(Verdict::untold).map(str::to_owned),
+            ..self
         }
     }
 
@@ -236,6 +249,39 @@ mod tests {
     }
 
     #[test]
+    fn where_advice_waits_the_page_says_so() {
+        let html = |verdict: Option<Verdict>| {
+            let page = page(vec![total("i")]).with_advice(verdict.as_ref());
+            page.html("..", "t").unwrap()
+        };
+        let waits = Verdict::Skipped {
+            reason: "that waits until budget.own_cost_ratio leaves 2.0 s of <b>".into(),
+            remedy_sql: None,
+        };
+        let told = html(Some(waits));
+        assert!(
+            told.contains("Which indexes are missing here is not known"),
+            "{told}"
+        );
+        assert!(told.contains("leaves 2.0 s of &#60;b&#62;."), "{told}");
+        assert!(told.contains("/rules/index.missing"), "{told}");
+        let partly = Verdict::Evaluated {
+            undecided: Vec::new(),
+            absence_counts: true,
+            untold: Some("2 of 9 statements could not be planned".into()),
+        };
+        assert!(html(Some(partly)).contains("2 of 9 statements could not be planned."));
+        let known = Verdict::Evaluated {
+            undecided: Vec::new(),
+            absence_counts: true,
+            untold: None,
+        };
+        for verdict in [None, Some(known)] {
+            assert!(!html(verdict).contains("Which indexes are missing here"));
+        }
+    }
+
+    #[test]
     fn what_keeping_an_index_costs_is_told_where_it_is_known() {
         let price = |entries_per_hour: Option<f64>, definition: &str| {
             let mut total = total("i");
@@ -260,7 +306,7 @@ mod tests {
         );
         assert!(html.contains("&#38;order=writes"), "a list in that order: {html}");
         assert!(
-            html.contains("its standbys count their own scans\">No scan here since<"),
+            html.contains("since it was first seen\">No scan here since<"),
             "{html}"
         );
     }

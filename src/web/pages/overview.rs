@@ -188,6 +188,8 @@ pub struct OverviewPage {
     pub more_events: usize,
     /// Facts that could not be read, on all servers.
     pub gaps: usize,
+    /// What planning by the advisor leaves behind, on all servers.
+    pub left_behind: usize,
     /// What could not be seen or judged.
     pub coverage: Coverage,
 }
@@ -256,6 +258,7 @@ impl OverviewPage {
         gaps: &[(String, Gap)],
         coverage: Coverage,
     ) -> Self {
+        let (left_behind, gaps): (Vec<_>, Vec<_>) = gaps.iter().partition(|(_, gap)| gap.is_left_behind());
         let outlines = &findings.outlines;
         let headline = Headline::of(now, outlines, servers, loads, &coverage);
         let open: Vec<&Outline> = outlines.iter().filter(|f| f.state == State::Open).collect();
@@ -298,6 +301,7 @@ impl OverviewPage {
                 .map(|event| EventLine { event: event.clone() })
                 .collect(),
             gaps: gaps.len(),
+            left_behind: left_behind.len(),
             coverage,
         }
     }

@@ -28,6 +28,8 @@ pub struct Durations {
     pub bars: Vec<Bar>,
     /// The longest, for the scale.
     pub longest: String,
+    /// When the first of them ended.
+    pub from: Option<DateTime<Utc>>,
     /// What a person who does not see it hears.
     pub label: String,
 }
@@ -113,6 +115,7 @@ impl Durations {
         Self {
             bars: made.iter().enumerate().map(bar).collect(),
             longest: seconds_for_people(longest),
+            from: made.first().map(|(run, _)| run.ended_at),
             label: format!(
                 "how long the last {} refreshes took, at most {}",
                 made.len(),
@@ -226,6 +229,7 @@ mod tests {
         let durations = Durations::of(&runs);
         let tones: Vec<&str> = durations.bars.iter().map(|bar| bar.tone).collect();
         assert_eq!((tones, durations.longest.as_str()), (vec!["good", "bad"], "10 s"));
+        assert_eq!(durations.from, Some(at(10)), "the time that is drawn is told");
         assert_eq!(Durations::of(&runs[1..2]), Durations::default());
     }
 }

@@ -1,7 +1,5 @@
 //! `/servers/{server}`: how is this server?
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,67 +13,30 @@ use super::cluster::Cluster;
 use super::database_load::{DatabaseLoadChart, load_points};
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{Change, HistoryChart, within};
-use super::load::{LOAD, LoadPart, history, parts};
+use super::history_chart::{Change, within};
+use super::load::{LoadPart, history, parts};
 use super::overview::ServerLine;
+use super::picture::{ChartTable, Picture};
 use super::range::Range;
 use super::relations::{Brief, briefs};
 use super::row::Row;
+use super::server_charts;
+use super::server_facts::Facts;
+use super::server_parts::{self, ServerPart};
 use super::server_sentence::sentence;
 use super::servers::{lag, path};
 use super::settings::{self, SettingGroup};
 use super::status::ServerGap;
 use super::tabs::{Tab, View};
 use super::{activity, present};
-use crate::model::activity::ActivityNow;
 use crate::model::database_load::DatabaseLoad;
-use crate::model::finding::Finding;
-use crate::model::observation::BlockReads;
 use crate::model::replication::Standby;
-use crate::model::server_change::ServerChange;
-use crate::model::snapshot::{Checkpoints, Setting};
-use crate::model::status::LoadPoint;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 /// Statements that are named.
 const STATEMENTS: usize = 5;
 /// Changes that are told in words; the others stand in the pictures and in the JSON.
 const CHANGES: usize = 20;
-
-/// What the page is made from.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// The server.
-    pub name: String,
-    /// The servers of its cluster; it is among them.
-    pub cluster: Cluster,
-    /// The range that is told.
-    pub range: Range,
-    /// The load from before the range on, oldest first; empty where that is kept no more, and told by that of its databases.
-    pub load: Vec<LoadPoint>,
-    /// The load over the range by database.
-    pub database_load: DatabaseLoad,
-    /// What happened to it and changes what its numbers mean.
-    pub changes: Vec<ServerChange>,
-    /// Statements that took most time over the range, costliest first.
-    pub statements: Vec<BusyStatement>,
-    /// The costliest open findings.
-    pub findings: Vec<Finding>,
-    /// Open findings at all.
-    pub open: usize,
-    /// What could not be read.
-    pub unread: Vec<ServerGap>,
-    /// What goes on, where that is known.
-    pub activity: Option<ActivityNow>,
-    /// Settings by name; empty where they are not known.
-    pub settings: BTreeMap<String, Setting>,
-    /// Its checkpoints, where they are known.
-    pub checkpoints: Option<Checkpoints>,
-    /// How databases found their blocks, where that is known.
-    pub block_reads: Vec<BlockReads>,
-    /// Findings about how it is configured.
-    pub config_findings: Vec<Finding>,
-}
 
 /// One server.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -102,6 +63,8 @@ pub struct ServerPage {
     pub load: Vec<LoadPart>,
     /// The same by database, as far as it is known.
     pub database_load: DatabaseLoad,
+    /// Its connections, cache, checkpoints and replication over the range, oldest first.
+    pub over_time: Vec<ServerPart>,
     /// What happened to it meanwhile.
     pub changes: Vec<Change>,
     /// Its databases, the busiest first.
@@ -122,7 +85,10 @@ pub struct ServerPage {
     pub settings: Vec<SettingGroup>,
     #[serde(skip)]
     #[schema(ignore)]
-    charts: [(&'static str, HistoryChart); 1],
+    load_picture: Picture,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pictures: Vec<Picture>,
     #[serde(skip)]
     #[schema(ignore)]
     database_chart: DatabaseLoadChart,
@@ -141,7 +107,8 @@ impl ServerPage {
         };
         let history = history(&load);
         let changes = within(&history, changes::of_statements(&facts.changes));
-        let chart = HistoryChart::of(&history, &LOAD).marked(&history, &changes);
+        let over_time = server_parts::parts(now, facts.range, &facts.over_time);
+        let is_standby = server.server.is_standby == Some(true);
         let mut statements = facts.statements;
         let databases = databases(&server, &statements);
         statements.truncate(STATEMENTS);
@@ -152,13 +119,15 @@ impl ServerPage {
         Some(Self {
             frame: Frame::new(now, Section::Servers, facts.name.clone()),
             sentence: sentence(now, &server, &cluster, &load, facts.open),
-            charts: [("Load", chart)],
+            load_picture: server_charts::load(&load, &history, &changes),
+            pictures: server_charts::pictures(&over_time, &changes, is_standby),
             database_chart: DatabaseLoadChart::of(
                 &facts.database_load,
                 (now - facts.range.length(), now),
                 &changes,
             ),
             database_load: facts.database_load,
+            over_time,
             changes,
             clients: facts.activity.as_ref().map(|activity| activity.clients),
             connections_limit: facts.activity.and_then(|activity| activity.connections_limit),
@@ -193,8 +162,8 @@ impl ServerPage {
         self.range.tabs(&self.path(), "")
     }
 
-    fn charts(&self) -> &[(&'static str, HistoryChart)] {
-        &self.charts
+    fn database_table(&self) -> ChartTable {
+        ChartTable::of_databases(&self.database_load)
     }
 
     /// What happened to it meanwhile, the newest first, and not too much of it.
@@ -263,8 +232,11 @@ impl ServerPage {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::model::activity::ActivityNow;
+    use crate::model::observation::BlockReads;
     use crate::model::replication::Replay;
     use crate::model::server_change::ServerChangeKind;
+    use crate::model::snapshot::{Checkpoints, Setting};
     use crate::model::status::{Gap, ReplicationStatus};
     use crate::web::pages::database_load::tests::three_hours;
     use crate::web::pages::load::PARTS;
@@ -309,6 +281,7 @@ pub(super) mod tests {
             cluster: Cluster { servers },
             range: Range::Day,
             load: Vec::new(),
+            over_time: Vec::new(),
             database_load: DatabaseLoad::default(),
             changes: Vec::new(),
             statements: Vec::new(),
@@ -316,7 +289,7 @@ pub(super) mod tests {
             open: 0,
             unread: Vec::new(),
             activity: None,
-            settings: BTreeMap::new(),
+            settings: Default::default(),
             checkpoints: None,
             block_reads: Vec::new(),
             config_findings: Vec::new(),
@@ -384,6 +357,7 @@ pub(super) mod tests {
         assert!(
             html.contains("GRANT") && html.contains("2.0 KiB") && html.contains("all that came is replayed")
         );
+        assert!(html.contains("goes</h2><span class=\"quiet\">in") && html.contains("/rules/query.slow"));
         let json = serde_json::to_value(&page).unwrap();
         assert!(json.get("frame").is_none() && json["server"]["name"] == sample::HOSTILE);
         assert_eq!(json["load"].as_array().unwrap().len(), PARTS);

@@ -150,11 +150,17 @@ impl StatementPage {
 
     fn sentence(&self) -> String {
         let all = total(&self.history);
+        let range = self.range.name();
+        let was_seen = self.history.iter().any(|point| point.counts.is_some());
         match all.calls {
-            0 => format!("It was not called in the last {}.", self.range.name()),
+            0 if !was_seen => format!("Nobody looked in the last {range}: its calls are not known."),
+            0 => format!("It was not called in the last {range}."),
+            1 => format!(
+                "In the last {range} it was called once and took {}.",
+                seconds_for_people(all.seconds())
+            ),
             calls => format!(
-                "In the last {} it was called {} times and took {}, {} a call.",
-                self.range.name(),
+                "In the last {range} it was called {} times and took {}, {} a call.",
                 present::count(&calls.to_string()),
                 seconds_for_people(all.seconds()),
                 seconds_for_people(all.mean_seconds())
@@ -219,6 +225,38 @@ mod tests {
             name: sample::HOSTILE.into(),
             is_known,
         }
+    }
+
+    #[test]
+    fn the_text_comes_first_and_what_nobody_saw_is_not_told_as_idle() {
+        let page = |counts| {
+            let point = HistoryPoint {
+                from: sample::now(),
+                length_seconds: 3600.0,
+                seen_seconds: 3600.0,
+                counts,
+            };
+            let named = (
+                "main".to_owned(),
+                "shop".to_owned(),
+                "0123456789abcdef".to_owned(),
+            );
+            let told = ("SELECT 1".to_owned(), vec![point]);
+            StatementPage::build(sample::now(), named, Range::Day, told, vec![], vec![])
+        };
+        let called = |calls| {
+            page(Some(StatementCounts {
+                calls,
+                microseconds: 2_000_000 * calls,
+                ..StatementCounts::default()
+            }))
+        };
+        assert!(page(None).sentence().ends_with("are not known."));
+        assert_eq!(called(0).sentence(), "It was not called in the last 24 hours.");
+        assert!(called(1).sentence().contains("called once and took 2"));
+        let html = called(3).html("..", "t").unwrap();
+        let place = |id: &str| html.find(&format!("id=\"{id}\"")).unwrap();
+        assert!(place("text") < place("chart-1"), "{html}");
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub fn path(server: &str, database: &str) -> String {
 /// What changed by less than this factor is as it was.
 const MUCH: f64 = 1.5;
 
+/// The beginning of a text, at most so many characters of it, without its line breaks.
+fn in_a_line(text: &str, limit: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    present::clip(&words.join(" "), limit)
+}
+
 /// The costliest statements of a database.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
 #[template(path = "statements.html")]
@@ -121,9 +127,14 @@ impl StatementsPage {
         crate::sql::outline(&statement.text)
     }
 
+    /// What fits in a line; the browser cuts it where it ends.
     fn beginning(&self, statement: &StatementTotal) -> String {
-        let words: Vec<&str> = statement.text.split_whitespace().collect();
-        present::clip(&words.join(" "), 160)
+        in_a_line(&statement.text, 160)
+    }
+
+    /// What the pointer shows of it; all of it is on its page.
+    fn more_of_it(&self, statement: &StatementTotal) -> String {
+        in_a_line(&statement.text, 480)
     }
 
     /// What the small pictures show, as people say it.
@@ -148,8 +159,8 @@ impl StatementsPage {
     /// What each is compared with.
     fn before_name(&self) -> &'static str {
         match self.range {
-            Range::Hour | Range::Day | Range::Week => "Than a week ago",
-            Range::Month | Range::Quarter => "Than before that",
+            Range::Hour | Range::Day | Range::Week => "than a week ago",
+            Range::Month | Range::Quarter => "than before that",
         }
     }
 
@@ -253,6 +264,40 @@ mod tests {
             html.contains("role=\"img\"") && html.contains("Over 24 hours"),
             "{html}"
         );
+    }
+
+    #[test]
+    fn a_long_text_is_a_line_and_the_least_needed_numbers_fold() {
+        let long = format!("SELECT a,\n  {}z_last FROM shop.items", "a_column, ".repeat(60));
+        let line = StatementTotal {
+            before: Some(StatementCounts::default()),
+            ..total(&long)
+        };
+        let took = format!(
+            "<span class=\"fold\">{}</span>",
+            seconds_for_people(line.counts.seconds())
+        );
+        let place = ("main".to_owned(), "shop".to_owned());
+        let page = StatementsPage::build(sample::now(), place, Range::Day, (vec![line], 1), Vec::new());
+        let html = page.html("..", "t").unwrap();
+        assert_eq!(html.matches("<th scope=\"col\"").count(), 7, "{html}");
+        assert!(html.contains("class=\"title clip\""), "{html}");
+        assert!(
+            html.contains("small clip\" title=\"SELECT a, a_column,"),
+            "{html}"
+        );
+        assert!(!html.contains("z_last"), "all of it is on its page: {html}");
+        assert!(html.contains(&took), "below its share: {html}");
+        assert!(
+            html.contains("<span class=\"fold\">new</span>"),
+            "below its mean: {html}"
+        );
+        let style = include_str!("../../../templates/assets/style.css");
+        for class in ["clip", "fold", "only-folded", "hide-folded"] {
+            let used = [" ", "\""].map(|end| format!("{class}{end}"));
+            assert!(used.iter().any(|used| html.contains(used)), "{class}");
+            assert!(style.contains(&format!(".{class} {{")), "{class} has no look");
+        }
     }
 
     #[test]

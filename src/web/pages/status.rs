@@ -94,10 +94,42 @@ pub struct StatusFacts {
     pub looks: Vec<Look>,
     pub gaps: Vec<(String, Gap)>,
     pub ignored: Vec<(String, Ignored)>,
+    /// Server, database and why there is no index advice for it.
+    pub no_advice: Vec<(String, String, String)>,
     pub connections: Vec<Connections>,
     pub limits: Vec<Limit>,
     /// What people did, newest first.
     pub audit: Vec<Event>,
+}
+
+/// Databases of a server without index advice, for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct NoAdvice {
+    /// The databases.
+    pub databases: Vec<String>,
+    /// Why: it may wait until the budget leaves time for it.
+    pub reason: String,
+}
+
+impl NoAdvice {
+    /// Of one server, from what is known of all.
+    fn of(server: &str, all: &[(String, String, String)]) -> Vec<Self> {
+        let mut known: Vec<Self> = Vec::new();
+        for (_, database, reason) in all.iter().filter(|(of, ..)| of == server) {
+            match known.iter_mut().find(|one| one.reason == *reason) {
+                Some(same) => same.databases.push(database.clone()),
+                None => known.push(Self {
+                    databases: vec![database.clone()],
+                    reason: reason.clone(),
+                }),
+            }
+        }
+        known
+    }
+
+    fn names(&self) -> String {
+        self.databases.join(", ")
+    }
 }
 
 /// A server with its looks.
@@ -112,6 +144,8 @@ pub struct ServerLooks {
     pub budget_ratio: f64,
     /// The last look of each family.
     pub looks: Vec<Look>,
+    /// Where it is not known which indexes are missing, and why.
+    pub no_advice: Vec<NoAdvice>,
     /// Every name under which it is reached, first the one under which it is told of; empty where there is no other name.
     pub names: Vec<String>,
 }
@@ -165,6 +199,8 @@ pub struct StatusPage {
     pub servers: Vec<ServerLooks>,
     /// What could not be read.
     pub gaps: Vec<ServerGap>,
+    /// What planning by the advisor leaves behind on servers whose login may not switch off counting.
+    pub left_behind: Vec<ServerGap>,
     /// What is left out because somebody does not want to hear of it.
     pub ignored: Vec<ServerIgnored>,
     /// The bounds.
@@ -232,6 +268,14 @@ impl StatusPage {
             let mut servers = servers.iter().filter(|server| server.name == look.server);
             servers.any(|server| is_watched(server, look))
         });
+        let gaps = std::mem::take(&mut facts.gaps);
+        let (left_behind, gaps): (Vec<_>, Vec<_>) =
+            gaps.into_iter().partition(|(_, gap)| gap.is_left_behind());
+        facts.gaps = gaps;
+        let told = |gaps: Vec<(String, Gap)>| -> Vec<ServerGap> {
+            let told = gaps.into_iter();
+            told.map(|(server, gap)| ServerGap { server, gap }).collect()
+        };
         let sentence = sentence(now, &facts);
         let server = |server: ServerStatus| ServerLooks {
             connections: facts
@@ -245,6 +289,7 @@ impl StatusPage {
                 .filter(|look| look.server == server.name)
                 .cloned()
                 .collect(),
+            no_advice: NoAdvice::of(&server.name, &facts.no_advice),
             budget_ratio: facts.advisor.budget_ratio,
             names: server.names(&facts.servers),
             server,
@@ -253,11 +298,8 @@ impl StatusPage {
             frame: Frame::new(now, Section::Status, "Status"),
             sentence,
             servers: facts.servers.iter().cloned().map(server).collect(),
-            gaps: facts
-                .gaps
-                .into_iter()
-                .map(|(server, gap)| ServerGap { server, gap })
-                .collect(),
+            gaps: told(facts.gaps),
+            left_behind: told(left_behind),
             ignored: facts
                 .ignored
                 .into_iter()
@@ -289,6 +331,7 @@ impl StatusPage {
 mod tests {
     use super::*;
     use crate::model::finding::{EventKind, Object, ObjectKind};
+    use crate::model::own_planning::LEFT_BEHIND;
     use crate::model::status::RunningServer;
     use crate::web::pages::late::tests::look;
     use crate::web::pages::{frame::Page, sample};
@@ -339,6 +382,35 @@ mod tests {
             !page(&server).0.contains("rows costs"),
             "nothing is known before the first look"
         );
+    }
+
+    #[test]
+    fn databases_whose_advice_waits_are_told_with_the_reason() {
+        let waits = |server: &str, database: &str, reason: &str| {
+            (server.to_owned(), database.to_owned(), reason.to_owned())
+        };
+        let facts = StatusFacts {
+            servers: vec![sample::server("main")],
+            no_advice: vec![
+                waits("main", "shop", "it waits for <b>udget"),
+                waits("main", "audit", "HypoPG is not there"),
+                waits("main", "bill", "it waits for <b>udget"),
+                waits("other", "elsewhere", "it waits"),
+            ],
+            ..StatusFacts::default()
+        };
+        let page = StatusPage::build(sample::now(), facts);
+        let told: Vec<String> = page.servers[0].no_advice.iter().map(NoAdvice::names).collect();
+        assert_eq!(told, ["shop, bill", "audit"]);
+        let html = page.html("", "t").unwrap();
+        assert!(html.contains("No index advice for <bdi>shop, bill</bdi>: it waits for &#60;b&#62;udget."));
+        assert!(!html.contains("elsewhere"));
+        let none = StatusFacts {
+            servers: vec![sample::server("main")],
+            ..StatusFacts::default()
+        };
+        let html = StatusPage::build(sample::now(), none).html("", "t").unwrap();
+        assert!(!html.contains("No index advice"));
     }
 
     #[test]
@@ -451,6 +523,31 @@ mod tests {
         assert!(html.contains("index <bdi>legacy.") && html.contains("1 problem seen"));
         assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'));
         assert!(page(limits::IGNORED_SHOWN).contains("at least 500 problems seen"));
+    }
+
+    #[test]
+    fn what_planning_leaves_behind_is_nothing_that_could_not_be_read() {
+        let gap = |fact: &str| Gap {
+            fact: fact.to_owned(),
+            database: None,
+            why: format!("why of {fact}"),
+            remedy_sql: Some("GRANT SET ON PARAMETER track_counts TO planner".into()),
+            missing_privilege: None,
+            rules: Vec::new(),
+        };
+        let gaps = ["pg_stat_statements", LEFT_BEHIND[0], LEFT_BEHIND[1]];
+        let facts = StatusFacts {
+            servers: vec![sample::server("main")],
+            gaps: gaps.map(|fact| ("main".to_owned(), gap(fact))).to_vec(),
+            ..StatusFacts::default()
+        };
+        let page = StatusPage::build(sample::now(), facts);
+        assert_eq!(page.sentence, "1 fact could not be read.");
+        assert_eq!((page.gaps.len(), page.left_behind.len()), (1, 2));
+        let html = page.html("", "t").unwrap();
+        let (unread, left) = html.split_once("What our planning leaves behind").unwrap();
+        assert!(unread.contains("why of pg_stat_statements") && !unread.contains(LEFT_BEHIND[0]));
+        assert!(left.contains(LEFT_BEHIND[1]) && left.contains("sql-left-2"));
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::picture::ChartTable;
 use super::present;
 use super::range::Range;
 use super::wait_chart::WaitChart;
 use crate::limits;
 use crate::model::history::{WaitCounts, WaitHistory, WaitKey, WaitPoint};
+use crate::model::unit::seconds_for_people;
 use crate::web::problem::Problem;
 use crate::web::query::{Parameters, unknown};
 
@@ -33,6 +35,8 @@ pub fn range(parameters: &Parameters) -> Result<Range, Problem> {
 pub struct WaitsView {
     /// How many samples were taken.
     pub samples: u64,
+    /// For how many seconds of the range these stand: the rest of it nobody looked at.
+    pub sampled_seconds: f64,
     /// Active sessions in all of them.
     pub sessions: u64,
     /// By event, oldest first; a point without sessions is time without samples.
@@ -49,9 +53,10 @@ pub struct WaitsView {
 }
 
 /// Samples are those of clients: what they execute has no identity where it is a utility statement, or is not among those
-/// that pg_stat_statements keeps.
-const NAMELESS: &str =
-    "a utility statement (as COPY, VACUUM or DDL), or one that pg_stat_statements does not keep";
+/// that pg_stat_statements keeps. Where its first call has not ended yet, only a look that sees a session execute it tells which one
+/// it is.
+const NAMELESS: &str = "a utility statement (as COPY, VACUUM or DDL), or one that pg_stat_statements did not hold then, as on its \
+                        first call";
 /// The same of what waits for a table: its lock is taken before the statement is analysed, which is when it gets its identity.
 const NAMELESS_BEFORE_ANALYSIS: &str =
     "not known: it waits before its query is identified, or is a utility statement";
@@ -60,6 +65,9 @@ const LOCK_OF_A_TABLE: &str = "Lock: relation";
 /// The same where not one statement has one.
 const WITHOUT_IDENTIFIERS: &str =
     "not known: compute_query_id is off, so the server does not tell statements apart";
+
+/// From this part of a range on, what was sampled stands for all of it.
+const NEARLY_ALL: f64 = 0.95;
 
 /// Sessions that were seen doing the same.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -103,6 +111,7 @@ impl WaitsView {
             nameless,
             chart: WaitChart::of(&history.by_event),
             samples: history.samples,
+            sampled_seconds: history.sampled_seconds,
             sessions: history.sessions,
             most: history
                 .top
@@ -112,6 +121,11 @@ impl WaitsView {
                 .collect(),
             history: history.by_event,
         }
+    }
+
+    /// The table behind the picture.
+    pub fn table(&self) -> ChartTable {
+        ChartTable::of_waits(&self.history, &self.chart)
     }
 
     /// What stands where the outline of a line's statement is not known.
@@ -126,10 +140,10 @@ impl WaitsView {
 
     /// The whole range in a sentence.
     pub fn sentence(&self, range: &Range) -> String {
-        let range = range.name();
         if self.samples == 0 {
-            return format!("Nothing was sampled in the last {range}.");
+            return format!("Nothing was sampled in the last {}.", range.name());
         }
+        let over = self.over(range);
         let load = self.sessions as f64 / self.samples as f64;
         let waits = self
             .chart
@@ -144,7 +158,19 @@ impl WaitsView {
                 most.name
             )
         });
-        format!("On average {load:.1} sessions were active in the last {range}{waiting}.")
+        format!("On average {load:.1} sessions were active in the {over}{waiting}.")
+    }
+
+    /// The time that the samples stand for.
+    fn over(&self, range: &Range) -> String {
+        let name = range.name();
+        match self.sampled_seconds >= NEARLY_ALL * range.length().num_seconds() as f64 {
+            true => format!("last {name}"),
+            false => format!(
+                "{} of the last {name} that were looked at",
+                seconds_for_people(self.sampled_seconds)
+            ),
+        }
     }
 }
 
@@ -190,6 +216,7 @@ mod tests {
                 .map(|number| (key(number), WaitCounts { sessions: 50 }))
                 .collect(),
             samples: 100,
+            sampled_seconds: 86_400.0,
             sessions: 200,
         }
     }
@@ -218,6 +245,33 @@ mod tests {
         assert_eq!(json["most"][1]["event"], "Lock: tuple");
         assert_eq!(json["history"][0]["sessions"]["CPU"], 50);
         assert!(json.get("chart").is_none());
+    }
+
+    #[test]
+    fn what_is_told_of_a_range_is_what_was_sampled_of_it() {
+        let sentence = |sampled_seconds: f64, range: Range| {
+            let seen = WaitHistory {
+                sampled_seconds,
+                ..history(0)
+            };
+            WaitsView::of(seen, &HashMap::new(), None).sentence(&range)
+        };
+        let begin = "On average 2.0 sessions were active in the";
+        let minutes = sentence(840.0, Range::Day);
+        assert!(
+            minutes.starts_with(&format!(
+                "{begin} 14 min of the last 24 hours that were looked at;"
+            )),
+            "{minutes}"
+        );
+        let hours = sentence(86_400.0, Range::Week);
+        assert!(
+            hours.starts_with(&format!("{begin} 1 day of the last 7 days that")),
+            "{hours}"
+        );
+        let nearly = sentence(82_080.0, Range::Day);
+        assert!(nearly.starts_with(&format!("{begin} last 24 hours;")), "{nearly}");
+        assert!(sentence(82_079.0, Range::Day).contains("that were looked at"));
     }
 
     #[test]

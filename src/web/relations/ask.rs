@@ -19,6 +19,7 @@ use crate::web::pages::statement::NamedTable;
 use crate::web::pages::table::TablePage;
 use crate::web::pages::tables::{TableLine, TablesPage};
 use crate::web::places::known_place;
+use crate::web::plans::verdict_of_advice;
 use crate::web::problem::Problem;
 use crate::web::query::{self, Parameters};
 
@@ -106,15 +107,10 @@ pub fn indexes(store: &Store, uri: &Uri, place: (String, String)) -> Result<Inde
     let from = now - range.length();
     let list = store.indexes(&place.0, &place.1, None, order, from, now, limits::PAGE_ITEMS)?;
     let (findings, total) = findings(store, (&place.0, &place.1), Some("index.*"), None)?;
+    let advice = verdict_of_advice(store, (&place.0, &place.1))?;
     let found = (findings.as_slice(), total);
-    Ok(IndexesPage::build(
-        now,
-        place,
-        (range, order),
-        list,
-        found,
-        asked.places,
-    ))
+    let page = IndexesPage::build(now, place, (range, order), list, found, asked.places);
+    Ok(page.with_advice(advice.as_ref()))
 }
 
 /// One table with its indexes and the statements that name it.
@@ -227,12 +223,16 @@ pub fn index(store: &Store, uri: &Uri, path: RelationPath) -> Result<IndexPage, 
     let now = Utc::now();
     let from = now - range.length();
     let history = store.index_history(&server, &database, &schema, &name, from, now)?;
+    let history = history.unwrap_or_default();
+    // a point may begin before the range
+    let begin = history.first().map_or(from, |point| point.from);
+    let made_at = store.index_made_at((&server, &database), (&schema, &name), begin)?;
     let table = store.table_history(&server, &database, &schema, &index.table, from, now)?;
     let changes = changes::of_relations(&store.server_changes(&server)?, &database);
     let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
     findings.retain(|finding| is_about_index(finding, &schema, &name));
     let place = (server, database);
-    let page = IndexPage::build(now, place, range, index, history.unwrap_or_default(), findings);
+    let page = IndexPage::build(now, place, range, (index, made_at), history, findings);
     Ok(page.with_changes(changes, &table.unwrap_or_default()))
 }
 

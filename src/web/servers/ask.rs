@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::limits;
 use crate::model::finding::{Severity, State};
 use crate::model::history::StatementTotal;
+use crate::model::status::Gap;
 use crate::store::{FindingFilter, Store};
 use crate::web::Context;
 use crate::web::ask::{servers as all_servers, view_lines};
@@ -14,7 +15,8 @@ use crate::web::pages::cluster::Cluster;
 use crate::web::pages::late::Late;
 use crate::web::pages::overview::ServerLine;
 use crate::web::pages::range::Range;
-use crate::web::pages::server::{Facts, ServerPage};
+use crate::web::pages::server::ServerPage;
+use crate::web::pages::server_facts::Facts;
 use crate::web::pages::servers::ServersPage;
 use crate::web::pages::spark::Spark;
 use crate::web::pages::status::ServerGap;
@@ -25,9 +27,16 @@ use crate::web::query::Parameters;
 /// Findings that the page of a server shows; the rest are counted.
 const FINDINGS: usize = 10;
 
+/// What could not be read, without what planning leaves behind.
+fn unread(store: &Store) -> Result<Vec<(String, Gap)>, Problem> {
+    let mut gaps = store.gaps()?;
+    gaps.retain(|(_, gap)| !gap.is_left_behind());
+    Ok(gaps)
+}
+
 /// Every server on a line.
 fn lines(context: &Context, store: &Store, now: DateTime<Utc>) -> Result<Vec<ServerLine>, Problem> {
-    let (counts, gaps) = (store.counts()?, store.gaps()?);
+    let (counts, gaps) = (store.counts()?, unread(store)?);
     let (looks, views) = (store.looks()?, view_lines(store)?);
     let mut lines = Vec::new();
     for server in all_servers(context, store)? {
@@ -90,11 +99,12 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         limit: limits::PAGE_ITEMS_MAXIMUM,
         ..FindingFilter::default()
     })?;
-    let gaps = store.gaps()?.into_iter().filter(|(server, _)| *server == name);
+    let gaps = unread(store)?.into_iter().filter(|(server, _)| *server == name);
     let facts = Facts {
         cluster,
         range,
         load,
+        over_time: store.server_points(&name, from, now)?,
         database_load: store.database_load(&name, from, now, limits::DATABASES_DRAWN)?,
         changes: store.server_changes(&name)?,
         statements: statements.into_iter().map(busy).collect(),

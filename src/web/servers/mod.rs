@@ -54,7 +54,7 @@ async fn servers(State(context): State<Context>, headers: HeaderMap, uri: Uri) -
     Ok(answer(&headers, &page, Some(&page.clusters)))
 }
 
-/// One server: its load, also by database, what happened to it, its databases, its cache and settings, its findings and what could not be read.
+/// One server: its load, also by database, its connections, cache, checkpoints and lag over time, what happened to it, its databases, its cache and settings, its findings and what could not be read.
 #[utoipa::path(get, path = "/api/v1/servers/{server}",
     params(("server" = String, Path), ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
     responses((status = 200, body = ServerPage), (status = 400, body = Problem), (status = 404, body = Problem)))]

@@ -1,0 +1,196 @@
+//! Which conditions on constants pick so few rows that an index on those alone is small: `status <> 'done'`, `amount < 0`. That is
+//! for the planner's statistics to say. HypoPG reckons with them how many rows a partial index would hold, so that its size beside
+//! that of the same index on all rows is what is asked for. No statement is planned for it.
+
+use std::collections::BTreeMap;
+
+use super::candidate::{Candidate, IndexKey};
+use super::clauses::{Predicate, RelationUse};
+use super::ready::Ready;
+use super::tables::Table;
+use crate::postgres::{HypotheticalIndex, Plan, PostgresError};
+
+/// The part of a table's rows up to which they are few.
+const FEW: f64 = 0.1;
+/// Conditions of one statement that are looked at.
+const LOOKED_AT: usize = 8;
+
+/// Schema and name of a table, and the text of a condition on it.
+type ConditionOf = (String, String, String);
+
+/// Conditions that were looked at, and whether each of them picks few rows.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    known: BTreeMap<ConditionOf, bool>,
+}
+
+impl Rare {
+    /// Whether it is known that a condition picks few rows, if it must.
+    pub(super) fn allows(&self, table: &Table, predicate: &Predicate) -> bool {
+        !predicate.picks.must_be_rare() || self.known.get(&condition_of(table, predicate)) == Some(&true)
+    }
+
+    /// Those of a statement that must pick few rows and were not looked at yet, each with an index on them, and the same on all
+    /// rows.
+    fn fresh<'a>(
+        &self,
+        asked: impl Iterator<Item = (&'a Table, RelationUse)>,
+    ) -> BTreeMap<ConditionOf, [String; 2]> {
+        let mut fresh = BTreeMap::new();
+        for (table, asked) in asked {
+            for predicate in &asked.predicates {
+                let of = condition_of(table, predicate);
+                let is_wanted = predicate.picks.must_be_rare() && table.picks_a_part(predicate);
+                if is_wanted && !self.known.contains_key(&of) {
+                    fresh.insert(of, definitions(table, predicate));
+                }
+            }
+        }
+        fresh
+    }
+}
+
+fn condition_of(table: &Table, predicate: &Predicate) -> ConditionOf {
+    let name = &table.name;
+    (name.schema.clone(), name.name.clone(), predicate.text.clone())
+}
+
+/// An index on the rows that a condition picks, and the same on all rows.
+fn definitions(table: &Table, predicate: &Predicate) -> [String; 2] {
+    let index = |predicate: Option<&String>, key: IndexKey| Candidate {
+        schema: table.name.schema.clone(),
+        table: table.name.name.clone(),
+        method: "btree",
+        keys: vec![key],
+        include: Vec::new(),
+        predicate: predicate.cloned(),
+    };
+    let key = IndexKey::from(predicate.key.clone());
+    [Some(&predicate.text), None].map(|text| index(text, key.clone()).hypothetical())
+}
+
+/// Whether one index is that much smaller than the other, both of which HypoPG took.
+fn is_small(part: Option<&HypotheticalIndex>, all: Option<&HypotheticalIndex>) -> bool {
+    let sizes = part.zip(all);
+    sizes.is_some_and(|(part, all)| part.size_bytes <= FEW * all.size_bytes)
+}
+
+impl Ready {
+    /// Finds out which conditions of a statement pick few rows. Without HypoPG nobody says that, and none is taken for one that
+    /// does.
+    ///
+    /// # Errors
+    /// If HypoPG cannot be asked, or the session is lost.
+    pub(super) async fn learn_rare(
+        &mut self,
+        plan: &Plan,
+        uses: &[RelationUse],
+    ) -> Result<(), PostgresError> {
+        let asked = uses.iter().filter_map(|asked| {
+            let table = self.tables.get(&asked.schema, &asked.table)?;
+            table.refusal().is_none().then(|| (table, table.read(asked)))
+        });
+        let mut fresh: Vec<(ConditionOf, [String; 2])> = self.rare.fresh(asked).into_iter().collect();
+        fresh.truncate(LOOKED_AT);
+        if fresh.is_empty() || plan.hypothetical().is_none() {
+            return Ok(());
+        }
+        let definitions: Vec<String> = fresh.iter().flat_map(|(_, pair)| pair.clone()).collect();
+        let made = plan.create_hypothetical(&definitions).await?;
+        plan.reset_hypothetical().await?;
+        for ((of, _), pair) in fresh.into_iter().zip(made.chunks(2)) {
+            let of_pair = |one: usize| pair.get(one).and_then(Option::as_ref);
+            self.rare.known.insert(of, is_small(of_pair(0), of_pair(1)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index_advisor::clauses::{Key, Picks};
+    use crate::index_advisor::tables::{Column, tests::table_of};
+
+    fn predicate(text: &str, column: &str, picks: Picks) -> Predicate {
+        Predicate {
+            text: text.into(),
+            key: Key::Column(column.into()),
+            picks,
+        }
+    }
+
+    #[test]
+    fn a_condition_is_rare_where_it_is_known_to_be() {
+        let table = table_of(1000.0, [("status", Column::default())]);
+        let open = predicate("status <> 'done'", "status", Picks::Rare);
+        let any = predicate("status IS NULL", "status", Picks::State);
+        let mut rare = Rare::default();
+        assert!(!rare.allows(&table, &open) && rare.allows(&table, &any));
+        rare.known.insert(condition_of(&table, &open), true);
+        assert!(rare.allows(&table, &open));
+        let another = predicate("status <> 'open'", "status", Picks::Rare);
+        assert!(
+            !rare.allows(&table, &another),
+            "another constant is another condition"
+        );
+        rare.known.insert(condition_of(&table, &open), false);
+        assert!(!rare.allows(&table, &open));
+    }
+
+    #[test]
+    fn each_condition_is_looked_at_once_and_only_if_it_must_be_rare() {
+        let few = Column {
+            has_few_values: true,
+            ..Column::default()
+        };
+        let table = table_of(
+            1000.0,
+            [("status", few.clone()), ("kind", few), ("at", Column::default())],
+        );
+        let asked = || RelationUse {
+            predicates: [
+                predicate("status <> 'done'", "status", Picks::Rare),
+                predicate("kind > 3", "kind", Picks::Range),
+                predicate("at > '2026-01-01'", "at", Picks::Range),
+                predicate("kind = 3", "kind", Picks::Value),
+                predicate("at IS NULL", "at", Picks::State),
+            ]
+            .into(),
+            ..RelationUse::default()
+        };
+        let mut rare = Rare::default();
+        let texts = |rare: &Rare| -> Vec<String> {
+            let fresh = rare.fresh([(&table, asked())].into_iter());
+            fresh.into_keys().map(|(_, _, text)| text).collect()
+        };
+        assert_eq!(texts(&rare), ["kind > 3", "status <> 'done'"]);
+        let of = condition_of(&table, &predicate("kind > 3", "kind", Picks::Range));
+        rare.known.insert(of, false);
+        assert_eq!(texts(&rare), ["status <> 'done'"]);
+    }
+
+    #[test]
+    fn a_part_is_measured_against_the_same_index_on_all_rows() {
+        let table = table_of(1000.0, []);
+        let made = definitions(&table, &predicate("a < 0", "a", Picks::Rare));
+        assert_eq!(
+            made,
+            [
+                "CREATE INDEX ON s.t USING btree (a) WHERE a < 0",
+                "CREATE INDEX ON s.t USING btree (a)"
+            ]
+        );
+        let index = |size_bytes: f64| HypotheticalIndex {
+            oid: 1,
+            name: String::new(),
+            size_bytes,
+        };
+        let is_small = |part: f64| is_small(Some(&index(part)), Some(&index(1000.0)));
+        assert!(is_small(100.0) && !is_small(101.0));
+        assert!(
+            !super::is_small(None, Some(&index(1000.0))),
+            "HypoPG did not take it"
+        );
+    }
+}

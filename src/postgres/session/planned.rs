@@ -1,0 +1,117 @@
+//! EXPLAIN of other people's statements: each in one read-only transaction with the search_path of the statement's user.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+
+use super::Observe;
+use crate::postgres::error::PostgresError;
+use crate::postgres::plan::Detail;
+use crate::postgres::queries;
+use crate::postgres::traces::{Counting, in_transaction};
+
+/// What stands before a text of which the generic plan is asked for: the server counts places in it from there.
+pub(in crate::postgres) const PREPARE: &str = "PREPARE /* pgadvisor */ pgadvisor_planned AS ";
+const DEALLOCATE: &str = "DEALLOCATE /* pgadvisor */ pgadvisor_planned";
+
+/// Which partitions a generic plan shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Partitions {
+    /// Without those that no value asks for.
+    AskedFor,
+    /// Every one.
+    All,
+}
+
+/// No partition is left out, for one transaction.
+const WHOLE: &str = "SET /* pgadvisor */ LOCAL enable_partition_pruning = off";
+
+/// The search_path of the statement's user, and a time for planning, both for one transaction.
+async fn take_settings(
+    client: &Client,
+    search_path: &str,
+    timeout: Duration,
+) -> Result<(), tokio_postgres::Error> {
+    let timeout = timeout.as_millis().to_string();
+    let sql = queries::PLANNING_SETTINGS.text;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&search_path, Type::TEXT), (&timeout, Type::TEXT)];
+    client.execute_typed(sql, &parameters).await.map(drop)
+}
+
+impl Observe {
+    /// EXPLAIN of a statement by the extended protocol, with its search_path for this one time.
+    pub(in crate::postgres) async fn planned(
+        &self,
+        sql: &str,
+        search_path: &str,
+        values: &[&(dyn ToSql + Sync)],
+        timeout: Duration,
+        counting: Option<Counting<'_>>,
+    ) -> Result<serde_json::Value, PostgresError> {
+        let client = self.client();
+        let values = values
+            .iter()
+            .map(|value| (*value, Type::UNKNOWN))
+            .collect::<Vec<_>>();
+        let planning = async {
+            let (set, explained) = tokio::join!(
+                biased;
+                take_settings(client, search_path, timeout),
+                client.query_typed_one(sql, &values),
+            );
+            set.and(explained)
+        };
+        let asking = in_transaction(client, counting, planning, None);
+        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
+        self.plan_of(&answer?)
+    }
+
+    /// The same for the generic plan of a statement with parameters: what its values are does not matter. But EXPLAIN leaves
+    /// those partitions out that the values, which are NULL here, do not ask for: all of them, so that such a statement is
+    /// planned with none left out.
+    pub(in crate::postgres) async fn planned_generic(
+        &self,
+        text: &str,
+        search_path: &str,
+        (detail, partitions): (Detail, Partitions),
+        timeout: Duration,
+        counting: Option<Counting<'_>>,
+    ) -> Result<serde_json::Value, PostgresError> {
+        let client = self.client();
+        let prepare = format!("{PREPARE}{text}");
+        let arguments = match crate::sql::parameter_count(text) {
+            0 => String::new(),
+            // the protocol knows no more
+            count => format!("({})", vec!["NULL"; count.min(65_535)].join(", ")),
+        };
+        let explain = format!(
+            "EXPLAIN /* pgadvisor */ {} EXECUTE pgadvisor_planned{arguments}",
+            detail.options()
+        );
+        let planning = async {
+            let (set, whole, prepared, explained) = tokio::join!(
+                biased;
+                take_settings(client, search_path, timeout),
+                async {
+                    match partitions {
+                        Partitions::AskedFor => Ok(()),
+                        Partitions::All => client.batch_execute(WHOLE).await,
+                    }
+                },
+                client.execute_typed(&prepare, &[]),
+                client.query_typed_one(&explain, &[]),
+            );
+            set.and(whole).and(prepared).and(explained)
+        };
+        // a prepared statement outlives the transaction, and a plan that was kept does not see new indexes
+        let asking = in_transaction(client, counting, planning, Some(DEALLOCATE));
+        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
+        self.plan_of(&answer?)
+    }
+
+    /// The answer of EXPLAIN; one that is too deep to be read is the fault of its statement, not of the session.
+    fn plan_of(&self, row: &Row) -> Result<serde_json::Value, PostgresError> {
+        row.try_get(0).map_err(|_| self.unusable("the answer of EXPLAIN"))
+    }
+}

@@ -1,0 +1,133 @@
+//! Advice where there is no HypoPG: unproven, but such that PostgreSQL takes it, in the order of what is at stake, within a budget.
+
+use serde_json::Value;
+
+use crate::command_line::conforms;
+use crate::harness::{Cluster, pgadvisor, present};
+
+const VISITS: &str = "
+CREATE TABLE visits (id int, customer int, made_at timestamptz, local_at timestamp, mail varchar(60), body text);
+INSERT INTO visits SELECT g, g % 5000, now() - g * interval '1 min', now() - g * interval '1 min', 'user' || g || '@example.org',
+    repeat(md5(g::text) || ' ', 6) FROM generate_series(1, 50000) g;
+ANALYZE visits";
+
+/// What is advised for statements, each with its name and weight.
+fn advise(cluster: &Cluster, statements: &[(&str, u32, &str)], more: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("workload.sql");
+    let lines = statements.iter().map(|(name, weight, condition)| {
+        format!("-- name: {name} weight: {weight}\nSELECT body FROM visits WHERE {condition};\n")
+    });
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    let output = pgadvisor()
+        .args([
+            "advise",
+            &cluster.dsn("postgres", "postgres"),
+            "--format",
+            "json",
+            "--workload",
+        ])
+        .arg(&file)
+        .args(more)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    conforms("advise.schema.json", &answer);
+    answer
+}
+
+fn definitions(answer: &Value) -> Vec<String> {
+    let indexes = answer["indexes"].as_array().unwrap().iter();
+    indexes
+        .map(|index| index["definition"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Why a statement got none.
+fn reason<'a>(answer: &'a Value, name: &str) -> &'a str {
+    let statements = answer["statements"].as_array().unwrap();
+    let found = statements.iter().find(|one| one["name"] == name).unwrap();
+    found["reason"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_is_guessed_is_what_postgresql_takes_the_most_valuable_first() {
+    for version in present(&[14, 16]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", VISITS).await;
+        let statements = [
+            ("day", 1, "date_trunc('day', made_at) = $1"),
+            ("words", 1, "to_tsvector(body) @@ to_tsquery('simple', 'abc')"),
+            ("text_of_time", 1, "made_at::text = $1"),
+            ("local_day", 1, "date_trunc('day', local_at) = $1"),
+            (
+                "english",
+                1,
+                "to_tsvector('english', body) @@ to_tsquery('english', 'abc')",
+            ),
+            ("mail", 1, "lower(mail) = $1"),
+            ("moment", 100, "made_at = $1"),
+        ];
+        let answer = advise(&cluster, &statements, &[]);
+        for name in ["day", "words", "text_of_time"] {
+            let told = reason(&answer, name);
+            assert!(told.contains("is not immutable"), "{name} on {version}: {told}");
+        }
+        let all = definitions(&answer);
+        assert!(all[0].contains("(made_at)"), "on {version}: {all:?}");
+        for part in ["local_at)", "to_tsvector('english'", "lower("] {
+            assert!(
+                all.iter().any(|one| one.contains(part)),
+                "{part} on {version}: {all:?}"
+            );
+        }
+        assert_eq!(all.len(), 4, "on {version}: {all:?}");
+        for definition in &all {
+            cluster
+                .sql("postgres", &definition.replace("CONCURRENTLY ", ""))
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_budget_is_kept_by_sizes_that_are_estimated_and_said_to_be() {
+    for version in present(&[14, 16]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", VISITS).await;
+        let statements = [
+            ("mail", 1, "lower(mail) = $1"),
+            ("customer", 10, "customer = $1"),
+            ("moment", 100, "made_at = $1"),
+        ];
+        let whole = advise(&cluster, &statements, &[]);
+        assert_eq!(definitions(&whole).len(), 3, "on {version}: {whole}");
+        let told = |answer: &Value| answer["notes"].to_string().contains("sizes are estimated");
+        assert!(!told(&whole), "on {version}: {}", whole["notes"]);
+        let answer = advise(&cluster, &statements, &["--budget", "1900kB"]);
+        assert!(told(&answer), "on {version}: {}", answer["notes"]);
+        let again = advise(&cluster, &statements, &["--budget", "1900kB"]);
+        assert_eq!(answer["indexes"], again["indexes"], "on {version}");
+        let all = definitions(&answer);
+        assert!(all[0].contains("(made_at)"), "on {version}: {all:?}");
+        assert!(
+            reason(&answer, "mail").contains("fits"),
+            "on {version}: {}",
+            answer["statements"]
+        );
+        let budget = answer["workload"]["budget_bytes"].as_f64().unwrap();
+        let size = answer["workload"]["size_bytes"].as_f64().unwrap();
+        assert!((1e6..=budget).contains(&size), "on {version}: {size}");
+        for definition in &all {
+            cluster
+                .sql("postgres", &definition.replace("CONCURRENTLY ", ""))
+                .await;
+        }
+        let built = cluster
+            .number("postgres", "SELECT pg_indexes_size('visits')")
+            .await;
+        assert!((built as f64) <= budget, "on {version}: {built} bytes");
+    }
+}
