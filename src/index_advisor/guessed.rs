@@ -114,17 +114,6 @@ impl Ready {
         Ok(refused)
     }
 
-    /// Each planned statement with each candidate that could serve it.
-    fn wanted_by(&self) -> Vec<(usize, usize)> {
-        let relevant = self.relevant.iter().enumerate();
-        let relevant = relevant.flat_map(|(statement, all)| all.iter().map(move |one| (statement, *one)));
-        let estimated = self
-            .estimates
-            .iter()
-            .map(|(statement, one, _)| (*statement, *one));
-        relevant.chain(estimated).collect()
-    }
-
     /// Bytes that an index should take, if it were on all rows.
     fn guessed_bytes(&self, one: usize) -> Option<f64> {
         if let Some(estimated) = self.estimated_sizes.get(&one) {

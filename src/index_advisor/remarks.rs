@@ -154,14 +154,19 @@ fn asks_for_a_parameter(tree: &PlanTree) -> bool {
 }
 
 impl Ready {
-    /// Remembers for which statements HypoPG did not take an index because an expression in it is not immutable.
-    pub(super) fn note_mutable(&mut self, plan: &Plan) {
+    /// Each planned statement with each candidate that could serve it.
+    pub(super) fn wanted_by(&self) -> Vec<(usize, usize)> {
         let relevant = self.relevant.iter().enumerate();
         let relevant = relevant.flat_map(|(statement, all)| all.iter().map(move |one| (statement, *one)));
         let estimated = self
             .estimates
             .iter()
             .map(|(statement, one, _)| (*statement, *one));
+        relevant.chain(estimated).collect()
+    }
+
+    /// Remembers for which statements HypoPG did not take an index because an expression in it is not immutable.
+    pub(super) fn note_mutable(&mut self, plan: &Plan) {
         let is_mutable = |(_, one): &(usize, usize)| {
             let candidate = &self.candidates[*one];
             // a predicate may be what is mutable
@@ -169,7 +174,7 @@ impl Ready {
                 && candidate.has_expressions()
                 && plan.is_mutable(&candidate.hypothetical())
         };
-        let mutable: Vec<(usize, usize)> = relevant.chain(estimated).filter(is_mutable).collect();
+        let mutable: Vec<(usize, usize)> = self.wanted_by().into_iter().filter(is_mutable).collect();
         for (statement, one) in mutable {
             self.note_mutable_for(statement, one);
         }

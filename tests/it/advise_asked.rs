@@ -6,10 +6,17 @@ use serde_json::Value;
 use crate::command_line::conforms;
 use crate::harness::{Cluster, pgadvisor, present};
 
-fn advise(cluster: &Cluster, login: &str, statement: &str, more: &[&str]) -> Value {
+/// What is advised to a login for one statement.
+pub fn advise(cluster: &Cluster, login: &str, statement: &str, more: &[&str]) -> Value {
+    let asked = [&["--statement", statement], more].concat();
+    advised(cluster, login, &asked)
+}
+
+/// What is advised to a login, as JSON that keeps the contract.
+pub fn advised(cluster: &Cluster, login: &str, more: &[&str]) -> Value {
     let dsn = cluster.dsn(login, "postgres");
     let output = pgadvisor()
-        .args(["advise", &dsn, "--format", "json", "--statement", statement])
+        .args(["advise", &dsn, "--format", "json"])
         .args(more)
         .output()
         .unwrap();

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::advise_asked::advised;
 use crate::advise_sql::SHOP;
-use crate::command_line::conforms;
-use crate::harness::{Cluster, pgadvisor, present};
+use crate::harness::{Cluster, present};
 
 /// Tasks with little that is open, and readings in the order in which they came.
 const MORE: &str = "
@@ -96,23 +96,8 @@ const STATEMENTS: [(&str, &str); 18] = [
 ];
 
 fn advise(cluster: &Cluster, workload: &Path, more: &[&str]) -> Value {
-    let output = pgadvisor()
-        .args([
-            "advise",
-            &cluster.dsn("postgres", "postgres"),
-            "--format",
-            "json",
-            "--workload",
-        ])
-        .arg(workload)
-        .args(more)
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    conforms("advise.schema.json", &answer);
-    answer
+    let asked = [&["--workload", workload.to_str().unwrap()], more].concat();
+    advised(cluster, "postgres", &asked)
 }
 
 /// Runs what the advice says, and has the statistics made that come with it.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::command_line::conforms;
-use crate::harness::{Cluster, pgadvisor, present};
+use crate::advise_asked::advised;
+use crate::harness::{Cluster, present};
 
 const VISITS: &str = "
 CREATE TABLE visits (id int, customer int, made_at timestamptz, local_at timestamp, mail varchar(60), body text);
@@ -19,23 +19,8 @@ fn advise(cluster: &Cluster, statements: &[(&str, u32, &str)], more: &[&str]) ->
         format!("-- name: {name} weight: {weight}\nSELECT body FROM visits WHERE {condition};\n")
     });
     std::fs::write(&file, lines.collect::<String>()).unwrap();
-    let output = pgadvisor()
-        .args([
-            "advise",
-            &cluster.dsn("postgres", "postgres"),
-            "--format",
-            "json",
-            "--workload",
-        ])
-        .arg(&file)
-        .args(more)
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    conforms("advise.schema.json", &answer);
-    answer
+    let asked = [&["--workload", file.to_str().unwrap()], more].concat();
+    advised(cluster, "postgres", &asked)
 }
 
 fn definitions(answer: &Value) -> Vec<String> {

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::command_line::conforms;
-use crate::harness::{Cluster, pgadvisor, present};
+use crate::advise_asked;
+use crate::harness::{Cluster, present};
 
 /// Nothing is vacuumed, so that no index alone answers anything.
 const PEOPLE: &str = "
@@ -20,17 +20,7 @@ INSERT INTO people SELECT g, 1 + g % 2000, 'P' || g || '@example.org', g % 40,
 ANALYZE teams; ANALYZE people";
 
 fn advise(cluster: &Cluster, statement: &str, more: &[&str]) -> Value {
-    let dsn = cluster.dsn("postgres", "postgres");
-    let output = pgadvisor()
-        .args(["advise", &dsn, "--format", "json", "--statement", statement])
-        .args(more)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    conforms("advise.schema.json", &answer);
-    answer
+    advise_asked::advise(cluster, "postgres", statement, more)
 }
 
 #[tokio::test]
