@@ -42,6 +42,14 @@ FROM (
     FROM pg_catalog.pg_type AS t
     JOIN pg_catalog.pg_proc AS i ON i.oid = t.typinput
     JOIN pg_catalog.pg_proc AS u ON u.oid = t.typoutput
-    LEFT JOIN pg_catalog.pg_type AS b ON b.oid = t.typbasetype
+    -- what it is over, where it is a domain, which may be over another one
+    LEFT JOIN LATERAL (
+        WITH RECURSIVE chain AS (
+            SELECT p.oid, p.typname, p.typbasetype FROM pg_catalog.pg_type AS p WHERE p.oid = t.typbasetype
+            UNION ALL
+            SELECT p.oid, p.typname, p.typbasetype FROM chain AS d JOIN pg_catalog.pg_type AS p ON p.oid = d.typbasetype
+        )
+        SELECT e.oid, e.typname FROM chain AS e WHERE e.typbasetype = 0::oid
+    ) AS b ON true
     WHERE t.typname = ANY ($3::pg_catalog.text[]) OR t.oid IN (SELECT c.result FROM called AS c)) AS s
 LIMIT 10000

@@ -1,5 +1,5 @@
 -- Scans of indexes that this session counted and has not handed to the counters that all see: planning probes the ends of indexes.
--- privilege: none · cost: one pass over pg_class, twice a plan, only where track_counts may not be switched off · since: 16
+-- privilege: none · cost: one pass over pg_class, twice a plan, only where track_counts may not be switched off and no more than 50000 relations are · since: 16
 SELECT /* pgadvisor */
     c.oid, n.nspname::text AS schema, c.relname::text AS name, pg_catalog.pg_stat_get_xact_numscans(c.oid) AS scans,
     pg_catalog.clock_timestamp() AS at, pg_catalog.pg_stat_get_lastscan(c.oid) AS last_scan_at

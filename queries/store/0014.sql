@@ -17,3 +17,6 @@ CREATE TABLE server_point (
     replay_lag_bytes      REAL,
     PRIMARY KEY (server, step, at)
 ) STRICT, WITHOUT ROWID;
+
+-- what is too old goes, of all servers.
+CREATE INDEX server_point_at ON server_point (step, at);

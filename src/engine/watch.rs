@@ -168,6 +168,8 @@ impl Watch {
                         tracing::warn!(server = self.name, "cannot look at the server: {why}");
                     }
                     let taken_seconds = self.server().take_spent_seconds();
+                    // nobody looked: what is counted next is not of a time that was seen
+                    self.server_points = ServerPoints::default();
                     self.unreachable(why, taken_seconds).await;
                     let wait = wait_after_failure;
                     wait_after_failure = (wait * 2).min(limits::BACK_OFF_MAXIMUM);
@@ -261,6 +263,9 @@ impl Watch {
             seen.snapshot.gaps.extend(left_behind);
         }
         let goes_on = activity::now(&observation);
+        if std::mem::take(&mut self.observer.was_broken) {
+            self.server_points = ServerPoints::default();
+        }
         let record = Record {
             looks: seen.looks,
             judgement,

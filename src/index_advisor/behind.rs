@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixedbitset::FixedBitSet;
 
 use super::candidate::Candidate;
+use super::early_stop;
 use super::gate::Gate;
 use super::ready::Ready;
 use super::what_if::WhatIf;
 use crate::model::remedy::qualified;
-use crate::postgres::{Plan, PostgresError, ServerText};
+use crate::postgres::{Parameters, Plan, PostgresError, ServerText};
 use crate::sql::{self, Place};
 
 /// What a predicate asks that no b-tree on all rows is searched by.
@@ -161,22 +162,32 @@ async fn worth(
         return Ok(Some(Vec::new()));
     }
     let seen = ready.set_of(&table.seen);
-    let Some(proven) = what_if
-        .cost_for(statement, &seen, Some(in_front), parameters)
-        .await?
-    else {
+    let Some(proven) = cost_in_front(what_if, statement, &seen, in_front, parameters).await? else {
         return Ok(None);
     };
     let mut worth = Vec::new();
     for one in taken {
         let alone = ready.set_of(&[one]);
-        let cost = what_if
-            .cost_for(statement, &alone, Some(in_front), parameters)
-            .await?;
+        let cost = cost_in_front(what_if, statement, &alone, in_front, parameters).await?;
         worth.extend(
             cost.filter(|cost| *cost < CHEAPER * proven)
                 .map(|cost| (one, cost)),
         );
     }
     Ok(Some(worth))
+}
+
+/// What a statement costs in these words under a set, if nothing that it finds by a new index comes early by luck; `None` if it
+/// cannot be planned so.
+async fn cost_in_front(
+    what_if: &mut WhatIf<'_>,
+    statement: usize,
+    set: &FixedBitSet,
+    in_front: &ServerText,
+    parameters: Parameters<'_>,
+) -> Result<Option<f64>, PostgresError> {
+    let tree = what_if
+        .tree_for(statement, set, Some(in_front), parameters)
+        .await?;
+    Ok(tree.map(|tree| early_stop::cost(&tree, &|name| what_if.keys_of(name))))
 }

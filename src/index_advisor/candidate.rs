@@ -41,7 +41,21 @@ pub struct Candidate {
     pub predicate: Option<String>,
 }
 
+/// Schema and name of a table, and the first keys of an index of it.
+pub(super) type Beginning<'a> = ((&'a str, &'a str), Vec<&'a Key>);
+
 impl Candidate {
+    /// Its table, and its first keys in whatever direction.
+    pub(super) fn beginning(&self, keys: usize) -> Beginning<'_> {
+        let first = self.keys.iter().take(keys).map(|key| &key.key);
+        ((&self.schema, &self.table), first.collect())
+    }
+
+    /// Whether it is an index of the same table with the same first keys.
+    pub(super) fn begins_with(&self, beginning: &Beginning<'_>) -> bool {
+        self.beginning(beginning.1.len()) == *beginning
+    }
+
     /// The index as a statement.
     pub fn statement(&self, concurrently: bool, name: Option<String>) -> Statement {
         Statement::CreateIndex {

@@ -6,77 +6,205 @@
 //! So a new index is given credit for all that such a scan may read, not for what is hoped. What the planner does already is
 //! left as it is: nobody is promised anything by it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::clauses::{Key, key_of};
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::sql::expression::{Comparison, Condition, Operand, conditions, has_parameter};
 
+/// The keys of a new index by its name, in their order; `None` for what is no new index.
+type New<'n> = &'n dyn Fn(&str) -> Option<Vec<Key>>;
+
 /// What a plan costs if nothing that it finds by a new index under a LIMIT comes early by luck; the names are those of the
 /// new indexes.
-pub(super) fn cost(tree: &PlanTree, is_new: &dyn Fn(&str) -> bool) -> f64 {
-    tree.total_cost() + hoped(&tree.root, is_new)
+pub(super) fn cost(tree: &PlanTree, new: New<'_>) -> f64 {
+    tree.total_cost() + hoped(&tree.root, new)
+}
+
+/// The new indexes that a plan reads only because rows are hoped to be found early, each with how many of its first keys decide
+/// on that: what else begins with these is read for the same hope.
+pub(super) fn by_luck<'a>(tree: &'a PlanTree, new: New<'_>) -> BTreeMap<&'a str, usize> {
+    let limits = tree.nodes().into_iter().filter(|node| node.kind == "Limit");
+    let below = limits.filter_map(|limit| limit.inputs().next());
+    let unsure = below.filter(|below| is_unsure(below, new));
+    let streamed = unsure.flat_map(|below| {
+        let mut nodes = Vec::new();
+        stream(below, &mut nodes);
+        nodes
+    });
+    let lucky = streamed.filter_map(|node| {
+        let searched = searched(node, &new(node.index.as_deref()?)?);
+        let order = usize::from(!searched.ends_in_range);
+        Some((node.index.as_deref()?, searched.keys.len() + order))
+    });
+    lucky.collect()
 }
 
 /// What is hoped to be saved by stopping early, here and below.
-fn hoped(node: &PlanNode, is_new: &dyn Fn(&str) -> bool) -> f64 {
-    let [first, others @ ..] = &node.children[..] else {
-        return 0.0;
-    };
-    // what is inside of a nested loop is done for each row outside
-    let times = match node.kind.as_str() {
-        "Nested Loop" => first.rows.max(1.0),
+fn hoped(node: &PlanNode, new: New<'_>) -> f64 {
+    let inputs: Vec<&PlanNode> = node.inputs().collect();
+    // what is inside of a nested loop is done for each row outside, and a subquery for each row
+    let outside = match (node.kind.as_str(), inputs.first()) {
+        ("Nested Loop", Some(outer)) => outer.rows.max(1.0),
         _ => 1.0,
     };
-    let below = others
-        .iter()
-        .map(|child| times * hoped(child, is_new))
-        .sum::<f64>()
-        + hoped(first, is_new);
-    let is_hope = node.kind == "Limit" && is_unsure(first, is_new);
-    match is_hope {
-        true => below + (first.total_cost - node.total_cost).max(0.0),
-        false => below,
+    let below = node.children.iter().map(|child| {
+        let times = match child.relationship.as_deref() {
+            Some("SubPlan") => node.rows.max(1.0),
+            Some("InitPlan") => 1.0,
+            _ if inputs.first().is_some_and(|outer| std::ptr::eq(*outer, child)) => 1.0,
+            _ => outside,
+        };
+        times * hoped(child, new)
+    });
+    let below: f64 = below.sum();
+    match inputs.first() {
+        Some(first) if node.kind == "Limit" && is_unsure(first, new) => {
+            below + (first.total_cost - node.total_cost).max(0.0)
+        }
+        _ => below,
     }
 }
 
 /// Whether a new index is read only as far as rows are wanted, and how many of its rows count is not known.
-fn is_unsure(below: &PlanNode, is_new: &dyn Fn(&str) -> bool) -> bool {
+fn is_unsure(below: &PlanNode, new: New<'_>) -> bool {
     let mut streamed = Vec::new();
     stream(below, &mut streamed);
-    let by_new = |node: &&&PlanNode| node.index.as_deref().is_some_and(is_new);
-    if !streamed.iter().any(|node| by_new(&node)) {
+    let by_new = || {
+        streamed
+            .iter()
+            .filter(|node| node.index.as_deref().is_some_and(|name| new(name).is_some()))
+    };
+    if by_new().next().is_none() {
         return false;
     }
-    let tree = |node: &PlanNode| -> Vec<String> {
-        match streamed.iter().any(|one| std::ptr::eq(*one, node)) {
-            // what an index is searched by is no row that is read in vain
-            true => node.filter.clone(),
-            false => node.conditions.clone(),
-        }
-    };
+    // what the index is searched by is asked of what is joined, too, where both are the same
+    let searched_by: BTreeSet<String> = by_new().flat_map(|node| values(&node.conditions)).collect();
     let mut nodes = vec![below];
     while let Some(node) = nodes.pop() {
-        let asked = tree(node);
-        if asked
-            .iter()
-            .flat_map(|text| conditions(text))
-            .any(|one| is_unknown(&one))
-        {
-            return true;
+        let keeps_all = node.join_type.as_deref() == Some("Left");
+        let is_streamed = streamed.iter().any(|one| std::ptr::eq(*one, node));
+        let drops = |text: &&String| !(keeps_all && node.join_filter.contains(*text));
+        let mut asked: Vec<Condition> = match is_streamed {
+            true => &node.filter,
+            false => &node.conditions,
         }
-        nodes.extend(&node.children);
+        .iter()
+        .filter(drops)
+        .flat_map(|text| conditions(text))
+        .collect();
+        if is_streamed {
+            asked.extend(read_in_vain(node, new));
+        }
+        for one in asked {
+            let is_known = !is_streamed && value_of(&one).is_some_and(|value| searched_by.contains(value));
+            let is_of_another = is_streamed && node.relation.is_some() && compares_relations(&one);
+            if is_of_another || (is_unknown(&one) && !is_known) {
+                return true;
+            }
+        }
+        // of what is joined so, no row of the other side is left out
+        nodes.extend(node.inputs().take(if keeps_all { 1 } else { usize::MAX }));
     }
     false
+}
+
+/// What an index is asked that does not narrow what is read of it: only its first keys do, up to the first that is asked for no
+/// one value. What stands behind a key of the order is compared row by row.
+fn read_in_vain(node: &PlanNode, new: New<'_>) -> Vec<Condition> {
+    let Some(keys) = node.index.as_deref().and_then(new) else {
+        return Vec::new();
+    };
+    let searched = searched(node, &keys).keys;
+    let narrows = |one: &Condition| searched.iter().any(|key| comparison_of(one, key).is_some());
+    asked_of_index(node)
+        .into_iter()
+        .filter(|one| !narrows(one))
+        .collect()
+}
+
+fn asked_of_index(node: &PlanNode) -> Vec<Condition> {
+    let of_index = node.conditions.iter().filter(|text| !node.filter.contains(text));
+    of_index.flat_map(|text| conditions(text)).collect()
+}
+
+/// The first keys of an index, which narrow what is read of it.
+struct Searched {
+    keys: Vec<Key>,
+    /// Of the last of them more than one value is read.
+    ends_in_range: bool,
+}
+
+fn searched(node: &PlanNode, keys: &[Key]) -> Searched {
+    let asked = asked_of_index(node);
+    let mut searched = Searched {
+        keys: Vec::new(),
+        ends_in_range: false,
+    };
+    for key in keys {
+        let by: Vec<&Comparison> = asked.iter().filter_map(|one| comparison_of(one, key)).collect();
+        if by.is_empty() || searched.ends_in_range {
+            break;
+        }
+        let is_of_one =
+            |one: &&Comparison| matches!(one, Comparison::Equal | Comparison::AnyOf | Comparison::IsNull);
+        searched.keys.push(key.clone());
+        searched.ends_in_range = !by.iter().any(is_of_one);
+    }
+    searched
+}
+
+/// How a condition compares a key.
+fn comparison_of<'a>(condition: &'a Condition, key: &Key) -> Option<&'a Comparison> {
+    match condition {
+        Condition::Term { left, comparison, .. } => {
+            let (_, compared) = key_of(left)?;
+            (compared == *key).then_some(comparison)
+        }
+        Condition::Rows(_) | Condition::Or(_) => None,
+    }
+}
+
+/// What columns are equal to in these conditions.
+fn values(texts: &[String]) -> Vec<String> {
+    let all = texts.iter().flat_map(|text| conditions(text));
+    all.filter_map(|one| value_of(&one).map(str::to_owned)).collect()
+}
+
+/// What a condition asks a column to be equal to.
+fn value_of(condition: &Condition) -> Option<&str> {
+    match condition {
+        Condition::Term {
+            comparison: Comparison::Equal,
+            right: Operand::Value(value),
+            ..
+        } => Some(value),
+        _ => None,
+    }
+}
+
+/// Whether a scan compares its rows with those of another one: with another value in each of its rounds.
+fn compares_relations(condition: &Condition) -> bool {
+    match condition {
+        Condition::Term {
+            left: Operand::Column(left),
+            right: Operand::Column(right),
+            comparison: Comparison::Equal,
+            ..
+        } => left.alias != right.alias,
+        _ => false,
+    }
 }
 
 /// The nodes that give each row as soon as it is read.
 fn stream<'a>(node: &'a PlanNode, nodes: &mut Vec<&'a PlanNode>) {
     nodes.push(node);
-    let children = &node.children[..];
     let streamed = match node.kind.as_str() {
-        "Sort" | "Hash" | "Aggregate" if node.strategy.as_deref() != Some("Sorted") => &[],
-        "Append" | "Merge Append" | "Merge Join" => children,
-        _ => &children[..children.len().min(1)],
+        "Sort" | "Hash" | "Aggregate" if node.strategy.as_deref() != Some("Sorted") => 0,
+        "Append" | "Merge Append" | "Merge Join" => usize::MAX,
+        _ => 1,
     };
-    for child in streamed {
+    for child in node.inputs().take(streamed) {
         stream(child, nodes);
     }
 }
@@ -131,9 +259,19 @@ mod tests {
 
     use super::*;
 
+    /// Of one new index.
+    fn keys(name: &str) -> Option<Vec<Key>> {
+        let keys = ["room", "status", "at"].map(|name| Key::Column(name.into()));
+        match name {
+            "new" => Some(keys.into()),
+            "by_time" => Some(keys.into_iter().rev().collect()),
+            _ => None,
+        }
+    }
+
     fn priced(plan: Value) -> f64 {
         let tree = PlanTree::read(&json!([{ "Plan": plan }])).unwrap();
-        cost(&tree, &|name| name == "new")
+        cost(&tree, &keys)
     }
 
     /// Twenty rows in the order of an index, with what else is asked.
@@ -166,13 +304,48 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_the_order_is_compared_row_by_row() {
+        for (index, condition, cost) in [
+            ("by_time", "(v.status = $1)", 60000.0),
+            ("by_time", "((v.at > $1) AND (v.status = $2))", 60000.0),
+            ("by_time", "((v.at = $1) AND (v.status = $2))", 5.0),
+            ("by_time", "(v.at > $1)", 5.0),
+            ("new", "(v.status = $1)", 60000.0),
+            ("visit_pkey", "(v.status = $1)", 5.0),
+        ] {
+            assert_eq!(priced(page(index, condition, "")), cost, "{index} {condition}");
+        }
+    }
+
+    #[test]
+    fn what_serves_by_luck_is_named() {
+        let lucky = |index: &str, condition: &str, filter: &str| {
+            let tree = PlanTree::read(&json!([{ "Plan": page(index, condition, filter) }])).unwrap();
+            let found = by_luck(&tree, &keys).into_iter();
+            found
+                .map(|(name, first)| (name.to_owned(), first))
+                .collect::<BTreeMap<String, usize>>()
+        };
+        let all = |index: &str, first: usize| BTreeMap::from([(index.to_owned(), first)]);
+        assert_eq!(lucky("new", "", "(v.status = $1)"), all("new", 1));
+        assert_eq!(lucky("new", "(v.room = $1)", "(v.name = $2)"), all("new", 2));
+        assert_eq!(
+            lucky("by_time", "((v.at > $1) AND (v.status = $2))", ""),
+            all("by_time", 1)
+        );
+        assert_eq!(lucky("new", "(v.room = $1)", ""), BTreeMap::new());
+        assert_eq!(lucky("visit_pkey", "", "(v.status = $1)"), BTreeMap::new());
+    }
+
+    #[test]
     fn what_an_index_is_searched_by_and_what_statistics_tell_is_proven() {
         for (condition, filter) in [
-            ("(v.status = $1)", ""),
-            ("(v.status = $1)", "(v.deleted_at IS NULL)"),
+            ("(v.room = $1)", ""),
+            ("((v.room = $1) AND (v.status = $2))", "(v.deleted_at IS NULL)"),
+            ("((v.room = $1) AND (v.status > $2))", ""),
             ("", "(v.status = 'done'::text)"),
-            ("(v.at < $1)", "(v.status <> $2)"),
-            ("(v.at <= $1)", "(ROW(v.at, v.id) < ROW($1, $2))"),
+            ("(v.room < $1)", "(v.status <> $2)"),
+            ("(v.room <= $1)", "(ROW(v.room, v.id) < ROW($1, $2))"),
         ] {
             assert_eq!(
                 priced(page("new", condition, filter)),
@@ -219,5 +392,67 @@ mod tests {
             ],
         });
         assert_eq!(priced(lateral), 100.0 + 3.0 * (60000.0 - 5.0));
+    }
+
+    /// A page of visits with what stands beside or is joined to them, as a Limit has it.
+    fn page_of(input: Value, beside: Option<Value>) -> Value {
+        let inputs: Vec<Value> = beside.into_iter().chain([input]).collect();
+        json!({"Node Type": "Limit", "Total Cost": 9.0, "Plan Rows": 20.0, "Plans": inputs})
+    }
+
+    fn visits(filter: &str, more: Option<Value>) -> Value {
+        json!({
+            "Node Type": "Index Scan", "Parent Relationship": "Outer", "Index Name": "new", "Total Cost": 900.0,
+            "Plan Rows": 5000.0, "Schema": "s", "Relation Name": "visit", "Alias": "v", "Index Cond": "(v.room = $1)",
+            "Filter": filter, "Plans": more.into_iter().collect::<Vec<Value>>(),
+        })
+    }
+
+    fn subquery(relationship: &str, index: &str) -> Value {
+        json!({
+            "Node Type": "Aggregate", "Strategy": "Plain", "Parent Relationship": relationship, "Total Cost": 4.0,
+            "Plans": [{"Node Type": "Index Scan", "Parent Relationship": "Outer", "Index Name": index,
+                       "Relation Name": "item", "Alias": "i", "Index Cond": "(i.visit = v.id)", "Filter": "(i.kind = $3)"}],
+        })
+    }
+
+    #[test]
+    fn subqueries_are_neither_read_for_rows_nor_a_reason_to_read_more() {
+        let once = Some(subquery("InitPlan", "item_pkey"));
+        assert_eq!(
+            priced(page_of(visits("(v.status = $2)", None), once.clone())),
+            900.0
+        );
+        assert_eq!(priced(page_of(visits("", None), once)), 9.0);
+        let each = Some(subquery("SubPlan", "new"));
+        assert_eq!(
+            priced(page_of(visits("", each), None)),
+            9.0,
+            "no row of visits is dropped by it"
+        );
+    }
+
+    #[test]
+    fn joins_that_drop_no_row_are_no_luck() {
+        let joined = |join_type: &str, inner: &str| {
+            json!({
+                "Node Type": "Nested Loop", "Join Type": join_type, "Total Cost": 7000.0, "Plan Rows": 5000.0,
+                "Plans": [
+                    visits("", None),
+                    {"Node Type": "Index Scan", "Parent Relationship": "Inner", "Index Name": "prefs_pkey", "Relation Name": "prefs",
+                     "Alias": "p", "Index Cond": inner},
+                ],
+            })
+        };
+        let of_another = "((p.visit = v.id) AND (p.kind = $2))";
+        assert_eq!(priced(page_of(joined("Left", of_another), None)), 9.0);
+        assert_eq!(priced(page_of(joined("Inner", of_another), None)), 7000.0);
+        let of_the_same = "((p.room = $1) AND (p.visit = v.id))";
+        assert_eq!(priced(page_of(joined("Inner", of_the_same), None)), 9.0);
+    }
+
+    #[test]
+    fn what_is_compared_with_each_row_outside_is_not_known() {
+        assert_eq!(priced(page_of(visits("(v.patient = p.id)", None), None)), 900.0);
     }
 }

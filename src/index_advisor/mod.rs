@@ -46,6 +46,7 @@ mod given;
 mod grouped;
 mod guessed;
 mod held;
+mod hoped;
 mod inverted;
 pub mod kept;
 mod knapsack;

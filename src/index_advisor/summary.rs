@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
 use super::gate::Gate;
+use super::hoped::about_the_hoped;
 use super::tables::TableName;
 use super::workload::Captured;
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals};
@@ -79,6 +80,7 @@ impl Advice {
             notes: about.notes,
         };
         report.notes.extend(about_the_dearer(&report.statements));
+        report.notes.extend(about_the_hoped(&report.statements));
         report.notes.extend(about_the_guessed(&advice.statements));
         report.notes.extend(about_the_superseded(&report.indexes));
         report.notes.extend(about_the_partitions(&report.indexes));
@@ -374,8 +376,12 @@ fn counted(scans: &[OwnScans], unread: u64) -> Vec<String> {
             names.join(", ")
         )
     });
-    let unknown = (unread > 0)
-        .then(|| format!("what {unread} plannings counted is not known, since their session was lost"));
+    let unknown = (unread > 0).then(|| {
+        format!(
+            "what {unread} plannings counted is not known, since their session was lost or the catalog is too large, or not to \
+             be read"
+        )
+    });
     counted.into_iter().chain(unknown).collect()
 }
 

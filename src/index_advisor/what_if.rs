@@ -7,8 +7,8 @@ use std::time::Instant;
 use fixedbitset::FixedBitSet;
 
 use super::answers::Answers;
-use super::candidate::Candidate;
-use super::clauses::{RelationUse, of_plan};
+use super::candidate::{Beginning, Candidate};
+use super::clauses::{Key, RelationUse, of_plan};
 use super::early_stop;
 use super::gate::{Gate, Passage};
 use super::search_path::SearchPath;
@@ -66,6 +66,9 @@ impl Planned {
     }
 }
 
+/// A statement is planned so often at once, each time without what would serve it by luck alone.
+const LUCKY_TRIED: usize = 4;
+
 /// A planning session with candidates of which some are there as hypothetical indexes.
 pub struct WhatIf<'a> {
     plan: &'a Plan,
@@ -81,6 +84,9 @@ pub struct WhatIf<'a> {
     answers: Answers,
     /// Statements that could not be planned when they were asked for last.
     unplannable: BTreeSet<usize>,
+    /// Of each statement the candidates that would only serve it by luck. While others are searched for they are kept from
+    /// it: the planner would take them and pass over what serves it surely.
+    lucky: BTreeMap<usize, FixedBitSet>,
     /// How often the planner was asked with hypothetical indexes.
     pub calls: usize,
 }
@@ -103,6 +109,7 @@ impl<'a> WhatIf<'a> {
             generation: plan.generation(),
             answers: Answers::default(),
             unplannable: BTreeSet::new(),
+            lucky: BTreeMap::new(),
             calls: 0,
         }
     }
@@ -180,6 +187,13 @@ impl WhatIf<'_> {
         present.map(|(one, index)| (index.name.clone(), *one)).collect()
     }
 
+    /// The keys of a candidate that is there by the name that plans give it; `None` for other indexes.
+    pub fn keys_of(&self, name: &str) -> Option<Vec<Key>> {
+        let (one, _) = self.present.iter().find(|(_, index)| index.name == name)?;
+        let keys = self.candidates[*one].keys.iter();
+        Some(keys.map(|key| key.key.clone()).collect())
+    }
+
     /// The statements of which the last answer is what they cost as things are: they could not be planned.
     pub fn unplannable(&self) -> BTreeSet<usize> {
         self.unplannable.clone()
@@ -221,6 +235,15 @@ impl WhatIf<'_> {
         Ok(matches!(passage, Passage::Passes { .. }))
     }
 
+    /// What a statement costs without any candidate.
+    fn as_it_is(&self, statement: usize) -> Answer {
+        Answer {
+            cost: self.statements[statement].tree.total_cost(),
+            used: FixedBitSet::with_capacity(self.candidates.len()),
+            scans: Scans::new(),
+        }
+    }
+
     /// The answer with the whole plan; what it is as things are if the statement cannot be planned just now.
     ///
     /// # Errors
@@ -231,17 +254,12 @@ impl WhatIf<'_> {
         set: &FixedBitSet,
     ) -> Result<(Answer, PlanTree), PostgresError> {
         let planned = &self.statements[statement];
-        let as_it_is = || Answer {
-            cost: planned.tree.total_cost(),
-            used: FixedBitSet::with_capacity(self.candidates.len()),
-            scans: Scans::new(),
-        };
         self.unplannable.insert(statement);
         self.calls += usize::from(set.is_clear());
         let parameters = planned.parameters();
         let asked = self.explained(statement, set, None, parameters).await;
         let Some(tree) = self.unless_lost(asked).await? else {
-            return Ok((as_it_is(), planned.tree.clone()));
+            return Ok((self.as_it_is(statement), planned.tree.clone()));
         };
         self.unplannable.remove(&statement);
         let mut used = FixedBitSet::with_capacity(self.candidates.len());
@@ -251,9 +269,22 @@ impl WhatIf<'_> {
                 used.insert(*candidate);
             }
         }
-        let is_new = |name: &str| self.present.values().any(|index| index.name == name);
+        let new = |name: &str| self.keys_of(name);
+        let cost = early_stop::cost(&tree, &new);
+        let by_luck = early_stop::by_luck(&tree, &new);
+        let by_luck = self.present.iter().filter_map(|(candidate, index)| {
+            let first = by_luck.get(index.name.as_str())?;
+            Some(self.candidates[*candidate].beginning(*first))
+        });
+        let begins: Vec<Beginning<'_>> = by_luck.collect();
+        let lucky = self.lucky.entry(statement).or_default();
+        for (one, candidate) in self.candidates.iter().enumerate() {
+            if begins.iter().any(|begin| candidate.begins_with(begin)) {
+                lucky.grow_and_insert(one);
+            }
+        }
         let answer = Answer {
-            cost: early_stop::cost(&tree, &is_new),
+            cost,
             used,
             scans: scans(&tree),
         };
@@ -320,7 +351,12 @@ impl WhatIf<'_> {
         let planned = &self.statements[statement];
         let path = planned.search_path.to_string();
         let text = other_words.unwrap_or(&planned.text);
-        let asked = self.plan.explain(text, &path, parameters, Detail::Costs);
+        // under a LIMIT it counts what is compared with what
+        let detail = match planned.tree.nodes().iter().any(|node| node.kind == "Limit") {
+            true => Detail::Expressions,
+            false => Detail::Costs,
+        };
+        let asked = self.plan.explain(text, &path, parameters, detail);
         match asked.await {
             Ok(tree) => Ok(Some(tree)),
             Err(error) if error.is_fatal() => Err(error),
@@ -343,7 +379,27 @@ impl WhatIf<'_> {
 
 impl Planner for WhatIf<'_> {
     async fn ask(&mut self, statement: usize, set: &FixedBitSet) -> Result<Answer, PostgresError> {
-        let (answer, _) = self.planned_under(statement, set).await?;
-        Ok(answer)
+        let mut asked = set.clone();
+        let mut best: Option<Answer> = None;
+        for _ in 0..LUCKY_TRIED {
+            if let Some(lucky) = self.lucky.get(&statement) {
+                asked.difference_with(lucky);
+            }
+            if asked.is_clear() && !set.is_clear() {
+                break;
+            }
+            let (answer, _) = self.planned_under(statement, &asked).await?;
+            let is_sure = self
+                .lucky
+                .get(&statement)
+                .is_none_or(|lucky| lucky.is_disjoint(&asked));
+            if best.as_ref().is_none_or(|best| answer.cost < best.cost) {
+                best = Some(answer);
+            }
+            if is_sure {
+                break;
+            }
+        }
+        Ok(best.unwrap_or_else(|| self.as_it_is(statement)))
     }
 }

@@ -38,6 +38,10 @@ pub struct PlanNode {
     pub conditions: Vec<String>,
     /// Those of them that rows are checked by after they were read or joined.
     pub filter: Vec<String>,
+    /// Those of these that say which rows of a join belong together.
+    pub join_filter: Vec<String>,
+    /// What it is to the node above: `Outer`, `Inner`, `InitPlan`, `SubPlan` and so on.
+    pub relationship: Option<String>,
     pub sort_key: Vec<String>,
     pub group_key: Vec<String>,
     pub output: Vec<String>,
@@ -143,6 +147,16 @@ impl PlanTree {
 }
 
 impl PlanNode {
+    /// Those below that give it rows; subqueries that are worked out beside it give it values.
+    pub fn inputs(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter(|child| !child.is_subquery())
+    }
+
+    /// Whether it is worked out beside the node above: once (`InitPlan`), or for each of its rows (`SubPlan`).
+    pub fn is_subquery(&self) -> bool {
+        matches!(self.relationship.as_deref(), Some("InitPlan" | "SubPlan"))
+    }
+
     /// An index is in the schema of its table, which a bitmap's node above it names.
     fn takes(&self, above: Option<&str>, schema: &str, index: &str) -> bool {
         let here = self.schema.as_deref().or(above);
@@ -253,6 +267,8 @@ impl PlanNode {
             row_bytes: number("Plan Width"),
             conditions: CONDITIONS.iter().flat_map(|key| texts(key)).collect(),
             filter: FILTERS.iter().flat_map(|key| texts(key)).collect(),
+            join_filter: texts("Join Filter"),
+            relationship: text("Parent Relationship"),
             sort_key: texts("Sort Key"),
             group_key: texts("Group Key"),
             output: texts("Output"),

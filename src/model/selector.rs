@@ -190,25 +190,37 @@ pub fn is_ignored_by_comment(statement: &str, rule: &str) -> bool {
         .any(|names| names.is_empty() || names.iter().any(|pattern| matches(pattern, rule)))
 }
 
-/// Whether a text holds such a comment, whichever rules it names.
-pub fn asks_to_be_ignored(text: &str) -> bool {
-    ignored_by_comments(text).next().is_some()
+/// Such a comment, written anew: with what may be the name or the pattern of a rule, and nothing else that stood in it. `None`
+/// if it is no such comment, or names something else alone.
+pub fn comment_without_words(comment: &str) -> Option<String> {
+    let names = ignored_by_comments(comment).next()?;
+    // every rule's name has a dot
+    let is_pattern = |name: &&str| {
+        let is_part = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.' | '*');
+        name.contains(['.', '*']) && name.chars().all(is_part)
+    };
+    written_anew(&names, &is_pattern)
+}
+
+/// A comment that named these, with those of them that are known.
+fn written_anew(names: &[&str], is_known: &dyn Fn(&&str) -> bool) -> Option<String> {
+    let known: Vec<&str> = names.iter().copied().filter(is_known).collect();
+    match (names.is_empty(), known.is_empty()) {
+        (true, _) => Some(format!("/* {IGNORE_MARK} */")),
+        // without a name it would be for every rule
+        (false, true) => None,
+        (false, false) => Some(format!("/* {IGNORE_MARK} {} */", known.join(" "))),
+    }
 }
 
 /// Such comments of a statement, written anew: with the names and patterns that fit one of `rules`, and nothing else that
 /// stood in them. Empty where there is none.
 pub fn comments_to_ignore(statement: &str, rules: &[&str]) -> String {
     let is_known = |pattern: &&str| rules.iter().any(|rule| matches(pattern, rule));
-    let comment = |names: Vec<&str>| {
-        let known: Vec<&str> = names.iter().copied().filter(is_known).collect();
-        match (names.is_empty(), known.is_empty()) {
-            (true, _) => Some(format!("/* {IGNORE_MARK} */")),
-            // without a name it would be for every rule
-            (false, true) => None,
-            (false, false) => Some(format!("/* {IGNORE_MARK} {} */", known.join(" "))),
-        }
-    };
-    let comments: Vec<String> = ignored_by_comments(statement).filter_map(comment).collect();
+    let named = ignored_by_comments(statement);
+    let comments: Vec<String> = named
+        .filter_map(|names| written_anew(&names, &is_known))
+        .collect();
     comments.join(" ")
 }
 

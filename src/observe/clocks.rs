@@ -9,7 +9,7 @@ use crate::model::snapshot::Snapshot;
 pub(super) struct Clocks {
     at: DateTime<Utc>,
     taken_at: DateTime<Utc>,
-    system_identifier: Option<String>,
+    pub(super) system_identifier: Option<String>,
     pub(super) is_standby: bool,
     timeline: Option<i64>,
     started_at: DateTime<Utc>,

@@ -78,6 +78,8 @@ pub struct Observer {
     leading_wildcards: HashSet<String>,
     /// What was sampled; whoever samples adds it before a look is taken in.
     pub waits: WaitParts,
+    /// The look before cannot be compared with the last one; who keeps counters beside this observer takes it.
+    pub was_broken: bool,
     /// Every window of statements is a whole one, however short: somebody asked for the second look.
     pub any_window: bool,
     /// Average sessions executing between the last two looks, where they are comparable.
@@ -99,10 +101,24 @@ impl Observer {
 
     /// Takes off a look what planning by the advisor counted. Before anything else is done with it, and once.
     pub fn leave_out_own_scans(&mut self, snapshot: &mut Snapshot) {
-        if !matches!(self.broken_by(&Clocks::of(snapshot)), None | Some(Break::Restart)) {
+        if self.is_another_server(&Clocks::of(snapshot)) {
             self.own_use.forget();
         }
-        self.own_use.leave_out(snapshot, &self.usages);
+        // what is taken off depends on what was reset; taking the same look in again changes nothing
+        self.resets.observe(snapshot.at, &snapshot.server.databases);
+        self.own_use.leave_out(snapshot, &self.usages, &self.resets);
+    }
+
+    /// Whether what answers counted on its own until now: clocks may jump, and a standby be promoted, while it goes on counting.
+    fn is_another_server(&self, now: &Clocks) -> bool {
+        match self.broken_by(now) {
+            None | Some(Break::Restart | Break::Promotion) => false,
+            Some(Break::Failover) => true,
+            Some(Break::Clock) => self
+                .clocks
+                .as_ref()
+                .is_some_and(|before| before.system_identifier != now.system_identifier),
+        }
     }
 
     /// Takes one look in, and tells what is known with it. `single_look` is `check`: nothing can have lasted.
@@ -175,6 +191,7 @@ impl Observer {
         let broken_by = self.broken_by(&clocks);
         self.clocks = Some(clocks);
         let Some(broken_by) = broken_by else { return };
+        self.was_broken = true;
         self.looks.clear();
         self.transaction_ids = TransactionIds::default();
         self.writes = Writes::default();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::counters_since;
+use super::resets::Resets;
 use super::usage::Usages;
 use crate::model::own_planning::{KnownOwnScans, OwnScans};
 use crate::model::snapshot::{IndexCounters, Snapshot};
@@ -97,7 +97,7 @@ impl OwnUse {
     }
 
     /// Takes off what planning counted, given what others were seen to have used at the look before.
-    pub(super) fn leave_out(&mut self, snapshot: &mut Snapshot, usages: &Usages) {
+    pub(super) fn leave_out(&mut self, snapshot: &mut Snapshot, usages: &Usages, resets: &Resets) {
         if self.databases.is_empty() {
             return;
         }
@@ -115,7 +115,10 @@ impl OwnUse {
             let Some(indexes) = self.databases.get_mut(&database.name) else {
                 continue;
             };
-            let since = counters_since(server, &database.name);
+            // where those of one table were reset alone the others go on; and what was before the last look was seen then
+            let since = resets
+                .most_since(server, &database.name)
+                .filter(|since| usages.last_look_at().is_none_or(|look| *since > look));
             let counted = &mut database.indexes;
             // where none was read nothing is known to be gone
             if counted.is_empty() {
@@ -192,6 +195,18 @@ mod tests {
 
     /// What is left of one index that was scanned so often, last at that time, at a look; its use is remembered.
     fn look(observer: &mut Observer, at: i64, scans: i64, last_scan: i64, reset_at: i64) -> (i64, i64) {
+        look_with_blocks(observer, at, scans, last_scan, reset_at, 0)
+    }
+
+    /// The same, of a database that counts so many blocks.
+    fn look_with_blocks(
+        observer: &mut Observer,
+        at: i64,
+        scans: i64,
+        last_scan: i64,
+        reset_at: i64,
+        blocks_hit: i64,
+    ) -> (i64, i64) {
         let mut snapshot = Snapshot {
             at: time(at),
             taken_at: time(at),
@@ -199,6 +214,7 @@ mod tests {
                 databases: vec![DatabaseFacts {
                     name: "d".into(),
                     statistics_reset_at: Some(time(reset_at)),
+                    blocks_hit,
                     ..DatabaseFacts::default()
                 }],
                 ..ServerFacts::default()
@@ -299,6 +315,56 @@ mod tests {
             "as many, by a server that tells"
         );
         assert_eq!(observer.own_use.totals(), (0, 0));
+    }
+
+    #[test]
+    fn a_reset_of_one_table_alone_ends_nothing() {
+        let mut observer = Observer::default();
+        look_with_blocks(&mut observer, 0, 5, -1000, LONG_AGO, 1_000_000);
+        observer.own_use.add([own(3, 10)]);
+        assert_eq!(
+            look_with_blocks(&mut observer, 20, 8, 11, LONG_AGO, 1_000_100).0,
+            5
+        );
+        let after = look_with_blocks(&mut observer, 30, 8, 11, 22, 1_000_200);
+        assert_eq!(after.0, 5, "the blocks went on");
+        assert_eq!(observer.own_use.totals(), (3, 1));
+        let all = look_with_blocks(&mut observer, 40, 8, 11, 32, 100);
+        assert_eq!((all.0, observer.own_use.totals()), (8, (0, 0)), "all were reset");
+    }
+
+    #[test]
+    fn a_clock_that_jumped_is_no_other_server() {
+        let mut observer = Observer::default();
+        look(&mut observer, 0, 5, -1000, LONG_AGO);
+        observer.own_use.add([own(3, 10)]);
+        let mut snapshot = Snapshot {
+            at: time(20),
+            taken_at: time(20),
+            server: ServerFacts {
+                system_identifier: Some("1".into()),
+                databases: vec![DatabaseFacts {
+                    name: "d".into(),
+                    ..DatabaseFacts::default()
+                }],
+                ..ServerFacts::default()
+            },
+            databases: Vec::new(),
+            watched: vec!["d".into()],
+            statements: None,
+            sessions: None,
+            prepared_transactions: None,
+            replication: None,
+            gaps: Vec::new(),
+        };
+        observer.observe(&snapshot, false);
+        snapshot.at = time(9_000);
+        snapshot.taken_at = time(80);
+        observer.leave_out_own_scans(&mut snapshot);
+        assert_eq!(observer.own_use.totals(), (3, 1), "the server's clock jumped");
+        snapshot.server.system_identifier = Some("2".into());
+        observer.leave_out_own_scans(&mut snapshot);
+        assert_eq!(observer.own_use.totals(), (0, 0), "another cluster answers");
     }
 
     #[test]

@@ -23,16 +23,21 @@ impl ServerPoints {
     pub fn observe(&mut self, snapshot: &Snapshot, activity: Option<&ActivityNow>) -> ServerPoint {
         let now = snapshot.taken_at;
         let server = &snapshot.server;
+        let length_seconds = self.taken_at.map_or(0.0, |before| length_seconds(before, now));
+        // of a time that is not told nothing is
+        let is_told = length_seconds > 0.0;
         let since = self.checkpoints.as_ref().zip(server.checkpoints.as_ref());
-        let checkpoints = since.and_then(|(before, now)| checkpoints_between(before, now));
-        let blocks = blocks_between(&self.databases, &server.databases);
+        let checkpoints = since
+            .filter(|_| is_told)
+            .and_then(|(before, now)| checkpoints_between(before, now));
+        let blocks = blocks_between(&self.databases, &server.databases).filter(|_| is_told);
         let lag = snapshot.replication.as_ref().map(lag).unwrap_or_default();
         // who sees sessions of his own alone does not know how many there are
         let clients = activity.filter(|activity| activity.why_blind.is_none());
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let point = ServerPoint {
             at: now,
-            length_seconds: self.taken_at.map_or(0.0, |before| length_seconds(before, now)),
+            length_seconds,
             checkpoints_seconds: checkpoints.map(|since| since.seconds),
             counts: ServerCounts {
                 clients: clients.map(|activity| number(activity.clients)),
@@ -277,6 +282,26 @@ mod tests {
             0.0,
             "nobody looked for hours"
         );
+    }
+
+    #[test]
+    fn what_was_counted_over_a_time_that_nobody_looked_at_is_not_told() {
+        let mut points = ServerPoints::default();
+        let mut look = |minute: i64, blocks_hit: i64, timed: i64| {
+            let mut snapshot = Snapshot {
+                at: at(minute),
+                taken_at: at(minute),
+                ..empty()
+            };
+            snapshot.server.databases = vec![database(blocks_hit, 0)];
+            snapshot.server.checkpoints = Some(checkpoints(minute, timed, 0));
+            let counts = points.observe(&snapshot, None).counts;
+            (counts.blocks_hit, counts.checkpoints_timed)
+        };
+        assert_eq!(look(0, 10, 1), (None, None), "the first look");
+        assert_eq!(look(1, 30, 2), (Some(20), Some(1)));
+        assert_eq!(look(600, 90, 9), (None, None), "hours later");
+        assert_eq!(look(601, 95, 9), (Some(5), Some(0)));
     }
 
     fn empty() -> Snapshot {

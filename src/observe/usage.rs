@@ -186,6 +186,11 @@ impl Usages {
         self.looks.last_look_at = Some(at);
     }
 
+    /// When the last look was taken in, also before this daemon began.
+    pub(super) fn last_look_at(&self) -> Option<DateTime<Utc>> {
+        self.looks.last_look_at
+    }
+
     /// What must be written down since this was last asked.
     pub fn take_changed(&mut self) -> Vec<(IndexName, Usage)> {
         self.take(|entry| entry.is_news)

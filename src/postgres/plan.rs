@@ -22,7 +22,7 @@ use super::halved::Parts;
 use super::hosts::Hosts;
 use super::queries;
 use super::session::{Identifier, Observe, OurSql, PREPARE, Partitions, Server};
-use super::traces::{Counting, Traces, texts_a_day};
+use super::traces::{Counting, Traces, may_be_read, texts_a_day};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::sql::{self, Objection, ParseError};
@@ -110,8 +110,6 @@ pub struct Plan {
     pub leaves_counters: bool,
     /// Whether planning leaves pg_stat_statements alone (`pg_stat_statements.track = none`).
     pub leaves_statements: bool,
-    /// How the scans of indexes are read that planning counts.
-    own_scans: OurSql,
     /// How many texts are planned within a day where that fills pg_stat_statements.
     texts_a_day: Option<usize>,
     traces: Traces,
@@ -123,6 +121,8 @@ struct State {
     /// Where it is, and its process there.
     conninfo: ConnInfo,
     pid: i32,
+    /// How the scans of indexes are read there that planning counts; `None` where that takes too long.
+    own_scans: Option<OurSql>,
     /// The OIDs of the hypothetical indexes that there are.
     made: Vec<u32>,
     /// Texts of which a generic plan would leave partitions out.
@@ -157,6 +157,14 @@ async fn opened(hosts: &Hosts, database: &str) -> Result<(Observe, Vec<Row>), Po
 
 fn pid_of(rows: &[Row]) -> i32 {
     rows.first().and_then(|row| row.try_get("pid").ok()).unwrap_or(0)
+}
+
+/// How scans are read in the session that told this, which may be on a host of another version than the one before.
+fn own_scans_of(rows: &[Row]) -> Option<OurSql> {
+    let row = rows.first();
+    let version = row.and_then(|row| row.try_get::<_, i32>("version_num").ok());
+    let relations = row.and_then(|row| row.try_get::<_, f64>("relations").ok());
+    may_be_read(relations).then(|| queries::OWN_SCANS.on(version.unwrap_or_default()))
 }
 
 impl Server {
@@ -198,13 +206,13 @@ impl Server {
             pause: 0,
             leaves_counters: flag("leaves_counters"),
             leaves_statements,
-            own_scans: queries::OWN_SCANS.on(number("version_num").unwrap_or_default()),
             texts_a_day: (!leaves_statements).then(|| texts_a_day(number("statements_max"))),
             traces: Traces::default(),
             state: Mutex::new(State {
                 session: Arc::new(session),
                 conninfo: self.hosts.chosen().with_database(database),
                 pid: pid_of(&rows),
+                own_scans: own_scans_of(&rows),
                 made: Vec::new(),
                 with_all_partitions: HashSet::new(),
                 mutable: HashSet::new(),
@@ -261,10 +269,10 @@ impl Plan {
     }
 
     fn counting(&self) -> Option<Counting<'_>> {
-        (!self.leaves_counters).then_some(Counting {
+        (!self.leaves_counters).then(|| Counting {
             traces: &self.traces,
             database: &self.database,
-            sql: self.own_scans,
+            sql: self.state().own_scans,
         })
     }
 
@@ -343,6 +351,7 @@ impl Plan {
         state.lost_seconds += seconds;
         state.session = Arc::new(session);
         (state.conninfo, state.pid) = (conninfo, pid_of(&rows));
+        state.own_scans = own_scans_of(&rows);
         state.made.clear();
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::{Client, Row};
@@ -14,13 +15,17 @@ use super::session::OurSql;
 use crate::limits;
 use crate::model::own_planning::{OwnScans, PlannedText};
 
-/// What stands around a planning of which the scans are counted. Going back to it takes the settings of the statement back, its
-/// search_path among them, and works after an error, too.
+/// What stands before the first reading, and around a planning, of which the scans are counted. Going back to it takes the settings
+/// of the statement back, its search_path among them, and works after an error, too.
 const SAVEPOINT: &str = "SAVEPOINT /* pgadvisor */ pgadvisor_planning";
 const BACK: &str = "ROLLBACK /* pgadvisor */ TRANSACTION TO SAVEPOINT pgadvisor_planning";
 
 /// A text counts for so long.
 const DAY: TimeDelta = TimeDelta::hours(24);
+/// With more relations than these a reading, which passes over all of them, would take longer than most plans.
+const RELATIONS: f64 = 50_000.0;
+/// A reading takes no longer, or its server has other troubles.
+const READING: Duration = Duration::from_secs(5);
 /// What pg_stat_statements holds by default.
 const ENTRIES: usize = 5_000;
 
@@ -64,7 +69,7 @@ impl Traces {
             .collect()
     }
 
-    /// Of how many plannings nobody knows what they counted, since their session was lost.
+    /// Of how many plannings nobody knows what they counted, since their session was lost, or it could not be read.
     pub fn unread(&self) -> u64 {
         self.left().unread
     }
@@ -151,7 +156,23 @@ fn hash(text: &str) -> i64 {
 pub(super) struct Counting<'a> {
     pub(super) traces: &'a Traces,
     pub(super) database: &'a str,
-    pub(super) sql: OurSql,
+    /// `None` where reading takes too long, so that nobody knows what planning counts.
+    pub(super) sql: Option<OurSql>,
+}
+
+impl Counting<'_> {
+    /// How long its readings may take beside the planning.
+    pub(super) fn patience(&self) -> Duration {
+        match self.sql {
+            Some(_) => 2 * READING,
+            None => Duration::ZERO,
+        }
+    }
+}
+
+/// Whether scans are read twice a plan where pg_class has so many rows, as far as that is known.
+pub(super) fn may_be_read(relations: Option<f64>) -> bool {
+    relations.is_none_or(|relations| relations <= RELATIONS)
 }
 
 /// A planning of which nobody knows yet what it counted: however it ends, that is told when this is dropped.
@@ -227,26 +248,32 @@ pub(super) async fn in_transaction<T>(
         );
         ended.and(then)
     };
-    let Some(counting) = counting else {
+    let reading = counting.and_then(|counting| {
+        // dropped where nothing is read, which tells that
+        let reading = Reading {
+            counting,
+            is_read: false,
+        };
+        counting.sql.map(|sql| (reading, sql.text))
+    });
+    let Some((reading, sql)) = reading else {
         // sent together and in this order: what comes after an error is refused, and rolled back
         let (begun, planned, ended) = tokio::join!(biased; client.batch_execute(BEGIN), planning, ending);
         return begun.and(planned).and_then(|answer| ended.map(|()| answer));
     };
-    let reading = Reading {
-        counting,
-        is_read: false,
-    };
-    let sql = counting.sql.text;
-    let (begun, before, kept, planned, back, after) = tokio::join!(
+    // a reading that fails must not keep the planning from being done: it is only told as unread
+    let (begun, kept, before, returned, planned, back, after) = tokio::join!(
         biased;
         client.batch_execute(BEGIN),
-        all_rows(client, sql, &[]),
         client.batch_execute(SAVEPOINT),
+        all_rows(client, sql, &[]),
+        client.batch_execute(BACK),
         planning,
         client.batch_execute(BACK),
         all_rows(client, sql, &[]),
     );
-    if let (Ok(()), Ok(before), Ok(()), Ok(after)) = (&kept, &before, &back, &after) {
+    let moved = [&kept, &returned, &back];
+    if let (true, Ok(before), Ok(after)) = (moved.iter().all(|one| one.is_ok()), &before, &after) {
         reading.read(before, after);
     }
     let ended = ending.await;
@@ -313,7 +340,7 @@ mod tests {
             counting: Counting {
                 traces,
                 database: "d",
-                sql: super::super::queries::PLANNER,
+                sql: Some(super::super::queries::PLANNER),
             },
             is_read: false,
         };
@@ -321,6 +348,13 @@ mod tests {
         assert_eq!(traces.unread(), 0);
         drop(reading(&traces));
         assert_eq!(traces.unread(), 1);
+        let (few, many) = (may_be_read(Some(400.0)), may_be_read(Some(60_000.0)));
+        assert_eq!((few, may_be_read(None), many), (true, true, false));
+        let without = Counting {
+            sql: None,
+            ..reading(&traces).counting
+        };
+        assert!(without.patience() < reading(&traces).counting.patience());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::lists::REST;
 use super::masked::replaced;
 use super::{OWN_MARK, cut};
 use crate::limits;
-use crate::model::selector::asks_to_be_ignored;
+use crate::model::selector::comment_without_words;
 
 /// A text without its comments. These stay: hints to the planner (`/*+ … */`), what pg_stat_statements put in the place of
 /// the rest of a list, our own mark, and what asks to leave the statement alone. What a text means does not change, nor its
@@ -19,7 +19,7 @@ pub fn without_comments(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let is_comment = |token: i32| token == Token::SqlComment as i32 || token == Token::CComment as i32;
-    let plain = replaced(text, is_comment, |comment| kept(comment).to_owned());
+    let plain = replaced(text, is_comment, |comment| kept(comment).into_owned());
     Cow::Owned(
         plain
             .unwrap_or_else(|| without_those_of_a_cut_one(text))
@@ -39,13 +39,15 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// What stays of a comment.
-fn kept(comment: &str) -> &str {
+/// What stays of a comment; of one that asks to leave the statement alone only the names of rules.
+fn kept(comment: &str) -> Cow<'_, str> {
     let is_one = comment.matches("/*").count() == 1;
     let is_meant = comment == OWN_MARK || comment == REST || comment.starts_with("/*+");
-    match is_meant || (is_one && asks_to_be_ignored(comment)) {
-        true => comment,
-        false => " ",
+    let asked = is_one.then(|| comment_without_words(comment)).flatten();
+    match (is_meant, asked) {
+        (true, _) => Cow::Borrowed(comment),
+        (false, Some(asked)) => Cow::Owned(asked),
+        (false, None) => Cow::Borrowed(" "),
     }
 }
 
@@ -59,7 +61,7 @@ fn without_those_of_a_cut_one(text: &str) -> String {
         let Some(bytes) = comment_bytes(rest) else {
             break;
         };
-        plain.push_str(kept(&rest[..bytes]));
+        plain.push_str(&kept(&rest[..bytes]));
         rest = &rest[bytes..];
     }
     match ["/*", "--"].iter().filter_map(|begin| rest.find(begin)).min() {
@@ -162,8 +164,20 @@ mod tests {
             "SELECT 1 /* app pgadvisor hunter2 */",
             "SELECT 1 /* hunter2 /* pgadvisor:ignore */ */",
             "SELECT 1 /* pgadvisor:ignored hunter2 */",
+            // without a name it would be for every rule
+            "SELECT 1 /* pgadvisor:ignore token=hunter2 swordfish */",
         ] {
             assert_eq!(without_comments(text), "SELECT 1");
+        }
+        for text in [
+            "/* pgadvisor:ignore query.slow_mean, query.off* token=hunter2 swordfish */ SELECT 1",
+            "/* pgadvisor:ignore query.slow_mean query.off* token=hunter2.a */ SELECT 'x",
+        ] {
+            let plain = without_comments(text);
+            assert!(
+                plain.starts_with("/* pgadvisor:ignore query.slow_mean query.off* */ SELECT "),
+                "{plain}"
+            );
         }
     }
 

@@ -97,7 +97,8 @@ pub fn identify(text: &str) -> StatementText {
         .flatten();
     let (identity, kind) = match parsed {
         Some(fingerprint) => (fingerprint.hex, kind_of(text)),
-        None => (text.to_owned(), StatementKind::Unparsable),
+        // its comments are no part of it, as they are none of a fingerprint
+        None => (without_comments(text).into_owned(), StatementKind::Unparsable),
     };
     let statement_id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
     StatementText {
@@ -332,6 +333,8 @@ mod tests {
             StatementKind::Query
         );
         assert_eq!(identify("SELECT FROM WHERE (").kind, StatementKind::Unparsable);
+        let tagged = identify("/* trace=1 */ SELECT FROM WHERE ( /* trace=2 */");
+        assert_eq!(tagged.statement_id, identify("SELECT FROM WHERE (").statement_id);
         assert_eq!(identify("SELECT /* pgadvisor */ 1").kind, StatementKind::Own);
     }
 

@@ -4,9 +4,9 @@ use rusqlite::OptionalExtension as _;
 
 use super::Store;
 use super::error::StoreError;
-use super::row::time;
+use super::row::{from_json, time};
 use crate::model::finding::Finding;
-use crate::model::judgement::EvidenceGone;
+use crate::model::judgement::{EvidenceGone, RuleOutcome, Verdict};
 use crate::model::unit::Period;
 
 impl Store {
@@ -27,33 +27,52 @@ impl Store {
             return Ok(None);
         };
         let since = time(since);
-        let clear = match own {
-            Some(milliseconds) => Some(Period::milliseconds(milliseconds.unsigned_abs())),
-            None => self.clear_of_rule(finding)?,
-        };
+        let own = own.map(|milliseconds| Period::milliseconds(milliseconds.unsigned_abs()));
+        let of_rule = self.clear_of_rule(finding)?;
+        let clear = of_rule.map(|of_rule| own.unwrap_or(of_rule));
         Ok(Some(EvidenceGone {
             since,
             resolved_at: clear.map(|clear| since + clear.as_delta()),
         }))
     }
 
-    /// How long the evidence of a rule must be gone there, by its last judgement.
+    /// How long the evidence of a rule must be gone there, by its last judgement; none where that could not tell that it is.
     fn clear_of_rule(&self, finding: &Finding) -> Result<Option<Period>, StoreError> {
         let claim = &finding.claim;
-        let outcomes = self.rule_outcomes()?;
-        let is_there = |database: &Option<String>| {
-            database.is_none() || claim.database.is_none() || *database == claim.database
-        };
-        let there = outcomes.iter().filter(|(server, outcome)| {
-            *server == claim.server && outcome.rule == claim.rule && is_there(&outcome.database)
-        });
-        Ok(there.map(|(_, outcome)| outcome.clear).max())
+        let bodies: Vec<String> = self.read(|tx| {
+            let sql = "SELECT body FROM rule_outcome WHERE server = ?1 AND rule = ?2";
+            let mut statement = tx.prepare_cached(sql)?;
+            let rows = statement.query_map([&claim.server, &claim.rule], |row| row.get::<_, String>(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })?;
+        let mut longest: Option<Period> = None;
+        for body in &bodies {
+            let outcome: RuleOutcome = from_json("rule outcome", body)?;
+            let is_there =
+                outcome.database.is_none() || claim.database.is_none() || outcome.database == claim.database;
+            if is_there && !can_tell(&outcome.verdict) {
+                return Ok(None);
+            }
+            if is_there {
+                longest = longest.max(Some(outcome.clear));
+            }
+        }
+        Ok(longest)
+    }
+}
+
+/// Whether it counts that something was not seen.
+fn can_tell(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Evaluated { absence_counts, .. } => *absence_counts,
+        Verdict::Elsewhere { .. } => true,
+        Verdict::Skipped { .. } => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{at, claim, evaluated, judgement};
+    use super::super::testing::{at, claim, evaluated, judgement, skipped};
     use super::*;
 
     #[test]
@@ -83,5 +102,12 @@ mod tests {
         assert_eq!(gone(&seen), None, "it came back");
         judge(240, false, None);
         assert_eq!(gone(&seen), Some(since(240, 1200)), "it has a time of its own");
+        let cannot = judgement(None, [skipped("a.rule", Some("db"))]);
+        store.record("main", at(300), &cannot).unwrap();
+        let unknown = EvidenceGone {
+            since: at(240),
+            resolved_at: None,
+        };
+        assert_eq!(gone(&seen), Some(unknown), "nobody looks whether it is gone");
     }
 }

@@ -140,3 +140,67 @@ async fn what_is_asked_is_seen_where_it_does_not_stand_plainly() {
         );
     }
 }
+
+/// Rows lie in the order in which they were made, of two states that are common and one that is rare.
+const VISITS: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE rooms (id int PRIMARY KEY, name text) WITH (autovacuum_enabled = off);
+INSERT INTO rooms SELECT g, 'room ' || g FROM generate_series(1, 200) g;
+CREATE TABLE visits (id int PRIMARY KEY, room_id int, state text, made_at timestamptz, gone_at timestamptz, note text)
+    WITH (autovacuum_enabled = off);
+INSERT INTO visits SELECT g, g % 200, CASE WHEN g % 3000 = 0 THEN 'asked' WHEN g % 3 = 0 THEN 'off' ELSE 'done' END,
+    timestamptz '2026-01-01' + g * interval '1 min', CASE WHEN g % 33 = 0 THEN now() END, repeat('x', 80)
+    FROM generate_series(1, 90000) g;
+ANALYZE rooms; ANALYZE visits";
+
+#[tokio::test]
+async fn what_would_be_found_early_by_luck_gets_the_index_that_finds_it_surely() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", VISITS).await;
+        for (rest, keys) in [
+            (
+                "visits v WHERE v.state = $1 ORDER BY v.made_at DESC LIMIT 20",
+                "(state, made_at",
+            ),
+            (
+                "visits v WHERE v.state = $1 AND v.gone_at IS NULL ORDER BY v.made_at LIMIT 20",
+                "(state, made_at",
+            ),
+            (
+                "visits v WHERE v.made_at > $1 AND v.state = $2 ORDER BY v.made_at LIMIT 50",
+                "(state, made_at",
+            ),
+            (
+                "visits v JOIN rooms r ON r.id = v.room_id WHERE v.room_id = $1 ORDER BY v.made_at DESC LIMIT 10",
+                "(room_id, made_at",
+            ),
+            (
+                "visits v LEFT JOIN rooms r ON r.id = v.room_id WHERE v.state = $1 ORDER BY v.made_at DESC LIMIT 10",
+                "(state, made_at",
+            ),
+            (
+                "visits v WHERE v.made_at > $1 ORDER BY v.made_at LIMIT 10",
+                "(made_at",
+            ),
+        ] {
+            let statement = format!("SELECT v.* FROM {rest}");
+            let answer = advise(&cluster, "postgres", &statement, &[]);
+            let told = format!("{statement} on {version}: {answer}");
+            let definitions = definitions(&answer);
+            assert!(definitions.iter().any(|one| one.contains(keys)), "{told}");
+            assert!(
+                !definitions
+                    .iter()
+                    .any(|one| one.contains("(made_at") && keys != "(made_at"),
+                "{told}"
+            );
+            let calls = answer["workload"]["what_if_calls"].as_u64().unwrap();
+            assert!(calls <= 20, "{told}");
+        }
+        // nothing tells how many rows an expression picks
+        let named = "SELECT * FROM visits WHERE lower(note) = lower($1) ORDER BY made_at LIMIT 20";
+        let answer = advise(&cluster, "postgres", named, &["--no-expression"]);
+        assert!(definitions(&answer).is_empty(), "on {version}: {answer}");
+    }
+}

@@ -44,7 +44,8 @@ impl Advising {
             let unread = match self.traces.unread() {
                 0 => String::new(),
                 unread => format!(
-                    "; what {unread} plannings counted is not known, and looks like use, since their session was lost"
+                    "; what {unread} plannings counted is not known, and looks like use, since their session was lost or the \
+                     catalog is too large, or not to be read"
                 ),
             };
             let why = format!(

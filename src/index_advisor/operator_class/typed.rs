@@ -112,6 +112,7 @@ fn of_function(name: &str, of: Option<&str>) -> Option<&'static str> {
 
 fn of_operator(name: &str, sides: &[Option<String>]) -> Option<String> {
     let is_json = |name: &&String| matches!(name.as_str(), "json" | "jsonb");
+    let is_text = |name: &String| matches!(name.as_str(), "text" | "varchar" | "bpchar" | "name" | "citext");
     let has_own = |name: &&String| {
         name.starts_with('_')
             || matches!(
@@ -122,11 +123,12 @@ fn of_operator(name: &str, sides: &[Option<String>]) -> Option<String> {
     match name {
         "->>" | "#>>" => Some("text".to_owned()),
         "->" | "#>" => sides.first()?.as_ref().filter(is_json).cloned(),
-        // anything beside text becomes text
-        "||" => match sides.iter().flatten().find(has_own) {
-            Some(own) => Some(own.clone()),
-            None => Some("text".to_owned()),
-        },
+        "||" => {
+            let mut known = sides.iter().flatten();
+            let own = known.clone().find(has_own).cloned();
+            // anything beside text becomes text; of two types that are not known it may be an operator of an extension
+            own.or_else(|| known.any(is_text).then(|| "text".to_owned()))
+        }
         _ => None,
     }
 }
@@ -163,6 +165,9 @@ mod tests {
             ("COALESCE(name, ''::varchar)", Some("varchar")),
             ("(name::text || ' '::text) || code::text", Some("text")),
             ("name || no", Some("text")),
+            ("no || no", None),
+            ("mine(name) || mine(code)", None),
+            ("mine(name) || code", Some("text")),
             ("info -> 'tags'::text", Some("jsonb")),
             ("info #> '{a,b}'::text[]", Some("jsonb")),
             ("old -> 'tags'::text", Some("json")),

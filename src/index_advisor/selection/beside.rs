@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fixedbitset::FixedBitSet;
 
 use super::{Answer, Estimate, Problem};
-use crate::model::plan::PlanTree;
+use crate::model::plan::{PlanNode, PlanTree};
 
 /// What is paid for the tables that a plan reads from end to end, by their aliases, in the planner's units.
 pub type Scans = BTreeMap<String, f64>;
@@ -16,15 +16,31 @@ const COUNTED_TOGETHER: usize = 4;
 /// Costs are the same that differ by no more than this part: EXPLAIN rounds them.
 const ROUNDED: f64 = 1e-3;
 
-/// What a plan reads from end to end.
+/// What a plan reads from end to end, once: what is read again for each row of something else costs a multiple of what the plan
+/// tells of it, so that nothing can be said of its alias.
 pub fn scans(tree: &PlanTree) -> Scans {
+    let mut again = Vec::new();
+    read_again(&tree.root, false, &mut again);
     let mut scans = Scans::new();
     for (node, paid) in tree.nodes_paid() {
         if let ("Seq Scan", Some(alias)) = (node.kind.as_str(), &node.alias) {
             *scans.entry(alias.clone()).or_default() += paid;
         }
     }
+    scans.retain(|alias, _| !again.contains(&alias.as_str()));
     scans
+}
+
+/// The aliases of what is read from end to end for each row outside of a nested loop, and not kept.
+fn read_again<'a>(node: &'a PlanNode, is_again: bool, aliases: &mut Vec<&'a str>) {
+    let is_again = is_again && !matches!(node.kind.as_str(), "Materialize" | "Memoize");
+    if is_again && node.kind == "Seq Scan" {
+        aliases.extend(node.alias.as_deref());
+    }
+    for child in &node.children {
+        let is_inner = node.kind == "Nested Loop" && child.relationship.as_deref() == Some("Inner");
+        read_again(child, is_again || is_inner, aliases);
+    }
 }
 
 /// Those of a plan that an estimate is about, which reckons with so much for each alias; none if it is about anything else.
@@ -226,5 +242,14 @@ mod tests {
         let about = |alias: &str, now: f64| about(&tree, [(&alias.to_owned(), now)].into_iter());
         assert_eq!(about("p", 320.1), scans_of(&[("p", 320.0)]));
         assert!(about("p", 500.0).is_empty() && about("i", 8.0).is_empty());
+        let mut inner = scan("Seq Scan", "i", 600.0);
+        inner["Parent Relationship"] = "Inner".into();
+        let kept = json!({"Node Type": "Materialize", "Parent Relationship": "Inner", "Total Cost": 610.0,
+            "Plans": [scan("Seq Scan", "i", 600.0)]});
+        for (inner, read_once) in [(inner, &["p"][..]), (kept, &["i", "p"][..])] {
+            let plan = json!({"Node Type": "Nested Loop", "Total Cost": 90000.0, "Plans": [scan("Seq Scan", "p", 320.0), inner]});
+            let tree = PlanTree::read(&json!([{ "Plan": plan }])).unwrap();
+            assert_eq!(scans(&tree).keys().collect::<Vec<_>>(), read_once);
+        }
     }
 }

@@ -39,6 +39,11 @@ async fn take_settings(
     client.execute_typed(sql, &parameters).await.map(drop)
 }
 
+/// How long is waited where planning may take so long: a slow catalog is no lost session.
+fn with_readings(timeout: Duration, counting: Option<Counting<'_>>) -> Duration {
+    timeout + counting.map_or(Duration::ZERO, |counting| counting.patience())
+}
+
 impl Observe {
     /// EXPLAIN of a statement by the extended protocol, with its search_path for this one time.
     pub(in crate::postgres) async fn planned(
@@ -50,6 +55,7 @@ impl Observe {
         counting: Option<Counting<'_>>,
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
+        let patience = with_readings(timeout, counting);
         let values = values
             .iter()
             .map(|value| (*value, Type::UNKNOWN))
@@ -63,7 +69,7 @@ impl Observe {
             set.and(explained)
         };
         let asking = in_transaction(client, counting, planning, None);
-        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
+        let answer = self.answer_within("EXPLAIN", patience, asking).await;
         self.plan_of(&answer?)
     }
 
@@ -79,6 +85,7 @@ impl Observe {
         counting: Option<Counting<'_>>,
     ) -> Result<serde_json::Value, PostgresError> {
         let client = self.client();
+        let patience = with_readings(timeout, counting);
         let prepare = format!("{PREPARE}{text}");
         let arguments = match crate::sql::parameter_count(text) {
             0 => String::new(),
@@ -106,7 +113,7 @@ impl Observe {
         };
         // a prepared statement outlives the transaction, and a plan that was kept does not see new indexes
         let asking = in_transaction(client, counting, planning, Some(DEALLOCATE));
-        let answer = self.answer_within("EXPLAIN", timeout, asking).await;
+        let answer = self.answer_within("EXPLAIN", patience, asking).await;
         self.plan_of(&answer?)
     }
 

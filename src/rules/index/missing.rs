@@ -198,6 +198,8 @@ pub(super) fn worth_on(advised: &Advised, table: &TableFacts, columns: &[String]
     let rule = Missing::default();
     let worth = groups(advised)
         .into_values()
+        // what a group is worth takes all statements, and it is asked for every foreign key
+        .filter(|indexes| indexes.iter().any(serves))
         .map(|indexes| rule.worthy(advised, indexes))
         .filter(|indexes| indexes.iter().any(serves))
         .map(|indexes| rule.worth(advised, &Gain::all(advised, &indexes)))
@@ -233,11 +235,11 @@ pub(super) fn could_plan(advised: &Advised) -> Result<Option<String>, Unknown> {
 }
 
 impl Missing {
-    /// Of the indexes of one finding those that are worth it by themselves, and what a statement takes together with one of
-    /// these; all of them, where none is by itself.
+    /// Of the indexes of one finding those that are worth it by themselves, or nearly, so that a little does not decide which are
+    /// told; and what a statement takes together with one of these; all of them, where none is by itself.
     fn worthy<'a>(&self, advised: &Advised, indexes: Vec<&'a AdvisedIndex>) -> Vec<&'a AdvisedIndex> {
         let is_told =
-            |index: &&&AdvisedIndex| self.worth(advised, &Gain::all(advised, &[**index])) == Worth::Told;
+            |index: &&&AdvisedIndex| self.worth(advised, &Gain::all(advised, &[**index])) >= Worth::Nearly;
         let told: BTreeSet<&str> = indexes
             .iter()
             .filter(is_told)
@@ -585,6 +587,12 @@ mod tests {
         assert_eq!(
             worth_it.title,
             "public.t lacks an index on (a), and on (a) include (b)"
+        );
+        let nearly = both(&["CREATE b"], 1.0);
+        assert_eq!(
+            nearly.remedy.apply_sql,
+            ["CREATE a", "CREATE b"],
+            "it comes and goes not with a hundredth"
         );
         let together = both(&["CREATE a", "CREATE b"], 99.0);
         assert_eq!(

@@ -15,6 +15,8 @@ use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 /// What is said of a part in which a number is not known, whether nobody looked or it could not be read.
 const GAP: &str = "it is not known";
+/// Where less than this share of the time is known, a mean says of how much it is.
+const MOSTLY_KNOWN: f64 = 0.95;
 const BY_TIME: &str = "by time";
 const REQUESTED: &str = "asked for, or forced by max_wal_size";
 
@@ -110,10 +112,20 @@ pub(super) fn load(
 ) -> Picture {
     let known: Vec<f64> = parts.iter().filter_map(|part| part.load_sessions).collect();
     let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+    let whole: f64 = parts.iter().map(|part| part.length_seconds).sum();
+    let seen = parts.iter().filter(|part| part.load_sessions.is_some());
+    let seen_seconds: f64 = seen.map(|part| part.length_seconds).sum();
+    let of_what = match seen_seconds < MOSTLY_KNOWN * whole {
+        true => format!(
+            "In the {} of it that are known, on average",
+            seconds_for_people(seen_seconds)
+        ),
+        false => "On average".to_owned(),
+    };
     let sentence = match highest(parts, |part| part.load_sessions) {
         None => "No load is known of that time.".to_owned(),
         Some((part, most)) => format!(
-            "On average {}, at most {} {}.",
+            "{of_what} {}, at most {} {}.",
             present::amount(rounded(mean), "session executes", "sessions execute"),
             rounded(most),
             when(part.from, part.length_seconds)
@@ -136,14 +148,14 @@ pub(super) fn load(
     }
 }
 
-/// The others: connections, cache, checkpoints and lag.
+/// The others: connections, cache, checkpoints and lag. A standby makes no checkpoints of its own.
 pub(super) fn pictures(parts: &[ServerPart], changes: &[Change], is_standby: bool) -> Vec<Picture> {
-    vec![
-        connections(parts, changes),
-        cache(parts, changes),
-        checkpoints(parts, changes),
-        replication(parts, changes, is_standby),
-    ]
+    let mut pictures = vec![connections(parts, changes), cache(parts, changes)];
+    if !is_standby {
+        pictures.push(checkpoints(parts, changes));
+    }
+    pictures.push(replication(parts, changes, is_standby));
+    pictures
 }
 
 fn connections(parts: &[ServerPart], changes: &[Change]) -> Picture {
@@ -225,7 +237,7 @@ fn checkpoints(parts: &[ServerPart], changes: &[Change]) -> Picture {
     Picture {
         id: "checkpoints",
         name: "Checkpoints over time",
-        unit: "checkpoints, by what brought them",
+        unit: "checkpoints that were due, by what brought them (skipped where nothing was written)",
         sentence,
         table: ChartTable::of(&["By time", "Asked for"], rows),
         most: areas.most("checkpoint", "checkpoints"),
@@ -377,6 +389,34 @@ mod tests {
         assert_eq!(connections.table.rows[0].cells, ["0", "97"]);
         assert!(cache.bars.bars.is_empty() && cache.table.rows.is_empty());
         assert!(lag.sentence.starts_with("No standby of that time is known"));
+    }
+
+    #[test]
+    fn a_standby_has_no_picture_of_checkpoints() {
+        let told = parts(sample::now(), Range::Day, &looks(3));
+        let names = |is_standby: bool| -> Vec<&str> {
+            let all = pictures(&told, &[], is_standby);
+            all.iter().map(|picture| picture.id).collect()
+        };
+        assert_eq!(names(false), ["connections", "cache", "checkpoints", "lag"]);
+        assert_eq!(names(true), ["connections", "cache", "lag"]);
+    }
+
+    #[test]
+    fn a_mean_of_a_part_of_the_time_says_so() {
+        let part = |minutes_ago: i64, load_sessions: Option<f64>| LoadPart {
+            from: ago(minutes_ago),
+            length_seconds: 900.0,
+            load_sessions,
+        };
+        let sentence = |load: [Option<f64>; 2]| {
+            let parts = [part(30, load[0]), part(15, load[1])];
+            super::load(&parts, &[], &[]).sentence
+        };
+        assert!(sentence([Some(2.0), Some(4.0)]).starts_with("On average 3 sessions execute"));
+        let half = sentence([None, Some(4.0)]);
+        let expected = "In the 15 min of it that are known, on average 4 sessions execute";
+        assert!(half.starts_with(expected), "{half}");
     }
 
     #[test]

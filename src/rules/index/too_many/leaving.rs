@@ -81,8 +81,11 @@ impl Leaving {
                      whether one can serve the statements of two. Those that back a constraint stay."
                 .to_owned(),
             false => format!(
-                "These may go, one at a time, each as the rule says that names it: {}{more}. Then see which of the others hardly \
-                 earn their price (index.rarely_used).",
+                "By {}, {} and {} with their default settings these may go, one at a time, each as the rule says that names it: \
+                 {}{more}. Then see which of the others hardly earn their price (index.rarely_used).",
+                Duplicate::ID,
+                RedundantPrefix::ID,
+                Unused::ID,
                 named.join(", ")
             ),
         };
