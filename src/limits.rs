@@ -179,6 +179,8 @@ pub const BUDGET_WINDOW: Duration = Duration::from_secs(3600);
 pub const LOST_SESSIONS: usize = 3;
 /// What did not end when it was cancelled while it was planned is not planned again for so long.
 pub const STUBBORN_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// What is being planned when the daemon is told to stop may end within this.
+pub const ADVICE_ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// Where no advice could be worked out it is tried again after this.
 pub const ADVICE_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// Indexes that came or went make advice due again, no sooner than after this.

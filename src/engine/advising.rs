@@ -316,6 +316,20 @@ impl Advising {
         });
     }
 
+    /// Waits for what is under way, which ends after the next question once the daemon is told to stop.
+    pub async fn end(&mut self) {
+        if let Some(running) = self.running.take()
+            && tokio::time::timeout(limits::ADVICE_ENDS_WITHIN, running.work)
+                .await
+                .is_err()
+        {
+            tracing::warn!(
+                database = running.database,
+                "planning did not end in time: what it counts from now on looks like use"
+            );
+        }
+    }
+
     /// Plans that are to be written down.
     pub fn take_plans(&mut self) -> Vec<KeptPlan> {
         self.plans.take_unwritten()

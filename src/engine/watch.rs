@@ -199,6 +199,30 @@ impl Watch {
             }
             Err(error) => tracing::error!(%error, "writing down the use of indexes failed"),
         }
+        self.write_own_planning().await;
+    }
+
+    /// What planning left behind since the last turn, or in a turn that was not written down.
+    async fn write_own_planning(&mut self) {
+        let Some(advising) = &mut self.advising else {
+            return;
+        };
+        advising.end().await;
+        if self.is_unrecorded {
+            self.observer.own_use.tell_again();
+            advising.tell_texts_again();
+        }
+        self.observer.own_use.add(advising.take_own_scans());
+        let (scans, texts) = (self.observer.own_use.take_changed(), advising.take_texts());
+        let (store, name) = (self.store.clone(), self.name.clone());
+        let writing = move || store.save_own_planning(&name, scans.as_deref(), texts.as_deref());
+        match tokio::task::spawn_blocking(writing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what planning counted since the last look cannot be written down, and looks like use")
+            }
+            Err(error) => tracing::error!(%error, "writing down what planning counted failed"),
+        }
     }
 
     /// collect → observe → judge → record; what the planner says of missing indexes is worked out meanwhile, and observed

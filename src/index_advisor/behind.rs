@@ -189,5 +189,5 @@ async fn cost_in_front(
     let tree = what_if
         .tree_for(statement, set, Some(in_front), parameters)
         .await?;
-    Ok(tree.map(|tree| early_stop::cost(&tree, &|name| what_if.keys_of(name))))
+    Ok(tree.map(|tree| tree.total_cost() + early_stop::of(&tree, &|name| what_if.keys_of(name)).hoped))
 }

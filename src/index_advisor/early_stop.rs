@@ -15,61 +15,57 @@ use crate::sql::expression::{Comparison, Condition, Operand, conditions, has_par
 /// The keys of a new index by its name, in their order; `None` for what is no new index.
 type New<'n> = &'n dyn Fn(&str) -> Option<Vec<Key>>;
 
-/// What a plan costs if nothing that it finds by a new index under a LIMIT comes early by luck; the names are those of the
-/// new indexes.
-pub(super) fn cost(tree: &PlanTree, new: New<'_>) -> f64 {
-    tree.total_cost() + hoped(&tree.root, new)
+/// What of a plan rests on rows that a new index finds early under a LIMIT by luck.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct EarlyStop<'a> {
+    /// What is hoped to be saved so.
+    pub hoped: f64,
+    /// The new indexes that are read for that hope, each with how many of its first keys decide on it: what else begins with these
+    /// is read for the same.
+    pub by_luck: BTreeMap<&'a str, usize>,
 }
 
-/// The new indexes that a plan reads only because rows are hoped to be found early, each with how many of its first keys decide
-/// on that: what else begins with these is read for the same hope.
-pub(super) fn by_luck<'a>(tree: &'a PlanTree, new: New<'_>) -> BTreeMap<&'a str, usize> {
-    let limits = tree.nodes().into_iter().filter(|node| node.kind == "Limit");
-    let below = limits.filter_map(|limit| limit.inputs().next());
-    let unsure = below.filter(|below| is_unsure(below, new));
-    let streamed = unsure.flat_map(|below| {
-        let mut nodes = Vec::new();
-        stream(below, &mut nodes);
-        nodes
-    });
-    let lucky = streamed.filter_map(|node| {
-        let searched = searched(node, &new(node.index.as_deref()?)?);
-        let order = usize::from(!searched.ends_in_range);
-        Some((node.index.as_deref()?, searched.keys.len() + order))
-    });
-    lucky.collect()
+/// What of a plan is hope; the names are those of the new indexes.
+pub(super) fn of<'a>(tree: &'a PlanTree, new: New<'_>) -> EarlyStop<'a> {
+    let mut found = EarlyStop::default();
+    found.hoped = found.take(&tree.root, new);
+    found
 }
 
-/// What is hoped to be saved by stopping early, here and below.
-fn hoped(node: &PlanNode, new: New<'_>) -> f64 {
-    let inputs: Vec<&PlanNode> = node.inputs().collect();
-    // what is inside of a nested loop is done for each row outside, and a subquery for each row
-    let outside = match (node.kind.as_str(), inputs.first()) {
-        ("Nested Loop", Some(outer)) => outer.rows.max(1.0),
-        _ => 1.0,
-    };
-    let below = node.children.iter().map(|child| {
-        let times = match child.relationship.as_deref() {
-            Some("SubPlan") => node.rows.max(1.0),
-            Some("InitPlan") => 1.0,
-            _ if inputs.first().is_some_and(|outer| std::ptr::eq(*outer, child)) => 1.0,
-            _ => outside,
-        };
-        times * hoped(child, new)
-    });
-    let below: f64 = below.sum();
-    match inputs.first() {
-        Some(first) if node.kind == "Limit" && is_unsure(first, new) => {
-            below + (first.total_cost - node.total_cost).max(0.0)
+impl<'a> EarlyStop<'a> {
+    /// What is hoped to be saved by stopping early, here and below.
+    fn take(&mut self, node: &'a PlanNode, new: New<'_>) -> f64 {
+        let first = node.inputs().next();
+        let is_first = |child: &PlanNode| first.is_some_and(|first| std::ptr::eq(first, child));
+        let mut hoped = 0.0;
+        for child in &node.children {
+            // what is inside of a nested loop is done for each row outside, and a subquery for each row
+            let times = match (child.relationship.as_deref(), node.kind.as_str(), first) {
+                (Some("SubPlan"), ..) => node.rows.max(1.0),
+                (Some("InitPlan"), ..) => 1.0,
+                (_, "Nested Loop", Some(outer)) if !is_first(child) => outer.rows.max(1.0),
+                _ => 1.0,
+            };
+            hoped += times * self.take(child, new);
         }
-        _ => below,
+        let Some(first) = first.filter(|_| node.kind == "Limit") else {
+            return hoped;
+        };
+        let streamed = streamed(first);
+        if !is_unsure(first, &streamed, new) {
+            return hoped;
+        }
+        self.by_luck.extend(streamed.into_iter().filter_map(|node| {
+            let index = node.index.as_deref()?;
+            let searched = searched(&asked_of_index(node), &new(index)?);
+            Some((index, searched.keys.len() + usize::from(!searched.ends_in_range)))
+        }));
+        hoped + (first.total_cost - node.total_cost).max(0.0)
     }
 }
 
 /// Whether a new index is read only as far as rows are wanted, and how many of its rows count is not known.
-fn is_unsure(below: &PlanNode, new: New<'_>) -> bool {
-    let mut streamed = Vec::new();
-    stream(below, &mut streamed);
+fn is_unsure(below: &PlanNode, streamed: &[&PlanNode], new: New<'_>) -> bool {
     let by_new = || {
         streamed
             .iter()
@@ -115,14 +111,13 @@ fn read_in_vain(node: &PlanNode, new: New<'_>) -> Vec<Condition> {
     let Some(keys) = node.index.as_deref().and_then(new) else {
         return Vec::new();
     };
-    let searched = searched(node, &keys).keys;
+    let asked = asked_of_index(node);
+    let searched = searched(&asked, &keys).keys;
     let narrows = |one: &Condition| searched.iter().any(|key| comparison_of(one, key).is_some());
-    asked_of_index(node)
-        .into_iter()
-        .filter(|one| !narrows(one))
-        .collect()
+    asked.into_iter().filter(|one| !narrows(one)).collect()
 }
 
+/// The conditions that an index answers by itself.
 fn asked_of_index(node: &PlanNode) -> Vec<Condition> {
     let of_index = node.conditions.iter().filter(|text| !node.filter.contains(text));
     of_index.flat_map(|text| conditions(text)).collect()
@@ -135,8 +130,7 @@ struct Searched {
     ends_in_range: bool,
 }
 
-fn searched(node: &PlanNode, keys: &[Key]) -> Searched {
-    let asked = asked_of_index(node);
+fn searched(asked: &[Condition], keys: &[Key]) -> Searched {
     let mut searched = Searched {
         keys: Vec::new(),
         ends_in_range: false,
@@ -197,16 +191,14 @@ fn compares_relations(condition: &Condition) -> bool {
 }
 
 /// The nodes that give each row as soon as it is read.
-fn stream<'a>(node: &'a PlanNode, nodes: &mut Vec<&'a PlanNode>) {
-    nodes.push(node);
-    let streamed = match node.kind.as_str() {
+fn streamed(node: &PlanNode) -> Vec<&PlanNode> {
+    let inputs = match node.kind.as_str() {
         "Sort" | "Hash" | "Aggregate" if node.strategy.as_deref() != Some("Sorted") => 0,
         "Append" | "Merge Append" | "Merge Join" => usize::MAX,
         _ => 1,
     };
-    for child in node.inputs().take(streamed) {
-        stream(child, nodes);
-    }
+    let below = node.inputs().take(inputs).flat_map(streamed);
+    std::iter::once(node).chain(below).collect()
 }
 
 /// Whether it is only guessed how many rows pass.
@@ -271,7 +263,7 @@ mod tests {
 
     fn priced(plan: Value) -> f64 {
         let tree = PlanTree::read(&json!([{ "Plan": plan }])).unwrap();
-        cost(&tree, &keys)
+        tree.total_cost() + of(&tree, &keys).hoped
     }
 
     /// Twenty rows in the order of an index, with what else is asked.
@@ -321,7 +313,7 @@ mod tests {
     fn what_serves_by_luck_is_named() {
         let lucky = |index: &str, condition: &str, filter: &str| {
             let tree = PlanTree::read(&json!([{ "Plan": page(index, condition, filter) }])).unwrap();
-            let found = by_luck(&tree, &keys).into_iter();
+            let found = of(&tree, &keys).by_luck.into_iter();
             found
                 .map(|(name, first)| (name.to_owned(), first))
                 .collect::<BTreeMap<String, usize>>()

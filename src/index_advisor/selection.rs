@@ -38,6 +38,11 @@ pub trait Planner {
         statement: usize,
         set: &FixedBitSet,
     ) -> impl Future<Output = Result<Answer, PostgresError>> + Send;
+
+    /// How many questions the last answer took.
+    fn questions(&self) -> usize {
+        1
+    }
 }
 
 /// What is to be solved.
@@ -290,9 +295,9 @@ impl<'a, P: Planner> Selection<'a, P> {
         if self.known[statement].knows(&available) || self.over() {
             return Ok(());
         }
-        self.calls += 1;
-        (self.progress)(self.calls);
         let answer = self.planner.ask(statement, &available).await?;
+        self.calls += self.planner.questions();
+        (self.progress)(self.calls);
         let estimated = self.problem.with_estimates(statement, &answer).into_iter();
         let estimated: Vec<Fact> = estimated.map(|one| Fact::estimated(&available, one)).collect();
         let facts = &mut self.known[statement].facts;

@@ -87,6 +87,8 @@ pub struct WhatIf<'a> {
     /// Of each statement the candidates that would only serve it by luck. While others are searched for they are kept from
     /// it: the planner would take them and pass over what serves it surely.
     lucky: BTreeMap<usize, FixedBitSet>,
+    /// How often a statement was planned for the last answer.
+    questions: usize,
     /// How often the planner was asked with hypothetical indexes.
     pub calls: usize,
 }
@@ -110,6 +112,7 @@ impl<'a> WhatIf<'a> {
             answers: Answers::default(),
             unplannable: BTreeSet::new(),
             lucky: BTreeMap::new(),
+            questions: 0,
             calls: 0,
         }
     }
@@ -269,18 +272,19 @@ impl WhatIf<'_> {
                 used.insert(*candidate);
             }
         }
-        let new = |name: &str| self.keys_of(name);
-        let cost = early_stop::cost(&tree, &new);
-        let by_luck = early_stop::by_luck(&tree, &new);
+        let early = early_stop::of(&tree, &|name| self.keys_of(name));
+        let cost = tree.total_cost() + early.hoped;
         let by_luck = self.present.iter().filter_map(|(candidate, index)| {
-            let first = by_luck.get(index.name.as_str())?;
+            let first = early.by_luck.get(index.name.as_str())?;
             Some(self.candidates[*candidate].beginning(*first))
         });
         let begins: Vec<Beginning<'_>> = by_luck.collect();
-        let lucky = self.lucky.entry(statement).or_default();
-        for (one, candidate) in self.candidates.iter().enumerate() {
-            if begins.iter().any(|begin| candidate.begins_with(begin)) {
-                lucky.grow_and_insert(one);
+        if !begins.is_empty() {
+            let lucky = self.lucky.entry(statement).or_default();
+            for (one, candidate) in self.candidates.iter().enumerate() {
+                if begins.iter().any(|begin| candidate.begins_with(begin)) {
+                    lucky.grow_and_insert(one);
+                }
             }
         }
         let answer = Answer {
@@ -381,6 +385,7 @@ impl Planner for WhatIf<'_> {
     async fn ask(&mut self, statement: usize, set: &FixedBitSet) -> Result<Answer, PostgresError> {
         let mut asked = set.clone();
         let mut best: Option<Answer> = None;
+        self.questions = 0;
         for _ in 0..LUCKY_TRIED {
             if let Some(lucky) = self.lucky.get(&statement) {
                 asked.difference_with(lucky);
@@ -388,18 +393,20 @@ impl Planner for WhatIf<'_> {
             if asked.is_clear() && !set.is_clear() {
                 break;
             }
+            self.questions += 1;
             let (answer, _) = self.planned_under(statement, &asked).await?;
-            let is_sure = self
-                .lucky
-                .get(&statement)
-                .is_none_or(|lucky| lucky.is_disjoint(&asked));
             if best.as_ref().is_none_or(|best| answer.cost < best.cost) {
                 best = Some(answer);
             }
-            if is_sure {
+            let lucky = self.lucky.get(&statement);
+            if lucky.is_none_or(|lucky| lucky.is_disjoint(&asked)) {
                 break;
             }
         }
         Ok(best.unwrap_or_else(|| self.as_it_is(statement)))
+    }
+
+    fn questions(&self) -> usize {
+        self.questions
     }
 }

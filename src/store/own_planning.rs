@@ -55,6 +55,22 @@ impl Store {
             Ok(texts.collect::<Result<_, _>>()?)
         })
     }
+
+    /// Writes down what there is news of, without a turn.
+    ///
+    /// # Errors
+    /// If the store cannot be written; then nothing of it is.
+    pub fn save_own_planning(
+        &self,
+        server: &str,
+        scans: Option<&[KnownOwnScans]>,
+        texts: Option<&[PlannedText]>,
+    ) -> Result<(), StoreError> {
+        self.write(|tx| {
+            record_own_scans(tx, server, scans)?;
+            record_planned_texts(tx, server, texts)
+        })
+    }
 }
 
 /// Replaces what is known of a server's indexes, where there is news.
@@ -135,11 +151,7 @@ mod tests {
             planned_at: at(4),
         });
         let record = |known: Option<&[KnownOwnScans]>, texts: Option<&[PlannedText]>| {
-            let written = store.write(|tx| {
-                record_own_scans(tx, "main", known)?;
-                record_planned_texts(tx, "main", texts)
-            });
-            written.unwrap();
+            store.save_own_planning("main", known, texts).unwrap();
             (
                 store.own_scans("main").unwrap(),
                 store.planned_texts("main").unwrap(),
