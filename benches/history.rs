@@ -401,6 +401,7 @@ impl Filling {
                 at: now,
                 load_sessions: Some(2.5),
             },
+            earlier_load: &[],
             server_point: &ServerPoint {
                 at: now,
                 length_seconds: 60.0,

@@ -140,6 +140,8 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
         lines(&[
             "In the database that the advisor connects to. A server of your own also needs",
             "shared_preload_libraries = 'pg_stat_statements' and a restart.",
+            "Extensions that are not there yet are created in the schema public (in extensions, where there is no public), whatever the",
+            "search_path is. Elsewhere: CREATE EXTENSION ... SCHEMA of your choice first, and it is found there.",
         ]),
         of_services(format, "pg_stat_statements"),
         statements(&[setup::statements(login)]),
@@ -151,7 +153,15 @@ fn steps(login: &str, planner: &str, format: SetupFormat) -> String {
             &password(planner),
         ]),
         statements(&setup::planner(planner)),
-        lines(&["In each database whose statements it is to plan, with HypoPG, which a server of your own needs installed:"]),
+        lines(&[
+            "In each database whose statements it is to plan, with HypoPG, which a server of your own needs installed. Tables that are",
+            "created later may be read, too, if you create them, or the owner of the database, of a schema or of tables, or who was",
+            "granted CREATE on a schema by name. Where others do, run this again, or run for each of them:",
+            &format!(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE who_creates GRANT SELECT ON TABLES TO {};",
+                quote_identifier(planner)
+            ),
+        ]),
         of_services(format, "hypopg"),
         statements(&setup::planner_in_database(planner)),
     ]

@@ -12,6 +12,7 @@ use crate::model::remedy::quote_identifier;
 use crate::model::schema::{Constraint, ForeignKey, Schema, Sequence, SequenceColumn};
 use crate::model::snapshot::{TableActivityCounters, TableActivityLook};
 use crate::model::status::Gap;
+use crate::model::unit::plural;
 use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
 
 /// Reads foreign keys, constraints that are not valid, and sequences.
@@ -133,8 +134,8 @@ pub fn refused_sequences(schema: &Schema, database: &str, login: &str) -> Option
         fact: "sequences".to_owned(),
         database: Some(database.to_owned()),
         why: format!(
-            "the login {login} may not read the last value of {} sequences, as {}.{}",
-            refused.count(),
+            "the login {login} may not read the last value of {}, as {}.{}",
+            plural(refused.count(), "sequence", "sequences"),
             one.schema,
             one.name
         ),
@@ -261,12 +262,14 @@ mod tests {
             sequence("App", true, false),
             sequence("public", true, false),
         ];
+        let one = gap(vec![sequence("public", true, false)]).unwrap();
         let gap = gap(refused).unwrap();
         assert_eq!(
             gap.remedy_sql.as_deref(),
             Some("GRANT SELECT ON ALL SEQUENCES IN SCHEMA \"App\", public TO \"The advisor\"")
         );
         assert!(gap.why.contains("of 3 sequences, as public.s"), "{}", gap.why);
+        assert!(one.why.contains("of 1 sequence, as public.s"), "{}", one.why);
         assert_eq!(
             gap.missing_privilege.as_deref(),
             Some("SELECT on sequences of database shop")

@@ -14,7 +14,7 @@ use crate::model::own_planning::{KnownOwnScans, PlannedText};
 use crate::model::server_change::Landmarks;
 use crate::model::server_point::ServerPoint;
 use crate::model::snapshot::Snapshot;
-use crate::model::status::{LoadPoint, Look, ServerStatus};
+use crate::model::status::{EarlierLoad, LoadPoint, Look, ServerStatus};
 use crate::observe::usage::{IndexName, Usage};
 use crate::store::{IndexKey, IndexUsage, Store, StoreError, Turn};
 
@@ -25,6 +25,7 @@ pub struct Record {
     pub judgement: Judgement,
     pub status: ServerStatus,
     pub load: LoadPoint,
+    pub earlier_load: Vec<EarlierLoad>,
     pub server_point: ServerPoint,
     pub minute: Option<StatementMinute>,
     pub relations: Vec<RelationsMinute>,
@@ -53,6 +54,7 @@ impl Record {
             looks: &self.looks,
             gaps: &self.snapshot.gaps,
             load: &self.load,
+            earlier_load: &self.earlier_load,
             server_point: &self.server_point,
             minute: self.minute.as_ref(),
             relations: &self.relations,

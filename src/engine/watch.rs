@@ -23,7 +23,7 @@ use crate::model::history::WaitMinute;
 use crate::model::judgement::ToldBy;
 use crate::model::observation::Observation;
 use crate::model::snapshot::Snapshot;
-use crate::model::status::{LoadPoint, Look, ReplicationStatus, ServerStatus};
+use crate::model::status::{EarlierLoad, LoadPoint, Look, ReplicationStatus, ServerStatus};
 use crate::model::unit::Period;
 use crate::observe::columns::Columns;
 use crate::observe::query_ids::QueryIds;
@@ -298,6 +298,7 @@ impl Watch {
                 at: Utc::now(),
                 load_sessions: self.observer.load_sessions,
             },
+            earlier_load: std::mem::take(&mut self.observer.earlier_load),
             minute: self.observer.statement_minute.take(),
             relations: std::mem::take(&mut self.observer.relation_minutes),
             waits,
@@ -360,7 +361,10 @@ impl Watch {
             .status
             .last_seen_at
             .map_or(0.0, |at| (now - at).num_milliseconds() as f64 / 1000.0);
-        let database_seconds = self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0);
+        let earlier_load = self.observer.earlier_load.iter();
+        let earlier_seconds: f64 = earlier_load.map(EarlierLoad::session_seconds).sum();
+        let database_seconds =
+            self.observer.load_sessions.unwrap_or(0.0) * elapsed.max(0.0) + earlier_seconds;
         self.reckoning.add(now, spent, database_seconds);
         self.reckoning.add_own_entries(now, self.observer.own_seconds);
         self.collector.read_names_every(self.reckoning.names_every());

@@ -1,9 +1,11 @@
 //! From a workload to advice: plan every statement as things are, make candidates, let the planner choose, and tell what
 //! came of it.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod stages;
 
+use std::collections::BTreeMap;
+
+use self::stages::{CONFIRMATION, DROPS, FIRST_PLANS, MERGE, PREPARATION, REST, Run, SEARCH, SIZES, VALUES};
 use super::behind::price_behind;
 use super::blocks::price_blocks;
 use super::budget::best_within;
@@ -208,91 +210,6 @@ impl Advice {
         });
         let left_out = self.left_out.iter().cloned();
         stopped.into_iter().chain(unconfirmed).chain(left_out).collect()
-    }
-}
-
-/// Parts of what is left of time and budget when a stage begins, after which it ends. Each leaves something to those that come
-/// later, the last of them little, so that there is a set, however many statements there are.
-const FIRST_PLANS: f64 = 0.5;
-const SIZES: f64 = 0.5;
-const PREPARATION: f64 = 0.2;
-const SEARCH: f64 = 0.7;
-const MERGE: f64 = 0.2;
-const CONFIRMATION: f64 = 0.7;
-const VALUES: f64 = 0.5;
-const DROPS: f64 = 0.8;
-const REST: f64 = 1.0;
-
-/// One run: how long it may go on, and why it ended if it was not done.
-struct Run<'a> {
-    plan: &'a Plan,
-    pace: &'a Pace<'a>,
-    /// Sessions that may be lost.
-    most_lost: usize,
-    stopped: Option<Stopped>,
-    left_out: Vec<String>,
-}
-
-/// A part of a run. Whoever asks it has something left to do, and leaves that out when told to end.
-struct Stage<'a> {
-    is_to_end: Box<dyn Fn() -> bool + Send + Sync + 'a>,
-    broke_off: AtomicBool,
-}
-
-impl Stage<'_> {
-    fn is_over(&self) -> bool {
-        let is_over = (self.is_to_end)();
-        self.broke_off.fetch_or(is_over, Ordering::Relaxed);
-        is_over
-    }
-
-    fn broke_off(&self) -> bool {
-        self.broke_off.load(Ordering::Relaxed)
-    }
-}
-
-impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, pace: &'a Pace<'a>) -> Self {
-        Self {
-            plan,
-            pace,
-            most_lost: plan.lost_sessions() + limits::LOST_SESSIONS,
-            stopped: None,
-            left_out: Vec::new(),
-        }
-    }
-
-    /// A stage that begins now.
-    fn stage(&self, part: f64) -> Stage<'a> {
-        let (plan, most_lost) = (self.plan, self.most_lost);
-        let (pace, is_lost) = (self.pace, move || plan.lost_sessions() >= most_lost);
-        let is_over = pace.stage(part);
-        Stage {
-            is_to_end: Box::new(move || is_over() || is_lost()),
-            broke_off: AtomicBool::new(false),
-        }
-    }
-
-    fn why(&self) -> Stopped {
-        match self.plan.lost_sessions() >= self.most_lost {
-            true => Stopped::LostSessions,
-            false => self.pace.why(),
-        }
-    }
-
-    /// Remembers why a stage was ended before it was done, if it was.
-    fn note(&mut self, stage: &Stage<'_>) {
-        if stage.broke_off() {
-            self.stopped = self.stopped.or(Some(self.why()));
-        }
-    }
-
-    /// The same of one that comes after the set is known, which is no less proven for that.
-    fn note_left_out(&mut self, stage: &Stage<'_>, what: &str) {
-        if stage.broke_off() {
-            self.left_out
-                .push(format!("{} before {what}", self.why().words()));
-        }
     }
 }
 

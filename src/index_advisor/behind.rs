@@ -1,8 +1,9 @@
 //! Indexes on expressions and on parts of the rows: HypoPG (1.3.1 and 1.4.4, measured) reads their columns as those of the first
 //! table of a statement, so that the planner takes none on any other table. There each statement is planned with their table in
 //! front and nothing else advised, and what comes of that is told as *estimated*. Where the table cannot be moved to the front,
-//! nothing can be told. A part that a constant picks, or a range, is left out: an index that begins with the column, which the
-//! planner sees everywhere, does nearly the same.
+//! below a view or in a subquery, its scans are planned alone; of what they do not ask, a join or an order, nothing can be told. A
+//! part that a constant picks, or a range, is left out: an index that begins with the column, which the planner sees everywhere,
+//! does nearly the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,8 @@ use super::candidate::Candidate;
 use super::early_stop;
 use super::gate::Gate;
 use super::ready::Ready;
-use super::what_if::WhatIf;
+use super::scan_alone::scans_alone;
+use super::what_if::{Planned, WhatIf};
 use crate::model::remedy::qualified;
 use crate::postgres::{Parameters, Plan, PostgresError, ServerText};
 use crate::sql::{self, Place};
@@ -119,6 +121,9 @@ pub(super) async fn price_behind(
             };
             let worth = match &in_front {
                 Some(text) => worth(&mut what_if, ready, statement, text, &table).await?,
+                None if !is_partitioned && !is_over() && what_if.calls < most_calls => {
+                    worth_of_scans(&mut what_if, ready, statement, (schema, name), &table).await?
+                }
                 None => None,
             };
             match worth {
@@ -146,7 +151,7 @@ async fn worth(
     in_front: &ServerText,
     table: &OnTable,
 ) -> Result<Option<Vec<(usize, f64)>>, PostgresError> {
-    let parameters = ready.planned[statement].parameters();
+    let parameters = Planned::told_of(sql::parameter_count(in_front.as_str()) > 0);
     let all = ready.set_of(&[&table.seen[..], &table.unseen[..]].concat());
     let Some(tree) = what_if
         .tree_for(statement, &all, Some(in_front), parameters)
@@ -175,6 +180,32 @@ async fn worth(
         );
     }
     Ok(Some(worth))
+}
+
+/// What a statement costs with each of these indexes if its scans of their table become as cheap as they are alone, where that is
+/// anything; `None` if they do not tell that an index is worth something.
+async fn worth_of_scans(
+    what_if: &mut WhatIf<'_>,
+    ready: &Ready,
+    statement: usize,
+    name: (&str, &str),
+    table: &OnTable,
+) -> Result<Option<Vec<(usize, f64)>>, PostgresError> {
+    let planned = &ready.planned[statement];
+    let mut saved: BTreeMap<usize, f64> = BTreeMap::new();
+    for scan in scans_alone(&planned.tree, &planned.asked(), name) {
+        let costs = worth(what_if, ready, statement, &scan.text, table).await?;
+        for (one, cost) in costs.into_iter().flatten() {
+            *saved.entry(one).or_default() += (scan.paid - cost).max(0.0);
+        }
+    }
+    saved.retain(|_, saved| *saved > 0.0);
+    let cost = planned.tree.total_cost();
+    let worth = saved
+        .into_iter()
+        .map(|(one, saved)| (one, (cost - saved).max(0.0)));
+    let worth: Vec<(usize, f64)> = worth.collect();
+    Ok((!worth.is_empty()).then_some(worth))
 }
 
 /// What a statement costs in these words under a set, if nothing that it finds by a new index comes early by luck; `None` if it

@@ -76,7 +76,7 @@ fn usual_rate(measured: Vec<(f64, f64)>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables::TableName;
+    use super::super::tables::tests::table_of;
     use super::*;
 
     #[test]
@@ -106,19 +106,8 @@ mod tests {
     #[test]
     fn ten_million_rows_are_assumed_to_take_some_ten_seconds() {
         let table = Table {
-            oid: 1,
-            name: TableName {
-                schema: "public".to_owned(),
-                name: "t".to_owned(),
-            },
-            is_partitioned: false,
-            may_be_indexed: true,
             pages: 44_000.0,
-            rows: 1e7,
-            was_analyzed: true,
-            columns: Default::default(),
-            indexes: Vec::new(),
-            partitions: Vec::new(),
+            ..table_of(1e7, [])
         };
         let assumed = seconds(ASSUMED_SECONDS_PER_UNIT, &table, 224e6);
         assert!((5.0..20.0).contains(&assumed), "{assumed}");

@@ -227,14 +227,8 @@ fn by_partitions(definition: &mut Definition, candidate: &Candidate, table: &Tab
 mod tests {
     use super::*;
     use crate::index_advisor::candidate::IndexKey;
+    use crate::index_advisor::tables::tests::{named, table_of};
     use crate::index_advisor::tables::{ExistingIndex, ExistingKey, Partition};
-
-    fn name(name: &str) -> TableName {
-        TableName {
-            schema: "s".into(),
-            name: name.into(),
-        }
-    }
 
     fn table(partitions: &[(u32, u32, bool, &str)]) -> Table {
         let partition = |(oid, parent_oid, is_partitioned, of): &(u32, u32, bool, &str)| Partition {
@@ -242,22 +236,16 @@ mod tests {
             parent_oid: *parent_oid,
             is_partitioned: *is_partitioned,
             is_foreign: false,
-            name: name(of),
+            name: named(of),
             pages: Some(10.0),
             rows: Some(100.0),
             indexes: Vec::new(),
         };
         Table {
-            oid: 1,
-            name: name("t"),
             is_partitioned: !partitions.is_empty(),
-            may_be_indexed: true,
             pages: 100.0,
-            rows: 1000.0,
-            was_analyzed: true,
-            columns: Default::default(),
-            indexes: Vec::new(),
             partitions: partitions.iter().map(partition).collect(),
+            ..table_of(1000.0, [])
         }
     }
 
@@ -277,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_name_is_free_short_and_tells_the_keys() {
-        let mut taken = Taken::new([name("t_a_b_idx")]);
+        let mut taken = Taken::new([named("t_a_b_idx")]);
         let made = define(&candidate(&["a", "b"]), &table(&[]), &mut taken, None);
         assert_eq!(made.name, "t_a_b_idx2");
         assert_eq!(
@@ -316,7 +304,7 @@ mod tests {
             ]
         );
         assert_eq!(made.undo_sql, ["DROP INDEX s.t_a_idx"]);
-        assert_eq!((made.table, made.partition_of), (name("t"), None));
+        assert_eq!((made.table, made.partition_of), (named("t"), None));
     }
 
     #[test]
@@ -373,7 +361,7 @@ mod tests {
                 "CREATE INDEX CONCURRENTLY q_a ON s.q USING btree (a)",
             ]
         );
-        assert_eq!(made.attached, [name("p_all"), name("q_a")]);
+        assert_eq!(made.attached, [named("p_all"), named("q_a")]);
     }
 
     #[test]
@@ -385,11 +373,14 @@ mod tests {
             },
             ..table(&[])
         };
-        let mut taken = Taken::new([name("q_a_idx")]);
+        let mut taken = Taken::new([named("q_a_idx")]);
         let made = define(&candidate(&["a"]), &partition, &mut taken, None);
         let create = "CREATE INDEX CONCURRENTLY q_a_idx ON archive.q USING btree (a)";
         assert_eq!((made.statement.as_str(), made.apply_sql.len()), (create, 1));
         assert_eq!(made.undo_sql, ["DROP INDEX CONCURRENTLY archive.q_a_idx"]);
-        assert_eq!((made.table, made.partition_of), (partition.name, Some(name("t"))));
+        assert_eq!(
+            (made.table, made.partition_of),
+            (partition.name, Some(named("t")))
+        );
     }
 }

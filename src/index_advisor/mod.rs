@@ -1,8 +1,8 @@
 //! Index advice that the planner has proven. What is found out before any index is tried (`ready`): from the statements
 //! ([`workload`]) and their plans as things are (`first_plan`, under their [`search_path`]) what those ask of tables ([`clauses`],
 //! `arms`, `parents`, `predicate` and whether that is `rare`, [`tables`], `existing`), and which indexes could answer that
-//! ([`candidate`], `maker`) and hold what is `carried` along, of which those are tried that are `dealt`; `blocks` and `behind` for
-//! those that are priced apart; [`estimated`] and `begins` for those that no planner can price, by their `operator_class`, whose size `inverted` reckons and which `unproven` takes
+//! ([`candidate`], `maker`) and hold what is `carried` along, of which those are tried that are `dealt`; `blocks`, `behind` and
+//! `scan_alone` for those that are priced apart; [`estimated`] and `begins` for those that no planner can price, by their `operator_class`, whose size `inverted` reckons and which `unproven` takes
 //! in. What was captured is `sifted` before.
 //!
 //! What each is worth to the planner ([`what_if`]; `evaluation` adds what it does not count) and costs in writes ([`upkeep`], as
@@ -61,6 +61,7 @@ mod rare;
 mod ready;
 mod rehearsal;
 mod remarks;
+mod scan_alone;
 pub mod search_path;
 pub mod selection;
 mod sifted;

@@ -158,28 +158,24 @@ mod tests {
     use crate::index_advisor::candidate::{Candidate, IndexKey};
     use crate::index_advisor::clauses::Key;
     use crate::index_advisor::definition::{Taken, define};
-    use crate::index_advisor::tables::tests::table_of;
+    use crate::index_advisor::tables::tests::{named, table_of};
     use serde_json::{Value, json};
 
     /// `s.sales` of 1000 rows: `s.sales_2024` of 100, `s.sales_2025` of 850, `s.sales_old`, which has a partition of 50, and that one
     /// of its own, and `s.sales_2026`, which nobody counted.
     fn sales() -> Table {
-        let name = |name: &str| TableName {
-            schema: "s".into(),
-            name: name.into(),
-        };
         let partition = |oid: u32, parent_oid: u32, of: &str, rows: Option<f64>| Partition {
             oid,
             parent_oid,
             is_partitioned: of.starts_with("sales_old") && oid < 7,
             is_foreign: false,
-            name: name(of),
+            name: named(of),
             pages: rows.map(|rows| rows / 10.0),
             rows,
             indexes: Vec::new(),
         };
         Table {
-            name: name("sales"),
+            name: named("sales"),
             is_partitioned: true,
             partitions: vec![
                 partition(2, 1, "sales_2024", Some(100.0)),

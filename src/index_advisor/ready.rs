@@ -53,7 +53,8 @@ pub(super) struct Ready {
     pub(super) keys_per_row: BTreeMap<usize, f64>,
     /// BRIN indexes that could serve a statement: by statement and candidate.
     pub(super) blocks: Vec<(usize, usize)>,
-    /// What is priced with its table in front, since HypoPG does not see it otherwise: by statement and candidate.
+    /// What is priced with its table in front, or by its scans alone, since HypoPG does not see it otherwise: by statement and
+    /// candidate.
     pub(super) priced_in_front: BTreeSet<(usize, usize)>,
     /// Tables on which it does not see what could serve a statement, by statement.
     pub(super) unseen_tables: BTreeMap<usize, String>,

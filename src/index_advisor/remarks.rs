@@ -36,6 +36,10 @@ const WITHOUT_CONSTANT: &str = "what it searches, sorts or groups by is computed
 const WITHOUT_TRIGRAMS: &str = "a pattern that it searches text for has nowhere three letters or digits in a row (a trigram) between its wildcards, so that \
      every index would be read as a whole for it: no index helps";
 
+/// What a pattern must hold for which an index on trigrams is searched: without one all of the index would be read.
+const SHORT_PATTERNS: &str = "the pattern comes with each call: one of fewer than three letters or digits in a row between its wildcards holds no \
+     trigram, so that it cannot use the index";
+
 /// What is known beside the planner's answers. Statements are numbers of planned ones.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
@@ -43,6 +47,8 @@ pub(super) struct Remarks {
     pub(super) begun: BTreeSet<(usize, usize)>,
     /// What would do the same for less, if that were so which nobody knows: by statement and candidate.
     pub(super) caveats: BTreeMap<(usize, usize), String>,
+    /// Statements that search text for a pattern that nobody knows before the call.
+    with_unknown_patterns: BTreeSet<usize>,
     /// Why no index can be what a statement asks for.
     unindexable: BTreeMap<usize, String>,
     /// Candidates that PostgreSQL takes no index for, as their type has no order.
@@ -56,9 +62,12 @@ impl Remarks {
     pub(super) fn take(&mut self, statement: usize, text: &ServerText, tree: &PlanTree) {
         self.answered_by
             .extend(answered_by(tree).map(|names| (statement, names)));
+        if searches(tree, Condition::has_unknown_pattern) {
+            self.with_unknown_patterns.insert(statement);
+        }
         if sql::parameter_count(text.as_str()) > 0 && asks_for_a_parameter(tree) {
             self.unindexable.insert(statement, WITHOUT_CONSTANT.to_owned());
-        } else if asks_for_too_little(tree) {
+        } else if searches(tree, Condition::lacks_trigrams) {
             self.unindexable.insert(statement, WITHOUT_TRIGRAMS.to_owned());
         }
     }
@@ -84,6 +93,12 @@ impl Remarks {
         let of = |statement: &usize| self.caveats.get(&(*statement, candidate));
         let all: Option<Vec<&String>> = statements.iter().map(of).collect();
         all?.first().copied()
+    }
+
+    /// Which patterns cannot use an index on trigrams, where one of these statements may bring any.
+    pub(super) fn caveat_of_patterns(&self, statements: &[usize]) -> Option<&'static str> {
+        let is_unknown = |statement: &usize| self.with_unknown_patterns.contains(statement);
+        statements.iter().any(is_unknown).then_some(SHORT_PATTERNS)
     }
 
     /// Whether a candidate is only there for what begins with a parameter in all of these statements.
@@ -135,11 +150,11 @@ fn answered_by(tree: &PlanTree) -> Option<String> {
     (!names.is_empty() && !reads_a_whole).then(|| names.into_iter().collect::<Vec<String>>().join(", "))
 }
 
-/// Whether a scan searches text for a pattern without a trigram.
-fn asks_for_too_little(tree: &PlanTree) -> bool {
+/// Whether a scan has such a condition.
+fn searches(tree: &PlanTree, is_it: fn(&Condition) -> bool) -> bool {
     let scans = tree.nodes().into_iter().filter(|node| node.relation.is_some());
     let mut texts = scans.flat_map(|node| &node.conditions);
-    texts.any(|text| conditions(text).iter().any(Condition::lacks_trigrams))
+    texts.any(|text| conditions(text).iter().any(is_it))
 }
 
 fn asks_for_a_parameter(tree: &PlanTree) -> bool {
@@ -318,6 +333,32 @@ mod tests {
             Some(WITHOUT_TRIGRAMS)
         );
         assert_eq!(told("(t.name ~~ '%joe%'::text)"), None);
+    }
+
+    #[test]
+    fn short_patterns_are_told_of_where_calls_bring_them() {
+        let mut remarks = Remarks::default();
+        for (statement, filter) in [
+            (3, "(t.name ~~* $1)"),
+            (4, "(t.name ~~* '%joe%'::text)"),
+            (5, "((t.id = $1) OR (t.name ~~ (('%'::text || $2) || '%'::text)))"),
+        ] {
+            let scan = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Filter": filter});
+            let tree = PlanTree::read(&json!([{ "Plan": scan }])).unwrap();
+            remarks.take(statement, &ServerText::one_query("SELECT 1").unwrap(), &tree);
+        }
+        assert_eq!(
+            remarks.caveat_of_patterns(&[4]),
+            None,
+            "it is known what it searches for"
+        );
+        for statements in [&[3][..], &[5], &[3, 4]] {
+            let told = remarks.caveat_of_patterns(statements).unwrap_or_default();
+            assert!(
+                told.contains("fewer than three letters"),
+                "{statements:?}: {told}"
+            );
+        }
     }
 
     #[test]

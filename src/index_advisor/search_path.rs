@@ -126,6 +126,7 @@ pub async fn search_path_of(plan: &Plan, role: &str) -> Result<SearchPath, Postg
     let setting = match given {
         Some(setting) => Some(setting),
         // only some logins may read the configuration file; for the others it is PostgreSQL's own default
+        None if !may_read_files(&rows) => None,
         None => match session.rows(queries::GATE_FILE_SETTINGS, &[]).await {
             Ok(rows) => rows.first().and_then(|row| text(row, "setting")),
             Err(error) if error.is_privilege() => None,
@@ -149,6 +150,12 @@ pub async fn search_path_of(plan: &Plan, role: &str) -> Result<SearchPath, Postg
             .filter(|schema| usable.contains(schema))
             .collect(),
     })
+}
+
+/// Whether the login may read what stands in the configuration files: one that may not is refused, which the server's log keeps.
+fn may_read_files(rows: &[tokio_postgres::Row]) -> bool {
+    let told = |row: &tokio_postgres::Row| row.try_get::<_, bool>("may_read_files").ok();
+    rows.first().and_then(told).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! Advice as others read it, and what a reader should know of the login that it was worked out with.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod login;
+mod notes;
 
+use std::collections::BTreeMap;
+
+pub use self::login::{about_the_captured, about_the_login, about_what_was_counted};
+use self::notes::{
+    about_the_attached, about_the_dearer, about_the_guessed, about_the_partitions, about_the_superseded,
+};
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
-use super::gate::Gate;
 use super::hoped::about_the_hoped;
 use super::tables::TableName;
-use super::workload::Captured;
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals};
-use crate::model::own_planning::OwnScans;
 use crate::model::relation::RelationName;
-use crate::model::remedy::{Statement, qualified};
-use crate::postgres::Plan;
+use crate::model::remedy::Statement;
 
 /// What advice was worked out for, and how long that took.
 #[derive(Clone, Debug)]
@@ -25,6 +28,9 @@ pub struct About {
     pub days: Option<f64>,
     pub notes: Vec<String>,
 }
+
+/// How many statements a note names at most.
+const NAMED: usize = 5;
 
 /// Why a statement was not planned of which nothing is known.
 const NOT_REACHED: &str = "it was stopped before they were planned";
@@ -203,213 +209,10 @@ fn statement_of(advice: &Advice, one: &StatementAdvice) -> AdvisedStatement {
     }
 }
 
-/// What of the drops that follow was not seen by the planner.
-fn about_the_superseded(indexes: &[AdvisedIndex]) -> Option<String> {
-    let why = indexes
-        .iter()
-        .find_map(|index| index.supersedes_unproven.as_ref())?;
-    Some(format!(
-        "that indexes are superfluous once those that are advised are there is proven by definition only, not rehearsed: {why}"
-    ))
-}
-
-/// Which partitions are indexed alone, each once.
-fn about_the_partitions(indexes: &[AdvisedIndex]) -> BTreeSet<String> {
-    indexes
-        .iter()
-        .filter_map(AdvisedIndex::on_one_partition)
-        .collect()
-}
-
-/// Which indexes of partitions go with an index when it is dropped.
-fn about_the_attached(index: &IndexAdvice) -> Option<String> {
-    let attached = &index.definition.attached;
-    let name = |one: &TableName| qualified(&one.schema, &one.name);
-    let mut names: Vec<String> = attached.iter().take(NAMED).map(name).collect();
-    if attached.len() > NAMED {
-        names.push("…".to_owned());
-    }
-    (!names.is_empty()).then(|| {
-        format!(
-            "{} are there already and become a part of {}: its DROP INDEX drops them, too, so that undoing it makes them again",
-            names.join(", "),
-            qualified(&index.definition.table.schema, &index.definition.name)
-        )
-    })
-}
-
-/// How many statements a note names at most.
-const NAMED: usize = 5;
-
-/// In which statements types of parameters were guessed.
-fn about_the_guessed(statements: &[StatementAdvice]) -> Option<String> {
-    let guessed: Vec<&StatementAdvice> = statements.iter().filter(|one| one.has_guessed_types).collect();
-    let named = guessed.iter().take(NAMED);
-    let mut names: Vec<&str> = named
-        .map(|one| one.statement.name.as_deref().unwrap_or(&one.statement_id))
-        .collect();
-    if guessed.len() > NAMED {
-        names.push("…");
-    }
-    (!names.is_empty()).then(|| {
-        format!(
-            "the types of parameters, which pg_stat_statements does not tell, were guessed in statements that could not be planned \
-             otherwise, so that their plans may be others: {}",
-            names.join(", ")
-        )
-    })
-}
-
-/// Which statements the whole set makes worse.
-fn about_the_dearer(statements: &[AdvisedStatement]) -> Option<String> {
-    let dearer: Vec<&AdvisedStatement> = statements.iter().filter(|one| one.is_dearer()).collect();
-    let count = match dearer.len() {
-        0 => return None,
-        1 => "one statement becomes".to_owned(),
-        count => format!("{count} statements become"),
-    };
-    let named = dearer.iter().take(NAMED);
-    let mut names: Vec<&str> = named
-        .map(|one| one.name.as_deref().unwrap_or(&one.statement_id))
-        .collect();
-    if dearer.len() > NAMED {
-        names.push("…");
-    }
-    Some(format!(
-        "{count} dearer with these indexes, which is part of the workload's cost: {}",
-        names.join(", ")
-    ))
-}
-
-/// What of a captured workload is not advised, and why.
-pub fn about_the_captured(captured: &Captured, login: &str) -> Vec<String> {
-    let mut notes = Vec::new();
-    let share = 100.0 * captured.left_out_ratio;
-    let readable = captured.all - captured.hidden.min(captured.all);
-    if readable > captured.statements.len() {
-        notes.push(format!(
-            "the {} statements that took most time are advised, of {} that pg_stat_statements holds; the others took \
-             {share:.1} % of the time. --workload takes a file of more",
-            captured.statements.len(),
-            captured.all
-        ));
-    }
-    if captured.hidden > 0 {
-        notes.push(format!(
-            "{} statements of other roles may not be read by {login}, so that they are not advised: {} mends it",
-            captured.hidden,
-            Statement::GrantRole {
-                role: "pg_read_all_stats",
-                to: login.to_owned()
-            }
-            .sql()
-        ));
-    }
-    notes
-}
-
-/// What the login is, and what a separate planner would add.
-pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
-    let mut notes = Vec::new();
-    if gate.planner_is_powerful() {
-        notes.push(format!(
-            "{login} is a superuser or as good as one, so only code of superusers is planned through, whomever else you trust; \
-             `pgadvisor setup` prints a login that may only read"
-        ));
-    }
-    let unknown = gate.unknown_owners();
-    if !unknown.is_empty() {
-        notes.push(format!(
-            "no role is known here by the name {}, which trusted_owners or --trust-owner gives: nobody is trusted for it",
-            unknown.join(", nor ")
-        ));
-    }
-    if !plan.leaves_counters {
-        notes.push(format!(
-            "{login} may not switch off track_counts: planning counts as a scan of some indexes. \
-             ALTER ROLE … SET track_counts = off mends it"
-        ));
-    }
-    if !plan.leaves_statements {
-        notes.push(format!(
-            "{login} may not switch off pg_stat_statements.track: what is planned becomes an entry there, so that of very many \
-             texts some are not planned. ALTER ROLE … SET pg_stat_statements.track = none mends it"
-        ));
-    }
-    if let Some(schema) = plan.refused_hypopg() {
-        notes.push(format!(
-            "{login} may not use the schema that HypoPG is in, so nothing could be proven: {} mends it",
-            schema.grant_usage_to(login)
-        ));
-    } else if plan.hypothetical().is_none() {
-        let create = Statement::CreateExtension { name: "hypopg" }.sql();
-        notes.push(format!(
-            "HypoPG is not installed here, so nothing could be proven: install its package (on a managed service see \
-             whether it is offered; `pgadvisor setup` tells what each wants before) and run {create}"
-        ));
-    }
-    notes
-}
-
-/// What planning counted as use of indexes, where its login may not switch that off.
-pub fn about_what_was_counted(plan: &Plan) -> Vec<String> {
-    let scans: Vec<OwnScans> = plan
-        .traces()
-        .take_scans()
-        .into_iter()
-        .map(|(_, own)| own)
-        .collect();
-    counted(&scans, plan.traces().unread())
-}
-
-fn counted(scans: &[OwnScans], unread: u64) -> Vec<String> {
-    let all = scans.iter().fold(0_i64, |all, own| all.saturating_add(own.scans));
-    let named = scans.iter().take(NAMED);
-    let mut names: Vec<String> = named.map(|own| qualified(&own.schema, &own.name)).collect();
-    if scans.len() > NAMED {
-        names.push("…".to_owned());
-    }
-    let counted = (!scans.is_empty()).then(|| {
-        format!(
-            "planning counted as {all} scans of {} indexes, which look used by it: {}",
-            scans.len(),
-            names.join(", ")
-        )
-    });
-    let unknown = (unread > 0).then(|| {
-        format!(
-            "what {unread} plannings counted is not known, since their session was lost or the catalog is too large, or not to \
-             be read"
-        )
-    });
-    counted.into_iter().chain(unknown).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::index_advisor::workload::WorkloadStatement;
-
-    #[test]
-    fn what_planning_counted_is_told_with_its_indexes() {
-        let own = |number: u32| OwnScans {
-            oid: number,
-            schema: "public".to_owned(),
-            name: format!("i{number}"),
-            scans: 2,
-            first_at: chrono::DateTime::UNIX_EPOCH,
-            last_at: chrono::DateTime::UNIX_EPOCH,
-            scanned_before: None,
-        };
-        assert!(counted(&[], 0).is_empty());
-        let told = counted(&(0..7).map(own).collect::<Vec<_>>(), 1);
-        let [scans, unknown] = &told[..] else {
-            panic!("{told:?}")
-        };
-        assert!(scans.contains("14 scans of 7 indexes"), "{scans}");
-        assert!(scans.contains("i4, …") && !scans.contains("i5"), "{scans}");
-        assert!(unknown.contains("1 plannings"), "{unknown}");
-    }
 
     /// A statement that costs so much before and after.
     fn statement(name: &str, before: f64, after: f64) -> StatementAdvice {

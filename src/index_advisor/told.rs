@@ -245,11 +245,14 @@ impl Ready {
         let of_carrying = self
             .table_of(one)
             .and_then(|table| table.caveat_of_carrying(&self.candidates[one]));
+        let of_patterns = self.remarks.caveat_of_patterns(statements);
+        let of_patterns = of_patterns.filter(|_| self.needs_trigrams(&self.candidates[one]));
         let caveats = self
             .remarks
             .caveat(statements, one)
             .cloned()
             .into_iter()
+            .chain(of_patterns.map(str::to_owned))
             .chain(self.caveat_of_rows(statements))
             .chain(of_carrying);
         let reasons: Vec<String> = std::iter::once(confidence.reason).chain(caveats).collect();
@@ -268,12 +271,12 @@ fn unseen(table: &str) -> String {
     )
 }
 
-/// How sure that is which was found out with another table in front.
+/// How sure that is which was found out with another table in front, or of a scan alone.
 fn priced_in_front() -> Confidence {
     Confidence {
         level: ConfidenceLevel::Estimated,
         reason: "HypoPG sees an index on an expression or on a part of the rows on the first table of a statement alone: the planner \
-                 chose it with its table in front, but without the other indexes"
+                 chose it with its table in front, or for the scan of its table alone, but without the other indexes"
             .to_owned(),
     }
 }

@@ -326,6 +326,7 @@ mod tests {
 
     use super::*;
     use crate::index_advisor::search_path::SearchPath;
+    use crate::index_advisor::tables::tests::named;
     use crate::postgres::ServerText;
 
     fn tree(filter: &str) -> PlanTree {
@@ -353,10 +354,7 @@ mod tests {
         let predicate = predicate.map(|text| asked_by_predicate(text).unwrap());
         Index {
             oid: 7,
-            table: TableName {
-                schema: "s".into(),
-                name: "t".into(),
-            },
+            table: named("t"),
             columns: columns.iter().map(ToString::to_string).collect(),
             predicate: predicate.unwrap_or_default(),
         }
@@ -437,10 +435,7 @@ mod tests {
             doubt(index, &readers, &trials, &untried).is_some()
         };
         let elsewhere = Index {
-            table: TableName {
-                schema: "s".into(),
-                name: "u".into(),
-            },
+            table: named("u"),
             ..index(&["status"], None)
         };
         for column in ["status", "note"] {

@@ -260,8 +260,7 @@ impl WhatIf<'_> {
         self.unplannable.insert(statement);
         self.calls += usize::from(set.is_clear());
         let parameters = planned.parameters();
-        let asked = self.explained(statement, set, None, parameters).await;
-        let Some(tree) = self.unless_lost(asked).await? else {
+        let Some(tree) = self.tree_for(statement, set, None, parameters).await? else {
             return Ok((self.as_it_is(statement), planned.tree.clone()));
         };
         self.unplannable.remove(&statement);
@@ -325,8 +324,11 @@ impl WhatIf<'_> {
         other_words: Option<&ServerText>,
         parameters: Parameters<'_>,
     ) -> Result<Option<PlanTree>, PostgresError> {
-        let asked = self.explained(statement, set, other_words, parameters).await;
-        self.unless_lost(asked).await
+        match self.explained(statement, set, other_words, parameters).await {
+            // the session was lost with it: another one takes its place
+            Err(error) if error.is_fatal() => self.plan.go_on_after(error).await.map(|_| None),
+            asked => asked,
+        }
     }
 
     /// The plan under a set, after the gate let it pass; `None` if it cannot be planned just now.
@@ -366,17 +368,6 @@ impl WhatIf<'_> {
             Err(error) if error.is_fatal() => Err(error),
             // somebody holds a lock just now, or it takes too long: one statement must not lose the others
             Err(_) => Ok(None),
-        }
-    }
-
-    /// The same where the session was lost with it: another one takes its place.
-    async fn unless_lost(
-        &mut self,
-        asked: Result<Option<PlanTree>, PostgresError>,
-    ) -> Result<Option<PlanTree>, PostgresError> {
-        match asked {
-            Err(error) if error.is_fatal() => self.plan.go_on_after(error).await.map(|_| None),
-            asked => asked,
         }
     }
 }

@@ -117,7 +117,8 @@ pub struct Digest {
 
 /// Folds a list that is ordered, worst first. All are shown where they are few. Otherwise no rule has more than
 /// [`limits::FINDINGS_SHOWN_PER_RULE`] places, so that a talkative one does not hide the others; but what is critical
-/// takes every place there is before anything lesser has one.
+/// takes every place there is before anything lesser has one, and of that first what goes on at this moment: it has no price,
+/// so that it stands behind what has one, and who reads of it tomorrow reads of it too late.
 pub fn fold<T: Weighed>(findings: &[T]) -> Folded<'_, T> {
     let (mut shown, mut rest) = (Vec::new(), Vec::new());
     for (finding, is_shown) in findings.iter().zip(chosen(findings)) {
@@ -135,13 +136,19 @@ fn chosen<T: Weighed>(findings: &[T]) -> Vec<bool> {
     let mut chosen = vec![findings.len() <= places; findings.len()];
     let critical =
         findings.partition_point(|one| urgency(one.severity(), &one.impact()) == Severity::Critical);
+    let is_now = |position: &usize| is_incident(findings[*position].rule());
+    let incidents: Vec<usize> = (0..critical).filter(is_now).collect();
     let mut of_rule: HashMap<&str, usize> = HashMap::new();
-    for (range, at_most) in [
-        (0..critical, limits::FINDINGS_SHOWN_PER_RULE),
-        (0..critical, usize::MAX),
-        (critical..findings.len(), limits::FINDINGS_SHOWN_PER_RULE),
+    for (positions, at_most) in [
+        (incidents, limits::FINDINGS_SHOWN_PER_RULE),
+        ((0..critical).collect(), limits::FINDINGS_SHOWN_PER_RULE),
+        ((0..critical).collect(), usize::MAX),
+        (
+            (critical..findings.len()).collect(),
+            limits::FINDINGS_SHOWN_PER_RULE,
+        ),
     ] {
-        for position in range {
+        for position in positions {
             let told = of_rule.entry(findings[position].rule()).or_default();
             if places > 0 && !chosen[position] && *told < at_most {
                 chosen[position] = true;
@@ -151,6 +158,11 @@ fn chosen<T: Weighed>(findings: &[T]) -> Vec<bool> {
         }
     }
     chosen
+}
+
+/// Whether a rule is about what sessions do at this moment.
+fn is_incident(rule: &str) -> bool {
+    rule.starts_with("activity.")
 }
 
 fn fold_away<T: Weighed>(rest: &mut Vec<FoldedRule>, finding: &T) {
@@ -275,6 +287,29 @@ mod tests {
             rules(&fold(&soon)),
             vec!["schema.sequence_exhaustion"; limits::FINDINGS_SHOWN]
         );
+    }
+
+    #[test]
+    fn what_goes_on_at_this_moment_is_not_folded_behind_what_has_a_price() {
+        let mut many: Vec<One> = (0..15)
+            .flat_map(|rule| ones(&format!("a.{rule}"), Severity::Critical, [500 + rule]))
+            .collect();
+        let mut incident = ones("activity.blocking", Severity::Critical, [0; 5]);
+        incident.iter_mut().for_each(|one| one.impact = Impact::default());
+        many.extend(incident);
+        let many = ordered(many);
+        let folded = fold(&many);
+        let told = rules(&folded);
+        assert_eq!(told.len(), limits::FINDINGS_SHOWN);
+        assert_eq!(
+            told[told.len() - 3..],
+            ["activity.blocking"; 3],
+            "in the order of the list"
+        );
+        let mut lesser = ones("activity.blocking", Severity::Warning, [0]);
+        lesser.extend(ones("a.b", Severity::Critical, 500..520));
+        let lesser = ordered(lesser);
+        assert!(!rules(&fold(&lesser)).contains(&"activity.blocking"));
     }
 
     proptest! {

@@ -56,3 +56,23 @@ pub struct PlannedText {
     /// When it was planned first, by the advisor's clock.
     pub planned_at: DateTime<Utc>,
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the tests of several rooms share.
+
+    use super::*;
+
+    /// So many scans of `s.i`, all counted at one time.
+    pub(crate) fn own_scans(oid: u32, scans: i64, at: DateTime<Utc>) -> OwnScans {
+        OwnScans {
+            oid,
+            schema: "s".into(),
+            name: "i".into(),
+            scans,
+            first_at: at,
+            last_at: at,
+            scanned_before: None,
+        }
+    }
+}

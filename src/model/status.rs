@@ -184,3 +184,19 @@ pub struct LoadPoint {
     /// Average sessions executing statements: database seconds per second; null where it is not known.
     pub load_sessions: Option<f64>,
 }
+
+/// Calls that ended between two looks and were executing before the first of them, too: what they took is told where they ran.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlierLoad {
+    /// So many sessions executed them.
+    pub sessions: f64,
+    /// For so long before that look.
+    pub seconds: f64,
+}
+
+impl EarlierLoad {
+    /// What they took before that look, in seconds of all of the sessions.
+    pub fn session_seconds(&self) -> f64 {
+        self.sessions * self.seconds
+    }
+}

@@ -265,6 +265,17 @@ pub fn count_for_people(count: f64) -> String {
     if count < -0.5 { format!("-{text}") } else { text }
 }
 
+/// A whole number with its noun: `1 finding`, `5 findings`.
+pub fn plural(number: usize, one: &str, many: &str) -> String {
+    amount(count_for_people(number as f64), one, many)
+}
+
+/// A number as it is told, with its noun: `1 scan`, `2.5 scans`.
+pub fn amount(told: String, one: &str, many: &str) -> String {
+    let noun = if told == "1" { one } else { many };
+    format!("{told} {noun}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +289,16 @@ mod tests {
         for wrong in ["", "5", "min", "-1 s", "5 parsecs", "1e400 s", "99999999 days"] {
             assert!(wrong.parse::<Period>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn one_of_something_is_not_several() {
+        let told = [0, 1, 2, 1200].map(|number| plural(number, "index", "indexes"));
+        assert_eq!(
+            told,
+            ["0 indexes", "1 index", "2 indexes", "1\u{202f}200 indexes"]
+        );
+        assert_eq!(amount("0.5".to_owned(), "scan", "scans"), "0.5 scans");
     }
 
     #[test]

@@ -73,8 +73,8 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::with_database;
     use super::*;
-    use crate::model::snapshot::ServerFacts;
 
     fn look(hour: i64, reset: Option<i64>, read: i64) -> Snapshot {
         let at = |hour: i64| DateTime::from_timestamp(1_790_000_000 + hour * 3600, 0).unwrap();
@@ -86,21 +86,7 @@ mod tests {
             statistics_reset_at: reset.map(at),
             ..DatabaseFacts::default()
         };
-        Snapshot {
-            at: at(hour),
-            taken_at: at(hour),
-            server: ServerFacts {
-                databases: vec![database],
-                ..ServerFacts::default()
-            },
-            watched: vec!["d".into()],
-            statements: None,
-            sessions: None,
-            prepared_transactions: None,
-            replication: None,
-            databases: vec![],
-            gaps: vec![],
-        }
+        with_database(at(hour), database)
     }
 
     #[test]

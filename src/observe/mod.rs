@@ -19,6 +19,8 @@ pub mod server_points;
 mod statements;
 mod table_activity;
 mod tables;
+#[cfg(test)]
+mod testing;
 mod times;
 mod transaction_ids;
 pub mod usage;
@@ -41,6 +43,7 @@ use crate::model::observation::{
 };
 use crate::model::replication::WatchedStandbys;
 use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFacts, Snapshot, Work};
+use crate::model::status::EarlierLoad;
 use blocks::Blocks;
 use clocks::{Break, Clocks};
 use own_scans::OwnUse;
@@ -84,6 +87,8 @@ pub struct Observer {
     pub any_window: bool,
     /// Average sessions executing between the last two looks, where they are comparable.
     pub load_sessions: Option<f64>,
+    /// What ended between them and was executing before, which is no part of that.
+    pub earlier_load: Vec<EarlierLoad>,
     /// Seconds that the server executed statements of ours between the last two looks, as it counts them itself.
     pub own_seconds: Option<f64>,
     /// What statements did between the last two looks, where they are comparable.

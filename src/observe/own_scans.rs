@@ -171,8 +171,10 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::with_database;
     use super::*;
-    use crate::model::snapshot::{DatabaseFacts, DatabaseSnapshot, ServerFacts};
+    use crate::model::own_planning::testing::own_scans;
+    use crate::model::snapshot::{DatabaseFacts, DatabaseSnapshot};
     use crate::observe::Observer;
     use crate::observe::usage::{IndexName, Usage};
 
@@ -182,13 +184,8 @@ mod tests {
 
     fn own(scans: i64, at: i64) -> (String, OwnScans) {
         let own = OwnScans {
-            oid: 9,
-            schema: "s".into(),
-            name: "i".into(),
-            scans,
-            first_at: time(at),
-            last_at: time(at),
             scanned_before: Some(time(-1000)),
+            ..own_scans(9, scans, time(at))
         };
         ("d".to_owned(), own)
     }
@@ -207,18 +204,13 @@ mod tests {
         reset_at: i64,
         blocks_hit: i64,
     ) -> (i64, i64) {
+        let database = DatabaseFacts {
+            name: "d".into(),
+            statistics_reset_at: Some(time(reset_at)),
+            blocks_hit,
+            ..DatabaseFacts::default()
+        };
         let mut snapshot = Snapshot {
-            at: time(at),
-            taken_at: time(at),
-            server: ServerFacts {
-                databases: vec![DatabaseFacts {
-                    name: "d".into(),
-                    statistics_reset_at: Some(time(reset_at)),
-                    blocks_hit,
-                    ..DatabaseFacts::default()
-                }],
-                ..ServerFacts::default()
-            },
             databases: vec![DatabaseSnapshot {
                 name: "d".into(),
                 indexes: vec![IndexCounters {
@@ -228,12 +220,7 @@ mod tests {
                 }],
                 ..DatabaseSnapshot::default()
             }],
-            watched: vec!["d".into()],
-            statements: None,
-            sessions: None,
-            prepared_transactions: None,
-            replication: None,
-            gaps: Vec::new(),
+            ..with_database(time(at), database)
         };
         observer.leave_out_own_scans(&mut snapshot);
         let left = snapshot.databases[0].indexes[0];
@@ -338,25 +325,12 @@ mod tests {
         let mut observer = Observer::default();
         look(&mut observer, 0, 5, -1000, LONG_AGO);
         observer.own_use.add([own(3, 10)]);
-        let mut snapshot = Snapshot {
-            at: time(20),
-            taken_at: time(20),
-            server: ServerFacts {
-                system_identifier: Some("1".into()),
-                databases: vec![DatabaseFacts {
-                    name: "d".into(),
-                    ..DatabaseFacts::default()
-                }],
-                ..ServerFacts::default()
-            },
-            databases: Vec::new(),
-            watched: vec!["d".into()],
-            statements: None,
-            sessions: None,
-            prepared_transactions: None,
-            replication: None,
-            gaps: Vec::new(),
+        let database = DatabaseFacts {
+            name: "d".into(),
+            ..DatabaseFacts::default()
         };
+        let mut snapshot = with_database(time(20), database);
+        snapshot.server.system_identifier = Some("1".into());
         observer.observe(&snapshot, false);
         snapshot.at = time(9_000);
         snapshot.taken_at = time(80);

@@ -150,6 +150,7 @@ fn of_standby(standby: &Standby) -> (Option<f64>, Option<f64>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::empty;
     use super::*;
     use chrono::TimeDelta;
 
@@ -254,11 +255,7 @@ mod tests {
     #[test]
     fn a_first_look_has_no_length_and_a_blind_one_counts_no_clients() {
         let mut points = ServerPoints::default();
-        let look = |minute: i64| Snapshot {
-            at: at(minute),
-            taken_at: at(minute),
-            ..empty()
-        };
+        let look = |minute: i64| empty(at(minute));
         let seen = ActivityNow {
             clients: 12,
             connections_limit: Some(97),
@@ -288,11 +285,7 @@ mod tests {
     fn what_was_counted_over_a_time_that_nobody_looked_at_is_not_told() {
         let mut points = ServerPoints::default();
         let mut look = |minute: i64, blocks_hit: i64, timed: i64| {
-            let mut snapshot = Snapshot {
-                at: at(minute),
-                taken_at: at(minute),
-                ..empty()
-            };
+            let mut snapshot = empty(at(minute));
             snapshot.server.databases = vec![database(blocks_hit, 0)];
             snapshot.server.checkpoints = Some(checkpoints(minute, timed, 0));
             let counts = points.observe(&snapshot, None).counts;
@@ -302,20 +295,5 @@ mod tests {
         assert_eq!(look(1, 30, 2), (Some(20), Some(1)));
         assert_eq!(look(600, 90, 9), (None, None), "hours later");
         assert_eq!(look(601, 95, 9), (Some(5), Some(0)));
-    }
-
-    fn empty() -> Snapshot {
-        Snapshot {
-            at: at(0),
-            taken_at: at(0),
-            server: Default::default(),
-            watched: Vec::new(),
-            statements: None,
-            sessions: None,
-            prepared_transactions: None,
-            replication: None,
-            databases: Vec::new(),
-            gaps: Vec::new(),
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! began again or ran backwards was put there inside the window, so all that it counts belongs to it.
 
 mod lately;
+mod long_calls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::snapshot::{
     DatabaseFacts, Snapshot, StatementCounters, StatementKind, StatementText, Statements,
 };
+use crate::model::status::EarlierLoad;
+use crate::sql::only_sleeps;
 
 /// One look, kept as the possible start of a window.
 pub struct StatementLook {
@@ -119,6 +122,7 @@ impl Observer {
         single_look: bool,
     ) -> Result<StatementActivity, Unknown> {
         (self.load_sessions, self.statement_minute) = (None, None);
+        self.earlier_load.clear();
         self.own_seconds = None;
         let cannot_tell = snapshot
             .gaps
@@ -149,7 +153,9 @@ impl Observer {
         if let Some(last) = last {
             let (over, busy) = (snapshot.at - last.at, busy(last, statements, snapshot));
             self.own_seconds = Some(busy.own_seconds);
-            self.load_sessions = load(busy.seconds, over);
+            let earlier_seconds: f64 = busy.earlier.iter().map(EarlierLoad::session_seconds).sum();
+            self.load_sessions = load((busy.seconds - earlier_seconds).max(0.0), over);
+            self.earlier_load = busy.earlier;
             self.statement_minute = minute(over, busy.points);
         }
         self.keep_look(now.clone());
@@ -199,6 +205,7 @@ impl Observer {
                 let mut activity = activity(snapshot, statements, totals, window, now.evictions);
                 if !single_look {
                     activity.still_filling = Some("the first window is still filling".to_owned());
+                    activity.looked_only_since = Some(older.at);
                 }
                 Ok(activity)
             }
@@ -238,6 +245,8 @@ struct Busy {
     seconds: f64,
     /// Of those that are marked as ours.
     own_seconds: f64,
+    /// What of the seconds was before that look.
+    earlier: Vec<EarlierLoad>,
     /// What each statement of a watched database did.
     points: Vec<StatementPoint>,
 }
@@ -250,7 +259,10 @@ fn busy(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> B
     let mut busy = Busy::default();
     // of one statement there is an entry for each role
     let mut places: HashMap<(u32, &str), usize> = HashMap::new();
-    for Delta { counters: delta, .. } in last.until(statements) {
+    let over_seconds = (snapshot.at - last.at).num_milliseconds() as f64 / 1000.0;
+    for delta in last.until(statements) {
+        busy.earlier.extend(long_calls::before(&delta, over_seconds));
+        let Delta { counters: delta, .. } = delta;
         let seconds = delta.execution_ms / 1000.0;
         busy.seconds += seconds;
         // most have done nothing since then, and need no text
@@ -363,11 +375,14 @@ fn activity(
     let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
     for delta in deltas.filter(|delta| delta.counters.calls > 0) {
         let key = delta.counters.key;
-        activity.total_seconds += delta.counters.execution_ms / 1000.0;
+        let text = statements.texts.get(&key.queryid);
+        if !text.is_some_and(|text| only_sleeps(&text.text)) {
+            activity.total_seconds += delta.counters.execution_ms / 1000.0;
+        }
         let Some(database) = watched.get(&key.database_oid) else {
             continue;
         };
-        let Some(text) = statements.texts.get(&key.queryid) else {
+        let Some(text) = text else {
             let mut entry = empty(database, &no_text, key.queryid);
             add(&mut entry, &delta, &snapshot.server.roles);
             activity.without_text.push(entry);
@@ -439,8 +454,9 @@ fn add(entry: &mut StatementDelta, delta: &Delta, roles: &HashMap<u32, String>) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::with_database;
     use super::*;
-    use crate::model::snapshot::{DatabaseFacts, ServerFacts, StatementKey};
+    use crate::model::snapshot::{DatabaseFacts, StatementKey};
     use proptest::prelude::*;
 
     fn time(minutes: i64) -> DateTime<Utc> {
@@ -471,19 +487,12 @@ mod tests {
                 Arc::new(crate::sql::identify(&format!("SELECT {id} FROM t{id}"))),
             )
         };
-        let server = ServerFacts {
-            databases: vec![DatabaseFacts {
-                oid: 5,
-                name: "d".into(),
-                ..DatabaseFacts::default()
-            }],
-            ..ServerFacts::default()
+        let database = DatabaseFacts {
+            oid: 5,
+            name: "d".into(),
+            ..DatabaseFacts::default()
         };
         Snapshot {
-            at: time(minute),
-            taken_at: time(minute),
-            server,
-            watched: vec!["d".into()],
             statements: Some(Statements {
                 schema: "public".into(),
                 reset_at: reset.map(time),
@@ -491,11 +500,7 @@ mod tests {
                 entries: Arc::new(entries.iter().map(counters).collect()),
                 texts: Arc::new((0..10).map(text).collect()),
             }),
-            sessions: None,
-            prepared_transactions: None,
-            replication: None,
-            databases: vec![],
-            gaps: vec![],
+            ..with_database(time(minute), database)
         }
     }
 
@@ -503,6 +508,32 @@ mod tests {
         let activity = observer.observe(snapshot, false).statements.ok()?;
         let calls = activity.statements.iter().map(|statement| statement.calls).sum();
         Some((calls, activity.window.unwrap().seconds()))
+    }
+
+    #[test]
+    fn a_long_call_is_load_of_the_time_in_which_it_was_executing() {
+        let mut observer = Observer::default();
+        observer.observe(&snapshot(0, Some(-9), &[(1, 50)]), false);
+        let mut seen = snapshot(1, Some(-9), &[(1, 80)]);
+        // a second statement was called once, for eight minutes
+        let entries = Arc::make_mut(&mut seen.statements.as_mut().unwrap().entries);
+        let mut long = entries[0];
+        long.key.queryid = 2;
+        (long.calls, long.execution_ms, long.max_ms) = (1, 480_000.0, 480_000.0);
+        entries.push(long);
+        observer.observe(&seen, false);
+        assert_eq!(
+            observer.load_sessions,
+            Some(1.5),
+            "a minute of it, and 30 seconds"
+        );
+        let earlier = EarlierLoad {
+            sessions: 1.0,
+            seconds: 420.0,
+        };
+        assert_eq!(observer.earlier_load, [earlier]);
+        observer.observe(&snapshot(2, Some(-9), &[(1, 80)]), false);
+        assert!(observer.earlier_load.is_empty());
     }
 
     #[test]
@@ -583,7 +614,7 @@ mod tests {
         assert_eq!((hidden, activity.statements.len()), (vec![(2, 5)], 1));
         assert_eq!(activity.absence_is_no_proof(|entry| entry.calls > 5), None);
         let why = activity.absence_is_no_proof(|entry| entry.calls >= 5).unwrap();
-        assert!(why.starts_with("the texts of 1 statements"), "{why}");
+        assert!(why.starts_with("the texts of 1 statement that"), "{why}");
         // in a database that nobody watches it could be told of by nobody
         later.watched.clear();
         let mut observer = Observer {
@@ -593,6 +624,32 @@ mod tests {
         observer.observe(&snapshot(0, None, &[(1, 9), (2, 9)]), true);
         let elsewhere = observer.observe(&later, true).statements.unwrap();
         assert!(elsewhere.without_text.is_empty(), "{elsewhere:?}");
+    }
+
+    #[test]
+    fn what_only_sleeps_is_seen_and_is_no_load() {
+        let mut observer = Observer::default();
+        let mut seen = snapshot(0, Some(-10), &[(1, 9), (2, 40)]);
+        let texts = Arc::make_mut(&mut seen.statements.as_mut().unwrap().texts);
+        texts.insert(2, Arc::new(crate::sql::identify("SELECT pg_sleep($1)")));
+        let activity = observer.observe(&seen, false).statements.unwrap();
+        assert_eq!((activity.total_seconds, activity.statements.len()), (9.0, 2));
+    }
+
+    #[test]
+    fn totals_tell_what_may_have_been_over_before_the_first_look() {
+        let mut observer = Observer::default();
+        let mut looked_since = |minute: i64, single_look: bool| {
+            let seen = snapshot(minute, Some(-10), &[(1, 9 + minute)]);
+            let activity = observer.observe(&seen, single_look).statements.unwrap();
+            activity.looked_only_since
+        };
+        assert_eq!(looked_since(0, false), Some(time(0)));
+        assert_eq!(looked_since(2, false), Some(time(0)), "still of the same totals");
+        assert_eq!(looked_since(6, false), None, "it looked when this window began");
+        let mut alone = Observer::default();
+        let once = alone.observe(&snapshot(0, Some(-10), &[(1, 9)]), true).statements;
+        assert_eq!(once.unwrap().looked_only_since, None, "no look follows");
     }
 
     #[test]

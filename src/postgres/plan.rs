@@ -4,6 +4,8 @@
 //! Text from outside enters whole, after `EXPLAIN /* pgadvisor */ (FORMAT JSON) ` or `PREPARE … AS `, by the extended protocol, which takes
 //! one statement alone; and only as a [`ServerText`], in which our parser found exactly one query.
 
+mod generic;
+mod hypothetical;
 mod text_value;
 
 use std::collections::HashSet;
@@ -18,14 +20,14 @@ use super::bound::all_rows;
 use super::connect::connect;
 use super::conninfo::ConnInfo;
 use super::error::PostgresError;
-use super::halved::Parts;
 use super::hosts::Hosts;
 use super::queries;
-use super::session::{Identifier, Observe, OurSql, PREPARE, Partitions, Server};
+use super::session::{Identifier, Observe, OurSql, PREPARE, Server};
 use super::traces::{Counting, Traces, may_be_read, texts_a_day};
 use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::sql::{self, Objection, ParseError};
+pub use hypothetical::{Hypothetical, HypotheticalIndex};
 use text_value::TextValue;
 
 /// A statement of somebody else in which our parser found exactly one query.
@@ -75,27 +77,6 @@ impl Detail {
     }
 }
 
-/// An index that only this session's planner sees.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HypotheticalIndex {
-    /// Its OID, which no real index has.
-    pub oid: u32,
-    /// Its name in plans.
-    pub name: String,
-    /// Its size as HypoPG estimates it.
-    pub size_bytes: f64,
-}
-
-/// HypoPG, where it is installed.
-#[derive(Clone, Debug)]
-pub struct Hypothetical {
-    schema: Identifier,
-    /// Its version, as `1.4.1`.
-    pub version: String,
-    /// Whether it can hide real indexes (from 1.4).
-    pub can_hide: bool,
-}
-
 /// A session that plans and never runs. If it is lost with one statement, another one takes its place.
 pub struct Plan {
     hosts: Arc<Hosts>,
@@ -127,6 +108,8 @@ struct State {
     made: Vec<u32>,
     /// Texts of which a generic plan would leave partitions out.
     with_all_partitions: HashSet<String>,
+    /// Texts that could be prepared.
+    prepared: HashSet<String>,
     /// Definitions that HypoPG did not take because an expression in them is not immutable.
     mutable: HashSet<String>,
     /// The same because a type in them has no operator class of its own for such an index.
@@ -144,9 +127,10 @@ struct State {
 /// A session that leaves alone what it may leave alone, and what is there.
 async fn opened(hosts: &Hosts, database: &str) -> Result<(Observe, Vec<Row>), PostgresError> {
     let session = hosts.visit(database).await?;
-    // both are settings of superusers; others have them from ALTER ROLE, or have not
-    for sql in [queries::LEAVE_COUNTERS, queries::LEAVE_STATEMENTS] {
-        match session.settle(sql).await {
+    let version = version_of(&session.rows(queries::PLANNER, &[]).await?);
+    // both are settings of superusers; others have them from ALTER ROLE, or may set them by a GRANT, or have not
+    for query in [queries::LEAVE_COUNTERS, queries::LEAVE_STATEMENTS] {
+        match session.settle(query.on(version)).await {
             Err(error) if !error.is_privilege() => return Err(error),
             _ => {}
         }
@@ -159,12 +143,17 @@ fn pid_of(rows: &[Row]) -> i32 {
     rows.first().and_then(|row| row.try_get("pid").ok()).unwrap_or(0)
 }
 
+fn version_of(rows: &[Row]) -> i32 {
+    let version = rows.first().and_then(|row| row.try_get("version_num").ok());
+    version.unwrap_or_default()
+}
+
 /// How scans are read in the session that told this, which may be on a host of another version than the one before.
 fn own_scans_of(rows: &[Row]) -> Option<OurSql> {
-    let row = rows.first();
-    let version = row.and_then(|row| row.try_get::<_, i32>("version_num").ok());
-    let relations = row.and_then(|row| row.try_get::<_, f64>("relations").ok());
-    may_be_read(relations).then(|| queries::OWN_SCANS.on(version.unwrap_or_default()))
+    let relations = rows
+        .first()
+        .and_then(|row| row.try_get::<_, f64>("relations").ok());
+    may_be_read(relations).then(|| queries::OWN_SCANS.on(version_of(rows)))
 }
 
 impl Server {
@@ -187,14 +176,8 @@ impl Server {
         let is_usable = flag("may_use_hypopg");
         let refused_hypopg = schema.clone().filter(|_| !is_usable).map(Identifier::new);
         let hypothetical = schema.filter(|_| is_usable).map(|schema| {
-            let version: String = row.try_get("hypopg_version").unwrap_or_default();
-            let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-            let can_hide = (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (1, 4);
-            Hypothetical {
-                schema: Identifier::new(schema),
-                version,
-                can_hide,
-            }
+            let version = row.try_get("hypopg_version").unwrap_or_default();
+            Hypothetical::new(schema, version)
         });
         let number = |name: &str| row.try_get::<_, Option<i32>>(name).ok().flatten();
         let leaves_statements = flag("leaves_statements");
@@ -215,6 +198,7 @@ impl Server {
                 own_scans: own_scans_of(&rows),
                 made: Vec::new(),
                 with_all_partitions: HashSet::new(),
+                prepared: HashSet::new(),
                 mutable: HashSet::new(),
                 unordered: HashSet::new(),
                 generation: 0,
@@ -228,28 +212,7 @@ impl Server {
     }
 }
 
-/// Whether EXPLAIN left partitions out when execution would have begun.
-fn leaves_partitions_out(plan: &serde_json::Value) -> bool {
-    match plan {
-        serde_json::Value::Object(fields) => fields.iter().any(|(name, value)| {
-            name == "Subplans Removed" && value.as_i64() > Some(0) || leaves_partitions_out(value)
-        }),
-        serde_json::Value::Array(values) => values.iter().any(leaves_partitions_out),
-        _ => false,
-    }
-}
-
 impl Plan {
-    /// HypoPG, if this database has it, and its schema may be used.
-    pub fn hypothetical(&self) -> Option<&Hypothetical> {
-        self.hypothetical.as_ref()
-    }
-
-    /// The schema of HypoPG, where this database has it and this login may not use it.
-    pub fn refused_hypopg(&self) -> Option<&Identifier> {
-        self.refused_hypopg.as_ref()
-    }
-
     /// The same session at leisure: after each plan it pauses for so many times as long as that took, with whatever was asked
     /// since the plan before.
     pub fn at_leisure(self, pause: u32) -> Self {
@@ -406,29 +369,6 @@ impl Plan {
             .flatten()
     }
 
-    /// The generic plan, with all partitions where some were left out for want of values.
-    async fn generic(
-        &self,
-        session: &Observe,
-        statement: &ServerText,
-        search_path: &str,
-        detail: Detail,
-    ) -> Result<serde_json::Value, PostgresError> {
-        let text = statement.as_str();
-        let asked = |partitions| {
-            let how = (detail, partitions);
-            session.planned_generic(text, search_path, how, limits::PLAN_TIMEOUT, self.counting())
-        };
-        if !self.state().with_all_partitions.contains(text) {
-            let plan = asked(Partitions::AskedFor).await?;
-            if !leaves_partitions_out(&plan) {
-                return Ok(plan);
-            }
-            self.state().with_all_partitions.insert(text.to_owned());
-        }
-        asked(Partitions::All).await
-    }
-
     /// A function that traps the timeout outlives it: the session is ended by another one of the same login, and not
     /// used again.
     async fn end_from_outside(&self) {
@@ -451,140 +391,6 @@ impl Plan {
                 pid,
                 "a planning session that does not answer could not be ended from outside"
             );
-        }
-    }
-
-    /// Makes hypothetical indexes from definitions that were built from typed statements; one that HypoPG does not take
-    /// is `None`.
-    ///
-    /// # Errors
-    /// If HypoPG is missing, or the session is lost.
-    pub async fn create_hypothetical(
-        &self,
-        definitions: &[String],
-    ) -> Result<Vec<Option<HypotheticalIndex>>, PostgresError> {
-        let mut made = vec![None; definitions.len()];
-        let mut parts = Parts::of(definitions.len());
-        while let Some(part) = parts.next_part() {
-            match self.create_together(&definitions[part.clone()]).await {
-                Ok(indexes) => {
-                    let places = made[part].iter_mut();
-                    places
-                        .zip(indexes)
-                        .for_each(|(place, index)| *place = Some(index));
-                }
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => {
-                    // one that HypoPG does not take loses all of an answer, but leaves behind what was made before it
-                    self.drop_unknown().await?;
-                    if let Some(one) = parts.refused(&part) {
-                        let definition = &definitions[one];
-                        tracing::debug!("HypoPG does not take {definition}: {}", error.one_line());
-                        if error.is_about_a_mutable_expression() {
-                            self.state().mutable.insert(definition.clone());
-                        }
-                        if error.is_about_an_operator_class() {
-                            self.state().unordered.insert(definition.clone());
-                        }
-                    }
-                }
-            }
-        }
-        Ok(made)
-    }
-
-    /// Whether HypoPG did not take this definition because an expression in it is not immutable.
-    pub fn is_mutable(&self, definition: &str) -> bool {
-        self.state().mutable.contains(definition)
-    }
-
-    /// Whether HypoPG did not take this definition because a type in it has no operator class of its own for such an index.
-    pub fn is_unordered(&self, definition: &str) -> bool {
-        self.state().unordered.contains(definition)
-    }
-
-    async fn create_together(&self, definitions: &[String]) -> Result<Vec<HypotheticalIndex>, PostgresError> {
-        let schema = self.hypopg()?;
-        let definitions = definitions.to_vec();
-        let rows = self
-            .session()
-            .rows_in_schema(
-                queries::HYPOPG_CREATE,
-                schema,
-                &[(&definitions, Type::TEXT_ARRAY)],
-            )
-            .await?;
-        let index = |row: &Row| HypotheticalIndex {
-            oid: row.get("oid"),
-            name: row.get("name"),
-            size_bytes: row.get("size_bytes"),
-        };
-        let indexes: Vec<HypotheticalIndex> = rows.iter().map(index).collect();
-        self.state().made.extend(indexes.iter().map(|index| index.oid));
-        Ok(indexes)
-    }
-
-    async fn drop_unknown(&self) -> Result<(), PostgresError> {
-        let known = self.state().made.clone();
-        let schema = self.hypopg()?;
-        self.session()
-            .rows_in_schema(queries::HYPOPG_DROP_OTHERS, schema, &[(&known, Type::OID_ARRAY)])
-            .await
-            .map(drop)
-    }
-
-    /// Drops some of the hypothetical indexes.
-    ///
-    /// # Errors
-    /// If HypoPG is missing, or the session is lost.
-    pub async fn drop_hypothetical(&self, oids: &[u32]) -> Result<(), PostgresError> {
-        let oids = oids.to_vec();
-        let schema = self.hypopg()?;
-        self.session()
-            .rows_in_schema(queries::HYPOPG_DROP, schema, &[(&oids, Type::OID_ARRAY)])
-            .await?;
-        self.state().made.retain(|oid| !oids.contains(oid));
-        Ok(())
-    }
-
-    /// Forgets all hypothetical indexes, and shows all real ones again.
-    ///
-    /// # Errors
-    /// If HypoPG is missing, or the session is lost.
-    pub async fn reset_hypothetical(&self) -> Result<(), PostgresError> {
-        let schema = self.hypopg()?;
-        self.session()
-            .rows_in_schema(queries::HYPOPG_RESET, schema, &[])
-            .await?;
-        self.state().made.clear();
-        if self.hypothetical.as_ref().is_some_and(|hypopg| hypopg.can_hide) {
-            self.session()
-                .rows_in_schema(queries::HYPOPG_UNHIDE, schema, &[])
-                .await?;
-        }
-        self.pause().await;
-        Ok(())
-    }
-
-    /// Hides real indexes from this session's planner, as if they had been dropped (HypoPG 1.4).
-    ///
-    /// # Errors
-    /// If HypoPG is missing or older, or the session is lost.
-    pub async fn hide_indexes(&self, oids: &[u32]) -> Result<(), PostgresError> {
-        let oids = oids.to_vec();
-        let schema = self.hypopg()?;
-        self.session()
-            .rows_in_schema(queries::HYPOPG_HIDE, schema, &[(&oids, Type::OID_ARRAY)])
-            .await?;
-        Ok(())
-    }
-
-    fn hypopg(&self) -> Result<&Identifier, PostgresError> {
-        match &self.hypothetical {
-            Some(hypopg) => Ok(&hypopg.schema),
-            None => Err(self
-                .session()
-                .unusable("HypoPG, which is not installed in this database")),
         }
     }
 }

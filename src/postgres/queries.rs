@@ -53,9 +53,19 @@ macro_rules! file {
 /// Settings of newer versions for a guarded session.
 pub const GUARD: OurSql = file!("guard.sql");
 /// Planning probes the ends of indexes, which would count as their use.
-pub const LEAVE_COUNTERS: OurSql = file!("leave_counters.sql");
+pub const LEAVE_COUNTERS: Query = Query {
+    variants: &[
+        (14, file!("leave_counters.sql")),
+        (15, file!("leave_counters.15.sql")),
+    ],
+};
 /// What is planned would become an entry of pg_stat_statements.
-pub const LEAVE_STATEMENTS: OurSql = file!("leave_statements.sql");
+pub const LEAVE_STATEMENTS: Query = Query {
+    variants: &[
+        (14, file!("leave_statements.sql")),
+        (15, file!("leave_statements.15.sql")),
+    ],
+};
 /// What this planning session leaves alone, and where HypoPG is.
 pub const PLANNER: OurSql = file!("planner.sql");
 /// A hypothetical index of this session, and how large it would be.
@@ -365,4 +375,6 @@ pub const ALL: &[Query] = &[
     REPLICATION_SLOTS,
     REFRESH_VIEWS,
     OWN_SCANS,
+    LEAVE_COUNTERS,
+    LEAVE_STATEMENTS,
 ];

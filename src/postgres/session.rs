@@ -22,7 +22,7 @@ use super::spent::{HostSpent, SessionSpent};
 use crate::limits;
 use crate::model::remedy::{Statement, quote_identifier};
 
-pub(super) use planned::{PREPARE, Partitions};
+pub(super) use planned::{PREPARE, Partitions, Sending};
 
 /// A statement of ours: always a text from `queries/`, known at compile time.
 #[derive(Clone, Copy, Debug)]

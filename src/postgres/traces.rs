@@ -3,6 +3,7 @@
 //! can be subtracted; of the second there is only so much a day.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -227,20 +228,50 @@ fn counted(before: &[OwnScans], after: Vec<OwnScans>) -> Vec<OwnScans> {
     more.filter(|own| own.scans > 0).collect()
 }
 
+/// What is sent behind the transaction of a planning.
+#[derive(Clone, Copy)]
+pub(super) enum Then<'a> {
+    /// Nothing.
+    Nothing,
+    /// This, together with all that comes before it: one round trip.
+    AtOnce(&'static str),
+    /// This, once the planning is answered, and only if something was made that it is for: for anything else the server would
+    /// write one more error into its log.
+    IfMade(&'static str, &'a AtomicBool),
+}
+
+impl Then<'_> {
+    fn sql(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::AtOnce(sql) => Some(sql),
+            Self::IfMade(sql, is_made) => is_made.load(Ordering::Relaxed).then_some(sql),
+        }
+    }
+
+    /// Two that are sent together and in this order, or the second when the first is answered.
+    async fn in_order<A, B>(self, first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+        match self {
+            Self::IfMade(..) => (first.await, second.await),
+            Self::Nothing | Self::AtOnce(_) => tokio::join!(biased; first, second),
+        }
+    }
+}
+
 /// Plans within a transaction that is rolled back, and sends what comes after it. Where scans are counted, they are read and
 /// added up before the transaction ends: from then on others may see them.
 pub(super) async fn in_transaction<T>(
     client: &Client,
     counting: Option<Counting<'_>>,
     planning: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    then: Option<&'static str>,
+    then: Then<'_>,
 ) -> Result<T, tokio_postgres::Error> {
     let ending = async {
         let (ended, then) = tokio::join!(
             biased;
             client.batch_execute(ROLLBACK),
             async {
-                match then {
+                match then.sql() {
                     None => Ok(()),
                     Some(sql) => client.batch_execute(sql).await,
                 }
@@ -257,21 +288,24 @@ pub(super) async fn in_transaction<T>(
         counting.sql.map(|sql| (reading, sql.text))
     });
     let Some((reading, sql)) = reading else {
-        // sent together and in this order: what comes after an error is refused, and rolled back
-        let (begun, planned, ended) = tokio::join!(biased; client.batch_execute(BEGIN), planning, ending);
+        // in this order: what comes after an error is refused, and rolled back
+        let planning = async { tokio::join!(biased; client.batch_execute(BEGIN), planning) };
+        let ((begun, planned), ended) = then.in_order(planning, ending).await;
         return begun.and(planned).and_then(|answer| ended.map(|()| answer));
     };
     // a reading that fails must not keep the planning from being done: it is only told as unread
-    let (begun, kept, before, returned, planned, back, after) = tokio::join!(
-        biased;
-        client.batch_execute(BEGIN),
-        client.batch_execute(SAVEPOINT),
-        all_rows(client, sql, &[]),
-        client.batch_execute(BACK),
-        planning,
-        client.batch_execute(BACK),
-        all_rows(client, sql, &[]),
-    );
+    let planning = async {
+        tokio::join!(
+            biased;
+            client.batch_execute(BEGIN),
+            client.batch_execute(SAVEPOINT),
+            all_rows(client, sql, &[]),
+            client.batch_execute(BACK),
+            planning,
+        )
+    };
+    let behind = async { tokio::join!(biased; client.batch_execute(BACK), all_rows(client, sql, &[])) };
+    let ((begun, kept, before, returned, planned), (back, after)) = then.in_order(planning, behind).await;
     let moved = [&kept, &returned, &back];
     if let (true, Ok(before), Ok(after)) = (moved.iter().all(|one| one.is_ok()), &before, &after) {
         reading.read(before, after);
@@ -284,6 +318,7 @@ pub(super) async fn in_transaction<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::own_planning::testing::own_scans;
     use crate::model::snapshot::StatementKind;
     use crate::sql::identify;
 
@@ -292,15 +327,7 @@ mod tests {
     }
 
     fn own(oid: u32, scans: i64, hours: i64) -> OwnScans {
-        OwnScans {
-            oid,
-            schema: "s".into(),
-            name: "i".into(),
-            scans,
-            first_at: at(hours),
-            last_at: at(hours),
-            scanned_before: None,
-        }
+        own_scans(oid, scans, at(hours))
     }
 
     #[test]
@@ -308,6 +335,31 @@ mod tests {
         for sql in [SAVEPOINT, BACK] {
             assert_eq!(identify(sql).kind, StatementKind::Own, "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_for_something_made_is_sent_once_that_is_known() {
+        let is_made = AtomicBool::new(false);
+        let then = Then::IfMade(BACK, &is_made);
+        assert_eq!(then.sql(), None, "nothing was made");
+        // the first one needs a second turn, as what waits for an answer does
+        let made = async {
+            tokio::task::yield_now().await;
+            is_made.store(true, Ordering::Relaxed);
+        };
+        assert_eq!(then.in_order(made, async { then.sql() }).await.1, Some(BACK));
+        is_made.store(false, Ordering::Relaxed);
+        let made = async {
+            tokio::task::yield_now().await;
+            is_made.store(true, Ordering::Relaxed);
+        };
+        let seen = async { is_made.load(Ordering::Relaxed) };
+        let at_once = Then::AtOnce(BACK).in_order(made, seen).await;
+        assert!(!at_once.1, "both are sent before either is answered");
+        assert_eq!(
+            (Then::AtOnce(BACK).sql(), Then::Nothing.sql()),
+            (Some(BACK), None)
+        );
     }
 
     #[test]

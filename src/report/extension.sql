@@ -13,9 +13,12 @@ BEGIN
             PERFORM pg_catalog.set_config('search_path', search_path, true);
             RETURN;
         END IF;
-        PERFORM pg_catalog.set_config('search_path', search_path, true);
-        EXECUTE pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I', extension);
-        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        name := 'public';
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public') THEN
+            name := 'extensions';
+            EXECUTE pg_catalog.format('CREATE SCHEMA IF NOT EXISTS %I', name);
+        END IF;
+        EXECUTE pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I SCHEMA %I', extension, name);
     END IF;
     SELECT n.oid, n.nspname INTO home, name FROM pg_catalog.pg_extension AS e
         JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = extension;

@@ -12,8 +12,7 @@ BEGIN
             RAISE WARNING 'schema %: %', name, sqlerrm;
         END;
     END LOOP;
-    FOR name IN SELECT DISTINCT r.rolname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
-        WHERE c.relkind IN ('r', 'p', 'S') AND c.oid >= 16384 LOOP
+    FOR name IN {creators} LOOP
         BEGIN
             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON SEQUENCES TO %I', name, observer);
         EXCEPTION WHEN insufficient_privilege OR invalid_schema_name OR undefined_object THEN

@@ -13,8 +13,7 @@ BEGIN
             RAISE WARNING 'schema %: %', name, sqlerrm;
         END;
     END LOOP;
-    FOR name IN SELECT DISTINCT r.rolname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
-        WHERE c.relkind IN ('r', 'p', 'm', 'v') AND c.oid >= 16384 LOOP
+    FOR name IN {creators} LOOP
         BEGIN
             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON TABLES TO %I', name, planner);
             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT USAGE ON SCHEMAS TO %I', name, planner);

@@ -17,8 +17,9 @@ fn role(login: &str, connections: u32) -> String {
     granting(&block, "{login}", login)
 }
 
-/// An extension, and the right to its schema for who uses it: that need not be public, nor is it always where a search_path
-/// begins. Where there is no package of it, that is a warning, and nothing else fails.
+/// An extension, and the right to its schema for who uses it. One that is not there is created in `public`, or in `extensions`
+/// where there is no such schema: a search_path may begin with that of an application, or with none that there is. Where there is
+/// no package of it, that is a warning, and nothing else fails.
 fn extension(name: &str, login: &str) -> String {
     let block = include_str!("extension.sql").replace("{extension}", name);
     granting(&block, "{login}", login)
@@ -29,10 +30,18 @@ pub fn statements(login: &str) -> String {
     extension("pg_stat_statements", login)
 }
 
-/// What it needs in each database that is watched: to read how far sequences are, also those that the owners of these create
-/// later. No table's data are among that.
+/// What it needs in each database that is watched: to read how far sequences are, also those that are created later. No table's
+/// data are among that.
 pub fn observer_in_database(login: &str) -> Vec<String> {
-    vec![granting(include_str!("observer.sql"), "{observer}", login)]
+    let block = of_what_comes_later(include_str!("observer.sql"), "'r', 'p', 'S'");
+    vec![granting(&block, "{observer}", login)]
+}
+
+/// A block with default privileges for the roles that create things there: who owns some of these kinds, the database or a schema,
+/// who may create in a schema by a GRANT of its own, and who runs it. In an empty database nobody owns any yet.
+fn of_what_comes_later(block: &str, kinds: &str) -> String {
+    let creators = include_str!("creators.sql").trim_end().replace("{kinds}", kinds);
+    block.replace("{creators}", &creators)
 }
 
 /// A block of GRANTs with a login's name in it. It gives the search_path back, so that what follows in the same transaction
@@ -67,13 +76,11 @@ pub fn planner(login: &str) -> Vec<String> {
     vec![role(login, 10), leave_counters(login), leave_statements(login)]
 }
 
-/// What it needs in each database whose statements it plans: to read the tables, also those that the owners of these create
-/// later, and HypoPG. That is last: whatever keeps it from being created, the rights are there.
+/// What it needs in each database whose statements it plans: to read the tables, also those that are created later, and HypoPG.
+/// That is last: whatever keeps it from being created, the rights are there.
 pub fn planner_in_database(login: &str) -> Vec<String> {
-    vec![
-        granting(include_str!("planner.sql"), "{planner}", login),
-        extension("hypopg", login),
-    ]
+    let block = of_what_comes_later(include_str!("planner.sql"), "'r', 'p', 'm', 'v'");
+    vec![granting(&block, "{planner}", login), extension("hypopg", login)]
 }
 
 /// The login that refreshes: as a member of the owners of the views it may what they may. Without seeing the sessions of
@@ -130,11 +137,41 @@ mod tests {
 
     #[test]
     fn no_place_of_a_block_is_left_open() {
-        for sql in [role("a", 30), extension("hypopg", "a")] {
+        let of_databases = [observer_in_database("a"), planner_in_database("a")].concat();
+        for sql in [role("a", 30), extension("hypopg", "a")]
+            .into_iter()
+            .chain(of_databases)
+        {
             assert!(!sql.contains('{') && !sql.contains('}'), "{sql}");
+            assert!(
+                !sql.contains("--"),
+                "a comment ends what is written in one line: {sql}"
+            );
         }
         assert!(role("a", 30).contains("CONNECTION LIMIT 30"));
         assert!(extension("hypopg", "a").contains("extension CONSTANT text := 'hypopg';"));
+    }
+
+    #[test]
+    fn an_extension_goes_where_no_search_path_has_a_say() {
+        let sql = extension("hypopg", "a");
+        assert!(sql.contains("name := 'public';"), "{sql}");
+        assert!(
+            sql.contains("'CREATE EXTENSION IF NOT EXISTS %I SCHEMA %I', extension, name"),
+            "{sql}"
+        );
+    }
+
+    #[test]
+    fn what_is_created_later_may_be_read_in_an_empty_database_too() {
+        for (block, kinds) in [
+            (observer_in_database("a"), "c.relkind IN ('r', 'p', 'S')"),
+            (planner_in_database("a"), "c.relkind IN ('r', 'p', 'm', 'v')"),
+        ] {
+            for part in [kinds, "d.datdba", "n.nspowner", "a.grantee", "current_user"] {
+                assert!(block[0].contains(part), "{part}: {}", block[0]);
+            }
+        }
     }
 
     #[test]

@@ -171,24 +171,31 @@ impl<'a> Place<'a> {
 
     /// What the planner says of dropping an index.
     pub fn rehearsed(&self, index_oid: u32) -> DropVerdict {
-        let advised = match self.database.map(|database| &database.rehearsals) {
-            Some(Rehearsals::Known(advised)) => advised,
-            Some(Rehearsals::Coming) => return DropVerdict::Coming,
-            Some(Rehearsals::NotTried) | None => return DropVerdict::NotTried,
+        let Some(database) = self.database else {
+            return DropVerdict::NotTried;
+        };
+        let advised = match (&database.rehearsals, &database.advice) {
+            (Rehearsals::Known(advised), _) => advised,
+            (Rehearsals::Coming, _) => return DropVerdict::Coming,
+            // what keeps it from being asked about missing indexes keeps it from being asked about drops
+            (Rehearsals::NotTried, Err(unknown)) => return DropVerdict::GivenUp(unknown.reason.clone()),
+            (Rehearsals::NotTried, Ok(_)) => return DropVerdict::NotTried,
         };
         // what was not tried because the run ended is tried again; of one look alone nothing more comes
-        let untried = match advised.report.workload.was_stopped && !self.observation.single_look {
+        let untried = |why: &str| match advised.report.workload.was_stopped && !self.observation.single_look {
             true => self.awaited(advised),
-            false => DropVerdict::NotTried,
+            false => DropVerdict::GivenUp(why.to_owned()),
         };
         // where most of the time goes into what could not be planned, what was planned proves nothing
         let planned_seconds: f64 = advised.activity.values().map(|did| did.seconds).sum();
         if advised.unplanned_seconds > planned_seconds {
-            return untried;
+            return untried("most of their time goes into statements that could not be planned");
         }
         match advised.rehearsals.get(&index_oid) {
             Some(Rehearsal::LeftOut) if !self.observation.single_look => self.awaited(advised),
-            None | Some(Rehearsal::LeftOut | Rehearsal::Unknown(_)) => untried,
+            Some(Rehearsal::LeftOut) => untried("not rehearsed: the run ended before"),
+            Some(Rehearsal::Unknown(why)) => untried(why),
+            None => untried(&not_among_the_rehearsed()),
             Some(Rehearsal::Untouched { statements }) => DropVerdict::Spared(format!(
                 "no plan of the {statements} captured statements that could be planned takes it"
             )),
@@ -307,14 +314,23 @@ impl Guards {
 pub const TO_BE_REHEARSED: &str =
     "the planner is still to be asked whether captured statements would miss some indexes";
 
+/// Why the last run did not rehearse a drop at all.
+fn not_among_the_rehearsed() -> String {
+    format!(
+        "not rehearsed: when the planner was asked last, it was not among the {} indexes that looked most as if they were there for \
+         nothing, idle for a day or more, or with another one that can stand in for them",
+        limits::REHEARSED_DROPS
+    )
+}
+
 /// What the planner says of dropping an index.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DropVerdict {
-    /// It was not asked, or could not tell.
+    /// It was not asked.
     NotTried,
     /// It is asked soon: until then nothing is to be said.
     Coming,
-    /// It was to be asked, and no run came to it for so long that it is not waited for any more; in words.
+    /// It could not tell, or nobody could ask it, or no run came to it for so long that it is not waited for any more; why, in words.
     GivenUp(String),
     /// No captured statement would miss the index; what was found out.
     Spared(String),

@@ -6,7 +6,7 @@ use super::{Found, Place, estimated, evidence, measured, number};
 use crate::limits;
 use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
-use crate::model::unit::count_for_people;
+use crate::model::unit::{count_for_people, seconds_for_people};
 
 /// What statements did over the window.
 ///
@@ -23,7 +23,7 @@ pub fn window_seconds(activity: &StatementActivity) -> f64 {
         .map_or(86_400.0, |window| window.seconds().max(1.0))
 }
 
-/// The share of all database time, 0 to 1, that seconds of it are.
+/// The share of all database time, 0 to 1, that seconds of it are: of a statement that does not only sleep.
 pub fn share(activity: &StatementActivity, seconds: f64) -> f64 {
     seconds / activity.total_seconds.max(f64::MIN_POSITIVE)
 }
@@ -31,6 +31,14 @@ pub fn share(activity: &StatementActivity, seconds: f64) -> f64 {
 /// Average sessions executing over the window.
 pub fn load_sessions(activity: &StatementActivity) -> f64 {
     activity.total_seconds / window_seconds(activity)
+}
+
+/// The share of all database time, 0 to 1, that a statement has; one that only sleeps has none.
+pub fn share_of(activity: &StatementActivity, statement: &StatementDelta) -> f64 {
+    match crate::sql::only_sleeps(&statement.text.text) {
+        true => 0.0,
+        false => share(activity, statement.seconds),
+    }
 }
 
 /// Whether the server had enough to do for a share of it to mean something.
@@ -136,6 +144,33 @@ pub fn seen_from(claim: &Claim) -> String {
     }
 }
 
+/// Average number of sessions executing below which a warning about a share of their time is none: the server is nearly idle.
+pub const MINIMUM_LOAD: f64 = 0.1;
+
+/// What is told of the load among the guards of a share.
+pub fn load_guard(activity: &StatementActivity) -> String {
+    format!(
+        "the server was not nearly idle: {:.2} sessions executing on average",
+        load_sessions(activity)
+    )
+}
+
+/// Says that calls may have been over before anybody looked, where that is so, and makes it info: the next window shows whether
+/// they come again. Says whether it did.
+pub fn tell_of_before(claim: &mut Claim, activity: &StatementActivity) -> bool {
+    let (Some(first), Some(window)) = (activity.looked_only_since, activity.window) else {
+        return false;
+    };
+    claim.severity = claim.severity.min(Severity::Info);
+    claim.explanation += &format!(
+        " This was counted from a reset of statistics at {} on, {} before the first look since then: it may have been over by then, \
+         and is info until a window of the advisor's own shows it again.",
+        window.from.format("%Y-%m-%d %H:%M UTC"),
+        seconds_for_people((first - window.from).num_seconds() as f64)
+    );
+    true
+}
+
 /// Why a share says nothing.
 pub const IDLE: &str = "the server was nearly idle in the window, and of little work every share is large";
 
@@ -163,7 +198,7 @@ pub fn claim(
         ("calls", json!(statement.calls)),
         ("total_seconds", number(statement.seconds)),
         ("mean_seconds", number(statement.mean_seconds())),
-        ("share_ratio", number(share(activity, statement.seconds))),
+        ("share_ratio", number(share_of(activity, statement))),
         ("rows_per_call", number(statement.rows as f64 / calls)),
         ("roles", json!(statement.roles)),
         ("queryid", json!(statement.queryid.to_string())),

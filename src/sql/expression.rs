@@ -2,32 +2,26 @@
 //! what the planner made of a statement, whatever views, subqueries and joins it was written with.
 
 mod boolean;
+mod columns;
 mod extremes;
+mod subplans;
 mod turned;
 mod unknown;
 
-use std::borrow::Cow;
-
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExprKind, BoolExprType, BoolTestType, Node, NullTestType, Token};
+use pg_query::protobuf::{AExprKind, BoolExprType, BoolTestType, Node, NullTestType};
 
 use self::boolean::{beginning, state};
+pub(super) use self::columns::bare_columns_of;
+pub use self::columns::{ColumnName, bare_columns, columns, unquoted};
+use self::columns::{column_of, without_alias};
 pub use self::extremes::extremes;
+use self::subplans::without_subplans;
 pub use self::turned::commutator;
 use self::unknown::{begins_with_parameter, names_parameter};
 pub use self::unknown::{
     compares_what_a_parameter_makes, has_parameter, is_made_by_a_parameter, without_order,
 };
-use crate::model::remedy::quote_identifier;
-
-/// A column and the alias of its relation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ColumnName {
-    /// The alias of the relation in this plan.
-    pub alias: String,
-    /// The column.
-    pub column: String,
-}
 
 /// One side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,76 +160,6 @@ pub fn normal(text: &str) -> Option<String> {
     expression(text).and_then(|node| deparsed(&node))
 }
 
-/// The columns that a text of EXPLAIN names without an alias, as it does in what a node puts out where there is but one
-/// relation.
-pub fn bare_columns(text: &str) -> Vec<String> {
-    // most are one name, which needs no parser
-    if !text.is_empty() && quote_identifier(text) == text {
-        return vec![text.to_owned()];
-    }
-    let node = expression(text.trim_start_matches("PARTIAL "));
-    node.map_or_else(Vec::new, |node| bare_columns_of(&node))
-}
-
-/// The same of what was parsed already.
-pub(super) fn bare_columns_of(node: &Node) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Ok(tree) = serde_json::to_value(node) {
-        collect_bare(&tree, &mut found);
-    }
-    found
-}
-
-fn collect_bare(tree: &serde_json::Value, found: &mut Vec<String>) {
-    match tree {
-        serde_json::Value::Object(fields) => {
-            if let Some(fields) = fields
-                .get("ColumnRef")
-                .and_then(|column| column["fields"].as_array())
-                && let [field] = &fields[..]
-                && let Some(name) = field["node"]["String"]["sval"].as_str()
-            {
-                found.push(name.to_owned());
-            }
-            fields.values().for_each(|value| collect_bare(value, found));
-        }
-        serde_json::Value::Array(values) => values.iter().for_each(|value| collect_bare(value, found)),
-        _ => {}
-    }
-}
-
-/// All columns that a text of EXPLAIN names, parsable or not.
-pub fn columns(text: &str) -> Vec<ColumnName> {
-    let Ok(scan) = pg_query::scan(text) else {
-        return Vec::new();
-    };
-    let part = |token: &pg_query::protobuf::ScanToken| {
-        let raw = text.get(token.start as usize..token.end as usize)?;
-        let name = raw.starts_with('"') || raw.starts_with(|c: char| c.is_alphabetic() || c == '_');
-        name.then(|| unquoted(raw))
-    };
-    let tokens = &scan.tokens;
-    let dot = |position: usize| {
-        tokens
-            .get(position)
-            .is_some_and(|token| token.token == Token::Ascii46 as i32)
-    };
-    let mut found = Vec::new();
-    for position in 0..tokens.len() {
-        let starts = !dot(position.wrapping_sub(1)) && dot(position + 1) && !dot(position + 3);
-        let (Some(alias), true) = (part(&tokens[position]), starts) else {
-            continue;
-        };
-        let is_call = tokens
-            .get(position + 3)
-            .is_some_and(|token| token.token == Token::Ascii40 as i32);
-        if let Some(column) = tokens.get(position + 2).and_then(part).filter(|_| !is_call) {
-            found.push(ColumnName { alias, column });
-        }
-    }
-    found
-}
-
 /// Whether an expression begins with one of PostgreSQL's common aggregates.
 pub fn is_aggregate(text: &str) -> bool {
     let name = text.split('(').next().unwrap_or_default();
@@ -254,14 +178,6 @@ pub fn is_aggregate(text: &str) -> bool {
     known.contains(&name)
 }
 
-/// A name as SQL writes it, without its quotes.
-pub fn unquoted(name: &str) -> String {
-    match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
-        Some(inner) => inner.replace("\"\"", "\""),
-        None => name.to_owned(),
-    }
-}
-
 /// Parses an expression, after what only EXPLAIN writes was replaced: `(hashed SubPlan 1)` is a parameter to us.
 pub(super) fn expression(text: &str) -> Option<Node> {
     let text = without_subplans(text);
@@ -276,73 +192,6 @@ pub(super) fn expression(text: &str) -> Option<Node> {
         NodeEnum::ResTarget(target) => target.val.as_deref().cloned(),
         _ => None,
     }
-}
-
-/// A text with `$0`, a parameter without a number, for what subplans give: that is not the same in all calls.
-fn without_subplans(text: &str) -> Cow<'_, str> {
-    if !text.contains("SubPlan") && !text.contains("InitPlan") {
-        return text.into();
-    }
-    let Ok(scan) = pg_query::scan(text) else {
-        return text.into();
-    };
-    let spans: Vec<(usize, usize)> = scan
-        .tokens
-        .iter()
-        .map(|token| (token.start as usize, token.end as usize))
-        .collect();
-    let words: Vec<&str> = spans
-        .iter()
-        .map(|(start, end)| text.get(*start..*end).unwrap_or_default())
-        .collect();
-    let mut out = String::new();
-    let (mut at, mut copied) = (0, 0);
-    while at < words.len() {
-        match subplan_words(&words[at..]) {
-            Some(count) => {
-                out.push_str(&text[copied..spans[at].0]);
-                out.push_str(" $0");
-                at += count;
-                copied = spans[at - 1].1;
-            }
-            None => at += 1,
-        }
-    }
-    out.push_str(&text[copied..]);
-    out.into()
-}
-
-/// How many of these words, from the first on, are what a subplan gives: `(hashed SubPlan 1)`, `EXISTS(SubPlan 1)`; from 17 also
-/// `(InitPlan 1).col1`, and `(ANY (t.a = (SubPlan 1).col1))` for what was `(SubPlan 1)` before.
-fn subplan_words(words: &[&str]) -> Option<usize> {
-    let open = usize::from(matches!(*words.first()?, "EXISTS" | "ARRAY" | "CTE"));
-    let inside = words.get(open + 1..).filter(|_| words[open] == "(")?;
-    // `= ANY (` has an operator in front instead
-    if let Some(&("ANY" | "ALL")) = inside.first() {
-        return Some(open + 2 + closing(inside)?);
-    }
-    let close = inside.iter().position(|word| *word == ")")?;
-    let named = &inside[..close];
-    let is_plan = named.iter().any(|word| matches!(*word, "SubPlan" | "InitPlan"));
-    if !is_plan || named.contains(&"(") {
-        return None;
-    }
-    let is_column = inside.get(close + 1) == Some(&".")
-        && inside.get(close + 2).is_some_and(|word| word.starts_with("col"));
-    Some(open + 2 + close + 2 * usize::from(is_column))
-}
-
-/// Where the parenthesis that is open before these words is closed.
-fn closing(words: &[&str]) -> Option<usize> {
-    let mut depth = 1;
-    words.iter().position(|word| {
-        match *word {
-            "(" => depth += 1,
-            ")" => depth -= 1,
-            _ => {}
-        }
-        depth == 0
-    })
 }
 
 fn all_of(node: &Node) -> Vec<Condition> {
@@ -492,23 +341,6 @@ fn operand(node: &Node) -> Operand {
     }
 }
 
-fn column_of(node: &Node) -> Option<ColumnName> {
-    let Some(NodeEnum::ColumnRef(reference)) = &node.node else {
-        return None;
-    };
-    let part = |field: &Node| match &field.node {
-        Some(NodeEnum::String(part)) => Some(part.sval.clone()),
-        _ => None,
-    };
-    match &reference.fields[..] {
-        [alias, column] => Some(ColumnName {
-            alias: part(alias)?,
-            column: part(column)?,
-        }),
-        _ => None,
-    }
-}
-
 /// Whatever is no column: an expression over one relation, a value, or something else.
 fn computed(node: &Node) -> Operand {
     let Some(text) = deparsed(node) else {
@@ -534,26 +366,6 @@ fn about_one_relation(node: &Node) -> Option<String> {
     let first = names.first()?;
     let one = names.iter().all(|name| name.alias == first.alias);
     (one && !has_parameter(&text)).then(|| without_alias(&text, &first.alias))
-}
-
-/// A text with `alias.` taken off its columns.
-fn without_alias(text: &str, alias: &str) -> String {
-    let Ok(scan) = pg_query::scan(text) else {
-        return text.to_owned();
-    };
-    let mut out = String::new();
-    let mut copied = 0;
-    for pair in scan.tokens.windows(2) {
-        let (start, dot) = (pair[0].start as usize, pair[1].end as usize);
-        let is_alias =
-            pair[1].token == Token::Ascii46 as i32 && unquoted(&text[start..pair[0].end as usize]) == alias;
-        if is_alias && start >= copied {
-            out.push_str(&text[copied..start]);
-            copied = dot;
-        }
-    }
-    out.push_str(&text[copied..]);
-    out
 }
 
 pub(super) fn deparsed(node: &Node) -> Option<String> {

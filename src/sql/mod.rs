@@ -2,6 +2,7 @@
 //!
 //! A statement's identity is the hash of the parser's normal form, so it is the same on every version of PostgreSQL.
 
+mod asleep;
 mod commented;
 pub mod computed;
 pub mod expression;
@@ -18,6 +19,7 @@ pub mod partial;
 mod predicate;
 pub mod remembered;
 mod rewrite;
+mod scan_alone;
 pub mod shape;
 mod trigram;
 mod twin;
@@ -25,6 +27,7 @@ mod unique;
 mod untyped;
 pub mod workload;
 
+pub use asleep::only_sleeps;
 pub use commented::{shortened, without_comments};
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use in_front::{Place, in_front};
@@ -37,6 +40,7 @@ pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use predicate::{PredicateAsks, asked_by_predicate};
 pub use rewrite::{at_later_page, merge_inserts, updated_columns, with_measured_limit};
+pub use scan_alone::scan_alone;
 pub use twin::select_twin;
 pub use unique::unique_columns;
 pub use untyped::{Objection, with_types};

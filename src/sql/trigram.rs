@@ -3,7 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::a_const;
 
-use super::expression::{Comparison, Condition, Operand, expression};
+use super::expression::{Comparison, Condition, Operand, expression, has_parameter};
 
 /// So many letters or digits in a row make a trigram. At the edges of words pg_trgm does with fewer, which is not counted on.
 const ROW: usize = 3;
@@ -12,6 +12,8 @@ const SEARCHES: [&str; 24] = [
     "@>", "<@", "&&", "@@", "@?", "?", "?|", "?&", "~~", "~~*", "~", "~*", "%", "%>", "%>>", "<<", "<<=",
     ">>", ">>=", "&<", "&>", "-|-", "~=", "@",
 ];
+/// Those of them that compare with a pattern.
+const PATTERNS: [&str; 4] = ["~~", "~~*", "~", "~*"];
 /// Longer patterns are not read: nearly all of them hold one, and parentheses in them could be nested deep.
 const READ_CHARACTERS: usize = 1000;
 
@@ -39,6 +41,23 @@ impl Condition {
                 ..
             } => text.ends_with("::text") && !may_hold_trigram(operator, right),
             Self::Or(arms) => arms.iter().flatten().any(Self::lacks_trigrams),
+            Self::Term { .. } | Self::Rows(_) => false,
+        }
+    }
+
+    /// Whether it compares with a pattern that is another one in each call, by itself or in one of its alternatives.
+    pub fn has_unknown_pattern(&self) -> bool {
+        match self {
+            Self::Term {
+                comparison: Comparison::Operator(operator),
+                right: Operand::Value(pattern),
+                ..
+            } => {
+                let is_pattern = PATTERNS.contains(&operator.as_str());
+                // a constant may hold a question mark, too
+                is_pattern && has_parameter(pattern) && text_of(pattern).is_none()
+            }
+            Self::Or(arms) => arms.iter().flatten().any(Self::has_unknown_pattern),
             Self::Term { .. } | Self::Rows(_) => false,
         }
     }
@@ -230,6 +249,27 @@ mod tests {
             ("(t.a <> 'jo'::text)", false),
         ] {
             assert_eq!(lacks(condition), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_a_parameter_is_told_from_one_that_is_known() {
+        let is_unknown = |condition: &str| {
+            conditions(condition)
+                .iter()
+                .any(super::Condition::has_unknown_pattern)
+        };
+        for (condition, expected) in [
+            ("(t.a ~~* $1)", true),
+            ("((t.a)::text ~~ (('%'::text || $1) || '%'::text))", true),
+            ("((t.b = 1) OR (t.a ~ $2))", true),
+            ("(t.a ~~* '%joe%'::text)", false),
+            ("(t.a ~~* '%who?%'::text)", false),
+            ("(t.a ~~* t.b)", false),
+            ("(t.a % $1)", false),
+            ("(t.a = $1)", false),
+        ] {
+            assert_eq!(is_unknown(condition), expected, "{condition}");
         }
     }
 

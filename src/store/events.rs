@@ -8,7 +8,7 @@ use super::Store;
 use super::error::StoreError;
 use super::findings::count;
 use super::record::read_finding;
-use super::row::{from_json, micros, time, to_json, word};
+use super::row::{from_json, micros, rows, time, to_json, word};
 use crate::model::finding::{Event, EventKind};
 use crate::model::id::Fingerprint;
 
@@ -64,11 +64,9 @@ impl Store {
     fn rule_events(&self, kind: EventKind) -> Result<Vec<(String, u64)>, StoreError> {
         self.read(|tx| {
             let sql = "SELECT rule, count(*) FROM event WHERE kind = ?1 GROUP BY rule ORDER BY rule";
-            let mut statement = tx.prepare_cached(sql)?;
-            let events = statement.query_map([kind.word()], |row| {
+            rows(tx, sql, [kind.word()], |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
-            })?;
-            Ok(events.collect::<Result<_, _>>()?)
+            })
         })
     }
 }

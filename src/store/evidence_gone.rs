@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension as _;
 
 use super::Store;
 use super::error::StoreError;
-use super::row::{from_json, time};
+use super::row::{from_json, rows, time};
 use crate::model::finding::Finding;
 use crate::model::judgement::{EvidenceGone, RuleOutcome, Verdict};
 use crate::model::unit::Period;
@@ -41,9 +41,7 @@ impl Store {
         let claim = &finding.claim;
         let bodies: Vec<String> = self.read(|tx| {
             let sql = "SELECT body FROM rule_outcome WHERE server = ?1 AND rule = ?2";
-            let mut statement = tx.prepare_cached(sql)?;
-            let rows = statement.query_map([&claim.server, &claim.rule], |row| row.get::<_, String>(0))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            rows(tx, sql, [&claim.server, &claim.rule], |row| row.get(0))
         })?;
         let mut longest: Option<Period> = None;
         for body in &bodies {

@@ -9,6 +9,7 @@ mod columns;
 mod commands;
 mod cursor;
 mod digest;
+mod earlier_load;
 mod error;
 mod events;
 mod evidence_gone;

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::Store;
 use super::error::StoreError;
-use super::row::{micros, time};
+use super::row::{micros, rows, time};
 use crate::model::own_planning::{KnownOwnScans, OwnScans, PlannedText};
 
 impl Store {
@@ -14,11 +14,9 @@ impl Store {
     /// If the store cannot be read.
     pub fn own_scans(&self, server: &str) -> Result<Vec<KnownOwnScans>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT database, oid, schema, name, scans, first_at, last_at, scanned_before, unseen
-                 FROM own_scans WHERE server = ?1 ORDER BY database, oid",
-            )?;
-            let known = statement.query_map([server], |row| {
+            let sql = "SELECT database, oid, schema, name, scans, first_at, last_at, scanned_before, unseen
+                 FROM own_scans WHERE server = ?1 ORDER BY database, oid";
+            rows(tx, sql, [server], |row| {
                 Ok(KnownOwnScans {
                     database: row.get(0)?,
                     own: OwnScans {
@@ -32,8 +30,7 @@ impl Store {
                     },
                     unseen: row.get(8)?,
                 })
-            })?;
-            Ok(known.collect::<Result<_, _>>()?)
+            })
         })
     }
 
@@ -43,16 +40,13 @@ impl Store {
     /// If the store cannot be read.
     pub fn planned_texts(&self, server: &str) -> Result<Vec<PlannedText>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT text, planned_at FROM planned_text WHERE server = ?1 ORDER BY text",
-            )?;
-            let texts = statement.query_map([server], |row| {
+            let sql = "SELECT text, planned_at FROM planned_text WHERE server = ?1 ORDER BY text";
+            rows(tx, sql, [server], |row| {
                 Ok(PlannedText {
                     hash: row.get(0)?,
                     planned_at: time(row.get(1)?),
                 })
-            })?;
-            Ok(texts.collect::<Result<_, _>>()?)
+            })
         })
     }
 
@@ -129,6 +123,7 @@ pub(super) fn record_planned_texts(
 mod tests {
     use super::super::testing::at;
     use super::*;
+    use crate::model::own_planning::testing::own_scans;
 
     #[test]
     fn what_planning_left_behind_reads_back_until_there_is_news() {
@@ -136,13 +131,9 @@ mod tests {
         let own = |oid, scanned_before: Option<i64>| KnownOwnScans {
             database: "db".into(),
             own: OwnScans {
-                oid,
-                schema: "public".into(),
-                name: "i".into(),
-                scans: 7,
-                first_at: at(1),
                 last_at: at(2),
                 scanned_before: scanned_before.map(at),
+                ..own_scans(oid, 7, at(1))
             },
             unseen: 3,
         };

@@ -1,7 +1,7 @@
 //! Between the columns and the model's types.
 
 use chrono::{DateTime, Utc};
-use rusqlite::Row;
+use rusqlite::{Params, Row, Transaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::de::IntoDeserializer;
@@ -24,6 +24,18 @@ pub(super) fn time(micros: i64) -> DateTime<Utc> {
 /// A time as it will read back.
 pub(super) fn stored(at: DateTime<Utc>) -> DateTime<Utc> {
     time(micros(at))
+}
+
+/// What is read of all rows that a query gives, in their order.
+pub(super) fn rows<T>(
+    tx: &Transaction<'_>,
+    sql: &str,
+    parameters: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map(parameters, read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A word of one of the model's enums.

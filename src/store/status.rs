@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
 use super::error::StoreError;
-use super::row::{from_json, micros, time, to_json};
+use super::row::{from_json, micros, rows, time, to_json};
 use super::{Store, locked};
 use crate::limits;
 use crate::model::activity::ActivityNow;
@@ -137,16 +137,13 @@ impl Store {
     /// How busy a server was since a time, oldest first.
     pub fn load(&self, server: &str, since: DateTime<Utc>) -> Result<Vec<LoadPoint>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT at, load_sessions FROM load_point WHERE server = ?1 AND at >= ?2 ORDER BY at",
-            )?;
-            let points = statement.query_map(params![server, micros(since)], |row| {
+            let sql = "SELECT at, load_sessions FROM load_point WHERE server = ?1 AND at >= ?2 ORDER BY at";
+            rows(tx, sql, params![server, micros(since)], |row| {
                 Ok(LoadPoint {
                     at: time(row.get(0)?),
                     load_sessions: row.get(1)?,
                 })
-            })?;
-            Ok(points.collect::<Result<_, _>>()?)
+            })
         })
     }
 
@@ -341,9 +338,7 @@ pub(super) fn record_load(tx: &Transaction<'_>, server: &str, point: &LoadPoint)
 
 /// The rows of a name and a body.
 fn bodies(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(String, String)>, StoreError> {
-    let mut statement = tx.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    rows(tx, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::Store;
 use super::columns::record_columns;
+use super::earlier_load::record_earlier_load;
 use super::error::StoreError;
 use super::history::{
     forget_databases_but, record_databases, record_incidents, record_relations, record_server_point,
@@ -30,7 +31,7 @@ use crate::model::own_planning::{KnownOwnScans, PlannedText};
 use crate::model::server_change::Landmarks;
 use crate::model::server_point::ServerPoint;
 use crate::model::snapshot::{Checkpoints, Setting};
-use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
+use crate::model::status::{EarlierLoad, Gap, LoadPoint, Look, ServerStatus};
 
 /// One turn of one server.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ pub struct Turn<'a> {
     pub gaps: &'a [Gap],
     /// How busy the server was.
     pub load: &'a LoadPoint,
+    /// What ended since the look before and was executing before that.
+    pub earlier_load: &'a [EarlierLoad],
     /// What else was seen of the server as a whole.
     pub server_point: &'a ServerPoint,
     /// What statements did since the look before; none where the two cannot be compared.
@@ -115,6 +118,7 @@ impl Store {
             record_server_facts(tx, server, turn.settings, turn.checkpoints, turn.block_reads)?;
             record_server_changes(tx, server, now, turn.landmarks)?;
             record_columns(tx, server, &turn.status.databases, turn.columns)?;
+            record_earlier_load(tx, server, turn.earlier_load)?;
             record_load(tx, server, turn.load)?;
             record_server_point(tx, server, turn.server_point)?;
             record_server(tx, turn.status)?;

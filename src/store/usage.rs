@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 
 use super::Store;
 use super::error::StoreError;
-use super::row::{micros, time};
+use super::row::{micros, rows, time};
 
 /// Which index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,11 +39,9 @@ impl Store {
     /// What is known of the indexes of a server.
     pub fn index_usage(&self, server: &str) -> Result<Vec<IndexUsage>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT database, schema, name, oid, scans, first_seen_at, last_moved_at, checked_at
-                 FROM index_usage WHERE server = ?1 ORDER BY database, schema, name",
-            )?;
-            let usages = statement.query_map([server], |row| {
+            let sql = "SELECT database, schema, name, oid, scans, first_seen_at, last_moved_at, checked_at
+                 FROM index_usage WHERE server = ?1 ORDER BY database, schema, name";
+            rows(tx, sql, [server], |row| {
                 Ok(IndexUsage {
                     key: IndexKey {
                         database: row.get(0)?,
@@ -56,8 +54,7 @@ impl Store {
                     last_moved_at: row.get::<_, Option<i64>>(6)?.map(time),
                     checked_at: time(row.get(7)?),
                 })
-            })?;
-            Ok(usages.collect::<Result<_, _>>()?)
+            })
         })
     }
 

@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use super::Context;
 use super::pages::activity::ActivityPage;
 use super::pages::changes;
-use super::pages::coverage::Coverage;
+use super::pages::coverage::{Coverage, waiting_in};
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
 use super::pages::range::Range;
@@ -17,7 +17,8 @@ use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
 use super::pages::rules::{RuleView, Skip};
 use super::pages::statement::StatementPage;
 use super::pages::statements::StatementsPage;
-use super::pages::status::{Advisor, Limit, StatusFacts, StatusPage};
+use super::pages::status::StatusPage;
+use super::pages::status_facts::{Advisor, Limit, StatusFacts};
 use super::pages::waits::{self, WaitsView};
 use super::places::{known_place, known_server};
 use super::plans::{statement_plans, without_advice};
@@ -415,7 +416,9 @@ pub fn statements(store: &Store, uri: &Uri, place: (String, String)) -> Result<S
     let ids: Vec<&str> = found.0.iter().map(|total| total.statement_id.as_str()).collect();
     let drawn_from = now - range.drawn().length();
     let times = store.statement_times(server, database, &ids, drawn_from, now)?;
-    Ok(StatementsPage::build(now, place, range, found, places).with_times(times))
+    let waiting = waiting_in(&store.rule_outcomes()?, (server, database));
+    let page = StatementsPage::build(now, place, range, found, places);
+    Ok(page.with_times(times).with_waiting(waiting))
 }
 
 /// One statement over a range.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::advise_asked::advised;
+use crate::advise_harness::advised;
 use crate::advise_sql::SHOP;
 use crate::harness::{Cluster, present};
 

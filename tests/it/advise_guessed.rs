@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::advise_asked::advised;
+use crate::advise_harness::{advised, definitions};
 use crate::harness::{Cluster, present};
 
 const VISITS: &str = "
@@ -21,13 +21,6 @@ fn advise(cluster: &Cluster, statements: &[(&str, u32, &str)], more: &[&str]) ->
     std::fs::write(&file, lines.collect::<String>()).unwrap();
     let asked = [&["--workload", file.to_str().unwrap()], more].concat();
     advised(cluster, "postgres", &asked)
-}
-
-fn definitions(answer: &Value) -> Vec<String> {
-    let indexes = answer["indexes"].as_array().unwrap().iter();
-    indexes
-        .map(|index| index["definition"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 /// Why a statement got none.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::advise_asked;
+use crate::advise_harness::{self, definitions};
 use crate::harness::{Cluster, present};
 
 /// Nothing is vacuumed, so that no index alone answers anything.
@@ -20,7 +20,7 @@ INSERT INTO people SELECT g, 1 + g % 2000, 'P' || g || '@example.org', g % 40,
 ANALYZE teams; ANALYZE people";
 
 fn advise(cluster: &Cluster, statement: &str, more: &[&str]) -> Value {
-    advise_asked::advise(cluster, "postgres", statement, more)
+    advise_harness::advise(cluster, "postgres", statement, more)
 }
 
 #[tokio::test]
@@ -85,11 +85,46 @@ async fn the_second_table_of_a_join_gets_its_expression_and_its_part() {
 }
 
 #[tokio::test]
+async fn a_table_below_a_view_or_in_a_subquery_gets_its_expression() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", PEOPLE).await;
+        let view = "CREATE VIEW addresses AS SELECT id, team, lower(email) AS email, note FROM people";
+        cluster.sql("postgres", view).await;
+        for statement in [
+            "SELECT note FROM addresses WHERE email = $1",
+            "SELECT note FROM addresses WHERE email = 'p77@example.org'",
+            "SELECT name FROM teams t WHERE EXISTS (SELECT FROM people p WHERE p.team = t.id AND lower(p.email) = $1)",
+        ] {
+            let answer = advise(&cluster, statement, &[]);
+            let definition = answer["indexes"][0]["definition"].as_str().unwrap_or_default();
+            assert!(definition.contains("lower(email)"), "on {version}: {answer}");
+            let confidence = &answer["indexes"][0]["confidence"];
+            assert_eq!(confidence["level"], "estimated", "on {version}: {answer}");
+            let reason = confidence["reason"].as_str().unwrap();
+            assert!(
+                reason.contains("the scan of its table alone"),
+                "on {version}: {answer}"
+            );
+            assert_eq!(
+                answer["statements"][0]["status"], "improved",
+                "on {version}: {answer}"
+            );
+        }
+        // what nothing is searched by gets none
+        let all = advise(&cluster, "SELECT email, note FROM addresses", &[]);
+        assert!(definitions(&all).is_empty(), "on {version}: {all}");
+    }
+}
+
+#[tokio::test]
 async fn where_hypopg_sees_nothing_nothing_is_told() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start(version).await;
         cluster.sql("postgres", PEOPLE).await;
-        let within = "SELECT name FROM teams t WHERE EXISTS (SELECT FROM people p WHERE p.team = t.id AND lower(p.email) = $1)";
+        // only the join asks for it, and no scan
+        let within =
+            "SELECT name FROM teams t WHERE EXISTS (SELECT FROM people p WHERE lower(p.email) = t.name)";
         let answer = advise(&cluster, within, &[]);
         let reason = answer["statements"][0]["reason"].as_str().unwrap_or_default();
         assert!(
@@ -145,10 +180,7 @@ async fn what_hardly_any_row_is_has_an_index_of_its_own() {
             let answer = advise(&cluster, &statement, &[]);
             let calls = answer["workload"]["what_if_calls"].as_u64().unwrap();
             assert!(calls <= 20, "on {version}: {answer}");
-            let definitions = answer["indexes"].as_array().unwrap().iter();
-            let definitions: Vec<&str> = definitions
-                .filter_map(|index| index["definition"].as_str())
-                .collect();
+            let definitions = definitions(&answer);
             match part {
                 Some(part) => {
                     let is_there = definitions.iter().any(|one| one.contains(part));

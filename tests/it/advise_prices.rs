@@ -7,10 +7,9 @@ use pgadvisor::index_advisor::search_path::SearchPath;
 use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use pgadvisor::postgres::Server;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
-use serde_json::Value;
 
-use crate::command_line::conforms;
-use crate::harness::{Cluster, eventually, pgadvisor, present};
+use crate::advise_harness::advised;
+use crate::harness::{Cluster, eventually, present};
 
 #[tokio::test]
 async fn trying_values_costs_no_more_questions_than_are_left() {
@@ -97,15 +96,8 @@ async fn what_is_written_all_the_time_pays_for_an_index_and_a_load_does_not() {
             let asked = format!("SELECT note FROM {table} WHERE sensor = 7");
             cluster.sql("postgres", &asked).await;
         }
-        let advised = || {
-            let output = pgadvisor()
-                .args(["advise", &cluster.dsn("postgres", "postgres"), "--format", "json"])
-                .output()
-                .unwrap();
-            let told = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{told}");
-            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-            conforms("advise.schema.json", &answer);
+        let indexed = || {
+            let answer = advised(&cluster, "postgres", &[]);
             let indexes = answer["indexes"].as_array().unwrap().iter();
             let mut tables: Vec<String> = indexes
                 .map(|index| index["table"].as_str().unwrap().to_owned())
@@ -114,8 +106,8 @@ async fn what_is_written_all_the_time_pays_for_an_index_and_a_load_does_not() {
             tables
         };
         // of counters that nobody knows the beginning of nothing can be told
-        assert_eq!(advised(), ["arrivals", "loaded"], "on {version}");
+        assert_eq!(indexed(), ["arrivals", "loaded"], "on {version}");
         cluster.sql("postgres", SINCE).await;
-        assert_eq!(advised(), ["loaded"], "on {version}");
+        assert_eq!(indexed(), ["loaded"], "on {version}");
     }
 }

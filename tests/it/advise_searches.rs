@@ -1,5 +1,6 @@
 //! What is searched by operators that no b-tree knows, beside other conditions, on expressions and in joins: on real servers.
 
+use crate::advise_harness::advise;
 use crate::advise_sql::understood;
 use crate::harness::{Cluster, present};
 
@@ -85,5 +86,24 @@ async fn searches_are_understood_beside_other_conditions() {
                 cluster.sql("postgres", sql.as_str().unwrap()).await;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_that_comes_with_each_call_may_be_too_short() {
+    for version in present(&[18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", NOTES).await;
+        let reason = |statement: &str| {
+            let answer = advise(&cluster, "postgres", statement, &[]);
+            let index = &answer["indexes"][0];
+            let definition = index["definition"].as_str().unwrap_or_default();
+            assert!(definition.contains("body gin_trgm_ops"), "{answer}");
+            index["confidence"]["reason"].as_str().unwrap().to_owned()
+        };
+        let told = reason("SELECT id FROM notes WHERE body ILIKE $1");
+        assert!(told.contains("fewer than three letters"), "{told}");
+        let known = reason("SELECT id FROM notes WHERE body ILIKE '%abc77%'");
+        assert!(!known.contains("fewer than three letters"), "{known}");
     }
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::command_line::conforms;
-use crate::harness::{Cluster, pgadvisor, present};
+use crate::advise_harness::advised;
+use crate::harness::{Cluster, present};
 
 /// Nothing is vacuumed, so that no index alone answers anything.
 const BILLS: &str = "
@@ -26,23 +26,11 @@ fn newest(table: &str) -> String {
 }
 
 fn advise(cluster: &Cluster, statements: &[&str]) -> Value {
-    let mut command = pgadvisor();
-    command.args([
-        "advise",
-        &cluster.dsn("postgres", "postgres"),
-        "--format",
-        "json",
-        "--no-include",
-    ]);
+    let mut asked = vec!["--no-include"];
     for statement in statements {
-        command.args(["--statement", statement]);
+        asked.extend(["--statement", *statement]);
     }
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    conforms("advise.schema.json", &answer);
-    answer
+    advised(cluster, "postgres", &asked)
 }
 
 /// Whether a note says that the planner was not asked.

@@ -45,14 +45,14 @@ const NEARLY_IDLE: Load = Load {
     own_cost_ratio: 0.01,
     truths: &[
         NO_KEY,
-        // only where the machine is so slow that a twentieth of a session is busy
+        // only where the machine is so slow that a tenth of a session is busy
         may(COSTLIEST.0, COSTLIEST.1),
         OLD_VERSION,
     ],
 };
 
 /// No more clients than cores, so that nothing is a hotspot for which they wait. Who meets the other one's branch waits for
-/// its commit, an eighth of the transaction on average: even where commits are slow more than a twentieth of a session is busy.
+/// its commit, an eighth of the transaction on average: even where commits are slow more than a tenth of a session is busy.
 const AT_FULL_SPEED: Load = Load {
     clients: CORES,
     rate: None,

@@ -5,6 +5,7 @@ mod advise;
 mod advise_asked;
 mod advise_built;
 mod advise_guessed;
+mod advise_harness;
 mod advise_interrupted;
 mod advise_logins;
 mod advise_long;

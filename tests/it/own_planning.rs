@@ -163,7 +163,9 @@ fn told_scans(daemon: &Daemon, index: &str) -> Option<u64> {
 async fn all_are_taken_off(cluster: &Cluster, daemon: &Daemon) -> bool {
     let scans = cluster.number("postgres", SCANS).await;
     let scanned = cluster.number("postgres", SCANNED).await;
-    let told = format!("scans of indexes: {scans} of {scanned} indexes");
+    let noun = |number: i64, one: &'static str, many: &'static str| if number == 1 { one } else { many };
+    let (scan, index) = (noun(scans, "scan", "scans"), noun(scanned, "index", "indexes"));
+    let told = format!("use of indexes: {scans} {scan} until now, in {scanned} {index},");
     scans > 0 && get(&daemon.address, "/api/v1/status").body.contains(&told)
 }
 

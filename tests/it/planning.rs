@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgadvisor::index_advisor::advice::{Advice, Wanted, advise};
 use pgadvisor::index_advisor::gate::Gate;
 use pgadvisor::index_advisor::pace::Pace;
-use pgadvisor::index_advisor::search_path::SearchPath;
+use pgadvisor::index_advisor::search_path::{SearchPath, search_path_of};
 use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use pgadvisor::model::advice::Stopped;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
@@ -74,6 +74,47 @@ async fn statements_are_planned_and_nothing_else_is_touched() {
             "on {version}"
         );
         assert_eq!(cluster.number("postgres", "SELECT count(*) FROM t").await, 20_000);
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_be_planned_is_one_error_in_the_log() {
+    for version in present(&[14, 15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster
+            .sql(
+                "postgres",
+                "CREATE TABLE t (a int, b text); CREATE ROLE plain LOGIN; GRANT SELECT ON t TO plain",
+            )
+            .await;
+        let errors = || cluster.log().matches("ERROR:").count();
+        for user in ["postgres", "plain"] {
+            let before = errors();
+            let session = plan(&cluster, user).await;
+            search_path_of(&session, user).await.unwrap();
+            assert_eq!(errors(), before, "on {version} by {user}: {}", cluster.log());
+            let explain = async |text: &str| {
+                let text = ServerText::one_query(text).unwrap();
+                let asked = session.explain(&text, "public", Parameters::Unknown, Detail::Costs);
+                asked.await.is_ok()
+            };
+            // the second time it is known that it can be prepared
+            for _ in 0..2 {
+                assert!(
+                    explain("SELECT b FROM t WHERE a = $1").await,
+                    "on {version} by {user}"
+                );
+            }
+            assert!(
+                !explain("SELECT nothing FROM t WHERE a = $1").await,
+                "on {version} by {user}"
+            );
+            assert!(
+                explain("SELECT b FROM t WHERE a > $1").await,
+                "on {version} by {user}"
+            );
+            assert_eq!(errors(), before + 1, "on {version} by {user}: {}", cluster.log());
+        }
     }
 }
 

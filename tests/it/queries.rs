@@ -19,6 +19,7 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
         "index_definitions.sql" | "relation_sizes.sql" | "sequence_values.sql" | "column_statistics.sql" => {
             vec![(&NO_OIDS, Type::OID_ARRAY)]
         }
+        "leave_counters.sql" | "leave_counters.15.sql" => vec![],
         name if name.contains("counters") || name.contains("catalog") => vec![(&LIMIT, Type::INT8)],
         "held_locks.sql" => vec![(&NO_PIDS, Type::INT4_ARRAY), (&LIMIT, Type::INT8)],
         "sessions.sql" => vec![(&LIMIT, Type::INT8), (&true, Type::BOOL), (&LIMIT, Type::INT8)],

@@ -2,11 +2,12 @@
 
 use crate::harness::{Cluster, pgadvisor, present};
 
-/// A database whose search_path begins elsewhere, so that extensions are created there.
-const ELSEWHERE: [&str; 3] = [
+/// A database whose search_path begins with the schema of its application, and one where it leads nowhere.
+const ELSEWHERE: [&str; 4] = [
     "CREATE DATABASE hosp",
     "CREATE DATABASE second",
     "ALTER DATABASE hosp SET search_path = clinic, public",
+    "ALTER DATABASE second SET search_path = nowhere",
 ];
 
 fn printed() -> String {
@@ -20,16 +21,71 @@ async fn elsewhere(cluster: &Cluster) {
     cluster.sql("hosp", "CREATE SCHEMA clinic").await;
 }
 
+/// How many of its two extensions are in a schema of a database.
+async fn extensions_in(cluster: &Cluster, database: &str, schema: &str) -> i64 {
+    let sql = format!(
+        "SELECT count(*) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+         WHERE n.nspname = '{schema}' AND e.extname IN ('pg_stat_statements', 'hypopg')"
+    );
+    cluster.number(database, &sql).await
+}
+
+#[tokio::test]
+async fn extensions_go_into_no_schema_of_an_application() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        elsewhere(&cluster).await;
+        cluster.sql("postgres", "CREATE DATABASE bare").await;
+        cluster.sql("bare", "DROP SCHEMA public").await;
+        for (database, schema) in [("hosp", "public"), ("second", "public"), ("bare", "extensions")] {
+            cluster.sql(database, &printed()).await;
+            let there = extensions_in(&cluster, database, schema).await;
+            assert_eq!(there, 2, "{database} on {version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_created_later_in_an_empty_database_can_be_planned() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        let roles = "CREATE ROLE app LOGIN; CREATE ROLE owner LOGIN; CREATE ROLE other LOGIN";
+        cluster.sql("postgres", roles).await;
+        cluster.sql("postgres", "CREATE DATABASE empty OWNER owner").await;
+        cluster.sql("empty", "GRANT CREATE ON SCHEMA public TO app").await;
+        cluster.sql("empty", &printed()).await;
+        for login in ["postgres", "owner", "app"] {
+            let creator = cluster.try_connect(login, "empty").await.unwrap();
+            let table = format!("CREATE TABLE public.of_{login} (id int)");
+            creator.batch_execute(&table).await.unwrap();
+        }
+        let planner = cluster.try_connect("pgadvisor_planner", "empty").await.unwrap();
+        for login in ["postgres", "owner", "app"] {
+            let read = planner
+                .batch_execute(&format!("SELECT id FROM public.of_{login}"))
+                .await;
+            assert!(read.is_ok(), "{login} on {version}: {read:?}");
+        }
+        let of_others = "SELECT count(*) FROM pg_default_acl WHERE defaclrole = 'other'::regrole";
+        assert_eq!(
+            cluster.number("empty", of_others).await,
+            0,
+            "it creates nothing here"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_logins_may_use_extensions_wherever_they_are() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start(version).await;
         elsewhere(&cluster).await;
+        let there =
+            "CREATE EXTENSION pg_stat_statements SCHEMA clinic; CREATE EXTENSION hypopg SCHEMA clinic";
+        cluster.sql("hosp", there).await;
         cluster.sql("hosp", &printed()).await;
-        let in_clinic =
-            "SELECT count(*) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
-                         WHERE n.nspname = 'clinic' AND e.extname IN ('pg_stat_statements', 'hypopg')";
-        assert_eq!(cluster.number("hosp", in_clinic).await, 2, "on {version}");
+        let in_clinic = extensions_in(&cluster, "hosp", "clinic").await;
+        assert_eq!(in_clinic, 2, "on {version}");
         let checked = pgadvisor()
             .args(["setup", "--check", &cluster.dsn("pgadvisor", "hosp")])
             .output()

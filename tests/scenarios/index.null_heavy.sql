@@ -55,6 +55,10 @@ SELECT count(*) FROM t WHERE b IS NULL;
 SELECT count(*) FROM u WHERE e IS NULL;
 -- at +29 h
 -- expect nothing
+-- of small ones no statistics are read
+-- set min_size = "1 kB"
+-- expect undecided because smaller than 10 MB
+-- set min_size = "10 MB"
 -- a login without SELECT sees nothing of pg_stats
 -- login stranger
 -- expect skipped because the login stranger may not read the statistics of columns of public.t

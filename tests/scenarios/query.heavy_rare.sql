@@ -3,6 +3,7 @@ CREATE TABLE page (id int);
 INSERT INTO report VALUES (1);
 INSERT INTO page VALUES (1);
 SELECT pg_stat_statements_reset();
+SELECT pg_sleep(0.3);
 SELECT pg_sleep(0.3) FROM report;
 UPDATE report SET id = 2 WHERE pg_sleep(0.3) IS NOT NULL;
 SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page;
@@ -17,6 +18,8 @@ SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page; SELECT pg_slee
 -- expect query.heavy_rare saying FROM report
 -- what writes is told, too, though no view could keep what it does
 -- expect query.heavy_rare saying UPDATE report
+-- what only sleeps is no load
+-- expect no query.heavy_rare saying SELECT pg_sleep($1)"
 -- what is called four times is not rare any more
 -- expect no query.heavy_rare saying FROM page
 -- one that is mended meanwhile: its next calls say so

@@ -12,6 +12,8 @@ SELECT count(*) FROM pg_class;
 -- expect query.time_share
 -- expect query.time_share saying FROM report
 -- expect no query.time_share saying FROM pg_class
+-- what only sleeps is no load
+-- expect no query.time_share saying SELECT pg_sleep($1)"
 -- a login that sees only its own statements cannot tell a share of all
 -- login stranger
 -- expect skipped because pg_read_all_stats

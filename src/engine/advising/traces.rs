@@ -3,6 +3,7 @@
 use super::Advising;
 use crate::model::own_planning::{OwnScans, PlannedText, SCANS_LEFT_BEHIND, TEXTS_LEFT_BEHIND};
 use crate::model::status::Gap;
+use crate::model::unit::amount;
 use crate::report::setup;
 
 impl Advising {
@@ -44,13 +45,16 @@ impl Advising {
             let unread = match self.traces.unread() {
                 0 => String::new(),
                 unread => format!(
-                    "; what {unread} plannings counted is not known, and looks like use, since their session was lost or the \
-                     catalog is too large, or not to be read"
+                    "; what {} counted is not known, and looks like use, since their session was lost or the catalog is too \
+                     large, or not to be read",
+                    amount(unread.to_string(), "planning", "plannings")
                 ),
             };
             let why = format!(
-                "{login}, which plans, may not switch off track_counts, so that planning counts as scans of indexes: {scans} of \
-                 {indexes} indexes, which are taken off what the server counts of their use{unread}"
+                "{login}, which plans, may not switch off track_counts, so that planning counts as use of indexes: {} until \
+                 now, in {}, taken off what the server counts{unread}",
+                amount(scans.to_string(), "scan", "scans"),
+                amount(indexes.to_string(), "index", "indexes")
             );
             gaps.push(gap(SCANS_LEFT_BEHIND, why, setup::leave_counters(login)));
         }

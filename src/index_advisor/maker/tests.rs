@@ -1,6 +1,9 @@
+use serde_json::json;
+
 use super::*;
-use crate::index_advisor::clauses::OrderedKey;
+use crate::index_advisor::clauses::{OrderedKey, of_plan};
 use crate::index_advisor::estimated::Methods;
+use crate::model::plan::PlanTree;
 
 fn columns(names: &[&str]) -> BTreeSet<Key> {
     names.iter().map(|name| Key::Column((*name).into())).collect()
@@ -64,6 +67,30 @@ fn points_come_first_and_a_range_last() {
     assert!(
         made.contains(&"btree (a, b, r) INCLUDE (x, y)".to_owned()),
         "{made:?}"
+    );
+}
+
+#[test]
+fn a_list_of_values_is_tried_before_an_order_and_left_out_of_it() {
+    let plan = json!([{"Plan": {"Node Type": "Limit", "Total Cost": 900.0, "Plan Rows": 20.0, "Plans": [
+        {"Node Type": "Sort", "Sort Key": ["t.created_at"], "Total Cost": 900.0, "Plan Rows": 500.0, "Plans": [
+            {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Total Cost": 800.0, "Plan Rows": 500.0,
+             "Filter": "((t.tenant = ANY ($1)) AND (t.status = $2))", "Output": ["t.id", "t.note"]}]}]}}]);
+    let asked = of_plan(&PlanTree::read(&plan).unwrap());
+    let made = definitions(&asked[0], plain());
+    for wanted in [
+        "btree (status)",
+        "btree (status, tenant)",
+        "btree (tenant, status)",
+        "btree (status, created_at)",
+        "btree (tenant, created_at)",
+        "btree (status, tenant, created_at)",
+    ] {
+        assert!(made.contains(&wanted.to_owned()), "{wanted}: {made:?}");
+    }
+    assert!(
+        made.len() < crate::limits::CANDIDATES_PER_STATEMENT,
+        "all of them are tried: {made:?}"
     );
 }
 

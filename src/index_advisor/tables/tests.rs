@@ -1,13 +1,18 @@
 use super::*;
 
-/// A table of a thousand pages with these columns.
+/// The name of a table beside `s.t`.
+pub(crate) fn named(name: &str) -> TableName {
+    TableName {
+        schema: "s".into(),
+        name: name.into(),
+    }
+}
+
+/// `s.t`, a table of two thousand pages with these columns.
 pub(crate) fn table_of<const N: usize>(rows: f64, columns: [(&str, Column); N]) -> Table {
     Table {
         oid: 1,
-        name: TableName {
-            schema: "s".into(),
-            name: "t".into(),
-        },
+        name: named("t"),
         is_partitioned: false,
         may_be_indexed: true,
         pages: 2000.0,
@@ -107,12 +112,8 @@ fn what_is_forgotten_has_no_name_left() {
             oid,
             ..table_of(10.0, [])
         };
-        let name = |name: String| TableName {
-            schema: "s".into(),
-            name,
-        };
-        tables.by_name.insert(name(format!("t{oid}")), oid);
-        tables.by_name.insert(name(format!("partition{oid}")), oid);
+        tables.by_name.insert(named(&format!("t{oid}")), oid);
+        tables.by_name.insert(named(&format!("partition{oid}")), oid);
         tables.tables.insert(oid, table);
     }
     assert!(tables.knows(Some("s"), "partition1") && tables.knows(None, "t2"));

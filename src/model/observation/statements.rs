@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::model::finding::Window;
 use crate::model::remedy::qualified;
 use crate::model::snapshot::StatementText;
+use crate::model::unit::plural;
 
 /// What all statements did over one window.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +19,7 @@ pub struct StatementActivity {
     pub window: Option<Window>,
     /// Entries evicted in the window: if any, shares are not exact.
     pub evictions: i64,
-    /// Seconds of execution of all top-level statements.
+    /// Seconds of execution of all top-level statements but those that only sleep, which are no load.
     pub total_seconds: f64,
     /// Queries, costliest first; each statement_id once in each database.
     pub statements: Vec<StatementDelta>,
@@ -32,6 +33,9 @@ pub struct StatementActivity {
     pub utility: BTreeMap<(String, String), Arc<StatementText>>,
     /// Why it does not count that a statement is not among them, where the window is still too short for that.
     pub still_filling: Option<String>,
+    /// The first look, where the window began before it and another one follows: all that was called may have ended before anybody
+    /// looked.
+    pub looked_only_since: Option<DateTime<Utc>>,
     /// Entries of watched databases whose text is still to come, or was lost by the server for good: nobody knows which
     /// statements they are, and they count in the total only.
     pub without_text: Vec<StatementDelta>,
@@ -91,7 +95,8 @@ impl StatementActivity {
         let of_texts = || match hidden() {
             0 => None,
             count => Some(format!(
-                "the texts of {count} statements that it might tell of are still to come, or lost by the server"
+                "the texts of {} that it might tell of are still to come, or lost by the server",
+                plural(count, "statement", "statements")
             )),
         };
         self.still_filling.clone().or_else(of_texts)

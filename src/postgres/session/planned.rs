@@ -1,5 +1,6 @@
 //! EXPLAIN of other people's statements: each in one read-only transaction with the search_path of the statement's user.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
@@ -9,7 +10,7 @@ use super::Observe;
 use crate::postgres::error::PostgresError;
 use crate::postgres::plan::Detail;
 use crate::postgres::queries;
-use crate::postgres::traces::{Counting, in_transaction};
+use crate::postgres::traces::{Counting, Then, in_transaction};
 
 /// What stands before a text of which the generic plan is asked for: the server counts places in it from there.
 pub(in crate::postgres) const PREPARE: &str = "PREPARE /* pgadvisor */ pgadvisor_planned AS ";
@@ -22,6 +23,16 @@ pub(in crate::postgres) enum Partitions {
     AskedFor,
     /// Every one.
     All,
+}
+
+/// How what a generic plan takes is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Sending {
+    /// In one round trip, for a text that could be prepared before.
+    AtOnce,
+    /// What needs the prepared statement once there is one: for each statement behind one that is refused the server would write
+    /// one more error into its log.
+    StepByStep,
 }
 
 /// No partition is left out, for one transaction.
@@ -37,6 +48,14 @@ async fn take_settings(
     let sql = queries::PLANNING_SETTINGS.text;
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&search_path, Type::TEXT), (&timeout, Type::TEXT)];
     client.execute_typed(sql, &parameters).await.map(drop)
+}
+
+/// Which partitions are shown, for one transaction.
+async fn show(client: &Client, partitions: Partitions) -> Result<(), tokio_postgres::Error> {
+    match partitions {
+        Partitions::AskedFor => Ok(()),
+        Partitions::All => client.batch_execute(WHOLE).await,
+    }
 }
 
 /// How long is waited where planning may take so long: a slow catalog is no lost session.
@@ -68,7 +87,7 @@ impl Observe {
             );
             set.and(explained)
         };
-        let asking = in_transaction(client, counting, planning, None);
+        let asking = in_transaction(client, counting, planning, Then::Nothing);
         let answer = self.answer_within("EXPLAIN", patience, asking).await;
         self.plan_of(&answer?)
     }
@@ -80,7 +99,7 @@ impl Observe {
         &self,
         text: &str,
         search_path: &str,
-        (detail, partitions): (Detail, Partitions),
+        (detail, partitions, sending): (Detail, Partitions, Sending),
         timeout: Duration,
         counting: Option<Counting<'_>>,
     ) -> Result<serde_json::Value, PostgresError> {
@@ -96,23 +115,32 @@ impl Observe {
             "EXPLAIN /* pgadvisor */ {} EXECUTE pgadvisor_planned{arguments}",
             detail.options()
         );
-        let planning = async {
-            let (set, whole, prepared, explained) = tokio::join!(
+        let is_made = AtomicBool::new(false);
+        let preparing = async {
+            let (set, whole, prepared) = tokio::join!(
                 biased;
                 take_settings(client, search_path, timeout),
-                async {
-                    match partitions {
-                        Partitions::AskedFor => Ok(()),
-                        Partitions::All => client.batch_execute(WHOLE).await,
-                    }
-                },
+                show(client, partitions),
                 client.execute_typed(&prepare, &[]),
-                client.query_typed_one(&explain, &[]),
             );
-            set.and(whole).and(prepared).and(explained)
+            set.and(whole).and(prepared)
+        };
+        let explaining = client.query_typed_one(&explain, &[]);
+        let planning = async {
+            if sending == Sending::AtOnce {
+                let (prepared, explained) = tokio::join!(biased; preparing, explaining);
+                return prepared.and(explained);
+            }
+            preparing.await?;
+            is_made.store(true, Ordering::Relaxed);
+            explaining.await
         };
         // a prepared statement outlives the transaction, and a plan that was kept does not see new indexes
-        let asking = in_transaction(client, counting, planning, Some(DEALLOCATE));
+        let then = match sending {
+            Sending::AtOnce => Then::AtOnce(DEALLOCATE),
+            Sending::StepByStep => Then::IfMade(DEALLOCATE, &is_made),
+        };
+        let asking = in_transaction(client, counting, planning, then);
         let answer = self.answer_within("EXPLAIN", patience, asking).await;
         self.plan_of(&answer?)
     }

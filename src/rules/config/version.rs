@@ -1,16 +1,16 @@
 //! config.version
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc, Weekday};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::model::finding::{Claim, Impact, Severity};
+use crate::model::finding::{Claim, Confidence, Impact, Severity};
 use crate::model::observation::Unknown;
 use crate::model::remedy::Remedy;
 use crate::model::snapshot::ServerFacts;
 use crate::model::unit::Period;
-use crate::rules::{Found, Place, Rule, Scope, evidence, measured};
+use crate::rules::{Found, Place, Rule, Scope, estimated, evidence, measured};
 
 /// The server's version is not the newest minor release, or its major version gets no more fixes, or soon gets none.
 ///
@@ -27,10 +27,11 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured};
 /// service may offer a minor release some weeks later.
 ///
 /// What is newest and how long it lives is a table in this program, made from postgresql.org; its date is in the
-/// evidence. A server that is newer than that table is never called old. When the table is older than a year, that is
-/// told.
+/// evidence. Minor releases that were due since then are known by their schedule alone: the second Thursday of February, May,
+/// August and November, as long as the major version lives. Each of these days brings one at least, so that it is known which
+/// server cannot have the last of them, and not what that is called. When the table is older than a year, that is told.
 ///
-/// Source: PostgreSQL's page "Versioning Policy".
+/// Sources: PostgreSQL's pages "Versioning Policy" and "Roadmap".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
@@ -74,6 +75,30 @@ static RELEASES: [Release; 5] = [
 /// A table that is older is told to be old.
 const OLD_AFTER_DAYS: i64 = 365;
 
+/// In these months minor releases are due, on the second Thursday.
+const RELEASE_MONTHS: [u32; 4] = [2, 5, 8, 11];
+
+/// The days since that of the table, in order, on which a minor release was due that a server cannot have.
+fn missed(release: &Release, minor: i32, now: DateTime<Utc>) -> Vec<NaiveDate> {
+    let dates = (
+        KNOWN_ON.parse::<NaiveDate>(),
+        release.end_of_life.parse::<NaiveDate>(),
+    );
+    let (Ok(known_on), Ok(end_of_life)) = dates else {
+        return Vec::new();
+    };
+    let today = now.date_naive();
+    let days = (known_on.year()..=today.year()).flat_map(|year| {
+        let day = move |month| NaiveDate::from_weekday_of_month_opt(year, month, Weekday::Thu, 2);
+        RELEASE_MONTHS.into_iter().filter_map(day)
+    });
+    // each of them brought one at least, so that it may have the first of them
+    let had = usize::try_from(minor - release.newest_minor).unwrap_or(0);
+    // on the day itself it may still be to come
+    let is_over = |day: &NaiveDate| *day > known_on && *day < today && *day <= end_of_life;
+    days.filter(is_over).skip(had).collect()
+}
+
 /// Days from a moment to a date, negative where it has passed.
 fn days_until(date: &str, now: DateTime<Utc>) -> Option<i64> {
     let date: NaiveDate = date.parse().ok()?;
@@ -88,8 +113,10 @@ struct Known {
     release: Option<&'static Release>,
     /// None where that is not known.
     left_days: Option<i64>,
-    /// How many minor releases it lacks.
+    /// How many minor releases of the table it lacks.
     behind: i32,
+    /// When those were due that are newer than the table, and that it lacks by their schedule.
+    missed: Vec<NaiveDate>,
 }
 
 impl Known {
@@ -102,6 +129,22 @@ impl Known {
             release,
             left_days: release.and_then(|release| days_until(release.end_of_life, now)),
             behind: release.map_or(0, |release| (release.newest_minor - minor).max(0)),
+            missed: release.map_or_else(Vec::new, |release| missed(release, minor, now)),
+        }
+    }
+
+    /// Whether there is a minor release that is newer than that of the server.
+    fn is_behind(&self) -> bool {
+        self.behind > 0 || !self.missed.is_empty()
+    }
+
+    /// The days of which the last sentence about minor releases tells; empty where there are none.
+    fn missed_for_people(&self) -> String {
+        let days: Vec<String> = self.missed.iter().map(NaiveDate::to_string).collect();
+        match days.split_last() {
+            None => String::new(),
+            Some((only, [])) => only.clone(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
         }
     }
 
@@ -129,7 +172,7 @@ impl Rule for Version {
         let ends_soon = known
             .left_days
             .is_some_and(|days| days as f64 * 86_400.0 < notice);
-        let severity = match (known.is_past(), ends_soon, known.behind > 0) {
+        let severity = match (known.is_past(), ends_soon, known.is_behind()) {
             (true, ..) => Some(Severity::Critical),
             (_, true, _) => Some(Severity::Warning),
             (.., true) => Some(Severity::Info),
@@ -158,7 +201,12 @@ fn words(known: &Known, severity: Severity) -> (String, String) {
         }
         Severity::Critical => format!("PostgreSQL {major} is past the end of its life since {end}"),
         Severity::Warning => format!("PostgreSQL {major} gets no more fixes after {end}"),
-        Severity::Info => format!("PostgreSQL {major}.{minor} lacks the fixes of {major}.{newest}"),
+        Severity::Info => match known.missed.last().filter(|_| known.behind == 0) {
+            Some(due) => {
+                format!("PostgreSQL {major}.{minor} is older than the release that was due on {due}")
+            }
+            None => format!("PostgreSQL {major}.{minor} lacks the fixes of {major}.{newest}"),
+        },
     };
     let of_life = match (severity, known.left_days) {
         (Severity::Critical, _) => format!(
@@ -179,7 +227,21 @@ fn words(known: &Known, severity: Severity) -> (String, String) {
             if behind == 1 { "" } else { "s" }
         ),
     };
-    let sentences = [of_life, of_minor];
+    let of_schedule = match known.missed.as_slice() {
+        [] => String::new(),
+        days => format!(
+            "By PostgreSQL's schedule {} due on {}, and {major}.{minor} is older: what {} called this program does not know, whose \
+             table is of {KNOWN_ON}.",
+            if days.len() == 1 {
+                "a minor release was"
+            } else {
+                "minor releases were"
+            },
+            known.missed_for_people(),
+            if days.len() == 1 { "it is" } else { "they are" },
+        ),
+    };
+    let sentences = [of_life, of_minor, of_schedule];
     let told: Vec<String> = sentences.into_iter().filter(|text| !text.is_empty()).collect();
     (title, told.join(" "))
 }
@@ -197,6 +259,10 @@ fn claim(place: &Place<'_>, known: &Known, severity: Severity) -> Claim {
                 json!(release.map(|release| format!("{}.{}", release.major, release.newest_minor))),
             ),
             ("minor_releases_behind", json!(release.map(|_| known.behind))),
+            (
+                "minor_releases_due_since",
+                json!((!known.missed.is_empty()).then_some(&known.missed)),
+            ),
             ("end_of_life", json!(release.map(|release| release.end_of_life))),
             ("left_days", json!(known.still_left_days())),
             ("releases_known_on", json!(KNOWN_ON)),
@@ -211,18 +277,28 @@ fn claim(place: &Place<'_>, known: &Known, severity: Severity) -> Claim {
                 .map(|days| days as f64),
             ..Impact::default()
         },
-        confidence: measured(&format!(
-            "the server tells its version; the releases are those known on {KNOWN_ON}"
-        )),
+        confidence: confidence(known, severity),
         remedy: remedy(&place.observation.server, known, severity),
         guards: vec![format!("compared with the releases as they were on {KNOWN_ON}")],
         ..place.claim(Version::ID, severity, Vec::new(), None)
     }
 }
 
+/// The calendar tells that there is a release, and nobody has seen it here.
+fn confidence(known: &Known, severity: Severity) -> Confidence {
+    match severity == Severity::Info && known.behind == 0 {
+        true => estimated(
+            "the server tells its version; that a newer one is out follows from PostgreSQL's schedule alone",
+        ),
+        false => measured(&format!(
+            "the server tells its version; the releases are those known on {KNOWN_ON}"
+        )),
+    }
+}
+
 fn remedy(server: &ServerFacts, known: &Known, severity: Severity) -> Remedy {
     let mut caveats = Vec::new();
-    if known.behind > 0 {
+    if known.is_behind() {
         caveats.push(
             "A minor release needs new programs and a restart. Read the release notes of each one between: some ask for a \
              REINDEX.",
@@ -254,6 +330,7 @@ fn remedy(server: &ServerFacts, known: &Known, severity: Severity) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
     use crate::rules::testing::{claims, found, observation, set};
 
@@ -294,6 +371,50 @@ mod tests {
         assert_eq!(claim.evidence["minor_releases_behind"], json!(10));
         assert_eq!(claim.evidence["releases_known_on"], json!("2026-05-14"));
         assert!(claim.subject.is_empty() && claim.impact.days_left.is_none());
+    }
+
+    #[test]
+    fn minor_releases_that_the_calendar_knows() {
+        assert_eq!(severity(180_004, "2026-08-13"), None, "it may come today");
+        let due = |version_num: i32, day: &str| {
+            let claim = claims::<Version>(&observed(version_num, day)).unwrap().pop();
+            claim.map_or(json!([]), |claim| {
+                claim.evidence["minor_releases_due_since"].clone()
+            })
+        };
+        assert_eq!(due(180_004, "2026-08-14"), json!(["2026-08-13"]));
+        assert_eq!(due(180_004, "2026-11-13"), json!(["2026-08-13", "2026-11-12"]));
+        assert_eq!(due(180_005, "2026-11-12"), json!([]), "it may be that of August");
+        assert_eq!(due(180_005, "2026-11-13"), json!(["2026-11-12"]));
+        assert_eq!(due(180_006, "2026-11-13"), json!([]));
+        assert_eq!(
+            due(140_023, "2027-06-01"),
+            json!(["2026-08-13", "2026-11-12"]),
+            "after its end there are none"
+        );
+        assert_eq!(severity(190_000, "2027-06-01"), None, "nothing is known of it");
+        let told = claims::<Version>(&observed(180_004, "2026-11-13"))
+            .unwrap()
+            .remove(0);
+        assert_eq!(
+            told.title,
+            "PostgreSQL 18.4 is older than the release that was due on 2026-11-12"
+        );
+        assert!(
+            told.explanation
+                .contains("minor releases were due on 2026-08-13 and 2026-11-12, and 18.4 is older"),
+            "{}",
+            told.explanation
+        );
+        assert_eq!(told.severity, Severity::Info);
+        assert_eq!(told.confidence.level, ConfidenceLevel::Estimated);
+        let behind = claims::<Version>(&observed(180_003, "2026-11-13"))
+            .unwrap()
+            .remove(0);
+        assert_eq!(behind.title, "PostgreSQL 18.3 lacks the fixes of 18.4");
+        assert_eq!(behind.confidence.level, ConfidenceLevel::Measured);
+        assert!(behind.explanation.contains("1 minor release behind 18.4"));
+        assert!(behind.explanation.contains("By PostgreSQL's schedule"));
     }
 
     #[test]

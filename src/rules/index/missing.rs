@@ -748,8 +748,8 @@ mod tests {
         for part in [
             "median and rare values, too: all of them gain",
             "a list of 10 values, too: all of them gain",
-            "a list of 100 values, too: for that 1 statements gain nothing",
-            "that of the first, OFFSET 0): for that 1 statements gain nothing",
+            "a list of 100 values, too: for that 1 statement gains nothing",
+            "that of the first, OFFSET 0): for that 1 statement gains nothing",
         ] {
             let is_told = guards.iter().any(|guard| guard.contains(part));
             assert!(is_told, "{part}: {guards:?}");

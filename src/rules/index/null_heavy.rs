@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use schemars::JsonSchema;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::limits;
@@ -49,8 +48,8 @@ use crate::sql::query_within;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NullHeavy {
-    /// Size of the index from which it is worth knowing: 10 MB or more, since of smaller ones no statistics are read.
-    #[serde(deserialize_with = "size_with_statistics")]
+    /// Size of the index from which it is worth knowing. Of indexes smaller than 10 MB no statistics are read: whatever is written
+    /// here, nothing is found of those, and that is told.
     min_size: Size,
     /// Share of its entries, 0 to 1, that must be NULL.
     min_null_share: f64,
@@ -65,25 +64,12 @@ impl Default for NullHeavy {
     }
 }
 
-/// A size from which statistics are read: the rule finds nothing below it.
-fn size_with_statistics<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-    let (size, least) = (
-        Size::deserialize(deserializer)?,
-        limits::COLUMN_STATISTICS_FROM_BYTES,
-    );
-    match size.bytes as f64 >= least {
-        true => Ok(size),
-        false => Err(Error::custom(format!(
-            "must be {} or more, not {size}: of smaller indexes no statistics are read",
-            Size { bytes: least as u64 }
-        ))),
-    }
-}
-
 const UNREAD: &str = "the definitions of some indexes could not be read";
 const NOT_ANALYZED: &str = "the columns of some large indexes were never analyzed";
 const BEHIND_POLICY: &str =
     "row-level security hides the statistics of some columns from the login that reads them";
+const TOO_SMALL: &str =
+    "some indexes that min_size takes in are smaller than 10 MB: no statistics are read of their columns";
 const NOT_ASKED: &str = "the statistics of the columns of some large indexes are still to be read";
 const UNCLEAR: &str = "some captured statements on the tables of such indexes cannot be read to their end: whether they look for \
                        NULLs is not known";
@@ -199,6 +185,10 @@ impl NullHeavy {
                 }
                 (Some(definition), Some(table)) if over_one_column(definition).is_some() => {
                     large.indexes.push((facts, table));
+                    if statistics.is_none() {
+                        // one is enough to tell why nothing is known of any
+                        break;
+                    }
                 }
                 _ => {}
             }
@@ -236,6 +226,7 @@ impl NullHeavy {
                 }
                 Some((_, Sample::NotAnalyzed)) => NOT_ANALYZED.to_owned(),
                 Some((_, Sample::BehindPolicy)) => BEHIND_POLICY.to_owned(),
+                None if facts.size_bytes < limits::COLUMN_STATISTICS_FROM_BYTES => TOO_SMALL.to_owned(),
                 None if statistics.indexes_asked >= limits::COLUMN_STATISTICS_INDEXES => beyond(),
                 None => NOT_ASKED.to_owned(),
             };
@@ -434,6 +425,7 @@ mod tests {
     use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
     use crate::rules::RuleKind;
+    use crate::rules::sampled::SampledStatements;
     use crate::rules::testing::{claims, database, found, index, observation, statement};
 
     fn column(index_oid: u32, sample: Sample) -> IndexedColumn {
@@ -659,17 +651,41 @@ mod tests {
         assert_eq!(untold(&unasked), beyond(), "it will never be read");
     }
 
-    #[test]
-    fn a_size_of_which_no_statistics_are_read_is_refused() {
-        let check = |min_size: &str| {
-            let kind = RuleKind::of::<NullHeavy>();
-            let mut thresholds = (kind.defaults)();
-            thresholds["min_size"] = json!(min_size);
-            (kind.check)(&thresholds)
+    /// What the rule finds of indexes of these bytes, statistics of which were read from 10 MB on, with this `min_size`.
+    fn found_from(min_size: &str, sizes: &[f64]) -> Found {
+        let facts = sizes.iter().zip(9..).map(|(size_bytes, oid)| IndexFacts {
+            size_bytes: *size_bytes,
+            ..index(oid, &format!("i{oid}"))
+        });
+        let facts: Vec<IndexFacts> = facts.collect();
+        let read = facts
+            .iter()
+            .filter(|one| one.size_bytes >= limits::COLUMN_STATISTICS_FROM_BYTES);
+        let columns = read.map(|one| column(one.oid, nulls(0.9))).collect();
+        let mut observed = database(facts);
+        observed.statements = observation(vec![], 0.0).statements;
+        set_statistics(&mut observed, columns);
+        let kind = RuleKind::of::<NullHeavy>();
+        let mut thresholds = (kind.defaults)();
+        thresholds["min_size"] = json!(min_size);
+        assert_eq!((kind.check)(&thresholds), Ok(()), "a daemon starts with it");
+        let place = Place {
+            observation: &observed,
+            database: Some(&observed.databases[0]),
+            sampled: &SampledStatements::of(&observed),
+            claims_at_most: limits::FINDINGS_PER_RULE,
         };
-        assert_eq!(check("10 MB"), Ok(()));
-        let refused = check("9 MB").unwrap_err();
-        assert!(refused.contains("must be 10 MB or more, not 9 MB"), "{refused}");
+        (kind.judge)(&thresholds, &place).unwrap()
+    }
+
+    #[test]
+    fn of_indexes_without_statistics_it_is_told_that_nothing_is_known() {
+        let some = found_from("1 MB", &[5e6, 2e7]);
+        assert_eq!((some.claims.len(), some.undecided.len()), (1, 1));
+        assert_eq!(some.untold.as_deref(), Some(TOO_SMALL));
+        let smaller = found_from("6 MB", &[5e6, 2e7]);
+        assert_eq!((smaller.claims.len(), smaller.undecided.len()), (1, 0));
+        assert_eq!(smaller.untold, None, "there is none that it could name");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::model::finding::{Claim, Impact, Severity, Window};
 use crate::model::index_days::{LittleUse, OverDays, UseOverDays, Used, scans_in_30_days};
 use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
-use crate::model::unit::{Period, bytes_for_people, count_for_people, seconds_for_people};
+use crate::model::unit::{Period, bytes_for_people, count_for_people, plural, seconds_for_people};
 use crate::rules::{
     DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, number, standbys,
 };
@@ -284,9 +284,10 @@ impl RarelyUsed {
         let now = place.observation.now;
         let missing = self.min_age.as_delta() - (now - since);
         if missing > TimeDelta::zero() {
+            let days = (missing.num_hours() as f64 / 24.0).ceil().max(1.0);
             return Err(Unknown::because(format!(
-                "immature: needs {} more days without a reset of statistics",
-                (missing.num_hours() as f64 / 24.0).ceil().max(1.0)
+                "immature: needs {} without a reset of statistics",
+                plural(days as usize, "more day", "more days")
             )));
         }
         Ok(Totals {

@@ -11,7 +11,7 @@ use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::history::index_entries;
 use crate::model::observation::{DatabaseObservation, TableDelta, Unknown};
 use crate::model::remedy::{Remedy, qualified, quote_literal};
-use crate::model::unit::{Size, bytes_for_people};
+use crate::model::unit::{Size, bytes_for_people, plural};
 use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 
@@ -185,6 +185,8 @@ fn claim(
         .map(|facts| told(database, facts))
         .collect();
     let times = set.size_bytes / whole.size_bytes().max(1.0);
+    let count = plural(set.count, "index", "indexes");
+    let together = if set.count == 1 { "" } else { " together" };
     let mut guards = Guards::default();
     guards.checked("rows are written to it that each index pays for");
     whole.guard_window(&mut guards);
@@ -193,17 +195,15 @@ fn claim(
     }
     Claim {
         title: format!(
-            "{}.{} has {} indexes of {} together",
+            "{}.{} has {count} of {}{together}",
             table.schema,
             table.name,
-            set.count,
             bytes_for_people(set.size_bytes)
         ),
         explanation: format!(
-            "Its rows take {}, its {} indexes {}. Writes made {}. Look at the whole set: those that are there \
+            "Its rows take {}, its {count} {}. Writes made {}. Look at the whole set: those that are there \
              for nothing go first, then those that hardly earn their price.",
             bytes_for_people(whole.size_bytes()),
-            set.count,
             bytes_for_people(set.size_bytes),
             whole.pace(entries, "entries in each of them"),
         ),

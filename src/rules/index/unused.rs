@@ -11,7 +11,7 @@ use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity, Window};
 use crate::model::observation::{DatabaseObservation, IndexObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified};
-use crate::model::unit::{Period, Size, bytes_for_people};
+use crate::model::unit::{Period, Size, bytes_for_people, plural};
 use crate::rules::{
     DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, standbys,
 };
@@ -37,7 +37,7 @@ use crate::rules::{
 ///
 /// Where the planner is asked (`planner_dsn`, HypoPG 1.4 or later), the drop is rehearsed: the index is hidden, and the captured
 /// statements whose plans take it are planned again. If one of them would cost more than a hundredth more, the index is not named.
-/// Where that was not tried, *not checked* says so.
+/// Where that was not tried, *not checked* says so, and why. Indexes that have been idle for less than a day are not rehearsed.
 ///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
 /// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one that
@@ -137,8 +137,8 @@ impl Rule for Unused {
         if let Some(since) = waits {
             let days = (since - oldest_allowed).num_hours() as f64 / 24.0;
             let reason = format!(
-                "immature: needs {} more days without a reset of statistics",
-                days.ceil().max(1.0)
+                "immature: needs {} without a reset of statistics",
+                plural(days.ceil().max(1.0) as usize, "more day", "more days")
             );
             if undecided.len() == droppable {
                 return Err(Unknown::because(reason));
@@ -391,6 +391,39 @@ mod tests {
         assert_eq!(told(None), (None, 1), "it is asked soon");
         let left_out = told(Some(Rehearsal::LeftOut));
         assert_eq!(left_out, (None, 1), "the next run may say that it is needed");
+    }
+
+    #[test]
+    fn why_the_planner_could_not_tell_is_told() {
+        use crate::model::advice::{Advised, Rehearsal, Rehearsals};
+        let unchecked = |change: &dyn Fn(&mut DatabaseObservation)| {
+            let mut observed = database(vec![index(9, "i")]);
+            observed.databases[0].indexes[0].idle_since = Some(now() - TimeDelta::days(40));
+            change(&mut observed.databases[0]);
+            let guards = claims::<Unused>(&observed).unwrap().remove(0).guards;
+            let told = guards
+                .into_iter()
+                .find(|guard| guard.starts_with("not checked: what the planner makes"));
+            told.unwrap_or_default()
+        };
+        let with = |rehearsals: &[(u32, Rehearsal)]| {
+            unchecked(&|database| {
+                database.rehearsals = Rehearsals::Known(std::sync::Arc::new(Advised {
+                    rehearsals: rehearsals.iter().cloned().collect(),
+                    ..Advised::default()
+                }));
+            })
+        };
+        let unknown = with(&[(9, Rehearsal::Unknown("no statement could be planned".into()))]);
+        assert!(
+            unknown.ends_with("without it (no statement could be planned)"),
+            "{unknown}"
+        );
+        let left = with(&[]);
+        assert!(left.contains("idle for a day or more"), "{left}");
+        assert_eq!(with(&[(9, Rehearsal::Untouched { statements: 3 })]), "");
+        let failed = unchecked(&|database| database.advice = Err(Unknown::because("HypoPG is missing")));
+        assert!(failed.ends_with("without it (HypoPG is missing)"), "{failed}");
     }
 
     #[test]

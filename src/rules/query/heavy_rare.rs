@@ -24,14 +24,16 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// If it runs at a quiet hour already: then it has the large part of a small whole. A server that is nearly idle is left
-/// out by `minimum_load`. If it was run once by hand and will not come again. If it waited for a lock: where samples of
-/// sessions saw it mostly do that, it is told as what waited, as info only, and not for two more nights.
+/// out by `minimum_load`, and what only sleeps (`pg_sleep`) is no load at all. If it was run once by hand and will not come
+/// again. If it waited for a lock: where samples of sessions saw it mostly do that, it is told as what waited, as info only,
+/// and not for two more nights.
 ///
 /// What is told here is not told again by query.time_share, however large its share is. A window is half an hour to an hour
 /// long. How often a rare statement comes in a day cannot be told from that, so that its cost of a day is what the window shows
 /// and no more. A finding stays for two days after it was last seen, so that what runs each night is not new each night.
 /// Where the newest calls of the window take less than a tenth of what its calls take on average, as after an index was built, that
-/// is said: it is told as info only, and does not stay for two more nights.
+/// is said: it is told as info only, and does not stay for two more nights. Nor does what a daemon finds in totals that began
+/// before its first look: it may have been over by then.
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +54,7 @@ impl Default for HeavyRare {
             warning_share: 0.05,
             max_calls: 20,
             min_mean: Period::seconds(1),
-            minimum_load: 0.05,
+            minimum_load: statements::MINIMUM_LOAD,
         }
     }
 }
@@ -66,6 +68,7 @@ impl HeavyRare {
         statements::share(activity, statement.seconds) >= self.warning_share
             && statement.mean_seconds() >= self.min_mean.as_seconds()
             && statement.calls < self.max_calls
+            && !crate::sql::only_sleeps(&statement.text.text)
     }
 }
 
@@ -153,11 +156,12 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         claim.impact.db_seconds_per_day = Some(statement.seconds);
     }
     claim.remedy = remedy(spent, kept);
-    claim.guards.push(format!(
-        "the server was busy: {load:.2} sessions executing on average"
-    ));
+    claim.guards.push(statements::load_guard(activity));
     spent.tell(&mut claim);
     if let Spent::Waiting(_) = spent {
+        claim.clear = Some(CLEAR_OF_AN_INCIDENT);
+    }
+    if statements::tell_of_before(&mut claim, activity) {
         claim.clear = Some(CLEAR_OF_AN_INCIDENT);
     }
     if let Some(lately) = activity.lately_of(statement) {
@@ -276,9 +280,41 @@ mod tests {
         };
         assert_eq!(severity(1, 5000.0, 95.0), [Severity::Warning]);
         assert_eq!(severity(1, 5000.0, 95.1), []);
-        assert_eq!(severity(19, 1000.0, 20.0), [Severity::Warning]);
-        assert_eq!(severity(20, 1000.0, 20.0), [], "not rare");
-        assert_eq!(severity(19, 999.0, 20.0), [], "not slow");
+        assert_eq!(severity(19, 1000.0, 50.0), [Severity::Warning]);
+        assert_eq!(severity(20, 1000.0, 50.0), [], "not rare");
+        assert_eq!(severity(19, 999.0, 50.0), [], "not slow");
+        assert_eq!(severity(1, 60_000.0, 0.0), [Severity::Warning]);
+        assert_eq!(severity(1, 59_000.0, 0.0), [], "nearly idle");
+    }
+
+    #[test]
+    fn what_only_sleeps_is_not_heavy() {
+        let count = |text: &str| {
+            let observed = observation(vec![statement(text, 1, 60_000.0)], 100.0);
+            claims::<HeavyRare>(&observed).unwrap().len()
+        };
+        assert_eq!(count("SELECT pg_sleep($1)"), 0);
+        assert_eq!(count("SELECT pg_sleep($1) FROM report"), 1);
+    }
+
+    #[test]
+    fn what_was_counted_before_the_first_look_is_info_and_not_told_for_two_more_nights() {
+        let mut observed = observation(vec![statement("INSERT INTO a SELECT 1", 3, 60_000.0)], 0.0);
+        let judged = |observed: &_| claims::<HeavyRare>(observed).unwrap().remove(0);
+        let known = judged(&observed);
+        assert_eq!((known.severity, known.clear), (Severity::Warning, None));
+        let first_look = observed.now - chrono::TimeDelta::minutes(2);
+        observed.statements.as_mut().unwrap().looked_only_since = Some(first_look);
+        let before = judged(&observed);
+        assert_eq!(
+            (before.severity, before.clear),
+            (Severity::Info, Some(CLEAR_OF_AN_INCIDENT))
+        );
+        assert!(
+            before.explanation.contains("8 min before the first look"),
+            "{}",
+            before.explanation
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
 use crate::model::unit::{Period, seconds_for_people};
 use crate::rules::lock_waits::Spent;
-use crate::rules::statements::{self, share};
+use crate::rules::statements::{self, share_of};
 use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, matches, number};
 
 /// A statement that takes long each time it is called.
@@ -146,10 +146,10 @@ impl SlowMean {
 
     fn severity(&self, statement: &StatementDelta, activity: &StatementActivity) -> Option<Severity> {
         let mean = statement.mean_seconds();
-        let share = share(activity, statement.seconds);
         let calls = statement.calls;
-        let is_heavy = share >= self.critical_share && calls >= self.critical_calls;
-        if mean >= self.critical_mean.as_seconds() && is_heavy {
+        let is_heavy =
+            || calls >= self.critical_calls && share_of(activity, statement) >= self.critical_share;
+        if mean >= self.critical_mean.as_seconds() && is_heavy() {
             Some(Severity::Critical)
         } else if mean >= self.warning_mean.as_seconds() && calls >= self.warning_calls {
             Some(Severity::Warning)
@@ -178,7 +178,7 @@ fn claim(
         ("stddev_seconds", number(statement.stddev_seconds)),
         ("calls", json!(statement.calls)),
         ("total_seconds", number(statement.seconds)),
-        ("share_ratio", number(share(activity, statement.seconds))),
+        ("share_ratio", number(share_of(activity, statement))),
         ("rows_per_call", number(statement.rows as f64 / calls)),
         ("shared_blocks_hit_per_call", number(hit / calls)),
         ("shared_blocks_read_per_call", number(read / calls)),
@@ -194,7 +194,7 @@ fn claim(
          returned {:.0} rows and touched {:.0} blocks.",
         statements::times(statement.calls),
         seconds_for_people(statement.seconds),
-        share(activity, statement.seconds) * 100.0,
+        share_of(activity, statement) * 100.0,
         statement.rows as f64 / calls,
         (hit + read) / calls,
     );
@@ -234,6 +234,13 @@ mod tests {
             severity(5000.0, 20, 901.0),
             vec![Severity::Warning],
             "little of the whole"
+        );
+        let asleep = observation(vec![statement("SELECT pg_sleep($1)", 20, 5000.0)], 0.0);
+        let asleep = crate::rules::testing::severities::<SlowMean>(&asleep);
+        assert_eq!(
+            asleep,
+            vec![Severity::Warning],
+            "it has no share of what the server does"
         );
         assert_eq!(severity(5000.0, 19, 0.0), vec![], "slow but rare");
         assert_eq!(

@@ -24,10 +24,11 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// On a server that does one thing, that thing has most of the time. A server that is nearly idle is left out by
-/// `minimum_load`. What was called fewer than `minimum_calls` times may not come again, and is told as info. What people hear of
-/// by query.heavy_rare, as that is configured, is not told again here; from half of the calls on that are too many for that
-/// rule, a finding that is open here stays. What samples of sessions saw mostly wait for locks does little work that could be
-/// saved, and is no critical one.
+/// `minimum_load`, and what only sleeps (`pg_sleep`) is no load at all. What a daemon finds in totals that began before its
+/// first look may have been over by then, and is info. What was called fewer than `minimum_calls` times may not come again,
+/// and is told as info. What people hear of by query.heavy_rare, as that is configured, is not told again here; from half of
+/// the calls on that are too many for that rule, a finding that is open here stays. What samples of sessions saw mostly wait
+/// for locks does little work that could be saved, and is no critical one.
 ///
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +49,7 @@ impl Default for TimeShare {
         Self {
             warning_share: 0.25,
             critical_share: 0.5,
-            minimum_load: 0.05,
+            minimum_load: statements::MINIMUM_LOAD,
             minimum_calls: 20,
         }
     }
@@ -71,11 +72,14 @@ impl Rule for TimeShare {
                 ..Found::default()
             });
         }
-        let is_large = |statement: &StatementDelta| share(activity, statement.seconds) >= self.warning_share;
+        let is_large = |statement: &StatementDelta| {
+            share(activity, statement.seconds) >= self.warning_share
+                && !crate::sql::only_sleeps(&statement.text.text)
+        };
         let large = activity
             .statements
             .iter()
-            .take_while(|&statement| is_large(statement));
+            .filter(|&statement| is_large(statement));
         // what is rare at one look and not at the next would come and go: it keeps the finding that it has
         let undecided: Vec<Vec<String>> = large
             .clone()
@@ -197,10 +201,9 @@ fn claim(
         caveats: vec![look_at(&statement.text.text, judged.spent).to_owned()],
         ..Remedy::default()
     };
-    claim.guards.push(format!(
-        "the server was busy: {load:.2} sessions executing on average"
-    ));
+    claim.guards.push(statements::load_guard(activity));
     judged.spent.tell(&mut claim);
+    statements::tell_of_before(&mut claim, activity);
     claim
 }
 
@@ -252,10 +255,37 @@ mod tests {
         assert_eq!(severity(25.0, 75.0), vec![Severity::Warning]);
         assert_eq!(severity(50.0, 50.0), vec![Severity::Critical]);
         assert_eq!(
-            severity(20.0, 0.0),
+            severity(30.0, 29.9),
             vec![],
-            "29.9 seconds in ten minutes is an idle server"
+            "59.9 seconds in ten minutes is a server that is nearly idle"
         );
+        assert_eq!(severity(30.0, 30.0), vec![Severity::Critical]);
+    }
+
+    #[test]
+    fn what_only_sleeps_has_no_share_and_no_rank() {
+        let asleep = statement("SELECT pg_sleep($1)", 50, 60_000.0);
+        let observed = observation(vec![asleep, statement("SELECT 1 FROM a", 100, 1000.0)], 0.0);
+        let claims = claims::<TimeShare>(&observed).unwrap();
+        assert_eq!(claims.len(), 0, "100 seconds of 3100");
+        let mut awake = observed;
+        // as it is counted: what sleeps is not in the total
+        awake.statements.as_mut().unwrap().total_seconds = 100.0;
+        let claims = crate::rules::testing::claims::<TimeShare>(&awake).unwrap();
+        assert_eq!(claims.len(), 1);
+        assert_eq!(
+            (&claims[0].evidence["rank"], claims[0].severity),
+            (&json!(1), Severity::Critical)
+        );
+    }
+
+    #[test]
+    fn what_was_counted_before_the_first_look_is_info() {
+        let mut observed = observation(vec![statement("INSERT INTO a VALUES ($1)", 1000, 100.0)], 0.0);
+        assert_eq!(severities::<TimeShare>(&observed), [Severity::Critical]);
+        let first_look = observed.now - chrono::TimeDelta::minutes(2);
+        observed.statements.as_mut().unwrap().looked_only_since = Some(first_look);
+        assert_eq!(severities::<TimeShare>(&observed), [Severity::Info]);
     }
 
     /// A statement with so many calls of 30 seconds and nothing beside it.
@@ -329,7 +359,7 @@ mod tests {
     #[test]
     fn a_few_calls_are_info_and_no_rate_of_a_day() {
         assert_eq!(judged(20, "CPU").severity, Severity::Critical);
-        let observed = observation(vec![statement("SELECT 1 FROM a", 19, 900.0)], 20.0);
+        let observed = observation(vec![statement("SELECT 1 FROM a", 19, 900.0)], 50.0);
         let few = claims::<TimeShare>(&observed).unwrap().remove(0);
         assert_eq!(few.severity, Severity::Info);
         let seconds = few.impact.db_seconds_per_day.unwrap();
@@ -340,7 +370,7 @@ mod tests {
     #[test]
     fn each_statement_is_told_by_one_rule() {
         let told = |calls: i64, mean_ms: f64| {
-            let observed = beside_heavy_rare(vec![statement("SELECT 1 FROM a", calls, mean_ms)], 20.0);
+            let observed = beside_heavy_rare(vec![statement("SELECT 1 FROM a", calls, mean_ms)], 50.0);
             (
                 claims::<TimeShare>(&observed).unwrap().len(),
                 claims::<HeavyRare>(&observed).unwrap().len(),

@@ -70,7 +70,7 @@ impl Rule for Unstable {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let is_heavy = |activity: &StatementActivity, statement: &StatementDelta| {
-            statements::share(activity, statement.seconds) >= self.min_share && self.varies(statement)
+            statements::share_of(activity, statement) >= self.min_share && self.varies(statement)
         };
         statements::on_a_busy_server(
             place,

@@ -15,7 +15,7 @@ use crate::model::history::{Counts, IndexCounts, TableCounts};
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder, TableNow, TableTotal};
 use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{from_json, micros};
+use crate::store::row::{from_json, micros, time};
 
 /// What happened to the relations of a place over a range.
 pub struct Happened<'a, C> {
@@ -279,6 +279,27 @@ impl Store {
             }
             let (total, bytes) = listed.sum()?;
             Ok(RelationList { items, total, bytes })
+        })
+    }
+
+    /// When the tables and indexes of a database were looked at last, so that what lists tell of them is as old as that; none
+    /// where nobody looked of late.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn relations_looked_at(
+        &self,
+        server: &str,
+        database: &str,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.read(|tx| {
+            let Some(place) = place::known(tx, server, Family::Table, database)? else {
+                return Ok(None);
+            };
+            let at: Option<i64> = tx
+                .prepare_cached("SELECT max(at) FROM history_minute WHERE place = ?1")?
+                .query_row([place], |row| row.get(0))?;
+            Ok(at.map(time))
         })
     }
 

@@ -372,6 +372,14 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_when_a_database_was_looked_at_last() {
+        let store = a_day();
+        let looked_at = |database| store.relations_looked_at("main", database).unwrap();
+        assert_eq!(looked_at("app"), Some(at(10 * 155 + 1)));
+        assert_eq!(looked_at("other"), None);
+    }
+
+    #[test]
     fn tables_come_in_the_order_that_is_asked_for_with_what_happened_to_them() {
         let store = a_day();
         for rolled_up_to in [0, 800, 1561] {

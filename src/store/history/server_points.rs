@@ -8,7 +8,7 @@ use super::HOUR;
 use crate::model::server_point::{ServerCounts, ServerPoint};
 use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{micros, time};
+use crate::store::row::{micros, rows, time};
 
 /// Ranges up to this are told look by look.
 const LOOKS_TOLD: TimeDelta = TimeDelta::days(7);
@@ -103,10 +103,8 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM server_point WHERE server = ?1 AND step = ?2 AND at >= ?3 AND at <= ?4 ORDER BY at"
             );
-            let mut statement = tx.prepare_cached(&sql)?;
-            let points =
-                statement.query_map(params![server, step, micros(from), micros(to) + HOUR], read)?;
-            Ok(points.collect::<Result<_, _>>()?)
+            let range = params![server, step, micros(from), micros(to) + HOUR];
+            rows(tx, &sql, range, read)
         })
     }
 

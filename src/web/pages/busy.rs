@@ -3,7 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::overview::ServerLine;
+use super::coverage::{Unjudged, waiting_in};
+use super::server_line::ServerLine;
+use crate::model::judgement::RuleOutcome;
 
 /// A statement, and what part of the server's time it took.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -29,6 +31,16 @@ pub struct DatabaseLine {
     pub seconds: f64,
     /// Of the time of all statements of the server, 0 to 1.
     pub share_ratio: f64,
+    /// What its own rules cannot judge yet, since only time is lacking.
+    pub waiting: Vec<Unjudged>,
+}
+
+impl DatabaseLine {
+    /// The same with what waits there by these outcomes: what its server's rules wait for is not told of each.
+    pub(super) fn tell_waiting(&mut self, server: &str, outcomes: &[(String, RuleOutcome)]) {
+        let own = outcomes.iter().filter(|(_, outcome)| outcome.database.is_some());
+        self.waiting = waiting_in(own, (server, &self.name));
+    }
 }
 
 /// Each database with what its statements took.
@@ -42,6 +54,7 @@ pub fn databases(server: &ServerLine, statements: &[BusyStatement]) -> Vec<Datab
             name: name.clone(),
             seconds,
             share_ratio,
+            waiting: Vec::new(),
         }
     };
     let mut lines: Vec<DatabaseLine> = server.server.databases.iter().map(line).collect();

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::overview::ServerLine;
 use super::present;
+use super::server_line::ServerLine;
 use super::servers::{is_lost, running};
 use crate::model::replication::Replay;
 use crate::model::status::ServerStatus;

@@ -46,6 +46,36 @@ fn waits(reason: &str, remedy_sql: Option<&String>) -> bool {
     remedy_sql.is_none() && (reason.starts_with("needs ") || reason.starts_with("immature"))
 }
 
+/// Whether a reason is that a window is not as long yet as it is to be: what is said then may not be all.
+fn fills(reason: &str) -> bool {
+    reason.starts_with("the window is ") || reason.starts_with("the first window is ")
+}
+
+/// What cannot be judged in a database yet, or not all of it, since only time is lacking: by its own rules, and by those of its
+/// server.
+pub fn waiting_in<'a>(
+    outcomes: impl IntoIterator<Item = &'a (String, RuleOutcome)>,
+    (server, database): (&str, &str),
+) -> Vec<Unjudged> {
+    let mut waiting = Vec::new();
+    for (of, outcome) in outcomes {
+        let is_here = outcome.database.as_deref().is_none_or(|of| of == database);
+        if of != server || !is_here {
+            continue;
+        }
+        match &outcome.verdict {
+            Verdict::Skipped { reason, remedy_sql } if waits(reason, remedy_sql.as_ref()) => {
+                add(&mut waiting, outcome, reason);
+            }
+            Verdict::Evaluated {
+                untold: Some(reason), ..
+            } if fills(reason) || waits(reason, None) => add(&mut waiting, outcome, reason),
+            Verdict::Skipped { .. } | Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => {}
+        }
+    }
+    waiting
+}
+
 impl Coverage {
     /// What is missing on these servers.
     pub fn of(servers: &[ServerStatus], outcomes: &[(String, RuleOutcome)]) -> Self {
@@ -177,6 +207,62 @@ mod tests {
         assert_eq!(holes.unjudged_rules().as_deref(), Some("2 rules could not be"));
         assert_eq!(holes.reasons()[0].names(), "query.slow_mean, query.time_share");
         assert_eq!(holes.waiting_rules(), None);
+    }
+
+    #[test]
+    fn every_database_tells_what_waits_there() {
+        let outcome = |server: &str, database: Option<&str>, rule: &str, verdict: Verdict| {
+            let (server, outcome) = sample::skipped(server, rule, "", None);
+            let database = database.map(str::to_owned);
+            let outcome = RuleOutcome {
+                database,
+                verdict,
+                ..outcome
+            };
+            (server, outcome)
+        };
+        let skipped = |reason: &str, sql: Option<&str>| Verdict::Skipped {
+            reason: reason.to_owned(),
+            remedy_sql: sql.map(str::to_owned),
+        };
+        let judged = |untold: Option<&str>| Verdict::Evaluated {
+            undecided: Vec::new(),
+            absence_counts: untold.is_none(),
+            untold: untold.map(str::to_owned),
+        };
+        let filling = "the window is 10 min of 30 min long";
+        let looks = "needs two looks an hour apart";
+        let outcomes = [
+            outcome("main", None, "query.time_share", judged(Some(filling))),
+            outcome("main", Some("shop"), "index.too_many", judged(None)),
+            outcome("main", Some("new"), "index.too_many", skipped(looks, None)),
+            outcome("main", Some("new"), "index.seq_scan_hotspot", judged(Some(looks))),
+            outcome(
+                "main",
+                Some("new"),
+                "index.unused",
+                judged(Some("it was nearly idle")),
+            ),
+            outcome(
+                "main",
+                Some("new"),
+                "index.missing",
+                skipped("needs x", Some("GRANT x")),
+            ),
+            outcome("other", Some("new"), "index.too_many", skipped("needs y", None)),
+        ];
+        let told = |database: &str| {
+            let waiting = waiting_in(&outcomes, ("main", database));
+            let told = waiting.iter().map(|one| (one.reason.clone(), one.names()));
+            told.collect::<Vec<_>>()
+        };
+        let of_all = (filling.to_owned(), "query.time_share".to_owned());
+        assert_eq!(told("shop"), std::slice::from_ref(&of_all));
+        let own = (
+            looks.to_owned(),
+            "index.too_many, index.seq_scan_hotspot".to_owned(),
+        );
+        assert_eq!(told("new"), [of_all, own]);
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub fn exact(at: &DateTime<Utc>, _: &dyn Values) -> Result<String> {
     Ok(present::exact(at))
 }
 
+/// `14:02 UTC`.
+#[filter_fn]
+pub fn clock(at: &DateTime<Utc>, _: &dyn Values) -> Result<String> {
+    Ok(present::clock(at))
+}
+
 /// The attribute `datetime`.
 #[filter_fn]
 pub fn iso(at: &DateTime<Utc>, _: &dyn Values) -> Result<String> {

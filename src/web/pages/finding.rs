@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::event_line::EventLine;
 use super::evidence::EvidenceView;
 use super::filters;
 use super::finding_chart::ObjectCharts;
 use super::frame::{Frame, Section, framed};
-use super::overview::EventLine;
 use super::plans::Plans;
 use super::present;
 use super::sql_text::SqlText;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::present::clip;
+use super::present::{clip, plural};
 
 /// Measures of the picture in its own units.
 const BOX_WIDTH: f64 = 190.0;
@@ -85,8 +85,8 @@ impl Graph {
         let mut left_out = None;
         if vertices.len() + tables.len() > BOXES {
             left_out = Some(format!(
-                "{} tables are left out, since there are so many",
-                tables.len()
+                "{} left out, since there are so many",
+                plural(tables.len(), "table is", "tables are")
             ));
             tables.clear();
         }

@@ -276,6 +276,18 @@ impl HistoryChart {
         self
     }
 
+    /// The same picture on a scale that goes beyond what there was: the highest bar is that share of the height.
+    #[must_use]
+    pub fn lowered(mut self, share: f64) -> Self {
+        let share = share.clamp(0.0, 1.0);
+        for bar in self.bars.iter_mut().filter(|bar| !bar.is_gap) {
+            bar.height *= share;
+            bar.y = HEIGHT - bar.height;
+        }
+        self.ceiling_y = self.ceiling_y.map(|y| HEIGHT - (HEIGHT - y) * share);
+        self
+    }
+
     /// The same picture of those points with a line for each change that lies within them, and with no other line.
     #[must_use]
     pub fn marked<C>(mut self, points: &[HistoryPoint<C>], changes: &[Change]) -> Self {
@@ -364,6 +376,9 @@ mod tests {
         let unseen = HistoryChart::of(&points[1..3], &ROWS).bars;
         assert!(unseen.len() == 1 && unseen[0].is_gap);
         assert_eq!(HistoryChart::of(&[], &ROWS), HistoryChart::default());
+        let lowered = chart.lowered(0.5).bars;
+        let heights: Vec<(f64, f64)> = lowered.iter().map(|bar| (bar.y, bar.height)).collect();
+        assert_eq!(heights, [(91.0, 29.0), (0.0, 120.0), (62.0, 58.0)]);
     }
 
     #[test]

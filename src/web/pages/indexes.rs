@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::coverage::Unjudged;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::listing::Listing;
@@ -152,6 +153,9 @@ impl IndexesPage {
                 total: list.total,
                 bytes: list.bytes,
                 findings_left_out: findings_total.saturating_sub(findings.len()),
+                as_of: None,
+                waiting: Vec::new(),
+                told_at: None,
                 server,
                 database,
                 range,
@@ -168,6 +172,14 @@ impl IndexesPage {
             missing_unknown_because: verdict.and_then(Verdict::untold).map(str::to_owned),
             ..self
         }
+    }
+
+    /// The same with when the database was looked at last, and what cannot be judged there yet.
+    #[must_use]
+    pub fn as_known(mut self, looked_at: Option<DateTime<Utc>>, waiting: Vec<Unjudged>) -> Self {
+        self.list = self.list.looked_at(self.frame.now, looked_at);
+        self.list.waiting = waiting;
+        self
     }
 
     /// The page where no server was looked at yet.
@@ -246,6 +258,30 @@ mod tests {
         );
         assert!(html.contains("/a%2Fb?range=24h"), "{html}");
         assert!(html.contains("?range=7d&#38;order=idle"), "{html}");
+    }
+
+    #[test]
+    fn an_old_look_is_told_with_its_time_and_what_waits_with_its_reason() {
+        let of_now = page(vec![total("i")]).html("..", "t").unwrap();
+        assert!(
+            !of_now.contains("as of ") && !of_now.contains("judged here yet"),
+            "{of_now}"
+        );
+        let at = sample::now() - chrono::TimeDelta::minutes(38);
+        let waiting = vec![Unjudged {
+            reason: "needs <two> looks".into(),
+            rules: vec!["index.too_many".into()],
+        }];
+        let page = page(vec![total("i")]).as_known(Some(at), waiting);
+        let html = page.html("..", "t").unwrap();
+        assert!(
+            html.contains("as of 13:22 UTC, <time") && html.contains("38 min ago</time>"),
+            "{html}"
+        );
+        assert!(
+            html.contains("index.too_many</span>: needs &#60;two&#62; looks"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! What the list of tables and the list of indexes have in common: of which database, in which order, how much there is.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::coverage::Unjudged;
 use super::present;
 use super::range::Range;
 use super::relations::{INDEX_ORDERS, TABLE_ORDERS, grew_most, order_query, order_tabs};
 use super::tabs::{Place, Tab, View};
 use crate::model::relation::RelationOrder;
 use crate::model::unit::bytes_for_people;
+
+/// Minutes for which what was read passes for what is so now.
+const A_MOMENT_MINUTES: i64 = 2;
 
 /// What is listed, beside the lines.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -27,6 +32,14 @@ pub struct Listing {
     pub bytes: u64,
     /// Findings that were not looked through for this list, the least important ones.
     pub findings_left_out: usize,
+    /// When tables and indexes were looked at last; null where nobody looked of late.
+    pub as_of: Option<DateTime<Utc>>,
+    /// What cannot be judged here yet, since only time is lacking.
+    pub waiting: Vec<Unjudged>,
+    /// The time of that look where it is longer ago than a moment.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) told_at: Option<DateTime<Utc>>,
     #[serde(skip)]
     #[schema(ignore)]
     pub(super) view: View,
@@ -36,6 +49,17 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The same with the time of the look that it tells of.
+    #[must_use]
+    pub(super) fn looked_at(self, now: DateTime<Utc>, at: Option<DateTime<Utc>>) -> Self {
+        let is_long_ago = |at: &DateTime<Utc>| now - *at > TimeDelta::minutes(A_MOMENT_MINUTES);
+        Self {
+            as_of: at,
+            told_at: at.filter(is_long_ago),
+            ..self
+        }
+    }
+
     /// One of them, several of them, and what their bytes leave out.
     fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self.view {
@@ -127,9 +151,26 @@ mod tests {
             total,
             bytes: 2048,
             findings_left_out,
+            as_of: None,
+            waiting: Vec::new(),
+            told_at: None,
             view,
             places: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_look_is_told_with_its_time_where_it_is_not_of_this_moment() {
+        let now = crate::web::pages::sample::now();
+        let told = |minutes: Option<i64>| {
+            let at = minutes.map(|minutes| now - TimeDelta::minutes(minutes));
+            let list = listing(View::Indexes, 1, 0).looked_at(now, at);
+            assert_eq!(list.as_of, at);
+            list.told_at.is_some()
+        };
+        let all = [Some(0), Some(2), Some(3), Some(80)].map(told);
+        assert_eq!(all, [false, false, true, true]);
+        assert!(!told(None), "nothing is made up");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::range::Range;
 use crate::model::history::{HistoryPoint, StatementCounts};
 use crate::model::status::LoadPoint;
 
+/// A picture of the load reaches up to so many sessions at least: an idle server must not look busy.
+pub(super) const SCALE_SESSIONS: f64 = 0.1;
+
 /// The load is told in so many parts of the range.
 pub(super) const PARTS: usize = 96;
 
@@ -20,9 +23,14 @@ pub(super) const LOAD: Measure<StatementCounts> = Measure {
     nothing: "nothing was executed",
 };
 
-/// With one decimal at most.
+/// With one decimal at most; of what is less than that with the first digit that says something. What is there is never told as 0.
 pub(super) fn rounded(value: f64) -> String {
-    present::number((value * 10.0).round() / 10.0)
+    match value {
+        value if value <= 0.0 || value >= 0.095 => present::number((value * 10.0).round() / 10.0),
+        value if value >= 0.0095 => format!("{value:.2}"),
+        value if value >= 0.000_95 => format!("{value:.3}"),
+        _ => "< 0.001".to_owned(),
+    }
 }
 
 /// Some time with its load.
@@ -64,6 +72,13 @@ pub(super) fn parts(now: DateTime<Utc>, range: Range, points: &[LoadPoint]) -> V
         load_sessions: (known > 0.0).then(|| sum / known),
     };
     sums.into_iter().enumerate().map(part).collect()
+}
+
+/// When the time begins of which the load is known; none where it is not known at all.
+pub(super) fn known_from(points: &[LoadPoint]) -> Option<DateTime<Utc>> {
+    let mut pairs = points.windows(2);
+    let known = pairs.find(|pair| pair[1].load_sessions.is_some());
+    known.map(|pair| pair[0].at)
 }
 
 /// The same as the picture takes it.
@@ -111,5 +126,17 @@ mod tests {
             told[..PARTS - 5].iter().all(Option::is_none),
             "the first has none before it"
         );
+        assert_eq!(known_from(&points), Some(points[0].at));
+        assert_eq!(known_from(&points[1..]), Some(points[2].at));
+        assert_eq!(known_from(&points[..1]), None);
+    }
+
+    #[test]
+    fn what_is_there_is_not_told_as_nothing() {
+        let told = [0.0, 1e-9, 0.0014, 0.0094, 0.034, 0.0949, 0.095, 0.14, 1.04, 12.0].map(rounded);
+        let expected = [
+            "0", "< 0.001", "0.001", "0.009", "0.03", "0.09", "0.1", "0.1", "1", "12",
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -7,157 +7,24 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cluster::Follows;
 use super::coverage::Coverage;
+use super::event_line::EventLine;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::late::Late;
 use super::present;
 use super::refreshes::ViewLine;
-use super::row::Row;
 use super::sentence::Headline;
+use super::server_line::ServerLine;
 use super::servers;
 use super::spark::Spark;
-use crate::model::finding::{Event, EventKind, Finding, Severity, State};
-use crate::model::fold::{Digest, FoldedRule, Outline};
+use super::to_do::{Group, RestLine, groups};
+use crate::model::finding::{Event, Severity, State};
+use crate::model::fold::{Digest, Outline};
 use crate::model::status::{Gap, LoadPoint, Look, ServerStatus};
-use crate::model::unit::bytes_for_people;
 
 /// Events that the overview shows.
 const EVENTS: usize = 12;
-
-/// Findings that follow each other and are mended by the same kind of step.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Group {
-    /// What to do: `Create indexes`.
-    pub heading: String,
-    /// The findings, worst first.
-    pub rows: Vec<Row>,
-}
-
-/// Findings of one rule that are not among the few, on one line.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct RestLine {
-    /// Which, how many, and what they cost together.
-    #[serde(flatten)]
-    pub folded: FoldedRule,
-}
-
-impl RestLine {
-    fn list(rest: &[FoldedRule]) -> Vec<Self> {
-        rest.iter().cloned().map(|folded| Self { folded }).collect()
-    }
-
-    /// The worst severity as it begins a row.
-    pub fn severity_word(&self) -> &'static str {
-        present::severity_word(self.folded.worst)
-    }
-
-    /// What they cost together, in every unit that is known: `38 min/day, 12.4 GiB`.
-    pub fn together(&self) -> String {
-        let impact = &self.folded.impact;
-        let parts = [
-            impact.days_left.map(present::left),
-            impact
-                .db_seconds_per_day
-                .filter(|seconds| *seconds > 0.0)
-                .map(present::per_day),
-            impact.bytes.filter(|bytes| *bytes > 0.0).map(bytes_for_people),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// A server on one line.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct ServerLine {
-    /// What is known of it.
-    #[serde(flatten)]
-    pub server: ServerStatus,
-    /// Open findings by severity.
-    pub critical: usize,
-    #[allow(missing_docs)]
-    pub warning: usize,
-    #[allow(missing_docs)]
-    pub info: usize,
-    /// Facts that could not be read there.
-    pub gaps: usize,
-    /// What of it is late.
-    pub late: Late,
-    /// The load of the last day.
-    #[serde(skip)]
-    #[schema(ignore)]
-    pub spark: Spark,
-}
-
-impl ServerLine {
-    /// `17.6`, or that it has not been seen.
-    pub fn version(&self) -> String {
-        match self.server.version_num {
-            Some(number) => format!("{}.{}", number / 10_000, number % 10_000),
-            None => "version unknown".to_owned(),
-        }
-    }
-
-    /// `primary`, `standby`, or `in recovery` where nothing proves that it follows one; nothing where it is not known. What
-    /// does not answer may be something else by now.
-    pub fn role(&self) -> String {
-        let word = match (self.server.is_standby, Follows::of(&self.server)) {
-            (None, _) => return String::new(),
-            (_, Some(follows)) => follows.word(),
-            (_, None) => "primary",
-        };
-        match self.server.unreachable {
-            Some(_) => format!("{word} when it last answered"),
-            None => word.to_owned(),
-        }
-    }
-
-    /// `3 databases`.
-    pub fn databases(&self) -> String {
-        present::plural(self.server.databases.len(), "database", "databases")
-    }
-
-    /// The highest load of the day.
-    pub fn peak(&self) -> Option<String> {
-        self.spark
-            .peak
-            .map(|peak| format!("peak {}", present::number((peak * 10.0).round() / 10.0)))
-    }
-}
-
-/// What happened to a finding, for the list of a day.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct EventLine {
-    /// The event; the API's feed has the same.
-    #[serde(flatten)]
-    pub event: Event,
-}
-
-impl EventLine {
-    /// What happened, in a word or two.
-    pub fn word(&self) -> String {
-        match self.event.kind {
-            EventKind::Opened => "opened".to_owned(),
-            EventKind::SeverityChanged => format!("now {}", self.event.finding.claim.severity.word()),
-            EventKind::Acknowledged => "acknowledged".to_owned(),
-            EventKind::Snoozed => "snoozed".to_owned(),
-            EventKind::Resolved => "resolved".to_owned(),
-            EventKind::Reopened => "reopened".to_owned(),
-            EventKind::MarkedFalsePositive => "not a problem".to_owned(),
-            EventKind::OutcomeKnown => "measured".to_owned(),
-        }
-    }
-
-    /// The class of the word's chip.
-    pub fn tone(&self) -> &'static str {
-        match self.event.kind {
-            EventKind::Opened | EventKind::Reopened | EventKind::SeverityChanged => "warn",
-            EventKind::Resolved | EventKind::OutcomeKnown => "good",
-            _ => "",
-        }
-    }
-}
 
 /// The first page.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -194,58 +61,6 @@ pub struct OverviewPage {
     pub coverage: Coverage,
 }
 framed!(OverviewPage);
-
-/// What to do about a finding, by the first statement of its remedy.
-fn step(finding: &Finding) -> &'static str {
-    let claim = &finding.claim;
-    if claim.impact.days_left.is_some() {
-        return "Before it runs out";
-    }
-    let sql = claim
-        .remedy
-        .apply_sql
-        .first()
-        .map_or_else(String::new, |sql| sql.trim_start().to_ascii_uppercase());
-    let starts = [
-        ("CREATE INDEX", "Create indexes"),
-        ("CREATE UNIQUE INDEX", "Create indexes"),
-        ("DROP INDEX", "Drop indexes"),
-        ("REINDEX", "Rebuild indexes"),
-        ("VACUUM", "Vacuum and analyze"),
-        ("ANALYZE", "Vacuum and analyze"),
-        ("GRANT", "Let the advisor see"),
-        ("CREATE EXTENSION", "Let the advisor see"),
-        ("ALTER SYSTEM", "Change settings"),
-        ("ALTER TABLE", "Change tables"),
-    ];
-    if let Some((_, heading)) = starts.iter().find(|(start, _)| sql.starts_with(start)) {
-        return heading;
-    }
-    match claim.rule.split('.').next().unwrap_or("") {
-        "query" => "Look at these statements",
-        "config" => "Change settings",
-        "index" => "Review indexes",
-        "activity" => "Look at these sessions",
-        _ => "Look at these",
-    }
-}
-
-/// The findings in their order, with a heading wherever there is something else to do. None leaves its place for a
-/// heading: `check` and the API have the same order.
-fn groups(shown: &[Finding]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for row in Row::list(shown.iter().cloned()) {
-        let heading = step(&row.finding);
-        match groups.last_mut().filter(|group| group.heading == heading) {
-            Some(group) => group.rows.push(row),
-            None => groups.push(Group {
-                heading: heading.to_owned(),
-                rows: vec![row],
-            }),
-        }
-    }
-    groups
-}
 
 impl OverviewPage {
     /// The page from the findings that are open or acknowledged.
@@ -329,6 +144,13 @@ impl OverviewPage {
         )
     }
 
+    /// Whether the same heading would stand in several places: the order of the findings is more than their headings, so that
+    /// each says then for itself what to do.
+    fn is_mixed(&self) -> bool {
+        let headings = self.groups.iter().map(|group| group.heading.as_str());
+        headings.collect::<BTreeSet<_>>().len() < self.groups.len()
+    }
+
     /// When any server was last seen.
     pub fn last_look(&self) -> Option<DateTime<Utc>> {
         self.servers
@@ -347,7 +169,7 @@ impl OverviewPage {
 mod tests {
     use super::*;
     use crate::limits;
-    use crate::model::finding::Impact;
+    use crate::model::finding::{EventKind, Finding, Impact};
     use crate::web::pages::{frame::Page, late, sample};
 
     #[test]
@@ -499,6 +321,16 @@ mod tests {
         let rows = page.groups.iter().flat_map(|group| &group.rows);
         let shown: Vec<&Finding> = rows.map(|row| &row.finding).collect();
         assert_eq!(shown, findings.iter().collect::<Vec<_>>());
+        let headings = |page: &OverviewPage| {
+            let html = page.clone().html("", "t").unwrap();
+            html.matches("scope=\"rowgroup\"").count()
+        };
+        assert_eq!(headings(&page), 0, "no heading is said twice");
+        let html = page.clone().html("", "t").unwrap();
+        assert_eq!(html.matches("<b>Create indexes</b>").count(), 3, "{html}");
+        let in_a_row = page_of(&findings[..3]);
+        assert_eq!(headings(&in_a_row), 2);
+        assert!(!in_a_row.html("", "t").unwrap().contains("<b>Create indexes</b>"));
     }
 
     fn dropped(name: &str) -> Finding {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::history_chart::{HistoryChart, Mark};
+use super::load::rounded;
 use super::present;
 use super::wait_chart::{REST, WaitChart};
 use crate::model::database_load::DatabaseLoad;
@@ -112,9 +113,12 @@ impl ChartTable {
     }
 }
 
-/// With two decimals at most.
+/// With two decimals at most, and never as 0 what is more.
 fn decimals(value: f64) -> String {
-    present::number((value * 100.0).round() / 100.0)
+    match value > 0.0 && value < 0.01 {
+        true => rounded(value),
+        false => present::number((value * 100.0).round() / 100.0),
+    }
 }
 
 #[cfg(test)]

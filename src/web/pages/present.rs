@@ -6,6 +6,8 @@ use crate::model::finding::{Impact, Severity, State};
 use crate::model::unit::{bytes_for_people, count_for_people, seconds_for_people};
 use crate::report::is_hidden;
 
+pub use crate::model::unit::{amount, plural};
+
 /// The sign that stands for a hidden character; `None` where the character can be seen. Escapes rather than the
 /// symbols of Unicode's control pictures, which most fonts lack.
 pub fn sign(c: char) -> Option<String> {
@@ -47,6 +49,11 @@ pub fn url_part(text: &str) -> String {
 /// `2026-11-21 14:02:07 UTC`.
 pub fn exact(at: &DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// `14:02 UTC`.
+pub fn clock(at: &DateTime<Utc>) -> String {
+    at.format("%H:%M UTC").to_string()
 }
 
 /// How long ago, or in how long, in one unit.
@@ -100,21 +107,6 @@ pub fn number(value: f64) -> String {
     } else {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
-}
-
-/// `1 finding`, `5 findings`.
-pub fn plural(number: usize, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        count_for_people(number as f64),
-        if number == 1 { one } else { many }
-    )
-}
-
-/// A number as it is told, with its noun: `1 scan`, `2.5 scans`.
-pub fn amount(told: String, one: &str, many: &str) -> String {
-    let noun = if told == "1" { one } else { many };
-    format!("{told} {noun}")
 }
 
 /// Small numbers as words, as sentences begin with them.
@@ -297,6 +289,7 @@ mod tests {
         assert_eq!(at(600), "10 min ago");
         assert_eq!(at(6 * 3600), "6 h ago");
         assert_eq!(at(-3 * 86_400), "in 3 days");
+        assert_eq!(clock(&(now + TimeDelta::minutes(542))), "09:02 UTC");
     }
 
     #[test]

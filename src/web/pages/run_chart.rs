@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::present::plural;
 use crate::model::refresh::{Outcome, Run};
 use crate::model::unit::seconds_for_people;
 
@@ -117,8 +118,8 @@ impl Durations {
             longest: seconds_for_people(longest),
             from: made.first().map(|(run, _)| run.ended_at),
             label: format!(
-                "how long the last {} refreshes took, at most {}",
-                made.len(),
+                "how long the last {} took, at most {}",
+                plural(made.len(), "refresh", "refreshes"),
                 seconds_for_people(longest)
             ),
         }

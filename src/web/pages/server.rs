@@ -14,22 +14,26 @@ use super::database_load::{DatabaseLoadChart, load_points};
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::history_chart::{Change, within};
-use super::load::{LoadPart, history, parts};
-use super::overview::ServerLine;
+use super::load::{LoadPart, history, known_from, parts};
+use super::load_picture;
+use super::long_calls::told_where_they_ran;
 use super::picture::{ChartTable, Picture};
 use super::range::Range;
 use super::relations::{Brief, briefs};
 use super::row::Row;
-use super::server_charts;
+use super::server_charts::{self, Told};
 use super::server_facts::Facts;
+use super::server_line::ServerLine;
 use super::server_parts::{self, ServerPart};
 use super::server_sentence::sentence;
 use super::servers::{lag, path};
 use super::settings::{self, SettingGroup};
-use super::status::ServerGap;
+use super::status_facts::ServerGap;
 use super::tabs::{Tab, View};
+use super::told_time::KnownTime;
 use super::{activity, present};
 use crate::model::database_load::DatabaseLoad;
+use crate::model::judgement::RuleOutcome;
 use crate::model::replication::Standby;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
@@ -101,14 +105,22 @@ impl ServerPage {
         let cluster = facts.cluster;
         let is_it = |line: &&ServerLine| line.server.name == facts.name;
         let server = cluster.servers.iter().find(is_it)?.clone();
-        let load = match facts.load.is_empty() {
-            true => parts(now, facts.range, &load_points(&facts.database_load)),
-            false => parts(now, facts.range, &facts.load),
+        let database_load = told_where_they_ran(facts.database_load, &facts.load);
+        let points = match facts.load.is_empty() {
+            true => load_points(&database_load),
+            false => facts.load,
         };
+        let (from, known) = (now - facts.range.length(), known_from(&points));
+        let (load, known) = (parts(now, facts.range, &points), KnownTime::since(known));
         let history = history(&load);
         let changes = within(&history, changes::of_statements(&facts.changes));
         let over_time = server_parts::parts(now, facts.range, &facts.over_time);
-        let is_standby = server.server.is_standby == Some(true);
+        let told = Told {
+            known: KnownTime::since(server_parts::known_from(&facts.over_time)),
+            changes: &changes,
+            checkpoints_at: facts.checkpoints.as_ref().map(|seen| seen.at),
+            is_standby: server.server.is_standby == Some(true),
+        };
         let mut statements = facts.statements;
         let databases = databases(&server, &statements);
         statements.truncate(STATEMENTS);
@@ -119,14 +131,10 @@ impl ServerPage {
         Some(Self {
             frame: Frame::new(now, Section::Servers, facts.name.clone()),
             sentence: sentence(now, &server, &cluster, &load, facts.open),
-            load_picture: server_charts::load(&load, &history, &changes),
-            pictures: server_charts::pictures(&over_time, &changes, is_standby),
-            database_chart: DatabaseLoadChart::of(
-                &facts.database_load,
-                (now - facts.range.length(), now),
-                &changes,
-            ),
-            database_load: facts.database_load,
+            load_picture: load_picture::load(&load, &history, &changes, known),
+            pictures: server_charts::pictures(&over_time, &told),
+            database_chart: DatabaseLoadChart::of(&database_load, (from, now), &changes),
+            database_load,
             over_time,
             changes,
             clients: facts.activity.as_ref().map(|activity| activity.clients),
@@ -148,6 +156,15 @@ impl ServerPage {
             server,
             cluster,
         })
+    }
+
+    /// The same with what cannot be judged yet in each of its databases.
+    #[must_use]
+    pub fn with_waiting(mut self, outcomes: &[(String, RuleOutcome)]) -> Self {
+        for line in &mut self.databases {
+            line.tell_waiting(&self.server.server.name, outcomes);
+        }
+        self
     }
 
     fn path(&self) -> String {

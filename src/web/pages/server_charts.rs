@@ -1,22 +1,21 @@
-//! Connections, cache, checkpoints and replication of a server over a range of time: a part of its page.
+//! Connections, cache, checkpoints and replication of a server over a range of time as pictures: a part of its page.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
 use super::history_chart::{Change, HistoryChart, Mark, Measure, marks, marks_told};
-use super::load::{LOAD, LoadPart, rounded};
+use super::load::rounded;
 use super::picture::{ChartTable, Picture};
 use super::present;
 use super::server_parts::ServerPart;
+use super::told_time::{KnownTime, highest};
 use super::wait_chart::WaitChart;
-use crate::model::history::{Counts, HistoryPoint, StatementCounts, WaitPoint};
+use crate::model::history::{Counts, HistoryPoint, WaitPoint};
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 /// What is said of a part in which a number is not known, whether nobody looked or it could not be read.
 const GAP: &str = "it is not known";
-/// Where less than this share of the time is known, a mean says of how much it is.
-const MOSTLY_KNOWN: f64 = 0.95;
 const BY_TIME: &str = "by time";
 const REQUESTED: &str = "asked for, or forced by max_wal_size";
 
@@ -92,73 +91,30 @@ fn bars(
         .marked(&points, changes)
 }
 
-/// The part in which a number is highest, and the number.
-fn highest<P>(parts: &[P], value: impl Fn(&P) -> Option<f64>) -> Option<(&P, f64)> {
-    let known = parts.iter().filter_map(|part| Some((part, value(part)?)));
-    known.max_by(|(_, one), (_, other)| one.total_cmp(other))
+/// What the pictures are told with.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told<'a> {
+    /// The time of which something is known.
+    pub known: KnownTime,
+    /// What happened meanwhile.
+    pub changes: &'a [Change],
+    /// When its checkpoints were read last; none where they never were.
+    pub checkpoints_at: Option<DateTime<Utc>>,
+    /// A standby makes no checkpoints of its own.
+    pub is_standby: bool,
 }
 
-/// `in the 15 min from 2026-11-21 03:15 UTC`.
-fn when(from: DateTime<Utc>, length_seconds: f64) -> String {
-    let length = seconds_for_people(length_seconds);
-    format!("in the {length} from {}", from.format("%Y-%m-%d %H:%M UTC"))
-}
-
-/// The load, as it is told by its parts.
-pub(super) fn load(
-    parts: &[LoadPart],
-    points: &[HistoryPoint<StatementCounts>],
-    changes: &[Change],
-) -> Picture {
-    let known: Vec<f64> = parts.iter().filter_map(|part| part.load_sessions).collect();
-    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
-    let whole: f64 = parts.iter().map(|part| part.length_seconds).sum();
-    let seen = parts.iter().filter(|part| part.load_sessions.is_some());
-    let seen_seconds: f64 = seen.map(|part| part.length_seconds).sum();
-    let of_what = match seen_seconds < MOSTLY_KNOWN * whole {
-        true => format!(
-            "In the {} of it that are known, on average",
-            seconds_for_people(seen_seconds)
-        ),
-        false => "On average".to_owned(),
-    };
-    let sentence = match highest(parts, |part| part.load_sessions) {
-        None => "No load is known of that time.".to_owned(),
-        Some((part, most)) => format!(
-            "{of_what} {}, at most {} {}.",
-            present::amount(rounded(mean), "session executes", "sessions execute"),
-            rounded(most),
-            when(part.from, part.length_seconds)
-        ),
-    };
-    let rows = parts
-        .iter()
-        .filter_map(|part| Some((part.from, vec![rounded(part.load_sessions?)])));
-    Picture {
-        id: "load",
-        name: "Load",
-        unit: "sessions executing statements",
-        sentence,
-        bars: match known.is_empty() {
-            true => HistoryChart::default(),
-            false => HistoryChart::of(points, &LOAD).marked(points, changes),
-        },
-        table: ChartTable::of(&["Sessions executing"], rows),
-        ..Picture::default()
+/// Connections, cache, checkpoints and lag, part by part.
+pub(super) fn pictures(parts: &[ServerPart], told: &Told<'_>) -> Vec<Picture> {
+    let mut pictures = vec![connections(parts, told), cache(parts, told)];
+    if !told.is_standby {
+        pictures.push(checkpoints(parts, told));
     }
-}
-
-/// The others: connections, cache, checkpoints and lag. A standby makes no checkpoints of its own.
-pub(super) fn pictures(parts: &[ServerPart], changes: &[Change], is_standby: bool) -> Vec<Picture> {
-    let mut pictures = vec![connections(parts, changes), cache(parts, changes)];
-    if !is_standby {
-        pictures.push(checkpoints(parts, changes));
-    }
-    pictures.push(replication(parts, changes, is_standby));
+    pictures.push(replication(parts, told));
     pictures
 }
 
-fn connections(parts: &[ServerPart], changes: &[Change]) -> Picture {
+fn connections(parts: &[ServerPart], told: &Told<'_>) -> Picture {
     let clients = |part: &ServerPart| part.clients.map(|clients| clients as f64);
     let limit = parts.iter().rev().find_map(|part| part.connections_limit);
     let sentence = match highest(parts, clients) {
@@ -166,7 +122,7 @@ fn connections(parts: &[ServerPart], changes: &[Change]) -> Picture {
         Some((part, most)) => format!(
             "At most {} at once, {}{}.",
             (CLIENTS.told)(most),
-            when(part.from, part.length_seconds),
+            told.known.when(part.from, part.length_seconds),
             limit.map_or(String::new(), |limit| format!(
                 "; the line is as many as there can be, {}",
                 present::number(limit as f64)
@@ -186,20 +142,26 @@ fn connections(parts: &[ServerPart], changes: &[Change]) -> Picture {
         name: "Connections over time",
         unit: "clients, the most at once",
         sentence,
-        bars: bars(parts, &CLIENTS, limit.map(|limit| limit as f64), changes, clients),
+        bars: bars(
+            parts,
+            &CLIENTS,
+            limit.map(|limit| limit as f64),
+            told.changes,
+            clients,
+        ),
         table: ChartTable::of(&["Clients", "There can be"], rows),
         ..Picture::default()
     }
 }
 
-fn cache(parts: &[ServerPart], changes: &[Change]) -> Picture {
+fn cache(parts: &[ServerPart], told: &Told<'_>) -> Picture {
     let ratio = |part: &ServerPart| part.cache_hit_ratio;
     let sentence = match highest(parts, |part| ratio(part).map(|ratio| -ratio)) {
         None => "How blocks were found is not known of that time.".to_owned(),
         Some((part, least)) => format!(
             "At the least {} of the blocks were found in shared_buffers, {}.",
             present::percent(-least),
-            when(part.from, part.length_seconds)
+            told.known.when(part.from, part.length_seconds)
         ),
     };
     let rows = parts
@@ -210,30 +172,34 @@ fn cache(parts: &[ServerPart], changes: &[Change]) -> Picture {
         name: "Cache over time",
         unit: "blocks found in shared_buffers, in per cent",
         sentence,
-        bars: bars(parts, &CACHE, Some(1.0), changes, ratio),
+        bars: bars(parts, &CACHE, Some(1.0), told.changes, ratio),
         table: ChartTable::of(&["Found"], rows),
         ..Picture::default()
     }
 }
 
-fn checkpoints(parts: &[ServerPart], changes: &[Change]) -> Picture {
+fn checkpoints(parts: &[ServerPart], told: &Told<'_>) -> Picture {
     let known = || parts.iter().filter_map(|part| Some((part, part.checkpoints()?)));
     let (timed, requested) = known().fold((0_i64, 0_i64), |sum, (_, (timed, requested))| {
         (sum.0.saturating_add(timed), sum.1.saturating_add(requested))
     });
     let length = parts.first().map_or(0.0, |part| part.length_seconds);
-    let told = |number: i64| present::number(number as f64);
+    let number = |number: i64| present::number(number as f64);
+    let is_within = |at: DateTime<Utc>| parts.first().is_some_and(|first| at >= first.from);
     let sentence = match known().next() {
+        None if told.checkpoints_at.is_some_and(is_within) => {
+            "How many there are is told from the second look at them on.".to_owned()
+        }
         None => "How many there were is not known of that time.".to_owned(),
         Some(_) => format!(
             "{} by time (checkpoint_timeout) and {} that somebody asked for or max_wal_size forced; each step is {}.",
-            told(timed),
-            told(requested),
+            number(timed),
+            number(requested),
             seconds_for_people(length)
         ),
     };
-    let rows = known().map(|(part, (timed, requested))| (part.from, vec![told(timed), told(requested)]));
-    let (areas, marks) = stacked(parts, changes);
+    let rows = known().map(|(part, (timed, requested))| (part.from, vec![number(timed), number(requested)]));
+    let (areas, marks) = stacked(parts, told.changes);
     Picture {
         id: "checkpoints",
         name: "Checkpoints over time",
@@ -277,27 +243,28 @@ fn stacked(parts: &[ServerPart], changes: &[Change]) -> (WaitChart, Vec<Mark>) {
     (areas, marks)
 }
 
-fn replication(parts: &[ServerPart], changes: &[Change], is_standby: bool) -> Picture {
+fn replication(parts: &[ServerPart], told: &Told<'_>) -> Picture {
     let behind_seconds = |part: &ServerPart| part.replay_lag_seconds;
     let behind_bytes = |part: &ServerPart| part.replay_lag_bytes;
     let farthest = (highest(parts, behind_seconds), highest(parts, behind_bytes));
-    let who = match is_standby {
+    let who = match told.is_standby {
         true => "It",
         false => "The standby that was farthest behind",
     };
     let sentence = match farthest {
-        (None, None) if is_standby => "How far behind it was is not known of that time.".to_owned(),
+        (None, None) if told.is_standby => "How far behind it was is not known of that time.".to_owned(),
         (None, None) => "No standby of that time is known that told how far behind it was.".to_owned(),
         (seconds, bytes) => {
-            let told = |(part, most): (&ServerPart, f64), told: fn(f64) -> String, what: &str| {
-                format!("{}{what} {}", told(most), when(part.from, part.length_seconds))
+            let far = |(part, most): (&ServerPart, f64), for_people: fn(f64) -> String, what: &str| {
+                let when = told.known.when(part.from, part.length_seconds);
+                format!("{}{what} {when}", for_people(most))
             };
-            let told = [
-                seconds.map(|most| told(most, behind, "")),
-                bytes.map(|most| told(most, bytes_for_people, " of WAL")),
+            let far = [
+                seconds.map(|most| far(most, behind, "")),
+                bytes.map(|most| far(most, bytes_for_people, " of WAL")),
             ];
-            let told: Vec<String> = told.into_iter().flatten().collect();
-            format!("{who} was behind by at most {}.", told.join(", and by at most "))
+            let far: Vec<String> = far.into_iter().flatten().collect();
+            format!("{who} was behind by at most {}.", far.join(", and by at most "))
         }
     };
     let cell = |value: Option<f64>, told: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), told);
@@ -309,11 +276,11 @@ fn replication(parts: &[ServerPart], changes: &[Change], is_standby: bool) -> Pi
     let (unit, bars) = match farthest.0 {
         Some(_) => (
             "time behind, the most",
-            bars(parts, &LAG, None, changes, behind_seconds),
+            bars(parts, &LAG, None, told.changes, behind_seconds),
         ),
         None => (
             "WAL behind, the most",
-            bars(parts, &LAG_BYTES, None, changes, behind_bytes),
+            bars(parts, &LAG_BYTES, None, told.changes, behind_bytes),
         ),
     };
     Picture {
@@ -334,7 +301,7 @@ mod tests {
     use crate::web::pages::load::PARTS;
     use crate::web::pages::range::Range;
     use crate::web::pages::sample;
-    use crate::web::pages::server_parts::parts;
+    use crate::web::pages::server_parts::{known_from, parts};
     use chrono::TimeDelta;
 
     fn ago(minutes: i64) -> DateTime<Utc> {
@@ -363,7 +330,7 @@ mod tests {
         let clients: Vec<Option<i64>> = told.iter().map(|part| part.clients).collect();
         assert_eq!(clients[PARTS - 4..], [None, Some(30), Some(15), Some(0)]);
         assert!(told.iter().all(|part| part.replay_lag_seconds.is_none()));
-        let pictures = pictures(&told, &[], false);
+        let pictures = pictures(&told, &Told::default());
         let [connections, cache, _, lag] = &pictures[..] else {
             panic!("four pictures");
         };
@@ -395,28 +362,15 @@ mod tests {
     fn a_standby_has_no_picture_of_checkpoints() {
         let told = parts(sample::now(), Range::Day, &looks(3));
         let names = |is_standby: bool| -> Vec<&str> {
-            let all = pictures(&told, &[], is_standby);
+            let about = Told {
+                is_standby,
+                ..Told::default()
+            };
+            let all = pictures(&told, &about);
             all.iter().map(|picture| picture.id).collect()
         };
         assert_eq!(names(false), ["connections", "cache", "checkpoints", "lag"]);
         assert_eq!(names(true), ["connections", "cache", "lag"]);
-    }
-
-    #[test]
-    fn a_mean_of_a_part_of_the_time_says_so() {
-        let part = |minutes_ago: i64, load_sessions: Option<f64>| LoadPart {
-            from: ago(minutes_ago),
-            length_seconds: 900.0,
-            load_sessions,
-        };
-        let sentence = |load: [Option<f64>; 2]| {
-            let parts = [part(30, load[0]), part(15, load[1])];
-            super::load(&parts, &[], &[]).sentence
-        };
-        assert!(sentence([Some(2.0), Some(4.0)]).starts_with("On average 3 sessions execute"));
-        let half = sentence([None, Some(4.0)]);
-        let expected = "In the 15 min of it that are known, on average 4 sessions execute";
-        assert!(half.starts_with(expected), "{half}");
     }
 
     #[test]
@@ -441,7 +395,11 @@ mod tests {
             at: ago(60),
             what: "the server was started".to_owned(),
         };
-        let picture = checkpoints(&told, &[change]);
+        let about = Told {
+            changes: &[change],
+            ..Told::default()
+        };
+        let picture = checkpoints(&told, &about);
         let series: Vec<(&str, &str)> = picture
             .areas
             .series
@@ -453,9 +411,23 @@ mod tests {
         assert!(
             picture.sentence.starts_with("2 by time") && picture.sentence.contains("and 1 that somebody")
         );
-        let none = checkpoints(&parts(sample::now(), Range::Day, &looks(3)), &[]);
-        assert_eq!(none.sentence, "How many there were is not known of that time.");
-        assert!(none.areas.series.is_empty());
+        let none = |checkpoints_at| {
+            let about = Told {
+                checkpoints_at,
+                ..Told::default()
+            };
+            checkpoints(&parts(sample::now(), Range::Day, &looks(3)), &about)
+        };
+        let unknown = "How many there were is not known of that time.";
+        assert_eq!(none(None).sentence, unknown);
+        assert_eq!(none(Some(ago(3 * 24 * 60))).sentence, unknown, "read long ago");
+        let waits = none(Some(ago(10)));
+        assert!(
+            waits
+                .sentence
+                .ends_with("is told from the second look at them on.")
+        );
+        assert!(waits.areas.series.is_empty() && waits.table.rows.is_empty());
     }
 
     #[test]
@@ -475,8 +447,13 @@ mod tests {
         let last = told[PARTS - 1];
         assert_eq!((last.clients, last.checkpoints_timed), (Some(5), None));
         assert_eq!(told[PARTS - 2].clients, None);
-        let lag = replication(&told, &[], true);
-        let expected = "It was behind by at most 2.0 s in the 7 h 30 min from";
+        let about = Told {
+            known: KnownTime::since(known_from(&[hour])),
+            is_standby: true,
+            ..Told::default()
+        };
+        let lag = replication(&told, &about);
+        let expected = "It was behind by at most 2.0 s in the 30 min from 2026-11-21 13:30 UTC";
         assert!(lag.sentence.starts_with(expected), "{}", lag.sentence);
         assert!(lag.sentence.contains("4.0 KiB"));
         assert_eq!(lag.table.rows[0].cells, ["2.0 s", "4.0 KiB"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::busy::BusyStatement;
 use super::cluster::Cluster;
 use super::range::Range;
-use super::status::ServerGap;
+use super::status_facts::ServerGap;
 use crate::model::activity::ActivityNow;
 use crate::model::database_load::DatabaseLoad;
 use crate::model::finding::Finding;

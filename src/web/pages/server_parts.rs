@@ -63,6 +63,13 @@ fn seconds(delta: TimeDelta) -> f64 {
     delta.num_milliseconds() as f64 / 1000.0
 }
 
+/// When the time begins of which something was seen; none where nobody looked.
+pub(super) fn known_from(points: &[ServerPoint]) -> Option<DateTime<Utc>> {
+    let begin =
+        |point: &ServerPoint| point.at - TimeDelta::milliseconds((point.length_seconds * 1000.0) as i64);
+    points.iter().map(begin).min()
+}
+
 /// What was seen in parts of equal length: each point stands for the time before it. A checkpoint counts once, where it was read.
 pub(super) fn parts(now: DateTime<Utc>, range: Range, points: &[ServerPoint]) -> Vec<ServerPart> {
     let from = now - range.length();

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::cluster::{Cluster, Follows};
 use super::load::{LoadPart, rounded};
-use super::overview::ServerLine;
 use super::present;
+use super::server_line::ServerLine;
 use crate::model::status::ServerStatus;
 use crate::report::reached_under;
 

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::cluster::{Cluster, Follows};
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::overview::ServerLine;
 use super::present;
+use super::server_line::ServerLine;
 use crate::model::status::ServerStatus;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 

@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::present::{number, percent};
+use super::load::{SCALE_SESSIONS, rounded};
+use super::present::percent;
 use crate::model::status::LoadPoint;
 use crate::model::unit::seconds_for_people;
 
@@ -74,15 +75,15 @@ impl Spark {
         let mut spark = Self {
             label: format!(
                 "load of the last 24 hours, from {} to {} sessions",
-                number(least),
-                number(peak)
+                rounded(least),
+                rounded(peak)
             ),
             peak: Some(peak),
             mean: Some(known.iter().sum::<f64>() / known.len() as f64),
             ..Self::default()
         };
         // an idle server must not look busy
-        spark.picture(&loads, peak.max(0.1));
+        spark.picture(&loads, peak.max(SCALE_SESSIONS));
         if known.len() < BUCKETS {
             let missing = (BUCKETS - known.len()) as f64 * 0.25;
             spark

@@ -8,13 +8,14 @@ use utoipa::ToSchema;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
+use super::load::rounded;
 use super::present;
 use super::range::Range;
 use super::sql_text::SqlText;
 use super::statement_plans::{PlannedIndex, StatementPlans};
 use super::statements::path;
 use super::tabs::{Tab, View};
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, by_impact};
 use crate::model::history::{HistoryPoint, StatementCounts};
 use crate::model::unit::seconds_for_people;
 
@@ -44,7 +45,7 @@ impl NamedTable {
 pub(super) const LOAD: Measure<StatementCounts> = Measure {
     name: "sessions executing it",
     value: |counts, seconds| (counts.calls > 0).then(|| counts.seconds() / seconds.max(1e-3)),
-    told: |value| format!("{value:.2} sessions"),
+    told: |value| present::amount(rounded(value), "session", "sessions"),
     nothing: "no call",
 };
 
@@ -104,8 +105,10 @@ impl StatementPage {
         range: Range,
         (text, history): (String, Vec<HistoryPoint<StatementCounts>>),
         tables: Vec<NamedTable>,
-        findings: Vec<Finding>,
+        mut findings: Vec<Finding>,
     ) -> Self {
+        // those that are about it and those that name it come apart; every list has the order of the first page
+        findings.sort_by(|a, b| by_impact(&a.claim, &b.claim));
         Self {
             frame: Frame::new(now, Section::Statements, crate::sql::outline(&text)),
             charts: [
@@ -225,6 +228,26 @@ mod tests {
             name: sample::HOSTILE.into(),
             is_known,
         }
+    }
+
+    #[test]
+    fn its_findings_stand_as_on_the_first_page() {
+        let of = |rule: &str, seconds: f64| {
+            let mut finding = sample::finding(rule, "items");
+            finding.claim.impact.db_seconds_per_day = Some(seconds);
+            finding
+        };
+        // those that are about it first, then those that name it, as the store gives them
+        let found = vec![of("query.slow_mean", 60.0), of("index.missing", 3600.0)];
+        let named = (
+            "main".to_owned(),
+            "shop".to_owned(),
+            "0123456789abcdef".to_owned(),
+        );
+        let told = ("SELECT 1".to_owned(), vec![]);
+        let page = StatementPage::build(sample::now(), named, Range::Day, told, vec![], found);
+        let rules = page.findings.iter().map(|finding| finding.claim.rule.as_str());
+        assert_eq!(rules.collect::<Vec<_>>(), ["index.missing", "query.slow_mean"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::coverage::Unjudged;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::present;
@@ -47,6 +48,8 @@ pub struct StatementsPage {
     pub over_time: StatementTimes,
     /// How many were called at all.
     pub total: usize,
+    /// What cannot be judged here yet, since only time is lacking.
+    pub waiting: Vec<Unjudged>,
     /// Other places that can be looked at: server and database.
     #[serde(skip)]
     #[schema(ignore)]
@@ -71,8 +74,15 @@ impl StatementsPage {
             statements,
             over_time: StatementTimes::default(),
             total,
+            waiting: Vec::new(),
             places,
         }
+    }
+
+    /// The same with what cannot be judged here yet.
+    #[must_use]
+    pub fn with_waiting(self, waiting: Vec<Unjudged>) -> Self {
+        Self { waiting, ..self }
     }
 
     /// The same with what each of the statements took step by step.

@@ -5,184 +5,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::event_line::EventLine;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::late::{is_late, is_watched, late_looks};
-use super::overview::EventLine;
 use super::present;
-use super::sql_text::SqlText;
+use super::server_looks::{NoAdvice, ServerLooks};
+use super::status_facts::{Advisor, Limit, ServerGap, ServerIgnored, StatusFacts};
 use crate::limits;
-use crate::model::finding::Event;
-use crate::model::judgement::Ignored;
 use crate::model::status::{Gap, Look, ServerStatus};
-use crate::report::reached_under;
-
-/// The advisor itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-pub struct Advisor {
-    /// Its version.
-    pub version: String,
-    /// When it was started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// Where its store is.
-    pub store_path: String,
-    /// How large the store is, in bytes.
-    pub store_bytes: f64,
-    /// Findings in the store, of every state.
-    pub findings: u64,
-    /// The budget for its own cost on a server, as a ratio.
-    pub budget_ratio: f64,
-}
-
-/// Connections to one server.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Connections {
-    /// The server.
-    pub server: String,
-    /// Open now.
-    pub open: u32,
-    /// At most.
-    pub limit: u32,
-}
-
-/// A bound that is in the program, and why it is there.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-#[allow(missing_docs)]
-pub struct Limit {
-    pub name: String,
-    pub value: String,
-    pub why: String,
-}
-
-/// A fact that could not be read, and where.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct ServerGap {
-    /// The server.
-    pub server: String,
-    /// The fact.
-    #[serde(flatten)]
-    pub gap: Gap,
-}
-
-impl ServerGap {
-    /// The remedy in colours.
-    pub fn sql(&self) -> SqlText {
-        self.gap
-            .remedy_sql
-            .as_ref()
-            .map(|sql| SqlText::of_statements(std::slice::from_ref(sql)))
-            .unwrap_or_default()
-    }
-}
-
-/// A problem that somebody does not want to hear of, and where.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct ServerIgnored {
-    /// The server.
-    pub server: String,
-    /// The problem.
-    #[serde(flatten)]
-    pub ignored: Ignored,
-}
-
-/// What the page is made from.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
-pub struct StatusFacts {
-    pub advisor: Advisor,
-    pub servers: Vec<ServerStatus>,
-    pub looks: Vec<Look>,
-    pub gaps: Vec<(String, Gap)>,
-    pub ignored: Vec<(String, Ignored)>,
-    /// Server, database and why there is no index advice for it.
-    pub no_advice: Vec<(String, String, String)>,
-    pub connections: Vec<Connections>,
-    pub limits: Vec<Limit>,
-    /// What people did, newest first.
-    pub audit: Vec<Event>,
-}
-
-/// Databases of a server without index advice, for one reason.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct NoAdvice {
-    /// The databases.
-    pub databases: Vec<String>,
-    /// Why: it may wait until the budget leaves time for it.
-    pub reason: String,
-}
-
-impl NoAdvice {
-    /// Of one server, from what is known of all.
-    fn of(server: &str, all: &[(String, String, String)]) -> Vec<Self> {
-        let mut known: Vec<Self> = Vec::new();
-        for (_, database, reason) in all.iter().filter(|(of, ..)| of == server) {
-            match known.iter_mut().find(|one| one.reason == *reason) {
-                Some(same) => same.databases.push(database.clone()),
-                None => known.push(Self {
-                    databases: vec![database.clone()],
-                    reason: reason.clone(),
-                }),
-            }
-        }
-        known
-    }
-
-    fn names(&self) -> String {
-        self.databases.join(", ")
-    }
-}
-
-/// A server with its looks.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct ServerLooks {
-    /// The server.
-    #[serde(flatten)]
-    pub server: ServerStatus,
-    /// Connections to it, where it is known.
-    pub connections: Option<Connections>,
-    /// The budget for the advisor's own cost.
-    pub budget_ratio: f64,
-    /// The last look of each family.
-    pub looks: Vec<Look>,
-    /// Where it is not known which indexes are missing, and why.
-    pub no_advice: Vec<NoAdvice>,
-    /// Every name under which it is reached, first the one under which it is told of; empty where there is no other name.
-    pub names: Vec<String>,
-}
-
-impl ServerLooks {
-    /// Own cost in per cent of the budget, at most 100, for the bar.
-    pub fn budget_used(&self) -> u8 {
-        match self.budget_ratio > 0.0 {
-            true => (self.server.own_cost_ratio / self.budget_ratio * 100.0).clamp(0.0, 100.0) as u8,
-            false => 0,
-        }
-    }
-
-    /// Whether it costs more than it may.
-    pub fn over_budget(&self) -> bool {
-        self.budget_ratio > 0.0 && self.server.own_cost_ratio > self.budget_ratio
-    }
-
-    /// That it is reached under several names, and under which it is told of; nothing where it has one name.
-    pub fn told_under(&self) -> Option<String> {
-        let told = match &self.server.told_by {
-            Some(name) => format!("what both see is told under {name}"),
-            None => "what several see is told under the first that answers".to_owned(),
-        };
-        let names = reached_under(&self.names);
-        (!self.names.is_empty()).then(|| {
-            format!("It is {names}; {told}. Each name costs the server looks of its own: one can watch every database.")
-        })
-    }
-
-    /// `17.6`.
-    pub fn version(&self) -> Option<String> {
-        self.server
-            .version_num
-            .map(|number| format!("{}.{}", number / 10_000, number % 10_000))
-    }
-}
 
 /// The advisor's own state.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -331,6 +162,7 @@ impl StatusPage {
 mod tests {
     use super::*;
     use crate::model::finding::{EventKind, Object, ObjectKind};
+    use crate::model::judgement::Ignored;
     use crate::model::own_planning::LEFT_BEHIND;
     use crate::model::status::RunningServer;
     use crate::web::pages::late::tests::look;

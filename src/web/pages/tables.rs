@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::coverage::Unjudged;
 use super::filters;
 use super::frame::{Frame, Section, framed};
 use super::listing::Listing;
@@ -211,6 +212,9 @@ impl TablesPage {
                 total: list.total,
                 bytes: list.bytes,
                 findings_left_out: findings_total.saturating_sub(findings.len()),
+                as_of: None,
+                waiting: Vec::new(),
+                told_at: None,
                 server,
                 database,
                 range,
@@ -219,6 +223,14 @@ impl TablesPage {
                 places,
             },
         }
+    }
+
+    /// The same with when the database was looked at last, and what cannot be judged there yet.
+    #[must_use]
+    pub fn as_known(mut self, looked_at: Option<DateTime<Utc>>, waiting: Vec<Unjudged>) -> Self {
+        self.list = self.list.looked_at(self.frame.now, looked_at);
+        self.list.waiting = waiting;
+        self
     }
 
     /// The page where no server was looked at yet.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::load::{SCALE_SESSIONS, rounded};
 use super::present;
 use crate::limits;
 use crate::model::history::{WaitKey, WaitPoint};
@@ -158,7 +159,7 @@ impl WaitChart {
         let all: u64 = totals.values().sum();
         let tones = tones(&totals);
         let greatest = steps.iter().map(Step::load).fold(0.0, f64::max);
-        let series: Vec<Series> = areas(&steps, &tones, (whole, greatest))
+        let series: Vec<Series> = areas(&steps, &tones, (whole, greatest.max(SCALE_SESSIONS)))
             .into_iter()
             .zip(tones)
             .filter(|((_, sessions), _)| *sessions > 0)
@@ -178,7 +179,7 @@ impl WaitChart {
             label: label(what, &series, (whole, greatest), &gaps),
             series,
             gaps,
-            greatest: present::number((greatest * 100.0).round() / 100.0),
+            greatest: rounded(greatest),
         }
     }
 }
@@ -200,7 +201,7 @@ fn across(step: &Step<'_>, whole: f64) -> (f64, f64) {
 fn areas(
     steps: &[Step<'_>],
     tones: &[(&'static str, String)],
-    (whole, greatest): (f64, f64),
+    (whole, top): (f64, f64),
 ) -> Vec<(String, u64)> {
     let places: BTreeMap<&str, usize> = tones
         .iter()
@@ -220,7 +221,7 @@ fn areas(
             if sessions == 0 {
                 continue;
             }
-            let height = step.mean(sessions) / greatest * (HEIGHT - 4.0);
+            let height = step.mean(sessions) / top * (HEIGHT - 4.0);
             y -= height;
             rectangle(&mut area.0, (x, y), (width, height));
             area.1 += sessions;
@@ -235,8 +236,9 @@ fn label(what: &str, series: &[Series], (whole, greatest): (f64, f64), gaps: &st
         .map(|one| format!("{} {}", one.name, present::percent(one.share_ratio)))
         .collect();
     format!(
-        "{what} over {}, at most {greatest:.1}: {}{}",
+        "{what} over {}, at most {}: {}{}",
         seconds_for_people(whole),
+        rounded(greatest),
         told.join(", "),
         if gaps.is_empty() {
             ""
@@ -296,6 +298,18 @@ mod tests {
             (0, ""),
             "nobody was active"
         );
+    }
+
+    #[test]
+    fn an_idle_server_does_not_look_busy_and_is_not_told_as_nothing() {
+        let seen = WaitPoint {
+            samples: 100,
+            ..point(0, Some(&[("CPU", 1)]))
+        };
+        let chart = WaitChart::of(&[seen]);
+        assert_eq!(chart.greatest, "0.01");
+        assert!(chart.label.contains("at most 0.01: "), "{}", chart.label);
+        assert_eq!(chart.series[0].path, "M0.0 108.4h720.0v11.6h-720.0z");
     }
 
     #[test]

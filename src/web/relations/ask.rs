@@ -11,6 +11,7 @@ use crate::model::relation::{RelationOrder, TableNow};
 use crate::sql::{self, remembered};
 use crate::store::{FindingFilter, Store};
 use crate::web::pages::changes;
+use crate::web::pages::coverage::{Unjudged, waiting_in};
 use crate::web::pages::index::IndexPage;
 use crate::web::pages::indexes::{IndexLine, IndexesPage};
 use crate::web::pages::range::Range;
@@ -82,6 +83,15 @@ fn findings(
     Ok((list.items, list.total as usize))
 }
 
+/// When a database was looked at last, and what cannot be judged there yet.
+fn known_of(
+    store: &Store,
+    (server, database): &(String, String),
+) -> Result<(Option<DateTime<Utc>>, Vec<Unjudged>), Problem> {
+    let waiting = waiting_in(&store.rule_outcomes()?, (server, database));
+    Ok((store.relations_looked_at(server, database)?, waiting))
+}
+
 /// The tables of a database.
 pub fn tables(store: &Store, uri: &Uri, place: (String, String)) -> Result<TablesPage, Problem> {
     let asked = ListOf::read(store, uri, &place, &TABLE_ORDERS)?;
@@ -90,14 +100,9 @@ pub fn tables(store: &Store, uri: &Uri, place: (String, String)) -> Result<Table
     let list = store.tables(&place.0, &place.1, order, from, now, limits::PAGE_ITEMS)?;
     let (findings, total) = open_findings(store, (&place.0, &place.1))?;
     let found = (findings.as_slice(), total);
-    Ok(TablesPage::build(
-        now,
-        place,
-        (range, order),
-        list,
-        found,
-        asked.places,
-    ))
+    let (looked_at, waiting) = known_of(store, &place)?;
+    let page = TablesPage::build(now, place, (range, order), list, found, asked.places);
+    Ok(page.as_known(looked_at, waiting))
 }
 
 /// The indexes of a database.
@@ -109,8 +114,9 @@ pub fn indexes(store: &Store, uri: &Uri, place: (String, String)) -> Result<Inde
     let (findings, total) = findings(store, (&place.0, &place.1), Some("index.*"), None)?;
     let advice = verdict_of_advice(store, (&place.0, &place.1))?;
     let found = (findings.as_slice(), total);
+    let (looked_at, waiting) = known_of(store, &place)?;
     let page = IndexesPage::build(now, place, (range, order), list, found, asked.places);
-    Ok(page.with_advice(advice.as_ref()))
+    Ok(page.with_advice(advice.as_ref()).as_known(looked_at, waiting))
 }
 
 /// One table with its indexes and the statements that name it.
@@ -199,14 +205,9 @@ pub fn partitions(store: &Store, uri: &Uri, path: RelationPath) -> Result<Tables
     let (findings, total) = open_findings(store, (&server, &database))?;
     let found = (findings.as_slice(), total);
     let place = (server, database);
-    Ok(TablesPage::build(
-        now,
-        place,
-        (range, order),
-        list,
-        found,
-        Vec::new(),
-    ))
+    let (looked_at, waiting) = known_of(store, &place)?;
+    let page = TablesPage::build(now, place, (range, order), list, found, Vec::new());
+    Ok(page.as_known(looked_at, waiting))
 }
 
 /// One index.

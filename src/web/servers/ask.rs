@@ -13,13 +13,13 @@ use crate::web::ask::{servers as all_servers, view_lines};
 use crate::web::pages::busy::BusyStatement;
 use crate::web::pages::cluster::Cluster;
 use crate::web::pages::late::Late;
-use crate::web::pages::overview::ServerLine;
 use crate::web::pages::range::Range;
 use crate::web::pages::server::ServerPage;
 use crate::web::pages::server_facts::Facts;
+use crate::web::pages::server_line::ServerLine;
 use crate::web::pages::servers::ServersPage;
 use crate::web::pages::spark::Spark;
-use crate::web::pages::status::ServerGap;
+use crate::web::pages::status_facts::ServerGap;
 use crate::web::places::missing_server;
 use crate::web::problem::Problem;
 use crate::web::query::Parameters;
@@ -118,7 +118,8 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         config_findings: about_configuration.items,
         name,
     };
-    ServerPage::build(now, facts).ok_or_else(missing)
+    let page = ServerPage::build(now, facts).ok_or_else(missing)?;
+    Ok(page.with_waiting(&store.rule_outcomes()?))
 }
 
 fn busy(total: StatementTotal) -> BusyStatement {

@@ -3,6 +3,7 @@
 use super::gain::Gain;
 use super::why_stopped;
 use crate::model::advice::{Advised, TriedValue, ValueKind};
+use crate::model::unit::plural;
 use crate::rules::Guards;
 
 /// What was asked of the planner, and of the table.
@@ -29,8 +30,9 @@ pub(super) fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
             (0, 0) => "planned for common, median and rare values, too: all of them gain".to_owned(),
             (0, others) => format!("planned for common, median and rare values, too: all but {others} gain"),
             (statements, _) => format!(
-                "planned for common, median and rare values, too: for the commonest {statements} statements gain nothing, so \
-                 less is saved where that one is asked for most"
+                "planned for common, median and rare values, too: for the commonest {} nothing, so less is saved where that \
+                 one is asked for most",
+                plural(statements, "statement gains", "statements gain")
             ),
         });
     }
@@ -46,7 +48,8 @@ pub(super) fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
         (0, None) => guards.checked("no statement becomes dearer"),
         (0, Some(why)) => guards.not_checked(format!("no statement becomes dearer ({why})")),
         (count, _) => guards.checked(format!(
-            "{count} statements become dearer by the whole set, and are in its price"
+            "{} dearer by the whole set, which is in its price",
+            plural(count, "statement becomes", "statements become")
         )),
     }
     guards
@@ -70,8 +73,8 @@ fn guard_further(guards: &mut Guards, tried: &[&TriedValue]) {
             (0, 0) => {}
             (_, 0) => guards.checked(format!("planned for {words}, too{priced}: all of them gain")),
             (_, statements) => guards.checked(format!(
-                "planned for {words}, too{priced}: for that {statements} statements gain nothing, so less is saved where that \
-                 is asked for"
+                "planned for {words}, too{priced}: for that {} nothing, so less is saved where that is asked for",
+                plural(statements, "statement gains", "statements gain")
             )),
         }
     }

@@ -1,0 +1,135 @@
+//! What a reader should know of the login that advice was worked out with: what it may not read, prove or switch off.
+
+use super::NAMED;
+use crate::index_advisor::gate::Gate;
+use crate::index_advisor::workload::Captured;
+use crate::model::own_planning::OwnScans;
+use crate::model::remedy::{Statement, qualified};
+use crate::postgres::Plan;
+
+/// What of a captured workload is not advised, and why.
+pub fn about_the_captured(captured: &Captured, login: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let share = 100.0 * captured.left_out_ratio;
+    let readable = captured.all - captured.hidden.min(captured.all);
+    if readable > captured.statements.len() {
+        notes.push(format!(
+            "the {} statements that took most time are advised, of {} that pg_stat_statements holds; the others took \
+             {share:.1} % of the time. --workload takes a file of more",
+            captured.statements.len(),
+            captured.all
+        ));
+    }
+    if captured.hidden > 0 {
+        notes.push(format!(
+            "{} statements of other roles may not be read by {login}, so that they are not advised: {} mends it",
+            captured.hidden,
+            Statement::GrantRole {
+                role: "pg_read_all_stats",
+                to: login.to_owned()
+            }
+            .sql()
+        ));
+    }
+    notes
+}
+
+/// What the login is, and what a separate planner would add.
+pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    if gate.planner_is_powerful() {
+        notes.push(format!(
+            "{login} is a superuser or as good as one, so only code of superusers is planned through, whomever else you trust; \
+             `pgadvisor setup` prints a login that may only read"
+        ));
+    }
+    let unknown = gate.unknown_owners();
+    if !unknown.is_empty() {
+        notes.push(format!(
+            "no role is known here by the name {}, which trusted_owners or --trust-owner gives: nobody is trusted for it",
+            unknown.join(", nor ")
+        ));
+    }
+    if !plan.leaves_counters {
+        notes.push(format!(
+            "{login} may not switch off track_counts: planning counts as a scan of some indexes. \
+             ALTER ROLE … SET track_counts = off mends it"
+        ));
+    }
+    if !plan.leaves_statements {
+        notes.push(format!(
+            "{login} may not switch off pg_stat_statements.track: what is planned becomes an entry there, so that of very many \
+             texts some are not planned. ALTER ROLE … SET pg_stat_statements.track = none mends it"
+        ));
+    }
+    if let Some(schema) = plan.refused_hypopg() {
+        notes.push(format!(
+            "{login} may not use the schema that HypoPG is in, so nothing could be proven: {} mends it",
+            schema.grant_usage_to(login)
+        ));
+    } else if plan.hypothetical().is_none() {
+        let create = Statement::CreateExtension { name: "hypopg" }.sql();
+        notes.push(format!(
+            "HypoPG is not installed here, so nothing could be proven: install its package (on a managed service see \
+             whether it is offered; `pgadvisor setup` tells what each wants before) and run {create}"
+        ));
+    }
+    notes
+}
+
+/// What planning counted as use of indexes, where its login may not switch that off.
+pub fn about_what_was_counted(plan: &Plan) -> Vec<String> {
+    let scans: Vec<OwnScans> = plan
+        .traces()
+        .take_scans()
+        .into_iter()
+        .map(|(_, own)| own)
+        .collect();
+    counted(&scans, plan.traces().unread())
+}
+
+fn counted(scans: &[OwnScans], unread: u64) -> Vec<String> {
+    let all = scans.iter().fold(0_i64, |all, own| all.saturating_add(own.scans));
+    let named = scans.iter().take(NAMED);
+    let mut names: Vec<String> = named.map(|own| qualified(&own.schema, &own.name)).collect();
+    if scans.len() > NAMED {
+        names.push("…".to_owned());
+    }
+    let counted = (!scans.is_empty()).then(|| {
+        format!(
+            "planning counted as {all} scans of {} indexes, which look used by it: {}",
+            scans.len(),
+            names.join(", ")
+        )
+    });
+    let unknown = (unread > 0).then(|| {
+        format!(
+            "what {unread} plannings counted is not known, since their session was lost or the catalog is too large, or not to \
+             be read"
+        )
+    });
+    counted.into_iter().chain(unknown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::own_planning::testing::own_scans;
+    use chrono::DateTime;
+
+    #[test]
+    fn what_planning_counted_is_told_with_its_indexes() {
+        let own = |number: u32| OwnScans {
+            name: format!("i{number}"),
+            ..own_scans(number, 2, DateTime::UNIX_EPOCH)
+        };
+        assert!(counted(&[], 0).is_empty());
+        let told = counted(&(0..7).map(own).collect::<Vec<_>>(), 1);
+        let [scans, unknown] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert!(scans.contains("14 scans of 7 indexes"), "{scans}");
+        assert!(scans.contains("i4, …") && !scans.contains("i5"), "{scans}");
+        assert!(unknown.contains("1 plannings"), "{unknown}");
+    }
+}

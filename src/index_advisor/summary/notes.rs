@@ -1,0 +1,84 @@
+//! What a reader should know of a set that is advised: what it makes worse, and what of it was guessed or not proven.
+
+use std::collections::BTreeSet;
+
+use super::NAMED;
+use crate::index_advisor::advice::{IndexAdvice, StatementAdvice};
+use crate::index_advisor::tables::TableName;
+use crate::model::advice::{AdvisedIndex, AdvisedStatement};
+use crate::model::remedy::qualified;
+
+/// What of the drops that follow was not seen by the planner.
+pub(super) fn about_the_superseded(indexes: &[AdvisedIndex]) -> Option<String> {
+    let why = indexes
+        .iter()
+        .find_map(|index| index.supersedes_unproven.as_ref())?;
+    Some(format!(
+        "that indexes are superfluous once those that are advised are there is proven by definition only, not rehearsed: {why}"
+    ))
+}
+
+/// Which partitions are indexed alone, each once.
+pub(super) fn about_the_partitions(indexes: &[AdvisedIndex]) -> BTreeSet<String> {
+    indexes
+        .iter()
+        .filter_map(AdvisedIndex::on_one_partition)
+        .collect()
+}
+
+/// Which indexes of partitions go with an index when it is dropped.
+pub(super) fn about_the_attached(index: &IndexAdvice) -> Option<String> {
+    let attached = &index.definition.attached;
+    let name = |one: &TableName| qualified(&one.schema, &one.name);
+    let mut names: Vec<String> = attached.iter().take(NAMED).map(name).collect();
+    if attached.len() > NAMED {
+        names.push("…".to_owned());
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} are there already and become a part of {}: its DROP INDEX drops them, too, so that undoing it makes them again",
+            names.join(", "),
+            qualified(&index.definition.table.schema, &index.definition.name)
+        )
+    })
+}
+
+/// In which statements types of parameters were guessed.
+pub(super) fn about_the_guessed(statements: &[StatementAdvice]) -> Option<String> {
+    let guessed: Vec<&StatementAdvice> = statements.iter().filter(|one| one.has_guessed_types).collect();
+    let named = guessed.iter().take(NAMED);
+    let mut names: Vec<&str> = named
+        .map(|one| one.statement.name.as_deref().unwrap_or(&one.statement_id))
+        .collect();
+    if guessed.len() > NAMED {
+        names.push("…");
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "the types of parameters, which pg_stat_statements does not tell, were guessed in statements that could not be planned \
+             otherwise, so that their plans may be others: {}",
+            names.join(", ")
+        )
+    })
+}
+
+/// Which statements the whole set makes worse.
+pub(super) fn about_the_dearer(statements: &[AdvisedStatement]) -> Option<String> {
+    let dearer: Vec<&AdvisedStatement> = statements.iter().filter(|one| one.is_dearer()).collect();
+    let count = match dearer.len() {
+        0 => return None,
+        1 => "one statement becomes".to_owned(),
+        count => format!("{count} statements become"),
+    };
+    let named = dearer.iter().take(NAMED);
+    let mut names: Vec<&str> = named
+        .map(|one| one.name.as_deref().unwrap_or(&one.statement_id))
+        .collect();
+    if dearer.len() > NAMED {
+        names.push("…");
+    }
+    Some(format!(
+        "{count} dearer with these indexes, which is part of the workload's cost: {}",
+        names.join(", ")
+    ))
+}
