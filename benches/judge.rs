@@ -391,6 +391,7 @@ fn activity(begin: DateTime<Utc>, catalog: &Catalog, hours: i64) -> Arc<TableAct
             modified_since_analyze: facts.rows.max(0.0) as i64 / 20,
             last_analyze_at: Some(begin - TimeDelta::hours(20)),
             new_page_updated: Some(hours * busy / 2),
+            last_sequential_scan_at: None,
         }
     };
     Arc::new(TableActivityLook {

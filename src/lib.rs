@@ -51,6 +51,8 @@
 //! server has no way into SQL of ours but as a bound parameter or a quoted [`postgres::Identifier`]. A test checks the
 //! arrows (`tests/it/invariants.rs`).
 
+#![warn(clippy::large_futures)]
+
 pub mod cli;
 pub mod collect;
 pub mod configuration;

@@ -121,6 +121,8 @@ pub const GROUPS_PER_SAMPLE: usize = 500;
 pub const SAMPLED_GROUPS: usize = 2_000;
 /// What sessions wait for is judged over this, at most.
 pub const WAITS_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// And what they wait for now is what they waited for in the last minutes of it.
+pub const WAITS_LATELY: Duration = Duration::from_secs(5 * 60);
 /// Looks that follow each other sooner are one part of that window.
 pub const WAITS_PART: Duration = Duration::from_secs(2 * 60);
 /// Events that a picture of waits tells apart.
@@ -151,6 +153,10 @@ pub const PASSING_ANSWER_BYTES: usize = 768 << 20;
 pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// Candidates that are tried for one statement.
 pub const CANDIDATES_PER_STATEMENT: usize = 400;
+/// HypoPG has OIDs for so many hypothetical indexes at once, and some more.
+pub const HYPOTHETICAL_INDEXES: usize = 2_000;
+/// Of a partitioned table whose partitions must be indexed hypothetically one by one so many may be.
+pub const PARTITIONS_INDEXED_APART: usize = 50;
 /// Keys of an index that is advised.
 pub const INDEX_KEYS: usize = 3;
 /// Columns in the INCLUDE of one candidate.
@@ -276,7 +282,10 @@ pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 pub const FASTER_TIMES: f64 = 10.0;
 /// So many calls since then show that.
 pub const FASTER_CALLS: u64 = 20;
-/// Of so many of the costliest statements it is worked out since when they are faster, however seldom they are called.
+/// So many calls that wrote hardly any temporary files show that a statement writes them no longer.
+pub const CALLS_WITHOUT_SPILLING: i64 = 3;
+/// Of so many of the costliest statements it is worked out since when they are faster, however seldom they are called; and of so many
+/// of those that write most temporary files, too.
 pub const LATELY_STATEMENTS: usize = 50;
 /// So many looks are kept as starts of later windows.
 pub const STATEMENT_LOOKS_IN_WINDOW: i32 = 3;

@@ -15,7 +15,7 @@ use crate::engine::{planner_of, server_of};
 use crate::index_advisor::advice::{Progress, Wanted, advise};
 use crate::index_advisor::candidate::Kinds;
 use crate::index_advisor::estimated::Methods;
-use crate::index_advisor::gate::Gate;
+use crate::index_advisor::gate::{Gate, Giver};
 use crate::index_advisor::pace::{Most, Pace, Taken};
 use crate::index_advisor::search_path::search_path_of;
 use crate::index_advisor::summary::{About, about_the_captured, about_the_login, about_what_was_counted};
@@ -115,7 +115,12 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
     };
     let plan = plans.plan(&database).await?;
     let mut notes = Vec::new();
-    let mut gate = Gate::open(&plan, &trusted_owners).await?;
+    let giver = match looking.is_none() && is_given {
+        true => Giver::Planner,
+        false => Giver::Unknown,
+    };
+    let gate = Gate::open(&plan, &trusted_owners).await?;
+    let mut gate = gate.for_statements_of(giver);
     let mut paths = SearchPaths::new(search_path_of(&plan, &login).await?);
     let mut days = None;
     let workload = match given {

@@ -211,6 +211,7 @@ pub async fn table_activity(
         (arrays.values(3)?, arrays.values(4)?, arrays.values(5)?);
     let (mut deleted, mut modified_since_analyze) = (arrays.values(6)?, arrays.values(7)?);
     let (mut last_analyzes_at, mut new_page_updated) = (arrays.values(8)?, arrays.values(9)?);
+    let mut last_sequential_scans_at = arrays.values(10)?;
     let table = || {
         Some(TableActivityCounters {
             oid: oids.next()?,
@@ -223,6 +224,7 @@ pub async fn table_activity(
             modified_since_analyze: modified_since_analyze.next()?,
             last_analyze_at: last_analyzes_at.next()?,
             new_page_updated: new_page_updated.next()?,
+            last_sequential_scan_at: last_sequential_scans_at.next()?,
         })
     };
     let mut tables: Vec<TableActivityCounters> = std::iter::from_fn(table).collect();

@@ -13,6 +13,7 @@ mod server;
 mod sessions;
 mod statements;
 mod texts;
+mod unread;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

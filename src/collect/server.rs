@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 
 use super::Notes;
 use crate::model::remedy::Statement;
+use crate::model::role_setting::RoleSetting;
 use crate::model::snapshot::{Checkpoints, ServerFacts, Setting, XminHolder};
 use crate::postgres::{Observe, OurSql, PostgresError, column, queries};
 
@@ -16,6 +17,7 @@ use crate::postgres::{Observe, OurSql, PostgresError, column, queries};
 pub struct Remembered {
     read_at: Option<(Instant, DateTime<Utc>)>,
     roles: HashMap<u32, String>,
+    role_settings: Option<Vec<RoleSetting>>,
     service_extensions: BTreeSet<String>,
     offers_trigrams: Option<bool>,
     settings: BTreeMap<String, Setting>,
@@ -73,6 +75,7 @@ pub async fn look(
     }
     remembered.refresh(home, &facts, every, notes).await?;
     facts.roles.clone_from(&remembered.roles);
+    facts.role_settings.clone_from(&remembered.role_settings);
     facts
         .service_extensions
         .clone_from(&remembered.service_extensions);
@@ -107,6 +110,46 @@ async fn timeline(home: &Observe, version_num: i32) -> Result<Option<i64>, Postg
     };
     let hexadecimal: Option<String> = rows.first().and_then(|row| column(row, "timeline"));
     Ok(hexadecimal.and_then(|digits| i64::from_str_radix(&digits, 16).ok()))
+}
+
+/// work_mem of roles and databases; none where that is refused.
+async fn role_settings(
+    home: &Observe,
+    facts: &ServerFacts,
+    roles: &HashMap<u32, String>,
+    notes: &mut Notes,
+) -> Result<Option<Vec<RoleSetting>>, PostgresError> {
+    let query = queries::ROLE_SETTINGS.on(facts.version_num);
+    let rows = match home.rows(query, &[]).await {
+        Err(error) if !error.is_fatal() => {
+            notes.gap("settings of roles", None, error.one_line(), None);
+            return Ok(None);
+        }
+        rows => rows?,
+    };
+    let databases: HashMap<u32, &str> = facts
+        .databases
+        .iter()
+        .map(|database| (database.oid, database.name.as_str()))
+        .collect();
+    let setting = |row: &Row| {
+        // what has no name any more, or none that can be read, is nobody's
+        let role: u32 = column(row, "role_oid")?;
+        let database: u32 = column(row, "database_oid")?;
+        Some(RoleSetting {
+            role: match role {
+                0 => None,
+                oid => Some(roles.get(&oid)?.clone()),
+            },
+            database: match database {
+                0 => None,
+                oid => Some((*databases.get(&oid)?).to_owned()),
+            },
+            name: "work_mem".to_owned(),
+            value: column(row, "work_mem")?,
+        })
+    };
+    Ok(Some(rows.iter().filter_map(setting).collect()))
 }
 
 /// The extension that rules advise; all others that are asked for are those by which services show themselves.
@@ -145,6 +188,7 @@ impl Remembered {
         let rows = optional(home, queries::ROLES.on(facts.version_num), "role names", notes).await?;
         let name = |row: &Row| Some((column(row, "oid")?, column(row, "name")?));
         self.roles = rows.iter().filter_map(name).collect();
+        self.role_settings = role_settings(home, facts, &self.roles, notes).await?;
         let mut available = available_extensions(home, facts.version_num).await?;
         self.offers_trigrams = available.as_mut().map(|names| names.remove(TRIGRAMS));
         self.service_extensions = available.unwrap_or_default();

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::Notes;
 use super::texts::TextCache;
+use super::unread::Unread;
 use crate::limits;
-use crate::model::remedy::{Statement, qualified};
+use crate::model::remedy::Statement;
 use crate::model::snapshot::{ServerFacts, StatementCounters, StatementKey, Statements};
 use crate::model::status::Gap;
 use crate::postgres::{Arrays, Identifier, Observe, PostgresError, column, queries};
@@ -50,28 +51,17 @@ pub async fn look(
         Ok(rows) => notes.look("statement texts", None, started, rows, None),
         Err(error) if error.is_fatal() => return Err(error),
         Err(error) => {
-            cache.failed();
             notes.look("statement texts", None, started, 0, Some(error.one_line()));
+            cache.failed(Unread::of(home, &error, &name, version_num, &statements.entries).await?);
         }
-    }
-    if cache.has_failed() {
-        let why =
-            "the texts of statements cannot be read; one of them holds bytes that its database's encoding \
-                   does not know. Counters are read all the same"
-                .to_owned();
-        let gap = notes.gap(
-            "statement texts",
-            None,
-            why,
-            Some(format!(
-                "SELECT {}()",
-                qualified(&name, "pg_stat_statements_reset")
-            )),
-        );
-        gap.rules = of_statements();
     }
     statements.schema = name;
     statements.texts = cache.texts();
+    if let Some(unread) = cache.unread() {
+        // what has no text is known to be hidden, and the rules heed that
+        let some_are_known = !statements.texts.is_empty();
+        notes.gaps.push(unread.gap(some_are_known, of_statements()));
+    }
     Ok(Some(statements))
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::unread::{RETRY_TEXTS_AFTER, Unread};
 use crate::limits;
 use crate::model::snapshot::{StatementCounters, StatementKind, StatementText, Statements};
 use crate::postgres::{Identifier, Observe, PostgresError, column, queries};
@@ -25,11 +26,8 @@ pub struct TextCache {
     /// Those that the server does not have, since when: to ask for them makes it read its whole text file.
     lost: HashMap<i64, Instant>,
     /// Set when reading texts failed, so that it is tried again only after a while.
-    failed_at: Option<Instant>,
+    unread: Option<Unread>,
 }
-
-/// After a failure the texts are left alone for this long: the server would read its whole text file in vain.
-const RETRY_TEXTS_AFTER: Duration = Duration::from_secs(600);
 
 impl TextCache {
     /// All that are known.
@@ -38,13 +36,13 @@ impl TextCache {
     }
 
     /// Reading texts failed just now.
-    pub fn failed(&mut self) {
-        self.failed_at = Some(Instant::now());
+    pub fn failed(&mut self, unread: Unread) {
+        self.unread = Some(unread);
     }
 
-    /// Whether texts could not be read the last time.
-    pub fn has_failed(&self) -> bool {
-        self.failed_at.is_some()
+    /// That texts could not be read the last time, where that is so.
+    pub fn unread(&self) -> Option<&Unread> {
+        self.unread.as_ref()
     }
 
     /// Fetches the texts of statements not seen before, and forgets those that are gone. Gives how many were read.
@@ -71,13 +69,15 @@ impl TextCache {
         version_num: i32,
         statements: &Statements,
     ) -> Result<usize, PostgresError> {
-        if self.failed_at.is_some_and(|at| at.elapsed() < RETRY_TEXTS_AFTER) {
+        let is_left_alone = |unread: &Unread| !unread.may_be_mended(&statements.entries);
+        if self.unread.as_ref().is_some_and(is_left_alone) {
             return Ok(0);
         }
         let whole = Arc::new(self.worth_their_memory(statements));
         let missing = self.missing(statements, &whole);
         self.forget_but(statements);
         if missing.is_empty() {
+            self.unread = None;
             return Ok(0);
         }
         let limit = limits::STATEMENT_TEXT_CHARACTERS_PER_LOOK as i64;
@@ -89,7 +89,7 @@ impl TextCache {
         let sent = home.send_rows(query, schema, &parameters, sender).await;
         let identified = identifying.await;
         sent?;
-        self.failed_at = None;
+        self.unread = None;
         let read: usize = identified.iter().map(|text| text.characters).sum();
         let count = identified.len();
         let answered: HashSet<i64> = identified.iter().map(|text| text.queryid).collect();

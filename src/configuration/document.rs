@@ -15,7 +15,7 @@ use super::name::{join, nearest, shortened};
 use super::read::{Check, Reader, Section};
 use super::{
     Configuration, ConfigurationErrors, Refresh, RuleOverride, RuleSchema, RuleSettings, Server, ServerCheck,
-    Source, check, people, refresh, secret,
+    Source, check, idle, people, refresh, secret,
 };
 use crate::model::selector::{Ignore, Selector};
 
@@ -89,6 +89,8 @@ fn parse_here(
     configuration.warnings = warnings(&configuration);
     let never_meant = people::never_meant(&configuration, rules);
     configuration.warnings.extend(never_meant);
+    let doing_nothing = idle::told(&configuration, rules);
+    configuration.warnings.extend(doing_nothing);
     configuration.store.path = folder.join(&configuration.store.path);
     Ok(configuration)
 }

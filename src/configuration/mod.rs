@@ -4,6 +4,7 @@
 mod check;
 mod document;
 mod error;
+mod idle;
 mod ignore;
 mod name;
 mod people;
@@ -203,6 +204,10 @@ pub struct RuleSchema<'a> {
     pub check: fn(&Value) -> Result<(), String>,
     /// Whether what it finds names the roles and applications that cause it.
     pub names_roles: bool,
+    /// Whether what it finds is in a database.
+    pub names_databases: bool,
+    /// Whether what it finds is about a thing with a name.
+    pub names_objects: bool,
 }
 
 /// Tells what of a server's settings cannot be used to connect: the key, and why. The caller gives it: the configuration

@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn thresholds_for_a_role_are_for_rules_that_name_some() {
-        let own = |rule: &str, selector: &str| warnings(&format!("[[rules.{rule}.where]]\n{selector}\n"));
+        let own = |rule: &str, selector: &str| {
+            warnings(&format!("[[rules.{rule}.where]]\n{selector}\nenabled = false\n"))
+        };
         assert_eq!(
             own("index.unused", "role = \"app\""),
             [

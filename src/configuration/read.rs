@@ -192,7 +192,8 @@ impl<'a> Reader<'a> {
         for given in pending {
             if let Err(message) = with_key(&mut object, &given, check) {
                 let default = object.get(&given.name).unwrap_or(&Value::Null);
-                let message = wrong_kind(default, &given.value).unwrap_or(message);
+                let in_words = wrong_kind(default, &given.value).or_else(|| expected(&message));
+                let message = in_words.unwrap_or(message);
                 self.error(given.span, &join(path, &given.name), message);
             }
         }
@@ -266,6 +267,18 @@ fn wrong_kind(default: &Value, value: &Value) -> Option<String> {
     Some(format!("must be {expected}, not {given}"))
 }
 
+/// The same where there is no default, so that serde alone knows what is expected, by a name of the programmer's.
+fn expected(message: &str) -> Option<String> {
+    let (_, expected) = message.rsplit_once(", expected ")?;
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => {
+            Some("must be a whole number of 0 or more, such as 8".to_owned())
+        }
+        "a string" | "path string" => Some("must be a text in quotes".to_owned()),
+        _ => None,
+    }
+}
+
 fn kind_of(value: &DeValue<'_>) -> String {
     match value {
         DeValue::Array(array) if array.iter().all(|element| element.get_ref().is_table()) => {
@@ -310,6 +323,19 @@ fn to_json(value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Value, (Range<u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_expected_is_told_in_words_where_there_is_no_default() {
+        let told = |message: &str| expected(message).unwrap_or_default();
+        let number = "must be a whole number of 0 or more, such as 8";
+        assert_eq!(told("invalid type: string \"many\", expected u32"), number);
+        assert_eq!(told("invalid value: integer `-1`, expected u32"), number);
+        assert_eq!(
+            told("invalid type: integer `5`, expected a string"),
+            "must be a text in quotes"
+        );
+        assert_eq!(expected("must be a day, such as 2027-01-31"), None);
+    }
 
     #[test]
     fn values_that_are_right_only_together_are_accepted() {

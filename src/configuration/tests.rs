@@ -44,6 +44,8 @@ pub(super) fn rules() -> Vec<RuleSchema<'static>> {
             clear: Period::minutes(10),
             check,
             names_roles: id == "vacuum.dead_tuples",
+            names_databases: true,
+            names_objects: true,
         })
         .into()
 }

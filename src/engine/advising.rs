@@ -1,10 +1,12 @@
 //! Index advice while the daemon runs: one database after the other, by the planner's login, on a thread of its own, so
 //! that looks go on meanwhile.
 
+mod earlier;
 mod latest;
 mod plans;
 mod refused;
 mod traces;
+mod waiting;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,7 +15,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,13 +23,15 @@ use crate::configuration::Server as ServerSettings;
 use crate::index_advisor::upkeep::WriteCounters;
 use crate::index_advisor::workload::WorkloadStatement;
 use crate::limits;
-use crate::model::advice::{MissingIndex, Rehearsals};
+use crate::model::advice::Rehearsals;
 use crate::model::finding::Finding;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, Observation, StatementActivity, Unknown};
 use crate::postgres::{Server, Traces};
+use earlier::Earlier;
 use latest::{Ended, Latest, enough_seconds};
 use plans::{Plans, plan_alone};
+use waiting::Waiting;
 use work::{Asked, Effort, Worked, asked, ids, work_out};
 
 /// Who plans, and whose code may run meanwhile.
@@ -82,6 +85,8 @@ pub struct Advising {
     stubborn: BTreeMap<String, BTreeMap<String, Instant>>,
     plans: Plans,
     traces: Traces,
+    /// What is due, and waits for the budget.
+    waiting: Option<Waiting>,
 }
 
 struct Running {
@@ -105,9 +110,6 @@ enum Task {
     Plans,
 }
 
-/// What was advised so far, and for which statements.
-type Earlier = BTreeMap<MissingIndex, BTreeSet<String>>;
-
 impl Advising {
     /// For the databases of one server, each anew after that time.
     pub fn new(planner: impl Into<Planner>, every: Duration, stop: CancellationToken) -> Self {
@@ -123,28 +125,19 @@ impl Advising {
             stubborn: BTreeMap::new(),
             plans: Plans::default(),
             traces: Traces::default(),
+            waiting: None,
         }
     }
 
     /// Takes in what was found before this daemon started: of statements that are not seen again nothing can be said.
     pub fn remember(&mut self, findings: &[Finding]) {
         for finding in findings {
-            let claim = &finding.claim;
-            let (Some(database), [schema, table, leading_key]) = (&claim.database, &claim.subject[..]) else {
+            let told = earlier::of_finding(&finding.claim);
+            let (Some(database), Some((missing, told))) = (&finding.claim.database, told) else {
                 continue;
             };
-            let missing = MissingIndex {
-                schema: schema.clone(),
-                table: table.clone(),
-                leading_key: leading_key.clone(),
-            };
-            let statements = claim.evidence.get("statements").and_then(Value::as_array);
-            let ids = statements
-                .into_iter()
-                .flatten()
-                .filter_map(|one| one.get("statement_id")?.as_str().map(str::to_owned));
             let known = self.remembered.entry(database.clone()).or_default();
-            known.entry(missing).or_default().extend(ids);
+            known.insert(missing, told);
         }
     }
 
@@ -176,13 +169,13 @@ impl Advising {
         if self.running.is_none() && !observation.server.is_standby {
             waits_for = self.begin_what_is_due(observation, may_take_seconds, hour_seconds);
         }
-        let unknown = match (&observation.statements, waits_for) {
-            (Err(unknown), _) => unknown.clone(),
-            (Ok(_), Some(seconds)) => Unknown::because(format!(
-                "the planner was not asked yet which indexes are missing: that waits until budget.own_cost_ratio leaves \
-                 {seconds:.1} s of the server, and now it leaves {may_take_seconds:.1} s"
+        self.note_waiting(waits_for, may_take_seconds, observation.now);
+        let waits = self.told_waiting();
+        let unknown = match &observation.statements {
+            Err(unknown) => unknown.clone(),
+            Ok(_) => Unknown::because(format!(
+                "the planner was not asked yet which indexes are missing{waits}"
             )),
-            (Ok(_), None) => Unknown::because("the planner was not asked yet which indexes are missing"),
         };
         let is_known = observation.statements.is_ok();
         let oldest = self.oldest();
@@ -202,7 +195,7 @@ impl Advising {
             database.advice = match self.latest.get(&database.name) {
                 Some(latest) if is_known && latest.advised_at.elapsed() <= oldest => latest.advice.clone(),
                 Some(latest) if is_known => Err(Unknown::because(format!(
-                    "the last advice is {} min old: it waits while the advisor is over its budget",
+                    "the last advice is {} min old{waits}",
                     latest.advised_at.elapsed().as_secs() / 60
                 ))),
                 _ => Err(unknown.clone()),
@@ -216,11 +209,6 @@ impl Advising {
         self.running
             .as_ref()
             .is_some_and(|running| !running.work.is_finished())
-    }
-
-    /// After which age advice is not told any more.
-    fn oldest(&self) -> Duration {
-        self.every * 3 + limits::ADVICE_TIME
     }
 
     /// Gives the seconds of the server that what is due waits for.
@@ -360,16 +348,10 @@ impl Advising {
         let Some(latest) = self.latest.get(database) else {
             return self.remembered.get(database).cloned().unwrap_or_default();
         };
-        let mut earlier = latest.earlier.clone();
-        if let Ok(advised) = &latest.advice {
-            // of what was seen the advice itself spoke
-            earlier.retain(|_, statements| !statements.iter().any(|id| advised.activity.contains_key(id)));
-            for index in &advised.report.indexes {
-                let statements = earlier.entry(MissingIndex::of(index)).or_default();
-                statements.extend(index.statements.iter().cloned());
-            }
+        match &latest.advice {
+            Ok(advised) => earlier::after(latest.earlier.clone(), advised),
+            Err(_) => latest.earlier.clone(),
         }
-        earlier
     }
 
     async fn take_finished(&mut self) {
@@ -425,7 +407,7 @@ impl Advising {
             could_take_seconds: running.may_take_seconds,
             took_seconds: running.took_seconds,
             earlier,
-            advice: worked.advice,
+            advice: worked.advice.map(|advised| advised.again_after(self.every)),
         };
         let before = self.latest.remove(&running.database);
         let latest = Latest::after(ended, before, self.oldest());

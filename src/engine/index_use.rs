@@ -8,8 +8,8 @@ use crate::model::observation::IndexObservation;
 use crate::model::status::ServerStatus;
 use crate::store::{Store, StoreError};
 
-/// An index by database, schema and name.
-pub(super) type Key = (String, String, String);
+/// An index by its database and its OID, which a standby shares with its primary, whatever its name was when each was asked.
+pub(super) type Key = (String, u32);
 
 /// What a server knows of the use of an index.
 #[derive(Clone, Copy)]
@@ -39,6 +39,11 @@ impl IndexUse {
         self.scans_since(since).unwrap_or(self.scans)
     }
 
+    /// When it was scanned last at the latest, where it was at all.
+    pub(super) fn used_at(&self) -> Option<DateTime<Utc>> {
+        (self.scans > 0).then_some(self.idle_since)
+    }
+
     /// With what the same server tells under another name.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -64,7 +69,7 @@ pub(super) fn uses(status: &ServerStatus, store: &Store) -> Result<Uses, StoreEr
             scans: usage.scans,
             counted_since: status.counters_since.get(&usage.key.database).copied(),
         };
-        ((usage.key.database, usage.key.schema, usage.key.name), known)
+        ((usage.key.database, usage.oid), known)
     });
     Ok(known.collect())
 }
@@ -75,6 +80,8 @@ pub(super) struct KnownUse {
     pub(super) on_each: Option<Vec<IndexUse>>,
     /// Of those of which only what they know counts.
     pub(super) elsewhere: Vec<IndexUse>,
+    /// When one of all of these used it last at the latest, where one did.
+    pub(super) used_at: Option<DateTime<Utc>>,
 }
 
 impl KnownUse {
@@ -94,6 +101,7 @@ impl KnownUse {
                 sum.saturating_add(one.some_scans_since(since))
             }))
         });
+        index.used_on_standbys_at = self.used_at;
         // totals of the primary say nothing of its standbys
         index.no_scan_counted_since = None;
     }

@@ -134,6 +134,8 @@ pub fn rule_schemas() -> Vec<crate::configuration::RuleSchema<'static>> {
         clear: rule.clear,
         check: rule.check,
         names_roles: rule.names_roles(),
+        names_databases: rule.names_databases(),
+        names_objects: rule.names_objects(),
     };
     rules::all().iter().map(schema).collect()
 }

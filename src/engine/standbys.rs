@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::index_use::{Key, KnownUse, Uses, uses};
+use super::index_use::{IndexUse, Key, KnownUse, Uses, uses};
 use crate::limits;
 use crate::model::observation::Observation;
 use crate::model::replication::{Replay, WatchedPrimary, WatchedStandbys};
@@ -86,7 +86,10 @@ impl Standbys {
     }
 
     fn use_of(&self, key: &Key) -> KnownUse {
+        let all = self.watched.iter().map(|(_, uses)| uses).chain(&self.others);
+        let known = all.filter_map(|uses| uses.get(key));
         KnownUse {
+            used_at: known.filter_map(IndexUse::used_at).max(),
             on_each: self
                 .watched
                 .iter()
@@ -158,13 +161,8 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
     }
     let mut uncounted = BTreeSet::new();
     for database in &mut observation.databases {
-        let catalog = database.catalog.clone();
-        let mut facts = catalog.indexes.finder();
         for index in &mut database.indexes {
-            let Some(facts) = facts.find(index.oid) else {
-                continue;
-            };
-            let key = (database.name.clone(), facts.schema.clone(), facts.name.clone());
+            let key = (database.name.clone(), index.oid);
             standbys.use_of(&key).add_to(index, database.counters_since);
             if index.scans_on_standbys.is_none() {
                 uncounted.extend(standbys.not_counting(&key, database.counters_since));
@@ -338,6 +336,44 @@ mod tests {
             "it has reached its target"
         );
         assert_eq!(restored(60.0, |replay| replay.restores_from_archive = None), copy);
+    }
+
+    #[test]
+    fn what_a_standby_scans_is_known_to_be_used_whatever_others_know_and_however_it_is_named() {
+        let used_days_ago = |standbys: &[(ServerStatus, Vec<IndexUsage>)]| {
+            let used = observed(standbys).databases[0].indexes[0].used_on_standbys_at;
+            used.map(|at| (now() - at).num_days())
+        };
+        let (b, c) = (standby("b", "1", 1), standby("c", "1", 1));
+        assert_eq!(used_days_ago(&[]), None);
+        assert_eq!(used_days_ago(&[(b.clone(), vec![usage("i", 3)])]), Some(3));
+        assert_eq!(
+            used_days_ago(&[(b.clone(), vec![usage("i", 3)]), (c, vec![])]),
+            Some(3),
+            "another one does not know it yet"
+        );
+        let gone = standby("e", "1", 300);
+        assert_eq!(used_days_ago(&[(gone, vec![usage("i", 5)])]), Some(5));
+        let never = IndexUsage {
+            scans: 0,
+            ..usage("i", 3)
+        };
+        assert_eq!(
+            used_days_ago(&[(b.clone(), vec![never])]),
+            None,
+            "it counts no scan"
+        );
+        let before = usage("its_name_before", 3);
+        assert_eq!(used_days_ago(&[(b.clone(), vec![before])]), Some(3));
+        let another = IndexUsage {
+            oid: 8,
+            ..usage("i", 3)
+        };
+        assert_eq!(
+            used_days_ago(&[(b, vec![another])]),
+            None,
+            "one that had the name before"
+        );
     }
 
     #[test]

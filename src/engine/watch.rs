@@ -285,6 +285,8 @@ impl Watch {
             // no rule lacks anything for it
             let left_behind = advising.left_behind(self.observer.own_use.totals());
             seen.snapshot.gaps.extend(left_behind);
+            seen.snapshot.gaps.extend(advising.outdated());
+            advising.tell_cadence(&mut self.status.families);
         }
         let goes_on = activity::now(&observation);
         if std::mem::take(&mut self.observer.was_broken) {

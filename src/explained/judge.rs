@@ -124,6 +124,13 @@ fn missed(node: &Node, measured: Measured) -> Option<Problem> {
         return None;
     }
     let remedy = match node.table() {
+        // statistics are not what it lacked
+        _ if node.has_parameter => vec![
+            "a parameter stands in its condition, whose value was not known when it was planned, as in a generic plan: ANALYZE \
+             changes nothing. If its values differ that much, have it planned with each of them: SET plan_cache_mode = \
+             force_custom_plan, or EXPLAIN it with a constant in its place"
+                .to_owned(),
+        ],
         Some(table) => vec![
             format!("ANALYZE {table}"),
             "if that changes nothing and several columns are compared: CREATE STATISTICS (dependencies, ndistinct, mcv) on \
@@ -508,6 +515,43 @@ mod tests {
         );
         let bitmap = node("BitmapOr", 20_000.0, 0.0, 1.0, &none);
         assert_eq!(problems(&bitmap, &none), []);
+    }
+
+    #[test]
+    fn analyze_is_no_remedy_where_the_value_was_not_known() {
+        let advised = |key: &str, condition: &str| {
+            let more = json!({"Relation Name": "t", key: condition});
+            let plan = json!([{"Plan": node("Index Scan", 1.0, 20_000.0, 1.0, &more)}]);
+            let explained = super::super::read(&plan.to_string()).unwrap();
+            let found = judge(&explained).into_iter();
+            let of_it = found.filter(|one| one.problem == "misestimate");
+            of_it
+                .flat_map(|one| one.remedy)
+                .collect::<Vec<String>>()
+                .join("; ")
+        };
+        for (key, condition) in [
+            ("Index Cond", "(t.a = $1)"),
+            ("Filter", "((t.b ~~ 'it''s'::text) AND (t.a > $12))"),
+            ("Recheck Cond", "(t.a = ANY ($2))"),
+        ] {
+            let told = advised(key, condition);
+            assert!(
+                told.contains("force_custom_plan") && !told.contains("ANALYZE t"),
+                "{condition}: {told}"
+            );
+        }
+        for condition in [
+            "(t.a = 5)",
+            "(t.a = 'in $1'::text)",
+            "(t.\"a$1\" = 5)",
+            "(t.a$ = 5)",
+        ] {
+            assert!(
+                advised("Index Cond", condition).contains("ANALYZE t"),
+                "{condition}"
+            );
+        }
     }
 
     #[test]

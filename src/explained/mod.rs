@@ -31,6 +31,9 @@ pub struct Node {
     pub relation: Option<String>,
     pub index: Option<String>,
     pub filter: Option<String>,
+    /// Whether a parameter stands in its conditions, whose value the planner did not know: of a generic plan, or what another part
+    /// of the plan gives.
+    pub has_parameter: bool,
     pub total_cost: f64,
     /// Rows that the planner expected of one run.
     pub expected_rows: f64,
@@ -193,6 +196,35 @@ fn read_whole(text: &str) -> Result<Explained, String> {
     })
 }
 
+/// The properties of a node that say which rows it gives.
+const CONDITIONS: [&str; 7] = [
+    "Filter",
+    "Join Filter",
+    "Index Cond",
+    "Recheck Cond",
+    "TID Cond",
+    "Hash Cond",
+    "Merge Cond",
+];
+
+/// Whether a parameter, as `$1`, stands in a condition outside of its constants and names.
+fn holds_parameter(condition: &str) -> bool {
+    let mut quote = None;
+    let mut is_begun = false;
+    for character in condition.chars() {
+        match (quote, character) {
+            // a doubled quote ends and begins again
+            (Some(open), _) if open == character => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '0'..='9') if is_begun => return true,
+            (None, _) => {}
+        }
+        is_begun = quote.is_none() && character == '$';
+    }
+    false
+}
+
 impl Node {
     /// `processes` run a node below a Gather side by side; `may_be_stopped` is what the node above says.
     fn read(node: &Value, depth: usize, processes: f64, may_be_stopped: bool) -> Option<Self> {
@@ -258,6 +290,10 @@ impl Node {
             relation: text("Relation Name"),
             index: text("Index Name"),
             filter: text("Filter").or_else(|| text("Join Filter")),
+            has_parameter: CONDITIONS
+                .iter()
+                .filter_map(|key| text(key))
+                .any(|text| holds_parameter(&text)),
             total_cost: number("Total Cost"),
             expected_rows: number("Plan Rows"),
             measured,

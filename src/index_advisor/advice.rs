@@ -9,6 +9,7 @@ use self::stages::{CONFIRMATION, DROPS, FIRST_PLANS, MERGE, PREPARATION, REST, R
 use super::behind::price_behind;
 use super::blocks::price_blocks;
 use super::budget::best_within;
+use super::by_values::price_by_values;
 use super::candidate::{Candidate, Kinds};
 use super::confirmed::confirmed;
 use super::definition::Definition;
@@ -103,9 +104,11 @@ pub struct StatementAdvice {
     pub has_candidates: bool,
     /// Whether nothing told the types of its parameters, so that they were guessed.
     pub has_guessed_types: bool,
+    /// Whether what it costs now is the average for some values, since its plan rests on rows that are found early.
+    pub is_priced_by_values: bool,
     /// What it costs for particular values of its parameters, for longer lists, for later pages.
     pub values: Vec<TriedValue>,
-    /// Why it was not planned, or why nothing is advised for it.
+    /// Why it was not planned, or why nothing is advised for it; or, beside what is, what cannot be told of it.
     pub reason: Option<String>,
     /// The plan as things are, and with the set, a line for each node.
     pub plan_before: Vec<PlanLine>,
@@ -124,6 +127,7 @@ impl StatementAdvice {
             uses: Vec::new(),
             has_candidates: false,
             has_guessed_types: false,
+            is_priced_by_values: false,
             values: Vec::new(),
             reason: None,
             plan_before: Vec::new(),
@@ -213,6 +217,9 @@ impl Advice {
     }
 }
 
+/// Why an index that would be cheap for some values is not advised.
+const BY_LUCK: &str = "an index in the order that is asked for would be read until the LIMIT has its rows, which is soon for common                        values; for rare ones, or values that nobody knows, nearly all of it would be read, and the plan for                        parameters in general does so for all of them";
+
 /// Works it out.
 ///
 /// # Errors
@@ -246,7 +253,7 @@ pub async fn advise(
     run.note(&preparing);
     ready.measure_inverted(plan).await?;
     let sizing = run.stage(SIZES);
-    let mut sizes = WhatIf::new(plan, gate, &ready.planned, &ready.candidates)
+    let mut sizes = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables)
         .sizes(&|| sizing.is_over())
         .await?;
     ready.note_mutable(plan);
@@ -256,7 +263,8 @@ pub async fn advise(
     let is_priced_enough = || pricing.is_over();
     // what is left of these is the search's
     let mut block_calls = price_blocks(plan, gate, &mut ready, calls / 4, &is_priced_enough).await?;
-    block_calls += price_behind(plan, gate, &mut ready, calls / 2, &is_priced_enough).await?;
+    block_calls += price_behind(plan, gate, &mut ready, &sizes, calls / 2, &is_priced_enough).await?;
+    block_calls += price_by_values(plan, gate, &mut ready, calls / 4, &is_priced_enough).await?;
     run.note(&pricing);
     let writes = match wanted.window_seconds {
         Some(_) => Some(WriteCounters::read(plan, &ready.tables).await?),
@@ -270,12 +278,13 @@ pub async fn advise(
     problem.calls = problem.calls.saturating_sub(block_calls);
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
     let searching = run.stage(SEARCH);
-    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
     what_if.calls = block_calls;
     let is_searched_enough = || searching.is_over();
     let set = best_within(&ready, &problem, &mut what_if, &is_searched_enough, &asked).await?;
     run.note(&searching);
     what_if.end().await?;
+    let mut by_luck = what_if.by_luck();
     let (selection_calls, answers) = (what_if.calls, what_if.take_answers());
     ready.answers.extend(answers);
     let merging = run.stage(MERGE);
@@ -287,7 +296,7 @@ pub async fn advise(
     let (set, merge_calls) = merge(plan, gate, &mut ready, &mut sizes, &problem, set, bounds).await?;
     run.note(&merging);
     let problem = ready.problem(&sizes, wanted, &counted);
-    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
     what_if.calls = selection_calls + merge_calls;
     let provable = ready.provable(&set);
     let confirming = run.stage(CONFIRMATION);
@@ -331,6 +340,7 @@ pub async fn advise(
         "all was tried with particular values and without what the set supersedes",
     );
     let what_if_calls = what_if.calls;
+    by_luck.extend(what_if.by_luck());
     let unplannable = what_if.unplannable();
     what_if.end().await?;
     let statements: Vec<&StatementAdvice> = ready
@@ -363,6 +373,13 @@ pub async fn advise(
     }
     for (number, values) in tried {
         advice.statements[positions[number]].values = values;
+    }
+    for number in by_luck {
+        let told = &mut advice.statements[positions[number]];
+        if told.uses.is_empty() {
+            let reason = told.reason.take().map(|reason| format!("{reason}; {BY_LUCK}"));
+            told.reason = Some(reason.unwrap_or_else(|| BY_LUCK.to_owned()));
+        }
     }
     for number in unplannable {
         let told = &mut advice.statements[positions[number]];

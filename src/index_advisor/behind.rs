@@ -1,9 +1,10 @@
 //! Indexes on expressions and on parts of the rows: HypoPG (1.3.1 and 1.4.4, measured) reads their columns as those of the first
-//! table of a statement, so that the planner takes none on any other table. There each statement is planned with their table in
-//! front and nothing else advised, and what comes of that is told as *estimated*. Where the table cannot be moved to the front,
-//! below a view or in a subquery, its scans are planned alone; of what they do not ask, a join or an order, nothing can be told. A
-//! part that a constant picks, or a range, is left out: an index that begins with the column, which the planner sees everywhere,
-//! does nearly the same.
+//! table of a statement, so that the planner takes none on any other table. So each statement is planned in `words` with their
+//! table in front. Where several tables have some, that is done for one of them; with each of the others in front the statement is
+//! planned with nothing else advised, and what comes of that is told as *estimated*. Where a table cannot be moved to the front,
+//! below a view or in a subquery, its scans are planned alone, as are those of partitions; of what they do not ask, a join or an order, nothing can be told,
+//! and that is said. Of these others a part that a constant picks, or a range, is not asked for: an index that begins with the
+//! column, which the planner sees everywhere, does nearly the same, if it is larger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use super::gate::Gate;
 use super::ready::Ready;
 use super::scan_alone::scans_alone;
 use super::what_if::{Planned, WhatIf};
+use super::words::choose_words;
 use crate::model::remedy::qualified;
 use crate::postgres::{Parameters, Plan, PostgresError, ServerText};
 use crate::sql::{self, Place};
@@ -46,6 +48,8 @@ struct OnTable {
     /// Those that the planner sees wherever the table stands, and the others.
     seen: Vec<usize>,
     unseen: Vec<usize>,
+    /// Whether there are others yet, each of which is a part of what is seen.
+    has_parts: bool,
 }
 
 impl Ready {
@@ -61,13 +65,25 @@ impl Ready {
                 table.unseen.push(*one);
             } else if candidate.predicate.is_none() {
                 table.seen.push(*one);
+            } else {
+                table.has_parts = true;
             }
         }
-        tables.retain(|_, table| !table.unseen.is_empty());
+        tables.retain(|_, table| table.has_parts || !table.unseen.is_empty());
         tables
     }
 
-    fn set_of(&self, members: &[usize]) -> FixedBitSet {
+    /// Notes that nothing can be told of what HypoPG does not see on a table for a statement.
+    fn leave_unseen(&mut self, statement: usize, table: &str) {
+        let tables = self.unseen_tables.entry(statement).or_default();
+        if !tables.is_empty() {
+            tables.push_str(", ");
+        }
+        tables.push_str(table);
+    }
+
+    /// These candidates as a set.
+    pub(super) fn set_of(&self, members: &[usize]) -> FixedBitSet {
         let mut set = FixedBitSet::with_capacity(self.candidates.len());
         set.extend(members.iter().copied());
         set
@@ -84,7 +100,8 @@ impl Ready {
     }
 }
 
-/// Asks what they are worth until it is to end, or so many questions were asked, and how often that was.
+/// Chooses the words of each statement, and asks what is worth something that is not seen in them, until it is to end, or so many
+/// questions were asked; and how often that was. HypoPG told these sizes of the candidates.
 ///
 /// # Errors
 /// If the session is lost, and no other is to be had.
@@ -92,49 +109,55 @@ pub(super) async fn price_behind(
     plan: &Plan,
     gate: &mut Gate,
     ready: &mut Ready,
+    sizes: &[Option<f64>],
     most_calls: usize,
     is_over: &(dyn Fn() -> bool + Sync),
 ) -> Result<usize, PostgresError> {
-    if plan.hypothetical().is_none() {
-        return Ok(0);
-    }
-    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    let chosen = choose_words(plan, gate, ready, sizes, most_calls, is_over).await?;
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
+    what_if.calls = chosen.calls;
     let mut priced: Vec<(usize, usize, f64)> = Vec::new();
     let mut unseen: Vec<(usize, String)> = Vec::new();
-    for (statement, planned) in ready.planned.iter().enumerate() {
+    for statement in 0..ready.planned.len() {
         for ((schema, name), table) in ready.unseen_of(statement) {
-            let is_partitioned = ready
-                .tables
-                .get(schema, name)
-                .is_none_or(|table| table.is_partitioned);
-            let place = match is_partitioned {
-                // its partitions come behind it
-                true => Place::Elsewhere,
-                false => sql::in_front(planned.text.as_str(), schema, name),
-            };
-            let in_front = match place {
+            let place = ready.place_of(statement, schema, name);
+            let is_whole = place.is_some();
+            let is_asked = !table.unseen.is_empty();
+            let was_tried = chosen.was_tried(statement, schema, name);
+            let in_front = match place.unwrap_or(Place::Elsewhere) {
                 Place::InFront => continue,
-                Place::Behind(text) if !is_over() && what_if.calls < most_calls => {
+                // another one that was tried in front does more
+                Place::Behind(_) if was_tried && !is_asked => continue,
+                Place::Behind(text) if is_asked && !is_over() && what_if.calls < most_calls => {
                     ServerText::one_query(&text).ok()
                 }
                 Place::Behind(_) | Place::Elsewhere => None,
             };
             let worth = match &in_front {
                 Some(text) => worth(&mut what_if, ready, statement, text, &table).await?,
-                None if !is_partitioned && !is_over() && what_if.calls < most_calls => {
+                None if is_asked && !is_over() && what_if.calls < most_calls => {
                     worth_of_scans(&mut what_if, ready, statement, (schema, name), &table).await?
                 }
                 None => None,
             };
             match worth {
-                Some(worth) => priced.extend(worth.into_iter().map(|(one, cost)| (statement, one, cost))),
-                None => unseen.push((statement, qualified(schema, name))),
+                // with nothing else advised, it may be worth something all the same
+                Some(worth) if was_tried || !worth.is_empty() => {
+                    priced.extend(worth.into_iter().map(|(one, cost)| (statement, one, cost)))
+                }
+                _ if is_whole => unseen.push((statement, qualified(schema, name))),
+                _ => {
+                    let name = qualified(schema, name);
+                    unseen.push((statement, format!("{name} (whose partitions come behind it)")));
+                }
             }
         }
     }
     what_if.end().await?;
     let calls = what_if.calls;
-    ready.unseen_tables.extend(unseen);
+    for (statement, table) in unseen {
+        ready.leave_unseen(statement, &table);
+    }
     for (statement, one, cost) in priced {
         ready.priced_in_front.insert((statement, one));
         ready.estimates.push((statement, one, cost));
@@ -193,10 +216,14 @@ async fn worth_of_scans(
 ) -> Result<Option<Vec<(usize, f64)>>, PostgresError> {
     let planned = &ready.planned[statement];
     let mut saved: BTreeMap<usize, f64> = BTreeMap::new();
-    for scan in scans_alone(&planned.tree, &planned.asked(), name) {
+    let oid_of = |schema: &str, name: &str| ready.tables.get(schema, name).map(|table| table.oid);
+    let whole = oid_of(name.0, name.1);
+    // a partition is known by what it belongs to
+    let is_of_table = |schema: &str, relation: &str| whole.is_some() && oid_of(schema, relation) == whole;
+    for scan in scans_alone(&planned.tree, &planned.asked(), &is_of_table) {
         let costs = worth(what_if, ready, statement, &scan.text, table).await?;
         for (one, cost) in costs.into_iter().flatten() {
-            *saved.entry(one).or_default() += (scan.paid - cost).max(0.0);
+            *saved.entry(one).or_default() += scan.saved_at(cost);
         }
     }
     saved.retain(|_, saved| *saved > 0.0);

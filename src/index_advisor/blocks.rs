@@ -58,7 +58,7 @@ pub(super) async fn price_blocks(
     most_calls: usize,
     is_over: &(dyn Fn() -> bool + Sync),
 ) -> Result<usize, PostgresError> {
-    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
     let mut priced = Vec::new();
     for (statement, one) in ready
         .blocks

@@ -98,8 +98,10 @@ impl RelationUse {
         (self.equal.contains(key) || self.joined.contains(key)) && !self.null.contains(key)
     }
 
-    /// Notes that its rows are locked as they are read: where they have an order they are a queue.
+    /// Notes that its rows are locked as they are read: where they have an order they are a queue, and each is fetched to be
+    /// locked, whatever an index holds of it.
     pub(super) fn lock_rows(&mut self) {
+        self.needed.insert("ctid".to_owned());
         self.is_queue = !self.sorted.is_empty();
     }
 
@@ -264,6 +266,11 @@ fn take_condition(relations: &mut Relations, joins: &mut Joins, condition: &Cond
             arms.iter()
                 .flatten()
                 .for_each(|condition| forget_predicate(relations, condition));
+            if let Some((alias, predicate)) = Predicate::of_arms(arms)
+                && let Some(relation) = relations.get_mut(&alias)
+            {
+                relation.predicates.insert(predicate);
+            }
             return;
         }
     };
@@ -339,10 +346,16 @@ fn forget_predicate(relations: &mut Relations, condition: &Condition) {
             }
         }
         Condition::Term { .. } | Condition::Rows(_) => {}
-        Condition::Or(arms) => arms
-            .iter()
-            .flatten()
-            .for_each(|condition| forget_predicate(relations, condition)),
+        Condition::Or(arms) => {
+            if let Some((alias, predicate)) = Predicate::of_arms(arms)
+                && let Some(relation) = relations.get_mut(&alias)
+            {
+                relation.predicates.remove(&predicate);
+            }
+            arms.iter()
+                .flatten()
+                .for_each(|condition| forget_predicate(relations, condition));
+        }
     }
 }
 

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
     use crate::index_advisor::candidate::IndexKey;
     use crate::index_advisor::tables::tests::{named, table_of};
-    use crate::index_advisor::tables::{ExistingIndex, ExistingKey, Partition};
+    use crate::index_advisor::tables::{ExistingIndex, ExistingKey, Numbering, Partition};
 
     fn table(partitions: &[(u32, u32, bool, &str)]) -> Table {
         let partition = |(oid, parent_oid, is_partitioned, of): &(u32, u32, bool, &str)| Partition {
@@ -239,6 +239,7 @@ mod tests {
             name: named(of),
             pages: Some(10.0),
             rows: Some(100.0),
+            numbering: Numbering::OfParent,
             indexes: Vec::new(),
         };
         Table {

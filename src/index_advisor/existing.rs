@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::candidate::{Candidate, IndexKey};
-use super::clauses::{Key, RelationUse};
+use super::clauses::{Key, OrderedKey, RelationUse};
 use super::tables::{flag, text};
 use crate::model::advice::Droppable;
 use crate::postgres::column;
@@ -39,6 +39,15 @@ pub struct ExistingKey {
 }
 
 impl ExistingKey {
+    /// The key with the order that it keeps.
+    pub(super) fn ordered(&self) -> OrderedKey {
+        OrderedKey {
+            key: self.key.clone(),
+            descending: self.descending,
+            nulls_first: self.nulls_first,
+        }
+    }
+
     fn is(&self, key: &IndexKey, backwards: bool) -> bool {
         self.key == key.key
             && self.is_plain == key.operator_class.is_none()

@@ -275,6 +275,8 @@ async fn explained(
             page_rows: None,
             has_guessed_types: false,
             locks_rows: false,
+            values: Vec::new(),
+            cost_by_values: None,
         })),
         Err(error) if error.is_fatal() => Err(error),
         Err(error @ PostgresError::EnoughTexts { .. }) => Ok(Err(Refused::because(error.to_string()))),

@@ -11,11 +11,14 @@
 //! A name that the search_path of the role does not find, and that one schema alone holds, is looked for there (admit): its
 //! sessions set a path of their own.
 //!
-//! Functions and operators are not resolved as the parser would, by the types of their arguments: all that the name could
-//! mean must pass. Between the gate and the planner the catalog can change, so what was found is believed for a short time
+//! Functions are not resolved as the parser would, by the types of their arguments: all that the name could mean must pass.
+//! So must operators, but for those that it cannot be by types that are surely known (operators). Between the gate and the planner the catalog can change, so what was found is believed for a short time
 //! only, and a statement is examined right before it is planned. The gate takes no lock and runs nobody's code.
 
 mod builtin;
+mod giver;
+mod meaning;
+mod operators;
 mod owners;
 mod reason;
 mod sole_schema;
@@ -26,14 +29,15 @@ use std::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+pub use giver::Giver;
 pub use reason::{Object, Reason};
 
 use super::search_path::SearchPath;
 use crate::limits;
 use crate::postgres::{Plan, PostgresError, ServerText, column, queries};
 use crate::sql::{self, Name, Names};
+use meaning::Meaning;
 use owners::Owners;
-use sole_schema::{CATALOGS, is_table, not_in};
 
 /// Whether a statement may be planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,7 @@ const FIRST_NORMAL_OID: u32 = 16_384;
 /// Decides over the statements of one database, for one planning login.
 pub struct Gate {
     trusted_owners: Vec<String>,
+    giver: Giver,
     asked: Instant,
     owners: Owners,
     /// `None` if there are too many to look through.
@@ -99,15 +104,6 @@ impl Stranger {
     }
 }
 
-/// What the names of a statement may mean.
-#[derive(Default)]
-struct Meaning {
-    relations: Vec<u32>,
-    /// Whether nothing but the statistics of these relations can matter: no views, policies, partitions.
-    is_plain: bool,
-    roots: BTreeSet<Address>,
-}
-
 /// What can be touched from some objects on.
 #[derive(Clone)]
 struct Walk {
@@ -136,6 +132,7 @@ impl Gate {
         let (owners, strangers) = ask(plan, trusted_owners).await?;
         Ok(Self {
             trusted_owners: trusted_owners.to_vec(),
+            giver: Giver::Unknown,
             asked: Instant::now(),
             owners,
             strangers,
@@ -167,7 +164,9 @@ impl Gate {
         role: Option<&str>,
     ) -> Result<Passage, PostgresError> {
         if self.asked.elapsed() > limits::GATE_MEMORY {
-            *self = Self::open(plan, &self.trusted_owners).await?;
+            *self = Self::open(plan, &self.trusted_owners)
+                .await?
+                .for_statements_of(self.giver);
         }
         let names = match read(statement).await {
             Ok(names) => names,
@@ -189,7 +188,8 @@ impl Gate {
         path: &SearchPath,
         role: Option<&str>,
     ) -> Result<Result<Vec<u32>, Reason>, PostgresError> {
-        let meaning = match resolve(plan, names, path, role).await? {
+        let is_known_whose = role.is_some() || self.giver == Giver::Planner;
+        let mut meaning = match resolve(plan, names, path, is_known_whose).await? {
             Ok(meaning) => meaning,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -199,7 +199,14 @@ impl Gate {
         if meaning.is_plain && !strangers.iter().any(|stranger| stranger.could_run) {
             return Ok(Ok(meaning.relations));
         }
-        let walk = self.walk(plan, meaning.roots, role).await?;
+        let mut walk = self.walk(plan, meaning.roots.clone(), role).await?;
+        if matches!(walk.refused, Some(Reason::Stranger { .. })) && !meaning.operators.is_empty() {
+            let meant = operators::meant(plan, names, path, &meaning).await?;
+            meaning
+                .roots
+                .retain(|(class, oid)| *class != PG_OPERATOR || meant.contains(oid));
+            walk = self.walk(plan, meaning.roots, role).await?;
+        }
         Ok(self.weigh(walk, path))
     }
 
@@ -350,7 +357,7 @@ async fn resolve(
     plan: &Plan,
     names: &Names,
     path: &SearchPath,
-    role: Option<&str>,
+    is_known_whose: bool,
 ) -> Result<Result<Meaning, Reason>, PostgresError> {
     let rows = meanings(plan, names, path).await?;
     if is_cut(&rows) {
@@ -360,67 +367,11 @@ async fn resolve(
         is_plain: true,
         ..Meaning::default()
     };
-    let added = rows.iter().try_for_each(|row| meaning.add(row, role.is_some()));
+    let added = rows.iter().try_for_each(|row| meaning.add(row, is_known_whose));
     // one relation may have several names
     meaning.relations.sort_unstable();
     meaning.relations.dedup();
     Ok(added.map(|()| meaning))
-}
-
-impl Meaning {
-    fn add(&mut self, row: &Row, role_is_known: bool) -> Result<(), Reason> {
-        let what: String = column(row, "what").unwrap_or_default();
-        let name: String = column(row, "name").unwrap_or_else(|| "?".to_owned());
-        let oid: Option<u32> = column(row, "oid");
-        let class = match (what.as_str(), oid) {
-            ("relation", oid) => return self.add_relation(row, name, oid, role_is_known),
-            ("builtin", _) => {
-                return match builtin::refused(&name) {
-                    Some(why) => Err(Reason::Builtin { name, why, by: None }),
-                    None => Ok(()),
-                };
-            }
-            ("function", Some(_)) => PG_PROC,
-            ("operator", Some(_)) => PG_OPERATOR,
-            ("type", Some(_)) => PG_TYPE,
-            _ => return Err(Reason::Unreadable),
-        };
-        self.is_plain = false;
-        self.roots.extend(oid.map(|oid| (class, oid)));
-        Ok(())
-    }
-
-    fn add_relation(
-        &mut self,
-        row: &Row,
-        name: String,
-        oid: Option<u32>,
-        role_is_known: bool,
-    ) -> Result<(), Reason> {
-        let schema: String = column(row, "schema").unwrap_or_default();
-        let mut elsewhere: Vec<String> = column(row, "elsewhere").unwrap_or_default();
-        let Some(oid) = oid.filter(|_| is_table(row)) else {
-            return Err(not_in(name, elsewhere));
-        };
-        if CATALOGS.contains(&schema.as_str()) {
-            return Err(Reason::Catalog(format!("{schema}.{name}")));
-        }
-        // whose search_path it is decides which of several is meant
-        if !role_is_known && !elsewhere.is_empty() {
-            elsewhere.insert(0, schema);
-            return Err(Reason::Ambiguous {
-                name,
-                schemas: elsewhere,
-            });
-        }
-        if column(row, "is_usable") != Some(true) {
-            return Err(Reason::NoUsage { name, schema });
-        }
-        self.is_plain &= column(row, "is_plain") == Some(true);
-        self.relations.push(oid);
-        self.roots.insert((PG_CLASS, oid));
-        Ok(())
-    }
 }
 
 impl Walk {

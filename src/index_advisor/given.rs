@@ -61,6 +61,8 @@ mod tests {
             page_rows: None,
             has_guessed_types: false,
             locks_rows: false,
+            values: Vec::new(),
+            cost_by_values: None,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::advice::{Advice, IndexAdvice};
+use super::build;
 use super::built;
 use super::candidate::Candidate;
 use super::dealt::Fit;
@@ -51,6 +52,7 @@ impl Ready {
         let (members, left_out) = self.within(&chosen, &sizes, budget_bytes);
         let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
         let mut advice = Advice::default();
+        let seconds_per_unit = build::seconds_per_unit(&self.statements);
         for one in members {
             let (candidate, users) = (&self.candidates[one], &chosen[&one]);
             let Some(table) = self.table_of(one) else { continue };
@@ -65,13 +67,19 @@ impl Ready {
             let on = alone.as_ref().unwrap_or(table);
             // what is told of a part of the rows is at most that of all
             let size_bytes = sizes[one].filter(|_| candidate.predicate.is_none());
+            let size_bytes = size_bytes
+                .zip(share_of_rows(on, table))
+                .map(|(bytes, share)| bytes * share);
+            let sorted_bytes = size_bytes.filter(|_| candidate.method == "btree");
+            let seconds = |per_unit: f64| sorted_bytes.map(|bytes| build::seconds(per_unit, on, bytes));
             let index = IndexAdvice {
                 definition: define(candidate, on, &mut taken, self.extension_of(candidate)),
-                size_bytes: size_bytes
-                    .zip(share_of_rows(on, table))
-                    .map(|(bytes, share)| bytes * share),
-                build_seconds: None,
-                assumed_build_seconds: None,
+                size_bytes,
+                build_seconds: seconds_per_unit.and_then(seconds),
+                assumed_build_seconds: match seconds_per_unit {
+                    Some(_) => None,
+                    None => seconds(build::ASSUMED_SECONDS_PER_UNIT),
+                },
                 write_cost: 0.0,
                 writes_are_counted: false,
                 cost_before: before,

@@ -21,7 +21,8 @@ pub(super) fn about_the_hoped(statements: &[AdvisedStatement]) -> Option<String>
     }
     (!names.is_empty()).then(|| {
         format!(
-            "what these statements cost with the indexes is reckoned as if no row were found early, other than in their plans: {}",
+            "what these statements cost with the indexes is the average for a common, a median and a rare value, or, where none are known, \
+             as if no row were found early, other than in their plans: {}",
             names.join(", ")
         )
     })

@@ -20,6 +20,11 @@ const ROW_PAGES: f64 = 1.1;
 /// What fifteen indexes that were built took by what the rest of this reckons: 1.0 to 1.6 times as much.
 const MEASURED: f64 = 1.3;
 
+/// What even an empty one takes: a page that describes it, and the first of its keys.
+const LEAST_BYTES: f64 = 2.0 * 8192.0;
+/// In the place of the keys of a value that has none, as `{}`: all such rows are in one list.
+const NO_KEYS: &str = "";
+
 /// What a GIN index has as its keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Contents {
@@ -143,8 +148,14 @@ struct Indexed<'a> {
 /// Bytes of a GIN index on one column.
 fn bytes(contents: Contents, column: &Indexed<'_>) -> f64 {
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
-    for key in column.values.iter().flat_map(|value| contents.keys(value)) {
-        *counts.entry(key).or_default() += 1.0;
+    for value in column.values {
+        let mut keys = contents.keys(value);
+        if keys.is_empty() {
+            keys.insert(NO_KEYS.to_owned());
+        }
+        for key in keys {
+            *counts.entry(key).or_default() += 1.0;
+        }
     }
     // a key that several of the values hold is in this part of the rows; the others share what is left
     let rows_of_one = column.rows / (column.values.len() as f64).max(1.0);
@@ -219,7 +230,7 @@ fn measured(candidate: &Candidate, table: &Table, known: &BTreeMap<ColumnKey, Kn
             keys_per_row += keys_of_each(contents, &values);
         }
     }
-    Some((size, keys_per_row))
+    Some((size.max(LEAST_BYTES), keys_per_row))
 }
 
 impl Ready {
@@ -314,6 +325,18 @@ mod tests {
         );
         assert!((100e3..500e3).contains(&few), "a byte or two a row: {few}");
         assert!((4e6..12e6).contains(&many), "an entry a row: {many}");
+    }
+
+    #[test]
+    fn a_value_without_keys_takes_its_place_too() {
+        let empty = size(Contents::Parts, &["{}".to_owned()], 1.0);
+        assert!((100e3..250e3).contains(&empty), "a byte or two a row: {empty}");
+        let half = hundred(|one| match one % 2 {
+            0 => "{}".to_owned(),
+            _ => r#"{"a": 1}"#.to_owned(),
+        });
+        let of_half = size(Contents::Paths, &half, 2.0);
+        assert!((100e3..250e3).contains(&of_half), "{of_half}");
     }
 
     #[test]

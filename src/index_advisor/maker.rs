@@ -334,8 +334,8 @@ impl Maker<'_> {
         let found = sequences(&without(points, &picked), &without(searched, &picked), 2);
         leads.extend(found.into_iter().map(ascending));
         let predicate = all_hold(conditions);
-        // what all its rows were picked by may be asked for nevertheless
-        for implied in [&picked, &BTreeSet::new()] {
+        // what all its rows were picked by may be asked for nevertheless, but where it leaves one value nothing is worth its place
+        for implied in [&picked, &answered(conditions)] {
             self.covering(&leads, Some(&predicate), implied);
         }
     }

@@ -88,7 +88,7 @@ pub(super) async fn merge(
         if calls + 2 * readers.len() > bounds.calls {
             continue;
         }
-        let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates);
+        let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
         let (mut loss, mut gain, mut is_hurt) = (0.0, 0.0, false);
         let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
         for (sign, set) in [(-1.0, &set), (1.0, &merged)] {

@@ -2,10 +2,11 @@
 //! ([`workload`]) and their plans as things are (`first_plan`, under their [`search_path`]) what those ask of tables ([`clauses`],
 //! `arms`, `parents`, `predicate` and whether that is `rare`, [`tables`], `existing`), and which indexes could answer that
 //! ([`candidate`], `maker`) and hold what is `carried` along, of which those are tried that are `dealt`; `blocks`, `behind` and
-//! `scan_alone` for those that are priced apart; [`estimated`] and `begins` for those that no planner can price, by their `operator_class`, whose size `inverted` reckons and which `unproven` takes
+//! `scan_alone` for those that are priced apart; `words` with the table in front on which those are that are seen there alone; [`estimated`] and `begins` for those that no planner can price, by their `operator_class`, whose size `inverted` reckons and which `unproven` takes
 //! in. What was captured is `sifted` before.
 //!
-//! What each is worth to the planner ([`what_if`]; `evaluation` adds what it does not count) and costs in writes ([`upkeep`], as
+//! What each is worth to the planner ([`what_if`], to which those are `present` that it is asked about, of a partitioned table as its
+//! columns are `numbered`; `evaluation` adds what it does not count) and costs in writes ([`upkeep`], as
 //! far as they are counted by what was `written`), and the set that is worth most ([`selection`], `knapsack`, `merge`) within its
 //! `budget`. How large it will be (`built`, by what is `held`), whether it is for one `partition` alone, how it is made ([`definition`]) and how long
 //! that takes (`build`). Whether it holds for particular values, longer lists and later pages is seen in `values`, for the columns
@@ -29,6 +30,7 @@ mod blocks;
 mod budget;
 mod build;
 mod built;
+mod by_values;
 pub mod candidate;
 mod carried;
 pub mod clauses;
@@ -52,11 +54,13 @@ pub mod kept;
 mod knapsack;
 mod maker;
 mod merge;
+mod numbered;
 mod operator_class;
 pub mod pace;
 mod parents;
 mod partition;
 mod predicate;
+mod present;
 mod rare;
 mod ready;
 mod rehearsal;
@@ -75,5 +79,6 @@ mod unproven;
 pub mod upkeep;
 mod values;
 pub mod what_if;
+mod words;
 pub mod workload;
 mod written;

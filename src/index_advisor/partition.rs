@@ -20,8 +20,19 @@ pub struct Partition {
     /// Its own, without those of its partitions; `None` where nobody ever counted them.
     pub pages: Option<f64>,
     pub rows: Option<f64>,
+    pub numbering: Numbering,
     /// Those that belong to no index of the whole.
     pub indexes: Vec<ExistingIndex>,
+}
+
+/// Whose attribute numbers the columns of a partition have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbering {
+    /// Those of the table that it is a partition of.
+    #[default]
+    OfParent,
+    /// Its own: it was attached with its columns in another order, or one of the two lost columns that the other never had.
+    Own,
 }
 
 impl Ready {
@@ -40,6 +51,21 @@ impl Ready {
         let mut plans = plans.filter(|(position, _)| positions.contains(position));
         let are_of_it = plans.all(|(_, planned)| reads_alone(&planned.tree, table, &own));
         are_of_it.then(|| alone(table, partition))
+    }
+}
+
+impl Ready {
+    /// Schema and name of the only partition of a table that a statement reads.
+    pub(super) fn only_read(&self, statement: usize, table: &Table) -> Option<(&str, &str)> {
+        let nodes = self.planned[statement].tree.nodes().into_iter();
+        let names = nodes.filter_map(|node| Some((node.schema.as_deref()?, node.relation.as_deref()?)));
+        let is_of_table = |(schema, name): &(&str, &str)| {
+            let whole = self.tables.get(schema, name);
+            whole.is_some_and(|whole| whole.oid == table.oid)
+        };
+        let mut read: BTreeSet<(&str, &str)> = names.filter(is_of_table).collect();
+        let first = read.pop_first()?;
+        read.is_empty().then_some(first)
     }
 }
 
@@ -172,6 +198,7 @@ mod tests {
             name: named(of),
             pages: rows.map(|rows| rows / 10.0),
             rows,
+            numbering: Numbering::OfParent,
             indexes: Vec::new(),
         };
         Table {

@@ -1,8 +1,8 @@
 //! Conditions that hold for all calls of a statement, fit for the predicate of a partial index, and how they pick their rows.
 
-use super::clauses::Key;
+use super::clauses::{Key, key_of};
 use super::tables::Table;
-use crate::sql::expression::{Comparison, Operand};
+use crate::sql::expression::{Comparison, Condition, Operand};
 
 /// A condition that holds for all calls of the statement, fit for the predicate of a partial index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,57 @@ pub enum Picks {
     NotNull,
     /// `IS NULL`, or a boolean as it is.
     State,
+}
+
+impl Predicate {
+    /// What the arms of an OR say together, with the alias of their relation: `a = 1 OR a = 2` picks what `a IN (1, 2)` does.
+    /// `None` if not each of them says of one and the same key which value it has.
+    pub(super) fn of_arms(arms: &[Vec<Condition>]) -> Option<(String, Self)> {
+        let mut of: Option<(String, Key)> = None;
+        let mut texts = Vec::with_capacity(arms.len());
+        let mut all_picks = Picks::State;
+        for arm in arms {
+            let [
+                Condition::Term {
+                    left,
+                    comparison,
+                    right,
+                    text: Some(text),
+                },
+            ] = &arm[..]
+            else {
+                return None;
+            };
+            let key = key_of(left)?;
+            if !says_a_value(comparison)
+                || key_of(right).is_some()
+                || of.as_ref().is_some_and(|of| *of != key)
+            {
+                return None;
+            }
+            if Picks::of(comparison, right)? == Picks::Value {
+                all_picks = Picks::Value;
+            }
+            of = Some(key);
+            texts.push(text.as_str());
+        }
+        let (alias, key) = of?;
+        let predicate = Self {
+            // it may stand beside others
+            text: format!("({})", texts.join(" OR ")),
+            key,
+            picks: all_picks,
+        };
+        Some((alias, predicate))
+    }
+}
+
+/// Whether what is compared so has one of a few values.
+fn says_a_value(comparison: &Comparison) -> bool {
+    matches!(
+        comparison,
+        Comparison::Equal | Comparison::AnyOf | Comparison::IsNull | Comparison::True | Comparison::False
+    )
 }
 
 /// From here on hardly any row has a value in a column, so that an index on those that have one is small.
@@ -83,6 +134,11 @@ impl Table {
                 let null_ratio = column.and_then(|column| column.null_ratio);
                 null_ratio.is_some_and(|ratio| ratio >= MOSTLY_NULL)
             }
+            // where nearly all rows have none the rest is next to nothing
+            Picks::State if predicate.text.ends_with(" IS NULL") => {
+                let null_ratio = column.and_then(|column| column.null_ratio);
+                null_ratio.is_none_or(|ratio| ratio <= MOSTLY_NULL)
+            }
             Picks::State | Picks::Rare => true,
         }
     }
@@ -120,6 +176,15 @@ mod tests {
         );
         assert!(picks("never", Picks::State) && !picks("mostly", Picks::Value));
         assert!(picks("never", Picks::Rare) && !picks("mostly", Picks::Range));
+        let without = |name: &str| {
+            table.picks_a_part(&Predicate {
+                text: format!("{name} IS NULL"),
+                key: Key::Column(name.into()),
+                picks: Picks::State,
+            })
+        };
+        assert!(!without("mostly"), "it excludes next to nothing");
+        assert!(without("never") && without("unknown"));
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! Which conditions on constants pick so few rows that an index on those alone is small: `status <> 'done'`, `amount < 0`. That is
+//! Which conditions on constants pick so few rows that an index on those alone is small: `status <> 'done'`, `amount < 0`; and which
+//! pick nearly all of them, so that such an index is no smaller than one on all: `left_at IS NULL` where nobody ever left. That is
 //! for the planner's statistics to say. HypoPG reckons with them how many rows a partial index would hold, so that its size beside
 //! that of the same index on all rows is what is asked for. No statement is planned for it.
 
 use std::collections::BTreeMap;
+
+use fixedbitset::FixedBitSet;
 
 use super::candidate::{Candidate, IndexKey};
 use super::clauses::{Predicate, RelationUse};
@@ -12,26 +15,31 @@ use crate::postgres::{HypotheticalIndex, Plan, PostgresError};
 
 /// The part of a table's rows up to which they are few.
 const FEW: f64 = 0.1;
+/// And up to which they are a part of it that is worth an index of its own.
+const PART: f64 = 0.9;
 /// Conditions of one statement that are looked at.
-const LOOKED_AT: usize = 8;
+const LOOKED_AT: usize = 16;
 
 /// Schema and name of a table, and the text of a condition on it.
 type ConditionOf = (String, String, String);
 
-/// Conditions that were looked at, and whether each of them picks few rows.
+/// Conditions that were looked at, and the part of the rows that each of them picks, where that could be told.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
-    known: BTreeMap<ConditionOf, bool>,
+    known: BTreeMap<ConditionOf, Option<f64>>,
 }
 
 impl Rare {
-    /// Whether it is known that a condition picks few rows, if it must.
+    /// Whether it is known that a condition picks few rows, if it must, and of others not known that it picks nearly all.
     pub(super) fn allows(&self, table: &Table, predicate: &Predicate) -> bool {
-        !predicate.picks.must_be_rare() || self.known.get(&condition_of(table, predicate)) == Some(&true)
+        let part = self.known.get(&condition_of(table, predicate)).copied().flatten();
+        match predicate.picks.must_be_rare() {
+            true => part.is_some_and(|part| part <= FEW),
+            false => part.is_none_or(|part| part <= PART),
+        }
     }
 
-    /// Those of a statement that must pick few rows and were not looked at yet, each with an index on them, and the same on all
-    /// rows.
+    /// Those of a statement that were not looked at yet, each with an index on its rows, and the same on all rows.
     fn fresh<'a>(
         &self,
         asked: impl Iterator<Item = (&'a Table, RelationUse)>,
@@ -40,8 +48,7 @@ impl Rare {
         for (table, asked) in asked {
             for predicate in &asked.predicates {
                 let of = condition_of(table, predicate);
-                let is_wanted = predicate.picks.must_be_rare() && table.picks_a_part(predicate);
-                if is_wanted && !self.known.contains_key(&of) {
+                if table.picks_a_part(predicate) && !self.known.contains_key(&of) {
                     fresh.insert(of, definitions(table, predicate));
                 }
             }
@@ -69,15 +76,27 @@ fn definitions(table: &Table, predicate: &Predicate) -> [String; 2] {
     [Some(&predicate.text), None].map(|text| index(text, key.clone()).hypothetical())
 }
 
-/// Whether one index is that much smaller than the other, both of which HypoPG took.
-fn is_small(part: Option<&HypotheticalIndex>, all: Option<&HypotheticalIndex>) -> bool {
-    let sizes = part.zip(all);
-    sizes.is_some_and(|(part, all)| part.size_bytes <= FEW * all.size_bytes)
+/// Which part of the other one index is, if HypoPG took both.
+fn share(part: Option<&HypotheticalIndex>, all: Option<&HypotheticalIndex>) -> Option<f64> {
+    let (part, all) = part.zip(all)?;
+    (all.size_bytes > 0.0).then(|| part.size_bytes / all.size_bytes)
 }
 
 impl Ready {
-    /// Finds out which conditions of a statement pick few rows. Without HypoPG nobody says that, and none is taken for one that
-    /// does.
+    /// The candidates that hold a part of the rows alone.
+    pub(super) fn parts(&self) -> FixedBitSet {
+        let numbered = self.candidates.iter().enumerate();
+        let mut parts = FixedBitSet::with_capacity(self.candidates.len());
+        parts.extend(
+            numbered
+                .filter(|(_, one)| one.predicate.is_some())
+                .map(|(number, _)| number),
+        );
+        parts
+    }
+
+    /// Finds out which part of the rows the conditions of a statement pick. Without HypoPG nobody says that, and none is taken for
+    /// one that picks few.
     ///
     /// # Errors
     /// If HypoPG cannot be asked, or the session is lost.
@@ -100,7 +119,7 @@ impl Ready {
         plan.reset_hypothetical().await?;
         for ((of, _), pair) in fresh.into_iter().zip(made.chunks(2)) {
             let of_pair = |one: usize| pair.get(one).and_then(Option::as_ref);
-            self.rare.known.insert(of, is_small(of_pair(0), of_pair(1)));
+            self.rare.known.insert(of, share(of_pair(0), of_pair(1)));
         }
         Ok(())
     }
@@ -127,19 +146,44 @@ mod tests {
         let any = predicate("status IS NULL", "status", Picks::State);
         let mut rare = Rare::default();
         assert!(!rare.allows(&table, &open) && rare.allows(&table, &any));
-        rare.known.insert(condition_of(&table, &open), true);
+        rare.known.insert(condition_of(&table, &open), Some(0.1));
         assert!(rare.allows(&table, &open));
         let another = predicate("status <> 'open'", "status", Picks::Rare);
         assert!(
             !rare.allows(&table, &another),
             "another constant is another condition"
         );
-        rare.known.insert(condition_of(&table, &open), false);
+        rare.known.insert(condition_of(&table, &open), Some(0.2));
         assert!(!rare.allows(&table, &open));
+        rare.known.insert(condition_of(&table, &open), None);
+        assert!(!rare.allows(&table, &open), "nobody knows");
     }
 
     #[test]
-    fn each_condition_is_looked_at_once_and_only_if_it_must_be_rare() {
+    fn a_condition_that_excludes_nothing_is_no_part() {
+        let table = table_of(1000.0, [("state", Column::default())]);
+        for (text, picks) in [
+            ("state IS NULL", Picks::State),
+            ("state IS NOT NULL", Picks::NotNull),
+            ("state", Picks::State),
+            ("state = 'open'", Picks::Value),
+        ] {
+            let one = predicate(text, "state", picks);
+            let mut rare = Rare::default();
+            for (part, expected) in [
+                (Some(1.0), false),
+                (Some(0.95), false),
+                (Some(0.9), true),
+                (None, true),
+            ] {
+                rare.known.insert(condition_of(&table, &one), part);
+                assert_eq!(rare.allows(&table, &one), expected, "{text} {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_condition_that_may_pick_a_part_is_looked_at_once() {
         let few = Column {
             has_few_values: true,
             ..Column::default()
@@ -164,10 +208,13 @@ mod tests {
             let fresh = rare.fresh([(&table, asked())].into_iter());
             fresh.into_keys().map(|(_, _, text)| text).collect()
         };
-        assert_eq!(texts(&rare), ["kind > 3", "status <> 'done'"]);
+        assert_eq!(
+            texts(&rare),
+            ["at IS NULL", "kind = 3", "kind > 3", "status <> 'done'"]
+        );
         let of = condition_of(&table, &predicate("kind > 3", "kind", Picks::Range));
-        rare.known.insert(of, false);
-        assert_eq!(texts(&rare), ["status <> 'done'"]);
+        rare.known.insert(of, None);
+        assert_eq!(texts(&rare), ["at IS NULL", "kind = 3", "status <> 'done'"]);
     }
 
     #[test]
@@ -186,11 +233,7 @@ mod tests {
             name: String::new(),
             size_bytes,
         };
-        let is_small = |part: f64| is_small(Some(&index(part)), Some(&index(1000.0)));
-        assert!(is_small(100.0) && !is_small(101.0));
-        assert!(
-            !super::is_small(None, Some(&index(1000.0))),
-            "HypoPG did not take it"
-        );
+        assert_eq!(share(Some(&index(100.0)), Some(&index(1000.0))), Some(0.1));
+        assert_eq!(share(None, Some(&index(1000.0))), None, "HypoPG did not take it");
     }
 }

@@ -8,6 +8,7 @@ use super::advice::{StatementAdvice, Wanted};
 use super::answers::Answers;
 use super::begins;
 use super::built;
+use super::by_values::take_orders;
 use super::candidate::{Candidate, IndexKey, Kinds};
 use super::clauses::{Key, Predicate, RelationUse};
 use super::dealt::{Fit, Hands, fit};
@@ -56,6 +57,8 @@ pub(super) struct Ready {
     /// What is priced with its table in front, or by its scans alone, since HypoPG does not see it otherwise: by statement and
     /// candidate.
     pub(super) priced_in_front: BTreeSet<(usize, usize)>,
+    /// The table that was put in front of each statement that is planned in other words.
+    pub(super) in_front: BTreeMap<usize, TableName>,
     /// Tables on which it does not see what could serve a statement, by statement.
     pub(super) unseen_tables: BTreeMap<usize, String>,
     /// How well each candidate fits what a statement asks, where no planner can be asked.
@@ -106,6 +109,7 @@ impl Ready {
             keys_per_row: BTreeMap::new(),
             blocks: Vec::new(),
             priced_in_front: BTreeSet::new(),
+            in_front: BTreeMap::new(),
             unseen_tables: BTreeMap::new(),
             fits: BTreeMap::new(),
             ordering: BTreeSet::new(),
@@ -200,7 +204,7 @@ impl Ready {
         kinds: Kinds,
     ) -> Result<(Vec<usize>, BTreeSet<String>), PostgresError> {
         let tree = &planned.tree;
-        let uses = planned.asked();
+        let mut uses = planned.asked();
         let names: BTreeSet<TableName> = uses
             .iter()
             .map(|asked| TableName {
@@ -209,6 +213,7 @@ impl Ready {
             })
             .collect();
         self.tables.learn(plan, &names).await?;
+        take_orders(&mut uses, tree, &self.tables);
         if kinds.partial {
             self.learn_rare(plan, &uses).await?;
         }
@@ -365,11 +370,7 @@ impl Ready {
         });
         let relevant: Vec<FixedBitSet> = relevant.collect();
         let estimates = self.estimates.iter().filter(|(_, one, _)| fits(one));
-        let costs: Vec<f64> = self
-            .planned
-            .iter()
-            .map(|planned| planned.tree.total_cost())
-            .collect();
+        let costs: Vec<f64> = self.planned.iter().map(Planned::cost).collect();
         Problem {
             weights: (0..costs.len())
                 .map(|number| self.weight(number, costs[number]))
@@ -388,6 +389,8 @@ impl Ready {
             turned: self.others(|one| self.turned(one), fits),
             siblings: self.siblings(fits),
             rebuilds: self.rebuilds(),
+            tables: self.numbered(|_| ()),
+            parts: self.parts(),
             upkeep: upkeep::of(
                 &self.candidates,
                 &self.keys_per_row,

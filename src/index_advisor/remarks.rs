@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::{Candidate, IndexKey};
-use super::clauses::Key;
+use super::clauses::{Key, of_plan};
 use super::ready::Ready;
 use crate::model::finding::{Confidence, ConfidenceLevel};
 use crate::model::plan::{PlanNode, PlanTree};
@@ -123,8 +123,31 @@ pub(super) fn why_nothing(tree: &PlanTree) -> String {
     let searches = |node: &&PlanNode| node.kind == "Seq Scan" && !node.conditions.is_empty();
     match tree.total_cost() {
         cost if cost < CHEAP && nodes.iter().any(searches) => format!("it is cheap already (cost {cost:.2})"),
-        _ => NOTHING.to_owned(),
+        _ => ended_by_its_limit(tree).unwrap_or_else(|| NOTHING.to_owned()),
     }
+}
+
+/// Why no index on what is searched would be taken, where an index is read in the order that is asked for until a LIMIT ends it.
+fn ended_by_its_limit(tree: &PlanTree) -> Option<String> {
+    let nodes = tree.nodes();
+    nodes.iter().find(|node| node.kind == "Limit")?;
+    let searched: BTreeSet<String> = of_plan(tree)
+        .into_iter()
+        .filter(|asked| !asked.searched.is_empty())
+        .map(|asked| asked.alias)
+        .collect();
+    let scan = nodes.iter().find(|node| {
+        let is_searched = node.alias.as_ref().is_some_and(|alias| searched.contains(alias));
+        is_searched && node.kind.starts_with("Index") && !node.filter.is_empty()
+    })?;
+    Some(format!(
+        "{} is read in the order that it asks for until its LIMIT is reached (cost {:.2}), since the planner expects rows that match to \
+         come early: an index on what it searches (GIN, GiST) would not be taken. Where a call reads far more blocks than \
+         that (shared_blks_hit and shared_blks_read in pg_stat_statements) they do not come early: sort by an expression, as \
+         ORDER BY id + 0, and the planner takes an index on what is searched",
+        quote_identifier(scan.index.as_deref()?),
+        tree.total_cost()
+    ))
 }
 
 /// How sure a b-tree is for what begins with a parameter.
@@ -375,6 +398,21 @@ mod tests {
             "it is cheap already (cost 12.50)"
         );
         assert_eq!(told("(t.note <> 'a'::text)", 5000.0), NOTHING);
+        let in_order = |above: &str, filter: &str| {
+            let scan = json!({"Node Type": "Index Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Index Name": "t_pkey",
+                "Filter": filter, "Total Cost": 9000.0});
+            let plan = json!({"Node Type": above, "Total Cost": 12.5, "Plans": [scan]});
+            why_nothing(&PlanTree::read(&json!([{ "Plan": plan }])).unwrap())
+        };
+        let told = in_order("Limit", "(t.reactions ? $1)");
+        assert!(
+            told.starts_with(
+                "t_pkey is read in the order that it asks for until its LIMIT is reached (cost 12.50)"
+            ),
+            "{told}"
+        );
+        assert_eq!(in_order("Aggregate", "(t.reactions ? $1)"), NOTHING);
+        assert_eq!(in_order("Limit", "(t.note <> 'a'::text)"), NOTHING);
         let calls = json!({"Node Type": "Result", "Total Cost": 0.26});
         assert_eq!(
             why_nothing(&PlanTree::read(&json!([{ "Plan": calls }])).unwrap()),

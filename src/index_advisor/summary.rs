@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 pub use self::login::{about_the_captured, about_the_login, about_what_was_counted};
 use self::notes::{
-    about_the_attached, about_the_dearer, about_the_guessed, about_the_partitions, about_the_superseded,
+    about_the_attached, about_the_averaged, about_the_dearer, about_the_guessed, about_the_partitions,
+    about_the_superseded,
 };
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
@@ -88,6 +89,7 @@ impl Advice {
         report.notes.extend(about_the_dearer(&report.statements));
         report.notes.extend(about_the_hoped(&report.statements));
         report.notes.extend(about_the_guessed(&advice.statements));
+        report.notes.extend(about_the_averaged(&advice.statements));
         report.notes.extend(about_the_superseded(&report.indexes));
         report.notes.extend(about_the_partitions(&report.indexes));
         report
@@ -109,7 +111,10 @@ fn not_planned(advice: &Advice) -> BTreeMap<String, Vec<String>> {
         if one.cost_before.is_none() {
             let why = why.get(&position).map_or(NOT_REACHED, |why| why.as_str());
             let ids = by_reason.entry(why.to_owned()).or_default();
-            ids.push(one.statement_id.clone());
+            // several roles may run it
+            if !ids.contains(&one.statement_id) {
+                ids.push(one.statement_id.clone());
+            }
         }
     }
     by_reason
@@ -307,7 +312,8 @@ mod tests {
         let expected = [
             (
                 "the server refused to plan it".to_owned(),
-                vec![ids[0].clone(), ids[2].clone()],
+                // of the same text, which two roles ran
+                vec![ids[0].clone()],
             ),
             (NOT_REACHED.to_owned(), vec![ids[3].clone()]),
         ];

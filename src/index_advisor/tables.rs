@@ -11,7 +11,7 @@ pub use super::carried::Length;
 use super::clauses::{Key, RelationUse};
 use super::existing::existing;
 pub use super::existing::{ExistingIndex, ExistingKey};
-pub use super::partition::Partition;
+pub use super::partition::{Numbering, Partition};
 use crate::limits;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, column, queries};
@@ -144,6 +144,25 @@ impl Tables {
         self.tables.get(self.by_name.get(&name)?)
     }
 
+    /// An index that is there by its name, or by that of a part of it on a partition; `None` if there is none, or several.
+    pub(super) fn index(&self, name: &str) -> Option<&ExistingIndex> {
+        let is_it =
+            |index: &&ExistingIndex| index.name == name || index.parts.iter().any(|part| part.name == name);
+        let mut found = self
+            .tables
+            .values()
+            .flat_map(|table| &table.indexes)
+            .filter(is_it);
+        let index = found.next()?;
+        found.next().is_none().then_some(index)
+    }
+
+    /// Its keys.
+    pub(super) fn keys_of_index(&self, name: &str) -> Option<Vec<Key>> {
+        let keys = self.index(name)?.keys.iter();
+        Some(keys.map(|key| key.key.clone()).collect())
+    }
+
     /// Whether a table or partition of that name is known; in any schema, where none is given.
     pub fn knows(&self, schema: Option<&str>, name: &str) -> bool {
         let mut known = self.by_name.keys();
@@ -261,6 +280,10 @@ impl Tables {
                 },
                 pages: column(&row, "pages"),
                 rows: column(&row, "rows"),
+                numbering: match flag(&row, "has_numbers_of_parent") {
+                    true => Numbering::OfParent,
+                    false => Numbering::Own,
+                },
                 indexes: Vec::new(),
             };
             if let Some(table) = self.tables.get_mut(&column(&row, "root_oid").unwrap_or(0)) {

@@ -64,14 +64,19 @@ impl Ready {
             .collect();
         members.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)).then(a.cmp(b)));
         for number in 0..outcomes.len() {
-            let why_without = match self.unseen_tables.get(&number) {
-                Some(table) if self.remarks.why_none(number).is_none() => unseen(table),
-                _ => self.why_without(number, problem.budget_bytes),
-            };
+            let why_without = self.why_without(number, problem.budget_bytes);
+            let unseen = self.unseen_tables.get(&number).map(|table| unseen(table));
+            let unseen = unseen.or_else(|| self.why_misread(number));
             let told = &mut self.statements[self.positions[number]];
             told.cost_after = Some(costs[number]);
             if told.has_candidates && used[number].is_clear() {
-                told.reason = Some(why_without);
+                told.reason = Some(match unseen {
+                    Some(unseen) => format!("{why_without}; {unseen}"),
+                    None => why_without,
+                });
+            } else if told.has_candidates {
+                // what is advised for it may not be the best
+                told.reason = unseen;
             }
             told.uses = (0..members.len())
                 .filter(|position| used[number].contains(members[*position]))
@@ -227,6 +232,10 @@ impl Ready {
                     .to_owned(),
             );
         }
+        let table = self.tables.get(&candidate.schema, &candidate.table);
+        if let Some(why) = table.and_then(Table::misread) {
+            return estimated(why);
+        }
         let reason = match is_confirmed {
             true => "the planner chose it with the whole set in place, and the cost is the planner's",
             false => {
@@ -253,6 +262,7 @@ impl Ready {
             .cloned()
             .into_iter()
             .chain(of_patterns.map(str::to_owned))
+            .chain(self.caveat_of_words(statements, one))
             .chain(self.caveat_of_rows(statements))
             .chain(of_carrying);
         let reasons: Vec<String> = std::iter::once(confidence.reason).chain(caveats).collect();
@@ -276,7 +286,8 @@ fn priced_in_front() -> Confidence {
     Confidence {
         level: ConfidenceLevel::Estimated,
         reason: "HypoPG sees an index on an expression or on a part of the rows on the first table of a statement alone: the planner \
-                 chose it with its table in front, or for the scan of its table alone, but without the other indexes"
+                 chose it with its table in front, or for the scan of its table alone (of the largest of its partitions, if it has \
+                 any), but without the other indexes"
             .to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use fixedbitset::FixedBitSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::by_values::Values;
 use super::clauses::{Compared, compared_parameters};
 use super::tables::TableName;
 use super::values::{ColumnKey, Known, array_of, column_of, known};
@@ -19,9 +20,6 @@ use crate::model::plan::{PlanNode, PlanTree};
 use crate::postgres::{Parameters, Plan, PostgresError, column, column_or_default, queries};
 use crate::sql::expression::{bare_columns, columns};
 use crate::sql::{self, PredicateAsks, asked_by_predicate};
-
-/// Values of all parameters, `None` for NULL.
-type Values = Vec<Option<String>>;
 
 /// One plan of a statement.
 pub(super) struct Trial {
@@ -347,6 +345,8 @@ mod tests {
             page_rows: None,
             has_guessed_types: false,
             locks_rows: false,
+            values: Vec::new(),
+            cost_by_values: None,
         }
     }
 

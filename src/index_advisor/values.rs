@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixedbitset::FixedBitSet;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::by_values::Values;
 use super::clauses::{Compared, compared_parameters};
 use super::what_if::{Planned, WhatIf};
 use crate::model::advice::{TriedValue, ValueKind};
@@ -66,7 +67,7 @@ struct Reading {
     /// Its text, where that is another one.
     text: Option<ServerText>,
     /// `None` for parameters in general.
-    values: Option<Vec<Option<String>>>,
+    values: Option<Values>,
 }
 
 impl Reading {
@@ -124,6 +125,27 @@ pub(super) async fn tried(
         }
     }
     Ok(tried)
+}
+
+/// Common, median and rare values of all parameters, of those of these statements of which each is compared with a column.
+///
+/// # Errors
+/// If the server refuses, or the session is lost.
+pub(super) async fn of_statements(
+    plan: &Plan,
+    planned: &[Planned],
+    statements: &[usize],
+) -> Result<BTreeMap<usize, Vec<Values>>, PostgresError> {
+    let compared = statements
+        .iter()
+        .filter_map(|one| Some((*one, compared_with(&planned[*one])?)));
+    let compared: BTreeMap<usize, Vec<Compared>> = compared.collect();
+    let known = known(plan, &compared.values().flatten().map(column_of).collect()).await?;
+    let of_one = |(one, compared): (&usize, &Vec<Compared>)| {
+        let readings = of_values(*one, compared, &known).into_iter();
+        (*one, readings.filter_map(|reading| reading.values).collect())
+    };
+    Ok(compared.iter().map(of_one).collect())
 }
 
 /// What is to be tried: values of all statements first.
@@ -348,6 +370,8 @@ mod tests {
             page_rows,
             has_guessed_types: false,
             locks_rows: false,
+            values: Vec::new(),
+            cost_by_values: None,
         }
     }
 

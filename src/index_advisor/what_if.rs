@@ -7,15 +7,18 @@ use std::time::Instant;
 use fixedbitset::FixedBitSet;
 
 use super::answers::Answers;
+use super::by_values::{Values, average};
 use super::candidate::{Beginning, Candidate};
 use super::clauses::{Key, RelationUse, of_plan};
-use super::early_stop;
+use super::early_stop::{self, EarlyStop};
 use super::gate::{Gate, Passage};
+use super::present::Present;
 use super::search_path::SearchPath;
 use super::selection::{Answer, Planner, Scans, scans};
+use super::tables::Tables;
 use crate::limits;
 use crate::model::plan::PlanTree;
-use crate::postgres::{Detail, HypotheticalIndex, Parameters, Plan, PostgresError, ServerText};
+use crate::postgres::{Detail, Parameters, Plan, PostgresError, ServerText};
 
 /// A statement as it is planned again and again.
 #[derive(Clone, Debug)]
@@ -40,6 +43,10 @@ pub struct Planned {
     pub has_guessed_types: bool,
     /// Whether it locks rows as it reads them; the SELECT that is planned in its place does not.
     pub locks_rows: bool,
+    /// Common, median and rare values of all parameters, where it stops at a LIMIT and they are known.
+    pub values: Vec<Values>,
+    /// What it costs on the average of these as things are, where that says more than its plan for parameters in general.
+    pub cost_by_values: Option<f64>,
 }
 
 impl Planned {
@@ -77,7 +84,9 @@ pub struct WhatIf<'a> {
     passed: Vec<Instant>,
     statements: &'a [Planned],
     candidates: &'a [Candidate],
-    present: BTreeMap<usize, HypotheticalIndex>,
+    /// Those that the candidates are on.
+    tables: &'a Tables,
+    present: Present,
     /// The session in which they were made.
     generation: usize,
     /// What was answered.
@@ -100,6 +109,7 @@ impl<'a> WhatIf<'a> {
         gate: &'a mut Gate,
         statements: &'a [Planned],
         candidates: &'a [Candidate],
+        tables: &'a Tables,
     ) -> Self {
         Self {
             plan,
@@ -107,7 +117,8 @@ impl<'a> WhatIf<'a> {
             passed: statements.iter().map(|planned| planned.passed_at).collect(),
             statements,
             candidates,
-            present: BTreeMap::new(),
+            tables,
+            present: Present::default(),
             generation: plan.generation(),
             answers: Answers::default(),
             unplannable: BTreeSet::new(),
@@ -146,6 +157,11 @@ impl<'a> WhatIf<'a> {
         Ok(sizes)
     }
 
+    /// The values that a statement is priced by.
+    pub(super) fn values_of(&self, statement: usize) -> &'a [Values] {
+        &self.statements[statement].values
+    }
+
     /// Makes exactly these candidates present.
     async fn show(&mut self, set: &FixedBitSet) -> Result<(), PostgresError> {
         let generation = self.plan.generation();
@@ -153,32 +169,13 @@ impl<'a> WhatIf<'a> {
             self.present.clear();
             self.generation = generation;
         }
-        let surplus: Vec<usize> = self
-            .present
-            .keys()
-            .copied()
-            .filter(|one| !set.contains(*one))
-            .collect();
-        let oids: Vec<u32> = surplus
-            .iter()
-            .filter_map(|one| self.present.remove(one))
-            .map(|index| index.oid)
-            .collect();
+        let oids = self.present.keep(set);
         if !oids.is_empty() {
             self.plan.drop_hypothetical(&oids).await?;
         }
-        let missing: Vec<usize> = set.ones().filter(|one| !self.present.contains_key(one)).collect();
-        let definitions: Vec<String> = missing
-            .iter()
-            .map(|one| self.candidates[*one].hypothetical())
-            .collect();
+        let (missing, definitions) = self.present.missing(set, self.candidates, self.tables);
         let made = self.plan.create_hypothetical(&definitions).await?;
-        self.present.extend(
-            missing
-                .into_iter()
-                .zip(made)
-                .filter_map(|(one, index)| Some((one, index?))),
-        );
+        self.present.add(missing.into_iter().zip(made));
         Ok(())
     }
 }
@@ -195,6 +192,11 @@ impl WhatIf<'_> {
         let (one, _) = self.present.iter().find(|(_, index)| index.name == name)?;
         let keys = self.candidates[*one].keys.iter();
         Some(keys.map(|key| key.key.clone()).collect())
+    }
+
+    /// The statements that a new index would serve by luck alone.
+    pub(super) fn by_luck(&self) -> BTreeSet<usize> {
+        self.lucky.keys().copied().collect()
     }
 
     /// The statements of which the last answer is what they cost as things are: they could not be planned.
@@ -238,10 +240,35 @@ impl WhatIf<'_> {
         Ok(matches!(passage, Passage::Passes { .. }))
     }
 
+    /// The candidates that a plan reads.
+    fn used_by(&self, tree: &PlanTree) -> FixedBitSet {
+        let mut used = FixedBitSet::with_capacity(self.candidates.len());
+        for name in tree.nodes().into_iter().filter_map(|node| node.index.as_ref()) {
+            let of_ours = self.present.iter().find(|(_, index)| index.name == *name);
+            used.extend(of_ours.map(|(candidate, _)| *candidate));
+        }
+        used
+    }
+
+    /// Keeps from a statement what would serve it by luck alone, and what begins as that does.
+    fn keep_away(&mut self, statement: usize, early: &EarlyStop<'_>) {
+        let by_luck = self.present.iter().filter_map(|(candidate, index)| {
+            let first = early.by_luck.get(index.name.as_str())?;
+            Some(self.candidates[*candidate].beginning(*first))
+        });
+        let begins: Vec<Beginning<'_>> = by_luck.collect();
+        let lucky = self.lucky.entry(statement).or_default();
+        for (one, candidate) in self.candidates.iter().enumerate() {
+            if begins.iter().any(|begin| candidate.begins_with(begin)) {
+                lucky.grow_and_insert(one);
+            }
+        }
+    }
+
     /// What a statement costs without any candidate.
     fn as_it_is(&self, statement: usize) -> Answer {
         Answer {
-            cost: self.statements[statement].tree.total_cost(),
+            cost: self.statements[statement].cost(),
             used: FixedBitSet::with_capacity(self.candidates.len()),
             scans: Scans::new(),
         }
@@ -264,27 +291,35 @@ impl WhatIf<'_> {
             return Ok((self.as_it_is(statement), planned.tree.clone()));
         };
         self.unplannable.remove(&statement);
-        let mut used = FixedBitSet::with_capacity(self.candidates.len());
-        for name in tree.nodes().into_iter().filter_map(|node| node.index.as_ref()) {
-            let of_ours = self.present.iter().find(|(_, index)| index.name == *name);
-            if let Some((candidate, _)) = of_ours {
-                used.insert(*candidate);
+        let mut used = self.used_by(&tree);
+        // of indexes that are there it counts only where values tell more
+        let there = |name: &str| match planned.cost_by_values {
+            Some(_) => self.tables.keys_of_index(name),
+            None => None,
+        };
+        let early = early_stop::of(&tree, &|name| self.keys_of(name).or_else(|| there(name)));
+        let mut cost = tree.total_cost();
+        let mine: BTreeSet<&str> = early.by_luck.keys().copied().collect();
+        let mine: BTreeSet<&str> = mine
+            .into_iter()
+            .filter(|name| self.keys_of(name).is_some())
+            .collect();
+        if !mine.is_empty() {
+            let each = self.plans_for_values(statement, set).await?;
+            each.iter().for_each(|tree| used.union_with(&self.used_by(tree)));
+            let priced = average(&tree, early.hoped, &mine, &each);
+            // what is dearer for some values only is as things are: nobody is promised anything
+            cost = priced.cost.min(planned.cost()).max(cost);
+            if priced.is_trap {
+                self.keep_away(statement, &early);
             }
-        }
-        let early = early_stop::of(&tree, &|name| self.keys_of(name));
-        let cost = tree.total_cost() + early.hoped;
-        let by_luck = self.present.iter().filter_map(|(candidate, index)| {
-            let first = early.by_luck.get(index.name.as_str())?;
-            Some(self.candidates[*candidate].beginning(*first))
-        });
-        let begins: Vec<Beginning<'_>> = by_luck.collect();
-        if !begins.is_empty() {
-            let lucky = self.lucky.entry(statement).or_default();
-            for (one, candidate) in self.candidates.iter().enumerate() {
-                if begins.iter().any(|begin| candidate.begins_with(begin)) {
-                    lucky.grow_and_insert(one);
-                }
+            if priced.is_trap && cost >= planned.cost() {
+                used.clear();
             }
+        } else if !early.by_luck.is_empty() {
+            // it still hangs on an index that is there
+            cost = planned.cost().max(cost);
+            used.clear();
         }
         let answer = Answer {
             cost,
@@ -384,8 +419,9 @@ impl Planner for WhatIf<'_> {
             if asked.is_clear() && !set.is_clear() {
                 break;
             }
-            self.questions += 1;
+            let before = self.calls;
             let (answer, _) = self.planned_under(statement, &asked).await?;
+            self.questions += self.calls - before;
             if best.as_ref().is_none_or(|best| answer.cost < best.cost) {
                 best = Some(answer);
             }

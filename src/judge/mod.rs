@@ -144,6 +144,12 @@ pub fn judge_beside(observation: &Observation, settings: &Settings, told_by: Opt
     let left_out = &mut judgement.ignored;
     left_out.sort_by(|a, b| (&a.rule, &a.database, &a.title).cmp(&(&b.rule, &b.database, &b.title)));
     judgement.unbroken_within = Period::seconds(limits::UNBROKEN_WITHIN.as_secs());
+    for database in &observation.databases {
+        let schema = database.schema.as_ref().ok().map(|schema| schema.facts.clone());
+        judgement
+            .proof
+            .add(&database.name, database.catalog.clone(), schema);
+    }
     let databases = &observation.server.databases;
     judgement.databases = Some(databases.iter().map(|database| database.name.clone()).collect());
     judgement
@@ -191,6 +197,13 @@ fn judge_place(
             // things with settings of their own are told by those
             if own.is_empty() {
                 judgement.decided.extend(decided(rule, found.decided));
+                judgement
+                    .mended
+                    .extend(found.over.into_iter().map(|(database, subject)| Mended {
+                        rule: rule.id.to_owned(),
+                        database: Some(database),
+                        subject,
+                    }));
             }
             let undecided = found.undecided.into_iter().chain(found.beyond).chain(dropped);
             Verdict::Evaluated {
@@ -583,6 +596,19 @@ mod tests {
         });
         assert_eq!(of_the_table, expected);
         assert!(mended(&|rule| rule.enabled = false).is_empty());
+    }
+
+    #[test]
+    fn what_is_about_a_table_or_an_index_that_is_gone_is_proven_to_be_mended() {
+        let observed = crate::rules::testing::database(vec![]);
+        let judgement = judge(&observed, &Settings::default());
+        let gone = ["public", "gone"].map(str::to_owned);
+        for rule in rules::all() {
+            let is_of_relations = rule.id.starts_with("index.")
+                || rule.id.starts_with("schema.") && rule.id != "schema.sequence_exhaustion";
+            let is_mended = judgement.proof.is_mended(rule.id, Some("app"), &gone);
+            assert_eq!(is_mended, is_of_relations, "{}", rule.id);
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! What rules are told of the settings of others: where one of two would tell the same, it must know whether anybody hears of
 //! the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::own::InForce;
 use super::{Override, RuleSettings, Settings, tell};
 use crate::limits;
-use crate::model::finding::Object;
+use crate::model::finding::{Claim, Object};
 use crate::model::observation::{DatabaseObservation, Observation, ToldAsRare};
 use crate::model::schema::Sequence;
 use crate::model::selector::{Ignore, matches};
@@ -18,7 +19,9 @@ use crate::rules::query::time_share::TimeShare;
 use crate::rules::sampled::SampledStatements;
 use crate::rules::schema::int_key_overflow::{self, IntKeyOverflow};
 use crate::rules::vacuum::autovacuum_off::{self, AutovacuumOff};
-use crate::rules::{self, Place, Rule as _};
+use crate::rules::vacuum::dead_tuples::DeadTuples;
+use crate::rules::vacuum::xmin_blocked::{self, XminBlocked};
+use crate::rules::{self, Place, Rule as _, RuleKind};
 
 impl Settings {
     /// Puts into an observation what rules are told of the settings of others.
@@ -39,6 +42,20 @@ impl Settings {
         if self.is_enabled(HeavyRare::ID) && self.is_enabled(TimeShare::ID) {
             observation.told_as_rare = self.told_as_rare(observation);
         }
+        if self.is_enabled(XminBlocked::ID) && self.is_enabled(DeadTuples::ID) {
+            observation.told_as_held_back = self.told_as_held_back(observation);
+        }
+    }
+
+    /// Since when somebody holds row versions back of whom people hear by vacuum.xmin_blocked, by database.
+    fn told_as_held_back(&self, observation: &Observation) -> BTreeMap<String, DateTime<Utc>> {
+        let Some(rule) = rules::find(XminBlocked::ID) else {
+            return BTreeMap::new();
+        };
+        let claims = self.told_by(&rule, observation, &SampledStatements::default(), |claim, _| {
+            Some(xmin_blocked::held_databases(&claim, observation.now))
+        });
+        claims.into_iter().flatten().collect()
     }
 
     /// What people hear of by query.heavy_rare.
@@ -55,7 +72,24 @@ impl Settings {
         let Some(rule) = rules::find(HeavyRare::ID) else {
             return Vec::new();
         };
-        let settings = self.of(&rule);
+        self.told_by(&rule, observation, sampled, |claim, thresholds| {
+            Some(ToldAsRare {
+                max_calls: heavy_rare::max_calls(thresholds)?,
+                database: claim.database?,
+                statement_id: claim.subject.into_iter().next()?,
+            })
+        })
+    }
+
+    /// What people hear of by a rule about the server, each claim with the thresholds that it was judged by.
+    fn told_by<T>(
+        &self,
+        rule: &RuleKind,
+        observation: &Observation,
+        sampled: &SampledStatements<'_>,
+        tell_of: impl Fn(Claim, &Value) -> Option<T>,
+    ) -> Vec<T> {
+        let settings = self.of(rule);
         let ignores = self.ignores.iter();
         let ignores: Vec<&Ignore> = ignores
             .filter(|ignore| ignore.is_in_force(observation.now))
@@ -67,15 +101,12 @@ impl Settings {
             claims_at_most: limits::FINDINGS_PER_RULE,
         };
         let in_force = InForce::of(&settings, &place);
-        let told = tell(&rule, &in_force, &ignores, &place).claims.into_iter();
-        let as_rare = told.filter_map(|claim| {
-            Some(ToldAsRare {
-                max_calls: heavy_rare::max_calls(in_force.thresholds_for(&claim))?,
-                database: claim.database?,
-                statement_id: claim.subject.into_iter().next()?,
-            })
+        let told = tell(rule, &in_force, &ignores, &place).claims.into_iter();
+        let told = told.filter_map(|claim| {
+            let thresholds = in_force.thresholds_for(&claim);
+            tell_of(claim, thresholds)
         });
-        as_rare.collect()
+        told.collect()
     }
 }
 
@@ -160,9 +191,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::observation::SchemaObservation;
+    use crate::model::observation::{SchemaObservation, TableObservation};
     use crate::model::schema::{ForeignKey, Schema, SequenceColumn};
     use crate::model::selector::Selector;
+    use crate::model::snapshot::XminHolder;
     use crate::model::unit::Period;
     use crate::rules::testing::{now, observation, statement, table, tables};
     use serde_json::json;
@@ -357,6 +389,54 @@ mod tests {
         };
         assert_eq!(ignoring("*"), [0; 0]);
         assert_eq!(ignoring("nightly"), [20, 20], "nobody knows whose they are");
+    }
+
+    #[test]
+    fn who_holds_rows_back_is_told_of_as_far_as_people_hear_of_it() {
+        let rule = rules::find(XminBlocked::ID).unwrap();
+        let told = |change: &dyn Fn(&mut Settings)| {
+            let mut observed = tables(vec![table(1, "a", 3_000_000.0, 4e9)]);
+            observed.databases[0].tables = vec![TableObservation {
+                oid: 1,
+                dead_rows: 2_000_000,
+                vacuum_threshold_rows: 600_050.0,
+                rows_were_counted: true,
+                ..TableObservation::default()
+            }];
+            observed.server.xmin_holders = vec![XminHolder {
+                kind: "prepared transaction".into(),
+                name: "left over".into(),
+                database: Some("app".into()),
+                age: 5_000,
+                since: Some(now() - chrono::TimeDelta::hours(2)),
+                catalogs_only: false,
+            }];
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.tell_rules(&mut observed);
+            observed.told_as_held_back.into_keys().collect::<Vec<_>>()
+        };
+        let with = |change: &dyn Fn(&mut RuleSettings)| {
+            told(&|settings| {
+                let mut chosen = settings.of(&rule);
+                change(&mut chosen);
+                settings.rules.insert(rule.id.to_owned(), chosen);
+            })
+        };
+        assert_eq!(with(&|_| ()), ["app"]);
+        assert_eq!(with(&|chosen| chosen.enabled = false), [""; 0]);
+        assert_eq!(
+            with(&|chosen| chosen.thresholds["min_dead_rows"] = json!(3_000_000)),
+            [""; 0]
+        );
+        let ignored = told(&|settings| {
+            settings.ignores = vec![Ignore {
+                rule: "vacuum.*".into(),
+                application: "*".into(),
+                ..Ignore::default()
+            }];
+        });
+        assert_eq!(ignored, [""; 0]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -204,6 +205,29 @@ impl AdvisedIndex {
     }
 }
 
+impl Advised {
+    /// The same, to be worked out again after this time.
+    pub fn again_after(self, every: Duration) -> Self {
+        Self {
+            every: Some(every),
+            ..self
+        }
+    }
+
+    /// When it was worked out, as a sentence to stand behind others, where that is longer ago than twice the time after which it was
+    /// to be worked out again; else empty.
+    pub fn told_when_late(&self, now: DateTime<Utc>) -> String {
+        let age = (now - self.at).to_std().unwrap_or_default();
+        match self.every {
+            Some(every) if age > every * 2 => format!(
+                " The planner was asked at {} and not again since.",
+                self.at.format("%Y-%m-%d %H:%M UTC")
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
 impl AdvisedStatement {
     /// Whether the whole set makes it worse.
     pub fn is_dearer(&self) -> bool {
@@ -263,8 +287,42 @@ pub struct Advised {
     pub summary_views: Vec<SummaryView>,
     /// Since when every run was stopped before all drops were rehearsed, by the server's clock; none where the last was not.
     pub unfinished_since: Option<DateTime<Utc>>,
+    /// After which time it was to be worked out again; none where that is not done.
+    pub every: Option<Duration>,
     /// What was advised earlier and for which statements: where none of those was seen this time, nothing can be said.
-    pub earlier: BTreeMap<MissingIndex, BTreeSet<String>>,
+    pub earlier: BTreeMap<MissingIndex, EarlierAdvice>,
+}
+
+/// What was advised earlier against one problem.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EarlierAdvice {
+    /// The statements that it was advised for, by statement_id; empty once advice that saw them named it no more.
+    pub statements: BTreeSet<String>,
+    /// The indexes that were advised last, so that they are known again once they are built.
+    pub indexes: Vec<EarlierIndex>,
+}
+
+/// An index as it was advised earlier.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct EarlierIndex {
+    pub schema: String,
+    pub table: String,
+    /// Empty where only its definition was remembered.
+    pub name: String,
+    pub definition: String,
+}
+
+impl EarlierIndex {
+    /// What is to be remembered of an advised index.
+    pub fn of(index: &AdvisedIndex) -> Self {
+        Self {
+            schema: index.schema.clone(),
+            table: index.table.clone(),
+            name: index.name.clone(),
+            definition: index.definition.clone(),
+        }
+    }
 }
 
 /// A statement that groups, and a materialized view that would hold its groups.

@@ -117,12 +117,16 @@ pub struct Object {
 }
 
 impl Object {
-    /// `schema.name`, unquoted, for titles.
+    /// `schema.name`, of a column `schema.table.name`, unquoted, for titles.
     pub fn qualified(&self) -> String {
-        match &self.schema {
-            Some(schema) => format!("{schema}.{}", self.name),
-            None => self.name.clone(),
-        }
+        let table = self.table.as_ref().filter(|_| self.kind == ObjectKind::Column);
+        let parts = [
+            self.schema.as_deref(),
+            table.map(String::as_str),
+            Some(self.name.as_str()),
+        ];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        parts.join(".")
     }
 
     /// What it is and its name: `index legacy.a_idx`.
@@ -467,6 +471,24 @@ mod tests {
             bytes,
             days_left: days,
         }
+    }
+
+    #[test]
+    fn a_column_is_named_with_its_table() {
+        let object = |kind: ObjectKind| Object {
+            kind,
+            schema: Some("public".into()),
+            name: "id".into(),
+            table: Some("orders".into()),
+        };
+        assert_eq!(object(ObjectKind::Column).told(), "column public.orders.id");
+        assert_eq!(object(ObjectKind::Index).told(), "index public.id");
+        let setting = Object {
+            schema: None,
+            table: None,
+            ..object(ObjectKind::Setting)
+        };
+        assert_eq!(setting.told(), "setting id");
     }
 
     #[test]

@@ -383,6 +383,8 @@ pub struct HistoryPoint<C> {
     /// For how much of it the counts stand: rates are by this. More than the length where looks were far apart.
     pub seen_seconds: f64,
     /// What happened; null where nobody looked.
+    // by a reference utoipa would forget of a parameter's type that it may be null
+    #[schema(inline)]
     pub counts: Option<C>,
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::finding::{Claim, Object, Severity};
+use super::proof::Proof;
 use super::selector::Selector;
 use super::unit::Period;
 
@@ -29,6 +30,9 @@ pub struct Judgement {
     /// what else is.
     #[serde(skip)]
     pub mended: Vec<Mended>,
+    /// What the catalogs prove of what is not seen any more.
+    #[serde(skip)]
+    pub proof: Proof,
     /// Problems that were looked for and are not there, of rules for which it does not count what else they did not see.
     #[serde(skip)]
     pub decided: Vec<Decided>,

@@ -39,6 +39,9 @@ pub struct Observation {
     /// Settings of which nobody hears what vacuum.autovacuum_off finds, by name: it is switched off for them, or ignored.
     /// Whoever knows the settings of rules puts them in.
     pub autovacuum_untold: BTreeSet<String>,
+    /// Since when somebody holds row versions back of whom people hear by vacuum.xmin_blocked, by database; whoever knows the
+    /// settings puts them in.
+    pub told_as_held_back: BTreeMap<String, DateTime<Utc>>,
     /// What sessions do just now, or why that is not known.
     pub sessions: Result<Vec<Session>, Unknown>,
     /// What sessions were doing whenever they were sampled, or why that is not known.
@@ -157,12 +160,23 @@ pub struct Waits {
     pub hidden_sessions: u64,
     /// Sessions in samples that executed something, by what they did, in the order of the keys.
     pub seen: Vec<(WaitKey, u64)>,
+    /// Those of the last minutes alone, by their event.
+    pub seen_lately: BTreeMap<String, u64>,
+    /// How many samples were taken in these minutes.
+    pub samples_lately: u64,
 }
 
 impl Waits {
     /// All sessions in samples that executed something.
     pub fn sessions(&self) -> u64 {
         self.seen.iter().map(|(_, sessions)| sessions).sum()
+    }
+
+    /// Of the sessions in samples of the last minutes, the part that was seen by an event, 0 to 1; none where nobody sampled.
+    pub fn share_lately(&self, event: &str) -> Option<f64> {
+        let all: u64 = self.seen_lately.values().sum();
+        let by_event = self.seen_lately.get(event).copied().unwrap_or(0);
+        (self.samples_lately > 0).then(|| by_event as f64 / all.max(1) as f64)
     }
 
     /// Average sessions executing.

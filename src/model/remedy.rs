@@ -35,6 +35,12 @@ pub const ABOUT_ATTACHING: &str = "ATTACH PARTITION takes an ACCESS EXCLUSIVE lo
                                    behind which all that reads the partition waits: SET lock_timeout = '1s' first, and \
                                    repeat it if it gives up.";
 
+/// What stands in a statement that makes an index of a partitioned table without those of its partitions.
+pub const ON_ONLY: &str = " ON ONLY ";
+/// What that locks: there are no rows to be read.
+pub const ABOUT_ONLY: &str = "SHARE, behind which writes wait, is taken for a moment, while the index of the parent is made ON ONLY it; \
+                              those of the partitions are built CONCURRENTLY, and writes go on.";
+
 /// A name as SQL needs it: quoted wherever it must be, so that no name of whatever spelling can be anything but a name.
 /// A NUL cannot occur in PostgreSQL and is left out.
 pub fn quote_identifier(name: &str) -> String {
@@ -74,6 +80,18 @@ fn alter_table(schema: &str, table: &str, what: &str) -> String {
 
 fn named(what: &str, name: &str) -> String {
     format!("{what} {}", quote_identifier(name))
+}
+
+/// What gives the sessions of a role, a database, or a role in a database their settings.
+fn alter_sessions(role: Option<&str>, database: Option<&str>) -> String {
+    match (role, database) {
+        (Some(role), Some(database)) => {
+            format!("{} {}", named("ALTER ROLE", role), named("IN DATABASE", database))
+        }
+        (Some(role), None) => named("ALTER ROLE", role),
+        (None, Some(database)) => named("ALTER DATABASE", database),
+        (None, None) => "ALTER ROLE ALL".to_owned(),
+    }
 }
 
 /// Settings that are lists of names. One constant with commas would be one name to ALTER SYSTEM, and a server with a
@@ -223,6 +241,18 @@ pub enum Statement {
     },
     AlterRoleReset {
         role: String,
+        name: &'static str,
+    },
+    /// The same for a role in one database, or for a database; none is every one.
+    SessionsSet {
+        role: Option<String>,
+        database: Option<String>,
+        name: &'static str,
+        value: String,
+    },
+    SessionsReset {
+        role: Option<String>,
+        database: Option<String>,
         name: &'static str,
     },
     ReloadConfiguration,
@@ -422,6 +452,22 @@ impl Statement {
                 format!("{} {}", named("ALTER ROLE", role), set(name, value))
             }
             Self::AlterRoleReset { role, name } => format!("{} RESET {name}", named("ALTER ROLE", role)),
+            Self::SessionsSet {
+                role,
+                database,
+                name,
+                value,
+            } => format!(
+                "{} {}",
+                alter_sessions(role.as_deref(), database.as_deref()),
+                set(name, value)
+            ),
+            Self::SessionsReset { role, database, name } => {
+                format!(
+                    "{} RESET {name}",
+                    alter_sessions(role.as_deref(), database.as_deref())
+                )
+            }
             Self::Analyze { schema, table } => format!("ANALYZE {}", qualified(schema, table)),
             Self::ValidateConstraint { schema, table, name } => {
                 alter_table(schema, table, &named("VALIDATE CONSTRAINT", name))
@@ -548,6 +594,28 @@ mod tests {
             },
             Statement::AlterRoleReset {
                 role: text(),
+                name: "work_mem",
+            },
+            Statement::SessionsSet {
+                role: Some(text()),
+                database: Some(text()),
+                name: "work_mem",
+                value: text(),
+            },
+            Statement::SessionsSet {
+                role: None,
+                database: Some(text()),
+                name: "work_mem",
+                value: text(),
+            },
+            Statement::SessionsReset {
+                role: Some(text()),
+                database: Some(text()),
+                name: "work_mem",
+            },
+            Statement::SessionsReset {
+                role: None,
+                database: Some(text()),
                 name: "work_mem",
             },
             Statement::Analyze {

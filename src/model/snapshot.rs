@@ -14,6 +14,7 @@ use super::column_statistics::ColumnStatistics;
 use super::provider::Provider;
 use super::refresh::MaterializedView;
 use super::replication::Replication;
+use super::role_setting::RoleSetting;
 use super::schema::Schema;
 use super::session::{PreparedTransaction, Session};
 use super::status::{Gap, RunningServer};
@@ -86,6 +87,9 @@ pub struct ServerFacts {
     pub sees_all_sessions: bool,
     /// Role names by OID, for statements.
     pub roles: HashMap<u32, String>,
+    /// work_mem that roles and databases were given; `None` where it could not be read (there is a gap then).
+    #[serde(default)]
+    pub role_settings: Option<Vec<RoleSetting>>,
     /// Extensions that could be created on it, of those by which managed services show themselves.
     #[serde(default)]
     pub service_extensions: BTreeSet<String>,
@@ -433,6 +437,9 @@ pub struct TableActivityCounters {
     pub last_analyze_at: Option<DateTime<Utc>>,
     /// Rows whose new version found no room in its page and went to another; from PostgreSQL 16.
     pub new_page_updated: Option<i64>,
+    /// When it was read from end to end last; from PostgreSQL 16, and null where that never was.
+    #[serde(default)]
+    pub last_sequential_scan_at: Option<DateTime<Utc>>,
 }
 
 /// Cumulative counters of one index.

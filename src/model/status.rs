@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 use super::own_planning;
 use super::replication::{Replay, Standby};
 
+/// What is told where index advice was not worked out again when it was to be: nothing is missing, but it is old.
+pub const LATE_ADVICE: &str = "index advice";
+
 /// A fact that could not be read. Absent is never zero: a rule that needs it is skipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gap {

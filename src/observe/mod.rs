@@ -5,6 +5,7 @@ pub mod activity;
 mod blocks;
 mod clocks;
 pub mod columns;
+mod existence;
 mod forest;
 pub mod incidents;
 pub mod own_scans;
@@ -46,6 +47,7 @@ use crate::model::snapshot::{DatabaseSnapshot, MaterializedViewFacts, ServerFact
 use crate::model::status::EarlierLoad;
 use blocks::Blocks;
 use clocks::{Break, Clocks};
+use existence::Existence;
 use own_scans::OwnUse;
 use query_ids::QueryIds;
 use relations::Relations;
@@ -77,6 +79,7 @@ pub struct Observer {
     sequences: Sequences,
     blocks: Blocks,
     resets: Resets,
+    existence: Existence,
     idle_slots: IdleSlots,
     leading_wildcards: HashSet<String>,
     /// What was sampled; whoever samples adds it before a look is taken in.
@@ -130,6 +133,7 @@ impl Observer {
     pub fn observe(&mut self, snapshot: &Snapshot, single_look: bool) -> Observation {
         self.compare_clocks(Clocks::of(snapshot));
         self.resets.observe(snapshot.at, &snapshot.server.databases);
+        self.existence.observe(snapshot.at, &snapshot.server.databases);
         let there: Vec<&str> = snapshot
             .server
             .databases
@@ -172,6 +176,7 @@ impl Observer {
             statement_entries: snapshot.statements.as_ref().map(|read| read.entries.len()),
             told_as_rare: Vec::new(),
             autovacuum_untold: BTreeSet::new(),
+            told_as_held_back: Default::default(),
             sessions: snapshot.sessions.clone().ok_or_else(|| unread("sessions")),
             waits: self.waits.observe(snapshot.at),
             leading_wildcards: self.leading_wildcards.clone(),
@@ -204,6 +209,7 @@ impl Observer {
         self.sequences = Sequences::default();
         self.blocks = Blocks::default();
         self.resets = Resets::default();
+        self.existence = Existence::default();
         self.idle_slots = IdleSlots::default();
         self.relations.end_windows();
         self.waits = WaitParts::default();
@@ -236,15 +242,18 @@ impl Observer {
     }
 
     fn database(&mut self, snapshot: &Snapshot, database: &DatabaseSnapshot) -> DatabaseObservation {
-        let counters_since = counters_since(&snapshot.server, &database.name);
         let since = Since {
-            all: counters_since,
+            all: counters_since(&snapshot.server, &database.name),
             most: self.resets.most_since(&snapshot.server, &database.name),
         };
         // totals of a server that was promoted may be those of a standby, which others than its sessions of today used
         let was_promoted = snapshot.server.timeline.is_some_and(|timeline| timeline > 1);
         self.usages.enter(&database.name);
         self.usages.forget_gone(&database.name, &database.catalog);
+        let watched_since = self.usages.watched_since(&database.name);
+        let counters_since = self
+            .existence
+            .counters_since(&snapshot.server, database, watched_since);
         let autovacuum = tables::Autovacuum::of(&snapshot.server);
         self.writes.observe(&database.name, &database.tables, snapshot.at);
         let mut facts_of_tables = database.catalog.tables.finder();
@@ -297,6 +306,7 @@ impl Observer {
                     oid: index.oid,
                     scans: index.scans,
                     scans_on_standbys: Some(0),
+                    used_on_standbys_at: None,
                     idle_since,
                     no_scan_counted_since: counters_since
                         .filter(|_| index.scans == 0 && !was_promoted)
@@ -317,6 +327,7 @@ impl Observer {
             unused_after: None,
             name: database.name.clone(),
             counters_since,
+            watched_since,
             catalog: database.catalog.clone(),
             tables,
             table_activity: table_activity.ok_or_else(|| unread("how tables were read and written")),
@@ -369,7 +380,8 @@ fn materialized_views(database: &DatabaseSnapshot) -> Result<Vec<MaterializedVie
     Ok(views.iter().map(observed).collect())
 }
 
-/// Since when the counters of a database's relations count, if that is known: the later of its own reset and the last crash.
+/// Before when no counter of a database's relations began, if that is known: the later of its own reset and the last crash. The
+/// database itself may be younger.
 fn counters_since(server: &ServerFacts, database: &str) -> Option<DateTime<Utc>> {
     let own = server
         .databases

@@ -58,8 +58,10 @@ pub struct IndexSeen<'a> {
 /// Since when no scan of an index happened on this server, as far back as that is known: its standbys count their own, and
 /// whoever shows this says so.
 pub fn unscanned_since(index: &IndexObservation, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let seen = index.idle_since.filter(|since| now - *since >= IDLE_FROM);
-    // a total of no scan does not move from look to look, however young the counters are
+    // while no scan is counted neither moves from look to look, however young the counters are
+    let is_at_rest =
+        |since: &DateTime<Utc>| index.no_scan_counted_since.is_some() || now - *since >= IDLE_FROM;
+    let seen = index.idle_since.filter(is_at_rest);
     seen.into_iter().chain(index.no_scan_counted_since).min()
 }
 
@@ -137,6 +139,12 @@ mod tests {
             "seen for an hour, counted for long"
         );
         assert_eq!(since(hour_ago, hour_ago), hour_ago, "its counters are young");
+        let minute_ago = Some(now() - TimeDelta::minutes(1));
+        assert_eq!(
+            since(hour_ago, minute_ago),
+            hour_ago,
+            "they were reset a minute ago"
+        );
         assert_eq!(since(days(60), days(40)), days(60), "they were reset meanwhile");
     }
 }

@@ -11,7 +11,7 @@ use crate::model::snapshot::{DatabaseFacts, ServerFacts};
 /// Since when the counters of a database's tables and indexes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Since {
-    /// All of them, as the server tells it: also those that were reset alone.
+    /// All of them, as the server tells it, also those that were reset alone; a database that was made later counts since then.
     pub(super) all: Option<DateTime<Utc>>,
     /// Those that were not reset alone, as far as our own looks tell: what ends the windows of all of them.
     pub(super) most: Option<DateTime<Utc>>,

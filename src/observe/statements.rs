@@ -177,7 +177,13 @@ impl Observer {
                 now.evictions - older.evictions,
             );
             activity.faster_times = faster(&activity, self.statement_minute.as_ref());
-            activity.lately = lately::lately(&activity, &self.looks, snapshot, statements);
+            let of_late = lately::OfLate::of(&activity, &self.looks, snapshot, statements);
+            // what the calls since the look before tell alone is newer
+            for (key, times) in of_late.faster_times {
+                activity.faster_times.entry(key).or_insert(times);
+            }
+            activity.lately = of_late.lately;
+            activity.no_longer_spilling = of_late.no_longer_spilling;
             if length < full && !self.any_window {
                 activity.still_filling = Some(format!(
                     "the window is {} min of {} min long",
@@ -726,6 +732,52 @@ mod tests {
         assert_eq!(lately(&[(15, 5, 70_000.0)]), None, "half of it is not mended");
         let again = [(15, 6, 60_006.0), (20, 7, 80_006.0)];
         assert_eq!(lately(&again), None, "the last one is slow again");
+    }
+
+    #[test]
+    fn what_is_called_too_seldom_for_one_look_is_known_to_be_faster_by_several() {
+        let last = |calls_a_look: i64, slow_again: f64| {
+            let mut observer = Observer::default();
+            let mut told = None;
+            // 10 s a call, and from the tenth minute on 2 ms
+            for minute in 0..=25 {
+                let (slow, fast) = (minute.min(10), (minute - 10).max(0) * calls_a_look);
+                let mut look = snapshot(minute, None, &[(1, 1 + slow + fast)]);
+                let entries = Arc::make_mut(&mut look.statements.as_mut().unwrap().entries);
+                let again = if minute == 25 { slow_again } else { 0.0 };
+                entries[0].execution_ms = slow as f64 * 10_000.0 + fast as f64 * 2.0 + again;
+                let activity = observer.observe(&look, false).statements;
+                told = activity
+                    .ok()
+                    .map(|activity| activity.became_faster_times(&activity.statements[0]));
+            }
+            told.unwrap()
+        };
+        assert!(last(4, 0.0).is_some(), "four calls a look, and enough in five");
+        assert_eq!(last(1, 0.0), None, "fifteen calls are too few");
+        assert_eq!(last(4, 90_000.0), None, "it is slow again");
+    }
+
+    #[test]
+    fn what_is_called_and_writes_no_temporary_files_any_more_is_known() {
+        let last = |calls_after: i64, blocks_after: i64| {
+            let mut observer = Observer::default();
+            let look = |minute: i64, calls: i64, blocks: i64| {
+                let mut look = snapshot(minute, None, &[(1, calls)]);
+                let entries = Arc::make_mut(&mut look.statements.as_mut().unwrap().entries);
+                entries[0].temp_blocks_written = blocks;
+                look
+            };
+            observer.observe(&look(0, 1, 0), false);
+            observer.observe(&look(10, 11, 10_000), false);
+            let last = look(20, 11 + calls_after, 10_000 + blocks_after);
+            let activity = observer.observe(&last, false).statements.unwrap();
+            activity.spills_no_longer(&activity.statements[0])
+        };
+        assert!(last(3, 0));
+        assert!(!last(2, 0), "too few to tell");
+        assert!(!last(0, 0), "it was not called since");
+        assert!(!last(3, 3_000), "it goes on");
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl TableActivities {
                 modified_since_analyze: now.modified_since_analyze,
                 last_analyze_at: now.last_analyze_at,
                 analyze_threshold_rows: autovacuum.analyze_threshold_rows(facts),
+                last_sequential_scan_at: now.last_sequential_scan_at,
                 over,
             })
         };

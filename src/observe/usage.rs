@@ -1,5 +1,6 @@
 //! Since when an index is idle, over resets, restarts and crashes of either side: a few bytes an index, kept in the store
-//! by whoever runs the observer. Names are the key; an OID that changes under a name means another index.
+//! by whoever runs the observer. An index is its OID: another one under a name is another index, and one that is renamed the same.
+//! The store keeps them by their names.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -66,6 +67,13 @@ impl Entry {
             usage.last_moved_at == self.usage.last_moved_at && self.written != usage.last_moved_at;
         let hours_later = |moved: DateTime<Utc>| self.written.is_none_or(|at| moved - at >= WRITE_EVERY);
         quiet_again || usage.last_moved_at.is_some_and(hours_later)
+    }
+
+    /// The same index under another name, under which it must be written down.
+    fn rename(&mut self, facts: &IndexFacts) {
+        self.schema = facts.schema.as_str().into();
+        self.name = facts.name.as_str().into();
+        self.is_news = true;
     }
 
     fn key(&self, database: &str) -> IndexName {
@@ -174,6 +182,11 @@ impl Usages {
         }
     }
 
+    /// When the first of a database's indexes was first seen: the database was there then. `None` at the first look.
+    pub(super) fn watched_since(&self, database: &str) -> Option<DateTime<Utc>> {
+        self.watched_since.get(database).copied()
+    }
+
     /// When an index was first seen, where others of its database were seen before: it was not there then. One that was there at
     /// the first look may be older than anybody knows.
     pub(super) fn appeared_at(&self, database: &str, oid: u32) -> Option<DateTime<Utc>> {
@@ -255,18 +268,27 @@ impl Usages {
             return;
         };
         let mut facts = catalog.indexes.finder();
-        let gone: Vec<Entry> =
-            entries.extract_if(|entry| !facts.find(entry.oid()).is_some_and(|facts| entry.is_named(facts)));
-        // an index that was made anew under the name keeps the name's row
+        let gone = entries.extract_if(|entry| facts.find(entry.oid()).is_none());
+        let mut old_names: Vec<IndexName> = gone.iter().map(|entry| entry.key(database)).collect();
+        let mut facts = catalog.indexes.finder();
+        for entry in entries.values_mut() {
+            let renamed = facts.find(entry.oid()).filter(|facts| !entry.is_named(facts));
+            if let Some(facts) = renamed {
+                old_names.push(entry.key(database));
+                entry.rename(facts);
+            }
+        }
+        if old_names.is_empty() {
+            return;
+        }
+        // another index that has the name now keeps the name's row
         let names: HashSet<(&str, &str)> = catalog
             .indexes
             .values()
             .map(|facts| (facts.schema.as_str(), facts.name.as_str()))
             .collect();
-        let nameless = gone
-            .iter()
-            .filter(|entry| !names.contains(&(entry.schema.as_ref(), entry.name.as_ref())));
-        self.gone.extend(nameless.map(|entry| entry.key(database)));
+        old_names.retain(|name| !names.contains(&(name.schema.as_str(), name.name.as_str())));
+        self.gone.extend(old_names);
     }
 
     /// What is no longer to be remembered since this was last asked.
@@ -506,6 +528,54 @@ mod tests {
             (gone, usages.take_gone(), usages.take_changed()),
             (vec!["i".to_owned()], vec![], vec![])
         );
+    }
+
+    /// A catalog of indexes by OID and name.
+    fn named(indexes: &[(u32, &str)]) -> Arc<Catalog> {
+        let facts = indexes.iter().map(|(oid, name)| IndexFacts {
+            oid: *oid,
+            schema: "s".into(),
+            name: (*name).into(),
+            ..IndexFacts::default()
+        });
+        let facts: Vec<IndexFacts> = facts.collect();
+        Arc::new(Catalog::new(Vec::new().into(), facts.into()))
+    }
+
+    fn names(usages: &mut Usages) -> (Vec<String>, Vec<String>) {
+        let changed = usages.take_changed().into_iter().map(|(name, _)| name.name);
+        let changed: Vec<String> = changed.collect();
+        let gone = usages.take_gone().into_iter().map(|name| name.name);
+        (changed, gone.collect())
+    }
+
+    #[test]
+    fn an_index_that_is_renamed_is_the_same() {
+        let mut usages = Usages::default();
+        look(&mut usages, 0, 1, 0, -9);
+        usages.forget_gone("d", &named(&[(1, "i")]));
+        assert_eq!(names(&mut usages), (vec!["i".to_owned()], vec![]));
+        usages.forget_gone("d", &named(&[(1, "j")]));
+        assert_eq!(names(&mut usages), (vec!["j".to_owned()], vec!["i".to_owned()]));
+        assert_eq!(
+            look(&mut usages, 50, 1, 0, -9),
+            time(0),
+            "idle for as long as before"
+        );
+        // another one takes a name that was given up
+        usages.forget_gone("d", &named(&[(1, "k"), (2, "j")]));
+        assert_eq!(
+            names(&mut usages),
+            (vec!["k".to_owned()], vec![]),
+            "the name's row stays"
+        );
+        usages.forget_gone("d", &named(&[(2, "k")]));
+        assert_eq!(
+            names(&mut usages),
+            (vec![], vec![]),
+            "another index under its name"
+        );
+        assert_eq!(look(&mut usages, 60, 2, 0, -9), time(60));
     }
 
     #[test]

@@ -119,7 +119,15 @@ impl WaitParts {
         for (key, sessions) in self.parts.iter().flat_map(|part| &part.seen) {
             *seen.entry(key).or_default() += sessions;
         }
+        let since = now - delta(limits::WAITS_LATELY);
+        let lately = || self.parts.iter().filter(|part| part.window.to > since);
+        let mut seen_lately: BTreeMap<String, u64> = BTreeMap::new();
+        for (key, sessions) in lately().flat_map(|part| &part.seen) {
+            *seen_lately.entry(key.event.clone()).or_default() += sessions;
+        }
         Ok(Waits {
+            samples_lately: lately().map(|part| part.samples).sum(),
+            seen_lately,
             window: Window {
                 from: first.window.from,
                 to: last.window.to,
@@ -190,6 +198,21 @@ mod tests {
             parts.observe(at(121)).is_err(),
             "what is an hour old says nothing"
         );
+    }
+
+    #[test]
+    fn what_was_waited_for_in_the_last_minutes_is_told_apart() {
+        let mut parts = WaitParts::default();
+        for minutes in 1..=30 {
+            let event = if minutes <= 20 { "Lock: tuple" } else { "CPU" };
+            parts.add(at(minutes), &minute(&[event]), 0);
+        }
+        let gone = parts.observe(at(30)).unwrap();
+        assert_eq!(gone.share_lately("Lock: tuple"), Some(0.0));
+        assert_eq!(gone.share_lately("CPU"), Some(1.0));
+        assert!(gone.seen.iter().any(|(key, _)| key.event == "Lock: tuple"));
+        let later = parts.observe(at(40)).unwrap();
+        assert_eq!(later.share_lately("CPU"), None, "nobody sampled since");
     }
 
     #[test]

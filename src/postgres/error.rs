@@ -156,9 +156,13 @@ impl PostgresError {
     pub fn is_privilege(&self) -> bool {
         self.code() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
     }
-    /// Whether a text holds bytes that its encoding does not have.
+    /// Whether a text holds bytes that its encoding does not have, or characters that the one asked for does not have.
     pub fn is_about_encoding(&self) -> bool {
-        self.code() == Some(SqlState::CHARACTER_NOT_IN_REPERTOIRE.code())
+        let codes = [
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            SqlState::UNTRANSLATABLE_CHARACTER,
+        ];
+        codes.iter().any(|code| self.code() == Some(code.code()))
     }
     /// Whether the statement cannot be read: its syntax, its types, what it groups by (class 42, but for rights).
     pub fn is_about_the_text(&self) -> bool {

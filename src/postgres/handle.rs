@@ -14,6 +14,12 @@ use super::visiting::Visiting;
 /// within: of what stands before the first word newer versions keep nothing.
 pub(super) const BEGIN: &str = "BEGIN /* pgadvisor */ TRANSACTION READ ONLY";
 pub(super) const ROLLBACK: &str = "ROLLBACK /* pgadvisor */ TRANSACTION";
+const COMMIT: &str = "COMMIT /* pgadvisor */ TRANSACTION";
+/// What stands around a statement. Going back takes back what it left behind, also settings that a function of an extension
+/// changed, and works after an error, too. So the transaction can be committed: whatever is rolled back as a whole the server counts
+/// for the database, where people watch for the rollbacks of their programs.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT /* pgadvisor */ pgadvisor_before";
+pub(super) const BACK: &str = "ROLLBACK /* pgadvisor */ TRANSACTION TO SAVEPOINT pgadvisor_before";
 
 /// A pooled client, or one of its own for a visit to another database, with what it has prepared.
 pub(super) enum Handle {
@@ -61,7 +67,7 @@ impl Handle {
     }
 }
 
-/// A read-only transaction of one statement, rolled back, all sent at once: one round trip, not three.
+/// A read-only transaction of one statement, which is taken back, all sent at once: one round trip, not five.
 pub(super) async fn read_only<F: Future<Output = ()>>(
     client: &Client,
     asking: impl Future<Output = Result<RowStream, tokio_postgres::Error>>,
@@ -70,7 +76,7 @@ pub(super) async fn read_only<F: Future<Output = ()>>(
 ) -> Result<(), Unanswered> {
     let reading = async {
         let read = async { read(asking.await?, bound, take).await };
-        // an error that the server told is told once all three are answered; for the end of too many rows nobody waits
+        // an error that the server told is told once all of them are answered; for the end of too many rows nobody waits
         match read.await {
             Ok(()) => Ok(Ok(())),
             Err(Unanswered::Refused(error)) => Ok(Err(error)),
@@ -78,13 +84,15 @@ pub(super) async fn read_only<F: Future<Output = ()>>(
         }
     };
     // each is sent when it is first polled, so in this order
-    let (begun, read, ended) = tokio::try_join!(
+    let (begun, kept, read, back, ended) = tokio::try_join!(
         biased;
         async { Ok::<_, Unanswered>(client.batch_execute(BEGIN).await) },
+        async { Ok::<_, Unanswered>(client.batch_execute(SAVEPOINT).await) },
         reading,
-        async { Ok::<_, Unanswered>(client.batch_execute(ROLLBACK).await) },
+        async { Ok::<_, Unanswered>(client.batch_execute(BACK).await) },
+        async { Ok::<_, Unanswered>(client.batch_execute(COMMIT).await) },
     )?;
-    Ok(begun.and(read).and(ended)?)
+    Ok(begun.and(kept).and(read).and(back).and(ended)?)
 }
 
 #[cfg(test)]
@@ -95,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_beside_our_statements_is_known_as_ours() {
-        for sql in [BEGIN, ROLLBACK] {
+        for sql in [BEGIN, ROLLBACK, COMMIT, SAVEPOINT, BACK] {
             assert_eq!(identify(sql).kind, StatementKind::Own, "{sql}");
         }
     }

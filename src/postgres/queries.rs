@@ -95,6 +95,10 @@ pub const GATE_OWNERS: OurSql = file!("gate_owners.sql");
 pub const GATE_CODE: OurSql = file!("gate_code.sql");
 /// What the names of a statement may mean.
 pub const GATE_NAMES: OurSql = file!("gate_names.sql");
+/// The types of columns that a statement compares.
+pub const GATE_COLUMNS: OurSql = file!("gate_columns.sql");
+/// Which operators a statement could mean by the types that it compares.
+pub const GATE_OPERATORS: OurSql = file!("gate_operators.sql");
 /// What planning can touch.
 pub const GATE_WALK: OurSql = file!("gate_walk.sql");
 /// The search_path that a role was given.
@@ -199,6 +203,10 @@ pub const DATABASES: Query = Query {
 pub const ROLES: Query = Query {
     variants: &[(14, file!("roles.sql"))],
 };
+/// work_mem of roles and databases.
+pub const ROLE_SETTINGS: Query = Query {
+    variants: &[(14, file!("role_settings.sql"))],
+};
 /// Extensions by which managed services show themselves, and the one that rules advise.
 pub const AVAILABLE_EXTENSIONS: Query = Query {
     variants: &[(14, file!("available_extensions.sql"))],
@@ -222,6 +230,10 @@ pub const STATEMENTS_INFO: Query = Query {
 /// Texts of statements not seen before.
 pub const STATEMENT_TEXTS: Query = Query {
     variants: &[(14, file!("statement_texts.sql"))],
+};
+/// Databases whose texts may be the ones that cannot be read.
+pub const STATEMENT_ENCODINGS: Query = Query {
+    variants: &[(14, file!("statement_encodings.sql"))],
 };
 /// Counters of tables.
 pub const TABLE_COUNTERS: Query = Query {
@@ -345,12 +357,14 @@ pub const ALL: &[Query] = &[
     SETTINGS,
     DATABASES,
     ROLES,
+    ROLE_SETTINGS,
     AVAILABLE_EXTENSIONS,
     XMIN_HOLDERS,
     EXTENSION,
     STATEMENTS,
     STATEMENTS_INFO,
     STATEMENT_TEXTS,
+    STATEMENT_ENCODINGS,
     TABLE_COUNTERS,
     INDEX_COUNTERS,
     TABLE_CATALOG,

@@ -1,5 +1,5 @@
 //! Guarded sessions. An [`Observe`] session reads statistics and catalogs and can do nothing else: start-up options that
-//! win over what ALTER ROLE set, read-only transactions that are always rolled back, timeouts of the server and of ours.
+//! win over what ALTER ROLE set, read-only transactions that leave nothing behind, timeouts of the server and of ours.
 
 mod planned;
 
@@ -187,7 +187,7 @@ impl Observe {
         }
     }
 
-    /// Settings for the whole session: outside of a transaction, since a ROLLBACK would take them back.
+    /// Settings for the whole session: outside of a transaction, since going back would take them back.
     pub(super) async fn settle(&self, sql: OurSql) -> Result<Vec<Row>, PostgresError> {
         let asking = all_rows(self.client(), sql.text, &[]);
         self.answer_within(sql.name, limits::STATEMENT_TIMEOUT, asking)
@@ -203,7 +203,7 @@ impl Observe {
         self.client.client()
     }
 
-    /// Runs one statement of ours in a read-only transaction that is rolled back.
+    /// Runs one statement of ours in a read-only transaction, of which nothing is left.
     ///
     /// # Errors
     /// If the server refuses, or does not answer in time.

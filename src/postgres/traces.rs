@@ -11,15 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::{Client, Row};
 
 use super::bound::all_rows;
-use super::handle::{BEGIN, ROLLBACK};
+use super::handle::{BACK, BEGIN, ROLLBACK, SAVEPOINT};
 use super::session::OurSql;
 use crate::limits;
 use crate::model::own_planning::{OwnScans, PlannedText};
-
-/// What stands before the first reading, and around a planning, of which the scans are counted. Going back to it takes the settings
-/// of the statement back, its search_path among them, and works after an error, too.
-const SAVEPOINT: &str = "SAVEPOINT /* pgadvisor */ pgadvisor_planning";
-const BACK: &str = "ROLLBACK /* pgadvisor */ TRANSACTION TO SAVEPOINT pgadvisor_planning";
 
 /// A text counts for so long.
 const DAY: TimeDelta = TimeDelta::hours(24);

@@ -56,6 +56,12 @@ fn headline(report: &AdviceReport) -> String {
         0 if totals.was_stopped => {
             return format!("{database}: no index was found until it was stopped ({calls})");
         }
+        0 if report.statements.is_empty() => {
+            return format!("{database}: there was no statement to plan ({calls})");
+        }
+        0 if planned == 0 && report.statements.iter().any(|one| !one.only_inserts()) => {
+            return format!("{database}: no statement could be planned ({calls})");
+        }
         0 => return format!("{database}: no index is worth its price ({calls})"),
         1 => "one index".to_owned(),
         count => format!("{count} indexes"),
@@ -130,7 +136,9 @@ fn index_text(number: usize, index: &AdvisedIndex, report: &AdviceReport, style:
     let on = visible(&qualified(&index.schema, &index.table));
     let size = size(index);
     let saved = match (index.cost_before, index.cost_after) {
-        (Some(before), Some(after)) => format!(", saves {}", cost(before - after)),
+        (Some(before), Some(after)) => {
+            format!(", saves {} of the planner's cost units", cost(before - after))
+        }
         _ => String::new(),
     };
     let title = format!("{number}. {} on {on}, {size}{saved}", visible(&index.name));
@@ -197,10 +205,23 @@ fn dearer_text(report: &AdviceReport, style: Style) -> String {
     }
 }
 
-/// The statements for which there is no index, and why; those of one reason together.
+/// The statements for which there is no index, and why; then those that have one and may lack another.
 fn without_index_text(report: &AdviceReport, style: Style) -> String {
+    let has_one = |one: &AdvisedStatement| one.cost_after.is_some() && !one.uses.is_empty();
+    let none = reasons_text(report, style, "No index for", &|one| !has_one(one));
+    none + &reasons_text(report, style, "Perhaps another index for", &has_one)
+}
+
+/// What is to be said of these statements; those of one reason together.
+fn reasons_text(
+    report: &AdviceReport,
+    style: Style,
+    heading: &str,
+    is_told: &dyn Fn(&AdvisedStatement) -> bool,
+) -> String {
     let mut by_reason: Vec<(&str, Vec<&AdvisedStatement>)> = Vec::new();
-    for one in report.statements.iter().filter(|one| !one.is_dearer()) {
+    let told = report.statements.iter().filter(|one| is_told(one));
+    for one in told.filter(|one| !one.is_dearer()) {
         let Some(reason) = one.reason.as_deref() else {
             continue;
         };
@@ -212,18 +233,25 @@ fn without_index_text(report: &AdviceReport, style: Style) -> String {
     if by_reason.is_empty() {
         return String::new();
     }
-    let mut out = format!("\n{}\n", style.paint("1", "No index for"));
+    let mut out = format!("\n{}\n", style.paint("1", heading));
     for (reason, statements) in by_reason {
         if let [one] = &statements[..] {
             out.push_str(&format!("  {}: {}\n", label(one), visible(reason)));
             continue;
         }
         out.push_str(&format!("  {}\n", visible(reason)));
-        for one in statements.iter().take(PER_REASON) {
-            out.push_str(&format!("    {}\n", label(one)));
+        // what several roles run is one for a reader
+        let mut labels: Vec<String> = Vec::new();
+        for label in statements.iter().map(|one| label(one)) {
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
         }
-        if statements.len() > PER_REASON {
-            let more = statements.len() - PER_REASON;
+        for label in labels.iter().take(PER_REASON) {
+            out.push_str(&format!("    {label}\n"));
+        }
+        if labels.len() > PER_REASON {
+            let more = labels.len() - PER_REASON;
             out.push_str(&format!("    … {more} more: --format json has all\n"));
         }
     }

@@ -1,12 +1,17 @@
 //! Which advised indexes are there by now: advice is as old as the last time that the planner was asked, the catalog is not.
 
-use crate::model::advice::AdvisedIndex;
+use crate::model::advice::{AdvisedIndex, EarlierIndex};
 use crate::model::catalog::{Catalog, IndexFacts};
 use crate::sql::index_keys::IndexKeys;
 use crate::sql::remembered::index_keys;
 
 /// Whether a valid index of the same table does all that an advised one would, or is that one by its name.
 pub fn is_built(catalog: &Catalog, advised: &AdvisedIndex) -> bool {
+    was_built(catalog, &EarlierIndex::of(advised))
+}
+
+/// The same for one that was advised earlier.
+pub fn was_built(catalog: &Catalog, advised: &EarlierIndex) -> bool {
     let mut tables = catalog.tables.values();
     let table = tables.find(|table| (&table.schema, &table.name) == (&advised.schema, &advised.table));
     let wanted = index_keys(&advised.definition);
@@ -17,6 +22,12 @@ pub fn is_built(catalog: &Catalog, advised: &AdvisedIndex) -> bool {
         .indexes_of(table.oid)
         .filter(|facts| facts.is_valid && facts.is_ready)
         .any(|facts| does(facts, &wanted, &advised.name))
+}
+
+/// Whether an index of the same table is one that was advised earlier, or does all that it would.
+pub fn is_as_advised(facts: &IndexFacts, advised: &EarlierIndex) -> bool {
+    let wanted = index_keys(&advised.definition);
+    wanted.is_some_and(|wanted| does(facts, &wanted, &advised.name))
 }
 
 fn does(facts: &IndexFacts, wanted: &IndexKeys, name: &str) -> bool {

@@ -74,6 +74,8 @@ pub struct Found {
     pub undecided: Vec<Vec<String>>,
     /// Subjects of which it saw what mends them: their findings are over at once, whatever else it cannot tell.
     pub mended: Vec<Vec<String>>,
+    /// The same, with their databases, for rules that judge a server once.
+    pub over: Vec<(String, Vec<String>)>,
     /// Why it does not count that a problem was not seen, where that is so.
     pub absence_is_no_proof: Option<String>,
     /// Databases and subjects of which it can tell all the same that they have no problem.
@@ -476,6 +478,27 @@ impl RuleKind {
         holds || is_in("activity.") || is_in("query.") && !is_nobodys
     }
 
+    /// Whether what it claims is in a database: settings for a database can be meant for no other rule.
+    pub fn names_databases(&self) -> bool {
+        let is_of_databases = self.id == vacuum::xid_wraparound::XidWraparound::ID
+            || self.id == advisor::privilege_gap::PrivilegeGap::ID
+            || self.id == vacuum::xmin_blocked::XminBlocked::ID;
+        let is_in = |group: &str| self.id.starts_with(group);
+        let is_of_sessions =
+            is_in("activity.") && self.id != activity::wait_hotspot::WaitHotspot::ID || is_in("query.");
+        self.scope == Scope::Database || is_of_databases || is_of_sessions
+    }
+
+    /// Whether what it claims is about a thing with a name: settings for an object can be meant for no other rule.
+    pub fn names_objects(&self) -> bool {
+        let of_none = [
+            activity::wait_hotspot::WaitHotspot::ID,
+            config::logging::Logging::ID,
+            config::version::Version::ID,
+        ];
+        !of_none.contains(&self.id)
+    }
+
     /// The manual: the doc comment of the rule.
     pub fn manual(&self) -> String {
         let schema = (self.schema)();
@@ -528,6 +551,28 @@ mod tests {
                 assert!(!description.is_empty(), "{}.{name} needs a description", rule.id);
             }
         }
+    }
+
+    #[test]
+    fn which_rules_are_about_a_whole_server() {
+        let of_server = all().iter().filter(|rule| !rule.names_databases());
+        let of_server: Vec<&str> = of_server.map(|rule| rule.id).collect();
+        for (id, is_of_server) in [
+            ("config.connections", true),
+            ("activity.wait_hotspot", true),
+            ("replication.lag", true),
+            ("vacuum.autovacuum_off", true),
+            ("query.slow_mean", false),
+            ("query.matview_candidate", false),
+            ("activity.long_query", false),
+            ("vacuum.xmin_blocked", false),
+            ("config.cache_hit", false),
+            ("index.unused", false),
+        ] {
+            assert_eq!(of_server.contains(&id), is_of_server, "{id}");
+        }
+        let of_no_object = all().iter().filter(|rule| !rule.names_objects());
+        assert_eq!(of_no_object.count(), 3);
     }
 
     #[test]

@@ -97,6 +97,15 @@ pub fn table_of_lock(observation: &Observation, database: &str, relation_oid: u3
     Some(format!("{}.{}", facts.schema, facts.name))
 }
 
+/// What a table is called whose name is not known: an OID says something only to who looks into its database.
+pub fn unnamed_table(observation: &Observation, database: &str, relation_oid: u32) -> String {
+    let is_read = observation.databases.iter().any(|one| one.name == database);
+    match database.is_empty() || is_read {
+        true => format!("the relation with the OID {relation_oid}"),
+        false => format!("a table of database {database}"),
+    }
+}
+
 /// A claim about one session: its identity (role, application and statement, never the pid), what it does, since when.
 /// Title, explanation and remedy are the rule's.
 pub fn claim(place: &Place<'_>, rule: &str, severity: Severity, session: &Session, own: Evidence) -> Claim {

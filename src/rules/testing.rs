@@ -56,6 +56,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         statement_entries: None,
         told_as_rare: vec![],
         autovacuum_untold: BTreeSet::new(),
+        told_as_held_back: Default::default(),
         sessions: Ok(vec![]),
         waits: Err(Unknown::because("needs samples")),
         leading_wildcards: Default::default(),
@@ -105,6 +106,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         oid: index.oid,
         scans: 0,
         scans_on_standbys: Some(0),
+        used_on_standbys_at: None,
         idle_since: None,
         no_scan_counted_since: None,
         appeared_at: None,
@@ -116,6 +118,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         unused_after: None,
         name: "app".into(),
         counters_since: Some(now() - TimeDelta::days(40)),
+        watched_since: Some(now() - TimeDelta::days(40)),
         indexes: observations.collect(),
         use_over_days: OverDays::Unknown,
         tables: vec![],
@@ -241,6 +244,11 @@ pub fn waits(samples: u64, seen: &[(&str, u64)]) -> Waits {
             .iter()
             .map(|(event, sessions)| (key(event), *sessions))
             .collect(),
+        seen_lately: seen
+            .iter()
+            .map(|(event, sessions)| ((*event).to_owned(), *sessions))
+            .collect(),
+        samples_lately: samples,
     }
 }
 
@@ -433,6 +441,7 @@ pub fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
         writes_are_counted: false,
         rehearsals: BTreeMap::new(),
         unfinished_since: None,
+        every: None,
         earlier: BTreeMap::new(),
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Found, Guards, number};
@@ -15,6 +16,9 @@ use crate::model::unit::{count_for_people, seconds_for_people};
 /// Why nothing is said of a table yet.
 pub const NO_WINDOW: &str = "needs two looks an hour apart, or half an hour since a known reset of statistics, to tell how \
                                     tables are read and written";
+
+/// Of a shorter window what was counted is told, and no rate: what a load or a restore did is done.
+const RATE_TOLD_FROM_SECONDS: f64 = 3600.0;
 
 /// A table with all of its partitions: they are judged together, once.
 pub struct Whole<'a> {
@@ -63,9 +67,9 @@ impl<'a> Whole<'a> {
         self.deltas().map(count).max().unwrap_or(0)
     }
 
-    /// The time in which it was watched, where that is too short to make a rate of what was counted.
+    /// The time in which it was watched, where that is too short to tell what was counted as a rate.
     pub fn short_window(&self) -> Option<Window> {
-        let is_short = |window: &Window| window.seconds() < TableDelta::RATE_SECONDS;
+        let is_short = |window: &Window| window.seconds() < RATE_TOLD_FROM_SECONDS;
         self.window().filter(is_short)
     }
 
@@ -101,7 +105,7 @@ impl<'a> Whole<'a> {
     pub fn guard_window(&self, guards: &mut Guards) {
         if let Some(window) = self.short_window() {
             guards.not_checked(format!(
-                "whether it goes on like that: it was watched for {}, and a rate needs half an hour",
+                "whether it goes on like that: it was watched for {}, and a rate needs an hour",
                 seconds_for_people(window.seconds())
             ));
         }
@@ -118,6 +122,14 @@ impl<'a> Whole<'a> {
             from: a.from.min(b.from),
             to: a.to.max(b.to),
         })
+    }
+
+    /// When one of its parts was read from end to end last; `None` where that is not known (before PostgreSQL 16), or never was.
+    pub fn last_sequential_scan_at(&self) -> Option<DateTime<Utc>> {
+        let parts = self.parts.iter().filter_map(|part| part.activity);
+        parts
+            .filter_map(|activity| activity.last_sequential_scan_at)
+            .max()
     }
 
     /// Whether it is there, and how it was used is not known yet.

@@ -1,4 +1,4 @@
-//! The same statement with another of its tables in front: HypoPG before 1.4 knows some indexes only there.
+//! The same statement with another of its tables in front: HypoPG sees some indexes only there.
 
 use pg_query::protobuf::{JoinType, ParseResult, RangeVar, SelectStmt};
 use pg_query::{Node, NodeEnum};
@@ -73,7 +73,7 @@ fn moved(select: &mut SelectStmt, is_it: IsIt<'_>) -> Option<Place> {
     };
     let mut queries = select.with_clause.iter().flat_map(|with| &with.ctes);
     let count = found.iter().filter(|is_it| **is_it).count();
-    if count != 1 || queries.any(is_query) || is_sorted_by_number(select) {
+    if count != 1 || queries.any(is_query) || names_moved_columns(select) {
         return Some(Place::Elsewhere);
     }
     if found.first() == Some(&true) {
@@ -128,15 +128,29 @@ fn turned(item: &mut Node, is_it: IsIt<'_>) -> Option<()> {
     turned(join.larg.as_deref_mut()?, is_it)
 }
 
-/// Whether ORDER BY names a column by its number.
-fn is_sorted_by_number(select: &SelectStmt) -> bool {
-    select.sort_clause.iter().any(|key| match &key.node {
-        Some(NodeEnum::SortBy(key)) => {
-            let by = key.node.as_deref().and_then(|by| by.node.as_ref());
-            matches!(by, Some(NodeEnum::AConst(_)))
-        }
+/// Whether a column is named by its number, as that to sort by, where all columns are asked for: their order is that of the tables.
+fn names_moved_columns(select: &SelectStmt) -> bool {
+    let is_number = |key: &Node| matches!(key.node, Some(NodeEnum::AConst(_)));
+    let is_sorted_so = |key: &Node| match &key.node {
+        Some(NodeEnum::SortBy(key)) => key.node.as_deref().is_some_and(is_number),
         _ => false,
-    })
+    };
+    let mut keys = select.group_clause.iter().chain(&select.distinct_clause);
+    let by_number = select.sort_clause.iter().any(is_sorted_so) || keys.any(is_number);
+    by_number && select.target_list.iter().any(asks_for_all)
+}
+
+/// Whether it is the `*` of all tables.
+fn asks_for_all(target: &Node) -> bool {
+    let Some(NodeEnum::ResTarget(target)) = &target.node else {
+        return false;
+    };
+    let value = target.val.as_deref().and_then(|value| value.node.as_ref());
+    let Some(NodeEnum::ColumnRef(column)) = value else {
+        return false;
+    };
+    let first = column.fields.first().and_then(|field| field.node.as_ref());
+    matches!(first, Some(NodeEnum::AStar(_)))
 }
 
 #[cfg(test)]
@@ -166,6 +180,10 @@ mod tests {
                 "SELECT a FROM v, u JOIN t USING (id) LEFT JOIN w ON w.id = t.w",
                 "SELECT a FROM t JOIN u USING (id) LEFT JOIN w ON w.id = t.w, v",
             ),
+            (
+                "SELECT u.*, x.a FROM u JOIN t x ON u.id = x.id ORDER BY 2 LIMIT 10",
+                "SELECT u.*, x.a FROM t x JOIN u ON u.id = x.id ORDER BY 2 LIMIT 10",
+            ),
         ] {
             assert_eq!(place(text), Place::Behind(moved.to_owned()), "{text}");
         }
@@ -188,6 +206,7 @@ mod tests {
             "SELECT a FROM u, t x, t y",
             "WITH t AS (SELECT 1) SELECT a FROM u, t",
             "SELECT * FROM u, t ORDER BY 1",
+            "SELECT DISTINCT ON (1) * FROM u, t",
             "SELECT a FROM (u JOIN t ON true) j (b, c)",
             "SELECT a FROM u UNION SELECT a FROM t",
             "UPDATE u SET a = 1 FROM t",

@@ -1,21 +1,23 @@
 //! Texts that pg_stat_statements made of SQL and that are none any more, or mean something else: a constant that became a
 //! parameter may stand where no parameter may, lose its type, or become two that were one.
 
-use pg_query::protobuf::{ParseResult, ScanToken, SelectStmt, Token};
-use pg_query::{Node, NodeEnum};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{ParseResult, ScanToken, Token};
 
 use super::parse_one;
+use super::repeated::say_the_same;
 use super::twin::{keeping, parameters};
 
 /// The same statement as PostgreSQL takes it: `date $1` as `$1::date`, `extract($1 FROM x)` as a call, `= ANY (ARRAY[$1])` as
-/// `IN ($1)`, so that the type is that of the other side, and what is grouped or sorted by as it stands in what is selected.
+/// `IN ($1)`, so that the type is that of the other side, and what is grouped or sorted by as it stands in what is selected, or
+/// the other way round.
 /// `None` if it does not parse even so.
 pub fn mended(text: &str) -> Option<String> {
     let mut statement = parse_one(&with_calls_and_lists(text)?).ok()?;
     let before = parameters(&serde_json::to_value(&statement).ok()?);
     let node = statement.stmt.as_mut()?.node.as_mut()?;
     if let NodeEnum::SelectStmt(select) = node {
-        repeat_what_is_selected(select);
+        say_the_same(select);
         let after = parameters(&serde_json::to_value(&*select).ok()?);
         let missing: Vec<i64> = before.difference(&after).copied().collect();
         if !missing.is_empty() {
@@ -108,69 +110,6 @@ fn start(token: &ScanToken) -> usize {
 
 fn end(token: &ScanToken) -> usize {
     usize::try_from(token.end).unwrap_or(0)
-}
-
-/// `SELECT f($1, x) … GROUP BY f($2, x)` was one expression before its constants became two parameters.
-fn repeat_what_is_selected(select: &mut SelectStmt) {
-    for side in [&mut select.larg, &mut select.rarg] {
-        side.iter_mut().for_each(|side| repeat_what_is_selected(side));
-    }
-    let inner = select
-        .from_clause
-        .iter_mut()
-        .filter_map(|from| match &mut from.node {
-            Some(NodeEnum::RangeSubselect(from)) => from.subquery.as_mut(),
-            _ => None,
-        });
-    let ctes = select.with_clause.iter_mut().flat_map(|with| &mut with.ctes);
-    let ctes = ctes.filter_map(|cte| match &mut cte.node {
-        Some(NodeEnum::CommonTableExpr(cte)) => cte.ctequery.as_mut(),
-        _ => None,
-    });
-    for query in inner.chain(ctes) {
-        if let Some(NodeEnum::SelectStmt(query)) = &mut query.node {
-            repeat_what_is_selected(query);
-        }
-    }
-    let selected: Vec<(String, Node)> = select
-        .target_list
-        .iter()
-        .filter_map(|target| match &target.node {
-            Some(NodeEnum::ResTarget(target)) => target.val.as_deref(),
-            _ => None,
-        })
-        .filter_map(|value| Some((shape(value)?, value.clone())))
-        .collect();
-    let repeat = |node: &mut Node| {
-        let same = shape(node).and_then(|shape| selected.iter().find(|(other, _)| *other == shape));
-        if let Some((_, value)) = same {
-            *node = value.clone();
-        }
-    };
-    select.group_clause.iter_mut().for_each(repeat);
-    for sort in &mut select.sort_clause {
-        if let Some(NodeEnum::SortBy(sort)) = &mut sort.node {
-            sort.node.iter_mut().for_each(|node| repeat(node));
-        }
-    }
-}
-
-/// An expression with parameters, without their numbers; `None` for one that has none, or is nothing else.
-fn shape(node: &Node) -> Option<String> {
-    if matches!(node.node, Some(NodeEnum::ParamRef(_))) {
-        return None;
-    }
-    let text = super::expression::deparsed(node)?;
-    let tokens = pg_query::scan(&text).ok()?.tokens;
-    let mut out = text.clone();
-    let parameters: Vec<&ScanToken> = tokens
-        .iter()
-        .filter(|token| token.token == Token::Param as i32)
-        .collect();
-    for token in parameters.iter().rev() {
-        out.replace_range(start(token)..end(token), "$");
-    }
-    (!parameters.is_empty()).then_some(out)
 }
 
 /// The query inside a statement that runs one: DECLARE CURSOR, CREATE TABLE AS, COPY … TO, PREPARE, EXPLAIN.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::operators::Compared;
 use super::{ParseError, parse_one};
 
 /// A name as it stands in the statement.
@@ -49,12 +50,11 @@ pub struct Names {
     pub attributes: BTreeSet<String>,
     /// Operators that are written, and those that other syntax (IN, USING, CASE) looks up by name.
     pub operators: BTreeSet<Name>,
+    /// What these stand between.
+    pub compared: Compared,
     /// Types, functions that may be types (`date(x)`), and words that another version may take for one.
     pub types: BTreeSet<Name>,
 }
-
-/// Operators that the parser looks up although nobody wrote them: IN, USING, CASE x WHEN, NULLIF, BETWEEN.
-const UNWRITTEN_OPERATORS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
 
 /// The statements that write, by the parser's names of their nodes.
 const WRITES: [(&str, Command); 4] = [
@@ -71,6 +71,7 @@ const WRITES: [(&str, Command); 4] = [
 pub fn names(text: &str) -> Result<Names, ParseError> {
     let statement = parse_one(text)?;
     let tree = serde_json::to_value(&statement).map_err(|error| ParseError(error.to_string()))?;
+    let compared = Compared::read(&tree);
     let mut names = Names {
         command: Command::Select,
         target: None,
@@ -79,7 +80,8 @@ pub fn names(text: &str) -> Result<Names, ParseError> {
         relations: BTreeSet::new(),
         functions: BTreeSet::new(),
         attributes: BTreeSet::new(),
-        operators: UNWRITTEN_OPERATORS.iter().map(|name| bare(name)).collect(),
+        operators: compared.uses.iter().map(|one| one.name.clone()).collect(),
+        compared,
         types: BTreeSet::new(),
     };
     for (node, command) in WRITES {
@@ -94,14 +96,14 @@ pub fn names(text: &str) -> Result<Names, ParseError> {
     Ok(names)
 }
 
-fn bare(name: &str) -> Name {
+pub(super) fn bare(name: &str) -> Name {
     Name {
         schema: None,
         name: name.to_owned(),
     }
 }
 
-fn relation_name(range: &Map<String, Value>) -> Name {
+pub(super) fn relation_name(range: &Map<String, Value>) -> Name {
     let part = |key: &str| range.get(key).and_then(Value::as_str).unwrap_or_default();
     Name {
         schema: Some(part("schemaname").to_owned()).filter(|schema| !schema.is_empty()),
@@ -118,7 +120,8 @@ pub(super) fn parts(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn qualified(list: &Value) -> Option<Name> {
+/// The name that a list of its parts makes.
+pub(super) fn qualified(list: &Value) -> Option<Name> {
     let parts = parts(list);
     let (name, before) = parts.split_last()?;
     Some(Name {
@@ -323,11 +326,37 @@ mod tests {
             names.attributes.iter().map(String::as_str).collect::<Vec<_>>(),
             ["name", "total", "y"]
         );
-        for operator in ["=", ">=", "s.===", "!~~", "<<<", ">>>"] {
+        for operator in ["s.===", "!~~", "<<<", ">>>"] {
             assert!(has(&names.operators, operator), "{operator}");
         }
+        assert!(!has(&names.operators, "="), "nothing here looks it up");
         for kind in ["app.dom", "text", "app.t", "date"] {
             assert!(has(&names.types, kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn operators_that_nobody_wrote_are_named() {
+        for (condition, operators) in [
+            ("a IN (1)", "="),
+            ("a NOT IN (1)", "<>"),
+            ("a IN (SELECT 1)", "="),
+            ("a BETWEEN 1 AND 2", "<= >="),
+            ("a NOT BETWEEN 1 AND 2", "< >"),
+            ("a BETWEEN SYMMETRIC 1 AND 2", "<= >="),
+            ("a IS NOT DISTINCT FROM b", "="),
+            ("NULLIF(a, b)", "="),
+            ("CASE a WHEN b THEN c END", "="),
+            ("a ILIKE b", "~~*"),
+            ("a SIMILAR TO b", "~"),
+            ("EXISTS (SELECT FROM t JOIN u USING (a))", "="),
+            ("EXISTS (SELECT FROM t NATURAL JOIN u)", "="),
+            ("a > now()", ">"),
+        ] {
+            let names = names(&format!("SELECT FROM t WHERE {condition}")).unwrap();
+            let all: Vec<&str> = names.operators.iter().map(|one| one.name.as_str()).collect();
+            let all: Vec<&str> = all.into_iter().filter(|name| !name.contains("BETWEEN")).collect();
+            assert_eq!(all.join(" "), operators, "{condition}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Workload files: statements separated by `;`, each optionally preceded by comment lines with `name: q1` and
 //! `weight: 12.5`, which stand at the beginning of a comment, one behind the other, or behind `,`, `;` or `|`.
 
+use pg_query::protobuf::{ScanToken, Token};
+
 /// One statement of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedStatement {
@@ -31,14 +33,47 @@ pub fn statements(text: &str) -> Result<Vec<NamedStatement>, String> {
     }
 }
 
-/// The statements of a text, if it can be told where all of them end.
+/// The statements of a text, if it can be told where all of them end. What holds no word that PostgreSQL knows is one, too: that it
+/// does not parse is told when it is planned.
 fn parts(text: &str) -> Option<Vec<&str>> {
-    let has_words = |part: &&str| {
-        part.lines()
-            .any(|line| !line.trim().is_empty() && !line.trim().starts_with("--"))
-    };
-    let parts = pg_query::split_with_scanner(text).ok()?;
-    Some(parts.into_iter().filter(has_words).collect())
+    let tokens = pg_query::scan(text).ok()?.tokens;
+    let is = |token: &ScanToken, kind: Token| token.token == kind as i32;
+    let (mut found, mut start, mut has_words) = (Vec::new(), 0, false);
+    for (token, ends) in tokens.iter().zip(ending(&tokens)) {
+        if ends {
+            found.extend(
+                text.get(start..usize::try_from(token.start).ok()?)
+                    .filter(|_| has_words),
+            );
+            start = usize::try_from(token.end).ok()?;
+            has_words = false;
+        } else {
+            has_words |= !is(token, Token::SqlComment) && !is(token, Token::CComment);
+        }
+    }
+    found.extend(text.get(start..).filter(|_| has_words));
+    Some(found)
+}
+
+/// Of each token whether it is a `;` that ends a statement: one that stands in no parenthesis, or in one that is never closed.
+fn ending(tokens: &[ScanToken]) -> Vec<bool> {
+    let mut ends = vec![false; tokens.len()];
+    let mut open = 0_usize;
+    // those in the parentheses that are open
+    let mut within = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match token.token {
+            kind if kind == Token::Ascii40 as i32 => open += 1,
+            kind if kind == Token::Ascii41 as i32 => open = open.saturating_sub(1),
+            kind if kind == Token::Ascii59 as i32 && open > 0 => within.push(at),
+            kind => ends[at] = kind == Token::Ascii59 as i32,
+        }
+        if open == 0 {
+            within.clear();
+        }
+    }
+    within.into_iter().for_each(|at| ends[at] = true);
+    ends
 }
 
 /// The statements of a text in which something is never closed: lines that end in `;` part what can be read from what cannot.
@@ -210,5 +245,51 @@ mod tests {
         );
         assert_eq!(told("\u{feff}-- name: d\nSELECT 1"), [own(Some("d"), "SELECT 1")]);
         assert_eq!(told("-- nothing\n"), []);
+    }
+
+    #[test]
+    fn what_does_not_parse_is_a_statement_all_the_same() {
+        let told = |text: &str| -> Vec<(Option<String>, f64, String)> {
+            let found = statements(text).unwrap();
+            found
+                .into_iter()
+                .map(|one| (one.name, one.weight, one.text))
+                .collect()
+        };
+        let own =
+            |name: Option<&str>, weight: f64, text: &str| (name.map(str::to_owned), weight, text.to_owned());
+        assert_eq!(
+            told(
+                "-- name: typo\n-- weight: 1000\nselec * frm orders;\n-- name: ok\nselect 1;\n;;\n-- name: last\nsleect x;\n/* the end */"
+            ),
+            [
+                own(Some("typo"), 1000.0, "selec * frm orders"),
+                own(Some("ok"), 1.0, "select 1"),
+                own(Some("last"), 1.0, "sleect x")
+            ]
+        );
+        assert_eq!(told("qwerty;"), [own(None, 1.0, "qwerty")]);
+        assert_eq!(
+            told("größe x; 7"),
+            [own(None, 1.0, "größe x"), own(None, 1.0, "7")]
+        );
+        assert_eq!(told(" ; /* a; b */ ;\n-- c; d\n"), []);
+    }
+
+    #[test]
+    fn a_parenthesis_that_is_never_closed_takes_no_other_with_it() {
+        let texts = |text: &str| -> Vec<String> {
+            let found = statements(text).unwrap();
+            found.into_iter().map(|one| one.text).collect()
+        };
+        assert_eq!(
+            texts("SELECT 1; SELECT (2; SELECT 3; SELECT 4)"),
+            ["SELECT 1", "SELECT (2; SELECT 3; SELECT 4)"]
+        );
+        assert_eq!(
+            texts("SELECT (1); SELECT (2; SELECT (3); qwerty"),
+            ["SELECT (1)", "SELECT (2", "SELECT (3)", "qwerty"]
+        );
+        assert_eq!(texts("SELECT 1); SELECT 2"), ["SELECT 1)", "SELECT 2"]);
     }
 }

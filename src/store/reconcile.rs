@@ -128,11 +128,15 @@ fn was_dropped(row: &Known, judgement: &Judgement) -> bool {
     }
 }
 
-/// Whether what mends a problem was seen: nothing is to be waited for then.
+/// Whether what mends a problem was seen, or the catalogs prove that it is mended: nothing is to be waited for then.
 fn is_mended(row: &Known, judgement: &Judgement) -> bool {
-    judgement.mended.iter().any(|mended| {
+    let was_seen = judgement.mended.iter().any(|mended| {
         (&mended.rule, &mended.database, &mended.subject) == (&row.rule, &row.database, &row.subject)
-    })
+    });
+    // of what is resolved and not awaited nothing changes, and there may be much of it
+    let is_over = row.state == Some(State::Resolved) && row.evidence_since.is_none();
+    let proof = &judgement.proof;
+    was_seen || !is_over && proof.is_mended(&row.rule, row.database.as_deref(), &row.subject)
 }
 
 /// What the sight of a problem changes.
@@ -344,6 +348,8 @@ impl<'a> Outcomes<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::testing::{at, claim, evaluated, judgement, skipped};
     use super::*;
     use crate::model::judgement::{Decided, Mended, OwnOutcome};
@@ -857,6 +863,30 @@ mod tests {
             Some("refresh"),
             "it is seen all the same"
         );
+    }
+
+    #[test]
+    fn what_the_catalogs_prove_to_be_mended_is_over_at_once() {
+        let claim = claim("index.unused", Some("db"), "t_a_idx");
+        let mut judged = evaluated("index.unused", Some("db"));
+        judged.clear = Period::minutes(10);
+        let step = |state: State, seen: bool, is_read: bool| {
+            let row = known(&claim, Some(state), None, None);
+            let mut judgement = judgement(seen.then(|| claim.clone()), [judged.clone()]);
+            if is_read {
+                judgement.proof.add("db", Arc::default(), None);
+            }
+            let mut changes = reconcile(&[row], &judgement, at(0));
+            changes.pop().map(|change| name(&change.step))
+        };
+        assert_eq!(
+            step(State::Open, false, true),
+            Some("resolve"),
+            "the index is gone"
+        );
+        assert_eq!(step(State::Open, false, false), Some("await clear"));
+        assert_eq!(step(State::Open, true, true), Some("refresh"));
+        assert_eq!(step(State::Resolved, false, true), None);
     }
 
     #[test]

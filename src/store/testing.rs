@@ -86,6 +86,7 @@ pub(super) fn judgement(
         unbroken_within: Period::minutes(10),
         databases: None,
         mended: Vec::new(),
+        proof: Default::default(),
         decided: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use rusqlite::{Transaction, params};
 use super::Store;
 use super::error::StoreError;
 use super::row::{micros, rows, time};
+use crate::model::status::ServerStatus;
 
 /// Which index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,46 @@ impl Store {
                     checked_at: time(row.get(7)?),
                 })
             })
+        })
+    }
+
+    /// The standbys of a primary that were seen to scan one of its indexes, with about when that was last, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn scanned_on_standbys(
+        &self,
+        server: &str,
+        index: &IndexKey,
+    ) -> Result<Vec<(String, DateTime<Utc>)>, StoreError> {
+        let all = self.servers()?;
+        let is_primary = |status: &&ServerStatus| {
+            status.name == server && status.is_standby == Some(false) && status.system_identifier.is_some()
+        };
+        let Some(primary) = all.iter().find(is_primary) else {
+            return Ok(Vec::new());
+        };
+        let standbys = all.iter().filter(|status| {
+            status.is_standby == Some(true) && status.system_identifier == primary.system_identifier
+        });
+        // a standby has the OIDs of its primary, and may know an older name
+        let sql = "SELECT there.last_moved_at FROM index_usage AS here
+                 JOIN index_usage AS there ON there.database = here.database AND there.oid = here.oid
+                 WHERE here.server = ?1 AND here.database = ?2 AND here.schema = ?3 AND here.name = ?4
+                     AND there.server = ?5 AND there.scans > 0 AND there.last_moved_at IS NOT NULL";
+        self.read(|tx| {
+            let mut known = Vec::new();
+            for standby in standbys {
+                let scanned = rows(
+                    tx,
+                    sql,
+                    params![server, index.database, index.schema, index.name, standby.name],
+                    |row| Ok(time(row.get(0)?)),
+                )?;
+                known.extend(scanned.into_iter().map(|at| (standby.name.clone(), at)));
+            }
+            known.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+            Ok(known)
         })
     }
 
@@ -112,6 +153,62 @@ pub(super) fn save_index_usage(
 mod tests {
     use super::super::testing::at;
     use super::*;
+
+    #[test]
+    fn standbys_that_scan_an_index_are_known_by_its_oid() {
+        let store = Store::in_memory().unwrap();
+        let server = |name: &str, is_standby: bool, identifier: &str| ServerStatus {
+            name: name.into(),
+            version_num: Some(180_000),
+            system_identifier: Some(identifier.into()),
+            is_standby: Some(is_standby),
+            databases: vec!["db".into()],
+            last_seen_at: Some(at(0)),
+            unreachable: None,
+            own_seconds_last_hour: 0.0,
+            own_cost_ratio: 0.0,
+            own_entries_seconds_last_hour: None,
+            families: Vec::new(),
+            replication: None,
+            running: None,
+            told_by: None,
+            counters_since: Default::default(),
+        };
+        let key = |name: &str| IndexKey {
+            database: "db".into(),
+            schema: "public".into(),
+            name: name.into(),
+        };
+        let usage = |name: &str, oid: u32, moved: Option<i64>| IndexUsage {
+            key: key(name),
+            oid,
+            scans: i64::from(moved.is_some()),
+            first_seen_at: at(0),
+            last_moved_at: moved.map(at),
+            checked_at: at(9),
+        };
+        for (status, usages) in [
+            (
+                server("main", false, "1"),
+                vec![usage("i", 7, None), usage("j", 8, None)],
+            ),
+            (
+                server("b", true, "1"),
+                vec![usage("name_before", 7, Some(3)), usage("j", 8, None)],
+            ),
+            (server("c", true, "1"), vec![usage("i", 7, Some(5))]),
+            (server("other", true, "2"), vec![usage("i", 7, Some(6))]),
+        ] {
+            store.record_server(&status).unwrap();
+            store.save_index_usage(&status.name, &usages, &[]).unwrap();
+        }
+        let scanned = |server: &str, name: &str| store.scanned_on_standbys(server, &key(name)).unwrap();
+        let both = [("c".to_owned(), at(5)), ("b".to_owned(), at(3))];
+        assert_eq!(scanned("main", "i"), both);
+        assert_eq!(scanned("main", "j"), [], "none of them scans it");
+        assert_eq!(scanned("b", "j"), [], "that is a standby itself");
+        assert_eq!(scanned("gone", "i"), []);
+    }
 
     #[test]
     fn what_is_saved_reads_back() {

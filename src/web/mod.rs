@@ -5,6 +5,8 @@ mod api;
 mod ask;
 mod assets;
 mod dashboard;
+#[cfg(test)]
+mod described;
 mod finding_object;
 mod incidents;
 mod kept;

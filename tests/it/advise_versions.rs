@@ -265,5 +265,15 @@ async fn a_name_that_may_be_one_of_two_tables_is_not_advised() {
         let all = answer["indexes"].as_array().unwrap().iter();
         let schemas: Vec<&str> = all.map(|index| text(index, "schema")).collect();
         assert_eq!(schemas, ["b"], "on {version}");
+        // given by hand it means what it means to the login that gives it
+        let by_hand =
+            crate::advise_harness::advise(&cluster, "clerk", "SELECT note FROM twin WHERE x = 8", &[]);
+        let schemas: Vec<&str> = by_hand["indexes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|index| text(index, "schema"))
+            .collect();
+        assert_eq!(schemas, ["b"], "on {version}: {by_hand}");
     }
 }

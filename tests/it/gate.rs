@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgadvisor::index_advisor::gate::{Gate, Passage, Reason};
+use pgadvisor::index_advisor::gate::{Gate, Giver, Passage, Reason};
 use pgadvisor::index_advisor::search_path::{SearchPath, search_path_of};
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 use pgadvisor::postgres::{Detail, Parameters, Plan, Server, ServerText};
@@ -411,6 +411,104 @@ async fn what_cannot_run_while_planning_passes() {
     }
 }
 
+/// Operators that anybody who may create in a schema of everybody's search_path can put there.
+const OPERATORS: &str = "
+    CREATE TABLE shop.mails (id int, big bigint, mail varchar, created timestamptz); GRANT SELECT ON shop.mails TO public;
+    INSERT INTO shop.mails SELECT g, g, 'a' || g, now() FROM generate_series(1, 100) AS g; ANALYZE shop.mails;
+    GRANT CREATE ON SCHEMA public TO mallory; GRANT USAGE ON SCHEMA public TO public;
+    SET ROLE mallory;
+    CREATE OPERATOR public.= (LEFTARG = int, RIGHTARG = text, PROCEDURE = mallory.mixed);
+    CREATE OPERATOR public.= (LEFTARG = int, RIGHTARG = int, PROCEDURE = mallory.twin);
+    CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, PROCEDURE = mallory.varied);";
+
+#[tokio::test]
+async fn an_operator_of_somebody_refuses_only_what_could_mean_it() {
+    for version in present(&[14, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", LAB).await;
+        let canaries = canary("mixed", "int, text", "boolean", "IMMUTABLE")
+            + &canary("twin", "int, int", "boolean", "IMMUTABLE")
+            + &canary("varied", "varchar, varchar", "boolean", "IMMUTABLE");
+        cluster
+            .sql("postgres", &format!("SET ROLE mallory; {canaries}"))
+            .await;
+        cluster.sql("postgres", OPERATORS).await;
+        let session = plan(&cluster, "planner", "postgres").await;
+        let mut gate = Gate::open(&session, &[]).await.unwrap();
+        for text in [
+            "SELECT * FROM mails WHERE created > now()",
+            "SELECT * FROM mails WHERE id BETWEEN 1 AND 2 ORDER BY id",
+            "SELECT DISTINCT mail FROM mails",
+            "SELECT * FROM mails WHERE id = 5 AND big = 7",
+            "SELECT * FROM mails AS m WHERE m.id = $1 AND created = $2",
+            "SELECT * FROM mails WHERE id IN (1, 2) OR big = ANY ($1)",
+            "SELECT * FROM mails AS m JOIN orders AS o USING (id) WHERE o.note = 'a'",
+            "SELECT * FROM mails WHERE mail OPERATOR(pg_catalog.=) $1",
+            "UPDATE orders SET total = 1 WHERE id = $1",
+        ] {
+            let refused = refusal(&session, &mut gate, text, "shop, public").await;
+            assert_eq!(refused, "", "on {version}: {text}");
+            let statement = ServerText::one_query(text).unwrap();
+            // the login may not write, which is told, too, only after the names are resolved
+            let planned = session
+                .explain(
+                    &statement,
+                    "shop, public, pg_temp",
+                    Parameters::Unknown,
+                    Detail::Costs,
+                )
+                .await;
+            assert!(
+                planned.is_ok() || text.starts_with("UPDATE"),
+                "on {version}: {text}: {}",
+                planned.unwrap_err().one_line()
+            );
+        }
+        let may_mean = [
+            "SELECT * FROM mails WHERE id = lower($1)",
+            "SELECT * FROM mails WHERE id = (SELECT 'a'::text)",
+            "SELECT * FROM mails WHERE mail = $1",
+            "SELECT * FROM mails WHERE id OPERATOR(public.=) 5",
+            "SELECT * FROM mails NATURAL JOIN orders",
+            "SELECT * FROM (SELECT id AS a FROM mails) AS m WHERE a = $1",
+            "SELECT 1 = 'a'::text",
+        ];
+        for text in may_mean {
+            let refused = refusal(&session, &mut gate, text, "shop, public").await;
+            for part in ["owned by mallory", "--trust-owner=mallory", "DROP OPERATOR"] {
+                assert!(refused.contains(part), "on {version}: {text}: {refused:?}");
+            }
+        }
+        // what stands before pg_catalog is found before it
+        let first = refusal(
+            &session,
+            &mut gate,
+            "SELECT * FROM mails WHERE id = 5",
+            "public, pg_catalog, shop",
+        )
+        .await;
+        assert!(first.contains("owned by mallory"), "on {version}: {first:?}");
+        assert!(
+            !cluster.log().contains("CANARY"),
+            "on {version}: {}",
+            cluster.log()
+        );
+        let session = plan(&cluster, "planner", "postgres").await;
+        let statement = ServerText::one_query("SELECT 1 = 'a'::text, 'a'::varchar = 'b'::varchar").unwrap();
+        let unguarded = session
+            .explain(&statement, "public, pg_temp", Parameters::Unknown, Detail::Costs)
+            .await;
+        let log = cluster.log();
+        for name in ["mixed", "varied"] {
+            let ran = format!("CANARY {name} as planner");
+            assert!(
+                log.contains(&ran),
+                "on {version}, {name} does no harm unguarded: {unguarded:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn trust_is_by_owner() {
     let cluster = Cluster::start(18).await;
@@ -502,7 +600,8 @@ async fn names_mean_what_they_meant_on(version: u32) {
         (
             "SELECT * FROM t",
             "public",
-            "not planned: ambiguous: t is found in a, b, hidden",
+            "not planned: ambiguous: t is found in a, b, hidden: say which in the statement, as a.t, or give the role that runs it \
+             a search_path that finds it (ALTER ROLE … SET search_path)",
         ),
         (
             "SELECT * FROM single",
@@ -599,6 +698,15 @@ async fn names_mean_what_they_meant_on(version: u32) {
         matches!(&passage, Passage::NotPlanned(Reason::Ambiguous { schemas, .. }) if schemas.len() == 3),
         "{passage:?}"
     );
+    // but that of the login that plans and gives it by hand
+    let mut gate = gate.for_statements_of(Giver::Planner);
+    let passage = gate
+        .examine(&session, &statement, &path("b"), None)
+        .await
+        .unwrap();
+    let oid = cluster.number("postgres", &t("b")).await as u32;
+    assert_eq!(passage, Passage::Passes { relations: vec![oid] });
+    let mut gate = gate.for_statements_of(Giver::Unknown);
     let statement = ServerText::one_query("SELECT * FROM single").unwrap();
     let passage = gate
         .examine(&session, &statement, &path("b"), None)

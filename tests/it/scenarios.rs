@@ -203,7 +203,12 @@ impl<'a> Scenario<'a> {
         seen.snapshot.server.declared = self.configuration().servers[0].declared();
         for database in &mut seen.snapshot.databases {
             if let Some(look) = &mut database.table_activity {
-                Arc::make_mut(look).at += self.shift;
+                let look = Arc::make_mut(look);
+                look.at += self.shift;
+                let scanned = look.tables.iter_mut();
+                for at in scanned.filter_map(|table| table.last_sequential_scan_at.as_mut()) {
+                    *at += self.shift;
+                }
             }
         }
         let samples = std::mem::take(&mut self.samples);

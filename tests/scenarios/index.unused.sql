@@ -26,9 +26,14 @@ SELECT * FROM orders WHERE customer = 7;
 -- expect index.unused on public.visits_customer_note_idx
 -- expect no index.unused on public.visits_customer_idx
 -- expect no index.unused on public.pin_y_idx
+-- another name makes no other index
+ALTER INDEX orders_note_idx RENAME TO orders_noted_idx;
+-- expect index.unused on public.orders_noted_idx
 SET enable_seqscan = off;
 SELECT * FROM orders WHERE note = '7';
+-- one that is made anew under the name does: what was open of the one before is over
 DROP INDEX visits_customer_note_idx;
+CREATE INDEX visits_customer_note_idx ON visits (note);
 -- look
 -- at +37 days
 -- expect nothing

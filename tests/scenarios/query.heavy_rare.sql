@@ -3,12 +3,13 @@ CREATE TABLE page (id int);
 INSERT INTO report VALUES (1);
 INSERT INTO page VALUES (1);
 SELECT pg_stat_statements_reset();
+-- look
 SELECT pg_sleep(0.3);
 SELECT pg_sleep(0.3) FROM report;
 UPDATE report SET id = 2 WHERE pg_sleep(0.3) IS NOT NULL;
 SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page;
 -- a server that is nearly idle has statements with a large share, too
--- at +2 min
+-- at +31 min
 -- expect nothing
 -- set minimum_load = 0.0001
 -- no call takes a second
@@ -26,12 +27,12 @@ SELECT pg_sleep(0.05) FROM page; SELECT pg_sleep(0.05) FROM page; SELECT pg_slee
 CREATE TABLE mended (seconds float);
 INSERT INTO mended VALUES (0.5);
 SELECT pg_sleep(seconds) FROM mended;
--- at +13 min
+-- at +44 min
 -- expect query.heavy_rare saying FROM mended
 -- expect no query.heavy_rare saying it is mended already
 UPDATE mended SET seconds = 0;
 SELECT pg_sleep(seconds) FROM mended;
--- at +19 min
+-- at +50 min
 -- expect query.heavy_rare saying it is mended already
 -- one that waits for somebody else is sampled on its first call, before pg_stat_statements has it
 CREATE TABLE patient (id int);

@@ -169,6 +169,7 @@ impl Asked {
             activity,
             rehearsals: answered.rehearsals,
             unfinished_since: None,
+            every: None,
             summary_views: answered.summary_views,
             writes_are_counted: answered.writes_are_counted,
             report,

@@ -74,6 +74,38 @@ fn what_most_rows_have_may_be_excluded_by_a_predicate() {
 }
 
 #[test]
+fn an_or_of_values_of_one_column_is_a_predicate() {
+    let told = |filter: &str| -> Vec<(String, Picks)> {
+        let asked = uses(scan("table", "t", filter)).remove(0);
+        let predicates = asked.predicates.into_iter();
+        predicates.map(|one| (one.text, one.picks)).collect()
+    };
+    let value = |text: &str| vec![(text.to_owned(), Picks::Value)];
+    assert_eq!(
+        told("((t.a = 'x'::text) OR (t.a = 'y'::text))"),
+        value("(a = 'x'::text OR a = 'y'::text)")
+    );
+    assert_eq!(
+        told("((t.a IS NULL) OR (t.a = 5))"),
+        value("(a IS NULL OR a = 5)")
+    );
+    let state = vec![("(a IS NULL OR NOT a)".to_owned(), Picks::State)];
+    assert_eq!(told("((t.a IS NULL) OR (NOT t.a))"), state);
+    let none = Vec::new();
+    for filter in [
+        "((t.a = 1) OR (t.b = 2))",
+        "((t.a = 1) OR (t.a = $1))",
+        "((t.a = 1) OR (t.a = t.b))",
+        "((t.a = 1) OR (t.a > 5))",
+        "((t.a = 1) OR ((t.a = 2) AND (t.b = 3)))",
+        // it holds in one arm alone
+        "((t.b = 1) OR ((t.c = 2) AND ((t.a = 1) OR (t.a = 2))))",
+    ] {
+        assert_eq!(told(filter), none, "{filter}");
+    }
+}
+
+#[test]
 fn a_search_counts_in_an_or_only_if_an_index_may_find_every_arm() {
     let searched = |filter: &str| {
         let asked = &uses(scan("table", "t", filter))[0];

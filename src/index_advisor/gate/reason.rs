@@ -1,6 +1,7 @@
 //! Why a statement is not planned, in words for who can change it.
 
 use crate::model::advice::OF_POSTGRESQL;
+use crate::model::remedy::quote_identifier;
 use std::fmt;
 
 /// An object of the server as pg_identify_object names it.
@@ -94,6 +95,10 @@ impl fmt::Display for Object {
     }
 }
 
+/// What helps where an operator of somebody is only found by its name.
+const NOT_MEANT: &str = "; where it is not meant: DROP OPERATOR, take its schema out of the search_path, or write OPERATOR(pg_catalog.…) in \
+                         the statement";
+
 /// How the operator lets code of a role run, and what that means; nothing where it is not known whose code it is.
 fn how_to_trust(owner: Option<&String>) -> String {
     let Some(owner) = owner else {
@@ -123,7 +128,16 @@ impl fmt::Display for Reason {
         match self {
             Self::Stranger { object, by: place } => {
                 let trust = how_to_trust(object.owner.as_ref());
-                write!(f, "{object} could run while planning{}{trust}", by(place))
+                let is_by_operator = [Some(object), place.as_deref()]
+                    .into_iter()
+                    .flatten()
+                    .any(|one| one.kind == "operator");
+                let otherwise = if is_by_operator { NOT_MEANT } else { "" };
+                write!(
+                    f,
+                    "{object} could run while planning{}{trust}{otherwise}",
+                    by(place)
+                )
             }
             Self::Builtin { name, why, by: place } => {
                 write!(
@@ -154,7 +168,15 @@ impl fmt::Display for Reason {
                 "{relation} has row-level security, and it is not known who ran the statement"
             ),
             Self::Ambiguous { name, schemas } => {
-                write!(f, "ambiguous: {name} is found in {}", schemas.join(", "))
+                write!(f, "ambiguous: {name} is found in {}", schemas.join(", "))?;
+                let first = schemas.first().map_or("schema", String::as_str);
+                write!(
+                    f,
+                    ": say which in the statement, as {}.{}, or give the role that runs it a search_path that finds it (ALTER ROLE … \
+                     SET search_path)",
+                    quote_identifier(first),
+                    quote_identifier(name)
+                )
             }
             Self::OutsidePath { name, schema } => write!(
                 f,
@@ -187,6 +209,47 @@ mod tests {
             owner: owner.map(str::to_owned),
         };
         Reason::Stranger { object, by: None }.to_string()
+    }
+
+    #[test]
+    fn an_operator_that_is_not_meant_can_be_kept_out() {
+        let operator = Object {
+            kind: "operator".to_owned(),
+            identity: "public.=(integer,text)".to_owned(),
+            owner: Some("mallory".to_owned()),
+        };
+        let told = Reason::Stranger {
+            object: operator.clone(),
+            by: None,
+        };
+        let told = told.to_string();
+        for part in [
+            "operator public.=(integer,text), owned by mallory, could run while planning",
+            "advise --trust-owner=mallory",
+            "DROP OPERATOR",
+            "OPERATOR(pg_catalog.…)",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let through = Reason::Stranger {
+            object: Object::default(),
+            by: Some(Box::new(operator)),
+        };
+        assert!(through.to_string().ends_with(NOT_MEANT), "{through}");
+        assert!(!stranger(None).contains("OPERATOR"));
+    }
+
+    #[test]
+    fn an_ambiguous_name_says_what_to_do() {
+        let told = Reason::Ambiguous {
+            name: "item".to_owned(),
+            schemas: vec!["Odd one".to_owned(), "public".to_owned()],
+        };
+        assert_eq!(
+            told.to_string(),
+            "not planned: ambiguous: item is found in Odd one, public: say which in the statement, as \"Odd one\".item, or give \
+             the role that runs it a search_path that finds it (ALTER ROLE … SET search_path)"
+        );
     }
 
     #[test]

@@ -361,11 +361,50 @@ fn a_part_is_sorted_behind_two_points_and_may_hold_all_that_is_needed() {
     for wanted in [
         "btree (a, b, made_at DESC) WHERE status = 'open'",
         "btree (a, b, made_at DESC) INCLUDE (total) WHERE status = 'open'",
-        "btree (a, b, made_at DESC) INCLUDE (status, total) WHERE status = 'open'",
         "btree (a, made_at DESC) INCLUDE (b, total) WHERE status = 'open'",
     ] {
         assert!(made.contains(&wanted.to_owned()), "{wanted}: {made:?}");
     }
+    // it is the same in all rows
+    let carries_it = |one: &&String| {
+        let keys = one.split(" WHERE ").next().unwrap_or_default();
+        one.contains(" WHERE ") && keys.contains("status")
+    };
+    assert_eq!(made.iter().find(carries_it), None);
+}
+
+#[test]
+fn nothing_is_carried_along_where_rows_are_locked() {
+    let mut asked = RelationUse {
+        schema: "s".into(),
+        table: "t".into(),
+        equal: columns(&["done_at"]),
+        sorted: [vec![ordered("id", false)]].into(),
+        needed: needed(&["id", "done_at", "note"]),
+        predicates: [Predicate {
+            text: "done_at IS NULL".into(),
+            key: Key::Column("done_at".into()),
+            picks: Picks::State,
+        }]
+        .into(),
+        ..RelationUse::default()
+    };
+    let kinds = Kinds {
+        include: true,
+        partial: true,
+        ..plain()
+    };
+    let carry = |asked: &RelationUse| {
+        let made = definitions(asked, kinds);
+        assert!(
+            made.contains(&"btree (id) WHERE done_at IS NULL".to_owned()),
+            "{made:?}"
+        );
+        made.iter().any(|one| one.contains("INCLUDE"))
+    };
+    assert!(carry(&asked));
+    asked.lock_rows();
+    assert!(!carry(&asked));
 }
 
 #[test]

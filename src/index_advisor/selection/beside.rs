@@ -156,6 +156,8 @@ mod tests {
             turned: vec![None; 3],
             siblings: vec![Vec::new(); 3],
             rebuilds: set(&[]),
+            tables: vec![0; 3],
+            parts: set(&[]),
             upkeep: vec![0.0; 3],
             estimates: vec![estimate(1, "p", 320.0, 700.0), estimate(2, "i", 600.0, 600.0)],
             least_gain: 0.0,

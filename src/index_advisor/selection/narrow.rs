@@ -31,13 +31,7 @@ impl<P: Planner> Selection<'_, P> {
         let gain = |known: &Known| known.estimate(without) - known.estimate(with);
         let is_enough =
             |known: &Known| gain(known) >= problem.least_gain.max(least_share * known.estimate(without));
-        let is_noticed = || {
-            let weighted = |(known, weight): (&Known, &f64)| weight * gain(known);
-            let gained: f64 = self.known.iter().zip(&problem.weights).map(weighted).sum();
-            let costs = problem.costs.iter().zip(&problem.weights);
-            let workload: f64 = costs.map(|(cost, weight)| cost * weight).sum();
-            gained >= REBUILD_WORKLOAD_SHARE * workload
-        };
+        let is_noticed = || self.gained(with, without) >= REBUILD_WORKLOAD_SHARE * problem.workload_cost();
         self.known.iter().any(is_enough) && (!is_rebuild || is_noticed())
     }
 

@@ -45,21 +45,31 @@ pub(super) fn about_the_attached(index: &IndexAdvice) -> Option<String> {
 
 /// In which statements types of parameters were guessed.
 pub(super) fn about_the_guessed(statements: &[StatementAdvice]) -> Option<String> {
-    let guessed: Vec<&StatementAdvice> = statements.iter().filter(|one| one.has_guessed_types).collect();
-    let named = guessed.iter().take(NAMED);
-    let mut names: Vec<&str> = named
-        .map(|one| one.statement.name.as_deref().unwrap_or(&one.statement_id))
-        .collect();
-    if guessed.len() > NAMED {
+    let names = named(statements.iter().filter(|one| one.has_guessed_types))?;
+    Some(format!(
+        "the types of parameters, which pg_stat_statements does not tell, were guessed in statements that could not be planned \
+         otherwise, so that their plans may be others: {names}"
+    ))
+}
+
+/// Which statements cost what they cost on the average of some values.
+pub(super) fn about_the_averaged(statements: &[StatementAdvice]) -> Option<String> {
+    let names = named(statements.iter().filter(|one| one.is_priced_by_values))?;
+    Some(format!(
+        "statements that stop at a LIMIT and are expected to find their rows early by an index that is there cost what they cost on \
+         the average for a common, a median and a rare value of their parameters, as far as their plans hang on that: {names}"
+    ))
+}
+
+/// The names of some statements; `None` if there are none.
+fn named<'a>(statements: impl Iterator<Item = &'a StatementAdvice>) -> Option<String> {
+    let name = |one: &'a StatementAdvice| one.statement.name.as_deref().unwrap_or(&one.statement_id);
+    let all: Vec<&str> = statements.map(name).collect();
+    let mut names: Vec<&str> = all.iter().take(NAMED).copied().collect();
+    if all.len() > NAMED {
         names.push("…");
     }
-    (!names.is_empty()).then(|| {
-        format!(
-            "the types of parameters, which pg_stat_statements does not tell, were guessed in statements that could not be planned \
-             otherwise, so that their plans may be others: {}",
-            names.join(", ")
-        )
-    })
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// Which statements the whole set makes worse.

@@ -30,8 +30,11 @@ pub struct DatabaseObservation {
     pub unused_after: Option<Period>,
     /// Its name.
     pub name: String,
-    /// Since when its relations' counters count, if that is known.
+    /// Since when its relations' counters count at least, if that is known: no creation of a database is recorded, so that one
+    /// that was never reset may be older than what proves that it is there.
     pub counters_since: Option<DateTime<Utc>>,
+    /// When the first of its indexes was first seen; `None` at the first look.
+    pub watched_since: Option<DateTime<Utc>>,
     /// Names and definitions.
     pub catalog: Arc<Catalog>,
     /// Tables with their state of now.
@@ -155,6 +158,8 @@ pub struct TableActivity {
     pub last_analyze_at: Option<DateTime<Utc>>,
     /// Changed rows at which autovacuum would ANALYZE: the formula of PostgreSQL's chapter "Routine Vacuuming".
     pub analyze_threshold_rows: f64,
+    /// When it was read from end to end last; `None` before PostgreSQL 16, and where that never was.
+    pub last_sequential_scan_at: Option<DateTime<Utc>>,
     /// What happened over a window, where there is one: an hour or more of looks, or since a known reset.
     pub over: Option<TableDelta>,
 }
@@ -175,7 +180,7 @@ pub struct TableDelta {
 }
 
 impl TableDelta {
-    /// A window shorter than this, in seconds, is too short for a rate.
+    /// A window shorter than this, in seconds, is too short to be judged by a rate; told is one of an hour or more only.
     pub const RATE_SECONDS: f64 = limits::STATEMENT_WINDOW.as_secs_f64();
 
     /// A count of the window as a rate. A window that is too short for one counts as if nothing more came in half an hour.
@@ -207,6 +212,8 @@ pub struct IndexObservation {
     pub scans: i64,
     /// Scans of it on standbys in that time, or in a longer one; `None` where one that is watched does not know them.
     pub scans_on_standbys: Option<i64>,
+    /// Of the standbys that count scans of it, the last time at which one may have scanned it; `None` where none counts one.
+    pub used_on_standbys_at: Option<DateTime<Utc>>,
     /// Since when it is known to exist without a scan, from our own looks or from its last scan (16 and later).
     pub idle_since: Option<DateTime<Utc>>,
     /// Since when its total says that no scan happened; an index that was there at the first look may be younger than that.

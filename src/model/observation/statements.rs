@@ -1,6 +1,6 @@
 //! What statements did over one window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -24,11 +24,14 @@ pub struct StatementActivity {
     /// Queries, costliest first; each statement_id once in each database.
     pub statements: Vec<StatementDelta>,
     /// What became faster (database and statement_id): how many times longer a call took over the window than since the look
-    /// before the last. Of statements that were called often enough since then.
+    /// before the last, or since the last one after which it was called often enough to tell.
     pub faster_times: BTreeMap<(String, String), f64>,
     /// How the costliest statements went of late (database and statement_id), where that took far less a call than over the window,
     /// however seldom they were called.
     pub lately: BTreeMap<(String, String), Lately>,
+    /// What wrote temporary files in the window, and hardly any since one of the looks within, though it was called since then
+    /// (database and statement_id).
+    pub no_longer_spilling: BTreeSet<(String, String)>,
     /// Other statements that were called, each once in each database: some have a query within, as cursors have.
     pub utility: BTreeMap<(String, String), Arc<StatementText>>,
     /// Why it does not count that a statement is not among them, where the window is still too short for that.
@@ -119,6 +122,15 @@ impl StatementActivity {
         }
         let key = (statement.database.clone(), statement.text.statement_id.clone());
         self.lately.get(&key)
+    }
+
+    /// Whether a statement that wrote temporary files in the window was called since, and hardly wrote any.
+    pub fn spills_no_longer(&self, statement: &StatementDelta) -> bool {
+        if self.no_longer_spilling.is_empty() {
+            return false;
+        }
+        let key = (statement.database.clone(), statement.text.statement_id.clone());
+        self.no_longer_spilling.contains(&key)
     }
 
     /// The view's name as a statement for psql needs it, whatever the search_path there.

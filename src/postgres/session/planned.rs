@@ -87,7 +87,7 @@ impl Observe {
             );
             set.and(explained)
         };
-        let asking = in_transaction(client, counting, planning, Then::Nothing);
+        let asking = Box::pin(in_transaction(client, counting, planning, Then::Nothing));
         let answer = self.answer_within("EXPLAIN", patience, asking).await;
         self.plan_of(&answer?)
     }
@@ -140,7 +140,8 @@ impl Observe {
             Sending::AtOnce => Then::AtOnce(DEALLOCATE),
             Sending::StepByStep => Then::IfMade(DEALLOCATE, &is_made),
         };
-        let asking = in_transaction(client, counting, planning, then);
+        // all that is under way at once is much: on the heap, or each caller has it on its stack once more
+        let asking = Box::pin(in_transaction(client, counting, planning, then));
         let answer = self.answer_within("EXPLAIN", patience, asking).await;
         self.plan_of(&answer?)
     }

@@ -20,6 +20,7 @@ pub(super) fn build(index: &AdvisedIndex) -> String {
                 seconds_for_people(seconds)
             )
         }
+        (None, None) if is_sorted && index.size_bytes.is_some() => "time unknown".to_owned(),
         (None, None) if is_sorted => "time unknown, as its size is".to_owned(),
         (None, None) => "time unknown (only of b-trees it can be told)".to_owned(),
     };

@@ -102,7 +102,7 @@ fn told(index: AdvisedIndex, statements: Vec<AdvisedStatement>) -> String {
 fn an_index_says_what_it_costs() {
     let text = told(index(), vec![improved("q", 1_000.0, 10.0)]);
     for part in [
-        "\n1. t_a_idx on public.t, 1.0 MiB, saves 4 000\n",
+        "\n1. t_a_idx on public.t, 1.0 MiB, saves 4 000 of the planner's cost units\n",
         "\n  build: about 4.0 s; up to 2.0 MiB of disk, half to sort\n",
         "\n  writes pay about 12.00 a day for it, its reads save 2 000 a day (planner's units)\n",
         "\n  for\n    q: 1 000 → 10.00\n",
@@ -134,6 +134,14 @@ fn what_is_not_known_is_said() {
     assert_eq!(
         price::build(&inverted),
         "build: time unknown (only of b-trees it can be told); 1.0 MiB of disk"
+    );
+    let untimed = AdvisedIndex {
+        build_seconds: None,
+        ..index()
+    };
+    assert_eq!(
+        price::build(&untimed),
+        "build: time unknown; up to 2.0 MiB of disk, half to sort"
     );
     let guessed = AdvisedIndex {
         build_seconds: None,
@@ -215,6 +223,41 @@ fn a_plan_of_many_nodes_with_long_names_stays_narrow() {
 }
 
 #[test]
+fn a_headline_does_not_judge_what_was_not_planned() {
+    let refused = |reason: &str| AdvisedStatement {
+        status: StatementStatus::NotPlanned,
+        ..without("q", 100.0, reason)
+    };
+    let told = |statements: Vec<AdvisedStatement>| {
+        let report = AdviceReport {
+            indexes: Vec::new(),
+            ..report(index(), statements)
+        };
+        headline(&report)
+    };
+    let of_nothing = told(Vec::new());
+    assert!(
+        of_nothing.starts_with("shop: there was no statement to plan (0 of "),
+        "{of_nothing}"
+    );
+    let none = told(vec![
+        refused("not planned: t is no table"),
+        refused("cannot parse"),
+    ]);
+    assert!(
+        none.starts_with("shop: no statement could be planned (0 of "),
+        "{none}"
+    );
+    for statements in [
+        vec![refused("cannot parse"), without("p", 100.0, "it is cheap")],
+        vec![refused(crate::model::advice::ONLY_INSERTS)],
+    ] {
+        let told = told(statements);
+        assert!(told.starts_with("shop: no index is worth its price ("), "{told}");
+    }
+}
+
+#[test]
 fn no_statement_is_made_worse_unseen() {
     let not_worth = "it is not worth its price";
     let mut worst = without("worst", 120.0, not_worth);
@@ -244,6 +287,20 @@ fn statements_without_an_index_are_told_by_reason() {
     assert_eq!(
         without,
         "  too small\n    q0\n    q1\n    q2\n    q3\n    q4\n    … 35 more: --format json has all\n  q0: never analyzed\n"
+    );
+}
+
+#[test]
+fn a_statement_that_has_an_index_may_lack_another() {
+    let improved = AdvisedStatement {
+        reason: Some("HypoPG sees no other".to_owned()),
+        ..improved("has", 1_000.0, 10.0)
+    };
+    let text = told(index(), vec![without("lacks", 100.0, "too small"), improved]);
+    let (_, without) = text.split_once("\nNo index for\n").unwrap();
+    assert_eq!(
+        without,
+        "  lacks: too small\n\nPerhaps another index for\n  has: HypoPG sees no other\n"
     );
 }
 

@@ -123,7 +123,7 @@ fn locked(place: &Place<'_>, session: &Session) -> Option<Vec<(String, String)>>
     for lock in session.held.as_ref()? {
         let database = session.database.as_deref().unwrap_or_default();
         let name = sessions::table_of_lock(place.observation, database, lock.relation_oid)
-            .unwrap_or_else(|| format!("the relation with the OID {}", lock.relation_oid));
+            .unwrap_or_else(|| sessions::unnamed_table(place.observation, database, lock.relation_oid));
         if !tables.iter().any(|(known, _)| *known == name) {
             tables.push((name, lock.mode.clone()));
         }
@@ -361,6 +361,21 @@ mod tests {
         assert!(
             many.explanation
                 .contains("It has locked public.lines (ShareLock) and 2 more.")
+        );
+        let mut elsewhere = tables(vec![]);
+        elsewhere.databases[0].name = "another".into();
+        let lock = |oid: u32| HeldLock {
+            mode: "ShareLock".into(),
+            relation_oid: oid,
+        };
+        elsewhere.sessions = Ok(vec![idle(1, 900, |session| {
+            session.held = Some(vec![lock(1), lock(2)])
+        })]);
+        let claim = claims::<IdleInTransaction>(&elsewhere).unwrap().remove(0);
+        assert_eq!(
+            claim.evidence["locks_held"],
+            json!(["a table of database app: ShareLock"]),
+            "once"
         );
         let one = told(Some(&three[1..3]));
         assert!(

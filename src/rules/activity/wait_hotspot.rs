@@ -32,7 +32,8 @@ use events::{Meaning, meaning};
 /// info only. Somebody who holds a lock for long is activity.blocking: look there first.
 ///
 /// A sample is what each session was seen doing at one moment, every few seconds (`sample_every` of the server); a session
-/// that was seen in two samples counts twice. Judged is the last hour of samples: nothing is said of fewer than
+/// that was seen in two samples counts twice. Judged is the last hour of samples, and what is not waited for in the last minutes, too,
+/// is over and not told: nothing is said of fewer than
 /// `minimum_sessions` sessions in `minimum_samples` samples, so that neither one bad moment nor an idle server counts. What
 /// waits for nothing is at work (`CPU`), and never a hotspot. Sessions of which the server does not tell what they do count
 /// as if they were active and waited for something else, so that a share is told too small, never too large. It is a warning only where the cores of the machine are
@@ -64,6 +65,7 @@ impl Default for WaitHotspot {
     }
 }
 
+const NOT_SAMPLED: &str = "nobody has sampled in the last minutes what sessions do";
 /// Names of each kind that a finding tells.
 const TOLD: usize = 5;
 
@@ -103,6 +105,16 @@ impl Rule for WaitHotspot {
             ));
         }
         for hotspot in hotspots(waits) {
+            match waits.share_lately(hotspot.event) {
+                Some(share) if share >= self.info_share => {}
+                // it was waited for, and is no longer
+                Some(_) => continue,
+                None => {
+                    found.undecided.push(vec![hotspot.event.to_owned()]);
+                    found.untold = Some(NOT_SAMPLED.to_owned());
+                    continue;
+                }
+            }
             let severity = self.severity(&hotspot, waits, place.observation.server.declared.cores);
             found
                 .claims
@@ -379,6 +391,25 @@ mod tests {
             [],
             "what is not told apart counts in the whole"
         );
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_told() {
+        let judged = |waiting: u64, samples: u64| {
+            let mut observed = observed(&[("Lock: tuple", 900), ("CPU", 100)]);
+            let Ok(waits) = &mut observed.waits else { panic!() };
+            waits.seen_lately = [("Lock: tuple".to_owned(), waiting), ("CPU".to_owned(), 75)].into();
+            waits.samples_lately = samples;
+            let found = found::<WaitHotspot>(&observed).unwrap();
+            (
+                found.claims.len(),
+                found.undecided.len(),
+                found.absence_is_no_proof,
+            )
+        };
+        assert_eq!(judged(25, 60), (1, 0, None));
+        assert_eq!(judged(24, 60), (0, 0, None), "it is over");
+        assert_eq!(judged(0, 0), (0, 1, None), "nobody knows");
     }
 
     #[test]

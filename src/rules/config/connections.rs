@@ -12,6 +12,7 @@ use crate::model::remedy::Remedy;
 use crate::model::session::Session;
 use crate::model::snapshot::ServerFacts;
 use crate::model::unit::Period;
+use crate::rules::activity::long_query::is_ours;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, measured, number, sessions, settings};
 
 /// Connections are nearly used up, or far more of them are allowed than the machine has cores for.
@@ -178,19 +179,29 @@ impl Connections {
                 .iter()
                 .map(|session| session.state.as_deref().unwrap_or("unknown")),
         );
-        let mut applications = counted(clients.iter().map(|session| session.application_or_type()));
+        // ours take connections like others, and have no pool that could be smaller
+        let others = clients.iter().filter(|session| !is_ours(session));
+        let mut applications = counted(others.map(|session| session.application_or_type()));
         applications.truncate(APPLICATIONS_NAMED);
         let idle = clients
             .iter()
             .filter(|session| session.state.as_deref() == Some("idle"))
             .count();
-        let (most, of_most) = applications.first().copied().unwrap_or_default();
+        let most = match applications.first() {
+            Some((most, count)) if *count > 1 => format!(
+                "{most} holds most, {count}: give the pools of applications a limit, or put a pooler in front, before \
+                 max_connections is raised."
+            ),
+            _ => {
+                "No application holds more than one: put a pooler in front, before max_connections is raised."
+                    .to_owned()
+            }
+        };
         Ok(Some(Claim {
             title: format!("{} of {} connections are taken", clients.len(), slots.for_all()),
             explanation: format!(
                 "{} of the {} connections that clients may have are taken, {idle} of them by sessions that do nothing. When \
-                 the last one is taken new ones are refused. {most} holds most, {of_most}: give the pools of applications a \
-                 limit, or put a pooler in front, before max_connections is raised.",
+                 the last one is taken new ones are refused. {most}",
                 clients.len(),
                 slots.for_all(),
             ),
@@ -333,6 +344,40 @@ mod tests {
             r#"{"idle":80,"active":1}"#
         );
         assert!(claim.subject.is_empty() && claim.object.is_none());
+    }
+
+    #[test]
+    fn the_advisor_is_not_told_to_limit_its_pool() {
+        let explained = |name: fn(usize) -> String| {
+            let mut observed = observed(81);
+            let sessions = observed.sessions.as_mut().unwrap();
+            for (number, session) in sessions.iter_mut().enumerate() {
+                session.application = name(number);
+            }
+            let claim = claims::<Connections>(&observed).unwrap().remove(0);
+            assert_eq!(
+                claim.evidence["used_connections"],
+                json!(81),
+                "ours take some, too"
+            );
+            assert!(claim.evidence["applications"].get("pgadvisor").is_none());
+            claim.explanation
+        };
+        let two_of_one = explained(|number| match number {
+            0..3 => "pgadvisor".to_owned(),
+            3..5 => "shop".to_owned(),
+            other => format!("job {other}"),
+        });
+        assert!(two_of_one.contains("shop holds most, 2:"), "{two_of_one}");
+        let one_each = explained(|number| match number {
+            0..3 => "pgadvisor".to_owned(),
+            other => format!("job {other}"),
+        });
+        assert!(
+            one_each.contains("No application holds more than one"),
+            "{one_each}"
+        );
+        assert!(!one_each.contains("pgadvisor"));
     }
 
     #[test]

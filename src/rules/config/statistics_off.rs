@@ -27,7 +27,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, settings};
 ///
 /// On a primary vacuum.autovacuum_off tells of `track_counts`; where that rule is switched off or ignored, and on a standby,
 /// this one does. What is set for the advisor's own login or database says nothing of the server: then that setting is not
-/// judged. Source: PostgreSQL's chapters "Run-time Statistics" and "pg_stat_statements".
+/// judged. Of `pg_stat_statements.track`, which the setup of the advisor switches off for its logins, it is enough that statements
+/// are counted. Source: PostgreSQL's chapters "Run-time Statistics" and "pg_stat_statements".
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatisticsOff {}
@@ -106,7 +107,7 @@ static COUNTINGS: [Counting; 5] = [
         caveat_of_service: None,
     },
     Counting {
-        name: "pg_stat_statements.track",
+        name: TRACK,
         severity: Severity::Info,
         off: "none",
         on: "top",
@@ -160,7 +161,31 @@ impl Rule for StatisticsOff {
 const STATEMENTS: &str = "pg_stat_statements";
 const LIBRARIES: &str = "shared_preload_libraries";
 
+/// The setting that decides whether statements are counted.
+const TRACK: &str = "pg_stat_statements.track";
+
+/// Whether statements of others are counted, whatever is set for our login: in the window, or at all where there is none.
+fn statements_are_counted(place: &Place<'_>) -> bool {
+    match &place.observation.statements {
+        Ok(activity) => activity.total_seconds > 0.0 || !activity.statements.is_empty(),
+        Err(_) => place
+            .observation
+            .statement_entries
+            .is_some_and(|entries| entries > 0),
+    }
+}
+
 fn judged(place: &Place<'_>, counting: &Counting) -> Result<Option<Claim>, Unknown> {
+    let is_ours = |setting: &Setting| !setting.is_servers();
+    let is_hidden = place
+        .observation
+        .server
+        .settings
+        .get(counting.name)
+        .is_some_and(is_ours);
+    if counting.name == TRACK && is_hidden && statements_are_counted(place) {
+        return Ok(None);
+    }
     let setting = settings::servers_own(place, counting.name)?;
     if setting.value != counting.off {
         return Ok(None);
@@ -343,6 +368,27 @@ mod tests {
                 .collect();
             assert_eq!(told, [(counting.name, counting.severity)]);
         }
+    }
+
+    #[test]
+    fn what_setup_set_for_our_own_login_hides_nothing_where_statements_are_counted() {
+        let mut observed = observed();
+        set(&mut observed, TRACK, "none");
+        observed.server.settings.get_mut(TRACK).unwrap().source = "user".into();
+        let judged = |observed: &Observation| {
+            let found = found::<StatisticsOff>(observed).unwrap();
+            (found.claims.len(), found.undecided.len(), found.untold.is_some())
+        };
+        assert_eq!(judged(&observed), (0, 1, true), "nothing is counted");
+        let activity = observed.statements.as_mut().unwrap();
+        activity.statements = vec![crate::rules::testing::statement("SELECT 1 FROM a", 1, 1.0)];
+        assert_eq!(judged(&observed), (0, 0, false));
+        observed.statements = Err(Unknown::because("needs two looks"));
+        assert_eq!(judged(&observed), (0, 1, true));
+        observed.statement_entries = Some(7);
+        assert_eq!(judged(&observed), (0, 0, false));
+        set(&mut observed, TRACK, "none");
+        assert_eq!(judged(&observed), (1, 0, false), "of the server itself");
     }
 
     #[test]

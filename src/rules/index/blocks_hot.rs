@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::seq_scan_hotspot::statements_and_names;
+use crate::model::advice::EarlierIndex;
 use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementDelta, Unknown};
 use crate::model::remedy::{Remedy, Statement};
+use crate::rules::built::is_as_advised;
 use crate::rules::whole_tables::{Part, Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::expression::bare_columns;
@@ -38,9 +40,10 @@ use crate::sql::remembered::{self, NamedTables};
 /// From 16 on the server counts the updates whose new row version went to another page: their page was full. Room in pages is
 /// advised where these are at least half of those that were not HOT; the others changed a column that an index holds. Before,
 /// counters tell how many updates were HOT, not why the others were not. Which column it was they never tell: that an UPDATE
-/// sets a column does not say that it changed it. From 16 on BRIN indexes do not stand in the way, and are not counted as such.
-/// Partitions are judged together with their table. Of a window shorter than half an hour, as `check --wait` may have, no rate
-/// is made: what was counted in it must be enough for half an hour, and is told as info. Source: PostgreSQL's chapter
+/// sets a column does not say that it changed it. Where all indexes that stand in the way were advised by index.missing, as far as
+/// that is remembered, it is told as info: what updates pay for them was weighed. From 16 on BRIN indexes do not stand in the way, and are not counted as such.
+/// Partitions are judged together with their table. Of a window shorter than an hour, as `check --wait` may have, no rate
+/// is told: what was counted in it must be enough for half an hour, and is told as info. Source: PostgreSQL's chapter
 /// "Heap-Only Tuples (HOT)", pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -113,7 +116,7 @@ impl Rule for BlocksHot {
 }
 
 /// The part of the updates, 0 to 1, that wrote to no index.
-fn hot_share(whole: &Whole<'_>) -> f64 {
+pub(super) fn hot_share(whole: &Whole<'_>) -> f64 {
     let hot = whole.sum(|delta| delta.hot_updated) as f64;
     hot / (whole.sum(|delta| delta.updated) as f64).max(1.0)
 }
@@ -140,10 +143,10 @@ fn indexes_of<'a>(catalog: &'a Catalog, whole: &Whole<'_>) -> Vec<&'a IndexFacts
 }
 
 /// The captured statements that write to tables of a database, by the name of the table alone.
-struct Updates<'a>(HashMap<String, Vec<(&'a StatementDelta, Arc<NamedTables>)>>);
+pub(super) struct Updates<'a>(HashMap<String, Vec<(&'a StatementDelta, Arc<NamedTables>)>>);
 
 impl<'a> Updates<'a> {
-    fn of(place: &Place<'a>) -> Self {
+    pub(super) fn of(place: &Place<'a>) -> Self {
         let mut by_name: HashMap<String, Vec<_>> = HashMap::new();
         for (statement, names) in statements_and_names(place) {
             if let Some(target) = &names.target {
@@ -157,7 +160,7 @@ impl<'a> Updates<'a> {
     }
 
     /// The columns that they set in a table.
-    fn columns(&self, whole: &Whole<'_>) -> BTreeSet<String> {
+    pub(super) fn columns(&self, whole: &Whole<'_>) -> BTreeSet<String> {
         let parts = whole.parts.iter().map(|part| part.facts);
         let names: BTreeSet<&str> = std::iter::once(whole.table)
             .chain(parts)
@@ -177,8 +180,15 @@ impl<'a> Updates<'a> {
 
 /// Whether an index holds one of these columns in a way that keeps an update of it from being HOT.
 fn stands_in_the_way(facts: &IndexFacts, columns: &BTreeSet<String>, version_num: i32) -> bool {
-    let Some(index) = facts.definition.as_deref().and_then(index_keys) else {
-        return false;
+    let definition = facts.definition.as_deref();
+    definition.is_some_and(|definition| !held_columns(definition, version_num).is_disjoint(columns))
+}
+
+/// The columns whose updates an index keeps from being HOT, by its definition.
+pub(super) fn held_columns(definition: &str, version_num: i32) -> BTreeSet<String> {
+    let index = index_keys(definition).filter(|index| index.method != "brin" || version_num < 160_000);
+    let Some(index) = index else {
+        return BTreeSet::new();
     };
     let texts = index
         .keys
@@ -186,8 +196,22 @@ fn stands_in_the_way(facts: &IndexFacts, columns: &BTreeSet<String>, version_num
         .map(|key| &key.text)
         .chain(&index.include)
         .chain(&index.predicate);
-    let held: BTreeSet<String> = texts.flat_map(|text| bare_columns(text)).collect();
-    (index.method != "brin" || version_num < 160_000) && !held.is_disjoint(columns)
+    texts.flat_map(|text| bare_columns(text)).collect()
+}
+
+/// The names of those of a table's indexes that index.missing advised, as far as that is remembered.
+fn advised_among<'a>(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&'a IndexFacts]) -> Vec<&'a str> {
+    let Some(Ok(advised)) = place.database.map(|database| &database.advice) else {
+        return Vec::new();
+    };
+    let earlier = advised.earlier.values().flat_map(|known| &known.indexes).cloned();
+    let all = earlier.chain(advised.report.indexes.iter().map(EarlierIndex::of));
+    let of_table: Vec<EarlierIndex> = all
+        .filter(|index| whole.is_named(Some(&index.schema), &index.table))
+        .collect();
+    let is_advised = |facts: &&&IndexFacts| of_table.iter().any(|index| is_as_advised(facts, index));
+    let known = indexes.iter().filter(is_advised);
+    known.map(|facts| facts.name.as_str()).collect()
 }
 
 /// What the pages of a table are filled to.
@@ -200,11 +224,18 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
     let table = whole.table;
     let (hot, new_page) = (hot_share(whole), new_page_share(whole));
     let version_num = place.observation.server.version_num;
-    let in_the_way: Vec<&str> = indexes
+    let blocking: Vec<&IndexFacts> = indexes
         .iter()
+        .copied()
         .filter(|facts| stands_in_the_way(facts, columns, version_num))
-        .map(|facts| facts.name.as_str())
         .collect();
+    let in_the_way: Vec<&str> = blocking.iter().map(|facts| facts.name.as_str()).collect();
+    let advised = advised_among(place, whole, &blocking);
+    // what was weighed already is nothing to be warned of
+    let severity = match !advised.is_empty() && advised.len() == in_the_way.len() {
+        true => Severity::Info,
+        false => whole.lower(Severity::Warning),
+    };
     let least = whole.parts.iter().map(|part| fillfactor(part.facts)).min();
     let greatest = whole.parts.iter().map(|part| fillfactor(part.facts)).max();
     let mut guards = Guards::default();
@@ -250,6 +281,10 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
                 "indexes_over_them",
                 json!((!in_the_way.is_empty()).then_some(&in_the_way)),
             ),
+            (
+                "advised_indexes",
+                json!((!advised.is_empty()).then_some(&advised)),
+            ),
             ("size_bytes", json!(whole.size_bytes())),
         ]),
         evidence_window: whole.window(),
@@ -258,11 +293,11 @@ fn claim(place: &Place<'_>, whole: &Whole<'_>, indexes: &[&IndexFacts], columns:
             None => "n_tup_upd, n_tup_hot_upd, n_dead_tup",
         })),
         confidence: guards.confidence("counted by the server over the window"),
-        remedy: remedy(whole, new_page, &in_the_way),
+        remedy: remedy(whole, new_page, about_indexes(&in_the_way, &advised)),
         guards: guards.told(),
         ..place.claim(
             BlocksHot::ID,
-            whole.lower(Severity::Warning),
+            severity,
             whole.subject(),
             Some(table_object(table)),
         )
@@ -301,16 +336,30 @@ fn cause(new_page: Option<f64>, columns: &BTreeSet<String>, in_the_way: &[&str])
     format!("Updates touch indexed columns, or pages are full. {seems}")
 }
 
-/// Room in the pages of those parts that are filled to the brim, where that is what updates lack.
-fn remedy(whole: &Whole<'_>, new_page: Option<f64>, in_the_way: &[&str]) -> Remedy {
+/// What is to be thought of the indexes that stand in the way, of which some were advised.
+fn about_indexes(in_the_way: &[&str], advised: &[&str]) -> Vec<String> {
+    let others = in_the_way.iter().filter(|name| !advised.contains(name));
+    let others: Vec<&str> = others.copied().collect();
     let mut caveats = Vec::new();
-    if !in_the_way.is_empty() {
+    if !others.is_empty() {
         caveats.push(format!(
             "First see whether these indexes are worth it, or can do without the column: {}. Room in pages does not help an \
              update that changes what an index holds.",
-            in_the_way.join(", ")
+            others.join(", ")
         ));
     }
+    if !advised.is_empty() {
+        caveats.push(format!(
+            "index.missing advised {}: what such updates pay was taken off what it saves. Without it the statements that read by \
+             it are slow again.",
+            advised.join(", ")
+        ));
+    }
+    caveats
+}
+
+/// Room in the pages of those parts that are filled to the brim, where that is what updates lack.
+fn remedy(whole: &Whole<'_>, new_page: Option<f64>, mut caveats: Vec<String>) -> Remedy {
     let updates = |part: &&Part<'_>| part.over().map_or(0, |delta| delta.updated);
     let is_full = |part: &&Part<'_>| fillfactor(part.facts) >= FULL && updates(part) > 0;
     let mut full: Vec<&Part<'_>> = whole.parts.iter().filter(is_full).collect();
@@ -506,6 +555,42 @@ mod tests {
             "{}",
             unknown.explanation
         );
+    }
+
+    #[test]
+    fn an_index_that_was_advised_is_named_as_such_and_no_warning() {
+        use crate::model::advice::EarlierAdvice;
+        use crate::rules::testing::{advised, advised_index};
+        let told = |definition: Option<&str>| {
+            let mut observed = observed(10_000, 0, |_| ());
+            observed.statements = observation(vec![statement("UPDATE t SET a = $1", 9, 1.0)], 0.0).statements;
+            let mut advised = advised(&[], vec![]);
+            let indexes = definition.map(|definition| EarlierIndex::of(&advised_index(definition)));
+            let known = EarlierAdvice {
+                indexes: indexes.into_iter().collect(),
+                ..EarlierAdvice::default()
+            };
+            let missing = crate::model::advice::MissingIndex {
+                schema: "public".into(),
+                table: "t".into(),
+                leading_key: "a".into(),
+            };
+            advised.earlier.insert(missing, known);
+            observed.databases[0].advice = Ok(Arc::new(advised));
+            let claim = claims::<BlocksHot>(&observed).unwrap().remove(0);
+            (claim.severity, claim.remedy.caveats[0].clone())
+        };
+        let (severity, caveat) = told(Some("CREATE INDEX CONCURRENTLY i ON public.t USING btree (a)"));
+        assert_eq!(severity, Severity::Info);
+        assert!(caveat.starts_with("index.missing advised i:"), "{caveat}");
+        for other in [
+            None,
+            Some("CREATE INDEX CONCURRENTLY o ON public.t USING btree (b)"),
+        ] {
+            let (severity, caveat) = told(other);
+            assert_eq!(severity, Severity::Warning);
+            assert!(caveat.starts_with("First see whether these indexes"), "{caveat}");
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Default for FkMissing {
 const ROWS_UNKNOWN: &str = "how many rows some tables have is not known: ANALYZE counts them";
 const TO_BE_ASKED: &str = "the planner is still to be asked which indexes statements lack: what it advises is told by \
                            index.missing alone";
+const UNREAD: &str = "the definitions of indexes on the tables of some foreign keys could not be read";
 const BEING_INDEXED: &str = "an index is being built on the tables of some foreign keys just now";
 
 impl Rule for FkMissing {
@@ -107,6 +108,8 @@ impl Rule for FkMissing {
                 (_, true) => BEING_INDEXED,
                 _ if whole.rows() < self.min_rows as f64 => continue,
                 _ if known.are_parts_indexed(key, &whole) || known.is_over_all_that_refer(key) => continue,
+                _ if known.is_served_by_definition(key) == Some(true) => continue,
+                _ if known.is_served_by_definition(key).is_none() => UNREAD,
                 _ => match known.worth_to_statements(key, table) {
                     // of one look alone nothing more comes
                     None if !place.observation.single_look => TO_BE_ASKED,
@@ -322,8 +325,16 @@ mod tests {
             claims::<FkMissing>(&observed(1e4, 1e6, 0, vec![facts])).unwrap()
         };
         assert_eq!(judged(|facts| facts.foreign_keys = [70].into()).len(), 0);
-        assert_eq!(judged(|facts| facts.foreign_keys = [71].into()).len(), 1);
-        let partial = judged(|facts| facts.foreign_keys_in_part = [70].into()).remove(0);
+        let of_another = judged(|facts| {
+            facts.foreign_keys = [71].into();
+            facts.definition = Some("CREATE INDEX t_a ON public.t USING btree (b, a)".into());
+        });
+        assert_eq!(of_another.len(), 1);
+        let partial = judged(|facts| {
+            facts.foreign_keys_in_part = [70].into();
+            facts.definition = Some("CREATE INDEX t_a ON public.t USING gin (a)".into());
+        })
+        .remove(0);
         assert_eq!(partial.evidence["indexes_in_part"], json!(["t_a"]));
         let broken = judged(|facts| facts.is_valid = false).remove(0);
         assert!(
@@ -333,6 +344,25 @@ mod tests {
                 .iter()
                 .any(|caveat| caveat.contains("index.invalid"))
         );
+    }
+
+    #[test]
+    fn a_key_that_was_made_anew_with_its_index_is_not_missing_one() {
+        // the key was read before the type of its column changed, the index after that, or the other way round
+        let judged = |definition: Option<&str>| {
+            let facts = IndexFacts {
+                foreign_keys: [71].into(),
+                definition: definition.map(Into::into),
+                ..index(9, "t_a")
+            };
+            let found = found::<FkMissing>(&observed(1e4, 1e6, 0, vec![facts])).unwrap();
+            (found.claims.len(), found.undecided.len(), found.untold)
+        };
+        let index = |rest: &str| format!("CREATE INDEX t_a ON public.t USING {rest}");
+        assert_eq!(judged(Some(&index("btree (a)"))), (0, 0, None));
+        assert_eq!(judged(Some(&index("hash (a)"))), (0, 0, None));
+        assert_eq!(judged(Some(&index("btree (a) WHERE (b > 0)"))).0, 1);
+        assert_eq!(judged(None), (0, 1, Some(UNREAD.to_owned())));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod gain;
 mod guards;
+mod hot;
 mod title;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,14 +13,17 @@ use serde_json::json;
 
 use self::gain::Gain;
 use self::guards::guards;
-use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement, MissingIndex, StatementStatus};
-use crate::model::catalog::TableFacts;
+use self::hot::EndedHot;
+use crate::model::advice::{
+    Advised, AdvisedIndex, AdvisedStatement, EarlierAdvice, EarlierIndex, MissingIndex, StatementStatus,
+};
+use crate::model::catalog::{Catalog, TableFacts};
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
 use crate::model::remedy::{self, Remedy, qualified};
 use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{Period, bytes_for_people, seconds_for_people};
-use crate::rules::built::is_built;
+use crate::rules::built::{is_built, was_built};
 use crate::rules::{Found, Place, Rule, Scope, evidence, number, settings};
 
 /// Statements that would cost far less if an index were there that is not.
@@ -98,6 +102,7 @@ impl Rule for Missing {
                 found.mended.push(missing.subject());
                 continue;
             }
+            let is_built_in_part = missed.len() < indexes.len();
             let missed = self.worthy(advised, missed);
             let gains = Gain::all(advised, &missed);
             match self.worth(advised, &gains) {
@@ -109,6 +114,8 @@ impl Rule for Missing {
                     found.undecided.push(missing.subject());
                     found.untold = Some(NEARLY.to_owned());
                 }
+                // what is left of it is no problem
+                Worth::Nothing if is_built_in_part => found.mended.push(missing.subject()),
                 Worth::Nothing => {}
             }
         }
@@ -118,9 +125,15 @@ impl Rule for Missing {
         };
         // what was advised for a table that is gone is gone with it
         let earlier = advised.earlier.iter().filter(|(missing, _)| is_there(missing));
-        for (missing, statements) in earlier {
-            let was_seen = statements.iter().any(|id| advised.activity.contains_key(id));
-            if !was_seen && !groups.contains_key(missing) {
+        for (missing, known) in earlier.filter(|(missing, _)| !groups.contains_key(*missing)) {
+            // advice that is made with one index there already does not name it, and may be silent of others for other reasons
+            if is_mended(catalog, advised, known) {
+                found.mended.push(missing.subject());
+                continue;
+            }
+            let mut statements = known.statements.iter();
+            let was_seen = statements.any(|id| advised.activity.contains_key(id));
+            if !known.statements.is_empty() && !was_seen {
                 found.undecided.push(missing.subject());
                 found.untold =
                     Some("statements that it was advised for were not called in this window".to_owned());
@@ -128,6 +141,14 @@ impl Rule for Missing {
         }
         Ok(found)
     }
+}
+
+/// Whether the indexes that were advised earlier are there by now: all of them, or some, where the planner that was asked since
+/// then wants no others.
+fn is_mended(catalog: &Catalog, advised: &Advised, known: &EarlierAdvice) -> bool {
+    let is_there = |index: &&EarlierIndex| was_built(catalog, index);
+    let built = known.indexes.iter().filter(is_there).count();
+    built > 0 && (built == known.indexes.len() || why_stopped(advised).is_none())
 }
 
 /// What CREATE EXTENSION begins with, as remedies have it.
@@ -296,14 +317,26 @@ impl Missing {
             table: None,
         };
         let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
+        let ended_hot = EndedHot::by(place, indexes);
+        let mut remedy = remedy(&place.observation.server, indexes, gains, size_bytes);
+        remedy.caveats.extend(ended_hot.as_ref().map(EndedHot::told));
         Claim {
             title: format!("{table} lacks an index on {}", title::keys(indexes)),
-            explanation: explanation(gains, share, saved_seconds / days, size_bytes),
+            explanation: explanation(gains, share, saved_seconds / days, size_bytes)
+                + &advised.told_when_late(place.observation.now),
             evidence: evidence([
                 ("saved_seconds_per_day", number(saved_seconds / days)),
                 ("saved_share_ratio", number(share)),
                 ("size_bytes", json!(size_bytes)),
                 ("write_cost_per_day", writes.map(number).unwrap_or_default()),
+                (
+                    "ends_hot_updates_of",
+                    json!(ended_hot.as_ref().map(|ended| &ended.columns)),
+                ),
+                (
+                    "hot_ratio",
+                    json!(ended_hot.as_ref().and_then(|ended| ended.hot_ratio).map(number)),
+                ),
                 ("what_if_calls", json!(advised.report.workload.what_if_calls)),
                 ("statements_planned", json!(planned(advised))),
                 ("statements_improved", json!(gains.len())),
@@ -328,7 +361,7 @@ impl Missing {
                 ..Impact::default()
             },
             confidence: confidence(indexes),
-            remedy: remedy(&place.observation.server, indexes, gains, size_bytes),
+            remedy,
             guards: guards(advised, gains).told(),
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
         }
@@ -413,7 +446,7 @@ fn remedy(
         .filter_map(|sql| sql.strip_prefix(CREATE_EXTENSION));
     let before = extensions.find_map(|extension| settings::before_create(server, extension));
     let undo = indexes.iter().rev();
-    let on_parent = apply_sql.iter().any(|sql| sql.contains(" ON ONLY "));
+    let on_parent = apply_sql.iter().any(|sql| sql.contains(remedy::ON_ONLY));
     let mut caveats = vec![
         "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an invalid \
          index, which is to be dropped."
@@ -444,6 +477,9 @@ fn remedy(
     }
     if gains.iter().any(|gain| gain.has_parameters()) {
         caveats.push(OTHER_TYPE.to_owned());
+    }
+    if on_parent {
+        caveats.push(remedy::ABOUT_ONLY.to_owned());
     }
     if apply_sql.iter().any(|sql| sql.contains(remedy::ATTACH)) {
         caveats.push(remedy::ABOUT_ATTACHING.to_owned());
@@ -689,6 +725,76 @@ mod tests {
     }
 
     #[test]
+    fn what_was_advised_earlier_is_mended_once_it_is_built_whatever_the_present_advice_names() {
+        let create = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+        let other = "CREATE INDEX CONCURRENTLY t_a_b_idx ON public.t USING btree (a, b)";
+        let mended = |earlier: &[&str], indexes: Vec<IndexFacts>, was_stopped: bool| {
+            // it is made with the first of them in place, over a window that is not full yet
+            let mut advised = advised(&[], vec![statement("s1", &[], Some(1.0))]);
+            advised.still_filling = Some("10 min of 30".to_owned());
+            advised.report.workload.was_stopped = was_stopped;
+            let known = EarlierAdvice {
+                statements: ["s1".to_owned()].into(),
+                indexes: earlier.iter().map(|one| EarlierIndex::of(&index(one))).collect(),
+            };
+            advised.earlier.insert(MissingIndex::of(&index(create)), known);
+            let mut observed = database(indexes);
+            observed.databases[0].advice = Ok(Arc::new(advised));
+            let found = found::<Missing>(&observed).unwrap();
+            assert!(found.undecided.is_empty() && found.absence_is_no_proof.is_some());
+            found.mended
+        };
+        let there = || vec![catalogued(8, "t_a_idx")];
+        let subject = [MissingIndex::of(&index(create)).subject()];
+        assert_eq!(mended(&[create], there(), false), subject);
+        assert!(mended(&[create], vec![], false).is_empty(), "it is not built");
+        assert_eq!(mended(&[create, other], there(), false), subject);
+        assert!(
+            mended(&[create, other], there(), true).is_empty(),
+            "the run ended before it came to the other"
+        );
+        assert!(
+            mended(&[], there(), false).is_empty(),
+            "nobody knows what was advised"
+        );
+    }
+
+    #[test]
+    fn advice_that_is_late_carries_when_it_was_worked_out() {
+        let told = |minutes: i64, every| {
+            let advised = Advised {
+                at: crate::rules::testing::now() - chrono::TimeDelta::minutes(minutes),
+                every,
+                ..Advised::default()
+            };
+            advised.told_when_late(crate::rules::testing::now())
+        };
+        let every = Some(std::time::Duration::from_secs(120));
+        assert!(told(5, every).contains("The planner was asked at 20"));
+        assert_eq!(told(4, every), "");
+        assert_eq!(told(500, None), "", "nobody asks again");
+        assert_eq!(told(-5, every), "", "the clock was set back");
+    }
+
+    #[test]
+    fn what_is_left_of_an_advice_and_saves_too_little_is_no_problem_any_more() {
+        let create = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+        let other = "CREATE INDEX CONCURRENTLY t_a_b_idx ON public.t USING btree (a, b)";
+        let judged = |after: f64| {
+            let of_both = vec![
+                statement("s1", &[create], Some(0.0)),
+                statement("s2", &[other], Some(after)),
+            ];
+            let mut observed = database(vec![catalogued(8, "t_a_idx")]);
+            observed.databases[0].advice = Ok(Arc::new(advised(&[create, other], of_both)));
+            let found = found::<Missing>(&observed).unwrap();
+            (found.claims.len(), found.mended.len())
+        };
+        assert_eq!(judged(99.0), (0, 1));
+        assert_eq!(judged(0.0), (1, 0), "the other is worth it by itself");
+    }
+
+    #[test]
     fn what_a_driver_may_do_to_parameters_is_told_once_and_only_where_there_are_some() {
         let told = |texts: &[&str]| -> usize {
             let statements = texts.iter().enumerate().map(|(number, text)| {
@@ -762,10 +868,14 @@ mod tests {
         let mut quiet = advised(&[], vec![statement("other", &[], Some(100.0))]);
         let mut elsewhere = earlier.clone();
         elsewhere.table = "dropped".to_owned();
-        quiet.earlier.insert(elsewhere, ["s1".to_owned()].into());
-        quiet.earlier.insert(earlier.clone(), ["s1".to_owned()].into());
+        let advised_for = |id: &str| EarlierAdvice {
+            statements: [id.to_owned()].into(),
+            ..EarlierAdvice::default()
+        };
+        quiet.earlier.insert(elsewhere, advised_for("s1"));
+        quiet.earlier.insert(earlier.clone(), advised_for("s1"));
         assert_eq!(judged(quiet.clone()).unwrap().undecided, [earlier.subject()]);
-        quiet.earlier.insert(earlier, ["other".to_owned()].into());
+        quiet.earlier.insert(earlier, advised_for("other"));
         assert!(
             judged(quiet).unwrap().undecided.is_empty(),
             "it was seen, and needs nothing"

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,10 +10,11 @@ use serde_json::{Value, json};
 use super::missing::could_plan;
 use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement};
 use crate::model::finding::{Claim, Severity};
-use crate::model::observation::{StatementDelta, TableDelta, Unknown};
+use crate::model::observation::{DatabaseObservation, StatementDelta, TableDelta, Unknown};
 use crate::model::remedy::{self, Remedy};
 use crate::model::snapshot::StatementKind;
 use crate::model::unit::count_for_people;
+use crate::rules::built::is_built;
 use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
 use crate::sql::Command;
@@ -34,13 +36,15 @@ use crate::sql::remembered::{self, NamedTables};
 /// kept, or a copy of the table for reports, may. One whole read in an hour is never enough to be told here: it takes
 /// `minimum_scans`.
 ///
-/// Of a window shorter than half an hour, as `check --wait` may have, no rate is made: what was counted in it must be enough
-/// for half an hour, and is told as info, without a number for an hour.
+/// Of a window shorter than an hour, as `check --wait` may have, no rate is told: what was counted in it must be enough for half
+/// an hour, and is told as info, without a number for an hour.
 ///
 /// The server counts reads by table, not by statement, so that the statements that are shown are those that name the table,
 /// not only those that read it whole. Building an index reads the table whole, too, and is counted. Small tables are left out:
 /// to read them whole is the fastest way. So are materialized views, which each refresh CONCURRENTLY reads. Partitions are
-/// judged together with their table. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_tables.
+/// judged together with their table. What was counted before an index of the table came says nothing of now: nothing is said
+/// until a window has begun after that; nor, from PostgreSQL 16 on, where the last scan is longer ago than a quarter of the
+/// window. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeqScanHotspot {
@@ -68,6 +72,11 @@ impl Default for SeqScanHotspot {
     }
 }
 
+/// Where the last scan is longer ago than this part of the window, it does not go on.
+const QUIET_RATIO: f64 = 0.25;
+const OUTDATED: &str = "an index came to some tables in the window in which they were read whole, or of late nobody read them \
+                        whole: it takes another window to tell whether it goes on";
+
 /// Statements that are looked at for the names of tables, and those of one table that are told.
 const STATEMENTS_READ: usize = 200;
 const STATEMENTS_TOLD: usize = 5;
@@ -84,6 +93,7 @@ impl Rule for SeqScanHotspot {
         let wholes = Wholes::watched(database)?;
         let mut found = Found::default();
         let mut hot: Vec<(f64, Severity, Whole<'_>)> = Vec::new();
+        let mut outdated = Vec::new();
         let mut is_any_known = false;
         for whole in wholes.all().filter(|whole| whole.rows() >= self.info_rows as f64) {
             is_any_known |= whole.window().is_some();
@@ -95,11 +105,20 @@ impl Rule for SeqScanHotspot {
             if whole.most(|delta| delta.sequential_scans) < self.minimum_scans {
                 continue;
             }
-            if let Some(severity) = self.severity(whole.rows(), rows_per_hour) {
-                hot.push((rows_per_hour, whole.lower(severity), whole));
+            let Some(severity) = self.severity(whole.rows(), rows_per_hour) else {
+                continue;
+            };
+            match Reading::of(database, &whole) {
+                Reading::GoesOn => hot.push((rows_per_hour, whole.lower(severity), whole)),
+                Reading::Unknown => outdated.push(whole.subject()),
+                Reading::Over => found.mended.push(whole.subject()),
             }
         }
         tell_undecided(&mut found, is_any_known)?;
+        if !outdated.is_empty() {
+            found.untold = Some(OUTDATED.to_owned());
+            found.undecided.extend(outdated);
+        }
         hot.sort_by(|(a, a_severity, one), (b, b_severity, other)| {
             let by_severity = b_severity.cmp(a_severity).then(b.total_cmp(a));
             by_severity.then_with(|| one.name().cmp(&other.name()))
@@ -132,6 +151,48 @@ impl SeqScanHotspot {
             None
         }
     }
+}
+
+/// Whether a table that was read whole in its window still is.
+#[derive(Debug, PartialEq)]
+enum Reading {
+    GoesOn,
+    Unknown,
+    /// An index came, and nobody has read it whole since.
+    Over,
+}
+
+impl Reading {
+    fn of(database: &DatabaseObservation, whole: &Whole<'_>) -> Self {
+        let Some(window) = whole.window() else {
+            return Self::GoesOn;
+        };
+        let indexed_at = newest_index_at(database, whole).filter(|at| *at > window.from);
+        let last_at = whole.last_sequential_scan_at();
+        let is_quiet = last_at.is_some_and(|at| {
+            let quiet_seconds = (window.to - at).num_seconds() as f64;
+            whole.short_window().is_none() && quiet_seconds > QUIET_RATIO * window.seconds()
+        });
+        match (indexed_at, is_quiet) {
+            (Some(indexed_at), true) if last_at <= Some(indexed_at) => Self::Over,
+            (Some(_), _) | (None, true) => Self::Unknown,
+            (None, false) => Self::GoesOn,
+        }
+    }
+}
+
+/// When the youngest index of a table or of its partitions was seen first, of those that came while somebody watched. A primary
+/// key comes with its table.
+fn newest_index_at(database: &DatabaseObservation, whole: &Whole<'_>) -> Option<DateTime<Utc>> {
+    let parts = whole.parts.iter();
+    let indexes = parts.flat_map(|part| database.catalog.indexes_of(part.facts.oid));
+    let useful = indexes.filter(|facts| facts.is_valid && !facts.is_primary);
+    let appeared_at = useful.filter_map(|facts| {
+        let seen = &database.indexes;
+        let place = seen.binary_search_by_key(&facts.oid, |index| index.oid).ok()?;
+        seen[place].appeared_at
+    });
+    appeared_at.max()
 }
 
 /// The costliest statements of a database, with what they name.
@@ -192,7 +253,7 @@ fn claim(
     }
     Claim {
         title: format!("{}.{} is read whole again and again", table.schema, table.name),
-        explanation: format!("{} {answer}", explanation(whole)),
+        explanation: format!("{} {answer}", explanation(whole)).trim_end().to_owned(),
         evidence: evidence([
             ("rows", json!(whole.rows() as i64)),
             ("sequential_scans", json!(scans)),
@@ -249,20 +310,29 @@ fn explanation(whole: &Whole<'_>) -> String {
     )
 }
 
-/// What the planner said of indexes for the table, as a sentence and as a remedy.
+/// What the planner said of indexes for the table, as a sentence and as a remedy; no sentence where indexes came since.
 fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
     let look = "Look at the statements that read it: EXPLAIN (ANALYZE, BUFFERS). A Seq Scan that removes most rows by its \
                 filter asks for an index on the columns of the filter."
         .to_owned();
     let unasked = |why: &str| format!("The planner was not asked which index would help: {why}.");
-    let advised = match place.database.map(|database| &database.advice) {
-        Some(Ok(advised)) => advised,
-        Some(Err(unknown)) => return (unasked(&unknown.reason), told_only(vec![look])),
+    let (database, advised) = match place.database.map(|database| (database, &database.advice)) {
+        Some((database, Ok(advised))) => (database, advised),
+        Some((_, Err(unknown))) => return (unasked(&unknown.reason), told_only(vec![look])),
         None => return (unasked("no database is known"), told_only(vec![look])),
     };
     let is_ours = |index: &&AdvisedIndex| whole.is_named(Some(&index.schema), &index.table);
-    let indexes: Vec<&AdvisedIndex> = advised.report.indexes.iter().filter(is_ours).collect();
+    let (built, indexes): (Vec<&AdvisedIndex>, Vec<&AdvisedIndex>) = advised
+        .report
+        .indexes
+        .iter()
+        .filter(is_ours)
+        .partition(|index| is_built(&database.catalog, index));
     if indexes.is_empty() {
+        let is_outdated = newest_index_at(database, whole).is_some_and(|at| at >= advised.at);
+        if is_outdated || !built.is_empty() {
+            return (String::new(), told_only(vec![look]));
+        }
         let none = match why_unplanned(advised, whole) {
             Some(why) => format!("Which index would help is not known: {why}."),
             None => "The planner was asked for the costliest statements, and found no index of this table that is worth its \
@@ -386,10 +456,10 @@ mod tests {
         let words = "rows of it in the last 14 s, 40 times the";
         assert!(short.explanation.contains(words), "{}", short.explanation);
         assert!(!short.evidence.keys().any(|key| key.ends_with("_per_hour")));
-        let half_an_hour = told(1800);
-        assert_eq!(half_an_hour.severity, Severity::Warning);
-        assert_eq!(half_an_hour.confidence.level, ConfidenceLevel::Measured);
-        assert!(half_an_hour.explanation.contains("in an hour, 80 times the"));
+        let hour = in_a_window(3600, 60_000.0, 80, 4_800_000).remove(0);
+        assert_eq!(hour.severity, Severity::Warning);
+        assert_eq!(hour.confidence.level, ConfidenceLevel::Measured);
+        assert!(hour.explanation.contains("in an hour, 80 times the"));
         assert_eq!(
             in_a_window(14, 60_000.0, 10, 299_999).len(),
             0,
@@ -417,6 +487,65 @@ mod tests {
         let mut unread = observed(10_000.0, 1_000_000);
         unread.databases[0].table_activity = Err(Unknown::because("not now"));
         assert_eq!(found::<SeqScanHotspot>(&unread).unwrap_err().reason, "not now");
+    }
+
+    #[test]
+    fn what_was_counted_before_an_index_came_says_nothing_of_now() {
+        use crate::model::catalog::Catalog;
+        use crate::rules::testing::{database, index, now};
+        // the last scan and the first sight of an index, so many minutes ago, in a window of an hour
+        let judged = |scanned: Option<i64>, indexed: Option<i64>| {
+            let ago = |minutes: i64| now() - chrono::TimeDelta::minutes(minutes);
+            let mut observed = observed(50_000.0, 50_000_000);
+            let one = &mut observed.databases[0];
+            one.table_activity.as_mut().unwrap()[0].last_sequential_scan_at = scanned.map(ago);
+            let tables = vec![table(1, "t", 50_000.0, 1e7)];
+            one.catalog = Arc::new(Catalog::new(tables.into(), vec![index(9, "i")].into()));
+            one.indexes = database(vec![index(9, "i")]).databases.remove(0).indexes;
+            one.indexes[0].appeared_at = indexed.map(ago);
+            let found = found::<SeqScanHotspot>(&observed).unwrap();
+            (found.claims.len(), found.undecided.len(), found.mended.len())
+        };
+        let (told, undecided, mended) = ((1, 0, 0), (0, 1, 0), (0, 0, 1));
+        assert_eq!(judged(None, None), told);
+        assert_eq!(judged(Some(1), None), told);
+        assert_eq!(judged(Some(15), None), told, "a quarter of the window");
+        assert_eq!(judged(Some(16), None), undecided, "it does not go on");
+        assert_eq!(judged(None, Some(20)), undecided, "before 16");
+        assert_eq!(judged(Some(1), Some(20)), undecided);
+        assert_eq!(judged(Some(19), Some(20)), undecided, "the build reads it, too");
+        assert_eq!(judged(Some(20), Some(20)), mended);
+        assert_eq!(judged(Some(10), Some(5)), undecided, "too soon to tell");
+        assert_eq!(
+            judged(Some(1), Some(61)),
+            told,
+            "it is read whole in spite of the index"
+        );
+    }
+
+    #[test]
+    fn advice_that_is_older_than_an_index_of_the_table_is_not_quoted() {
+        use crate::model::catalog::Catalog;
+        use crate::rules::testing::{database, index, now};
+        let explained = |advised_hours_ago: i64, definitions: &[&str]| {
+            let hours_ago = |hours: i64| now() - chrono::TimeDelta::hours(hours);
+            let mut observed = observed(10_000.0, 1_000_000);
+            let one = &mut observed.databases[0];
+            let tables = vec![table(1, "t", 10_000.0, 1e7)];
+            one.catalog = Arc::new(Catalog::new(tables.into(), vec![index(9, "t_a_idx")].into()));
+            one.indexes = database(vec![index(9, "t_a_idx")]).databases.remove(0).indexes;
+            one.indexes[0].appeared_at = Some(hours_ago(2));
+            let mut advised = advised(definitions, vec![]);
+            advised.at = hours_ago(advised_hours_ago);
+            one.advice = Ok(Arc::new(advised));
+            claims::<SeqScanHotspot>(&observed).unwrap().remove(0).explanation
+        };
+        assert!(explained(1, &[]).contains("found no index of this table"));
+        let outdated = explained(3, &[]);
+        assert!(!outdated.contains("planner"), "{outdated}");
+        assert!(outdated.ends_with('.'), "{outdated}");
+        let built = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+        assert!(!explained(1, &[built]).contains("planner"));
     }
 
     #[test]

@@ -36,8 +36,9 @@ use leaving::Leaving;
 ///
 /// Entries that are written to each index are counted: rows inserted, and updates that are not HOT. The size of a table is
 /// that of its rows without TOAST. Partitions are judged together with their table; the number of indexes is then that of the
-/// partition that has most. Of a window shorter than half an hour, as `check --wait` may have, no rate is made: what was counted
-/// in it must be enough for half an hour. Source: PostgreSQL's chapter "Indexes", pg_stat_all_indexes.
+/// partition that has most. An index counts only if it was there when its window began. Of a window shorter than an hour, as
+/// after a reset or in `check --wait`, no rate is told: what was counted in it must be enough for half an hour. Source:
+/// PostgreSQL's chapter "Indexes", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TooMany {
@@ -83,10 +84,11 @@ struct Set<'a> {
 }
 
 impl<'a> Set<'a> {
-    fn of(catalog: &'a Catalog, whole: &Whole<'_>) -> Self {
+    /// Those that are meant.
+    fn of(catalog: &'a Catalog, whole: &Whole<'_>, is_meant: impl Fn(&IndexFacts) -> bool + Copy) -> Self {
         let of_table = |oid: u32| {
             let all = catalog.indexes_of(oid);
-            all.filter(|facts| !facts.owned_by_extension)
+            all.filter(move |facts| !facts.owned_by_extension && is_meant(facts))
         };
         let parts = whole.parts.iter().map(|part| of_table(part.facts.oid));
         Self {
@@ -95,6 +97,24 @@ impl<'a> Set<'a> {
             size_bytes: parts.flatten().map(|facts| facts.size_bytes).sum(),
         }
     }
+}
+
+/// A table that has too many.
+struct Many<'a> {
+    whole: Whole<'a>,
+    set: Set<'a>,
+    /// How many came after the window began.
+    younger: usize,
+}
+
+/// Whether an index was there when the window of its table began, as far as that was seen.
+fn was_there(database: &DatabaseObservation, whole: &Whole<'_>, facts: &IndexFacts) -> bool {
+    let position = database.indexes.binary_search_by_key(&facts.oid, |seen| seen.oid);
+    let appeared_at = position
+        .ok()
+        .and_then(|position| database.indexes[position].appeared_at);
+    let begin = whole.window().map(|window| window.from);
+    begin.zip(appeared_at).is_none_or(|(begin, at)| at <= begin)
 }
 
 impl Rule for TooMany {
@@ -106,7 +126,7 @@ impl Rule for TooMany {
         let database = place.database()?;
         let wholes = Wholes::watched(database)?;
         let mut found = Found::default();
-        let mut many: Vec<(Whole<'_>, Set<'_>)> = Vec::new();
+        let mut many: Vec<Many<'_>> = Vec::new();
         let mut is_any_known = false;
         for whole in wholes.all() {
             is_any_known |= whole.window().is_some();
@@ -115,29 +135,37 @@ impl Rule for TooMany {
             if !is_written && !whole.is_unknown() {
                 continue;
             }
-            let set = Set::of(&database.catalog, &whole);
+            let set = Set::of(&database.catalog, &whole, |_| true);
             if !self.is_too_much(&whole, &set) {
                 continue;
             }
-            match whole.is_unknown() {
+            // what was written before an index was there made no entry in it
+            let written = Set::of(&database.catalog, &whole, |facts| {
+                was_there(database, &whole, facts)
+            });
+            match whole.is_unknown() || !self.is_too_much(&whole, &written) {
                 true => found.undecided.push(whole.subject()),
-                false => many.push((whole, set)),
+                false => many.push(Many {
+                    younger: set.count.saturating_sub(written.count),
+                    whole,
+                    set,
+                }),
             }
         }
         tell_undecided(&mut found, is_any_known)?;
-        many.sort_by(|(one, a), (other, b)| {
-            let by_size = b.size_bytes.total_cmp(&a.size_bytes);
-            by_size.then_with(|| one.name().cmp(&other.name()))
+        many.sort_by(|a, b| {
+            let by_size = b.set.size_bytes.total_cmp(&a.set.size_bytes);
+            by_size.then_with(|| a.whole.name().cmp(&b.whole.name()))
         });
         if many.is_empty() {
             return Ok(found);
         }
         let leaving = Leaving::of(place);
-        for (whole, set) in &many {
+        for one in &many {
             found.claim_worst_first(
                 place,
-                || whole.subject(),
-                || claim(place, (database, &leaving), whole, set),
+                || one.whole.subject(),
+                || claim(place, (database, &leaving), one),
             );
         }
         Ok(found)
@@ -166,12 +194,8 @@ fn told(database: &DatabaseObservation, facts: &IndexFacts) -> Value {
     })
 }
 
-fn claim(
-    place: &Place<'_>,
-    (database, leaving): (&DatabaseObservation, &Leaving),
-    whole: &Whole<'_>,
-    set: &Set<'_>,
-) -> Claim {
+fn claim(place: &Place<'_>, (database, leaving): (&DatabaseObservation, &Leaving), many: &Many<'_>) -> Claim {
+    let Many { whole, set, .. } = many;
     let table = whole.table;
     let mut indexes = set.own.clone();
     indexes.sort_by(|a, b| {
@@ -187,12 +211,7 @@ fn claim(
     let times = set.size_bytes / whole.size_bytes().max(1.0);
     let count = plural(set.count, "index", "indexes");
     let together = if set.count == 1 { "" } else { " together" };
-    let mut guards = Guards::default();
-    guards.checked("rows are written to it that each index pays for");
-    whole.guard_window(&mut guards);
-    if table.kind == 'p' {
-        guards.checked("its partitions are counted together");
-    }
+    let guards = guards(database, many);
     Claim {
         title: format!(
             "{}.{} has {count} of {}{together}",
@@ -247,6 +266,26 @@ fn claim(
     }
 }
 
+/// What was checked, and what could not be.
+fn guards(database: &DatabaseObservation, many: &Many<'_>) -> Guards {
+    let mut guards = Guards::default();
+    guards.checked("rows are written to it that each index pays for");
+    many.whole.guard_window(&mut guards);
+    if many.whole.table.kind == 'p' {
+        guards.checked("its partitions are counted together");
+    }
+    let begin = many.whole.window().map(|window| window.from);
+    if database.watched_since.is_none_or(|since| begin < Some(since)) {
+        guards.not_checked("whether its indexes were there when those rows were written");
+    } else if many.younger > 0 {
+        guards.checked(format!(
+            "{} of its indexes came since; without them it has too many, too",
+            many.younger
+        ));
+    }
+    guards
+}
+
 fn evidence_sql(whole: &Whole<'_>) -> String {
     let table = quote_literal(&qualified(&whole.table.schema, &whole.table.name));
     let which = match whole.table.kind {
@@ -267,7 +306,7 @@ mod tests {
     use crate::model::catalog::{Catalog, TableFacts};
     use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
-    use crate::rules::testing::{claims, found, index, last_hour, table, tables};
+    use crate::rules::testing::{claims, database, found, index, last_hour, now, table, tables};
 
     /// Tables with indexes of so many bytes, each on the table of that OID.
     fn with_indexes(facts: Vec<TableFacts>, sizes: &[(u32, f64)]) -> Observation {
@@ -362,6 +401,53 @@ mod tests {
         let hour = claims::<TooMany>(&observed(1e9, 1_000, &[1.0; 10])).unwrap();
         assert_eq!(hour[0].confidence.level, ConfidenceLevel::Measured);
         assert!(hour[0].evidence.contains_key("entries_per_hour"));
+    }
+
+    #[test]
+    fn what_was_loaded_once_is_told_as_what_it_was() {
+        // of so many rows in some minutes, where the indexes were watched since so many minutes ago
+        let told = |minutes: i64, watched: Option<i64>| {
+            let ago = |minutes: i64| now() - chrono::TimeDelta::minutes(minutes);
+            let mut observed = observed(1e9, 20_000, &[1.0; 10]);
+            let one = &mut observed.databases[0];
+            one.watched_since = watched.map(ago);
+            one.table_activity.as_mut().unwrap()[0]
+                .over
+                .as_mut()
+                .unwrap()
+                .window
+                .from = ago(minutes);
+            claims::<TooMany>(&observed).unwrap().remove(0)
+        };
+        let short = told(31, Some(31));
+        let words = "Writes made 20\u{202f}000 entries in each of them in the last 31 min";
+        assert!(short.explanation.contains(words), "{}", short.explanation);
+        assert_eq!(short.confidence.level, ConfidenceLevel::Estimated);
+        assert!(!short.evidence.contains_key("entries_per_hour"));
+        let level = |minutes, watched| told(minutes, watched).confidence.level;
+        assert_eq!(level(60, Some(60)), ConfidenceLevel::Measured);
+        assert_eq!(level(60, Some(59)), ConfidenceLevel::Estimated, "totals");
+        assert_eq!(level(60, None), ConfidenceLevel::Estimated, "the first look");
+    }
+
+    #[test]
+    fn what_was_written_before_an_index_was_there_does_not_count() {
+        // of eleven indexes so many came since, in the last minutes
+        let judged = |younger: usize, minutes: i64| {
+            let mut observed = observed(1e9, 20_000, &[1.0; 11]);
+            let facts: Vec<IndexFacts> = observed.databases[0].catalog.indexes.values().cloned().collect();
+            let mut seen = database(facts).databases.remove(0).indexes;
+            for index in seen.iter_mut().take(younger) {
+                index.appeared_at = Some(now() - chrono::TimeDelta::minutes(minutes));
+            }
+            observed.databases[0].indexes = seen;
+            let found = found::<TooMany>(&observed).unwrap();
+            (found.claims.len(), found.undecided.len())
+        };
+        assert_eq!(judged(11, 30), (0, 1), "built after a load");
+        assert_eq!(judged(2, 30), (0, 1), "nine were there");
+        assert_eq!(judged(1, 30), (1, 0), "ten were");
+        assert_eq!(judged(11, 60), (1, 0), "there when the window began");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::model::unit::{Period, Size, bytes_for_people, plural};
 use crate::rules::{
     DropVerdict, Found, Guards, Place, Rule, Scope, TO_BE_REHEARSED, evidence, index_object, standbys,
 };
+use crate::sql::remembered::index_keys;
 
 /// An index that no query has used for longer than a month.
 ///
@@ -41,7 +42,8 @@ use crate::rules::{
 ///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
 /// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one that
-/// was there already may be younger than its totals. Standbys that are watched,
+/// was there already may be younger than its totals. PostgreSQL records no creation of a database: where one was never reset, its
+/// totals count from when something proves that it was there, such as a VACUUM. Standbys that are watched,
 /// too, count like the primary. A server that was promoted is idle from then on at most: what the primary before it used was
 /// not counted there, and its totals say nothing. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +75,19 @@ struct Idle {
     index_existed: bool,
 }
 
+/// How an index was used over the time that it must have been idle.
+enum Use {
+    Never(Idle),
+    /// Not that anybody knows, who have known it since then only; `None` where not all know it yet.
+    NotSeen(Option<DateTime<Utc>>),
+    /// It was scanned here or on a standby, or was not there all that time.
+    Otherwise,
+}
+
+/// Why an index is undecided that a standby does not tell of.
+const UNKNOWN_ON_A_STANDBY: &str =
+    "a standby that is watched does not tell yet how some indexes are used there";
+
 impl Rule for Unused {
     const ID: &'static str = "index.unused";
     const SCOPE: Scope = Scope::Database;
@@ -97,13 +112,19 @@ impl Rule for Unused {
                 found.untold = Some("the definitions of some indexes could not be read".to_owned());
                 continue;
             }
-            match idle(index, oldest_allowed) {
-                Ok(idle) => unused.extend(database.table_of(facts).map(|table| (facts, table, index, idle))),
-                Err(Some(since)) => {
-                    waits = waits.max(Some(since));
+            match Use::of(index, oldest_allowed) {
+                Use::Never(idle) => {
+                    unused.extend(database.table_of(facts).map(|table| (facts, table, index, idle)));
+                }
+                Use::NotSeen(since) => {
+                    if since.is_none() {
+                        found.untold = Some(UNKNOWN_ON_A_STANDBY.to_owned());
+                    }
+                    waits = waits.max(since);
                     undecided.push(facts);
                 }
-                Err(None) => {}
+                // what was open of it, or of another index that had its name before, is over
+                Use::Otherwise => {}
             }
         }
         // the smallest of those that support a foreign key stays
@@ -201,32 +222,35 @@ pub fn is_needed(facts: &IndexFacts) -> bool {
     facts.is_needed()
 }
 
-/// Idle for long enough, or since when it is idle without that being enough, or used.
-fn idle(index: &IndexObservation, oldest_allowed: DateTime<Utc>) -> Result<Idle, Option<DateTime<Utc>>> {
-    if let Some(since) = index.idle_since.filter(|since| *since <= oldest_allowed) {
-        return Ok(Idle {
-            since,
-            index_existed: true,
-        });
+impl Use {
+    fn of(index: &IndexObservation, oldest_allowed: DateTime<Utc>) -> Self {
+        let is_long_ago = |at: &DateTime<Utc>| *at <= oldest_allowed;
+        if let Some(since) = index.idle_since.filter(is_long_ago) {
+            return Self::Never(Idle {
+                since,
+                index_existed: true,
+            });
+        }
+        if let Some(since) = index.no_scan_counted_since.filter(is_long_ago) {
+            return Self::Never(Idle {
+                since,
+                index_existed: index.appeared_at.is_some(),
+            });
+        }
+        // one that was scanned a moment ago, or came then, is no candidate that waits for its time
+        let since_then = [index.used_on_standbys_at, index.appeared_at];
+        let is_known = since_then.iter().flatten().any(|at| !is_long_ago(at));
+        match index.scans > 0 || is_known {
+            true => Self::Otherwise,
+            false => Self::NotSeen(
+                index
+                    .idle_since
+                    .into_iter()
+                    .chain(index.no_scan_counted_since)
+                    .min(),
+            ),
+        }
     }
-    if let Some(since) = index
-        .no_scan_counted_since
-        .filter(|since| *since <= oldest_allowed)
-    {
-        return Ok(Idle {
-            since,
-            index_existed: index.appeared_at.is_some(),
-        });
-    }
-    // one that was scanned a moment ago is no candidate that waits for its time
-    Err(if index.scans == 0 {
-        index
-            .no_scan_counted_since
-            .min(index.idle_since)
-            .or(index.idle_since)
-    } else {
-        None
-    })
 }
 
 impl Unused {
@@ -248,10 +272,14 @@ impl Unused {
             title: format!("{schema}.{name} has not been used for {idle_for}"),
             explanation: format!(
                 "No query has scanned this index of {}.{} for {idle_for}. It takes {} and is written to by every \
-                 insert. It enforces nothing and supports no foreign key alone.",
+                 insert{}. It enforces nothing and supports no foreign key alone.",
                 table.schema,
                 table.name,
                 bytes_for_people(facts.size_bytes),
+                match is_partial(facts) {
+                    true => " of a row that its condition holds for",
+                    false => "",
+                }
             ),
             evidence: evidence([
                 ("scans", json!(index.scans)),
@@ -306,6 +334,12 @@ impl Unused {
     }
 }
 
+/// Whether it holds only the rows of a condition.
+fn is_partial(facts: &IndexFacts) -> bool {
+    let keys = facts.definition.as_deref().and_then(index_keys);
+    keys.is_some_and(|keys| keys.predicate.is_some())
+}
+
 /// What was checked, and what could not be.
 fn guards(place: &Place<'_>, facts: &IndexFacts, idle: &Idle, now: DateTime<Utc>) -> Guards {
     let mut guards = Guards::default();
@@ -357,6 +391,73 @@ mod tests {
         };
         assert!(unchecked(None));
         assert!(!unchecked(Some(40)));
+    }
+
+    #[test]
+    fn a_partial_index_is_written_to_by_rows_of_its_condition_alone() {
+        let explained = |rest: &str| {
+            let definition = format!("CREATE INDEX i ON public.t USING btree (a){rest}");
+            let change = |facts: &mut IndexFacts| facts.definition = Some(definition.clone().into());
+            judged(change, 40, None).unwrap().remove(0).explanation
+        };
+        assert!(explained("").contains("written to by every insert."));
+        let partial = explained(" WHERE (b > 0)");
+        assert!(
+            partial.contains("every insert of a row that its condition holds for."),
+            "{partial}"
+        );
+    }
+
+    /// How many are claimed and how many are undecided of one index that is idle for a day only, as far as is known.
+    fn of_a_young_one(change: impl Fn(&mut IndexObservation)) -> (usize, usize) {
+        // beside one for which the whole rule does not wait
+        let mut observed = database(vec![index(8, "used"), index(9, "i")]);
+        let [used, seen] = &mut observed.databases[0].indexes[..] else {
+            panic!("two indexes");
+        };
+        used.scans = 1;
+        seen.idle_since = Some(now() - TimeDelta::days(1));
+        change(seen);
+        let found = crate::rules::testing::found::<Unused>(&observed).unwrap();
+        (found.claims.len(), found.undecided.len())
+    }
+
+    #[test]
+    fn what_a_standby_scans_is_used() {
+        let of_standbys = |scanned_days_ago: Option<i64>| {
+            of_a_young_one(|seen| {
+                seen.used_on_standbys_at = scanned_days_ago.map(|days| now() - TimeDelta::days(days));
+            })
+        };
+        assert_eq!(of_standbys(Some(1)), (0, 0), "what was open resolves");
+        assert_eq!(of_standbys(Some(34)), (0, 0));
+        assert_eq!(
+            of_standbys(Some(35)),
+            (0, 1),
+            "that is no use of the last 35 days"
+        );
+        assert_eq!(of_standbys(None), (0, 1), "nobody knows it for long enough");
+        assert_eq!(
+            of_a_young_one(|seen| seen.idle_since = None),
+            (0, 1),
+            "a standby does not know it"
+        );
+        assert_eq!(of_a_young_one(|seen| seen.scans = 1), (0, 0), "used here");
+    }
+
+    #[test]
+    fn an_index_that_came_since_is_another_one_than_was_unused() {
+        let appeared =
+            |days: i64| of_a_young_one(|seen| seen.appeared_at = Some(now() - TimeDelta::days(days)));
+        assert_eq!(appeared(1), (0, 0), "what was open under its name resolves");
+        assert_eq!(appeared(40), (0, 1), "it is the same");
+        let idle = of_a_young_one(|seen| {
+            (seen.appeared_at, seen.idle_since) = (
+                Some(now() - TimeDelta::days(36)),
+                Some(now() - TimeDelta::days(36)),
+            );
+        });
+        assert_eq!(idle, (1, 0));
     }
 
     #[test]

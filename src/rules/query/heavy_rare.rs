@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::limits;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Lately, StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
@@ -29,11 +30,11 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 /// and not for two more nights.
 ///
 /// What is told here is not told again by query.time_share, however large its share is. A window is half an hour to an hour
-/// long. How often a rare statement comes in a day cannot be told from that, so that its cost of a day is what the window shows
+/// long, and nothing is told while the first one fills: minutes do not show that a statement is seldom called. What is called so
+/// often by now that it is not rare any more is over at once. How often a rare statement comes in a day cannot be told from that, so that its cost of a day is what the window shows
 /// and no more. A finding stays for two days after it was last seen, so that what runs each night is not new each night.
 /// Where the newest calls of the window take less than a tenth of what its calls take on average, as after an index was built, that
-/// is said: it is told as info only, and does not stay for two more nights. Nor does what a daemon finds in totals that began
-/// before its first look: it may have been over by then.
+/// is said: it is told as info only, and does not stay for two more nights.
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +71,21 @@ impl HeavyRare {
             && statement.calls < self.max_calls
             && !crate::sql::only_sleeps(&statement.text.text)
     }
+
+    /// What was called so often in a window that it is rare no more: databases and subjects.
+    fn no_longer_rare(&self, activity: &StatementActivity) -> Vec<(String, Vec<String>)> {
+        let is_short = statements::window_seconds(activity) <= 2.0 * limits::STATEMENT_WINDOW.as_secs_f64();
+        let statements = activity.statements.iter();
+        // in totals of days something is called often that is called once a night
+        let often = statements.filter(|statement| is_short && statement.calls >= self.max_calls);
+        let named = |statement: &StatementDelta| {
+            (
+                statement.database.clone(),
+                vec![statement.text.statement_id.clone()],
+            )
+        };
+        often.take(limits::CLAIMS_PER_RULE).map(named).collect()
+    }
 }
 
 /// With how many calls a statement is not rare, by these thresholds; none where they cannot be read.
@@ -86,17 +102,25 @@ impl Rule for HeavyRare {
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
         let activity = statements::activity(place)?;
+        let no_longer_rare = self.no_longer_rare(activity);
+        if let Some(filling) = &activity.still_filling {
+            return Ok(Found {
+                absence_is_no_proof: Some(filling.clone()),
+                over: no_longer_rare,
+                ..Found::default()
+            });
+        }
         if !statements::is_busy(activity, self.minimum_load) {
             // what was mended may have been all that the server had to do: two days without it are proof all the same
             return Ok(Found {
-                absence_is_no_proof: activity.still_filling.clone(),
                 untold: Some(statements::IDLE.to_owned()),
+                over: no_longer_rare,
                 ..Found::default()
             });
         }
         let is_heavy =
             |activity: &StatementActivity, statement: &StatementDelta| self.is_heavy(activity, statement);
-        statements::on_a_busy_server(
+        let mut found = statements::on_a_busy_server(
             place,
             self.minimum_load,
             is_heavy,
@@ -107,7 +131,9 @@ impl Rule for HeavyRare {
                     || claim(place, activity, statement, Spent::of(place, statement)),
                 );
             },
-        )
+        )?;
+        found.over = no_longer_rare;
+        Ok(found)
     }
 }
 
@@ -137,7 +163,7 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
         1 => "one call".to_owned(),
         calls => format!("{calls} calls"),
     };
-    claim.title = title(&statement.text.text, spent, share, &times);
+    claim.title = title(&statement.text.text, spent, (share, window_seconds), &times);
     let kept = Kept::of(&statement.text.text, spent);
     claim.explanation = format!(
         "In a window of {}, {times} took {}{}, which is {:.0} % of database time.{}{}",
@@ -161,9 +187,6 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
     if let Spent::Waiting(_) = spent {
         claim.clear = Some(CLEAR_OF_AN_INCIDENT);
     }
-    if statements::tell_of_before(&mut claim, activity) {
-        claim.clear = Some(CLEAR_OF_AN_INCIDENT);
-    }
     if let Some(lately) = activity.lately_of(statement) {
         tell_of_late(&mut claim, lately);
     }
@@ -171,15 +194,20 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
 }
 
 /// What waited for others is no heavy statement.
-fn title(text: &str, spent: Spent, share: f64, times: &str) -> String {
+fn title(text: &str, spent: Spent, (share, window_seconds): (f64, f64), times: &str) -> String {
     let outline = crate::sql::outline(text);
     match spent {
         Spent::Waiting(waited) => format!(
             "{outline} waited for locks in {} of the {} samples that saw it, in {times}",
             waited.waiting, waited.sessions
         ),
+        // a window that somebody asked for may be of minutes, which show no more than that
         Spent::Unknown | Spent::Otherwise => format!(
-            "{outline} is seldom called and took {:.0} % of database time in {times}",
+            "{outline} {}took {:.0} % of database time in {times}",
+            match window_seconds >= limits::STATEMENT_WINDOW.as_secs_f64() {
+                true => "is seldom called and ",
+                false => "",
+            },
             share * 100.0
         ),
     }
@@ -298,23 +326,33 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_before_the_first_look_is_info_and_not_told_for_two_more_nights() {
-        let mut observed = observation(vec![statement("INSERT INTO a SELECT 1", 3, 60_000.0)], 0.0);
-        let judged = |observed: &_| claims::<HeavyRare>(observed).unwrap().remove(0);
-        let known = judged(&observed);
-        assert_eq!((known.severity, known.clear), (Severity::Warning, None));
-        let first_look = observed.now - chrono::TimeDelta::minutes(2);
-        observed.statements.as_mut().unwrap().looked_only_since = Some(first_look);
-        let before = judged(&observed);
-        assert_eq!(
-            (before.severity, before.clear),
-            (Severity::Info, Some(CLEAR_OF_AN_INCIDENT))
-        );
-        assert!(
-            before.explanation.contains("8 min before the first look"),
-            "{}",
-            before.explanation
-        );
+    fn while_a_window_fills_nothing_is_seldom_called() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 3, 60_000.0)], 0.0);
+        assert_eq!(severities::<HeavyRare>(&observed), [Severity::Warning]);
+        observed.statements.as_mut().unwrap().still_filling = Some("3 min of 30".into());
+        let filling = found::<HeavyRare>(&observed).unwrap();
+        assert_eq!(filling.claims.len(), 0);
+        assert_eq!(filling.absence_is_no_proof.as_deref(), Some("3 min of 30"));
+    }
+
+    #[test]
+    fn what_is_called_often_by_now_is_over() {
+        let over = |calls: i64, minutes: i64| {
+            let mut observed = observation(vec![statement("SELECT 1 FROM a", calls, 5_000.0)], 0.0);
+            let activity = observed.statements.as_mut().unwrap();
+            let window = activity.window.as_mut().unwrap();
+            window.from = window.to - chrono::TimeDelta::minutes(minutes);
+            let id = activity.statements[0].text.statement_id.clone();
+            let over = found::<HeavyRare>(&observed).unwrap().over;
+            assert!(
+                over.is_empty() || over == [("app".to_owned(), vec![id])],
+                "{over:?}"
+            );
+            over.len()
+        };
+        assert_eq!((over(19, 40), over(20, 40)), (0, 1));
+        assert_eq!(over(20, 6), 1, "also while a window fills");
+        assert_eq!(over(400, 2 * 24 * 60), 0, "200 a day");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::limits;
 use crate::model::catalog::TableFacts;
@@ -284,18 +284,35 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// Calls in an hour, where the window is long enough for a rate: what counts as longer than it is makes none.
+fn rate(activity: &StatementActivity, statement: &StatementDelta) -> Option<f64> {
+    let is_long = statements::window_seconds(activity) >= limits::STATEMENT_WINDOW.as_secs_f64();
+    is_long.then(|| calls_per_hour(activity, statement))
+}
+
+/// In which time it was called so often.
+fn told_window(activity: &StatementActivity, statement: &StatementDelta) -> String {
+    let window = seconds_for_people(statements::window_seconds(activity));
+    match rate(activity, statement) {
+        Some(per_hour) => format!("{window}, {} an hour", count_for_people(per_hour)),
+        None => window,
+    }
+}
+
 fn claim(
     place: &Place<'_>,
     activity: &StatementActivity,
     (statement, parent): (&StatementDelta, &StatementDelta),
     links: &Links,
 ) -> Claim {
-    let per_hour = calls_per_hour(activity, statement);
     let per_parent = statement.calls as f64 / parent.calls.max(1) as f64;
     let own = evidence([
         ("parent_statement", json!(parent.text.text)),
         ("parent_statement_id", json!(parent.text.statement_id)),
-        ("calls_per_hour", number(per_hour)),
+        (
+            "calls_per_hour",
+            rate(activity, statement).map_or(Value::Null, number),
+        ),
         ("calls_per_parent_call", number(per_parent)),
         ("parent_calls", json!(parent.calls)),
         ("parent_rows", json!(parent.rows)),
@@ -307,11 +324,11 @@ fn claim(
         sql::outline(&statement.text.text)
     );
     claim.explanation = format!(
-        "It was called {} times, {} an hour, {} each time, {} times for every call of: {}. That one returned {} rows in its \
+        "It was called {} times in {}, {} each time, {} times for every call of: {}. That one returned {} rows in its \
          {} calls, as many as this one was called. A program that fetches a list and then each item alone waits for the \
          network at every item: join the two, or fetch the items at once with = ANY($1).",
         count_for_people(statement.calls as f64),
-        count_for_people(per_hour),
+        told_window(activity, statement),
         seconds_for_people(statement.mean_seconds()),
         count_for_people(per_parent),
         sql::outline(&parent.text.text),
@@ -407,6 +424,30 @@ mod tests {
             0,
             "several rows each time"
         );
+    }
+
+    #[test]
+    fn a_short_window_is_no_rate() {
+        let list = "SELECT * FROM orders WHERE day = $1";
+        let told = |minutes: i64| {
+            let mut observed = observed((CHILD, 5_000, 0.9), (list, 100, 5_000), true);
+            let window = observed.statements.as_mut().unwrap().window.as_mut().unwrap();
+            window.from = window.to - chrono::TimeDelta::minutes(minutes);
+            let claim = claims::<NPlusOne>(&observed).unwrap().remove(0);
+            (claim.explanation, claim.evidence.contains_key("calls_per_hour"))
+        };
+        let (short, has_rate) = told(10);
+        assert!(
+            short.contains(" times in 10 min, ") && !short.contains("an hour"),
+            "{short}"
+        );
+        assert!(!has_rate);
+        let (long, has_rate) = told(30);
+        assert!(
+            long.contains(" times in 30 min, ") && long.contains(" an hour, "),
+            "{long}"
+        );
+        assert!(has_rate);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! query.temp_spill
 
+mod remedy;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -7,11 +9,10 @@ use serde_json::json;
 use crate::limits;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
-use crate::model::remedy::{Remedy, Statement};
-use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{Size, bytes_for_people, seconds_for_people};
 use crate::rules::statements;
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+use remedy::{Steps, WorkMem, remedy};
 
 /// A statement whose sorts and hashes do not fit into work_mem and are written to temporary files.
 ///
@@ -22,16 +23,19 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 /// ## What to do
 /// First see whether it must sort or hash so much: an index gives rows in order, a condition that is asked earlier leaves
 /// rows out, fewer columns make them smaller. Then give it more work_mem: to the role that runs it, or to the one transaction
-/// (`SET LOCAL work_mem`), not to the whole server.
+/// (`SET LOCAL work_mem`), not to the whole server. Where ALTER ROLE or ALTER DATABASE gave it less than the server has, that is
+/// taken back first.
 ///
 /// ## When it is wrong to obey
 /// Each sort and each hash of each session and of each parallel worker may take work_mem, so that a role with many sessions
-/// multiplies it. The value that is named holds what was spilled by one call three times over, since rows take more room in
-/// memory than on disk; it is at most a quarter of RAM, divided by max_connections, and where RAM is not known 256 MiB. A
-/// report at a quiet hour may as well spill.
+/// multiplies it. How much would do cannot be told from what was written: each sort and each hash of a call counts, and each pass
+/// over it again. So the value that is named is one step, twice what its sessions have; it is at most a quarter of RAM, divided by
+/// max_connections, and where RAM is not known 256 MiB. A report at a quiet hour may as well spill.
 ///
-/// Windows shorter than half an hour count as half an hour, so that one call is not made a rate. Sources: PostgreSQL's
-/// chapters "Resource Consumption" and "pg_stat_statements".
+/// Windows shorter than half an hour count as half an hour, so that one call is not made a rate. How much of its time a statement
+/// spends on temporary files is not known, so that no time is told that it would save. What was called three times and hardly wrote
+/// any since a look within the window is told no longer: it was mended. Sources: PostgreSQL's chapters "Resource Consumption" and
+/// "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TempSpill {
@@ -48,18 +52,13 @@ impl Default for TempSpill {
         Self {
             info_per_hour: Size { bytes: 100_000_000 },
             warning_per_hour: Size::gigabytes(1),
-            critical_per_hour: Size::gigabytes(5),
+            critical_per_hour: Size::gigabytes(50),
         }
     }
 }
 
 /// Rows take more room in memory than on disk.
 const ROOM: f64 = 3.0;
-/// The part of RAM that work_mem of all connections may take together.
-const RAM_SHARE: f64 = 0.25;
-const MEBIBYTE: f64 = 1_048_576.0;
-/// The most that is advised where RAM is not known.
-const CEILING: f64 = 256.0 * MEBIBYTE;
 
 impl Rule for TempSpill {
     const ID: &'static str = "query.temp_spill";
@@ -75,19 +74,28 @@ impl Rule for TempSpill {
         let shortest = limits::STATEMENT_WINDOW.as_secs_f64();
         let hours = statements::window_seconds(activity).max(shortest) / 3600.0;
         let written = |statement: &StatementDelta| statement.temp_blocks_written as f64 * block_bytes;
-        let mut found = Found {
+        let spills = |statement: &StatementDelta| {
+            statement.temp_blocks_written > 0 && !activity.spills_no_longer(statement)
+        };
+        let told = activity.statements.iter().filter(|&one| spills(one));
+        let told: Vec<(&StatementDelta, Severity)> = told
+            .filter_map(|one| Some((one, self.severity(written(one) / hours)?)))
+            .collect();
+        let server = &place.observation.server;
+        let steps = Steps::of(server, told.iter().map(|(statement, _)| *statement));
+        Ok(Found {
             absence_is_no_proof: activity
                 .absence_is_no_proof(|hidden| self.severity(written(hidden) / hours).is_some()),
+            decided: statements::decided_while_filling(activity, limits::CALLS_WITHOUT_SPILLING, spills),
+            claims: told
+                .into_iter()
+                .map(|(statement, severity)| {
+                    let bytes = written(statement);
+                    claim(place, activity, statement, severity, (bytes, hours), &steps)
+                })
+                .collect(),
             ..Found::default()
-        };
-        for statement in &activity.statements {
-            let bytes = written(statement);
-            let severity = self.severity(bytes / hours);
-            found
-                .claims
-                .extend(severity.map(|severity| claim(place, activity, statement, severity, (bytes, hours))));
-        }
-        Ok(found)
+        })
     }
 }
 
@@ -111,14 +119,22 @@ fn claim(
     statement: &StatementDelta,
     severity: Severity,
     (bytes, hours): (f64, f64),
+    steps: &Steps,
 ) -> Claim {
     let per_call = bytes / statement.calls.max(1) as f64;
-    let work_mem = place.observation.server.setting_bytes("work_mem");
+    let server = &place.observation.server;
+    let have = WorkMem::of_each(server, statement);
+    let least = have.iter().map(|one| one.bytes).min_by(f64::total_cmp);
+    let given: Vec<&str> = have
+        .iter()
+        .filter_map(|one| Some(one.given?.value.as_str()))
+        .collect();
     let own = evidence([
         ("temp_bytes", number(bytes)),
         ("temp_bytes_per_hour", number(bytes / hours)),
         ("temp_bytes_per_call", number(per_call)),
-        ("work_mem_bytes", json!(work_mem)),
+        ("work_mem_bytes", json!(least)),
+        ("work_mem_of_roles", json!((!given.is_empty()).then_some(given))),
     ]);
     let mut claim = statements::claim(place, TempSpill::ID, severity, activity, statement, own);
     let window = statements::window_seconds(activity);
@@ -139,114 +155,46 @@ fn claim(
             )
         }
     };
-    let told_work_mem = work_mem.map_or("work_mem of the server could not be read".to_owned(), |bytes| {
-        format!("work_mem of the server is {}", bytes_for_people(bytes))
-    });
     claim.explanation = format!(
         "Each of its {} calls wrote {} of temporary files on average, {} in the window: a sort or a hash did not fit into \
-         memory ({told_work_mem}). See whether it must sort or hash so much, then give more work_mem to it alone.",
+         memory ({}). See whether it must sort or hash so much, then give more work_mem to it alone.",
         statement.calls,
         bytes_for_people(per_call),
         bytes_for_people(bytes),
+        told_work_mem(&have)
     );
-    claim.remedy = remedy(&place.observation.server, &statement.roles, work_mem, per_call);
+    // what it took to write and read them is only a part of its time, and not known
+    claim.impact.db_seconds_per_day = None;
+    claim.remedy = remedy(server, statement, &have, per_call * ROOM, steps);
     claim
 }
 
-/// The most that work_mem may be, and what it is reckoned from.
-fn ceiling(server: &ServerFacts) -> (f64, String) {
-    let connections = server
-        .setting_number("max_connections")
-        .filter(|most| *most >= 1.0);
-    match server.declared.memory_bytes.zip(connections) {
-        Some((memory, connections)) => (
-            memory * RAM_SHARE / connections,
-            "a quarter of RAM divided by max_connections".to_owned(),
-        ),
-        None => (
-            CEILING,
-            "RAM or max_connections is not known, so that more is not advised; RAM can be declared in the configuration"
-                .to_owned(),
-        ),
+/// Whose work_mem is how large; each is told once.
+fn told_work_mem(have: &[WorkMem<'_>]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for one in have.iter().map(WorkMem::told) {
+        if !told.contains(&one) && told.len() < TOLD {
+            told.push(one);
+        }
+    }
+    match told.is_empty() {
+        true => "work_mem of the server could not be read".to_owned(),
+        false => told.join("; "),
     }
 }
 
-fn remedy(server: &ServerFacts, roles: &[String], work_mem: Option<f64>, per_call: f64) -> Remedy {
-    let mut remedy = Remedy {
-        caveats: vec![
-            "An index that gives the order, a narrower SELECT or a condition that is asked earlier is better than more memory."
-                .to_owned(),
-        ],
-        ..Remedy::default()
-    };
-    let Some(work_mem) = work_mem else {
-        remedy
-            .caveats
-            .push("What work_mem is now is not known, so that no value is named.".to_owned());
-        return remedy;
-    };
-    let (ceiling, why) = ceiling(server);
-    let wanted = (per_call * ROOM).max(work_mem * 2.0);
-    let mebibytes = match wanted <= ceiling {
-        true => (wanted / MEBIBYTE).ceil(),
-        false => (ceiling / MEBIBYTE).floor(),
-    };
-    if mebibytes * MEBIBYTE <= work_mem {
-        remedy.caveats.push(format!(
-            "More work_mem is not advised: it is {} now, and no more than {} may be given ({why}).",
-            bytes_for_people(work_mem),
-            bytes_for_people(ceiling)
-        ));
-        return remedy;
-    }
-    if wanted > ceiling {
-        remedy.caveats.push(format!(
-            "It will still spill some: all of it would need about {}, and no more than {} is advised ({why}).",
-            bytes_for_people(wanted),
-            bytes_for_people(ceiling)
-        ));
-    }
-    let value = format!("{mebibytes}MB");
-    match roles {
-        [role] if !server.is_standby => give(&mut remedy, role, value),
-        _ => remedy.caveats.push(format!(
-            "{}: write SET LOCAL work_mem = '{value}' at the beginning of the transaction that runs it.",
-            match roles {
-                [_] => "A standby takes no ALTER ROLE",
-                [] => "Which role runs it is not known",
-                _ => "Several roles run it",
-            }
-        )),
-    }
-    remedy.caveats.push(
-        "Every sort and hash of every session and parallel worker may take that much: watch memory afterwards.".to_owned(),
-    );
-    remedy
-}
-
-/// Gives a role more work_mem.
-fn give(remedy: &mut Remedy, role: &str, value: String) {
-    let (role, name) = (role.to_owned(), "work_mem");
-    let set = Statement::AlterRoleSet {
-        role: role.clone(),
-        name,
-        value,
-    };
-    remedy.apply_sql = vec![set.sql()];
-    remedy.undo_sql = vec![Statement::AlterRoleReset { role, name }.sql()];
-    remedy.rewrites_table = Some(false);
-    remedy.caveats.push(
-        "It counts for all that the role runs, from its next sessions on. If the role has a work_mem of its own already \
-         (\\drds in psql), write that back to undo this: RESET takes it away."
-            .to_owned(),
-    );
-}
+/// So many settings are told.
+const TOLD: usize = 5;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
-    use crate::rules::testing::{claims, observation, set, severities, statement};
+    use crate::model::remedy::Remedy;
+    use crate::model::role_setting::RoleSetting;
+    use crate::rules::testing::{claims, found, observation, set, severities, statement};
+
+    const MEBIBYTE: f64 = 1_048_576.0;
 
     /// A statement that spilled so many blocks in each of ten calls within ten minutes.
     fn observed(blocks_per_call: i64, roles: &[&str]) -> Observation {
@@ -280,7 +228,8 @@ mod tests {
         assert_eq!(severity(6_103), []);
         assert_eq!(severity(6_104), [Severity::Info]);
         assert_eq!(severity(61_036), [Severity::Warning]);
-        assert_eq!(severity(305_176), [Severity::Critical]);
+        assert_eq!(severity(3_051_757), [Severity::Warning]);
+        assert_eq!(severity(3_051_758), [Severity::Critical]);
         assert_eq!(severity(0), []);
         let none = TempSpill {
             info_per_hour: Size::default(),
@@ -290,21 +239,112 @@ mod tests {
     }
 
     #[test]
-    fn one_role_gets_what_it_spills_three_times_over() {
+    fn one_role_gets_one_step() {
         let given = remedy_of(&observed(1280, &["app"]));
-        assert_eq!(given.apply_sql, ["ALTER ROLE app SET work_mem = '30MB'"]);
+        assert_eq!(given.apply_sql, ["ALTER ROLE app SET work_mem = '8MB'"]);
         assert_eq!(given.undo_sql, ["ALTER ROLE app RESET work_mem"]);
+        let caveats = given.caveats.join(" ");
+        assert!(caveats.contains("At most about 30.0 MiB would do"), "{caveats}");
         let several = remedy_of(&observed(1280, &["app", "web"]));
         assert_eq!(several.apply_sql.len(), 0);
-        assert!(several.caveats[1].contains("Several roles run it: write SET LOCAL work_mem = '30MB'"));
+        assert!(several.caveats[1].contains("Several roles run it: write SET LOCAL work_mem = '8MB'"));
         let mut standby = observed(1280, &["app"]);
         standby.server.is_standby = true;
         assert_eq!(remedy_of(&standby).apply_sql.len(), 0);
     }
 
+    fn given(observed: &mut Observation, role: Option<&str>, database: Option<&str>, value: &str) {
+        let setting = RoleSetting {
+            role: role.map(str::to_owned),
+            database: database.map(str::to_owned),
+            name: "work_mem".into(),
+            value: value.into(),
+        };
+        observed
+            .server
+            .role_settings
+            .get_or_insert_with(Vec::new)
+            .push(setting);
+    }
+
+    #[test]
+    fn a_role_that_was_given_less_than_the_server_has_loses_that_first() {
+        let mut observed = observed(1280, &["app"]);
+        given(&mut observed, Some("web"), None, "64kB");
+        given(&mut observed, Some("app"), None, "1MB");
+        let claim = claims::<TempSpill>(&observed).unwrap().remove(0);
+        assert!(
+            claim
+                .explanation
+                .contains("role app was given a work_mem of 1.0 MiB, and would have 4.0 MiB without that"),
+            "{}",
+            claim.explanation
+        );
+        assert_eq!(claim.evidence["work_mem_bytes"], json!(MEBIBYTE));
+        assert_eq!(claim.remedy.apply_sql, ["ALTER ROLE app RESET work_mem"]);
+        assert_eq!(claim.remedy.undo_sql, ["ALTER ROLE app SET work_mem = '1MB'"]);
+        assert_eq!(claim.impact.db_seconds_per_day, None);
+        // in one database it has even less
+        given(&mut observed, Some("app"), Some("app"), "512kB");
+        let nearest = remedy_of(&observed);
+        assert_eq!(
+            nearest.apply_sql,
+            ["ALTER ROLE app IN DATABASE app RESET work_mem"]
+        );
+        let mut of_database = super::tests::observed(1280, &["app"]);
+        given(&mut of_database, None, Some("app"), "1MB");
+        assert_eq!(
+            remedy_of(&of_database).apply_sql,
+            ["ALTER DATABASE app RESET work_mem"]
+        );
+    }
+
+    #[test]
+    fn undoing_gives_back_what_was_there() {
+        let mut observed = observed(1280, &["app"]);
+        given(&mut observed, Some("app"), None, "16MB");
+        let more = remedy_of(&observed);
+        assert_eq!(more.apply_sql, ["ALTER ROLE app SET work_mem = '32MB'"]);
+        assert_eq!(more.undo_sql, ["ALTER ROLE app SET work_mem = '16MB'"]);
+    }
+
+    #[test]
+    fn a_role_gets_one_value_for_all_of_its_statements() {
+        let mut observed = observed(1280, &["app"]);
+        let mut other = statement("SELECT c FROM u ORDER BY d", 10, 100.0);
+        (other.temp_blocks_written, other.roles) = (128_000, vec!["app".into()]);
+        other.database = "other".into();
+        observed.statements.as_mut().unwrap().statements.push(other);
+        given(&mut observed, None, Some("other"), "16MB");
+        let claims = claims::<TempSpill>(&observed).unwrap();
+        for claim in &claims {
+            assert_eq!(
+                claim.remedy.apply_sql,
+                ["ALTER ROLE app SET work_mem = '32MB'"],
+                "the largest"
+            );
+        }
+        assert_eq!(claims.len(), 2);
+    }
+
+    #[test]
+    fn what_no_longer_writes_is_told_no_longer() {
+        let mut observed = observed(1280, &["app"]);
+        let activity = observed.statements.as_mut().unwrap();
+        let one = &activity.statements[0];
+        let key = (one.database.clone(), one.text.statement_id.clone());
+        activity.no_longer_spilling.insert(key.clone());
+        activity.still_filling = Some("10 min of 30".into());
+        let found = found::<TempSpill>(&observed).unwrap();
+        assert_eq!(found.claims.len(), 0);
+        assert_eq!(found.decided, [(key.0, vec![key.1])], "also while a window fills");
+    }
+
     #[test]
     fn no_more_than_memory_allows() {
         let mut observed = observed(128_000, &["app"]);
+        set(&mut observed, "work_mem", "200000");
+        observed.server.settings.get_mut("work_mem").unwrap().unit = Some("kB".into());
         let unknown = remedy_of(&observed);
         assert_eq!(unknown.apply_sql, ["ALTER ROLE app SET work_mem = '256MB'"]);
         assert!(
@@ -313,17 +353,19 @@ mod tests {
                 .iter()
                 .any(|caveat| caveat.contains("RAM or max_connections is not known"))
         );
-        observed.server.declared.memory_bytes = Some(16.0 * 1024.0 * MEBIBYTE);
+        observed.server.declared.memory_bytes = Some(100.0 * 1024.0 * MEBIBYTE);
         assert_eq!(
             remedy_of(&observed).apply_sql,
-            ["ALTER ROLE app SET work_mem = '40MB'"]
+            ["ALTER ROLE app SET work_mem = '256MB'"]
         );
         observed.server.declared.memory_bytes = Some(1024.0 * MEBIBYTE);
         let small = remedy_of(&observed);
         assert_eq!(small.apply_sql.len(), 0, "2.6 MiB are less than it has");
         assert!(small.caveats[1].starts_with("More work_mem is not advised"));
         observed.server.settings.remove("work_mem");
-        assert_eq!(remedy_of(&observed).apply_sql.len(), 0);
+        let nobody_knows = claims::<TempSpill>(&observed).unwrap().remove(0);
+        assert_eq!(nobody_knows.remedy.apply_sql.len(), 0);
+        assert!(nobody_knows.explanation.contains("could not be read"));
         observed.server.settings.clear();
         assert!(claims::<TempSpill>(&observed).is_err(), "how large a block is");
     }

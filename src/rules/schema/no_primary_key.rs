@@ -102,7 +102,7 @@ impl Rule for NoPrimaryKey {
             found.claim_worst_first(
                 place,
                 || subject(table),
-                || claim(place, &unique(own), severity, &whole, table),
+                || claim(place, (&unique(own), &excluding(own)), severity, &whole, table),
             );
         }
         Ok(found)
@@ -191,9 +191,38 @@ fn unique<'a>(indexes: &[&'a IndexFacts]) -> Vec<(&'a IndexFacts, Vec<&'a str>)>
     unique
 }
 
+/// The exclusion constraints of a table. What columns they compare, and whether these may be NULL, is not looked at.
+fn excluding<'a>(indexes: &[&'a IndexFacts]) -> Vec<&'a str> {
+    let names = indexes
+        .iter()
+        .filter(|index| index.is_exclusion && index.is_valid);
+    let mut names: Vec<&str> = names
+        .map(|index| index.constraint.as_deref().unwrap_or(index.name.as_str()))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Why a table without a primary key is told, where no unique index could be one.
+fn why(rows: f64, excluding: &[&str], published: &str) -> String {
+    let rows = count_for_people(rows);
+    match excluding.first() {
+        None => format!(
+            "Nothing is known to name a single one of its {rows} rows, so that equal ones can be there unseen and cannot be \
+             told apart.{published} Make the columns that name a row its primary key."
+        ),
+        // it may well keep equal rows out, but nothing can point at it
+        Some(constraint) => format!(
+            "It has {rows} rows and no primary key. What may stand beside each other the exclusion constraint {constraint} says, \
+             but neither tools nor foreign keys nor logical replication can name a row by that.{published} Make the columns that \
+             name a row its primary key."
+        ),
+    }
+}
+
 fn claim(
     place: &Place<'_>,
-    unique: &[(&IndexFacts, Vec<&str>)],
+    (unique, excluding): (&[(&IndexFacts, Vec<&str>)], &[&str]),
     severity: Severity,
     whole: &Whole,
     table: &TableFacts,
@@ -207,11 +236,7 @@ fn claim(
     Claim {
         title: format!("{schema}.{name} has no primary key"),
         explanation: match names.first() {
-            None => format!(
-                "Nothing is known to name a single one of its {} rows, so that equal ones can be there unseen and cannot be \
-                 told apart.{published} Make the columns that name a row its primary key.",
-                count_for_people(whole.rows)
-            ),
+            None => why(whole.rows, excluding, published),
             Some(unique) => format!(
                 "It has {} rows and no primary key, though {unique} is unique. Tools and people look for the key, and a \
                  unique column may hold NULL many times.{published} Make it the primary key.",
@@ -411,6 +436,23 @@ mod tests {
         assert_eq!(severities::<NoPrimaryKey>(&keyed), []);
         let of_another = with_index('r', |index| (index.is_primary, index.table_oid) = (true, 2));
         assert_eq!(severities::<NoPrimaryKey>(&of_another).len(), 1);
+    }
+
+    #[test]
+    fn where_a_constraint_excludes_rows_no_equal_ones_are_told_of() {
+        let told = |change: fn(&mut IndexFacts)| {
+            let claims = claims::<NoPrimaryKey>(&with_index('r', change)).unwrap();
+            claims[0].explanation.clone()
+        };
+        let excluded = told(|index| {
+            (index.is_unique, index.is_exclusion, index.constraint) =
+                (false, true, Some("no_overlap".into()));
+        });
+        assert!(
+            excluded.contains("exclusion constraint no_overlap") && !excluded.contains("unseen"),
+            "{excluded}"
+        );
+        assert!(told(|index| index.is_unique = false).contains("unseen"));
     }
 
     #[test]

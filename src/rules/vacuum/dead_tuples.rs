@@ -28,7 +28,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 ///
 /// ## When it is wrong to obey
 /// Right after a bulk update or delete: autovacuum may be on its way. That is why this waits an hour, and why nothing is
-/// said of a table that is being vacuumed.
+/// said of a table that is being vacuumed. Where vacuum.xmin_blocked tells who holds row versions back, and VACUUM has been
+/// to the table since and left them, it is that rule's.
 ///
 /// A reset of statistics and a crash set the numbers to 0. Until VACUUM or ANALYZE has counted the rows again, nothing is
 /// said of a table that seems to be well.
@@ -76,7 +77,12 @@ impl Rule for DeadTuples {
             if facts.owned_by_extension {
                 continue;
             }
-            let reason = match (self.severity(table, facts), table.being_vacuumed) {
+            let severity = self.severity(table, facts);
+            // vacuum.xmin_blocked names who does it: earlier VACUUMs would remove no more
+            if severity.is_some() && is_told_as_held_back(place.observation, &database.name, table) {
+                continue;
+            }
+            let reason = match (severity, table.being_vacuumed) {
                 (Some(severity), Some(false)) => {
                     found.claims.push(claim(place, table, facts, severity));
                     continue;
@@ -163,6 +169,14 @@ fn holder<'a>(observation: &'a Observation, database: &str) -> Option<&'a XminHo
         // one transaction is its own, or the one that has just begun
         is_here && !holder.catalogs_only && holder.age > 1 && has_lasted(holder)
     })
+}
+
+/// Whether people hear by vacuum.xmin_blocked who holds the rows of a database back, and VACUUM was here since and left them.
+fn is_told_as_held_back(observation: &Observation, database: &str, table: &TableObservation) -> bool {
+    let since = observation.told_as_held_back.get(database);
+    since
+        .zip(table.last_vacuum_at.as_ref())
+        .is_some_and(|(since, vacuumed_at)| vacuumed_at >= since)
 }
 
 fn guards(place: &Place<'_>, table: &TableObservation, holder: Option<&XminHolder>) -> Guards {
@@ -536,6 +550,31 @@ mod tests {
             },
             None
         ));
+    }
+
+    #[test]
+    fn what_vacuum_left_behind_for_a_holder_that_is_told_is_not_told_twice() {
+        let claims = |since_minutes: i64, vacuumed_minutes: Option<i64>, held: &str| {
+            let seen = TableObservation {
+                last_vacuum_at: vacuumed_minutes.map(|minutes| now() - TimeDelta::minutes(minutes)),
+                ..table(9_000, 6_000, 100.0)
+            };
+            let mut observed = observed(seen, |_| ());
+            let since = now() - TimeDelta::minutes(since_minutes);
+            observed.told_as_held_back = [(held.to_owned(), since)].into();
+            let found = found::<DeadTuples>(&observed).unwrap();
+            assert!(found.undecided.is_empty());
+            found.claims.len()
+        };
+        assert_eq!(claims(90, Some(5), "app"), 0);
+        assert_eq!(claims(90, Some(90), "app"), 0);
+        assert_eq!(
+            claims(90, Some(91), "app"),
+            1,
+            "VACUUM may remove what died before"
+        );
+        assert_eq!(claims(90, None, "app"), 1, "VACUUM has never been here");
+        assert_eq!(claims(90, Some(5), "other"), 1, "another database is held back");
     }
 
     #[test]

@@ -134,7 +134,11 @@ impl Rule for StaleStatistics {
             by_times.then_with(|| subject(of_a.table).cmp(&subject(of_b.table)))
         });
         for (worst, judged) in claims {
-            found.claim_worst_first(place, || subject(judged.table), || claim(place, &worst, judged));
+            found.claim_worst_first(
+                place,
+                || subject(judged.table),
+                || self.claim(place, &worst, judged),
+            );
         }
         Ok(found)
     }
@@ -219,6 +223,17 @@ fn since(stale: &Stale<'_>) -> &'static str {
     }
 }
 
+impl StaleStatistics {
+    fn claim(&self, place: &Place<'_>, worst: &Stale<'_>, judged: &Judged<'_>) -> Claim {
+        let mut claim = claim(place, worst, judged);
+        claim.guards.push(match worst.analyzed_at {
+            Some(_) => format!("nothing analyzed it in the last {}", self.min_age),
+            None => "no ANALYZE of it is remembered".to_owned(),
+        });
+        claim
+    }
+}
+
 fn claim(place: &Place<'_>, worst: &Stale<'_>, judged: &Judged<'_>) -> Claim {
     let table = judged.table;
     let (schema, name) = (&table.schema, &table.name);
@@ -259,10 +274,7 @@ fn claim(place: &Place<'_>, worst: &Stale<'_>, judged: &Judged<'_>) -> Claim {
         evidence_sql: Some(evidence_sql(table)),
         confidence: measured("the server's own counters"),
         remedy: remedy(place, worst.table, table),
-        guards: vec![
-            "nothing analyzed it in the last hour".to_owned(),
-            "its own storage parameters were taken into the threshold".to_owned(),
-        ],
+        guards: vec!["its own storage parameters were taken into the threshold".to_owned()],
         ..place.claim(
             StaleStatistics::ID,
             worst.severity,
@@ -329,6 +341,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use crate::model::observation::{Observation, TableObservation};
+    use crate::rules::sampled::SampledStatements;
     use crate::rules::testing::{claims, found, now, set, severities, table, tables};
 
     /// So many rows changed since an ANALYZE so many minutes ago, of a threshold of 250.
@@ -370,6 +383,37 @@ mod tests {
             [Severity::Info],
             "it was analyzed once"
         );
+    }
+
+    #[test]
+    fn for_how_long_nothing_analyzed_it_is_told_as_configured() {
+        let mut observed = observed(vec![table(1, "t", 2_000.0, 0.0)], vec![activity(1, 500, Some(4))]);
+        let rule = StaleStatistics {
+            min_age: Period::minutes(1),
+            ..StaleStatistics::default()
+        };
+        let guards = |observed: &Observation| {
+            let place = Place {
+                observation: observed,
+                database: Some(&observed.databases[0]),
+                sampled: &SampledStatements::of(observed),
+                claims_at_most: 1,
+            };
+            rule.judge(&place).unwrap().claims.remove(0).guards.join("; ")
+        };
+        let told = guards(&observed);
+        assert!(told.ends_with("nothing analyzed it in the last 1 min"), "{told}");
+        observed.databases[0].catalog = tables(vec![table(1, "t", -1.0, 0.0)]).databases[0]
+            .catalog
+            .clone();
+        observed.databases[0].table_activity = Ok(vec![activity(1, 20_000, None)]);
+        observed.databases[0].tables = vec![TableObservation {
+            oid: 1,
+            live_rows: 20_000,
+            ..TableObservation::default()
+        }];
+        let told = guards(&observed);
+        assert!(told.ends_with("no ANALYZE of it is remembered"), "{told}");
     }
 
     #[test]

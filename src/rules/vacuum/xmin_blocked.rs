@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who};
 use crate::model::observation::{DatabaseObservation, Observation, Unknown};
@@ -104,6 +104,18 @@ impl Rule for XminBlocked {
         }
         Ok(found)
     }
+}
+
+/// Since when somebody holds row versions back by such a claim, for each database that is held back.
+pub fn held_databases(claim: &Claim, now: DateTime<Utc>) -> Vec<(String, DateTime<Utc>)> {
+    let seconds = claim.evidence.get("held_seconds").and_then(Value::as_f64);
+    let databases = claim.evidence.get("databases").and_then(Value::as_array);
+    let (Some(seconds), Some(databases)) = (seconds, databases) else {
+        return Vec::new();
+    };
+    let since = now - TimeDelta::seconds(seconds as i64);
+    let names = databases.iter().filter_map(Value::as_str);
+    names.map(|name| (name.to_owned(), since)).collect()
 }
 
 impl XminBlocked {
@@ -658,6 +670,14 @@ mod tests {
             (apply(Some(true)).apply_sql.len(), apply(None).apply_sql.len()),
             (0, 0)
         );
+    }
+
+    #[test]
+    fn a_claim_says_which_databases_are_held_back_and_since_when() {
+        let observed = observed(2_000_000, vec![idle_holder(2 * HOUR)]);
+        let claim = claims::<XminBlocked>(&observed).unwrap().remove(0);
+        let since = now() - TimeDelta::seconds(2 * HOUR);
+        assert_eq!(held_databases(&claim, now()), [("app".to_owned(), since)]);
     }
 
     #[test]

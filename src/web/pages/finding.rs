@@ -15,6 +15,7 @@ use super::present;
 use super::sql_text::SqlText;
 use crate::model::finding::{Action, ConfidenceLevel, Event, EventKind, Finding, State};
 use crate::model::judgement::EvidenceGone;
+use crate::model::remedy::{ON_ONLY, Remedy};
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
 /// Days for which a finding can be snoozed.
@@ -95,6 +96,18 @@ fn lock_chip(lock: &str) -> Chip {
     }
 }
 
+/// The same where it is only held while the index of a partitioned table is made without those of its partitions.
+fn for_a_moment(chip: Chip, remedy: &Remedy) -> Chip {
+    let is_on_parent = remedy.apply_sql.iter().any(|sql| sql.contains(ON_ONLY));
+    match is_on_parent && remedy.lock.as_deref() == Some("SHARE") {
+        true => Chip {
+            text: format!("{} for a moment", chip.text),
+            tone: "",
+        },
+        false => chip,
+    }
+}
+
 /// Lock, rewrite, disk and duration, as far as they are known.
 fn chips(finding: &Finding) -> Vec<Chip> {
     let remedy = &finding.claim.remedy;
@@ -113,10 +126,11 @@ fn chips(finding: &Finding) -> Vec<Chip> {
     let time = remedy
         .expected_seconds
         .map(|seconds| plain(format!("about {}", seconds_for_people(seconds))));
-    [remedy.lock.as_deref().map(lock_chip), rewrite, time, disk]
-        .into_iter()
-        .flatten()
-        .collect()
+    let lock = remedy
+        .lock
+        .as_deref()
+        .map(|lock| for_a_moment(lock_chip(lock), remedy));
+    [lock, rewrite, time, disk].into_iter().flatten().collect()
 }
 
 /// The actions that fit a state, in the order in which they are offered.
@@ -331,6 +345,20 @@ mod tests {
     fn the_lock_says_what_waits() {
         assert_eq!(lock_chip("ACCESS EXCLUSIVE").tone, "warn");
         assert_eq!(lock_chip("SHARE UPDATE EXCLUSIVE").tone, "good");
+        let told = |create: &str| {
+            let mut finding = sample::finding("index.missing", "x");
+            finding.claim.remedy = Remedy {
+                apply_sql: vec![create.to_owned()],
+                lock: Some("SHARE".to_owned()),
+                ..Remedy::default()
+            };
+            chips(&finding)[0].text.clone()
+        };
+        assert_eq!(told("CREATE INDEX i ON public.t (a)"), "lock: SHARE, writes wait");
+        assert_eq!(
+            told("CREATE INDEX i ON ONLY public.t (a)"),
+            "lock: SHARE, writes wait for a moment"
+        );
     }
 
     #[test]

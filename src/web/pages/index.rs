@@ -32,6 +32,15 @@ pub(super) const SIZE: Measure<IndexCounts> = Measure {
     nothing: "empty",
 };
 
+/// A standby that scans an index.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ScannedOnStandby {
+    /// The name of the standby.
+    pub server: String,
+    /// About when it scanned the index last, as far as that was written down.
+    pub last_scan_at: DateTime<Utc>,
+}
+
 /// One index over time.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
 #[template(path = "index.html")]
@@ -59,6 +68,8 @@ pub struct IndexPage {
     /// What happened to its table over the same time: most of what is written there is written here, too. Null where that is
     /// not known.
     pub table_counts: Option<TableCounts>,
+    /// The watched standbys of the server that scan it, the latest first: they count their own scans.
+    pub on_standbys: Vec<ScannedOnStandby>,
     /// Findings about it.
     pub findings: Vec<Finding>,
     #[serde(skip)]
@@ -101,7 +112,20 @@ impl IndexPage {
             history,
             changes: Vec::new(),
             table_counts: None,
+            on_standbys: Vec::new(),
             findings,
+        }
+    }
+
+    /// The same with the standbys that scan it, and about when each did last.
+    #[must_use]
+    pub fn with_standbys(self, scanned: Vec<(String, DateTime<Utc>)>) -> Self {
+        let scanned = scanned
+            .into_iter()
+            .map(|(server, last_scan_at)| ScannedOnStandby { server, last_scan_at });
+        Self {
+            on_standbys: scanned.collect(),
+            ..self
         }
     }
 
@@ -168,16 +192,29 @@ impl IndexPage {
     }
 
     fn sentence(&self) -> String {
+        let standbys = self.on_standbys.iter().map(|one| {
+            let at = present::exact(&one.last_scan_at);
+            format!(" Its standby {} scans it, too: last at about {at}.", one.server)
+        });
+        format!("{}{}", self.sentence_of_server(), standbys.collect::<String>())
+    }
+
+    /// What is known of it on this server.
+    fn sentence_of_server(&self) -> String {
+        let here = match self.on_standbys.is_empty() {
+            true => "",
+            false => " on this server",
+        };
         let window = self.window();
         let size = bytes_for_people(self.index.bytes as f64);
         let told = counted(&self.history, self.counted_since);
         let was_seen = told.iter().any(|point| point.counts.is_some());
         match (self.counts.scans, was_seen) {
             (0, false) => format!("It holds {size}; how it was used {window} is not known."),
-            (0, true) => format!("It holds {size} and was not scanned {window}."),
-            (1, _) => format!("It holds {size} and was scanned once {window}."),
+            (0, true) => format!("It holds {size} and was not scanned{here} {window}."),
+            (1, _) => format!("It holds {size} and was scanned once{here} {window}."),
             (scans, _) => format!(
-                "It holds {size} and was scanned {} times {window}.",
+                "It holds {size} and was scanned {} times{here} {window}.",
                 count_for_people(scans as f64)
             ),
         }
@@ -280,6 +317,15 @@ mod tests {
             "It holds 16.0 KiB and was scanned 3 times in the last 24 hours."
         );
         assert_eq!(used.lines().len(), 2);
+        let on_standby = page(vec![point(scans(0))]).with_standbys(vec![("b".to_owned(), sample::now())]);
+        let last = present::exact(&sample::now());
+        assert_eq!(
+            on_standby.sentence(),
+            format!(
+                "It holds 16.0 KiB and was not scanned on this server in the last 24 hours. Its standby b scans it, too: last at \
+                 about {last}."
+            )
+        );
         // its standbys may scan it
         let html = used.html("..", "t").unwrap();
         assert!(html.contains("No scan on this server since</th>"), "{html}");

@@ -64,7 +64,7 @@ impl Listing {
     fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self.view {
             View::Indexes => ("index", "indexes", ""),
-            _ => ("table", "tables", " without indexes"),
+            _ => ("table", "tables", " (indexes not counted)"),
         }
     }
 

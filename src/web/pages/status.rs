@@ -13,7 +13,7 @@ use super::present;
 use super::server_looks::{NoAdvice, ServerLooks};
 use super::status_facts::{Advisor, Limit, ServerGap, ServerIgnored, StatusFacts};
 use crate::limits;
-use crate::model::status::{Gap, Look, ServerStatus};
+use crate::model::status::{Gap, LATE_ADVICE, Look, ServerStatus};
 
 /// The advisor's own state.
 #[derive(Clone, Debug, Template, Serialize, ToSchema)]
@@ -71,12 +71,21 @@ fn sentence(now: DateTime<Utc>, facts: &StatusFacts) -> String {
     if late > 0 {
         parts.push(present::plural(late, "look is late", "looks are late"));
     }
-    if !facts.gaps.is_empty() {
+    let late_advice = facts
+        .gaps
+        .iter()
+        .filter(|(_, gap)| gap.fact == LATE_ADVICE)
+        .count();
+    let unread = facts.gaps.len() - late_advice;
+    if unread > 0 {
         parts.push(present::plural(
-            facts.gaps.len(),
+            unread,
             "fact could not be read",
             "facts could not be read",
         ));
+    }
+    if late_advice > 0 {
+        parts.push("index advice is late".to_owned());
     }
     if over > 0 && facts.advisor.budget_ratio > 0.0 {
         parts.push(format!(
@@ -243,6 +252,28 @@ mod tests {
         };
         let html = StatusPage::build(sample::now(), none).html("", "t").unwrap();
         assert!(!html.contains("No index advice"));
+    }
+
+    #[test]
+    fn advice_that_is_late_is_told_and_no_fact_that_is_missing() {
+        let facts = StatusFacts {
+            servers: vec![sample::server("main")],
+            gaps: vec![(
+                "main".to_owned(),
+                Gap {
+                    fact: LATE_ADVICE.to_owned(),
+                    database: Some("shop".to_owned()),
+                    why: "it waits".to_owned(),
+                    remedy_sql: None,
+                    missing_privilege: None,
+                    rules: Vec::new(),
+                },
+            )],
+            ..StatusFacts::default()
+        };
+        let page = StatusPage::build(sample::now(), facts);
+        assert_eq!(page.sentence, "Index advice is late.");
+        assert!(page.html("", "t").unwrap().contains("it waits"));
     }
 
     #[test]

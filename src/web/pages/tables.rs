@@ -352,7 +352,7 @@ mod tests {
         let page = page(vec![total("items", 1 << 20)], &[]);
         assert!(
             page.sentence().ends_with(
-                " holds 1.0 MiB without indexes; public.items grew most in the last 7 days, by 512 KiB."
+                " holds 1.0 MiB (indexes not counted); public.items grew most in the last 7 days, by 512 KiB."
             ),
             "{}",
             page.sentence()

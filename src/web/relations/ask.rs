@@ -9,7 +9,7 @@ use crate::model::history::StatementTotal;
 use crate::model::open_finding::OpenFinding;
 use crate::model::relation::{RelationOrder, TableNow};
 use crate::sql::{self, remembered};
-use crate::store::{FindingFilter, Store};
+use crate::store::{FindingFilter, IndexKey, Store};
 use crate::web::pages::changes;
 use crate::web::pages::coverage::{Unjudged, waiting_in};
 use crate::web::pages::index::IndexPage;
@@ -232,8 +232,15 @@ pub fn index(store: &Store, uri: &Uri, path: RelationPath) -> Result<IndexPage, 
     let changes = changes::of_relations(&store.server_changes(&server)?, &database);
     let (mut findings, _) = findings(store, (&server, &database), None, Some(name.as_str()))?;
     findings.retain(|finding| is_about_index(finding, &schema, &name));
+    let key = IndexKey {
+        database: database.clone(),
+        schema,
+        name,
+    };
+    let on_standbys = store.scanned_on_standbys(&server, &key)?;
     let place = (server, database);
     let page = IndexPage::build(now, place, range, (index, made_at), history, findings);
+    let page = page.with_standbys(on_standbys);
     Ok(page.with_changes(changes, &table.unwrap_or_default()))
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::priced::extent;
 use super::*;
-use crate::index_advisor::tables::{Partition, tests::named};
+use crate::index_advisor::tables::{Numbering, Partition, tests::named};
 
 #[test]
 fn what_other_conditions_pick_is_not_the_index_s_merit() {
@@ -56,6 +56,7 @@ fn what_partitions_save_is_saved_together() {
         name: named(&format!("t_{number}")),
         pages: Some(250.0),
         rows: Some(12_500.0),
+        numbering: Numbering::OfParent,
         indexes: Vec::new(),
     };
     let mut whole = Table {

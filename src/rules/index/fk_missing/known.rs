@@ -59,6 +59,28 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// Whether an index serves a key as its definition tells, though the catalog does not name that very key with it: to change
+    /// the type of a column makes keys and indexes anew, and the one may be read before that and the other after. `None` where
+    /// a definition could not be read.
+    pub(super) fn is_served_by_definition(&self, key: &ForeignKey) -> Option<bool> {
+        let is_read = |facts: &IndexFacts| facts.definition.is_some();
+        let serves = |facts: &IndexFacts| {
+            let keys = facts.definition.as_deref().and_then(index_keys);
+            let is_usable = keys.is_some_and(|keys| {
+                keys.predicate.is_none() && ["btree", "hash"].contains(&keys.method.as_str())
+            });
+            is_usable && begins_with(facts, &key.columns)
+        };
+        let mut is_all_read = true;
+        for facts in self.indexes(key.table_oid).filter(|facts| facts.is_valid) {
+            if serves(facts) {
+                return Some(true);
+            }
+            is_all_read &= is_read(facts);
+        }
+        is_all_read.then_some(false)
+    }
+
     /// Whether an index holds exactly the rows whose key is there: what looks a key up asks for no others.
     pub(super) fn is_over_all_that_refer(&self, key: &ForeignKey) -> bool {
         let refers = |facts: &IndexFacts| {

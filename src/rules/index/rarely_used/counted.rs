@@ -86,9 +86,10 @@ impl Totals<'_> {
         self.activity[position].over
     }
 
-    /// Whether a window is all of the time that scans are counted.
+    /// Whether a window is all of the time that scans are counted. It is longer where the database is known to be there for a part
+    /// of it only.
     pub(super) fn is_whole(&self, delta: &TableDelta) -> bool {
-        (delta.window.from - self.age.from).abs() <= SAME_TIME
+        delta.window.from - self.age.from <= SAME_TIME
     }
 
     /// Entries that were written to each index of a table in all that time, if they are more than enough, and how that is

@@ -1,0 +1,106 @@
+//! What was advised so far: what is not named any more may be built, not asked for in this window, or not worth it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::model::advice::{Advised, EarlierAdvice, EarlierIndex, MissingIndex};
+use crate::model::finding::Claim;
+
+/// What was advised so far, and for which statements.
+pub(super) type Earlier = BTreeMap<MissingIndex, EarlierAdvice>;
+
+/// What is still to be remembered after this advice.
+pub(super) fn after(mut earlier: Earlier, advised: &Advised) -> Earlier {
+    // of what was seen the advice itself spoke, where it counts that it did not name it
+    let says_all = advised.still_filling.is_none() && !advised.report.workload.was_stopped;
+    for known in earlier.values_mut().filter(|_| says_all) {
+        let mut statements = known.statements.iter();
+        if statements.any(|id| advised.activity.contains_key(id)) {
+            known.statements.clear();
+        }
+    }
+    let mut named = Earlier::new();
+    for index in &advised.report.indexes {
+        let known = named.entry(MissingIndex::of(index)).or_default();
+        known.statements.extend(index.statements.iter().cloned());
+        known.indexes.push(EarlierIndex::of(index));
+    }
+    for (missing, mut known) in named {
+        let before = earlier.remove(&missing).unwrap_or_default();
+        known.statements.extend(before.statements);
+        earlier.insert(missing, known);
+    }
+    earlier
+}
+
+/// What a finding of index.missing tells of an advice that was made before this daemon started; none where it is no such finding.
+pub(super) fn of_finding(claim: &Claim) -> Option<(MissingIndex, EarlierAdvice)> {
+    let [schema, table, leading_key] = &claim.subject[..] else {
+        return None;
+    };
+    let missing = MissingIndex {
+        schema: schema.clone(),
+        table: table.clone(),
+        leading_key: leading_key.clone(),
+    };
+    let statements = claim.evidence.get("statements").and_then(Value::as_array);
+    let ids = statements
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one.get("statement_id")?.as_str().map(str::to_owned));
+    let is_build = |sql: &&String| sql.starts_with("CREATE INDEX ");
+    let builds = claim.remedy.apply_sql.iter().filter(is_build);
+    let indexes = builds.map(|definition| EarlierIndex {
+        schema: schema.clone(),
+        table: table.clone(),
+        name: String::new(),
+        definition: definition.clone(),
+    });
+    let known = EarlierAdvice {
+        statements: ids.collect(),
+        indexes: indexes.collect(),
+    };
+    Some((missing, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{advised, advised_statement};
+
+    const CREATE: &str = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+
+    /// The statements and the indexes of the one advice that is remembered.
+    fn only(earlier: &Earlier) -> (usize, usize) {
+        assert_eq!(earlier.len(), 1);
+        let known = earlier.values().next().unwrap();
+        (known.statements.len(), known.indexes.len())
+    }
+
+    #[test]
+    fn what_was_advised_is_remembered_and_awaited_until_advice_that_says_all_has_seen_its_statements() {
+        let named = advised(&[CREATE], vec![advised_statement("s1", &[CREATE], Some(0.0))]);
+        let earlier = after(Earlier::new(), &named);
+        assert_eq!(only(&earlier), (1, 1));
+        assert_eq!(
+            only(&after(earlier.clone(), &named)),
+            (1, 1),
+            "said again it is the same"
+        );
+        let unseen = advised(&[], vec![advised_statement("other", &[], Some(1.0))]);
+        assert_eq!(only(&after(earlier.clone(), &unseen)), (1, 1));
+        let mut seen = advised(&[], vec![advised_statement("s1", &[], Some(1.0))]);
+        assert_eq!(
+            only(&after(earlier.clone(), &seen)),
+            (0, 1),
+            "what it was is still known"
+        );
+        seen.still_filling = Some("10 min of 30".into());
+        assert_eq!(
+            only(&after(earlier, &seen)),
+            (1, 1),
+            "it does not count that it is not named"
+        );
+    }
+}

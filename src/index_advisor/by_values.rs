@@ -1,0 +1,200 @@
+//! Statements that stop reading at a LIMIT, priced by values. How far such a plan reads hangs on how many rows pass what else is
+//! asked, and for a parameter nobody knows (see [`early_stop`](super::early_stop)); but for a common, a median and a rare value
+//! that statistics tell of the planner does. Where a plan in general rests on rows that are found early, the statement costs
+//! what it costs on the average of these, before and after: an order that an index keeps is worth much for `amount > $1`, and
+//! nothing for the one state of which there are hardly any rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fixedbitset::FixedBitSet;
+
+use super::clauses::{OrderedKey, RelationUse};
+use super::early_stop;
+use super::existing::ExistingKey;
+use super::gate::Gate;
+use super::ready::Ready;
+use super::tables::Tables;
+use super::values;
+use super::what_if::{Planned, WhatIf};
+use crate::limits;
+use crate::model::plan::PlanTree;
+use crate::postgres::{Parameters, Plan, PostgresError};
+
+/// Values of all parameters, `None` for NULL.
+pub(super) type Values = Vec<Option<String>>;
+
+/// What a statement costs of which some rows are found early.
+#[derive(Debug)]
+pub(super) struct Priced {
+    pub(super) cost: f64,
+    /// Whether a new index is read for it that the planner would not read for each of these values: a generic plan does.
+    pub(super) is_trap: bool,
+}
+
+/// The average of what it costs for values: for those for which these new indexes are read in the plan, too, what the planner says; for
+/// others, and where no values are known, all that such a plan may read.
+pub(super) fn average(general: &PlanTree, hoped: f64, lucky: &BTreeSet<&str>, each: &[PlanTree]) -> Priced {
+    let reads = |tree: &PlanTree, name: &str| {
+        let mut nodes = tree.nodes().into_iter();
+        nodes.any(|node| node.index.as_deref() == Some(name))
+    };
+    let is_trapped = |tree: &PlanTree| !lucky.iter().all(|name| reads(tree, name));
+    let worst = general.total_cost() + hoped;
+    if each.is_empty() {
+        return Priced {
+            cost: worst,
+            is_trap: true,
+        };
+    }
+    let costs = each.iter().map(|tree| match is_trapped(tree) {
+        true => worst.max(tree.total_cost()),
+        false => tree.total_cost(),
+    });
+    Priced {
+        cost: costs.sum::<f64>() / each.len() as f64,
+        is_trap: each.iter().any(is_trapped),
+    }
+}
+
+/// Takes into what is asked of each table the order in which an index that is there gives its rows to a LIMIT: no plan shows it, and
+/// an index that gives the same order may find the rows surely.
+pub(super) fn take_orders(uses: &mut [RelationUse], tree: &PlanTree, tables: &Tables) {
+    let early = early_stop::of(tree, &|name| tables.keys_of_index(name));
+    for node in tree.nodes() {
+        let by_luck = node
+            .index
+            .as_deref()
+            .filter(|name| early.by_luck.contains_key(name));
+        let (Some(index), Some(alias)) = (by_luck.and_then(|name| tables.index(name)), &node.alias) else {
+            continue;
+        };
+        for asked in uses.iter_mut().filter(|asked| asked.alias == *alias) {
+            let order = index.keys.iter().filter(|key| !asked.equal.contains(&key.key));
+            let order: Vec<OrderedKey> = order.map(ExistingKey::ordered).collect();
+            if !order.is_empty() {
+                asked.sorted.insert(order);
+            }
+        }
+    }
+}
+
+impl Planned {
+    /// What it costs as things are: for parameters in general, or on the average of values where that says more.
+    pub(super) fn cost(&self) -> f64 {
+        self.cost_by_values.unwrap_or_else(|| self.tree.total_cost())
+    }
+
+    /// Whether it stops reading when it has enough rows.
+    pub(super) fn has_limit(&self) -> bool {
+        self.tree.nodes().iter().any(|node| node.kind == "Limit")
+    }
+}
+
+impl WhatIf<'_> {
+    /// The plans for the values that a statement is priced by, those of them that are to be had.
+    ///
+    /// # Errors
+    /// If the session is lost, and no other is to be had.
+    pub(super) async fn plans_for_values(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+    ) -> Result<Vec<PlanTree>, PostgresError> {
+        let mut each = Vec::new();
+        for values in self.values_of(statement) {
+            let parameters = Parameters::Values(values);
+            self.calls += usize::from(set.is_clear());
+            each.extend(self.tree_for(statement, set, None, parameters).await?);
+        }
+        Ok(each)
+    }
+}
+
+/// Finds values of the parameters of statements with a LIMIT, and prices those by them whose present plan rests on rows that an
+/// index finds early, until it is to end or so many questions were asked; and how often that was.
+///
+/// # Errors
+/// If the session is lost, and no other is to be had.
+pub(super) async fn price_by_values(
+    plan: &Plan,
+    gate: &mut Gate,
+    ready: &mut Ready,
+    most_calls: usize,
+    is_over: &(dyn Fn() -> bool + Sync),
+) -> Result<usize, PostgresError> {
+    let limited = ready.planned.iter().enumerate();
+    let limited = limited.filter(|(_, one)| one.has_parameters && one.has_limit());
+    let limited: Vec<usize> = limited
+        .map(|(number, _)| number)
+        .take(limits::STATEMENTS_WITH_VALUES)
+        .collect();
+    for (number, values) in values::of_statements(plan, &ready.planned, &limited).await? {
+        ready.planned[number].values = values;
+    }
+    let estimated: BTreeSet<usize> = ready.estimates.iter().map(|(statement, ..)| *statement).collect();
+    let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
+    let mut costs = BTreeMap::new();
+    // what is estimated is estimated of the plan in general
+    for number in limited
+        .iter()
+        .copied()
+        .filter(|number| !estimated.contains(number))
+    {
+        let planned = &ready.planned[number];
+        let keys = |name: &str| ready.tables.keys_of_index(name);
+        let early = early_stop::of(&planned.tree, &keys);
+        if early.by_luck.is_empty() || planned.values.is_empty() {
+            continue;
+        }
+        if is_over() || what_if.calls >= most_calls {
+            break;
+        }
+        let none = FixedBitSet::with_capacity(ready.candidates.len());
+        let each = what_if.plans_for_values(number, &none).await?;
+        if !each.is_empty() {
+            let priced = average(&planned.tree, 0.0, &BTreeSet::new(), &each);
+            costs.insert(number, priced.cost.max(planned.tree.total_cost()));
+        }
+    }
+    what_if.end().await?;
+    let calls = what_if.calls;
+    for (number, cost) in costs {
+        ready.planned[number].cost_by_values = Some(cost);
+        let position = ready.positions[number];
+        ready.statements[position].cost_before = Some(cost);
+        ready.statements[position].is_priced_by_values = true;
+    }
+    Ok(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tree(index: Option<&str>, cost: f64) -> PlanTree {
+        let mut scan = json!({"Node Type": "Seq Scan", "Relation Name": "t", "Total Cost": cost});
+        if let Some(index) = index {
+            scan["Node Type"] = json!("Index Scan");
+            scan["Index Name"] = json!(index);
+        }
+        PlanTree::read(&json!([{ "Plan": scan }])).unwrap()
+    }
+
+    #[test]
+    fn what_every_value_is_read_by_is_no_trap() {
+        let general = tree(Some("new"), 1.0);
+        let lucky = BTreeSet::from(["new"]);
+        let all = [tree(Some("new"), 2.0), tree(Some("new"), 10.0)];
+        let priced = average(&general, 999.0, &lucky, &all);
+        assert_eq!((priced.cost, priced.is_trap), (6.0, false));
+        // for the second value the planner would not read it, but a plan for all does
+        let one = [tree(Some("new"), 2.0), tree(None, 400.0)];
+        let priced = average(&general, 999.0, &lucky, &one);
+        assert_eq!((priced.cost, priced.is_trap), (501.0, true));
+        assert!(average(&general, 999.0, &lucky, &[]).is_trap, "nobody knows");
+        // an index that is there is nobody's promise
+        let priced = average(&general, 999.0, &BTreeSet::new(), &one);
+        assert_eq!((priced.cost, priced.is_trap), (201.0, false));
+    }
+}
