@@ -5,4 +5,4 @@ SELECT /* pgadvisor */ s.setrole AS role_oid, s.setdatabase AS database_oid, pg_
 FROM pg_catalog.pg_db_role_setting AS s
 CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS c (setting)
 WHERE c.setting LIKE 'work\_mem=%' AND (s.setrole <> 0 OR s.setdatabase <> 0)
-LIMIT 10000
+LIMIT $1

@@ -68,6 +68,10 @@ pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
 pub const IGNORED_SHOWN: usize = 500;
 /// Statements of which it is remembered that they look for a pattern that begins with a wildcard.
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
+/// Settings of roles and databases that are read: where there are as many, none counts.
+pub const ROLE_SETTINGS: usize = 10_000;
+/// Problems of one database that were advised against and are remembered; what no statement is awaited for is forgotten first.
+pub const ADVICE_REMEMBERED: usize = 2_000;
 /// What a standby knows of the use of indexes counts if it was seen within this.
 pub const STANDBY_SEEN_WITHIN: Duration = Duration::from_secs(3600);
 /// Where a server is watched under two names, the second waits so long for the first before it tells of the server itself.
@@ -282,7 +286,8 @@ pub const STATEMENT_WINDOW: Duration = Duration::from_secs(30 * 60);
 pub const FASTER_TIMES: f64 = 10.0;
 /// So many calls since then show that.
 pub const FASTER_CALLS: u64 = 20;
-/// So many calls that wrote hardly any temporary files show that a statement writes them no longer.
+/// So many calls that wrote hardly any temporary files show that a statement writes them no longer, where they are half of those
+/// of the window, too.
 pub const CALLS_WITHOUT_SPILLING: i64 = 3;
 /// Of so many of the costliest statements it is worked out since when they are faster, however seldom they are called; and of so many
 /// of those that write most temporary files, too.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
 use super::Notes;
+use crate::limits;
 use crate::model::remedy::Statement;
 use crate::model::role_setting::RoleSetting;
 use crate::model::snapshot::{Checkpoints, ServerFacts, Setting, XminHolder};
@@ -112,21 +113,13 @@ async fn timeline(home: &Observe, version_num: i32) -> Result<Option<i64>, Postg
     Ok(hexadecimal.and_then(|digits| i64::from_str_radix(&digits, 16).ok()))
 }
 
-/// work_mem of roles and databases; none where that is refused.
+/// work_mem of roles and databases; none where that is refused, or where there are too many.
 async fn role_settings(
     home: &Observe,
     facts: &ServerFacts,
     roles: &HashMap<u32, String>,
     notes: &mut Notes,
 ) -> Result<Option<Vec<RoleSetting>>, PostgresError> {
-    let query = queries::ROLE_SETTINGS.on(facts.version_num);
-    let rows = match home.rows(query, &[]).await {
-        Err(error) if !error.is_fatal() => {
-            notes.gap("settings of roles", None, error.one_line(), None);
-            return Ok(None);
-        }
-        rows => rows?,
-    };
     let databases: HashMap<u32, &str> = facts
         .databases
         .iter()
@@ -149,7 +142,16 @@ async fn role_settings(
             value: column(row, "work_mem")?,
         })
     };
-    Ok(Some(rows.iter().filter_map(setting).collect()))
+    let query = queries::ROLE_SETTINGS.on(facts.version_num);
+    let limit = limits::ROLE_SETTINGS;
+    let why = match home.bounded(query, (limit, 0), setting).await {
+        Ok(read) if read.len() < limit => return Ok(Some(read.into_iter().flatten().collect())),
+        Ok(_) => format!("there are {limit} of them and more, which is more than are read"),
+        Err(error) if error.is_fatal() => return Err(error),
+        Err(error) => error.one_line(),
+    };
+    notes.gap("settings of roles", None, why, None);
+    Ok(None)
 }
 
 /// The extension that rules advise; all others that are asked for are those by which services show themselves.

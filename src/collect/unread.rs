@@ -14,6 +14,9 @@ use crate::postgres::{Identifier, Observe, PostgresError, column, queries};
 /// After a failure the texts are left alone for this long: the server would read its whole text file in vain.
 pub const RETRY_TEXTS_AFTER: Duration = Duration::from_secs(600);
 
+/// Of a database that had so many entries a reset is known by half of them being gone.
+const COUNT_OF_MANY: usize = 10;
+
 /// That texts could not be read.
 pub struct Unread {
     at: Instant,
@@ -82,15 +85,16 @@ impl Unread {
         }
     }
 
-    /// Whether it is worth asking again: some time is over, or a database that may be the cause was reset since.
+    /// Whether it is worth asking again: some time is over, or a database that may be the cause was reset since, or all of them.
     pub fn may_be_mended(&self, entries: &[StatementCounters]) -> bool {
         let now = count(entries, &[]);
-        let was_reset = |(database, before): (&u32, &usize)| {
-            let now = now.get(database).copied().unwrap_or(0);
-            // some are evicted at any time
-            now * 2 < *before
-        };
-        self.at.elapsed() >= RETRY_TEXTS_AFTER || self.entries.iter().any(was_reset)
+        let left = |database: &u32| now.get(database).copied().unwrap_or(0);
+        // some are evicted at any time, of a database with few of them soon all
+        let was_reset =
+            |(database, before): (&u32, &usize)| *before >= COUNT_OF_MANY && left(database) * 2 < *before;
+        let all_are_gone =
+            !self.entries.is_empty() && self.entries.keys().all(|database| left(database) == 0);
+        self.at.elapsed() >= RETRY_TEXTS_AFTER || all_are_gone || self.entries.iter().any(was_reset)
     }
 
     /// What is told of it; the rules that cannot be judged for it are none where other texts are known.
@@ -203,5 +207,15 @@ mod tests {
         );
         assert!(unread.may_be_mended(&entries(&[(5, 10), (6, 1)])));
         assert!(unread.may_be_mended(&[]), "all was reset");
+        let before = entries(&[(5, 1), (6, 9), (7, 20)]);
+        let unread = Unread::of_bytes(&[], "public", &before);
+        let evicted = entries(&[(6, 2), (7, 12)]);
+        assert!(!unread.may_be_mended(&evicted), "of few some are soon evicted");
+        assert!(unread.may_be_mended(&entries(&[(5, 1), (6, 9), (7, 9)])));
+        assert!(unread.may_be_mended(&[]), "all was reset");
+        let few = Unread::of_bytes(&[(5, None)], "public", &before);
+        assert!(few.may_be_mended(&evicted), "it has none any more");
+        let none = Unread::of_bytes(&[(8, None)], "public", &before);
+        assert!(!none.may_be_mended(&before), "it had none");
     }
 }

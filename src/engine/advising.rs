@@ -27,6 +27,7 @@ use crate::model::advice::Rehearsals;
 use crate::model::finding::Finding;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, Observation, StatementActivity, Unknown};
+use crate::model::unit::seconds_for_people;
 use crate::postgres::{Server, Traces};
 use earlier::Earlier;
 use latest::{Ended, Latest, enough_seconds};
@@ -170,7 +171,8 @@ impl Advising {
             waits_for = self.begin_what_is_due(observation, may_take_seconds, hour_seconds);
         }
         self.note_waiting(waits_for, may_take_seconds, observation.now);
-        let waits = self.told_waiting();
+        // in findings, too, which are written anew where it changes
+        let waits = self.told_waiting_still();
         let unknown = match &observation.statements {
             Err(unknown) => unknown.clone(),
             Ok(_) => Unknown::because(format!(
@@ -194,9 +196,9 @@ impl Advising {
             };
             database.advice = match self.latest.get(&database.name) {
                 Some(latest) if is_known && latest.advised_at.elapsed() <= oldest => latest.advice.clone(),
-                Some(latest) if is_known => Err(Unknown::because(format!(
-                    "the last advice is {} min old{waits}",
-                    latest.advised_at.elapsed().as_secs() / 60
+                Some(_) if is_known => Err(Unknown::because(format!(
+                    "the last advice is older than {}{waits}",
+                    seconds_for_people(oldest.as_secs_f64())
                 ))),
                 _ => Err(unknown.clone()),
             };

@@ -16,6 +16,8 @@ pub(super) type Key = (String, u32);
 pub(super) struct IndexUse {
     /// Since when it is idle.
     idle_since: DateTime<Utc>,
+    /// When its scans were seen to grow last; none where they never were: those that it has are of an unknown time.
+    last_moved_at: Option<DateTime<Utc>>,
     /// Its scans since the counters began, but for those of the last hour, which may not be written down yet.
     scans: i64,
     /// When they began, if that is known.
@@ -39,15 +41,16 @@ impl IndexUse {
         self.scans_since(since).unwrap_or(self.scans)
     }
 
-    /// When it was scanned last at the latest, where it was at all.
+    /// When it was scanned last at the latest, where anybody saw that it was.
     pub(super) fn used_at(&self) -> Option<DateTime<Utc>> {
-        (self.scans > 0).then_some(self.idle_since)
+        self.last_moved_at.filter(|_| self.scans > 0)
     }
 
     /// With what the same server tells under another name.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             idle_since: self.idle_since.max(other.idle_since),
+            last_moved_at: self.last_moved_at.max(other.last_moved_at),
             scans: self.scans.max(other.scans),
             counted_since: self.counted_since.max(other.counted_since),
         }
@@ -66,6 +69,7 @@ pub(super) fn uses(status: &ServerStatus, store: &Store) -> Result<Uses, StoreEr
     let known = usages.map(|usage| {
         let known = IndexUse {
             idle_since: usage.last_moved_at.unwrap_or(usage.first_seen_at),
+            last_moved_at: usage.last_moved_at,
             scans: usage.scans,
             counted_since: status.counters_since.get(&usage.key.database).copied(),
         };
@@ -80,7 +84,7 @@ pub(super) struct KnownUse {
     pub(super) on_each: Option<Vec<IndexUse>>,
     /// Of those of which only what they know counts.
     pub(super) elsewhere: Vec<IndexUse>,
-    /// When one of all of these used it last at the latest, where one did.
+    /// When one of all of these used it last at the latest, where one was seen to.
     pub(super) used_at: Option<DateTime<Utc>>,
 }
 

@@ -363,6 +363,15 @@ mod tests {
             None,
             "it counts no scan"
         );
+        let of_unknown_age = IndexUsage {
+            last_moved_at: None,
+            ..usage("i", 3)
+        };
+        assert_eq!(
+            used_days_ago(&[(b.clone(), vec![of_unknown_age])]),
+            None,
+            "its scans are older than the first look"
+        );
         let before = usage("its_name_before", 3);
         assert_eq!(used_days_ago(&[(b.clone(), vec![before])]), Some(3));
         let another = IndexUsage {

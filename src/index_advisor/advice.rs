@@ -217,8 +217,15 @@ impl Advice {
     }
 }
 
-/// Why an index that would be cheap for some values is not advised.
-const BY_LUCK: &str = "an index in the order that is asked for would be read until the LIMIT has its rows, which is soon for common                        values; for rare ones, or values that nobody knows, nearly all of it would be read, and the plan for                        parameters in general does so for all of them";
+/// Why an index that would be cheap for some values is not advised for a statement.
+const BY_LUCK: &str = "an index in the order that is asked for would be read until the LIMIT has its rows, which is soon for common \
+     values; for rare ones, or values that nobody knows, nearly all of it would be read, and the plan for parameters in general \
+     does so for all of them";
+
+/// What such an index does to a statement where it is advised for others.
+const BY_LUCK_OF_OTHERS: &str = "an index that is advised for others would be read for it in its order until the LIMIT has its rows: for \
+     rare values, or values that nobody knows, nearly all of it, and the plan for parameters in general does so for all of them; \
+     see how it does with that index, or have it planned for its values (plan_cache_mode = force_custom_plan)";
 
 /// Works it out.
 ///
@@ -264,7 +271,8 @@ pub async fn advise(
     // what is left of these is the search's
     let mut block_calls = price_blocks(plan, gate, &mut ready, calls / 4, &is_priced_enough).await?;
     block_calls += price_behind(plan, gate, &mut ready, &sizes, calls / 2, &is_priced_enough).await?;
-    block_calls += price_by_values(plan, gate, &mut ready, calls / 4, &is_priced_enough).await?;
+    let left = (calls / 2).saturating_sub(block_calls);
+    block_calls += price_by_values(plan, gate, &mut ready, left, &is_priced_enough).await?;
     run.note(&pricing);
     let writes = match wanted.window_seconds {
         Some(_) => Some(WriteCounters::read(plan, &ready.tables).await?),
@@ -275,7 +283,9 @@ pub async fn advise(
         _ => BTreeMap::new(),
     };
     let mut problem = ready.problem(&sizes, wanted, &counted);
-    problem.calls = problem.calls.saturating_sub(block_calls);
+    // each is planned once more under the whole set, and for its values
+    let kept: usize = ready.planned.iter().map(|one| one.values.len()).sum();
+    problem.calls = problem.calls.saturating_sub(block_calls + kept.min(calls / 4));
     let asked = |asked: usize| progress(Progress::Asked(asked, calls));
     let searching = run.stage(SEARCH);
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
@@ -284,7 +294,7 @@ pub async fn advise(
     let set = best_within(&ready, &problem, &mut what_if, &is_searched_enough, &asked).await?;
     run.note(&searching);
     what_if.end().await?;
-    let mut by_luck = what_if.by_luck();
+    let by_luck = what_if.by_luck();
     let (selection_calls, answers) = (what_if.calls, what_if.take_answers());
     ready.answers.extend(answers);
     let merging = run.stage(MERGE);
@@ -303,6 +313,7 @@ pub async fn advise(
     let is_confirmed_enough = || confirming.is_over();
     let confirmed = confirmed(&mut what_if, &ready, &problem, &provable, &is_confirmed_enough).await?;
     let unconfirmed = confirmed.missing();
+    let trapped = what_if.by_luck();
     run.note(&confirming);
     let had_parameters = |planned: &Planned| planned.has_parameters || planned.page_rows.is_some();
     let improved: Vec<usize> = (0..confirmed.outcomes.len())
@@ -340,7 +351,6 @@ pub async fn advise(
         "all was tried with particular values and without what the set supersedes",
     );
     let what_if_calls = what_if.calls;
-    by_luck.extend(what_if.by_luck());
     let unplannable = what_if.unplannable();
     what_if.end().await?;
     let statements: Vec<&StatementAdvice> = ready
@@ -374,11 +384,16 @@ pub async fn advise(
     for (number, values) in tried {
         advice.statements[positions[number]].values = values;
     }
-    for number in by_luck {
-        let told = &mut advice.statements[positions[number]];
+    for number in by_luck.union(&trapped) {
+        let told = &mut advice.statements[positions[*number]];
         if told.uses.is_empty() {
-            let reason = told.reason.take().map(|reason| format!("{reason}; {BY_LUCK}"));
-            told.reason = Some(reason.unwrap_or_else(|| BY_LUCK.to_owned()));
+            let why = if trapped.contains(number) {
+                BY_LUCK_OF_OTHERS
+            } else {
+                BY_LUCK
+            };
+            let reason = told.reason.take().map(|reason| format!("{reason}; {why}"));
+            told.reason = Some(reason.unwrap_or_else(|| why.to_owned()));
         }
     }
     for number in unplannable {

@@ -8,12 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
 
-use super::clauses::{OrderedKey, RelationUse};
 use super::early_stop;
-use super::existing::ExistingKey;
 use super::gate::Gate;
 use super::ready::Ready;
-use super::tables::Tables;
 use super::values;
 use super::what_if::{Planned, WhatIf};
 use crate::limits;
@@ -41,9 +38,15 @@ pub(super) fn average(general: &PlanTree, hoped: f64, lucky: &BTreeSet<&str>, ea
     let is_trapped = |tree: &PlanTree| !lucky.iter().all(|name| reads(tree, name));
     let worst = general.total_cost() + hoped;
     if each.is_empty() {
-        return Priced {
-            cost: worst,
-            is_trap: true,
+        return match lucky.is_empty() {
+            true => Priced {
+                cost: general.total_cost(),
+                is_trap: false,
+            },
+            false => Priced {
+                cost: worst,
+                is_trap: true,
+            },
         };
     }
     let costs = each.iter().map(|tree| match is_trapped(tree) {
@@ -53,28 +56,6 @@ pub(super) fn average(general: &PlanTree, hoped: f64, lucky: &BTreeSet<&str>, ea
     Priced {
         cost: costs.sum::<f64>() / each.len() as f64,
         is_trap: each.iter().any(is_trapped),
-    }
-}
-
-/// Takes into what is asked of each table the order in which an index that is there gives its rows to a LIMIT: no plan shows it, and
-/// an index that gives the same order may find the rows surely.
-pub(super) fn take_orders(uses: &mut [RelationUse], tree: &PlanTree, tables: &Tables) {
-    let early = early_stop::of(tree, &|name| tables.keys_of_index(name));
-    for node in tree.nodes() {
-        let by_luck = node
-            .index
-            .as_deref()
-            .filter(|name| early.by_luck.contains_key(name));
-        let (Some(index), Some(alias)) = (by_luck.and_then(|name| tables.index(name)), &node.alias) else {
-            continue;
-        };
-        for asked in uses.iter_mut().filter(|asked| asked.alias == *alias) {
-            let order = index.keys.iter().filter(|key| !asked.equal.contains(&key.key));
-            let order: Vec<OrderedKey> = order.map(ExistingKey::ordered).collect();
-            if !order.is_empty() {
-                asked.sorted.insert(order);
-            }
-        }
     }
 }
 
@@ -91,7 +72,8 @@ impl Planned {
 }
 
 impl WhatIf<'_> {
-    /// The plans for the values that a statement is priced by, those of them that are to be had.
+    /// The plans for the values that a statement is priced by; none if one of them is not to be had, for an average of the others says
+    /// nothing beside that of all.
     ///
     /// # Errors
     /// If the session is lost, and no other is to be had.
@@ -104,7 +86,10 @@ impl WhatIf<'_> {
         for values in self.values_of(statement) {
             let parameters = Parameters::Values(values);
             self.calls += usize::from(set.is_clear());
-            each.extend(self.tree_for(statement, set, None, parameters).await?);
+            let Some(tree) = self.tree_for(statement, set, None, parameters).await? else {
+                return Ok(Vec::new());
+            };
+            each.push(tree);
         }
         Ok(each)
     }
@@ -128,8 +113,15 @@ pub(super) async fn price_by_values(
         .map(|(number, _)| number)
         .take(limits::STATEMENTS_WITH_VALUES)
         .collect();
-    for (number, values) in values::of_statements(plan, &ready.planned, &limited).await? {
-        ready.planned[number].values = values;
+    match values::of_statements(plan, &ready.planned, &limited).await {
+        Ok(known) => {
+            for (number, values) in known {
+                ready.planned[number].values = values;
+            }
+        }
+        Err(error) if error.is_fatal() => return Err(error),
+        // statistics that cannot be read just now tell nothing
+        Err(_) => return Ok(0),
     }
     let estimated: BTreeSet<usize> = ready.estimates.iter().map(|(statement, ..)| *statement).collect();
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);

@@ -231,6 +231,8 @@ pub fn of_plan(plan: &PlanTree) -> Vec<RelationUse> {
 pub(super) fn key_of(operand: &Operand) -> Option<(String, Key)> {
     match operand {
         Operand::Column(name) => Some((name.alias.clone(), Key::Column(name.column.clone()))),
+        // an aggregate is no key of an index
+        Operand::Expression { text, .. } if expression::is_aggregate(text) => None,
         Operand::Expression { alias, text } => Some((alias.clone(), Key::Expression(text.clone()))),
         Operand::Value(_) | Operand::Other => None,
     }

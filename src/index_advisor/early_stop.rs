@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clauses::{Key, key_of};
+use super::clauses::{Key, OrderedKey, RelationUse, key_of};
+use super::existing::ExistingKey;
+use super::tables::Tables;
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::sql::expression::{Comparison, Condition, Operand, conditions, has_parameter};
 
@@ -243,6 +245,28 @@ fn is_open(side: &Operand) -> bool {
 /// Whether a side is an expression, of which there are no statistics.
 fn is_computed(side: &Operand, comparison: &Comparison) -> bool {
     matches!(side, Operand::Expression { .. }) && *comparison == Comparison::Equal
+}
+
+/// Takes into what is asked of each table the order in which an index that is there gives its rows to a LIMIT: no plan shows it, and
+/// an index that gives the same order may find the rows surely.
+pub(super) fn take_orders(uses: &mut [RelationUse], tree: &PlanTree, tables: &Tables) {
+    let early = of(tree, &|name| tables.keys_of_index(name));
+    for node in tree.nodes() {
+        let by_luck = node
+            .index
+            .as_deref()
+            .filter(|name| early.by_luck.contains_key(name));
+        let (Some(index), Some(alias)) = (by_luck.and_then(|name| tables.index(name)), &node.alias) else {
+            continue;
+        };
+        for asked in uses.iter_mut().filter(|asked| asked.alias == *alias) {
+            let order = index.keys.iter().filter(|key| !asked.equal.contains(&key.key));
+            let order: Vec<OrderedKey> = order.map(ExistingKey::ordered).collect();
+            if !order.is_empty() {
+                asked.sorted.insert(order);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,13 +12,12 @@
 //! sessions set a path of their own.
 //!
 //! Functions are not resolved as the parser would, by the types of their arguments: all that the name could mean must pass.
-//! So must operators, but for those that it cannot be by types that are surely known (operators). Between the gate and the planner the catalog can change, so what was found is believed for a short time
+//! So must operators. Between the gate and the planner the catalog can change, so what was found is believed for a short time
 //! only, and a statement is examined right before it is planned. The gate takes no lock and runs nobody's code.
 
 mod builtin;
 mod giver;
 mod meaning;
-mod operators;
 mod owners;
 mod reason;
 mod sole_schema;
@@ -189,7 +188,7 @@ impl Gate {
         role: Option<&str>,
     ) -> Result<Result<Vec<u32>, Reason>, PostgresError> {
         let is_known_whose = role.is_some() || self.giver == Giver::Planner;
-        let mut meaning = match resolve(plan, names, path, is_known_whose).await? {
+        let meaning = match resolve(plan, names, path, is_known_whose).await? {
             Ok(meaning) => meaning,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -199,14 +198,7 @@ impl Gate {
         if meaning.is_plain && !strangers.iter().any(|stranger| stranger.could_run) {
             return Ok(Ok(meaning.relations));
         }
-        let mut walk = self.walk(plan, meaning.roots.clone(), role).await?;
-        if matches!(walk.refused, Some(Reason::Stranger { .. })) && !meaning.operators.is_empty() {
-            let meant = operators::meant(plan, names, path, &meaning).await?;
-            meaning
-                .roots
-                .retain(|(class, oid)| *class != PG_OPERATOR || meant.contains(oid));
-            walk = self.walk(plan, meaning.roots, role).await?;
-        }
+        let walk = self.walk(plan, meaning.roots, role).await?;
         Ok(self.weigh(walk, path))
     }
 

@@ -293,33 +293,26 @@ impl WhatIf<'_> {
         self.unplannable.remove(&statement);
         let mut used = self.used_by(&tree);
         // of indexes that are there it counts only where values tell more
-        let there = |name: &str| match planned.cost_by_values {
-            Some(_) => self.tables.keys_of_index(name),
-            None => None,
+        let there = |name: &str| match planned.values.is_empty() {
+            true => None,
+            false => self.tables.keys_of_index(name),
         };
         let early = early_stop::of(&tree, &|name| self.keys_of(name).or_else(|| there(name)));
         let mut cost = tree.total_cost();
-        let mine: BTreeSet<&str> = early.by_luck.keys().copied().collect();
-        let mine: BTreeSet<&str> = mine
-            .into_iter()
-            .filter(|name| self.keys_of(name).is_some())
-            .collect();
-        if !mine.is_empty() {
+        if !early.by_luck.is_empty() {
+            let lucky = early.by_luck.keys().copied();
+            let mine: BTreeSet<&str> = lucky.filter(|name| self.keys_of(name).is_some()).collect();
             let each = self.plans_for_values(statement, set).await?;
             each.iter().for_each(|tree| used.union_with(&self.used_by(tree)));
             let priced = average(&tree, early.hoped, &mine, &each);
-            // what is dearer for some values only is as things are: nobody is promised anything
-            cost = priced.cost.min(planned.cost()).max(cost);
             if priced.is_trap {
-                self.keep_away(statement, &early);
-            }
-            if priced.is_trap && cost >= planned.cost() {
+                // what is cheap for some values only is as things are: nobody is promised anything
+                cost = planned.cost().max(cost);
                 used.clear();
+                self.keep_away(statement, &early);
+            } else {
+                cost = priced.cost.max(cost);
             }
-        } else if !early.by_luck.is_empty() {
-            // it still hangs on an index that is there
-            cost = planned.cost().max(cost);
-            used.clear();
         }
         let answer = Answer {
             cost,
@@ -392,8 +385,9 @@ impl WhatIf<'_> {
         let planned = &self.statements[statement];
         let path = planned.search_path.to_string();
         let text = other_words.unwrap_or(&planned.text);
-        // under a LIMIT it counts what is compared with what
-        let detail = match planned.tree.nodes().iter().any(|node| node.kind == "Limit") {
+        // under a LIMIT it counts what is compared with what; min and max become one where an index ends in what they ask for
+        let may_stop = |kind: &str| matches!(kind, "Limit" | "Aggregate");
+        let detail = match planned.tree.nodes().iter().any(|node| may_stop(&node.kind)) {
             true => Detail::Expressions,
             false => Detail::Costs,
         };

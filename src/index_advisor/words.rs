@@ -172,8 +172,11 @@ pub(super) async fn choose_words(
         for one in words.iter().filter(|_| words.len() > 1) {
             worth.push(worth_of(&mut what_if, ready, statement, one, sizes).await?);
         }
-        let best = best_of(ready.planned[statement].tree.total_cost(), &worth).unwrap_or(0);
-        if best < words.len()
+        let best = match words.len() {
+            1 => Some(0),
+            _ => best_of(ready.planned[statement].tree.total_cost(), &worth),
+        };
+        if let Some(best) = best.filter(|best| *best < words.len())
             && let Words {
                 in_front,
                 other: Some(text),

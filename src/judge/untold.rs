@@ -55,7 +55,7 @@ impl Settings {
         let claims = self.told_by(&rule, observation, &SampledStatements::default(), |claim, _| {
             Some(xmin_blocked::held_databases(&claim, observation.now))
         });
-        claims.into_iter().flatten().collect()
+        earliest(claims.into_iter().flatten())
     }
 
     /// What people hear of by query.heavy_rare.
@@ -108,6 +108,16 @@ impl Settings {
         });
         told.collect()
     }
+}
+
+/// Since when each database is held back: of several who do, the first one began it.
+fn earliest(held: impl IntoIterator<Item = (String, DateTime<Utc>)>) -> BTreeMap<String, DateTime<Utc>> {
+    let mut all = BTreeMap::new();
+    for (database, since) in held {
+        let first = all.entry(database).or_insert(since);
+        *first = since.min(*first);
+    }
+    all
 }
 
 /// What decides whether anybody hears of what a rule finds. It is decided as it is of its claims: of several settings that are
@@ -437,6 +447,15 @@ mod tests {
             }];
         });
         assert_eq!(ignored, [""; 0]);
+    }
+
+    #[test]
+    fn of_two_who_hold_rows_of_a_database_back_the_earlier_one_counts() {
+        let since = |hours: i64| now() - chrono::TimeDelta::hours(hours);
+        for both in [[5, 2], [2, 5]] {
+            let held = both.map(|hours| ("app".to_owned(), since(hours)));
+            assert_eq!(earliest(held), [("app".to_owned(), since(5))].into());
+        }
     }
 
     #[test]

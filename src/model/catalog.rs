@@ -71,17 +71,40 @@ impl Catalog {
         }
     }
 
-    /// Whether a table or an index has that name, so that no other one can.
-    pub fn is_taken(&self, schema: &str, name: &str) -> bool {
+    /// What has that name: one relation, or two where one took the name of another one between two questions to the server.
+    fn named(&self, schema: &str, name: &str) -> &[Named] {
         let sorted = self.by_name.get_or_init(|| {
             let tables = (0..self.tables.len() as u32).map(Named::Table);
             let indexes = (0..self.indexes.len() as u32).map(Named::Index);
             let mut all: Vec<Named> = tables.chain(indexes).collect();
-            all.sort_unstable_by_key(|named| self.name_of(*named));
+            all.sort_by_key(|named| self.name_of(*named));
             all
         });
-        let found = sorted.binary_search_by_key(&Some((schema, name)), |named| self.name_of(*named));
-        found.is_ok()
+        let wanted = Some((schema, name));
+        let begin = sorted.partition_point(|named| self.name_of(*named) < wanted);
+        let rest = &sorted[begin..];
+        &rest[..rest.partition_point(|named| self.name_of(*named) == wanted)]
+    }
+
+    /// Whether a table or an index has that name, so that no other one can.
+    pub fn is_taken(&self, schema: &str, name: &str) -> bool {
+        !self.named(schema, name).is_empty()
+    }
+
+    /// The table of that name.
+    pub fn table_named(&self, schema: &str, name: &str) -> Option<&TableFacts> {
+        self.named(schema, name).iter().find_map(|named| match named {
+            Named::Table(place) => self.tables.at(*place as usize),
+            Named::Index(_) => None,
+        })
+    }
+
+    /// The index of that name.
+    pub fn index_named(&self, schema: &str, name: &str) -> Option<&IndexFacts> {
+        self.named(schema, name).iter().find_map(|named| match named {
+            Named::Table(_) => None,
+            Named::Index(place) => self.indexes.at(*place as usize),
+        })
     }
 
     fn table_of(&self, place: u32) -> Option<u32> {
@@ -297,6 +320,11 @@ mod tests {
         ] {
             assert_eq!(catalog.is_taken(schema, name), is_taken, "{schema}.{name}");
         }
+        let table = |schema: &str, name: &str| catalog.table_named(schema, name).map(|facts| facts.oid);
+        let index = |schema: &str, name: &str| catalog.index_named(schema, name).map(|facts| facts.oid);
+        assert_eq!((table("b", "orders"), table("a", "items")), (Some(1), Some(2)));
+        assert_eq!((table("a", "orders"), table("b", "orders_at")), (None, None));
+        assert_eq!((index("b", "orders_at"), index("b", "orders")), (Some(9), None));
         assert!(!Catalog::default().is_taken("b", "orders"));
     }
 

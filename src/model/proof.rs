@@ -77,8 +77,7 @@ impl Known {
                 | "schema.no_primary_key",
                 [schema, name, rest @ ..],
             ) => {
-                let mut tables = self.catalog.tables.values();
-                let table = tables.find(|table| (&table.schema, &table.name) == (schema, name));
+                let table = self.catalog.table_named(schema, name);
                 table.is_none_or(|table| self.is_table_mended(rule, table, rest))
             }
             _ => false,
@@ -90,8 +89,7 @@ impl Known {
         if !self.catalog.is_taken(schema, name) {
             return true;
         }
-        let mut indexes = self.catalog.indexes.values();
-        let index = indexes.find(|index| (index.schema.as_str(), index.name.as_str()) == (schema, name));
+        let index = self.catalog.index_named(schema, name);
         index.is_some_and(|index| match rule {
             "index.invalid" => index.is_valid && index.is_ready,
             "index.duplicate" => {

@@ -101,11 +101,17 @@ impl Selector {
             return true;
         }
         let Some(object) = object else { return false };
-        let table = object.table.as_ref().map(|table| match &object.schema {
-            Some(schema) => format!("{schema}.{table}"),
-            None => table.clone(),
-        });
-        matches(&self.object, &object.qualified()) || table.is_some_and(|table| matches(&self.object, &table))
+        let in_schema = |name: &str| match &object.schema {
+            Some(schema) => format!("{schema}.{name}"),
+            None => name.to_owned(),
+        };
+        // a column was told without its table once, and settings of that time still hold
+        let names = [
+            Some(object.qualified()),
+            Some(in_schema(&object.name)),
+            object.table.as_deref().map(in_schema),
+        ];
+        names.iter().flatten().any(|name| matches(&self.object, name))
     }
 
     /// What it is for, for people: `server main, object legacy.*`.
@@ -303,6 +309,29 @@ mod tests {
             (false, false),
             "another role does it, too"
         );
+    }
+
+    #[test]
+    fn a_column_is_meant_with_and_without_its_table() {
+        let column = claim(ObjectKind::Column, "id", Some("orders"), &[]);
+        let is_meant = |object: &str| {
+            let selector = Selector {
+                object: object.into(),
+                ..Selector::default()
+            };
+            selector.selects(&column)
+        };
+        for object in [
+            "legacy.orders.id",
+            "legacy.orders.*",
+            "legacy.id",
+            "legacy.orders",
+        ] {
+            assert!(is_meant(object), "{object}");
+        }
+        for object in ["legacy.other.id", "id", "orders.id"] {
+            assert!(!is_meant(object), "{object}");
+        }
     }
 
     #[test]

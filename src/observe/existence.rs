@@ -2,7 +2,7 @@
 //! was never reset PostgreSQL 15 and later tell nothing, and its creation is recorded nowhere: it may be seconds old on a server
 //! that has counted for a year. So its counters are believed from when something proves that it was there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -15,6 +15,10 @@ const FIRST_OF_USERS: u32 = 16_384;
 #[derive(Default)]
 pub(super) struct Existence {
     known: HashMap<u32, DateTime<Utc>>,
+    /// The OID that each name had at the last look.
+    by_name: HashMap<String, u32>,
+    /// Databases that took a name which another one had: what was known by the name is not about them.
+    made_anew: HashSet<u32>,
 }
 
 impl Existence {
@@ -25,6 +29,21 @@ impl Existence {
             (facts.oid, before.map_or(at, |before| before.min(at)))
         });
         self.known = known.collect();
+        let is_another = |facts: &&DatabaseFacts| {
+            let before = self.by_name.get(&facts.name);
+            before.is_some_and(|before| *before != facts.oid)
+        };
+        let made_anew = databases.iter().filter(is_another).map(|facts| facts.oid);
+        self.made_anew.extend(made_anew);
+        self.made_anew.retain(|oid| self.known.contains_key(oid));
+        let by_name = databases.iter().map(|facts| (facts.name.clone(), facts.oid));
+        self.by_name = by_name.collect();
+    }
+
+    /// Forgets since when databases are there: the clock, or the server, is another one. What took the name of another one did
+    /// so all the same.
+    pub(super) fn forget_times(&mut self) {
+        self.known.clear();
     }
 
     /// Since when the counters of a database count at least, if that is known. `watched_since`: somebody looked at it then.
@@ -38,9 +57,11 @@ impl Existence {
             .databases
             .iter()
             .find(|facts| facts.name == database.name)?;
-        if facts.statistics_reset_at.is_some() || facts.oid < FIRST_OF_USERS {
+        // a standby counts from its own start on, and whatever is made on its primary later was not scanned before
+        if server.is_standby || facts.statistics_reset_at.is_some() || facts.oid < FIRST_OF_USERS {
             return facts.statistics_reset_at.max(server.relations_counted_since);
         }
+        let watched_since = watched_since.filter(|_| !self.made_anew.contains(&facts.oid));
         let seen = self.known.get_mut(&facts.oid)?;
         // what is known does not change with the next VACUUM, or pages would
         *seen = times(database).chain(watched_since).fold(*seen, Ord::min);
@@ -158,5 +179,31 @@ mod tests {
         assert_eq!(since(101, &old, Some(101)), Some(at(40)), "VACUUM came again");
         assert_eq!(since(102, &new, None), Some(at(102)));
         assert_eq!(since(110, &new, None), Some(at(102)));
+    }
+
+    #[test]
+    fn what_is_known_by_the_name_is_not_about_the_database_that_took_it() {
+        let mut existence = Existence::default();
+        let (old, new) = (server(16_384, None), server(16_400, None));
+        let since = |existence: &mut Existence, hour: i64, server: &ServerFacts| {
+            existence.observe(at(hour), &server.databases);
+            existence.counters_since(server, &seen(None, None), Some(at(20)))
+        };
+        assert_eq!(since(&mut existence, 100, &old), Some(at(20)));
+        assert_eq!(since(&mut existence, 102, &new), Some(at(102)));
+        assert_eq!(since(&mut existence, 110, &new), Some(at(102)), "it stays known");
+        existence.forget_times();
+        assert_eq!(since(&mut existence, 111, &new), Some(at(111)));
+        existence.observe(at(112), &[]);
+        assert!(existence.made_anew.is_empty() && existence.by_name.is_empty());
+    }
+
+    #[test]
+    fn a_standby_counts_from_its_own_start_on() {
+        let mut standby = server(16_384, None);
+        standby.is_standby = true;
+        assert_eq!(first(&standby, &seen(None, None), None), Some(at(0)));
+        standby.databases[0].statistics_reset_at = Some(at(7));
+        assert_eq!(first(&standby, &seen(None, None), None), Some(at(7)));
     }
 }

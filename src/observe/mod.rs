@@ -88,7 +88,7 @@ pub struct Observer {
     pub was_broken: bool,
     /// Every window of statements is a whole one, however short: somebody asked for the second look.
     pub any_window: bool,
-    /// Average sessions executing between the last two looks, where they are comparable.
+    /// Average sessions executing between the last two looks, but for those that only slept, where they are comparable.
     pub load_sessions: Option<f64>,
     /// What ended between them and was executing before, which is no part of that.
     pub earlier_load: Vec<EarlierLoad>,
@@ -209,7 +209,7 @@ impl Observer {
         self.sequences = Sequences::default();
         self.blocks = Blocks::default();
         self.resets = Resets::default();
-        self.existence = Existence::default();
+        self.existence.forget_times();
         self.idle_slots = IdleSlots::default();
         self.relations.end_windows();
         self.waits = WaitParts::default();

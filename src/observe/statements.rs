@@ -247,7 +247,7 @@ fn delta(duration: std::time::Duration) -> TimeDelta {
 /// What was done since the last look.
 #[derive(Default)]
 struct Busy {
-    /// Seconds of execution of all statements.
+    /// Seconds of execution of all statements but those that only sleep, which are no load.
     seconds: f64,
     /// Of those that are marked as ours.
     own_seconds: f64,
@@ -267,15 +267,18 @@ fn busy(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> B
     let mut places: HashMap<(u32, &str), usize> = HashMap::new();
     let over_seconds = (snapshot.at - last.at).num_milliseconds() as f64 / 1000.0;
     for delta in last.until(statements) {
-        busy.earlier.extend(long_calls::before(&delta, over_seconds));
-        let Delta { counters: delta, .. } = delta;
-        let seconds = delta.execution_ms / 1000.0;
-        busy.seconds += seconds;
         // most have done nothing since then, and need no text
-        if delta.calls <= 0 {
-            continue;
+        let text = match delta.counters.calls > 0 {
+            true => statements.texts.get(&delta.counters.key.queryid),
+            false => None,
+        };
+        let seconds = delta.counters.execution_ms / 1000.0;
+        if !text.is_some_and(|text| only_sleeps(&text.text)) {
+            busy.earlier.extend(long_calls::before(&delta, over_seconds));
+            busy.seconds += seconds;
         }
-        let Some(text) = statements.texts.get(&delta.key.queryid) else {
+        let Delta { counters: delta, .. } = delta;
+        let Some(text) = text else {
             continue;
         };
         if text.kind == StatementKind::Own {
@@ -635,11 +638,17 @@ mod tests {
     #[test]
     fn what_only_sleeps_is_seen_and_is_no_load() {
         let mut observer = Observer::default();
-        let mut seen = snapshot(0, Some(-10), &[(1, 9), (2, 40)]);
-        let texts = Arc::make_mut(&mut seen.statements.as_mut().unwrap().texts);
-        texts.insert(2, Arc::new(crate::sql::identify("SELECT pg_sleep($1)")));
+        let look = |minute: i64, calls: &[(i64, i64)]| {
+            let mut seen = snapshot(minute, Some(-10), calls);
+            let texts = Arc::make_mut(&mut seen.statements.as_mut().unwrap().texts);
+            texts.insert(2, Arc::new(crate::sql::identify("SELECT pg_sleep($1)")));
+            seen
+        };
+        let seen = look(0, &[(1, 9), (2, 40)]);
         let activity = observer.observe(&seen, false).statements.unwrap();
         assert_eq!((activity.total_seconds, activity.statements.len()), (9.0, 2));
+        observer.observe(&look(1, &[(1, 39), (2, 100)]), false);
+        assert_eq!(observer.load_sessions, Some(0.5), "30 seconds of a minute");
     }
 
     #[test]
@@ -774,10 +783,13 @@ mod tests {
             let activity = observer.observe(&last, false).statements.unwrap();
             activity.spills_no_longer(&activity.statements[0])
         };
-        assert!(last(3, 0));
-        assert!(!last(2, 0), "too few to tell");
+        // ten calls of the window wrote a thousand blocks each
+        assert!(last(10, 0));
+        assert!(!last(9, 0), "most calls of the window wrote some");
+        assert!(!last(3, 0), "some values may need none, and others come again");
         assert!(!last(0, 0), "it was not called since");
-        assert!(!last(3, 3_000), "it goes on");
+        assert!(!last(10, 10_000), "it goes on");
+        assert!(!last(20, 2_000), "two of twenty are enough to go on");
     }
 
     #[test]

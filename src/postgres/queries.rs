@@ -95,10 +95,6 @@ pub const GATE_OWNERS: OurSql = file!("gate_owners.sql");
 pub const GATE_CODE: OurSql = file!("gate_code.sql");
 /// What the names of a statement may mean.
 pub const GATE_NAMES: OurSql = file!("gate_names.sql");
-/// The types of columns that a statement compares.
-pub const GATE_COLUMNS: OurSql = file!("gate_columns.sql");
-/// Which operators a statement could mean by the types that it compares.
-pub const GATE_OPERATORS: OurSql = file!("gate_operators.sql");
 /// What planning can touch.
 pub const GATE_WALK: OurSql = file!("gate_walk.sql");
 /// The search_path that a role was given.

@@ -46,7 +46,8 @@ pub(super) fn fetch_what_is_locked(select: &mut SelectStmt) {
 fn relations_of<'a>(from: &'a Node, found: &mut Vec<&'a RangeVar>) {
     match &from.node {
         Some(NodeEnum::RangeVar(relation)) => found.push(relation),
-        Some(NodeEnum::JoinExpr(join)) => {
+        // an alias of the whole hides what is in it
+        Some(NodeEnum::JoinExpr(join)) if join.alias.is_none() => {
             let sides = [&join.larg, &join.rarg].into_iter().flatten();
             sides.for_each(|side| relations_of(side, found));
         }

@@ -14,9 +14,18 @@ use super::twin::{keeping, parameters};
 /// `None` if it does not parse even so.
 pub fn mended(text: &str) -> Option<String> {
     let mut statement = parse_one(&with_calls_and_lists(text)?).ok()?;
-    let before = parameters(&serde_json::to_value(&statement).ok()?);
     let node = statement.stmt.as_mut()?.node.as_mut()?;
-    if let NodeEnum::SelectStmt(select) = node {
+    let select = match node {
+        NodeEnum::SelectStmt(select) => Some(select),
+        NodeEnum::InsertStmt(insert) => match insert.select_stmt.as_mut().and_then(|from| from.node.as_mut())
+        {
+            Some(NodeEnum::SelectStmt(select)) => Some(select),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(select) = select {
+        let before = parameters(&serde_json::to_value(&*select).ok()?);
         say_the_same(select);
         let after = parameters(&serde_json::to_value(&*select).ok()?);
         let missing: Vec<i64> = before.difference(&after).copied().collect();

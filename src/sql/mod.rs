@@ -41,7 +41,6 @@ pub use masked::{
 };
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
-pub use operators::{Compared, Operand, OperatorUse};
 pub use predicate::{PredicateAsks, asked_by_predicate};
 pub use rewrite::{at_later_page, merge_inserts, updated_columns, with_measured_limit};
 pub use scan_alone::scan_alone;

@@ -14,13 +14,7 @@ pub(super) fn say_the_same(select: &mut SelectStmt) {
     for side in [&mut select.larg, &mut select.rarg] {
         side.iter_mut().for_each(|side| say_the_same(side));
     }
-    let inner = select
-        .from_clause
-        .iter_mut()
-        .filter_map(|from| match &mut from.node {
-            Some(NodeEnum::RangeSubselect(from)) => from.subquery.as_mut(),
-            _ => None,
-        });
+    let inner = select.from_clause.iter_mut().flat_map(queries_of);
     let ctes = select.with_clause.iter_mut().flat_map(|with| &mut with.ctes);
     let ctes = ctes.filter_map(|cte| match &mut cte.node {
         Some(NodeEnum::CommonTableExpr(cte)) => cte.ctequery.as_mut(),
@@ -32,6 +26,9 @@ pub(super) fn say_the_same(select: &mut SelectStmt) {
         }
     }
     let mut places = places(select);
+    if places.len() > PLACES {
+        return;
+    }
     let shapes: Vec<(Clause, Option<Shape>)> = places
         .iter()
         .map(|(clause, node)| (*clause, Shape::of(node)))
@@ -42,6 +39,21 @@ pub(super) fn say_the_same(select: &mut SelectStmt) {
         for place in same.places {
             *places[place].1 = said.clone();
         }
+    }
+}
+
+/// A statement with more places is left as it is: each is compared with the others.
+const PLACES: usize = 300;
+
+/// The queries that stand in a part of FROM.
+fn queries_of(from: &mut Node) -> Vec<&mut Box<Node>> {
+    match &mut from.node {
+        Some(NodeEnum::RangeSubselect(from)) => from.subquery.iter_mut().collect(),
+        Some(NodeEnum::JoinExpr(join)) => {
+            let sides = [&mut join.larg, &mut join.rarg].into_iter().flatten();
+            sides.flat_map(|side| queries_of(side)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

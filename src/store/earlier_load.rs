@@ -6,7 +6,8 @@ use super::error::StoreError;
 use crate::model::status::EarlierLoad;
 
 /// Adds to the load before the last look that is written down what was executing then and has ended only since. Where nobody
-/// looked, the load stays unknown.
+/// looked, the load stays unknown. After a look that could not be written down it is told by that time too early: looks are known by the
+/// server's clock, points of the load by ours, and only their order brings the two together.
 pub fn record_earlier_load(
     tx: &Transaction<'_>,
     server: &str,

@@ -104,8 +104,12 @@ pub(super) fn reconcile<'a>(
             changes.push(Change { fingerprint, step });
         }
     }
+    let mended = judgement.mended.iter();
+    let mended: HashSet<Problem<'_>> = mended
+        .map(|one| (one.rule.as_str(), one.database.as_deref(), &one.subject[..]))
+        .collect();
     for row in known.iter().filter(|row| !seen.contains(&row.fingerprint)) {
-        let gone = match was_dropped(row, judgement) || is_mended(row, judgement) {
+        let gone = match was_dropped(row, judgement) || is_mended(row, &mended, judgement) {
             true => Some((TimeDelta::zero(), None)),
             false => outcomes.clear_if_gone(row),
         };
@@ -128,15 +132,19 @@ fn was_dropped(row: &Known, judgement: &Judgement) -> bool {
     }
 }
 
+/// What a problem is known by: its rule, its database, its subject.
+type Problem<'a> = (&'a str, Option<&'a str>, &'a [String]);
+
 /// Whether what mends a problem was seen, or the catalogs prove that it is mended: nothing is to be waited for then.
-fn is_mended(row: &Known, judgement: &Judgement) -> bool {
-    let was_seen = judgement.mended.iter().any(|mended| {
-        (&mended.rule, &mended.database, &mended.subject) == (&row.rule, &row.database, &row.subject)
-    });
-    // of what is resolved and not awaited nothing changes, and there may be much of it
-    let is_over = row.state == Some(State::Resolved) && row.evidence_since.is_none();
-    let proof = &judgement.proof;
-    was_seen || !is_over && proof.is_mended(&row.rule, row.database.as_deref(), &row.subject)
+fn is_mended(row: &Known, mended: &HashSet<Problem<'_>>, judgement: &Judgement) -> bool {
+    // of what is resolved and not awaited nothing changes, nor of what a person has spoken about, and there may be much of it
+    match row.state {
+        Some(State::Resolved) if row.evidence_since.is_none() => return false,
+        Some(State::FalsePositive) => return false,
+        _ => {}
+    }
+    let (rule, database, subject) = (row.rule.as_str(), row.database.as_deref(), &row.subject[..]);
+    mended.contains(&(rule, database, subject)) || judgement.proof.is_mended(rule, database, subject)
 }
 
 /// What the sight of a problem changes.
@@ -839,17 +847,25 @@ mod tests {
             absence_counts: false,
             untold: Some("the window is still filling".into()),
         };
-        let step = |table: &str, state: State, seen: bool| {
+        let step_in = |rule: &str, database: Option<&str>, table: &str, state: State, seen: bool| {
             let row = known(&claim, Some(state), None, None);
             let mut judgement = judgement(seen.then(|| claim.clone()), [filling.clone()]);
             judgement.mended = vec![Mended {
-                rule: "a.rule".into(),
-                database: Some("db".into()),
+                rule: rule.into(),
+                database: database.map(str::to_owned),
                 subject: vec!["public".into(), table.into()],
             }];
             let mut changes = reconcile(&[row], &judgement, at(0));
             changes.pop().map(|change| name(&change.step))
         };
+        let step = |table: &str, state: State, seen: bool| step_in("a.rule", Some("db"), table, state, seen);
+        for (rule, database) in [
+            ("b.rule", Some("db")),
+            ("a.rule", Some("other")),
+            ("a.rule", None),
+        ] {
+            assert_eq!(step_in(rule, database, "t", State::Open, false), None, "{rule}");
+        }
         assert_eq!(step("t", State::Open, false), Some("resolve"));
         assert_eq!(step("t", State::Snoozed, false), Some("resolve"));
         assert_eq!(

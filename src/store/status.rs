@@ -91,8 +91,7 @@ impl Store {
 
     /// The servers, by name.
     pub fn servers(&self) -> Result<Vec<ServerStatus>, StoreError> {
-        let rows = self.read(|tx| bodies(tx, "SELECT name, body FROM server ORDER BY name"))?;
-        rows.iter().map(|(_, body)| from_json("server", body)).collect()
+        self.read(servers)
     }
 
     /// The latest outcome of each rule in each place, with the server's name.
@@ -337,6 +336,12 @@ pub(super) fn record_load(tx: &Transaction<'_>, server: &str, point: &LoadPoint)
 }
 
 /// The rows of a name and a body.
+/// The servers, by name.
+pub(super) fn servers(tx: &Transaction<'_>) -> Result<Vec<ServerStatus>, StoreError> {
+    let rows = bodies(tx, "SELECT name, body FROM server ORDER BY name")?;
+    rows.iter().map(|(_, body)| from_json("server", body)).collect()
+}
+
 fn bodies(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(String, String)>, StoreError> {
     rows(tx, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }

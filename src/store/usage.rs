@@ -6,6 +6,7 @@ use rusqlite::{Transaction, params};
 use super::Store;
 use super::error::StoreError;
 use super::row::{micros, rows, time};
+use super::status::servers;
 use crate::model::status::ServerStatus;
 
 /// Which index.
@@ -68,35 +69,7 @@ impl Store {
         server: &str,
         index: &IndexKey,
     ) -> Result<Vec<(String, DateTime<Utc>)>, StoreError> {
-        let all = self.servers()?;
-        let is_primary = |status: &&ServerStatus| {
-            status.name == server && status.is_standby == Some(false) && status.system_identifier.is_some()
-        };
-        let Some(primary) = all.iter().find(is_primary) else {
-            return Ok(Vec::new());
-        };
-        let standbys = all.iter().filter(|status| {
-            status.is_standby == Some(true) && status.system_identifier == primary.system_identifier
-        });
-        // a standby has the OIDs of its primary, and may know an older name
-        let sql = "SELECT there.last_moved_at FROM index_usage AS here
-                 JOIN index_usage AS there ON there.database = here.database AND there.oid = here.oid
-                 WHERE here.server = ?1 AND here.database = ?2 AND here.schema = ?3 AND here.name = ?4
-                     AND there.server = ?5 AND there.scans > 0 AND there.last_moved_at IS NOT NULL";
-        self.read(|tx| {
-            let mut known = Vec::new();
-            for standby in standbys {
-                let scanned = rows(
-                    tx,
-                    sql,
-                    params![server, index.database, index.schema, index.name, standby.name],
-                    |row| Ok(time(row.get(0)?)),
-                )?;
-                known.extend(scanned.into_iter().map(|at| (standby.name.clone(), at)));
-            }
-            known.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
-            Ok(known)
-        })
+        self.read(|tx| scanned_on_standbys(tx, server, index))
     }
 
     /// Writes what changed, and forgets the indexes that are gone.
@@ -111,6 +84,41 @@ impl Store {
         }
         self.write(|tx| save_index_usage(tx, server, changed, gone))
     }
+}
+
+/// The standbys that share the primary's system identifier, and scanned the index.
+fn scanned_on_standbys(
+    tx: &Transaction<'_>,
+    server: &str,
+    index: &IndexKey,
+) -> Result<Vec<(String, DateTime<Utc>)>, StoreError> {
+    let all = servers(tx)?;
+    let is_primary = |status: &&ServerStatus| {
+        status.name == server && status.is_standby == Some(false) && status.system_identifier.is_some()
+    };
+    let Some(primary) = all.iter().find(is_primary) else {
+        return Ok(Vec::new());
+    };
+    let standbys = all.iter().filter(|status| {
+        status.is_standby == Some(true) && status.system_identifier == primary.system_identifier
+    });
+    // a standby has the OIDs of its primary, and may know an older name
+    let sql = "SELECT there.last_moved_at FROM index_usage AS here
+             JOIN index_usage AS there ON there.database = here.database AND there.oid = here.oid
+             WHERE here.server = ?1 AND here.database = ?2 AND here.schema = ?3 AND here.name = ?4
+                 AND there.server = ?5 AND there.scans > 0 AND there.last_moved_at IS NOT NULL";
+    let mut known = Vec::new();
+    for standby in standbys {
+        let scanned = rows(
+            tx,
+            sql,
+            params![server, index.database, index.schema, index.name, standby.name],
+            |row| Ok(time(row.get(0)?)),
+        )?;
+        known.extend(scanned.into_iter().map(|at| (standby.name.clone(), at)));
+    }
+    known.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+    Ok(known)
 }
 
 pub(super) fn save_index_usage(

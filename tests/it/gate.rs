@@ -422,7 +422,7 @@ const OPERATORS: &str = "
     CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, PROCEDURE = mallory.varied);";
 
 #[tokio::test]
-async fn an_operator_of_somebody_refuses_only_what_could_mean_it() {
+async fn an_operator_of_somebody_refuses_only_what_uses_its_name() {
     for version in present(&[14, 18]) {
         let cluster = Cluster::start(version).await;
         cluster.sql("postgres", LAB).await;
@@ -439,12 +439,9 @@ async fn an_operator_of_somebody_refuses_only_what_could_mean_it() {
             "SELECT * FROM mails WHERE created > now()",
             "SELECT * FROM mails WHERE id BETWEEN 1 AND 2 ORDER BY id",
             "SELECT DISTINCT mail FROM mails",
-            "SELECT * FROM mails WHERE id = 5 AND big = 7",
-            "SELECT * FROM mails AS m WHERE m.id = $1 AND created = $2",
-            "SELECT * FROM mails WHERE id IN (1, 2) OR big = ANY ($1)",
-            "SELECT * FROM mails AS m JOIN orders AS o USING (id) WHERE o.note = 'a'",
+            "SELECT id, count(*) FROM mails WHERE big < $1 GROUP BY id ORDER BY id DESC",
             "SELECT * FROM mails WHERE mail OPERATOR(pg_catalog.=) $1",
-            "UPDATE orders SET total = 1 WHERE id = $1",
+            "UPDATE orders SET total = 1 WHERE id > $1",
         ] {
             let refused = refusal(&session, &mut gate, text, "shop, public").await;
             assert_eq!(refused, "", "on {version}: {text}");
@@ -465,6 +462,16 @@ async fn an_operator_of_somebody_refuses_only_what_could_mean_it() {
             );
         }
         let may_mean = [
+            "SELECT * FROM mails WHERE id = 5",
+            "SELECT * FROM mails WHERE id IN (1, 2)",
+            "SELECT * FROM mails WHERE id = ANY ($1)",
+            "SELECT * FROM mails WHERE id IN (SELECT 1)",
+            "SELECT CASE id WHEN 1 THEN 2 END FROM mails",
+            "SELECT NULLIF(id, 1) FROM mails",
+            "SELECT * FROM mails WHERE id IS DISTINCT FROM 1",
+            "SELECT * FROM mails AS m JOIN orders AS o USING (id)",
+            "WITH orders AS (SELECT mail::varchar AS id FROM mails) SELECT * FROM orders o WHERE o.id = $1",
+            "SELECT (VALUES ('x'::text), ('y') ORDER BY column1 = 'x' LIMIT 1), m.* FROM mails m",
             "SELECT * FROM mails WHERE id = lower($1)",
             "SELECT * FROM mails WHERE id = (SELECT 'a'::text)",
             "SELECT * FROM mails WHERE mail = $1",

@@ -8,6 +8,7 @@ mod advise_guessed;
 mod advise_harness;
 mod advise_interrupted;
 mod advise_lean;
+mod advise_limited;
 mod advise_logins;
 mod advise_long;
 mod advise_parameters;

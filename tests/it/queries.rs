@@ -30,6 +30,7 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
         | "samples.sql"
         | "table_activity.sql"
         | "table_activity.16.sql"
+        | "role_settings.sql"
         | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::limits;
 use crate::model::advice::{Advised, EarlierAdvice, EarlierIndex, MissingIndex};
 use crate::model::finding::Claim;
 
@@ -30,6 +31,22 @@ pub(super) fn after(mut earlier: Earlier, advised: &Advised) -> Earlier {
         let before = earlier.remove(&missing).unwrap_or_default();
         known.statements.extend(before.statements);
         earlier.insert(missing, known);
+    }
+    bounded(earlier)
+}
+
+/// Forgets what tells nothing, and what is too much: first that for which no statement is awaited. What was built stays as long as
+/// there is room: by it an index is known to be one that was advised.
+fn bounded(mut earlier: Earlier) -> Earlier {
+    earlier.retain(|_, known| !known.statements.is_empty() || !known.indexes.is_empty());
+    let too_many = earlier.len().saturating_sub(limits::ADVICE_REMEMBERED);
+    let last_first = || earlier.iter().rev();
+    let unawaited = last_first().filter(|(_, known)| known.statements.is_empty());
+    let awaited = last_first().filter(|(_, known)| !known.statements.is_empty());
+    let forgotten = unawaited.chain(awaited).take(too_many);
+    let forgotten: Vec<MissingIndex> = forgotten.map(|(missing, _)| missing.clone()).collect();
+    for missing in &forgotten {
+        earlier.remove(missing);
     }
     earlier
 }
@@ -102,5 +119,40 @@ mod tests {
             (1, 1),
             "it does not count that it is not named"
         );
+    }
+
+    #[test]
+    fn what_tells_nothing_is_forgotten_and_so_is_what_is_too_much() {
+        let missing = |table: usize| MissingIndex {
+            schema: "public".into(),
+            table: format!("t{table:05}"),
+            leading_key: "a".into(),
+        };
+        let advice = |awaited: bool, indexes: usize| EarlierAdvice {
+            statements: awaited.then(|| "s1".to_owned()).into_iter().collect(),
+            indexes: vec![
+                EarlierIndex {
+                    schema: "public".into(),
+                    table: "t".into(),
+                    name: String::new(),
+                    definition: CREATE.into(),
+                };
+                indexes
+            ],
+        };
+        let nothing = Earlier::from([(missing(0), advice(false, 0)), (missing(1), advice(false, 1))]);
+        let unseen = advised(&[], vec![advised_statement("other", &[], Some(1.0))]);
+        assert_eq!(only(&after(nothing, &unseen)), (0, 1));
+        let bound = limits::ADVICE_REMEMBERED;
+        let kept = |awaited_from: usize| -> Vec<MissingIndex> {
+            let all = (0..bound + 2).map(|table| (missing(table), advice(table >= awaited_from, 1)));
+            after(all.collect(), &unseen).into_keys().collect()
+        };
+        let but = |gone: [usize; 2]| -> Vec<MissingIndex> {
+            let tables = (0..bound + 2).filter(|table| !gone.contains(table));
+            tables.map(missing).collect()
+        };
+        assert_eq!(kept(3), but([1, 2]), "nothing is awaited for the first three");
+        assert_eq!(kept(1), but([0, bound + 1]));
     }
 }

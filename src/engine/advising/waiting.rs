@@ -24,8 +24,17 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// In words, to stand behind a colon, without numbers that change while it waits: for what is written down each time that it
+    /// changes.
+    fn told_still(&self) -> String {
+        format!(
+            "since {} that waits for what budget.own_cost_ratio leaves",
+            clock(self.since)
+        )
+    }
+
     /// In words, to stand behind a colon.
-    pub(super) fn told(&self) -> String {
+    fn told(&self) -> String {
         let until = self.until.map_or(String::new(), |until| {
             format!(
                 ", which it does at {} at the latest, when what the last run took is not of the last hour any more",
@@ -63,9 +72,15 @@ impl Advising {
     }
 
     /// What is due and waits, in words to stand behind others; empty where nothing waits.
-    pub(super) fn told_waiting(&self) -> String {
+    fn told_waiting(&self) -> String {
         let waiting = self.waiting.as_ref();
         waiting.map_or(String::new(), |waiting| format!(": {}", waiting.told()))
+    }
+
+    /// The same in words that stay the same while it waits: rules tell them, and findings carry them.
+    pub(super) fn told_waiting_still(&self) -> String {
+        let waiting = self.waiting.as_ref();
+        waiting.map_or(String::new(), |waiting| format!(": {}", waiting.told_still()))
     }
 
     /// After which age advice is not told any more.
@@ -141,7 +156,15 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
+        let still = waiting.told_still();
+        assert!(still.contains(&format!("since {}", clock(at(0)))), "{still}");
         waiting.until = None;
+        (waiting.wanted_seconds, waiting.left_seconds) = (30.0, 4.5);
+        assert_eq!(
+            waiting.told_still(),
+            still,
+            "findings are not written anew for it"
+        );
         assert!(!waiting.told().contains("at the latest"), "nothing ran yet");
     }
 }

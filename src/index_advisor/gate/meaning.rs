@@ -1,6 +1,6 @@
 //! What the names of a statement may mean, by what the catalogs answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tokio_postgres::Row;
 
@@ -12,10 +12,6 @@ use crate::postgres::column;
 #[derive(Default)]
 pub(super) struct Meaning {
     pub(super) relations: Vec<u32>,
-    /// The same by schema and name.
-    pub(super) found: Vec<(String, String, u32)>,
-    /// The names of operators that are not PostgreSQL's own.
-    pub(super) operators: BTreeMap<u32, String>,
     /// Whether nothing but the statistics of these relations can matter: no views, policies, partitions.
     pub(super) is_plain: bool,
     pub(super) roots: BTreeSet<Address>,
@@ -40,9 +36,6 @@ impl Meaning {
             _ => return Err(Reason::Unreadable),
         };
         self.is_plain = false;
-        if class == PG_OPERATOR {
-            self.operators.extend(oid.map(|oid| (oid, name)));
-        }
         self.roots.extend(oid.map(|oid| (class, oid)));
         Ok(())
     }
@@ -75,7 +68,6 @@ impl Meaning {
         }
         self.is_plain &= column(row, "is_plain") == Some(true);
         self.relations.push(oid);
-        self.found.push((schema, name, oid));
         self.roots.insert((PG_CLASS, oid));
         Ok(())
     }

@@ -57,7 +57,7 @@ pub(super) fn about_the_averaged(statements: &[StatementAdvice]) -> Option<Strin
     let names = named(statements.iter().filter(|one| one.is_priced_by_values))?;
     Some(format!(
         "statements that stop at a LIMIT and are expected to find their rows early by an index that is there cost what they cost on \
-         the average for a common, a median and a rare value of their parameters, as far as their plans hang on that: {names}"
+         the average for a common, a median and a rare value of their parameters (of a range a hundredth of its rows), as far as their plans hang on that: {names}"
     ))
 }
 

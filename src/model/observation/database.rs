@@ -212,7 +212,8 @@ pub struct IndexObservation {
     pub scans: i64,
     /// Scans of it on standbys in that time, or in a longer one; `None` where one that is watched does not know them.
     pub scans_on_standbys: Option<i64>,
-    /// Of the standbys that count scans of it, the last time at which one may have scanned it; `None` where none counts one.
+    /// Of the standbys that were seen to scan it, the last time at which one may have done so; `None` where none was: what one
+    /// counted before anybody looked is of an unknown time.
     pub used_on_standbys_at: Option<DateTime<Utc>>,
     /// Since when it is known to exist without a scan, from our own looks or from its last scan (16 and later).
     pub idle_since: Option<DateTime<Utc>>,

@@ -129,11 +129,13 @@ impl Since {
         whole.mean_seconds() / self.mean_seconds().max(1e-6)
     }
 
-    /// Whether it wrote far less a call than in the whole window, and was called often enough to tell.
+    /// Whether it wrote far less a call than in the whole window, and was called often enough to tell: what spills with some values
+    /// only has a few calls in a row that do not, but hardly half of all.
     fn hardly_spills(&self, whole: &StatementDelta) -> bool {
         let per_call = |blocks: i64, calls: i64| blocks as f64 / calls.max(1) as f64;
         let now = per_call(self.temp_blocks_written, self.calls);
         self.calls >= limits::CALLS_WITHOUT_SPILLING
+            && self.calls.saturating_mul(2) >= whole.calls
             && now * limits::FASTER_TIMES < per_call(whole.temp_blocks_written, whole.calls)
     }
 

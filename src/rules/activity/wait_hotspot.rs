@@ -32,8 +32,8 @@ use events::{Meaning, meaning};
 /// info only. Somebody who holds a lock for long is activity.blocking: look there first.
 ///
 /// A sample is what each session was seen doing at one moment, every few seconds (`sample_every` of the server); a session
-/// that was seen in two samples counts twice. Judged is the last hour of samples, and what is not waited for in the last minutes, too,
-/// is over and not told: nothing is said of fewer than
+/// that was seen in two samples counts twice. Judged is the last hour of samples. What a smaller part than
+/// half of `info_share` waits for in the last minutes is over and not told, if these have 20 samples or more. Nothing is said of fewer than
 /// `minimum_sessions` sessions in `minimum_samples` samples, so that neither one bad moment nor an idle server counts. What
 /// waits for nothing is at work (`CPU`), and never a hotspot. Sessions of which the server does not tell what they do count
 /// as if they were active and waited for something else, so that a share is told too small, never too large. It is a warning only where the cores of the machine are
@@ -66,6 +66,8 @@ impl Default for WaitHotspot {
 }
 
 const NOT_SAMPLED: &str = "nobody has sampled in the last minutes what sessions do";
+/// Fewer samples of the last minutes do not show that something is over.
+const ENOUGH_LATELY: u64 = 20;
 /// Names of each kind that a finding tells.
 const TOLD: usize = 5;
 
@@ -104,11 +106,12 @@ impl Rule for WaitHotspot {
                 waits.sessions()
             ));
         }
+        let is_enough = waits.samples_lately >= ENOUGH_LATELY;
         for hotspot in hotspots(waits) {
             match waits.share_lately(hotspot.event) {
-                Some(share) if share >= self.info_share => {}
-                // it was waited for, and is no longer
-                Some(_) => continue,
+                // it was waited for, and hardly is any longer
+                Some(share) if is_enough && share < self.info_share / 2.0 => continue,
+                Some(_) => {}
                 None => {
                     found.undecided.push(vec![hotspot.event.to_owned()]);
                     found.untold = Some(NOT_SAMPLED.to_owned());
@@ -407,8 +410,10 @@ mod tests {
                 found.absence_is_no_proof,
             )
         };
-        assert_eq!(judged(25, 60), (1, 0, None));
-        assert_eq!(judged(24, 60), (0, 0, None), "it is over");
+        assert_eq!(judged(11, 60), (1, 0, None), "half of a quarter");
+        assert_eq!(judged(10, 60), (0, 0, None), "it is over");
+        assert_eq!(judged(0, 20), (0, 0, None), "it is over");
+        assert_eq!(judged(0, 19), (1, 0, None), "too few samples to tell");
         assert_eq!(judged(0, 0), (0, 1, None), "nobody knows");
     }
 

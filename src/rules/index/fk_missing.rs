@@ -103,15 +103,16 @@ impl Rule for FkMissing {
             if whole.size_bytes() <= self.min_size.bytes as f64 {
                 continue;
             }
+            let is_served = known.is_served_by_definition(key);
             let untold = match (whole.rows() == 0.0, known.is_being_indexed(&whole)) {
                 (true, _) => ROWS_UNKNOWN,
                 (_, true) => BEING_INDEXED,
                 _ if whole.rows() < self.min_rows as f64 => continue,
                 _ if known.are_parts_indexed(key, &whole) || known.is_over_all_that_refer(key) => continue,
-                _ if known.is_served_by_definition(key) == Some(true) => continue,
-                _ if known.is_served_by_definition(key).is_none() => UNREAD,
+                _ if is_served == Some(true) => continue,
+                // of one look alone nothing more comes
+                _ if is_served.is_none() && !place.observation.single_look => UNREAD,
                 _ => match known.worth_to_statements(key, table) {
-                    // of one look alone nothing more comes
                     None if !place.observation.single_look => TO_BE_ASKED,
                     Some(Worth::Nearly) => NEARLY,
                     Some(Worth::Told) => continue,
@@ -349,20 +350,25 @@ mod tests {
     #[test]
     fn a_key_that_was_made_anew_with_its_index_is_not_missing_one() {
         // the key was read before the type of its column changed, the index after that, or the other way round
-        let judged = |definition: Option<&str>| {
+        let judged_in = |definition: Option<&str>, single_look: bool| {
             let facts = IndexFacts {
                 foreign_keys: [71].into(),
                 definition: definition.map(Into::into),
                 ..index(9, "t_a")
             };
-            let found = found::<FkMissing>(&observed(1e4, 1e6, 0, vec![facts])).unwrap();
+            let mut observed = observed(1e4, 1e6, 0, vec![facts]);
+            observed.single_look = single_look;
+            let found = found::<FkMissing>(&observed).unwrap();
             (found.claims.len(), found.undecided.len(), found.untold)
         };
+        let judged = |definition: Option<&str>| judged_in(definition, false);
         let index = |rest: &str| format!("CREATE INDEX t_a ON public.t USING {rest}");
         assert_eq!(judged(Some(&index("btree (a)"))), (0, 0, None));
         assert_eq!(judged(Some(&index("hash (a)"))), (0, 0, None));
         assert_eq!(judged(Some(&index("btree (a) WHERE (b > 0)"))).0, 1);
         assert_eq!(judged(None), (0, 1, Some(UNREAD.to_owned())));
+        assert_eq!(judged_in(None, true), (1, 0, None), "nothing more comes");
+        assert_eq!(judged_in(Some(&index("btree (a)")), true), (0, 0, None));
     }
 
     #[test]

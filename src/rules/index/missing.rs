@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::gain::Gain;
 use self::guards::guards;
-use self::hot::EndedHot;
+use self::hot::{EndedHot, Updated};
 use crate::model::advice::{
     Advised, AdvisedIndex, AdvisedStatement, EarlierAdvice, EarlierIndex, MissingIndex, StatementStatus,
 };
@@ -94,6 +94,7 @@ impl Rule for Missing {
             ..Found::default()
         };
         let catalog = &place.database()?.catalog;
+        let updated = Updated::of(place);
         for (missing, indexes) in &groups {
             // what was built since then is not missing any more, though the next advice may be long in coming
             let missed = indexes.iter().copied().filter(|index| !is_built(catalog, index));
@@ -107,7 +108,7 @@ impl Rule for Missing {
             let gains = Gain::all(advised, &missed);
             match self.worth(advised, &gains) {
                 Worth::Told => {
-                    let claim = self.claim(place, advised, missing, &missed, &gains);
+                    let claim = self.claim(&updated, advised, missing, &missed, &gains);
                     found.claims.push(claim);
                 }
                 Worth::Nearly => {
@@ -119,10 +120,8 @@ impl Rule for Missing {
                 Worth::Nothing => {}
             }
         }
-        let is_there = |missing: &MissingIndex| {
-            let mut tables = catalog.tables.values();
-            tables.any(|table| (&table.schema, &table.name) == (&missing.schema, &missing.table))
-        };
+        let is_there =
+            |missing: &MissingIndex| catalog.table_named(&missing.schema, &missing.table).is_some();
         // what was advised for a table that is gone is gone with it
         let earlier = advised.earlier.iter().filter(|(missing, _)| is_there(missing));
         for (missing, known) in earlier.filter(|(missing, _)| !groups.contains_key(*missing)) {
@@ -131,9 +130,7 @@ impl Rule for Missing {
                 found.mended.push(missing.subject());
                 continue;
             }
-            let mut statements = known.statements.iter();
-            let was_seen = statements.any(|id| advised.activity.contains_key(id));
-            if !known.statements.is_empty() && !was_seen {
+            if !was_seen(advised, known) {
                 found.undecided.push(missing.subject());
                 found.untold =
                     Some("statements that it was advised for were not called in this window".to_owned());
@@ -143,12 +140,19 @@ impl Rule for Missing {
     }
 }
 
-/// Whether the indexes that were advised earlier are there by now: all of them, or some, where the planner that was asked since
-/// then wants no others.
+/// Whether the planner was asked about some statement that it was advised for, as far as these are known.
+fn was_seen(advised: &Advised, known: &EarlierAdvice) -> bool {
+    let mut statements = known.statements.iter();
+    known.statements.is_empty() || statements.any(|id| advised.activity.contains_key(id))
+}
+
+/// Whether the indexes that were advised earlier are there by now: all of them, or some, where the planner that was asked about
+/// their statements since then wants no others.
 fn is_mended(catalog: &Catalog, advised: &Advised, known: &EarlierAdvice) -> bool {
     let is_there = |index: &&EarlierIndex| was_built(catalog, index);
     let built = known.indexes.iter().filter(is_there).count();
-    built > 0 && (built == known.indexes.len() || why_stopped(advised).is_none())
+    let wants_no_others = || was_seen(advised, known) && why_stopped(advised).is_none();
+    built > 0 && (built == known.indexes.len() || wants_no_others())
 }
 
 /// What CREATE EXTENSION begins with, as remedies have it.
@@ -293,12 +297,13 @@ impl Missing {
 
     fn claim(
         &self,
-        place: &Place<'_>,
+        updated: &Updated<'_, '_>,
         advised: &Advised,
         missing: &MissingIndex,
         indexes: &[&AdvisedIndex],
         gains: &[Gain<'_>],
     ) -> Claim {
+        let place = updated.place;
         let saved_seconds: f64 = gains.iter().map(|gain| gain.saved_seconds).sum();
         let share = share(advised, gains);
         let severity = match share >= self.warning_share {
@@ -317,7 +322,7 @@ impl Missing {
             table: None,
         };
         let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
-        let ended_hot = EndedHot::by(place, indexes);
+        let ended_hot = EndedHot::by(updated, indexes);
         let mut remedy = remedy(&place.observation.server, indexes, gains, size_bytes);
         remedy.caveats.extend(ended_hot.as_ref().map(EndedHot::told));
         Claim {
@@ -757,6 +762,31 @@ mod tests {
             mended(&[], there(), false).is_empty(),
             "nobody knows what was advised"
         );
+    }
+
+    #[test]
+    fn what_was_built_in_part_is_mended_only_where_the_planner_was_asked_again() {
+        let create = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
+        let other = "CREATE INDEX CONCURRENTLY t_a_b_idx ON public.t USING btree (a, b)";
+        let judged = |earlier: &[&str], seen: &str| {
+            let mut advised = advised(&[], vec![statement(seen, &[], Some(1.0))]);
+            let known = EarlierAdvice {
+                statements: ["s1".to_owned()].into(),
+                indexes: earlier.iter().map(|one| EarlierIndex::of(&index(one))).collect(),
+            };
+            advised.earlier.insert(MissingIndex::of(&index(create)), known);
+            let mut observed = database(vec![catalogued(8, "t_a_idx")]);
+            observed.databases[0].advice = Ok(Arc::new(advised));
+            let found = found::<Missing>(&observed).unwrap();
+            (found.mended.len(), found.undecided.len())
+        };
+        assert_eq!(judged(&[create, other], "s1"), (1, 0));
+        assert_eq!(
+            judged(&[create, other], "s2"),
+            (0, 1),
+            "its statement was not called"
+        );
+        assert_eq!(judged(&[create], "s2"), (1, 0), "all of it is there");
     }
 
     #[test]

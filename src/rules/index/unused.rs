@@ -78,13 +78,14 @@ struct Idle {
 /// How an index was used over the time that it must have been idle.
 enum Use {
     Never(Idle),
-    /// Not that anybody knows, who have known it since then only; `None` where not all know it yet.
+    /// Not that anybody knows, who have known it since then only, and what a standby counted before is of an unknown time; `None`
+    /// where not all know it yet.
     NotSeen(Option<DateTime<Utc>>),
-    /// It was scanned here or on a standby, or was not there all that time.
+    /// It was scanned here, or seen to be scanned on a standby within that time, or was not there all that time.
     Otherwise,
 }
 
-/// Why an index is undecided that a standby does not tell of.
+/// Why an index is undecided of which nobody can tell yet since when a standby has left it alone.
 const UNKNOWN_ON_A_STANDBY: &str =
     "a standby that is watched does not tell yet how some indexes are used there";
 

@@ -29,10 +29,11 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, number};
 /// again. If it waited for a lock: where samples of sessions saw it mostly do that, it is told as what waited, as info only,
 /// and not for two more nights.
 ///
-/// What is told here is not told again by query.time_share, however large its share is. A window is half an hour to an hour
-/// long, and nothing is told while the first one fills: minutes do not show that a statement is seldom called. What is called so
-/// often by now that it is not rare any more is over at once. How often a rare statement comes in a day cannot be told from that, so that its cost of a day is what the window shows
-/// and no more. A finding stays for two days after it was last seen, so that what runs each night is not new each night.
+/// What is told here is not told again by query.time_share, however large its share is. A window is half an hour long, or some
+/// minutes more, and nothing is told while the first one fills: minutes do not show that a statement is seldom called. What is
+/// called twice as often as `max_calls` by now is over at once: one window has a few more calls than the next. How often a rare
+/// statement comes in a day cannot be told from that, so that its cost of a day is what the window shows and no more.
+/// A finding stays for two days after it was last seen, so that what runs each night is not new each night.
 /// Where the newest calls of the window take less than a tenth of what its calls take on average, as after an index was built, that
 /// is said: it is told as info only, and does not stay for two more nights.
 /// Source: PostgreSQL's chapter "pg_stat_statements".
@@ -72,12 +73,14 @@ impl HeavyRare {
             && !crate::sql::only_sleeps(&statement.text.text)
     }
 
-    /// What was called so often in a window that it is rare no more: databases and subjects.
+    /// What was called so often in a window that it is rare no more, and will not be in the next one, which may be shorter:
+    /// databases and subjects.
     fn no_longer_rare(&self, activity: &StatementActivity) -> Vec<(String, Vec<String>)> {
         let is_short = statements::window_seconds(activity) <= 2.0 * limits::STATEMENT_WINDOW.as_secs_f64();
         let statements = activity.statements.iter();
         // in totals of days something is called often that is called once a night
-        let often = statements.filter(|statement| is_short && statement.calls >= self.max_calls);
+        let is_often = |statement: &&StatementDelta| statement.calls >= self.max_calls.saturating_mul(2);
+        let often = statements.filter(|statement| is_short && is_often(statement));
         let named = |statement: &StatementDelta| {
             (
                 statement.database.clone(),
@@ -350,8 +353,12 @@ mod tests {
             );
             over.len()
         };
-        assert_eq!((over(19, 40), over(20, 40)), (0, 1));
-        assert_eq!(over(20, 6), 1, "also while a window fills");
+        assert_eq!(
+            (over(39, 40), over(40, 40)),
+            (0, 1),
+            "twice as often as what is rare"
+        );
+        assert_eq!(over(40, 6), 1, "also while a window fills");
         assert_eq!(over(400, 2 * 24 * 60), 0, "200 a day");
     }
 

@@ -33,9 +33,9 @@ use remedy::{Steps, WorkMem, remedy};
 /// max_connections, and where RAM is not known 256 MiB. A report at a quiet hour may as well spill.
 ///
 /// Windows shorter than half an hour count as half an hour, so that one call is not made a rate. How much of its time a statement
-/// spends on temporary files is not known, so that no time is told that it would save. What was called three times and hardly wrote
-/// any since a look within the window is told no longer: it was mended. Sources: PostgreSQL's chapters "Resource Consumption" and
-/// "pg_stat_statements".
+/// spends on temporary files is not known, so that no time is told that it would save. What hardly wrote any
+/// since a look within the window, in three calls or more and at least half of all calls of the window, is told no longer: it was
+/// mended. Sources: PostgreSQL's chapters "Resource Consumption" and "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TempSpill {
@@ -52,7 +52,7 @@ impl Default for TempSpill {
         Self {
             info_per_hour: Size { bytes: 100_000_000 },
             warning_per_hour: Size::gigabytes(1),
-            critical_per_hour: Size::gigabytes(50),
+            critical_per_hour: Size::gigabytes(5),
         }
     }
 }
@@ -228,8 +228,8 @@ mod tests {
         assert_eq!(severity(6_103), []);
         assert_eq!(severity(6_104), [Severity::Info]);
         assert_eq!(severity(61_036), [Severity::Warning]);
-        assert_eq!(severity(3_051_757), [Severity::Warning]);
-        assert_eq!(severity(3_051_758), [Severity::Critical]);
+        assert_eq!(severity(305_175), [Severity::Warning]);
+        assert_eq!(severity(305_176), [Severity::Critical]);
         assert_eq!(severity(0), []);
         let none = TempSpill {
             info_per_hour: Size::default(),

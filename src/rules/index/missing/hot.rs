@@ -1,11 +1,29 @@
 //! What an advised index means for updates: those of a column that it holds, and that no other index does, are not HOT any more.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::model::advice::AdvisedIndex;
 use crate::rules::Place;
 use crate::rules::index::blocks_hot::{Updates, held_columns, hot_share};
 use crate::rules::whole_tables::Wholes;
+
+/// The tables of a place with their parts, and the statements that update them: worked out once, when first asked for.
+pub(super) struct Updated<'p, 'a> {
+    /// The place.
+    pub(super) place: &'p Place<'a>,
+    known: OnceCell<(Wholes<'a>, Updates<'a>)>,
+}
+
+impl<'p, 'a> Updated<'p, 'a> {
+    /// Of a place.
+    pub(super) fn of(place: &'p Place<'a>) -> Self {
+        Self {
+            place,
+            known: OnceCell::new(),
+        }
+    }
+}
 
 /// Updates that are HOT only as long as an index is not there.
 pub(super) struct EndedHot {
@@ -17,12 +35,12 @@ pub(super) struct EndedHot {
 
 impl EndedHot {
     /// Of the indexes that one finding advises; none where they end nothing as far as captured statements tell.
-    pub(super) fn by(place: &Place<'_>, indexes: &[&AdvisedIndex]) -> Option<Self> {
+    pub(super) fn by(updated: &Updated<'_, '_>, indexes: &[&AdvisedIndex]) -> Option<Self> {
+        let place = updated.place;
         let (database, first) = (place.database?, indexes.first()?);
         let version_num = place.observation.server.version_num;
         let catalog = &database.catalog;
-        let mut tables = catalog.tables.values();
-        let table = tables.find(|table| (&table.schema, &table.name) == (&first.schema, &first.table))?;
+        let table = catalog.table_named(&first.schema, &first.table)?;
         let there = catalog.indexes_of(table.oid);
         let held_now: BTreeSet<String> = there
             .filter_map(|facts| facts.definition.as_deref())
@@ -32,8 +50,12 @@ impl EndedHot {
             .iter()
             .flat_map(|index| held_columns(&index.definition, version_num))
             .collect();
-        let whole = Wholes::of(database).get(table);
-        let mut columns = Updates::of(place).columns(&whole);
+        let known = updated
+            .known
+            .get_or_init(|| (Wholes::of(database), Updates::of(place)));
+        let (wholes, updates) = known;
+        let whole = wholes.get(table);
+        let mut columns = updates.columns(&whole);
         columns.retain(|column| held_then.contains(column) && !held_now.contains(column));
         let is_updated = whole.sum(|delta| delta.updated) > 0;
         (!columns.is_empty()).then(|| Self {
