@@ -95,6 +95,7 @@ fn statement_text(number: u64) -> Arc<StatementText> {
         statement_id: format!("{:016x}", mixed(number)),
         text: format!("SELECT * FROM t{number} WHERE id = $1 AND kind = $2 /* {more} */"),
         kind: StatementKind::Query,
+        only_sleeps: false,
     })
 }
 

@@ -320,6 +320,7 @@ mod tests {
                 statement_id: number.to_string(),
                 text: "x".repeat(bytes),
                 kind: StatementKind::Query,
+                only_sleeps: false,
             },
             whole_bytes: None,
             characters: bytes,

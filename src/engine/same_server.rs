@@ -219,21 +219,13 @@ mod tests {
     /// A server as it was seen under a name so many minutes ago.
     fn seen(name: &str, server: &ServerFacts, minutes_ago: i64) -> ServerStatus {
         ServerStatus {
-            name: name.into(),
             version_num: Some(180_000),
             system_identifier: server.system_identifier.clone(),
             is_standby: Some(server.is_standby),
             databases: vec!["app".into()],
             last_seen_at: Some(now() - TimeDelta::minutes(minutes_ago)),
-            unreachable: None,
-            own_seconds_last_hour: 0.0,
-            own_cost_ratio: 0.0,
-            own_entries_seconds_last_hour: None,
-            families: Vec::new(),
-            replication: None,
             running: server.running(),
-            told_by: None,
-            counters_since: Default::default(),
+            ..ServerStatus::unseen(name)
         }
     }
 

@@ -113,7 +113,7 @@ impl Watch {
                 Utc::now(),
             ),
             index_days,
-            status: status.unwrap_or_else(|| never_seen(&settings.name)),
+            status: status.unwrap_or_else(|| ServerStatus::unseen(&settings.name)),
         })
     }
 
@@ -466,24 +466,4 @@ fn advised_before(store: &Store, server: &str) -> Result<Vec<Finding>, StoreErro
         ..FindingFilter::default()
     };
     Ok(store.findings(&filter)?.items)
-}
-
-fn never_seen(name: &str) -> ServerStatus {
-    ServerStatus {
-        name: name.to_owned(),
-        version_num: None,
-        system_identifier: None,
-        is_standby: None,
-        databases: Vec::new(),
-        last_seen_at: None,
-        unreachable: None,
-        own_seconds_last_hour: 0.0,
-        own_cost_ratio: 0.0,
-        own_entries_seconds_last_hour: None,
-        families: Vec::new(),
-        replication: None,
-        running: None,
-        told_by: None,
-        counters_since: Default::default(),
-    }
 }

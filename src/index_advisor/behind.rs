@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixedbitset::FixedBitSet;
 
 use super::candidate::Candidate;
-use super::early_stop;
 use super::gate::Gate;
 use super::ready::Ready;
 use super::scan_alone::scans_alone;
@@ -247,5 +246,5 @@ async fn cost_in_front(
     let tree = what_if
         .tree_for(statement, set, Some(in_front), parameters)
         .await?;
-    Ok(tree.map(|tree| tree.total_cost() + early_stop::of(&tree, &|name| what_if.keys_of(name)).hoped))
+    Ok(tree.map(|tree| what_if.sure_cost(&tree)))
 }

@@ -20,43 +20,16 @@ use crate::postgres::{Parameters, Plan, PostgresError};
 /// Values of all parameters, `None` for NULL.
 pub(super) type Values = Vec<Option<String>>;
 
-/// What a statement costs of which some rows are found early.
-#[derive(Debug)]
-pub(super) struct Priced {
-    pub(super) cost: f64,
-    /// Whether a new index is read for it that the planner would not read for each of these values: a generic plan does.
-    pub(super) is_trap: bool,
-}
-
-/// The average of what it costs for values: for those for which these new indexes are read in the plan, too, what the planner says; for
-/// others, and where no values are known, all that such a plan may read.
-pub(super) fn average(general: &PlanTree, hoped: f64, lucky: &BTreeSet<&str>, each: &[PlanTree]) -> Priced {
-    let reads = |tree: &PlanTree, name: &str| {
-        let mut nodes = tree.nodes().into_iter();
-        nodes.any(|node| node.index.as_deref() == Some(name))
+/// The average of what a statement costs for values, if each of their plans reads these new indexes, which the plan in general
+/// reads; `None` if one does not, for the plan in general would all the same, or if no values are known.
+pub(super) fn average(lucky: &BTreeSet<&str>, each: &[PlanTree]) -> Option<f64> {
+    let reads_all = |tree: &PlanTree| {
+        let nodes = tree.nodes();
+        let read: BTreeSet<&str> = nodes.iter().filter_map(|node| node.index.as_deref()).collect();
+        lucky.is_subset(&read)
     };
-    let is_trapped = |tree: &PlanTree| !lucky.iter().all(|name| reads(tree, name));
-    let worst = general.total_cost() + hoped;
-    if each.is_empty() {
-        return match lucky.is_empty() {
-            true => Priced {
-                cost: general.total_cost(),
-                is_trap: false,
-            },
-            false => Priced {
-                cost: worst,
-                is_trap: true,
-            },
-        };
-    }
-    let costs = each.iter().map(|tree| match is_trapped(tree) {
-        true => worst.max(tree.total_cost()),
-        false => tree.total_cost(),
-    });
-    Priced {
-        cost: costs.sum::<f64>() / each.len() as f64,
-        is_trap: each.iter().any(is_trapped),
-    }
+    let sum: f64 = each.iter().map(PlanTree::total_cost).sum();
+    (!each.is_empty() && each.iter().all(reads_all)).then(|| sum / each.len() as f64)
 }
 
 impl Planned {
@@ -143,9 +116,8 @@ pub(super) async fn price_by_values(
         }
         let none = FixedBitSet::with_capacity(ready.candidates.len());
         let each = what_if.plans_for_values(number, &none).await?;
-        if !each.is_empty() {
-            let priced = average(&planned.tree, 0.0, &BTreeSet::new(), &each);
-            costs.insert(number, priced.cost.max(planned.tree.total_cost()));
+        if let Some(cost) = average(&BTreeSet::new(), &each) {
+            costs.insert(number, cost.max(planned.tree.total_cost()));
         }
     }
     what_if.end().await?;
@@ -175,18 +147,14 @@ mod tests {
 
     #[test]
     fn what_every_value_is_read_by_is_no_trap() {
-        let general = tree(Some("new"), 1.0);
         let lucky = BTreeSet::from(["new"]);
         let all = [tree(Some("new"), 2.0), tree(Some("new"), 10.0)];
-        let priced = average(&general, 999.0, &lucky, &all);
-        assert_eq!((priced.cost, priced.is_trap), (6.0, false));
+        assert_eq!(average(&lucky, &all), Some(6.0));
         // for the second value the planner would not read it, but a plan for all does
         let one = [tree(Some("new"), 2.0), tree(None, 400.0)];
-        let priced = average(&general, 999.0, &lucky, &one);
-        assert_eq!((priced.cost, priced.is_trap), (501.0, true));
-        assert!(average(&general, 999.0, &lucky, &[]).is_trap, "nobody knows");
+        assert_eq!(average(&lucky, &one), None);
+        assert_eq!(average(&lucky, &[]), None, "nobody knows");
         // an index that is there is nobody's promise
-        let priced = average(&general, 999.0, &BTreeSet::new(), &one);
-        assert_eq!((priced.cost, priced.is_trap), (201.0, false));
+        assert_eq!(average(&BTreeSet::new(), &one), Some(201.0));
     }
 }

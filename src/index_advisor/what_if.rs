@@ -199,6 +199,11 @@ impl WhatIf<'_> {
         self.lucky.keys().copied().collect()
     }
 
+    /// What a plan costs if nothing that it finds by a new index comes early by luck.
+    pub(super) fn sure_cost(&self, tree: &PlanTree) -> f64 {
+        tree.total_cost() + early_stop::of(tree, &|name| self.keys_of(name)).hoped
+    }
+
     /// The statements of which the last answer is what they cost as things are: they could not be planned.
     pub fn unplannable(&self) -> BTreeSet<usize> {
         self.unplannable.clone()
@@ -304,14 +309,18 @@ impl WhatIf<'_> {
             let mine: BTreeSet<&str> = lucky.filter(|name| self.keys_of(name).is_some()).collect();
             let each = self.plans_for_values(statement, set).await?;
             each.iter().for_each(|tree| used.union_with(&self.used_by(tree)));
-            let priced = average(&tree, early.hoped, &mine, &each);
-            if priced.is_trap {
-                // what is cheap for some values only is as things are: nobody is promised anything
-                cost = planned.cost().max(cost);
-                used.clear();
-                self.keep_away(statement, &early);
-            } else {
-                cost = priced.cost.max(cost);
+            match average(&mine, &each) {
+                Some(average) => cost = cost.max(average),
+                // statistics that tell nothing are no trap in what is there
+                None if mine.is_empty() => {}
+                // all that such a plan may read is what it costs at most, for whatever value; dearer than now nobody is promised
+                None => {
+                    self.keep_away(statement, &early);
+                    cost = (cost + early.hoped).min(planned.cost()).max(cost);
+                    if cost >= planned.cost() {
+                        used.clear();
+                    }
+                }
             }
         }
         let answer = Answer {

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use super::candidate::Candidate;
-use super::early_stop;
 use super::gate::Gate;
 use super::ready::Ready;
 use super::tables::TableName;
@@ -250,7 +249,7 @@ async fn worth_of(
     let taken: BTreeSet<usize> = taken.copied().collect();
     let size = |one: &usize| sizes.get(*one).copied().flatten().unwrap_or(0.0);
     Ok(Some(Worth {
-        cost: tree.total_cost() + early_stop::of(&tree, &|name| what_if.keys_of(name)).hoped,
+        cost: what_if.sure_cost(&tree),
         size_bytes: taken.iter().map(size).sum(),
     }))
 }

@@ -340,6 +340,9 @@ pub struct StatementText {
     pub text: String,
     /// What kind of statement it is.
     pub kind: StatementKind,
+    /// Whether it does nothing but sleep: its time is no load.
+    #[serde(default)]
+    pub only_sleeps: bool,
 }
 
 /// What kind of statement a text is.

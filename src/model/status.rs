@@ -125,6 +125,27 @@ pub struct ServerStatus {
 }
 
 impl ServerStatus {
+    /// Of a server that no look has come back from.
+    pub fn unseen(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version_num: None,
+            system_identifier: None,
+            is_standby: None,
+            databases: Vec::new(),
+            last_seen_at: None,
+            unreachable: None,
+            own_seconds_last_hour: 0.0,
+            own_cost_ratio: 0.0,
+            own_entries_seconds_last_hour: None,
+            families: Vec::new(),
+            replication: None,
+            running: None,
+            told_by: None,
+            counters_since: Default::default(),
+        }
+    }
+
     /// Whether both are one running server under two names.
     pub fn is_same_server(&self, other: &Self) -> bool {
         let both = self.running.as_ref().zip(other.running.as_ref());

@@ -19,7 +19,6 @@ use crate::model::snapshot::{
     DatabaseFacts, Snapshot, StatementCounters, StatementKind, StatementText, Statements,
 };
 use crate::model::status::EarlierLoad;
-use crate::sql::only_sleeps;
 
 /// One look, kept as the possible start of a window.
 pub struct StatementLook {
@@ -273,7 +272,7 @@ fn busy(last: &StatementLook, statements: &Statements, snapshot: &Snapshot) -> B
             false => None,
         };
         let seconds = delta.counters.execution_ms / 1000.0;
-        if !text.is_some_and(|text| only_sleeps(&text.text)) {
+        if !text.is_some_and(|text| text.only_sleeps) {
             busy.earlier.extend(long_calls::before(&delta, over_seconds));
             busy.seconds += seconds;
         }
@@ -380,12 +379,13 @@ fn activity(
         statement_id: String::new(),
         text: String::new(),
         kind: StatementKind::Query,
+        only_sleeps: false,
     });
     let mut together: HashMap<(u32, &str), StatementDelta> = HashMap::new();
     for delta in deltas.filter(|delta| delta.counters.calls > 0) {
         let key = delta.counters.key;
         let text = statements.texts.get(&key.queryid);
-        if !text.is_some_and(|text| only_sleeps(&text.text)) {
+        if !text.is_some_and(|text| text.only_sleeps) {
             activity.total_seconds += delta.counters.execution_ms / 1000.0;
         }
         let Some(database) = watched.get(&key.database_oid) else {

@@ -35,7 +35,7 @@ pub fn load_sessions(activity: &StatementActivity) -> f64 {
 
 /// The share of all database time, 0 to 1, that a statement has; one that only sleeps has none.
 pub fn share_of(activity: &StatementActivity, statement: &StatementDelta) -> f64 {
-    match crate::sql::only_sleeps(&statement.text.text) {
+    match statement.text.only_sleeps {
         true => 0.0,
         false => share(activity, statement.seconds),
     }

@@ -11,7 +11,7 @@ const BYTES: usize = 1_000;
 
 /// Whether a statement does nothing but sleep, as `SELECT pg_sleep($1)`: it reads and writes no table, and calls no other
 /// function. One that sleeps beside its work does not count.
-pub fn only_sleeps(text: &str) -> bool {
+pub(super) fn only_sleeps(text: &str) -> bool {
     // nearly all are told apart without parsing
     let bytes = text.as_bytes();
     let may_sleep = bytes.len() <= BYTES

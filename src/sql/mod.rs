@@ -30,7 +30,7 @@ mod unique;
 mod untyped;
 pub mod workload;
 
-pub use asleep::only_sleeps;
+use asleep::only_sleeps;
 pub use commented::{shortened, without_comments};
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use in_front::{Place, in_front};
@@ -112,6 +112,7 @@ pub fn identify(text: &str) -> StatementText {
         statement_id,
         text: shortened(text),
         kind: if own { StatementKind::Own } else { kind },
+        only_sleeps: only_sleeps(text),
     }
 }
 

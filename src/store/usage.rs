@@ -166,21 +166,12 @@ mod tests {
     fn standbys_that_scan_an_index_are_known_by_its_oid() {
         let store = Store::in_memory().unwrap();
         let server = |name: &str, is_standby: bool, identifier: &str| ServerStatus {
-            name: name.into(),
             version_num: Some(180_000),
             system_identifier: Some(identifier.into()),
             is_standby: Some(is_standby),
             databases: vec!["db".into()],
             last_seen_at: Some(at(0)),
-            unreachable: None,
-            own_seconds_last_hour: 0.0,
-            own_cost_ratio: 0.0,
-            own_entries_seconds_last_hour: None,
-            families: Vec::new(),
-            replication: None,
-            running: None,
-            told_by: None,
-            counters_since: Default::default(),
+            ..ServerStatus::unseen(name)
         };
         let key = |name: &str| IndexKey {
             database: "db".into(),

@@ -196,23 +196,7 @@ pub fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Pr
     let mut servers = store.servers()?;
     for configured in &context.configuration.servers {
         if !servers.iter().any(|known| known.name == configured.name) {
-            servers.push(ServerStatus {
-                name: configured.name.clone(),
-                version_num: None,
-                system_identifier: None,
-                is_standby: None,
-                databases: Vec::new(),
-                last_seen_at: None,
-                unreachable: None,
-                own_seconds_last_hour: 0.0,
-                own_cost_ratio: 0.0,
-                own_entries_seconds_last_hour: None,
-                families: Vec::new(),
-                replication: None,
-                running: None,
-                told_by: None,
-                counters_since: Default::default(),
-            });
+            servers.push(ServerStatus::unseen(&configured.name));
         }
     }
     Ok(servers)

@@ -105,6 +105,11 @@ async fn what_stops_early_without_luck_is_what_the_planner_says() {
                 "SELECT * FROM orders x WHERE x.customer_id = $1 FOR UPDATE OF x",
                 "(customer_id",
             ),
+            // of one customer there is little to read, however rare the rest is
+            (
+                "SELECT * FROM orders WHERE customer_id = $1 AND note LIKE $2 || '%' ORDER BY placed LIMIT 3",
+                "(customer_id",
+            ),
         ] {
             let answer = advise(&cluster, "postgres", statement, &[]);
             let told = format!("{statement} on {version}: {answer}");

@@ -70,7 +70,7 @@ impl HeavyRare {
         statements::share(activity, statement.seconds) >= self.warning_share
             && statement.mean_seconds() >= self.min_mean.as_seconds()
             && statement.calls < self.max_calls
-            && !crate::sql::only_sleeps(&statement.text.text)
+            && !statement.text.only_sleeps
     }
 
     /// What was called so often in a window that it is rare no more, and will not be in the next one, which may be shorter:

@@ -73,8 +73,7 @@ impl Rule for TimeShare {
             });
         }
         let is_large = |statement: &StatementDelta| {
-            share(activity, statement.seconds) >= self.warning_share
-                && !crate::sql::only_sleeps(&statement.text.text)
+            share(activity, statement.seconds) >= self.warning_share && !statement.text.only_sleeps
         };
         let large = activity
             .statements
