@@ -61,6 +61,7 @@ mod parents;
 mod partition;
 mod predicate;
 mod present;
+mod problem;
 mod rare;
 mod ready;
 mod rehearsal;

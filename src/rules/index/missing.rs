@@ -3,6 +3,7 @@
 mod gain;
 mod guards;
 mod hot;
+mod remedy;
 mod title;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +15,14 @@ use serde_json::json;
 use self::gain::Gain;
 use self::guards::guards;
 use self::hot::{EndedHot, Updated};
+use self::remedy::remedy;
 use crate::model::advice::{
     Advised, AdvisedIndex, AdvisedStatement, EarlierAdvice, EarlierIndex, MissingIndex, StatementStatus,
 };
 use crate::model::catalog::{Catalog, TableFacts};
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
-use crate::model::remedy::{self, Remedy, qualified};
+use crate::model::remedy::qualified;
 use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{Period, bytes_for_people, seconds_for_people};
 use crate::rules::built::{is_built, was_built};
@@ -435,91 +437,6 @@ fn confidence(indexes: &[&AdvisedIndex]) -> Confidence {
     )
 }
 
-/// What no plan of ours can show: it is the client that gives a parameter its type.
-const OTHER_TYPE: &str = "A client that binds the parameter with another type (numeric for an int column, text for a date) makes the \
-                          index useless: a cast is hidden in the driver.";
-
-fn remedy(
-    server: &ServerFacts,
-    indexes: &[&AdvisedIndex],
-    gains: &[Gain<'_>],
-    size_bytes: Option<f64>,
-) -> Remedy {
-    let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
-    let mut extensions = apply_sql
-        .iter()
-        .filter_map(|sql| sql.strip_prefix(CREATE_EXTENSION));
-    let before = extensions.find_map(|extension| settings::before_create(server, extension));
-    let undo = indexes.iter().rev();
-    let on_parent = apply_sql.iter().any(|sql| sql.contains(remedy::ON_ONLY));
-    let mut caveats = vec![
-        "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an invalid \
-         index, which is to be dropped."
-            .to_owned(),
-    ];
-    let alone: BTreeSet<String> = indexes
-        .iter()
-        .filter_map(|index| index.on_one_partition())
-        .collect();
-    caveats.extend(alone.into_iter().map(|note| format!("{note}.")));
-    let superseded: Vec<&str> = indexes
-        .iter()
-        .flat_map(|index| &index.supersedes)
-        .map(String::as_str)
-        .collect();
-    if !superseded.is_empty() {
-        let unproven = indexes
-            .iter()
-            .find_map(|index| index.supersedes_unproven.as_ref());
-        let proof = match unproven {
-            Some(why) => format!(" (proven by definition only, not rehearsed: {why})"),
-            None => String::new(),
-        };
-        caveats.push(format!(
-            "Afterwards this serves nothing any more{proof}: {}",
-            superseded.join("; ")
-        ));
-    }
-    if gains.iter().any(|gain| gain.has_parameters()) {
-        caveats.push(OTHER_TYPE.to_owned());
-    }
-    if on_parent {
-        caveats.push(remedy::ABOUT_ONLY.to_owned());
-    }
-    if apply_sql.iter().any(|sql| sql.contains(remedy::ATTACH)) {
-        caveats.push(remedy::ABOUT_ATTACHING.to_owned());
-    }
-    let mut undone = indexes.iter().flat_map(|index| &index.undo_sql);
-    if undone.any(|sql| sql.starts_with("CREATE INDEX")) {
-        caveats.push(
-            "Indexes that partitions have already become a part of it: undoing drops these, too, and makes them again without \
-             their storage parameters and tablespace."
-                .to_owned(),
-        );
-    }
-    caveats.extend(before);
-    Remedy {
-        undo_sql: undo.flat_map(|index| index.undo_sql.clone()).collect(),
-        // ON ONLY a partitioned table it is there at once
-        lock: Some(
-            if on_parent {
-                "SHARE"
-            } else {
-                "SHARE UPDATE EXCLUSIVE"
-            }
-            .to_owned(),
-        ),
-        rewrites_table: Some(false),
-        extra_disk_bytes: size_bytes,
-        expected_seconds: indexes
-            .iter()
-            .map(|index| index.build_seconds.filter(|seconds| *seconds > 0.0))
-            .sum(),
-        caveats,
-        apply_sql,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -836,7 +753,7 @@ mod tests {
                 .unwrap()
                 .claims;
             let caveats = &claims[0].remedy.caveats;
-            caveats.iter().filter(|one| *one == OTHER_TYPE).count()
+            caveats.iter().filter(|one| *one == remedy::OTHER_TYPE).count()
         };
         assert_eq!(
             told(&["SELECT 1 FROM t WHERE a = $1", "SELECT 2 FROM t WHERE a = $1"]),
