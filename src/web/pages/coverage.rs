@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::lacking::lacking_seconds;
 use super::present::{self, plural};
 use crate::model::judgement::{RuleOutcome, Verdict};
 use crate::model::status::ServerStatus;
@@ -52,7 +53,7 @@ fn fills(reason: &str) -> bool {
 }
 
 /// What cannot be judged in a database yet, or not all of it, since only time is lacking: by its own rules, and by those of its
-/// server.
+/// server. What comes soonest is first, and what tells no time last.
 pub fn waiting_in<'a>(
     outcomes: impl IntoIterator<Item = &'a (String, RuleOutcome)>,
     (server, database): (&str, &str),
@@ -73,7 +74,18 @@ pub fn waiting_in<'a>(
             Verdict::Skipped { .. } | Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => {}
         }
     }
+    waiting.sort_by_cached_key(|one: &Unjudged| {
+        let seconds = lacking_seconds(&one.reason);
+        seconds.map_or(u64::MAX, |seconds| seconds as u64)
+    });
     waiting
+}
+
+/// "2 rules wait", of those that are in such a list.
+pub fn rules_wait(waiting: &[Unjudged]) -> String {
+    let rules = count(waiting);
+    let verb = if rules == 1 { "waits" } else { "wait" };
+    format!("{} {verb}", plural(rules, "rule", "rules"))
 }
 
 impl Coverage {
@@ -118,9 +130,7 @@ impl Coverage {
 
     /// "2 rules wait", or nothing.
     pub fn waiting_rules(&self) -> Option<String> {
-        let rules = count(&self.waiting);
-        let verb = if rules == 1 { "waits" } else { "wait" };
-        (rules > 0).then(|| format!("{} {verb}", plural(rules, "rule", "rules")))
+        (!self.waiting.is_empty()).then(|| rules_wait(&self.waiting))
     }
 
     /// The first reasons why rules could not be judged, for a list.
@@ -263,6 +273,32 @@ mod tests {
             "index.too_many, index.seq_scan_hotspot".to_owned(),
         );
         assert_eq!(told("new"), [of_all, own]);
+    }
+
+    #[test]
+    fn what_comes_soonest_is_first() {
+        let reasons = [
+            "needs 500 samples, and has 3",
+            "immature: needs 34 more days",
+            "the window is 10 min of 30 min long",
+        ];
+        let outcomes = reasons.map(|reason| sample::skipped("main", "a.b", reason, None));
+        let told = |outcomes: &[(String, RuleOutcome)]| {
+            let waiting = waiting_in(outcomes, ("main", "shop"));
+            waiting.into_iter().map(|one| one.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&outcomes[..2]), [reasons[1], reasons[0]]);
+        let filling = RuleOutcome {
+            verdict: Verdict::Evaluated {
+                undecided: Vec::new(),
+                absence_counts: false,
+                untold: Some(reasons[2].to_owned()),
+            },
+            ..outcomes[2].1.clone()
+        };
+        let [samples, days, _] = outcomes;
+        let all = told(&[samples, days, ("main".to_owned(), filling)]);
+        assert_eq!(all, [reasons[2], reasons[1], reasons[0]]);
     }
 
     #[test]

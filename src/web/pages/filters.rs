@@ -5,6 +5,7 @@ use std::fmt::Display;
 use askama::{Result, Values, filter_fn};
 use chrono::{DateTime, Utc};
 
+use super::coverage::{self, Unjudged};
 use super::present;
 
 /// Text from a server, with what a reader cannot see made visible.
@@ -65,4 +66,10 @@ pub fn seconds(value: &f64, _: &dyn Values) -> Result<String> {
 #[filter_fn]
 pub fn percent(value: &f64, _: &dyn Values) -> Result<String> {
     Ok(present::percent(*value))
+}
+
+/// `2 rules wait`.
+#[filter_fn]
+pub fn rules_wait(waiting: &[Unjudged], _: &dyn Values) -> Result<String> {
+    Ok(coverage::rules_wait(waiting))
 }

@@ -264,13 +264,13 @@ mod tests {
     fn an_old_look_is_told_with_its_time_and_what_waits_with_its_reason() {
         let of_now = page(vec![total("i")]).html("..", "t").unwrap();
         assert!(
-            !of_now.contains("as of ") && !of_now.contains("judged here yet"),
+            !of_now.contains("as of ") && !of_now.contains("for more time"),
             "{of_now}"
         );
         let at = sample::now() - chrono::TimeDelta::minutes(38);
         let waiting = vec![Unjudged {
             reason: "needs <two> looks".into(),
-            rules: vec!["index.too_many".into()],
+            rules: vec!["index.too_many".into(), "index.blocks_hot".into()],
         }];
         let page = page(vec![total("i")]).as_known(Some(at), waiting);
         let html = page.html("..", "t").unwrap();
@@ -279,9 +279,12 @@ mod tests {
             "{html}"
         );
         assert!(
-            html.contains("index.too_many</span>: needs &#60;two&#62; looks"),
+            html.contains("index.too_many, index.blocks_hot</span>: needs &#60;two&#62; looks"),
             "{html}"
         );
+        let folded =
+            "<details class=\"waiting\" id=\"waiting-here\"><summary>2 rules wait for more time</summary>";
+        assert!(html.contains(folded), "a line, and the list behind it: {html}");
     }
 
     #[test]

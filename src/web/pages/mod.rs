@@ -23,6 +23,7 @@ pub mod history_chart;
 pub mod incidents;
 pub mod index;
 pub mod indexes;
+mod lacking;
 pub mod late;
 pub mod listing;
 pub mod load;

@@ -360,7 +360,11 @@ pub(super) mod tests {
                 vec![line(sample::HOSTILE, false), line("copy", true)],
             )
         };
-        let page = ServerPage::build(sample::now(), told).unwrap();
+        let (of, mut waits) = sample::skipped(sample::HOSTILE, "index.too_many", "needs <two> looks", None);
+        waits.database = Some("shop".into());
+        let page = ServerPage::build(sample::now(), told)
+            .unwrap()
+            .with_waiting(&[(of, waits)]);
         assert_eq!(
             page.sentence,
             "A primary with 1 standby; on average 0.5 sessions execute, and 30 findings are open, 1 critical."
@@ -374,6 +378,7 @@ pub(super) mod tests {
         assert!(
             html.contains("GRANT") && html.contains("2.0 KiB") && html.contains("all that came is replayed")
         );
+        assert!(html.contains("1 rule waits for") && html.contains("too_many</span>: needs &#60;two"));
         assert!(html.contains("goes</h2><span class=\"quiet\">in") && html.contains("/rules/query.slow"));
         let json = serde_json::to_value(&page).unwrap();
         assert!(json.get("frame").is_none() && json["server"]["name"] == sample::HOSTILE);

@@ -402,6 +402,26 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_one_line_with_the_list_behind_it() {
+        let one = |rule: &str, reason: &str| Unjudged {
+            reason: reason.to_owned(),
+            rules: vec![rule.to_owned()],
+        };
+        let waiting = vec![
+            one("schema.bloat", "needs <two> looks"),
+            one("vacuum.rare", "needs a day"),
+        ];
+        let html = page(vec![], &[]).as_known(None, waiting).html("..", "t").unwrap();
+        for told in [
+            "<details class=\"waiting\" id=\"waiting-here\"><summary>2 rules wait for more time</summary>",
+            "schema.bloat</span>: needs &#60;two&#62; looks</li>",
+            "vacuum.rare</span>: needs a day</li>",
+        ] {
+            assert!(html.contains(told), "{told}: {html}");
+        }
+    }
+
+    #[test]
     fn nothing_seen_is_a_page_with_the_next_step() {
         let html = page(vec![], &[]).html("..", "t").unwrap();
         assert!(
