@@ -196,6 +196,7 @@ fn schema(tables: u32) -> Schema {
     };
     let owners = (0..tables).filter(|table| partition_of(*table).is_none());
     Schema {
+        fixed_columns: Vec::new(),
         foreign_keys: owners.clone().map(key).collect(),
         not_valid: Vec::new(),
         sequences: owners.map(sequence).collect(),

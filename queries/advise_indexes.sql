@@ -3,7 +3,7 @@
 -- privilege: none · cost: some rows a table · since: 14
 SELECT /* pgadvisor */
     i.indexrelid AS oid, i.indrelid AS table_oid, n.nspname::text AS schema, c.relname::text AS name, m.amname::text AS method,
-    i.indisunique AS is_unique, k.oid IS NOT NULL OR i.indisreplident OR i.indisexclusion AS is_needed,
+    i.indisunique AS is_unique, k.oid IS NOT NULL OR i.indisreplident OR i.indisexclusion OR i.indisclustered AS is_needed,
     pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate,
     ARRAY(
         SELECT a.attname::text FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n)

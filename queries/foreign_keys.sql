@@ -2,6 +2,7 @@
 -- privilege: none · cost: one pass over pg_constraint, every ten minutes · since: 14
 SELECT /* pgadvisor */
     k.oid, k.conname::text AS name, k.conrelid AS table_oid, k.confrelid AS referenced_oid, k.confdeltype::text AS on_delete, k.confmatchtype = 'f' AS is_match_full,
+    false AS is_temporal,
     k.convalidated AS is_valid, f.columns, f.types, f.referenced_columns, f.referenced_types
 FROM pg_catalog.pg_constraint AS k
 CROSS JOIN LATERAL (

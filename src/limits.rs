@@ -68,6 +68,8 @@ pub const MINUTES_SHOWN: Duration = Duration::from_secs(3 * 3600);
 pub const IGNORED_SHOWN: usize = 500;
 /// Statements of which it is remembered that they look for a pattern that begins with a wildcard.
 pub const WILDCARDS_REMEMBERED: usize = 1_000;
+/// Roles of a server whose names are read.
+pub const ROLE_NAMES: usize = 10_000;
 /// Settings of roles and databases that are read: where there are as many, none counts.
 pub const ROLE_SETTINGS: usize = 10_000;
 /// Problems of one database that were advised against and are remembered; what no statement is awaited for is forgotten first.
@@ -80,6 +82,10 @@ pub const FIRST_NAME_AWAITED: Duration = Duration::from_secs(10 * 60);
 pub const SEQUENCES_PER_LOOK: usize = 2_000;
 /// The same in one transaction of it, which locks each.
 pub const SEQUENCES_AT_ONCE: usize = 50;
+/// Tables of which is read what keeps their columns from getting a wider type.
+pub const TABLES_TO_WIDEN: usize = 200;
+/// The part of its column's numbers, 0 to 1, that a sequence must have used for that.
+pub const TO_WIDEN_RATIO: f64 = 0.25;
 /// Indexes of one database of whose columns statistics are read: the largest.
 pub const COLUMN_STATISTICS_INDEXES: usize = 1_000;
 /// And none that is smaller.
@@ -205,6 +211,8 @@ pub const BLOCKS_TABLE_PAGES: f64 = 1024.0;
 pub const LEAST_GAIN: f64 = 10.0;
 /// And at least this part of it: each index has to be kept.
 pub const LEAST_GAIN_SHARE: f64 = 0.005;
+/// Where HypoPG leaves out at least this part of what a statement costs with the set, since it counts no descents, that is told.
+pub const DESCENTS_TOLD_SHARE: f64 = 0.1;
 /// Within a budget, where bytes are what is bought with, and nobody wants any left over that buy something, this part.
 pub const LEAST_GAIN_SHARE_WITHIN_A_BUDGET: f64 = 0.0002;
 /// The longest text that `pgadvisor plan` takes for a plan.

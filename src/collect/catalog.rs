@@ -364,7 +364,9 @@ fn table_facts(row: &Row) -> TableFacts {
         options: column(row, "options").unwrap_or_default(),
         frozen_xid_age: column(row, "frozen_xid_age").unwrap_or(0),
         toast_of: column(row, "toast_of"),
+        toast_live_rows: column(row, "toast_live_rows").unwrap_or(0.0),
         partition_of: column(row, "partition_of"),
+        parent_oid: column(row, "parent_oid"),
         is_published: column(row, "is_published").unwrap_or(false),
         owned_by_extension: column(row, "owned_by_extension").unwrap_or(false),
     }

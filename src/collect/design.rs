@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::limits;
 use crate::model::remedy::quote_identifier;
-use crate::model::schema::{Constraint, ForeignKey, Schema, Sequence, SequenceColumn};
+use crate::model::schema::{Constraint, Domain, FixedColumn, ForeignKey, Schema, Sequence, SequenceColumn};
 use crate::model::snapshot::{TableActivityCounters, TableActivityLook};
 use crate::model::status::Gap;
 use crate::model::unit::plural;
@@ -35,6 +35,7 @@ pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, Postg
         kind: 'f',
         condition: None,
         foreign_key: Some(key.clone()),
+        domain: None,
     }));
     not_valid.sort_by(|a, b| (a.table_oid, &a.name).cmp(&(b.table_oid, &b.name)));
     let mut foreign_keys: Vec<ForeignKey> = read.into_iter().map(|(key, _)| key).collect();
@@ -44,12 +45,78 @@ pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, Postg
         .await?;
     sequences.sort_by_key(|sequence| sequence.oid);
     read_values(session, version_num, &mut sequences).await?;
+    let to_widen = to_widen(&sequences, &foreign_keys);
     Ok(Schema {
         foreign_keys,
         not_valid,
         sequences,
         trigrams_schema: trigrams_schema(session).await?,
+        fixed_columns: fixed_columns(session, version_num, &to_widen).await?,
     })
+}
+
+/// The tables of which a column may need another type: those whose keys come near their end, those that refer to them, and those
+/// that refer to a column of another type.
+fn to_widen(sequences: &[Sequence], foreign_keys: &[ForeignKey]) -> Vec<u32> {
+    let near_end = sequences.iter().filter_map(|sequence| {
+        let column = sequence.column.as_ref()?;
+        let is_narrow = ["smallint", "integer"].contains(&column.type_name.as_str());
+        let used_ratio = sequence.used_ratio(sequence.limit_of(&column.type_name)?)?;
+        (is_narrow && used_ratio >= limits::TO_WIDEN_RATIO).then_some(column.table_oid)
+    });
+    let mut tables: Vec<u32> = Vec::new();
+    for oid in near_end {
+        if !tables.contains(&oid) && tables.len() < limits::TABLES_TO_WIDEN {
+            tables.push(oid);
+        }
+    }
+    // who refers to them, and who refers to those
+    let mut place = 0;
+    while let Some(referenced) = tables.get(place).copied() {
+        place += 1;
+        for key in foreign_keys.iter().filter(|key| key.referenced_oid == referenced) {
+            if !tables.contains(&key.table_oid) && tables.len() < limits::TABLES_TO_WIDEN {
+                tables.push(key.table_oid);
+            }
+        }
+    }
+    let mismatched = foreign_keys
+        .iter()
+        .filter(|key| key.types != key.referenced_types);
+    for key in mismatched {
+        if !tables.contains(&key.table_oid) && tables.len() < limits::TABLES_TO_WIDEN {
+            tables.push(key.table_oid);
+        }
+    }
+    tables
+}
+
+/// What keeps columns of some tables from getting another type. Where that is refused no rule waits.
+async fn fixed_columns(
+    session: &Observe,
+    version_num: i32,
+    tables: &[u32],
+) -> Result<Vec<FixedColumn>, PostgresError> {
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = queries::COLUMN_USERS.on(version_num);
+    match session.rows(query, &[(&tables, Type::OID_ARRAY)]).await {
+        Ok(rows) => Ok(rows.iter().map(fixed_column).collect()),
+        Err(error) if error.is_fatal() => Err(error),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+fn fixed_column(row: &Row) -> FixedColumn {
+    FixedColumn {
+        table_oid: column_or_default(row, "table_oid"),
+        name: column(row, "name"),
+        is_in_partition_key: column_or_default(row, "is_in_partition_key"),
+        is_inherited: column_or_default(row, "is_inherited"),
+        used_by: column_or_default(row, "used_by"),
+        users: column_or_default(row, "users"),
+    }
 }
 
 /// Where pg_trgm is installed. Where that is refused no rule waits.
@@ -79,16 +146,24 @@ fn foreign_key(row: &Row) -> ForeignKey {
         referenced_types: column_or_default(row, "referenced_types"),
         on_delete: first_character(row, "on_delete"),
         is_match_full: column_or_default(row, "is_match_full"),
+        is_temporal: column_or_default(row, "is_temporal"),
     }
 }
 
 fn constraint(row: &Row) -> Constraint {
+    let domain = || {
+        Some(Domain {
+            schema: column(row, "domain_schema")?,
+            name: column(row, "domain_name")?,
+        })
+    };
     Constraint {
         name: column_or_default(row, "name"),
         table_oid: column_or_default(row, "table_oid"),
         kind: first_character(row, "kind"),
         condition: column(row, "condition"),
         foreign_key: None,
+        domain: domain(),
     }
 }
 
@@ -235,6 +310,45 @@ pub async fn table_activity(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_need_a_wider_type_is_asked_for_with_what_refers_to_it() {
+        let sequence = |table_oid: u32, type_name: &str, last_value: i64| Sequence {
+            last_value: Some(last_value),
+            increment: 1,
+            least: 1,
+            greatest: i64::MAX,
+            column: Some(SequenceColumn {
+                table_oid,
+                type_name: type_name.into(),
+                ..SequenceColumn::default()
+            }),
+            ..Sequence::default()
+        };
+        let key = |table_oid: u32, referenced_oid: u32, types: [&str; 2]| ForeignKey {
+            table_oid,
+            referenced_oid,
+            types: vec![types[0].into()],
+            referenced_types: vec![types[1].into()],
+            ..ForeignKey::default()
+        };
+        let same = ["integer", "integer"];
+        let sequences = [
+            sequence(1, "integer", 600_000_000),
+            sequence(2, "integer", 500_000_000),
+            sequence(3, "bigint", i64::MAX),
+        ];
+        let keys = [
+            key(5, 4, same),
+            key(4, 1, same),
+            key(6, 2, same),
+            key(7, 2, ["integer", "bigint"]),
+        ];
+        assert_eq!(to_widen(&sequences, &keys), [1, 4, 5, 7]);
+        assert!(to_widen(&sequences[1..], &keys[..3]).is_empty());
+        let many: Vec<ForeignKey> = (10..1_000).map(|oid| key(oid, 1, same)).collect();
+        assert_eq!(to_widen(&sequences, &many).len(), limits::TABLES_TO_WIDEN);
+    }
 
     #[test]
     fn sequences_that_may_not_be_read_are_a_gap_with_its_grant() {

@@ -19,11 +19,16 @@ pub struct Remembered {
     read_at: Option<(Instant, DateTime<Utc>)>,
     roles: HashMap<u32, String>,
     role_settings: Option<Vec<RoleSetting>>,
+    /// What of roles was not read, or not all of it: told at each look until it is read again.
+    untold: Vec<Untold>,
     service_extensions: BTreeSet<String>,
     offers_trigrams: Option<bool>,
     settings: BTreeMap<String, Setting>,
     checkpoints: Option<Checkpoints>,
 }
+
+/// What was not read, or not all of it, and why.
+type Untold = (&'static str, String);
 
 /// Reads all of it. The time is the server's own.
 ///
@@ -75,6 +80,9 @@ pub async fn look(
         });
     }
     remembered.refresh(home, &facts, every, notes).await?;
+    for (fact, why) in &remembered.untold {
+        notes.gap(fact, None, why.clone(), None);
+    }
     facts.roles.clone_from(&remembered.roles);
     facts.role_settings.clone_from(&remembered.role_settings);
     facts
@@ -113,12 +121,41 @@ async fn timeline(home: &Observe, version_num: i32) -> Result<Option<i64>, Postg
     Ok(hexadecimal.and_then(|digits| i64::from_str_radix(&digits, 16).ok()))
 }
 
+/// Names of roles; none where that is refused, and not all where there are too many.
+async fn role_names(
+    home: &Observe,
+    version_num: i32,
+    untold: &mut Vec<Untold>,
+) -> Result<HashMap<u32, String>, PostgresError> {
+    let name = |row: &Row| Some((column(row, "oid")?, column(row, "name")?));
+    let limit = limits::ROLE_NAMES;
+    let read = match home
+        .bounded(queries::ROLES.on(version_num), (limit, 0), name)
+        .await
+    {
+        Ok(read) => read,
+        Err(error) if error.is_fatal() => return Err(error),
+        Err(error) => {
+            untold.push(("role names", error.one_line()));
+            Vec::new()
+        }
+    };
+    if read.len() >= limit {
+        let why = format!(
+            "there are {limit} roles and more: the names of those that were created last are not read, and what they run is told \
+             without their names"
+        );
+        untold.push(("role names", why));
+    }
+    Ok(read.into_iter().flatten().collect())
+}
+
 /// work_mem of roles and databases; none where that is refused, or where there are too many.
 async fn role_settings(
     home: &Observe,
     facts: &ServerFacts,
     roles: &HashMap<u32, String>,
-    notes: &mut Notes,
+    untold: &mut Vec<Untold>,
 ) -> Result<Option<Vec<RoleSetting>>, PostgresError> {
     let databases: HashMap<u32, &str> = facts
         .databases
@@ -145,12 +182,18 @@ async fn role_settings(
     let query = queries::ROLE_SETTINGS.on(facts.version_num);
     let limit = limits::ROLE_SETTINGS;
     let why = match home.bounded(query, (limit, 0), setting).await {
-        Ok(read) if read.len() < limit => return Ok(Some(read.into_iter().flatten().collect())),
+        Ok(read) if read.len() < limit => {
+            let is_whole = untold.is_empty() || read.iter().all(Option::is_some);
+            if is_whole {
+                return Ok(Some(read.into_iter().flatten().collect()));
+            }
+            "some are of roles whose names were not read".to_owned()
+        }
         Ok(_) => format!("there are {limit} of them and more, which is more than are read"),
         Err(error) if error.is_fatal() => return Err(error),
         Err(error) => error.one_line(),
     };
-    notes.gap("settings of roles", None, why, None);
+    untold.push(("settings of roles", why));
     Ok(None)
 }
 
@@ -187,10 +230,10 @@ impl Remembered {
         if is_whole && self.read_at.is_some_and(is_young) {
             return Ok(());
         }
-        let rows = optional(home, queries::ROLES.on(facts.version_num), "role names", notes).await?;
-        let name = |row: &Row| Some((column(row, "oid")?, column(row, "name")?));
-        self.roles = rows.iter().filter_map(name).collect();
-        self.role_settings = role_settings(home, facts, &self.roles, notes).await?;
+        let mut untold = Vec::new();
+        self.roles = role_names(home, facts.version_num, &mut untold).await?;
+        self.role_settings = role_settings(home, facts, &self.roles, &mut untold).await?;
+        self.untold = untold;
         let mut available = available_extensions(home, facts.version_num).await?;
         self.offers_trigrams = available.as_mut().map(|names| names.remove(TRIGRAMS));
         self.service_extensions = available.unwrap_or_default();

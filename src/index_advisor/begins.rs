@@ -127,6 +127,7 @@ mod tests {
         for (filter, keys) in [
             ("(t.title ~~ ($1 || '%'::text))", Some("(title text_pattern_ops)")),
             ("((t.title)::text ^@ $1)", Some("(title text_pattern_ops)")),
+            ("starts_with(t.title, $1)", Some("(title text_pattern_ops)")),
             ("(t.code ~~ ($1 || '%'::text))", Some("(code bpchar_pattern_ops)")),
             (
                 "(lower(t.title) ~~ ($1 || '%'::text))",

@@ -73,12 +73,9 @@ impl Ready {
     }
 
     /// Notes that nothing can be told of what HypoPG does not see on a table for a statement.
-    fn leave_unseen(&mut self, statement: usize, table: &str) {
+    fn leave_unseen(&mut self, statement: usize, table: String, told_of_it: &'static str) {
         let tables = self.unseen_tables.entry(statement).or_default();
-        if !tables.is_empty() {
-            tables.push_str(", ");
-        }
-        tables.push_str(table);
+        tables.insert(table, told_of_it);
     }
 
     /// These candidates as a set.
@@ -116,7 +113,7 @@ pub(super) async fn price_behind(
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
     what_if.calls = chosen.calls;
     let mut priced: Vec<(usize, usize, f64)> = Vec::new();
-    let mut unseen: Vec<(usize, String)> = Vec::new();
+    let mut unseen: Vec<(usize, String, &'static str)> = Vec::new();
     for statement in 0..ready.planned.len() {
         for ((schema, name), table) in ready.unseen_of(statement) {
             let place = ready.place_of(statement, schema, name);
@@ -144,18 +141,20 @@ pub(super) async fn price_behind(
                 Some(worth) if was_tried || !worth.is_empty() => {
                     priced.extend(worth.into_iter().map(|(one, cost)| (statement, one, cost)))
                 }
-                _ if is_whole => unseen.push((statement, qualified(schema, name))),
                 _ => {
-                    let name = qualified(schema, name);
-                    unseen.push((statement, format!("{name} (whose partitions come behind it)")));
+                    let told_of_it = match is_whole {
+                        true => "",
+                        false => " (whose partitions come behind it)",
+                    };
+                    unseen.push((statement, qualified(schema, name), told_of_it));
                 }
             }
         }
     }
     what_if.end().await?;
     let calls = what_if.calls;
-    for (statement, table) in unseen {
-        ready.leave_unseen(statement, &table);
+    for (statement, table, told_of_it) in unseen {
+        ready.leave_unseen(statement, table, told_of_it);
     }
     for (statement, one, cost) in priced {
         ready.priced_in_front.insert((statement, one));

@@ -9,7 +9,7 @@ use super::selection::Problem;
 use super::tables::{Column, Table};
 
 /// A page without its header and what a b-tree keeps at its end; of that a tenth of the page stays free.
-const PAGE: f64 = 8192.0;
+pub(super) const PAGE: f64 = 8192.0;
 const USABLE: f64 = PAGE - 24.0 - 16.0;
 const KEPT_FREE: f64 = PAGE / 10.0;
 /// Every tuple has a header, which is longer where a value is lacking, and a pointer to it on the page.
@@ -75,6 +75,14 @@ impl Row {
         widths + HEADER * count + moved(POINTER * count, 8.0)
     }
 
+    /// How many of them there are: of a partial index HypoPG alone knows that.
+    fn count(&self, candidate: &Candidate, table: &Table, hypothetical: f64) -> f64 {
+        match candidate.predicate {
+            None => table.rows,
+            Some(_) => hypothetical / PAGE * USABLE / (self.hypothetical() * HYPOPG_FACTOR),
+        }
+    }
+
     /// All rows by where they lack a value; each place for itself, as if one told nothing of another.
     fn alike(&self) -> Vec<Alike> {
         let places = self.held.iter().enumerate();
@@ -124,16 +132,17 @@ impl Alike {
     }
 }
 
+/// How many rows a b-tree holds that takes so many bytes to HypoPG; `None` where statistics tell too little.
+pub(super) fn rows_held(candidate: &Candidate, table: &Table, hypothetical: f64) -> Option<f64> {
+    Row::of(candidate, table).map(|row| row.count(candidate, table, hypothetical))
+}
+
 /// Bytes of a b-tree by what HypoPG says of it; that itself where statistics tell too little.
 fn built(candidate: &Candidate, table: &Table, hypothetical: f64) -> f64 {
     let Some(row) = Row::of(candidate, table) else {
         return hypothetical;
     };
-    // of a partial index HypoPG alone knows how many rows it has
-    let rows = match candidate.predicate {
-        None => table.rows,
-        Some(_) => hypothetical / PAGE * USABLE / (row.hypothetical() * HYPOPG_FACTOR),
-    };
+    let rows = row.count(candidate, table, hypothetical);
     let parts = table.partitions.iter().filter(|part| !part.is_partitioned);
     let parts = parts.count().max(1) as f64;
     let (mut leaves, mut tuple) = (0.0, 0.0);

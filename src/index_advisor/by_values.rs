@@ -15,7 +15,7 @@ use super::values;
 use super::what_if::{Planned, WhatIf};
 use crate::limits;
 use crate::model::plan::PlanTree;
-use crate::postgres::{Parameters, Plan, PostgresError};
+use crate::postgres::{Parameters, Plan, PostgresError, ServerText};
 
 /// Values of all parameters, `None` for NULL.
 pub(super) type Values = Vec<Option<String>>;
@@ -55,11 +55,24 @@ impl WhatIf<'_> {
         statement: usize,
         set: &FixedBitSet,
     ) -> Result<Vec<PlanTree>, PostgresError> {
+        self.plans_for_values_in(statement, set, None).await
+    }
+
+    /// The same in other words, if there are any.
+    ///
+    /// # Errors
+    /// If the session is lost, and no other is to be had.
+    pub(super) async fn plans_for_values_in(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+        other_words: Option<&ServerText>,
+    ) -> Result<Vec<PlanTree>, PostgresError> {
         let mut each = Vec::new();
         for values in self.values_of(statement) {
             let parameters = Parameters::Values(values);
             self.calls += usize::from(set.is_clear());
-            let Some(tree) = self.tree_for(statement, set, None, parameters).await? else {
+            let Some(tree) = self.tree_for(statement, set, other_words, parameters).await? else {
                 return Ok(Vec::new());
             };
             each.push(tree);
@@ -68,18 +81,11 @@ impl WhatIf<'_> {
     }
 }
 
-/// Finds values of the parameters of statements with a LIMIT, and prices those by them whose present plan rests on rows that an
-/// index finds early, until it is to end or so many questions were asked; and how often that was.
+/// Finds values of the parameters of statements with a LIMIT: in whatever words these are planned, they are priced by them.
 ///
 /// # Errors
 /// If the session is lost, and no other is to be had.
-pub(super) async fn price_by_values(
-    plan: &Plan,
-    gate: &mut Gate,
-    ready: &mut Ready,
-    most_calls: usize,
-    is_over: &(dyn Fn() -> bool + Sync),
-) -> Result<usize, PostgresError> {
+pub(super) async fn learn_values(plan: &Plan, ready: &mut Ready) -> Result<(), PostgresError> {
     let limited = ready.planned.iter().enumerate();
     let limited = limited.filter(|(_, one)| one.has_parameters && one.has_limit());
     let limited: Vec<usize> = limited
@@ -94,34 +100,54 @@ pub(super) async fn price_by_values(
         }
         Err(error) if error.is_fatal() => return Err(error),
         // statistics that cannot be read just now tell nothing
-        Err(_) => return Ok(0),
+        Err(_) => {}
     }
+    Ok(())
+}
+
+/// Prices those statements by their values whose present plan rests on rows that an index finds early, until it is to end or so
+/// many questions were asked; and how often that was. The others of these forget their values: what is priced by them later would be
+/// compared with the plan in general.
+///
+/// # Errors
+/// If the session is lost, and no other is to be had.
+pub(super) async fn price_by_values(
+    plan: &Plan,
+    gate: &mut Gate,
+    ready: &mut Ready,
+    most_calls: usize,
+    is_over: &(dyn Fn() -> bool + Sync),
+) -> Result<usize, PostgresError> {
     let estimated: BTreeSet<usize> = ready.estimates.iter().map(|(statement, ..)| *statement).collect();
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
     let mut costs = BTreeMap::new();
-    // what is estimated is estimated of the plan in general
-    for number in limited
-        .iter()
-        .copied()
-        .filter(|number| !estimated.contains(number))
-    {
-        let planned = &ready.planned[number];
-        let keys = |name: &str| ready.tables.keys_of_index(name);
-        let early = early_stop::of(&planned.tree, &keys);
-        if early.by_luck.is_empty() || planned.values.is_empty() {
+    let mut unpriced = Vec::new();
+    for (number, planned) in ready.planned.iter().enumerate() {
+        if planned.values.is_empty() {
             continue;
         }
-        if is_over() || what_if.calls >= most_calls {
-            break;
+        let keys = |name: &str| ready.tables.keys_of_index(name);
+        if early_stop::of(&planned.tree, &keys).by_luck.is_empty() {
+            continue;
+        }
+        // what is estimated is estimated of the plan in general
+        let is_estimated = estimated.contains(&number);
+        if is_estimated || what_if.calls + planned.values.len() > most_calls || is_over() {
+            unpriced.push(number);
+            continue;
         }
         let none = FixedBitSet::with_capacity(ready.candidates.len());
         let each = what_if.plans_for_values(number, &none).await?;
-        if let Some(cost) = average(&BTreeSet::new(), &each) {
-            costs.insert(number, cost.max(planned.tree.total_cost()));
+        match average(&BTreeSet::new(), &each) {
+            Some(cost) => _ = costs.insert(number, cost.max(planned.tree.total_cost())),
+            None => unpriced.push(number),
         }
     }
     what_if.end().await?;
     let calls = what_if.calls;
+    for number in unpriced {
+        ready.planned[number].values = Vec::new();
+    }
     for (number, cost) in costs {
         ready.planned[number].cost_by_values = Some(cost);
         let position = ready.positions[number];

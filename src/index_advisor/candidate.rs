@@ -99,6 +99,19 @@ impl Candidate {
             && (self.include.is_empty() || mine.is_subset(&theirs))
     }
 
+    /// Whether a column as it is is one of its keys, whichever way that is sorted.
+    pub(super) fn has_key(&self, column: &str) -> bool {
+        let is_it = |key: &IndexKey| matches!(&key.key, Key::Column(name) if name == column);
+        self.keys.iter().any(is_it)
+    }
+
+    /// The same without what it carries along though it is a key.
+    pub(super) fn carrying_no_key(mut self) -> Self {
+        let include = std::mem::take(&mut self.include);
+        self.include = include.into_iter().filter(|one| !self.has_key(one)).collect();
+        self
+    }
+
     /// Whether it holds a column as it is.
     pub fn holds(&self, column: &str) -> bool {
         self.columns().any(|one| one == column)
@@ -187,6 +200,15 @@ impl IndexKey {
         match &self.key {
             Key::Column(name) if *self == Self::from(self.key.clone()) => Some(name),
             _ => None,
+        }
+    }
+
+    /// The key with the order that it keeps.
+    pub(super) fn ordered(&self) -> OrderedKey {
+        OrderedKey {
+            key: self.key.clone(),
+            descending: self.descending,
+            nulls_first: self.nulls_first,
         }
     }
 

@@ -18,6 +18,16 @@ use crate::sql::expression::{
     extremes, sort_key,
 };
 
+/// The nodes that have names of their own for what those below them put out, or none.
+const RENAMING: [&str; 6] = [
+    "Append",
+    "Merge Append",
+    "Recursive Union",
+    "SetOp",
+    "Subquery Scan",
+    "ModifyTable",
+];
+
 /// Something that an index can have as a key: a column, or the text of an expression.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
@@ -453,19 +463,34 @@ fn named(relations: &Relations, text: &str) -> Vec<ColumnName> {
 fn take_needed(relations: &mut Relations, plan: &PlanTree) {
     let mut names: BTreeSet<ColumnName> = BTreeSet::new();
     let mut take = |texts: &[String]| names.extend(texts.iter().flat_map(|text| named(relations, text)));
-    for (position, node) in plan.nodes().into_iter().enumerate() {
+    for node in plan.nodes() {
         take(&node.conditions);
         take(&node.sort_key);
         take(&node.group_key);
-        if position == 0 || !node.kind.ends_with("Scan") || node.relation.is_none() {
+        if !node.kind.ends_with("Scan") || node.relation.is_none() {
             take(&node.output);
         }
+    }
+    for node in answering(plan) {
+        take(&node.output);
     }
     for name in names {
         if let Some(relation) = relations.get_mut(&name.alias) {
             relation.needed.insert(name.column);
         }
     }
+}
+
+/// The nodes that put out just what is asked, by names that nothing above them need have: the whole, a subquery, which is known by
+/// a number or a name, an arm of a set, which is known by those of the first, and what is written.
+fn answering(plan: &PlanTree) -> Vec<&PlanNode> {
+    let mut found = vec![&plan.root];
+    for node in plan.nodes() {
+        let renames = RENAMING.contains(&node.kind.as_str());
+        let children = node.children.iter();
+        found.extend(children.filter(|child| renames || child.is_subquery()));
+    }
+    found
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub struct Compared {
     pub column: String,
     /// The parameter is an array of such values.
     pub is_array: bool,
+    /// It is greater or smaller, nowhere equal.
+    pub is_bound: bool,
     /// Schema and name of other partitions of the same table, with whose column it is compared, too. The table is the one that is
     /// dearest to read: it has most rows to tell values from.
     pub other_partitions: BTreeSet<(String, String)>,
@@ -35,6 +37,7 @@ struct Side<'a> {
     scan: &'a PlanNode,
     column: String,
     is_array: bool,
+    is_bound: bool,
 }
 
 /// The column that each parameter is compared with, by the parameter's number; partitions of one table have the same.
@@ -71,6 +74,7 @@ pub fn compared_parameters(plan: &PlanTree) -> BTreeMap<usize, Compared> {
             scan,
             column,
             is_array: comparison == Comparison::AnyOf,
+            is_bound: comparison == Comparison::Range,
         });
     }
     let parts = siblings(plan);
@@ -127,6 +131,7 @@ fn one_of(sides: &[Side<'_>], parts: &BTreeMap<&str, usize>) -> Option<Compared>
         table,
         column: first.column.clone(),
         is_array: first.is_array,
+        is_bound: sides.iter().all(|side| side.is_bound),
         other_partitions,
     })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::Candidate;
 use super::clauses::{Key, RelationUse};
+use super::room::ROOM_OF_A_STATEMENT;
 
 /// Keys that are not searched, and searched ones that are not keys: the fewer the better.
 pub(super) type Fit = (usize, usize);
@@ -38,6 +39,15 @@ pub(super) struct Hands {
     of_relations: Vec<Vec<usize>>,
 }
 
+/// What becomes of the candidates of one statement.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Dealt {
+    /// In the order in which they were made.
+    pub(super) tried: Vec<(Fit, Candidate)>,
+    /// Those that have their turn when there is no room left for them.
+    pub(super) without_room: Vec<Candidate>,
+}
+
 impl Hands {
     /// Those of one relation by their kinds, the most promising of each first.
     pub(super) fn add(&mut self, of_kinds: Vec<Vec<(Fit, Candidate)>>) {
@@ -59,13 +69,28 @@ impl Hands {
         position
     }
 
-    /// At most so many of them, every relation having its turn, in the order in which they were made.
-    pub(super) fn dealt(self, most: usize) -> Vec<(Fit, Candidate)> {
-        let tried: BTreeSet<usize> = dealt(&self.of_relations, most).into_iter().collect();
-        let made = self.made.into_iter().enumerate();
-        made.filter(|(position, _)| tried.contains(position))
-            .map(|(_, one)| one)
-            .collect()
+    /// At most so many of them, every relation having its turn, each of which takes so many hypothetical indexes.
+    pub(super) fn dealt(self, most: usize, takes: &dyn Fn(&Candidate) -> usize) -> Dealt {
+        let mut room = ROOM_OF_A_STATEMENT;
+        let (mut tried, mut without_room) = (BTreeSet::new(), BTreeSet::new());
+        for position in dealt(&self.of_relations, most) {
+            let left = room.checked_sub(takes(&self.made[position].1));
+            let among = match left {
+                Some(_) => &mut tried,
+                None => &mut without_room,
+            };
+            among.insert(position);
+            room = left.unwrap_or(room);
+        }
+        let mut dealt = Dealt::default();
+        for (position, (fit, candidate)) in self.made.into_iter().enumerate() {
+            if tried.contains(&position) {
+                dealt.tried.push((fit, candidate));
+            } else if without_room.contains(&position) {
+                dealt.without_room.push(candidate);
+            }
+        }
+        dealt
     }
 }
 
@@ -125,7 +150,8 @@ mod tests {
         };
         let mut hands = Hands::default();
         hands.add(of_kinds.map(with_fit).collect());
-        let tried = hands.dealt(limits::CANDIDATES_PER_STATEMENT);
+        let Dealt { tried, without_room } = hands.dealt(limits::CANDIDATES_PER_STATEMENT, &|_| 1);
+        assert!(without_room.is_empty());
         assert_eq!(tried.len(), limits::CANDIDATES_PER_STATEMENT);
         let count = |is_it: fn(&Candidate) -> bool| tried.iter().filter(|(_, one)| is_it(one)).count();
         for (kind, found) in [
@@ -158,6 +184,38 @@ mod tests {
             vec![((2, 0), candidate("c"))],
         ]);
         let expected = vec![((0, 1), candidate("a")), ((0, 0), candidate("b"))];
-        assert_eq!(hands.dealt(2), expected, "with the better fit");
+        assert_eq!(hands.dealt(2, &|_| 1).tried, expected, "with the better fit");
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_told_apart() {
+        let candidate = |(name, keys): (&str, usize)| Candidate {
+            schema: "s".into(),
+            table: "t".into(),
+            method: "btree",
+            keys: vec![column(name).into(); keys],
+            include: Vec::new(),
+            predicate: None,
+        };
+        let with_fit = |all: &[&Candidate]| -> Vec<(Fit, Candidate)> {
+            all.iter().map(|one| ((0, 0), (*one).clone())).collect()
+        };
+        let [a, b, c, d] = [("a", 1), ("b", 2), ("c", 1), ("d", 1)].map(candidate);
+        let mut hands = Hands::default();
+        hands.add(vec![with_fit(&[&a, &b, &c, &d])]);
+        // of two keys it takes all that there is
+        let takes = |one: &Candidate| match one.keys.len() {
+            1 => 1,
+            _ => ROOM_OF_A_STATEMENT,
+        };
+        let expected = Dealt {
+            tried: with_fit(&[&a, &c]),
+            without_room: vec![b],
+        };
+        assert_eq!(
+            hands.dealt(3, &takes),
+            expected,
+            "smaller ones have their turn after it"
+        );
     }
 }

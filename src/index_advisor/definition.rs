@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::candidate::Candidate;
 use super::clauses::Key;
-use super::tables::{Table, TableName};
+use super::tables::{Partition, Table, TableName};
+use crate::model::partitioned_index::{OwnIndex, Part, recipe};
 use crate::model::remedy::Statement;
 use crate::sql::cut;
 
 /// PostgreSQL keeps so many bytes of a name.
-const NAME_BYTES: usize = 63;
+pub(super) const NAME_BYTES: usize = 63;
 
 /// What to run, and what that comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,12 +66,15 @@ pub fn wanted_name(candidate: &Candidate, table: &str) -> String {
         Key::Column(name) => name.clone(),
         // as PostgreSQL does: the function's name, or just that it is an expression
         Key::Expression(text) => {
-            let name: String = text
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            match text[name.len()..].starts_with('(') && !name.is_empty() {
-                true => name,
+            let is_part = |c: char| c.is_alphanumeric() || c == '_';
+            let called = text.split_once('(').map_or("", |(called, _)| called);
+            // its schema is that of the function, not of the table
+            let (schema, name) = called.rsplit_once('.').unwrap_or(("", called));
+            let is_call = !name.is_empty()
+                && name.chars().all(is_part)
+                && schema.chars().all(|c| is_part(c) || c == '"');
+            match is_call {
+                true => name.to_owned(),
                 false => "expr".to_owned(),
             }
         }
@@ -162,65 +166,56 @@ fn create(candidate: &Candidate, how: How, name: &str, on: &TableName) -> String
     index.sql()
 }
 
-/// How it is made on a partitioned table: CREATE INDEX on the whole would lock all partitions against writes for as long as it
-/// takes. What partitions have already is attached as it is.
+/// How it is made on a partitioned table. What partitions have already is attached as it is.
 fn by_partitions(definition: &mut Definition, candidate: &Candidate, table: &Table, taken: &mut Taken) {
-    let named = |schema: &str, name: &str| TableName {
-        schema: schema.to_owned(),
-        name: name.to_owned(),
+    let top = OwnIndex {
+        schema: table.name.schema.clone(),
+        name: definition.name.clone(),
+        create_sql: create(candidate, How::Only, &definition.name, &table.name),
+        is_there: false,
     };
-    let parent = named(&table.name.schema, &definition.name);
-    let drop = Statement::DropIndex {
-        schema: parent.schema.clone(),
-        name: parent.name.clone(),
-    };
-    definition.undo_sql.push(drop.sql());
-    let only = create(candidate, How::Only, &parent.name, &table.name);
-    definition.apply_sql.push(only);
-    let mut indexes = vec![(table.oid, parent)];
-    let mut attach = Vec::new();
-    // what is valid of a partition has all its parts below
-    let mut complete: BTreeSet<u32> = BTreeSet::new();
-    for partition in &table.partitions {
-        if complete.contains(&partition.parent_oid) {
-            complete.insert(partition.oid);
-            continue;
-        }
-        let on = &partition.name;
-        let own = match partition.indexes.iter().find(|index| index.is_same_as(candidate)) {
-            Some(index) => {
-                complete.insert(partition.oid);
-                let whole = How::Whole(!partition.is_partitioned);
-                // it goes with the index of the whole when that is dropped
-                definition
-                    .undo_sql
-                    .push(create(candidate, whole, &index.name, on));
-                definition.attached.push(named(&index.schema, &index.name));
-                named(&index.schema, &index.name)
-            }
-            None => {
-                let own = taken.free(&on.schema, &wanted_name(candidate, &on.name));
-                let how = match partition.is_partitioned {
-                    true => How::Only,
-                    false => How::Whole(true),
-                };
-                definition.apply_sql.push(create(candidate, how, &own, on));
-                named(&on.schema, &own)
-            }
+    let parts = table.partitions.iter().map(|partition| {
+        let part = Part {
+            oid: partition.oid,
+            parent_oid: partition.parent_oid,
         };
-        if let Some((_, parent)) = indexes.iter().find(|(oid, _)| *oid == partition.parent_oid) {
-            let part = Statement::AttachIndexPartition {
-                schema: parent.schema.clone(),
-                name: parent.name.clone(),
-                partition_schema: own.schema.clone(),
-                partition: own.name.clone(),
-            };
-            attach.push(part.sql());
-        }
-        indexes.push((partition.oid, own));
+        (part, partition)
+    });
+    let made = recipe((table.oid, top), parts, |partition| {
+        own_index(candidate, partition, taken)
+    });
+    definition.apply_sql.extend(made.apply_sql);
+    definition.undo_sql.extend(made.undo_sql);
+    let attached = made.attached.into_iter();
+    definition.attached = attached
+        .map(|(schema, name)| TableName { schema, name })
+        .collect();
+}
+
+/// The index of one partition: one that it has already, or one that is to be made.
+fn own_index(candidate: &Candidate, partition: &Partition, taken: &mut Taken) -> OwnIndex {
+    let on = &partition.name;
+    let mut indexes = partition.indexes.iter();
+    if let Some(index) = indexes.find(|index| index.is_same_as(candidate)) {
+        let whole = How::Whole(!partition.is_partitioned);
+        return OwnIndex {
+            schema: index.schema.clone(),
+            name: index.name.clone(),
+            create_sql: create(candidate, whole, &index.name, on),
+            is_there: true,
+        };
     }
-    // the deepest first, so that each is whole when it is attached
-    definition.apply_sql.extend(attach.into_iter().rev());
+    let name = taken.free(&on.schema, &wanted_name(candidate, &on.name));
+    let how = match partition.is_partitioned {
+        true => How::Only,
+        false => How::Whole(true),
+    };
+    OwnIndex {
+        schema: on.schema.clone(),
+        create_sql: create(candidate, how, &name, on),
+        name,
+        is_there: false,
+    }
 }
 
 #[cfg(test)]
@@ -228,7 +223,7 @@ mod tests {
     use super::*;
     use crate::index_advisor::candidate::IndexKey;
     use crate::index_advisor::tables::tests::{named, table_of};
-    use crate::index_advisor::tables::{ExistingIndex, ExistingKey, Numbering, Partition};
+    use crate::index_advisor::tables::{ExistingIndex, ExistingKey, Numbering};
 
     fn table(partitions: &[(u32, u32, bool, &str)]) -> Table {
         let partition = |(oid, parent_oid, is_partitioned, of): &(u32, u32, bool, &str)| Partition {
@@ -283,6 +278,8 @@ mod tests {
         odd.keys[0].key = Key::Expression("lower(a)".into());
         odd.predicate = Some("b".into());
         assert_eq!(wanted_name(&odd, "t"), "t_lower_where_idx");
+        odd.keys[0].key = Key::Expression("shop.slug(a)".into());
+        assert_eq!(wanted_name(&odd, "t"), "t_slug_where_idx");
         odd.keys[0].key = Key::Expression("(a ->> 'x')".into());
         assert_eq!(wanted_name(&odd, "t"), "t_expr_where_idx");
     }

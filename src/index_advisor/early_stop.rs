@@ -10,12 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clauses::{Key, OrderedKey, RelationUse, key_of};
 use super::existing::ExistingKey;
+use super::later_pages::{Keys, order_read};
 use super::tables::Tables;
 use crate::model::plan::{PlanNode, PlanTree};
-use crate::sql::expression::{Comparison, Condition, Operand, conditions, has_parameter};
+use crate::sql::expression::{
+    Comparison, Condition, Operand, conditions, conditions_beside_positions, has_parameter,
+};
 
-/// The keys of a new index by its name, in their order; `None` for what is no new index.
-type New<'n> = &'n dyn Fn(&str) -> Option<Vec<Key>>;
+/// The keys of a new index by its name; `None` for what is no new index.
+pub(super) type New<'n> = &'n dyn Fn(&str) -> Option<Keys>;
+
+/// The planner takes plans for equal that differ by no more than this part.
+const NO_HOPE: f64 = 0.01;
 
 /// What of a plan rests on rows that a new index finds early under a LIMIT by luck.
 #[derive(Debug, Default, PartialEq)]
@@ -54,15 +60,17 @@ impl<'a> EarlyStop<'a> {
             return hoped;
         };
         let streamed = streamed(first);
-        if !is_unsure(first, &streamed, new) {
+        let hope = first.total_cost - node.total_cost;
+        // where all that it searches is little no plan rests on where it stops
+        if hope <= NO_HOPE * first.total_cost || !is_unsure(first, &streamed, new) {
             return hoped;
         }
         self.by_luck.extend(streamed.into_iter().filter_map(|node| {
             let index = node.index.as_deref()?;
-            let searched = searched(&asked_of_index(node), &new(index)?);
+            let searched = searched_by(node, &new(index)?);
             Some((index, searched.keys.len() + usize::from(!searched.ends_in_range)))
         }));
-        hoped + (first.total_cost - node.total_cost).max(0.0)
+        hoped + hope
     }
 }
 
@@ -83,14 +91,13 @@ fn is_unsure(below: &PlanNode, streamed: &[&PlanNode], new: New<'_>) -> bool {
         let keeps_all = node.join_type.as_deref() == Some("Left");
         let is_streamed = streamed.iter().any(|one| std::ptr::eq(*one, node));
         let drops = |text: &&String| !(keeps_all && node.join_filter.contains(*text));
-        let mut asked: Vec<Condition> = match is_streamed {
-            true => &node.filter,
-            false => &node.conditions,
-        }
-        .iter()
-        .filter(drops)
-        .flat_map(|text| conditions(text))
-        .collect();
+        let (texts, order) = match is_streamed {
+            true => (&node.filter, order_read(node, new)),
+            false => (&node.conditions, Vec::new()),
+        };
+        // what lies behind the last row that was seen passes, each row of it
+        let besides = |text: &String| conditions_beside_positions(text, &order);
+        let mut asked: Vec<Condition> = texts.iter().filter(drops).flat_map(besides).collect();
         if is_streamed {
             asked.extend(read_in_vain(node, new));
         }
@@ -114,7 +121,7 @@ fn read_in_vain(node: &PlanNode, new: New<'_>) -> Vec<Condition> {
         return Vec::new();
     };
     let asked = asked_of_index(node);
-    let searched = searched(&asked, &keys).keys;
+    let searched = searched(&asked, &keys.ordered).keys;
     let narrows = |one: &Condition| searched.iter().any(|key| comparison_of(one, key).is_some());
     asked.into_iter().filter(|one| !narrows(one)).collect()
 }
@@ -126,18 +133,23 @@ fn asked_of_index(node: &PlanNode) -> Vec<Condition> {
 }
 
 /// The first keys of an index, which narrow what is read of it.
-struct Searched {
-    keys: Vec<Key>,
+pub(super) struct Searched {
+    pub(super) keys: Vec<Key>,
     /// Of the last of them more than one value is read.
-    ends_in_range: bool,
+    pub(super) ends_in_range: bool,
 }
 
-fn searched(asked: &[Condition], keys: &[Key]) -> Searched {
+/// What a scan searches an index by.
+pub(super) fn searched_by(node: &PlanNode, keys: &Keys) -> Searched {
+    searched(&asked_of_index(node), &keys.ordered)
+}
+
+fn searched(asked: &[Condition], keys: &[OrderedKey]) -> Searched {
     let mut searched = Searched {
         keys: Vec::new(),
         ends_in_range: false,
     };
-    for key in keys {
+    for OrderedKey { key, .. } in keys {
         let by: Vec<&Comparison> = asked.iter().filter_map(|one| comparison_of(one, key)).collect();
         if by.is_empty() || searched.ends_in_range {
             break;
@@ -276,11 +288,15 @@ mod tests {
     use super::*;
 
     /// Of one new index.
-    fn keys(name: &str) -> Option<Vec<Key>> {
-        let keys = ["room", "status", "at"].map(|name| Key::Column(name.into()));
+    fn keys(name: &str) -> Option<Keys> {
+        let keys = ["room", "status", "at"].map(|name| OrderedKey {
+            key: Key::Column(name.into()),
+            descending: false,
+            nulls_first: false,
+        });
         match name {
-            "new" => Some(keys.into()),
-            "by_time" => Some(keys.into_iter().rev().collect()),
+            "new" => Some(Keys::of(keys.into(), None)),
+            "by_time" => Some(Keys::of(keys.into_iter().rev().collect(), None)),
             _ => None,
         }
     }
@@ -351,6 +367,10 @@ mod tests {
         );
         assert_eq!(lucky("new", "(v.room = $1)", ""), BTreeMap::new());
         assert_eq!(lucky("visit_pkey", "", "(v.status = $1)"), BTreeMap::new());
+        let mut all_is_read = page("new", "(v.room = $1)", "(v.name = $2)");
+        all_is_read["Total Cost"] = json!(59990.0);
+        let tree = PlanTree::read(&json!([{ "Plan": all_is_read }])).unwrap();
+        assert_eq!(of(&tree, &keys), EarlyStop::default());
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(super) fn of_use(asked: &RelationUse, kinds: Kinds) -> Vec<Vec<Candidate>> {
         let group = group.iter().filter(|key| wanted(key));
         sequences.push(group.take(kinds.max_width).cloned().collect());
     }
+    sequences.extend(made.valued_behind(&points, &searched));
     sequences.sort_by_key(Vec::len);
     let leads: Vec<Vec<IndexKey>> = sequences.into_iter().map(ascending).collect();
     let mut hands = made.of_leads(&leads, &points);
@@ -190,6 +191,28 @@ impl Maker<'_> {
         asked.is_queue && !asked.equal.is_empty() && !asked.equal.contains(first) && begins_an_order()
     }
 
+    /// Keys that must have a value and are asked nothing else, where most rows have none: a b-tree finds these as it finds a range.
+    fn valued(&self, searched: &[Key]) -> Vec<Key> {
+        let predicates = self.asked.predicates.iter();
+        let valued = predicates.filter(|one| one.picks == Picks::NotNull);
+        let valued = valued.map(|one| one.key.clone());
+        valued.filter(|key| !searched.contains(key)).collect()
+    }
+
+    /// These behind keys that are equal to something. Alone they are a part of the rows, which is smaller.
+    fn valued_behind(&self, points: &[Key], searched: &[Key]) -> Vec<Vec<Key>> {
+        let valued = self.valued(searched);
+        let mut heads = heads(points);
+        heads.retain(|head| !head.is_empty() || !self.kinds.partial);
+        let mut found: Vec<Vec<Key>> = Vec::new();
+        for head in &heads {
+            for last in &valued {
+                found.push(head.iter().chain([last]).cloned().collect());
+            }
+        }
+        found
+    }
+
     fn ranges_of_blocks(&mut self, ranged: &[Key]) {
         let wanted = if self.kinds.brin { ranged } else { &[] };
         for range in wanted {
@@ -311,13 +334,19 @@ impl Maker<'_> {
 
     /// Indexes on the rows for which all of these conditions hold.
     fn part(&mut self, conditions: &[&Predicate], searched: &[Key], points: &[Key]) {
-        let searched = without(searched, &picked(conditions));
+        let mut searched = without(searched, &picked(conditions));
+        let own: BTreeSet<Key> = conditions.iter().map(|one| one.key.clone()).collect();
+        let valued = self.valued(&searched);
+        searched.extend(without(&valued, &own));
         let mut found: Vec<Vec<IndexKey>> = sequences(&searched, &searched, 2)
             .into_iter()
             .map(ascending)
             .collect();
         found.extend(self.orders_of_part(points, &answered(conditions)));
         // where nothing else is asked the condition itself is what is searched
+        if found.is_empty() {
+            found = telling(conditions);
+        }
         if found.is_empty() {
             found.extend(conditions.iter().map(|one| vec![IndexKey::from(one.key.clone())]));
         }
@@ -333,10 +362,41 @@ impl Maker<'_> {
         let mut leads = self.orders_of_part(points, &answered(conditions));
         let found = sequences(&without(points, &picked), &without(searched, &picked), 2);
         leads.extend(found.into_iter().map(ascending));
+        if leads.is_empty() {
+            leads = telling(conditions);
+        }
         let predicate = all_hold(conditions);
+        // of an expression nobody knows how many rows it picks: the planner's guess is no part
+        let are_columns = conditions.iter().all(|one| matches!(one.key, Key::Column(_)));
+        if leads.is_empty() && are_columns {
+            self.holding_part(&predicate, &picked);
+        }
         // what all its rows were picked by may be asked for nevertheless, but where it leaves one value nothing is worth its place
         for implied in [&picked, &answered(conditions)] {
             self.covering(&leads, Some(&predicate), implied);
+        }
+    }
+
+    /// Where nothing is asked but what all rows of a part have in common, that is no key: what the statement needs of them is, so
+    /// that the table need not be read. Without what is carried along each is there, too, for where that is hardly worth it.
+    fn holding_part(&mut self, predicate: &str, common: &BTreeSet<Key>) {
+        let needed = self.asked.needed.iter();
+        let needed = needed.filter(|column| !common.contains(&Key::Column((*column).clone())));
+        let needed: Vec<String> = needed.cloned().collect();
+        let is_system = |column: &String| SYSTEM_COLUMNS.contains(&column.as_str());
+        if needed.len() > limits::INCLUDED_COLUMNS || needed.iter().any(is_system) {
+            return;
+        }
+        let predicate = || Some(predicate.to_owned());
+        let all = needed.iter().cloned().map(Key::Column).collect();
+        self.add(ascending(all), Vec::new(), predicate(), "btree");
+        for first in &needed {
+            let key = || vec![IndexKey::from(Key::Column(first.clone()))];
+            if self.kinds.include {
+                let others = needed.iter().filter(|column| *column != first);
+                self.add(key(), others.cloned().collect(), predicate(), "btree");
+            }
+            self.add(key(), Vec::new(), predicate(), "btree");
         }
     }
 
@@ -367,6 +427,12 @@ fn picked(conditions: &[&Predicate]) -> BTreeSet<Key> {
 fn answered(conditions: &[&Predicate]) -> BTreeSet<Key> {
     let answered = conditions.iter().filter(|one| one.picks.is_one_value());
     answered.map(|one| one.key.clone()).collect()
+}
+
+/// What conditions are about that still tells their rows apart, each as a key.
+fn telling(conditions: &[&Predicate]) -> Vec<Vec<IndexKey>> {
+    let telling = conditions.iter().filter(|one| !one.picks.is_one_value());
+    telling.map(|one| vec![IndexKey::from(one.key.clone())]).collect()
 }
 
 fn without(keys: &[Key], about: &BTreeSet<Key>) -> Vec<Key> {

@@ -1,15 +1,17 @@
 //! Two indexes of a set made one where that costs hardly more: of those that begin with the same keys and carry other columns
-//! along the planner takes for each statement the smaller one, and would never choose the one that serves both.
+//! along the planner takes for each statement the smaller one, and would never choose the one that serves both. So it does of those
+//! on the same part of the rows, whose keys may be there for nothing but to be carried along.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
 
 use super::candidate::{Candidate, Kinds};
+use super::clauses::{Key, RelationUse};
 use super::gate::Gate;
 use super::ready::Ready;
-use super::selection::Problem;
-use super::what_if::WhatIf;
+use super::selection::{Planner, Problem};
+use super::what_if::{Planned, WhatIf};
 use crate::limits;
 use crate::postgres::{Plan, PostgresError};
 
@@ -45,7 +47,8 @@ pub(super) async fn merge(
     let total: f64 = weighted.map(|(weight, cost)| weight * cost).sum();
     let mut tried: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut calls = 0;
-    while let Some((one, other, both)) = next_pair(ready, bounds.kinds, &set, &tried) {
+    let carriers = ready.carriers(&set);
+    while let Some((one, other, both)) = next_pair(ready, bounds.kinds, &set, &carriers, &tried) {
         if (bounds.stop)() {
             break;
         }
@@ -85,16 +88,27 @@ pub(super) async fn merge(
                 })
             })
             .collect();
-        if calls + 2 * readers.len() > bounds.calls {
+        let questions = |statement: usize| 1 + ready.planned[statement].values.len();
+        let of_all: usize = readers.iter().map(|one| questions(*one)).sum();
+        if calls + 2 * of_all > bounds.calls {
             continue;
         }
         let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
-        let (mut loss, mut gain, mut is_hurt) = (0.0, 0.0, false);
+        let (mut loss, mut gain, mut is_hurt, mut is_left) = (0.0, 0.0, false, false);
         let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
-        for (sign, set) in [(-1.0, &set), (1.0, &merged)] {
+        'asked: for (sign, set) in [(-1.0, &set), (1.0, &merged)] {
             let provable = ready.provable(set);
             for statement in &readers {
-                let (answer, _) = what_if.planned_under(*statement, &provable).await?;
+                // what one finds by luck alone is asked about more than once
+                is_left = calls + what_if.calls + questions(*statement) > bounds.calls || (bounds.stop)();
+                if is_left {
+                    break 'asked;
+                }
+                let mut useful = problem.useful[*statement].clone();
+                useful.grow_and_insert(number);
+                let shown = ready.shown(&provable, &useful);
+                // what an index of others serves by luck alone needs its own all the same
+                let answer = what_if.ask(*statement, &shown).await?;
                 let weight = problem.weights[*statement];
                 loss += sign * weight * answer.cost;
                 let apart = *costs.entry(*statement).or_insert(answer.cost);
@@ -115,18 +129,43 @@ pub(super) async fn merge(
         let answers = what_if.take_answers();
         ready.answers.extend(answers);
         is_hurt &= !problem.budget_bytes.is_finite();
-        if is_planned && loss <= bearable && !is_hurt {
+        if is_planned && !is_left && loss <= bearable && !is_hurt {
             set = merged;
         }
     }
     Ok((set, calls))
 }
 
-/// Two of a set that could be one, and that one.
+impl Ready {
+    /// Those of a set on a part of the rows whose keys nobody asks by: they only hold what is needed of them.
+    fn carriers(&self, set: &FixedBitSet) -> BTreeSet<usize> {
+        let parts = set.ones().filter(|one| self.candidates[*one].predicate.is_some());
+        let parts: Vec<usize> = parts.collect();
+        if parts.len() < 2 {
+            return BTreeSet::new();
+        }
+        let asked: Vec<RelationUse> = self.planned.iter().flat_map(Planned::asked).collect();
+        let is_asked = |candidate: &Candidate, key: &Key| {
+            asked.iter().any(|asked| {
+                let table = self.tables.get(&asked.schema, &asked.table);
+                let name = table.map(|table| (&table.name.schema, &table.name.name));
+                name == Some((&candidate.schema, &candidate.table)) && asked.asks_by(key)
+            })
+        };
+        let carries = |one: &usize| {
+            let candidate = &self.candidates[*one];
+            candidate.keys.iter().all(|key| !is_asked(candidate, &key.key))
+        };
+        parts.into_iter().filter(carries).collect()
+    }
+}
+
+/// Two of a set that could be one, and that one. Of `carriers` no key is asked by.
 fn next_pair(
     ready: &Ready,
     kinds: Kinds,
     set: &FixedBitSet,
+    carriers: &BTreeSet<usize>,
     tried: &BTreeSet<(usize, usize)>,
 ) -> Option<(usize, usize, Candidate)> {
     let pairs = set
@@ -138,26 +177,36 @@ fn next_pair(
         .filter(|pair| pair.0 != pair.1 && !tried.contains(pair))
         .filter(|pair| is_seen(pair.0) && is_seen(pair.1));
     let mut merged = fresh.filter_map(|(one, other)| {
-        let both = ready.candidates[one].merged(&ready.candidates[other], kinds)?;
+        let (shorter, longer) = (&ready.candidates[one], &ready.candidates[other]);
+        let both = match carriers.contains(&one) {
+            true => shorter.taken_along(longer, kinds),
+            false => shorter.merged(longer, kinds),
+        }?;
         ready.may_carry(&both).then_some((one, other, both))
     });
     merged.next()
 }
 
 impl Candidate {
-    /// One index that serves what this one and another do: the other's keys, and along with them what this one has besides.
-    /// Whether that serves searches by this one's further keys is for the planner to say.
+    /// One index that serves what this one and another do that begins with the same key. Whether it serves searches by this one's
+    /// further keys is for the planner to say.
     fn merged(&self, other: &Self, kinds: Kinds) -> Option<Self> {
+        let begins_alike = self.keys.first() == other.keys.first();
+        self.taken_along(other, kinds).filter(|_| begins_alike)
+    }
+
+    /// The other's keys, and along with them what this one has besides.
+    fn taken_along(&self, other: &Self, kinds: Kinds) -> Option<Self> {
         let same = (&self.schema, &self.table, self.method, &self.predicate)
             == (&other.schema, &other.table, other.method, &other.predicate);
-        if !same || self.method != "btree" || self.keys.first() != other.keys.first() {
+        if !same || self.method != "btree" {
             return None;
         }
         let mut include: BTreeSet<String> = self.include.iter().chain(&other.include).cloned().collect();
         for key in self.keys.iter().filter(|key| !other.keys.contains(key)) {
             include.insert(key.plain_column()?.to_owned());
         }
-        include.retain(|column| other.keys.iter().all(|key| key.plain_column() != Some(column)));
+        include.retain(|column| !other.has_key(column));
         let is_allowed = include.is_empty() || kinds.include && include.len() <= limits::INCLUDED_COLUMNS;
         is_allowed.then(|| Self {
             include: include.into_iter().collect(),
@@ -170,7 +219,6 @@ impl Candidate {
 mod tests {
     use super::*;
     use crate::index_advisor::candidate::IndexKey;
-    use crate::index_advisor::clauses::Key;
 
     #[test]
     fn the_longer_one_takes_along_what_the_shorter_one_has() {
@@ -194,6 +242,14 @@ mod tests {
         let (a, ab) = (index(&["a"], &["x", "b"]), index(&["a", "b"], &["y"]));
         assert_eq!(merged(&a, &ab).as_deref(), Some("(a, b) INCLUDE (x, y)"));
         assert_eq!(merged(&ab, &a).as_deref(), Some("(a) INCLUDE (b, x, y)"));
+        let mut falling = ab.clone();
+        falling.keys[1].descending = true;
+        falling.keys[1].nulls_first = true;
+        assert_eq!(
+            merged(&a, &falling).as_deref(),
+            Some("(a, b DESC) INCLUDE (x, y)"),
+            "what is a key is not carried along, whichever way it is sorted"
+        );
         let no_include = Kinds {
             include: false,
             ..Kinds::default()
@@ -209,5 +265,14 @@ mod tests {
             ..a.clone()
         };
         assert_eq!(merged(&partial, &ab), None);
+        let (of_seller, of_buyer) = (index(&["seller"], &[]), index(&["buyer"], &["note"]));
+        let part = |one: &Candidate| Candidate {
+            predicate: Some("x".into()),
+            ..one.clone()
+        };
+        let both = part(&of_buyer).taken_along(&part(&of_seller), Kinds::default());
+        let wanted = part(&index(&["seller"], &["buyer", "note"]));
+        assert_eq!(both, Some(wanted), "where nobody asks by the buyer");
+        assert_eq!(part(&of_buyer).taken_along(&of_seller, Kinds::default()), None);
     }
 }

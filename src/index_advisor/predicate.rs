@@ -82,8 +82,10 @@ fn says_a_value(comparison: &Comparison) -> bool {
     )
 }
 
-/// From here on hardly any row has a value in a column, so that an index on those that have one is small.
+/// From here on hardly any row has a value in a column, so that an index on those that have none is as large as one on all.
 const MOSTLY_NULL: f64 = 0.9;
+/// And from here on an index on those that have one is smaller by half at least.
+const HALF_NULL: f64 = 0.5;
 
 impl Picks {
     /// How a comparison with this picks rows; `None` if it is nothing for a predicate.
@@ -132,7 +134,7 @@ impl Table {
             Picks::Value | Picks::Range => column.is_some_and(|column| column.has_few_values),
             Picks::NotNull => {
                 let null_ratio = column.and_then(|column| column.null_ratio);
-                null_ratio.is_some_and(|ratio| ratio >= MOSTLY_NULL)
+                null_ratio.is_some_and(|ratio| ratio >= HALF_NULL)
             }
             // where nearly all rows have none the rest is next to nothing
             Picks::State if predicate.text.ends_with(" IS NULL") => {
@@ -150,13 +152,15 @@ mod tests {
     use crate::index_advisor::tables::{Column, tests::table_of};
 
     #[test]
-    fn having_a_value_picks_a_part_only_where_hardly_any_row_has_one() {
+    fn having_a_value_picks_a_part_only_where_few_rows_have_one() {
         let column = |null_ratio| Column {
             null_ratio,
             ..Column::default()
         };
         let columns = [
             ("mostly", column(Some(0.98))),
+            ("often", column(Some(0.7))),
+            ("seldom", column(Some(0.4))),
             ("never", column(Some(0.0))),
             ("unknown", column(None)),
         ];
@@ -168,9 +172,10 @@ mod tests {
                 picks,
             })
         };
-        assert!(picks("mostly", Picks::NotNull));
+        assert!(picks("mostly", Picks::NotNull) && picks("often", Picks::NotNull));
         assert!(
             !picks("never", Picks::NotNull)
+                && !picks("seldom", Picks::NotNull)
                 && !picks("unknown", Picks::NotNull)
                 && !picks("gone", Picks::NotNull)
         );
@@ -184,7 +189,7 @@ mod tests {
             })
         };
         assert!(!without("mostly"), "it excludes next to nothing");
-        assert!(without("never") && without("unknown"));
+        assert!(without("often") && without("never") && without("unknown"));
     }
 
     #[test]

@@ -66,12 +66,14 @@ impl Ready {
         let relevant: Vec<FixedBitSet> = relevant.collect();
         let estimates = self.estimates.iter().filter(|(_, one, _)| fits(one));
         let costs: Vec<f64> = self.planned.iter().map(Planned::cost).collect();
+        let useful = self.useful(&relevant, fits);
+        let skewed = self.skewed(&relevant, &useful, &sizes);
         Problem {
             weights: (0..costs.len())
                 .map(|number| self.weight(number, costs[number]))
                 .collect(),
             costs,
-            useful: self.useful(&relevant, fits),
+            useful,
             relevant,
             groups: self.numbered(|candidate| candidate.keys.first().map(|key| key.key.clone())),
             widths: self
@@ -86,6 +88,7 @@ impl Ready {
             rebuilds: self.rebuilds(),
             tables: self.numbered(|_| ()),
             parts: self.parts(),
+            skewed,
             upkeep: upkeep::of(
                 &self.candidates,
                 &self.keys_per_row,

@@ -9,12 +9,13 @@ use super::answers::Answers;
 use super::begins;
 use super::candidate::{Candidate, Kinds};
 use super::clauses::{Key, Predicate, RelationUse};
-use super::dealt::{Fit, Hands, fit};
+use super::dealt::{Dealt, Fit, Hands, fit};
 use super::early_stop::take_orders;
 use super::estimated::estimate;
 use super::first_plan::as_it_is;
 use super::gate::Gate;
 use super::maker::of_use;
+use super::numbered::definitions;
 use super::parents::is_empty_parent;
 use super::rare::Rare;
 use super::remarks::{Remarks, why_nothing};
@@ -23,7 +24,7 @@ use super::tables::{TableName, Tables};
 use super::what_if::Planned;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
-use crate::model::remedy::qualified;
+use crate::model::remedy::{EXTENSIONS_SCHEMA, qualified};
 use crate::postgres::{Plan, PostgresError, queries};
 
 /// What was found out before any index is tried.
@@ -57,10 +58,12 @@ pub(super) struct Ready {
     pub(super) priced_in_front: BTreeSet<(usize, usize)>,
     /// The table that was put in front of each statement that is planned in other words.
     pub(super) in_front: BTreeMap<usize, TableName>,
-    /// Tables on which it does not see what could serve a statement, by statement.
-    pub(super) unseen_tables: BTreeMap<usize, String>,
+    /// Tables on which it does not see what could serve a statement, by statement: their qualified names, with what is told of each.
+    pub(super) unseen_tables: BTreeMap<usize, BTreeMap<String, &'static str>>,
     /// How well each candidate fits what a statement asks, where no planner can be asked.
     pub(super) fits: BTreeMap<(usize, usize), Fit>,
+    /// Candidates that were not tried for some statement, since HypoPG has no room for all of them at once.
+    pub(super) without_room: BTreeSet<Candidate>,
     /// Keys that rows are sorted by somewhere, and keys that are searched for one value.
     pub(super) ordering: BTreeSet<KeyOf>,
     pub(super) points: BTreeSet<KeyOf>,
@@ -84,12 +87,8 @@ impl Ready {
             .first()
             .and_then(|row| row.try_get::<_, String>("schema").ok());
         let has_trigrams = schema.is_some();
-        let class = "gin_trgm_ops";
-        let trigram_class = match schema.as_deref() {
-            // most sessions have it in their path, and the name reads better bare
-            None | Some("public") => class.to_owned(),
-            Some(schema) => qualified(schema, class),
-        };
+        // the search_path of whoever makes an index may lead elsewhere
+        let trigram_class = qualified(schema.as_deref().unwrap_or(EXTENSIONS_SCHEMA), "gin_trgm_ops");
         Ok(Self {
             statements: workload.into_iter().map(StatementAdvice::of).collect(),
             planned: Vec::new(),
@@ -110,6 +109,7 @@ impl Ready {
             in_front: BTreeMap::new(),
             unseen_tables: BTreeMap::new(),
             fits: BTreeMap::new(),
+            without_room: BTreeSet::new(),
             ordering: BTreeSet::new(),
             points: BTreeSet::new(),
             ranged_beside_points: BTreeSet::new(),
@@ -286,7 +286,13 @@ impl Ready {
             estimated.extend(begins::estimate(tree, &here, table, kinds));
         }
         let mut relevant = Vec::new();
-        for (fit, candidate) in hands.dealt(limits::CANDIDATES_PER_STATEMENT) {
+        let takes = |one: &Candidate| match plan.hypothetical() {
+            Some(_) => definitions(one, &self.tables).len(),
+            None => 0,
+        };
+        let Dealt { tried, without_room } = hands.dealt(limits::CANDIDATES_PER_STATEMENT, &takes);
+        self.without_room.extend(without_room);
+        for (fit, candidate) in tried {
             let one = self.number_of(candidate);
             self.fits.insert((number, one), fit);
             relevant.push(one);
@@ -305,6 +311,7 @@ impl Ready {
 
     /// The number of a candidate, which is a new one if it was not known.
     pub(super) fn number_of(&mut self, candidate: Candidate) -> usize {
+        let candidate = candidate.carrying_no_key();
         let next = self.candidates.len();
         let number = *self.known.entry(candidate.clone()).or_insert(next);
         if number == next {

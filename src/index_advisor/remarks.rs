@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::candidate::{Candidate, IndexKey};
 use super::clauses::{Key, of_plan};
 use super::ready::Ready;
+use super::tables::TableName;
 use crate::model::finding::{Confidence, ConfidenceLevel};
 use crate::model::plan::{PlanNode, PlanTree};
 use crate::model::remedy::quote_identifier;
 use crate::postgres::{Plan, ServerText};
 use crate::sql;
 use crate::sql::expression::{
-    Condition, compares_what_a_parameter_makes, conditions, is_made_by_a_parameter,
+    Condition, compares_what_a_parameter_makes, conditions, is_made_by_a_parameter, sought_in_arrays,
 };
 
 /// What becomes of a statement that could have an index and gets none.
@@ -50,11 +50,14 @@ pub(super) struct Remarks {
     /// Statements that search text for a pattern that nobody knows before the call.
     with_unknown_patterns: BTreeSet<usize>,
     /// Why no index can be what a statement asks for.
-    unindexable: BTreeMap<usize, String>,
+    pub(super) unindexable: BTreeMap<usize, String>,
     /// Candidates that PostgreSQL takes no index for, as their type has no order.
-    unordered: BTreeSet<usize>,
+    pub(super) unordered: BTreeSet<usize>,
     /// The indexes that answer a statement as things are, where it reads no table as a whole.
     answered_by: BTreeMap<usize, String>,
+    /// The first key of the order of pages that a statement asks for behind the last row that was seen, with the table of that name
+    /// in the plan.
+    pub(super) paged_by: BTreeMap<usize, (TableName, Key)>,
 }
 
 impl Remarks {
@@ -62,6 +65,7 @@ impl Remarks {
     pub(super) fn take(&mut self, statement: usize, text: &ServerText, tree: &PlanTree) {
         self.answered_by
             .extend(answered_by(tree).map(|names| (statement, names)));
+        self.take_pages(statement, tree);
         if searches(tree, Condition::has_unknown_pattern) {
             self.with_unknown_patterns.insert(statement);
         }
@@ -69,6 +73,8 @@ impl Remarks {
             self.unindexable.insert(statement, WITHOUT_CONSTANT.to_owned());
         } else if searches(tree, Condition::lacks_trigrams) {
             self.unindexable.insert(statement, WITHOUT_TRIGRAMS.to_owned());
+        } else if let Some(why) = looks_in_arrays(tree) {
+            self.unindexable.insert(statement, why);
         }
     }
 
@@ -180,6 +186,19 @@ fn searches(tree: &PlanTree, is_it: fn(&Condition) -> bool) -> bool {
     texts.any(|text| conditions(text).iter().any(is_it))
 }
 
+/// Why no index finds the arrays that hold a value, where a scan asks so from the wrong side, and how to ask instead.
+fn looks_in_arrays(tree: &PlanTree) -> Option<String> {
+    let scans = tree.nodes().into_iter().filter(|node| node.relation.is_some());
+    let mut sought = scans
+        .flat_map(|node| &node.conditions)
+        .flat_map(|text| sought_in_arrays(text));
+    let array = quote_identifier(&sought.next()?.column);
+    Some(format!(
+        "it looks for a value by = ANY ({array}) in the array of each row, for which no index is searched: written as {array} @> ARRAY[…], \
+         with that value in it, it finds the same rows, and a GIN index on {array} could answer it"
+    ))
+}
+
 fn asks_for_a_parameter(tree: &PlanTree) -> bool {
     let is_of = |texts: &[String], is_it: fn(&str) -> bool| {
         texts.iter().any(|text| text.contains('$') && is_it(text))
@@ -218,49 +237,6 @@ impl Ready {
         }
     }
 
-    /// Remembers for which statements HypoPG did not take an index because what it would be on has no order, as json, xml or a point.
-    pub(super) fn note_unordered(&mut self, plan: &Plan) {
-        let relevant = self.relevant.iter().enumerate();
-        let relevant = relevant.flat_map(|(statement, all)| all.iter().map(move |one| (statement, *one)));
-        // of several keys nobody says which it is
-        let is_unordered = |(_, one): &(usize, usize)| {
-            let candidate = &self.candidates[*one];
-            candidate.keys.len() == 1 && plan.is_unordered(&candidate.hypothetical())
-        };
-        let unordered: Vec<(usize, usize)> = relevant.filter(is_unordered).collect();
-        for (statement, one) in unordered {
-            self.note_unordered_for(statement, one);
-        }
-    }
-
-    /// What this candidate would be on has no order: so for one statement.
-    pub(super) fn note_unordered_for(&mut self, statement: usize, one: usize) {
-        self.remarks.unordered.insert(one);
-        let why = self.without_order(&self.candidates[one]);
-        self.remarks.unindexable.entry(statement).or_insert(why);
-    }
-
-    /// Why there can be no b-tree on the first key of a candidate.
-    fn without_order(&self, candidate: &Candidate) -> String {
-        let table = self.tables.get(&candidate.schema, &candidate.table);
-        let of = |key: &IndexKey| match &key.key {
-            Key::Column(name) => name.clone(),
-            // an expression may hold a constant
-            Key::Expression(_) => {
-                let columns = table.map(|table| table.columns_of(&key.key)).unwrap_or_default();
-                format!(
-                    "the expression over {}",
-                    columns.into_iter().collect::<Vec<String>>().join(", ")
-                )
-            }
-        };
-        format!(
-            "{} is of a type that b-trees cannot order (it has no default operator class for them, as json, xml and point have none), \
-             so PostgreSQL cannot index it so",
-            candidate.keys.first().map(of).unwrap_or_default()
-        )
-    }
-
     /// The expression of this candidate is not immutable: so for one statement.
     pub(super) fn note_mutable_for(&mut self, statement: usize, one: usize) {
         let candidate = &self.candidates[one];
@@ -279,11 +255,12 @@ impl Ready {
         self.remarks.unindexable.entry(statement).or_insert(why);
     }
 
-    /// Why a statement that could have an index gets none, within so many bytes for all.
-    pub(super) fn why_without(&self, statement: usize, budget_bytes: f64) -> String {
-        let not_worth = match budget_bytes.is_finite() {
-            true => NOT_WORTH_OR_TOO_LARGE,
-            false => NOT_WORTH,
+    /// Why a statement that could have an index gets none, within so many bytes for all, or why nobody knows what one is worth.
+    pub(super) fn why_without(&self, statement: usize, budget_bytes: f64, untold: Option<String>) -> String {
+        let not_worth = match (&untold, budget_bytes.is_finite()) {
+            (Some(untold), _) => untold.as_str(),
+            (None, true) => NOT_WORTH_OR_TOO_LARGE,
+            (None, false) => NOT_WORTH,
         };
         let not_worth = self.remarks.beside_what_answers(statement, not_worth);
         let is_apart =
@@ -314,12 +291,34 @@ mod tests {
         };
         let captured = "SELECT 1 FROM t WHERE data ->> $1 = $2";
         assert!(told(captured, "((t.data ->> $1) = $2)"));
+        assert!(told(
+            captured,
+            "(to_tsvector($1, t.subject) @@ to_tsquery($2, $3))"
+        ));
+        assert!(told(captured, "((t.prefs ->> $1))::boolean"));
         assert!(!told("SELECT 1 FROM t WHERE a = $1", "(t.a = $1)"));
         let subplan = "SELECT 1 FROM t WHERE a + (SELECT 1) = 5";
         assert!(
             !told(subplan, "((t.a + $1) = 5)"),
             "it has no parameter of its own"
         );
+    }
+
+    #[test]
+    fn a_value_that_is_looked_for_in_arrays_is_told_how_to_be_asked_for() {
+        let told = |filter: &str| {
+            let scan = json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Filter": filter});
+            let tree = PlanTree::read(&json!([{ "Plan": scan }])).unwrap();
+            let mut remarks = Remarks::default();
+            remarks.take(3, &ServerText::one_query("SELECT 1").unwrap(), &tree);
+            remarks.why_none(3).cloned()
+        };
+        let why = told("('secret'::text = ANY (t.\"Tags\"))").unwrap();
+        assert!(
+            why.contains("\"Tags\" @> ARRAY[") && !why.contains("secret"),
+            "{why}"
+        );
+        assert_eq!(told("(t.id = ANY ('{1,2}'::integer[]))"), None);
     }
 
     #[test]

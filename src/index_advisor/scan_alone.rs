@@ -1,6 +1,7 @@
 //! The scans of a plan that can be priced by themselves, where the statement cannot be had with their table in front: of a table
 //! below a view or in a subquery, or one that is named twice, or of partitions, which come behind what they belong to. A view's
-//! columns stand in the plan as what they are computed of.
+//! columns stand in the plan as what they are computed of, and what is asked of it as what is asked of the table, by whatever names
+//! and through however many other views: the planner has put all of them together.
 
 use super::clauses::RelationUse;
 use super::parents::siblings;
@@ -100,6 +101,28 @@ mod tests {
         let wanted =
             "SELECT people.email, people.id, people.note FROM s.t AS people WHERE (lower(people.email) = $1)";
         assert_eq!(statements, [(wanted.to_owned(), vec![3000.0])]);
+    }
+
+    /// Of `CREATE VIEW v AS SELECT lower(email) AS e, … FROM people` and `CREATE VIEW w AS SELECT e AS mail, … FROM v WHERE …`, by
+    /// `SELECT … FROM (SELECT * FROM w) s WHERE mail = $1`, as EXPLAIN tells it.
+    #[test]
+    fn through_several_views_a_scan_tells_what_all_of_them_ask() {
+        let mut together = scan(
+            "t",
+            "people",
+            "((people.team > 10) AND (lower(people.email) = $1))",
+        );
+        together["Output"] = json!(["people.note"]);
+        let wanted = "SELECT people.email, people.note, people.team FROM s.t AS people \
+                      WHERE (lower(people.email) = $1) AND (people.team > 10)";
+        assert_eq!(found(together), [(wanted.to_owned(), vec![3000.0])]);
+        // one that groups stays a query of its own, and its columns are known by its name above
+        let grouped = json!({"Node Type": "Aggregate", "Group Key": ["lower(people.email)"], "Total Cost": 3050.0, "Plan Rows": 5.0,
+            "Output": ["lower(people.email)", "count(*)"], "Plans": [scan("t", "people", "(lower(people.email) = $1)")]});
+        let above = json!({"Node Type": "Subquery Scan", "Alias": "w", "Filter": "(w.n > 1)", "Total Cost": 3100.0, "Plan Rows": 5.0,
+            "Output": ["w.mail", "w.n"], "Plans": [grouped]});
+        let wanted = "SELECT people.email FROM s.t AS people WHERE (lower(people.email) = $1)";
+        assert_eq!(found(above), [(wanted.to_owned(), vec![3000.0])]);
     }
 
     #[test]

@@ -11,12 +11,14 @@ mod explore;
 mod hope;
 mod lean;
 mod narrow;
+mod widen;
 
 use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
 
 pub use self::beside::{Scans, about, scans};
+pub use self::widen::Skew;
 use super::knapsack::{Choice, Knapsack};
 use crate::postgres::PostgresError;
 
@@ -79,6 +81,8 @@ pub struct Problem {
     pub tables: Vec<usize>,
     /// Those that hold a part of the rows alone.
     pub parts: FixedBitSet,
+    /// Where the commonest values of a statement ask for an index with further keys.
+    pub skewed: Vec<Skew>,
     /// What each costs in writes, in the unit of weighted costs.
     pub upkeep: Vec<f64>,
     /// What indexes are worth that the planner cannot be asked about.
@@ -271,7 +275,8 @@ impl<'a, P: Planner> Selection<'a, P> {
         let narrowed = self.narrowed(trimmed).await?;
         self.most_calls = self.problem.calls;
         let lean = self.lean(narrowed).await?;
-        Ok(self.trimmed(lean))
+        let wide = self.widened(lean).await?;
+        Ok(self.trimmed(wide))
     }
 
     /// The better one of two sets, the second of which the planner is asked about.

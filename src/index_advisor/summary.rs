@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 pub use self::login::{about_the_captured, about_the_login, about_what_was_counted};
 use self::notes::{
-    about_the_attached, about_the_averaged, about_the_dearer, about_the_guessed, about_the_partitions,
-    about_the_superseded,
+    about_the_attached, about_the_averaged, about_the_dearer, about_the_descents, about_the_guessed,
+    about_the_partitions, about_the_superseded,
 };
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
@@ -65,7 +65,7 @@ impl Advice {
                 size_bytes: advice
                     .indexes
                     .iter()
-                    .filter_map(|index| index.size_bytes)
+                    .filter_map(|index| index.size_bytes.map(f64::round))
                     .sum::<f64>()
                     .abs(),
                 budget_bytes: about.budget_bytes,
@@ -90,6 +90,7 @@ impl Advice {
         report.notes.extend(about_the_hoped(&report.statements));
         report.notes.extend(about_the_guessed(&advice.statements));
         report.notes.extend(about_the_averaged(&advice.statements));
+        report.notes.extend(about_the_descents(&advice.statements));
         report.notes.extend(about_the_superseded(&report.indexes));
         report.notes.extend(about_the_partitions(&report.indexes));
         report
@@ -147,7 +148,8 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
             .filter(|key| matches!(key, Key::Expression(_)))
             .map(text)
             .collect(),
-        size_bytes: index.size_bytes,
+        // reckoned from averages
+        size_bytes: index.size_bytes.map(f64::round),
         build_seconds: index.build_seconds,
         assumed_build_seconds: index.assumed_build_seconds,
         // a guess has no price: nobody reckoned what writes pay for it

@@ -11,10 +11,12 @@ pub use super::carried::Length;
 use super::clauses::{Key, RelationUse};
 use super::existing::existing;
 pub use super::existing::{ExistingIndex, ExistingKey};
+use super::later_pages::Keys;
 pub use super::partition::{Numbering, Partition};
 use crate::limits;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, column, queries};
+use crate::sql::computed::{Computed, computed};
 use crate::sql::expression::{self, unquoted};
 
 /// A table by its names.
@@ -48,6 +50,7 @@ pub struct Table {
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct Column {
+    /// Of a domain that which it is over.
     pub type_name: String,
     pub is_array: bool,
     /// A range, or several of them.
@@ -61,6 +64,8 @@ pub struct Column {
     pub correlation: Option<f64>,
     /// The part of the rows, 0 to 1, that have none. Where statistics may be read.
     pub null_ratio: Option<f64>,
+    /// The part of the rows, 0 to 1, that have its commonest value, where one is known. Where statistics may be read.
+    pub commonest_ratio: Option<f64>,
     /// Whether it has so few values that a constant one of them stands for a part of the rows, not for one call.
     pub has_few_values: bool,
     /// Whether its text is compared byte by byte, as under the collation C.
@@ -129,6 +134,7 @@ fn described(row: &Row, rows: f64, is_toasted: bool) -> Column {
         values: distinct,
         correlation: column(row, "correlation"),
         null_ratio: column(row, "null_ratio"),
+        commonest_ratio: column(row, "commonest_ratio"),
         has_few_values: distinct.is_some_and(|values| (1.0..=few).contains(&values)),
         has_byte_order: flag(row, "has_byte_order"),
     }
@@ -158,9 +164,11 @@ impl Tables {
     }
 
     /// Its keys.
-    pub(super) fn keys_of_index(&self, name: &str) -> Option<Vec<Key>> {
-        let keys = self.index(name)?.keys.iter();
-        Some(keys.map(|key| key.key.clone()).collect())
+    pub(super) fn keys_of_index(&self, name: &str) -> Option<Keys> {
+        let index = self.index(name)?;
+        let is_of = |table: &&Table| table.indexes.iter().any(|one| std::ptr::eq(one, index));
+        let ordered = index.keys.iter().map(ExistingKey::ordered).collect();
+        Some(Keys::of(ordered, self.tables.values().find(is_of)))
     }
 
     /// Whether a table or partition of that name is known; in any schema, where none is given.
@@ -381,18 +389,23 @@ impl Table {
         widths.sum()
     }
 
-    /// What a plan asks of this table, with text columns for what only casts them to text: no index minds that.
+    /// The column that an expression is, where that is only cast to its own type, as EXPLAIN writes one of a domain, or text to text.
+    fn only_cast(&self, text: &str) -> Option<String> {
+        let (name, to) = text.rsplit_once("::")?;
+        let name = unquoted(name);
+        let column = self.columns.get(&name)?;
+        let is_text = column.is_text() && matches!(to, "text" | "varchar");
+        // with a length it is another value; without one these have the length of one
+        let has_length = to.contains('(') || matches!(to, "char" | "bit") || to.starts_with("interval ");
+        let itself = || Box::new(Computed::Column(name.clone()));
+        let is_own = || computed(text) == Computed::Cast(column.type_name.clone(), itself());
+        (is_text || !has_length && is_own()).then_some(name)
+    }
+
+    /// What a plan asks of this table, with columns for what only casts them to their own type: no index minds that.
     pub fn read(&self, asked: &RelationUse) -> RelationUse {
-        let casts = ["::text", "::varchar"];
         let plain = |key: &Key| match key {
-            Key::Expression(text) => {
-                let name = casts
-                    .iter()
-                    .find_map(|cast| text.strip_suffix(cast))
-                    .map(unquoted);
-                let is_text = |name: &String| self.columns.get(name).is_some_and(Column::is_text);
-                name.filter(is_text).map_or_else(|| key.clone(), Key::Column)
-            }
+            Key::Expression(text) => self.only_cast(text).map_or_else(|| key.clone(), Key::Column),
             Key::Column(_) => key.clone(),
         };
         let mut read = RelationUse {

@@ -16,8 +16,10 @@ use super::remarks::of_begun;
 use super::selection::{Answer, Estimate, Problem};
 use super::superseded;
 use super::tables::{Table, TableName, Tables};
+use super::undescribed::Described;
 use super::upkeep::Writes;
 use crate::model::finding::{Confidence, ConfidenceLevel};
+use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, queries};
 
 impl Ready {
@@ -63,9 +65,23 @@ impl Ready {
             .filter(|one| self.table_of(*one).is_some())
             .collect();
         members.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)).then(a.cmp(b)));
+        let mut described = match Described::read(plan, &self.candidates, &self.tables).await {
+            // what was found out is worth telling without them
+            Err(error) if !error.is_fatal() => Described::unread(),
+            read => read?,
+        };
         for number in 0..outcomes.len() {
-            let why_without = self.why_without(number, problem.budget_bytes);
-            let unseen = self.unseen_tables.get(&number).map(|table| unseen(table));
+            let untold = match used[number].is_clear() {
+                true => self.untold(problem, &mut described, number),
+                false => None,
+            };
+            let why_without = self.why_without(number, problem.budget_bytes, untold);
+            let shows_parts = |tables: &BTreeMap<String, &'static str>| {
+                let mut used = used[number].ones();
+                used.any(|one| self.is_seen_part(number, one, tables))
+            };
+            let tables = self.unseen_tables.get(&number);
+            let unseen = tables.filter(|tables| !shows_parts(tables)).map(unseen);
             let unseen = unseen.or_else(|| self.why_misread(number));
             let told = &mut self.statements[self.positions[number]];
             told.cost_after = Some(costs[number]);
@@ -85,6 +101,9 @@ impl Ready {
         let mut taken = taken(plan, &self.candidates, &members, &self.tables).await?;
         let seconds_per_unit = build::seconds_per_unit(&self.statements);
         let built = self.built_sizes(problem);
+        for (number, added) in self.descents(&outcomes, &names, &built) {
+            self.statements[self.positions[number]].descents_cost = Some(added);
+        }
         let mut indexes = Vec::new();
         for one in &members {
             let candidate = &self.candidates[*one];
@@ -94,7 +113,7 @@ impl Ready {
             let users: Vec<usize> = (0..used.len())
                 .filter(|number| used[*number].contains(*one))
                 .collect();
-            let is_confirmed = users.iter().all(|number| outcomes[*number].tree.is_some());
+            let chosen = Chosen::of(&users, &outcomes);
             let mut statements: Vec<usize> = users.iter().map(|number| self.positions[*number]).collect();
             statements.sort_unstable();
             let estimated = self.estimated_sizes.get(one);
@@ -107,8 +126,9 @@ impl Ready {
             let confidence = match users.iter().all(is_in_front) {
                 true => priced_in_front(),
                 false if self.remarks.are_begun(&users, *one) => of_begun(),
-                false => self.confidence(candidate, estimated.is_some(), is_confirmed),
+                false => self.confidence(candidate, estimated.is_some(), chosen, &described),
             };
+            let confidence = self.with_caveat(confidence, &users, *one);
             let sorted_bytes = size_bytes.filter(|_| candidate.method == "btree");
             let seconds = |per_unit: f64| sorted_bytes.map(|bytes| build::seconds(per_unit, on, bytes));
             indexes.push(IndexAdvice {
@@ -124,7 +144,7 @@ impl Ready {
                 cost_before: after + gain(*one),
                 cost_after: after,
                 statements,
-                confidence: self.with_caveat(confidence, &users, *one),
+                confidence: self.with_undescribed(confidence, &mut described, &users, *one),
                 supersedes: superseded::by_definition(on, candidate),
                 candidate: candidate.clone(),
             });
@@ -187,6 +207,15 @@ impl Ready {
         possible.min_by(|a, b| a.cost.total_cmp(&b.cost))
     }
 
+    /// Whether the planner itself took this one for a statement, and it holds a part of the rows of one of these tables: in a subquery
+    /// that is planned alone it sees them.
+    fn is_seen_part(&self, statement: usize, one: usize, tables: &BTreeMap<String, &'static str>) -> bool {
+        let candidate = &self.candidates[one];
+        candidate.predicate.is_some()
+            && !self.is_unproven(statement, one)
+            && tables.contains_key(&qualified(&candidate.schema, &candidate.table))
+    }
+
     pub(super) fn table_of(&self, one: usize) -> Option<&Table> {
         let candidate = &self.candidates[one];
         self.tables.get(&candidate.schema, &candidate.table)
@@ -211,7 +240,13 @@ impl Ready {
         (!self.has_trigrams && self.needs_trigrams(candidate)).then_some("pg_trgm")
     }
 
-    fn confidence(&self, candidate: &Candidate, is_estimated: bool, is_confirmed: bool) -> Confidence {
+    fn confidence(
+        &self,
+        candidate: &Candidate,
+        is_estimated: bool,
+        chosen: Chosen,
+        described: &Described,
+    ) -> Confidence {
         let estimated = |reason: String| Confidence {
             level: ConfidenceLevel::Estimated,
             reason,
@@ -226,19 +261,27 @@ impl Ready {
                 candidate.method
             ));
         }
-        if candidate.has_expressions() {
+        let table = self.tables.get(&candidate.schema, &candidate.table);
+        if table.is_some_and(|table| described.lacks_any(table, candidate)) {
             return estimated(
-                "the planner chose it under the whole set, but before it exists there are no statistics of its expression"
+                "the planner chose it, but before it exists there are no statistics of its expression"
                     .to_owned(),
             );
         }
-        let table = self.tables.get(&candidate.schema, &candidate.table);
         if let Some(why) = table.and_then(Table::misread) {
             return estimated(why);
         }
-        let reason = match is_confirmed {
-            true => "the planner chose it with the whole set in place, and the cost is the planner's",
-            false => {
+        let reason = match chosen {
+            Chosen::WithoutLuck => {
+                return estimated(
+                    "the planner chose it without the whole set in place, and the cost is the planner's"
+                        .to_owned(),
+                );
+            }
+            Chosen::UnderAll => {
+                "the planner chose it with the whole set in place, and the cost is the planner's"
+            }
+            Chosen::Before => {
                 "the planner chose it and the costs are the planner's, though it was stopped before every statement that takes \
                  it was planned once more with the whole set in place"
             }
@@ -256,12 +299,16 @@ impl Ready {
             .and_then(|table| table.caveat_of_carrying(&self.candidates[one]));
         let of_patterns = self.remarks.caveat_of_patterns(statements);
         let of_patterns = of_patterns.filter(|_| self.needs_trigrams(&self.candidates[one]));
+        let of_pages = self
+            .remarks
+            .caveat_of_pages(statements, &self.candidates[one], &self.tables);
         let caveats = self
             .remarks
             .caveat(statements, one)
             .cloned()
             .into_iter()
             .chain(of_patterns.map(str::to_owned))
+            .chain(of_pages.map(str::to_owned))
             .chain(self.caveat_of_words(statements, one))
             .chain(self.caveat_of_rows(statements))
             .chain(of_carrying);
@@ -273,11 +320,40 @@ impl Ready {
     }
 }
 
+/// With what else in place the planner chose an index for the statements that take it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Chosen {
+    /// The whole set.
+    UnderAll,
+    /// The set without what would serve them by luck alone.
+    WithoutLuck,
+    /// What was there before it was stopped.
+    Before,
+}
+
+impl Chosen {
+    /// As it was for these planned statements.
+    fn of(statements: &[usize], outcomes: &[Outcome]) -> Self {
+        let mut of_them = statements.iter().map(|number| &outcomes[*number]);
+        if of_them.clone().any(|outcome| outcome.tree.is_none()) {
+            Self::Before
+        } else if of_them.all(|outcome| outcome.is_without_luck) {
+            Self::WithoutLuck
+        } else {
+            Self::UnderAll
+        }
+    }
+}
+
 /// Why nothing can be told of a statement where HypoPG does not see what could serve it.
-fn unseen(table: &str) -> String {
+fn unseen(tables: &BTreeMap<String, &'static str>) -> String {
+    let tables = tables
+        .iter()
+        .map(|(name, told_of_it)| format!("{name}{told_of_it}"));
     format!(
-        "whether an index on an expression or on a part of the rows of {table} is worth its price cannot be told: HypoPG sees those \
-         on the first table of a statement alone"
+        "whether an index on an expression or on a part of the rows of {} is worth its price cannot be told: HypoPG sees those \
+         on the first table of a statement alone",
+        tables.collect::<Vec<String>>().join(", ")
     )
 }
 
@@ -318,4 +394,42 @@ pub(super) async fn taken(
             name: row.try_get("name").ok()?,
         })
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::index_advisor::selection::Scans;
+    use crate::model::plan::PlanTree;
+
+    #[test]
+    fn only_what_was_chosen_under_all_is_told_so() {
+        let outcome = |is_planned: bool, is_without_luck: bool| {
+            let tree =
+                PlanTree::read(&json!([{"Plan": {"Node Type": "Result", "Total Cost": 8.0}}])).unwrap();
+            Outcome {
+                answer: Answer {
+                    cost: 8.0,
+                    used: FixedBitSet::with_capacity(1),
+                    scans: Scans::new(),
+                },
+                tree: is_planned.then_some(tree),
+                is_without_luck,
+            }
+        };
+        let outcomes = [outcome(true, false), outcome(true, true), outcome(false, false)];
+        assert_eq!(Chosen::of(&[0], &outcomes), Chosen::UnderAll);
+        assert_eq!(Chosen::of(&[0, 1], &outcomes), Chosen::UnderAll);
+        assert_eq!(Chosen::of(&[1], &outcomes), Chosen::WithoutLuck);
+        assert_eq!(Chosen::of(&[1, 2], &outcomes), Chosen::Before);
+    }
+
+    #[test]
+    fn each_table_that_is_not_seen_is_named() {
+        let tables = BTreeMap::from([("s.a".to_owned(), ""), ("s.b".to_owned(), " (below)")]);
+        let told = unseen(&tables);
+        assert!(told.contains("rows of s.a, s.b (below) is worth"), "{told}");
+    }
 }

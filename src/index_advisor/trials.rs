@@ -215,7 +215,10 @@ impl<'a> Reader<'a> {
     /// Values that are to be tried; none twice.
     fn attempts(&self, indexes: &[Index], known: &BTreeMap<ColumnKey, Known>) -> Vec<Values> {
         let of_kind = |compared: &Compared, kind: ValueKind| -> Option<String> {
-            known.get(&column_of(compared))?.value(kind).cloned()
+            known
+                .get(&column_of(compared))?
+                .value_for(compared, kind)
+                .cloned()
         };
         let mut attempts: Vec<Values> = Vec::new();
         for kind in [ValueKind::Commonest, ValueKind::Rare] {

@@ -7,6 +7,7 @@ use super::candidate::Candidate;
 use super::estimated::{Estimate, together};
 use super::ready::Ready;
 use super::selection::about;
+use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::postgres::{Plan, PostgresError};
 
@@ -49,6 +50,7 @@ impl Ready {
     ) -> Result<(), PostgresError> {
         let mut refused = BTreeSet::new();
         let mut mutable = BTreeSet::new();
+        let mut there = 0;
         for one in self.estimated_sizes.keys().copied().collect::<Vec<_>>() {
             let candidate = &self.candidates[one];
             if !candidate.has_expressions() {
@@ -63,6 +65,12 @@ impl Ready {
                 ..candidate.clone()
             };
             plain.keys.iter_mut().for_each(|key| key.operator_class = None);
+            // without an OID left none would be made, as if none could be
+            if there == limits::HYPOTHETICAL_INDEXES {
+                plan.reset_hypothetical().await?;
+                there = 0;
+            }
+            there += 1;
             let definition = [plain.hypothetical()];
             let made = plan.create_hypothetical(&definition).await?;
             if made.iter().any(Option::is_none) {

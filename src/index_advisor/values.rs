@@ -29,8 +29,37 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// A value of that kind; where there is none, the next best.
-    pub(super) fn value(&self, kind: ValueKind) -> Option<&String> {
+    /// A value of that kind to compare a column with; where there is none, the next best.
+    pub(super) fn value_for(&self, compared: &Compared, kind: ValueKind) -> Option<&String> {
+        // how often a bound itself occurs says nothing of how much lies behind it
+        match compared.is_bound && self.bounds.is_empty() {
+            true => self.bound(kind),
+            false => self.value(kind),
+        }
+    }
+
+    /// Of common values alone, as they follow one another: near either end, where a part of the column lies behind it, or in the middle.
+    fn bound(&self, kind: ValueKind) -> Option<&String> {
+        let mut ordered: Vec<&String> = self.common.iter().collect();
+        let numbers: Option<Vec<f64>> = ordered.iter().map(|value| value.parse().ok()).collect();
+        match numbers {
+            Some(_) => ordered.sort_by(|a, b| {
+                let number = |text: &str| text.parse::<f64>().unwrap_or_default();
+                number(a).total_cmp(&number(b))
+            }),
+            // dates come as ISO writes them; of texts another order is as good
+            None => ordered.sort(),
+        }
+        let last = ordered.len().checked_sub(1)?;
+        let place = match kind {
+            ValueKind::Commonest => 1.min(last),
+            ValueKind::Rare => last.saturating_sub(1),
+            _ => last.div_ceil(2),
+        };
+        ordered.get(place).copied()
+    }
+
+    fn value(&self, kind: ValueKind) -> Option<&String> {
         let middle = self.bounds.get(self.bounds.len() / 2);
         match kind {
             ValueKind::Commonest => self.common.first().or(self.bounds.first()),
@@ -185,7 +214,7 @@ fn of_values(statement: usize, compared: &[Compared], known: &BTreeMap<ColumnKey
     let mut readings: Vec<Reading> = Vec::new();
     for kind in [ValueKind::Commonest, ValueKind::Median, ValueKind::Rare] {
         let value = |one: &Compared| {
-            let value = known.get(&column_of(one))?.value(kind)?;
+            let value = known.get(&column_of(one))?.value_for(one, kind)?;
             Some(Some(match one.is_array {
                 true => array_of(&[value]),
                 false => value.clone(),
@@ -260,7 +289,7 @@ fn values_of_lists(
             let list = lists.entry(number).or_insert(known.list(length)?);
             list.pop()?.clone()
         } else {
-            known.value(ValueKind::Median)?.clone()
+            known.value_for(one, ValueKind::Median)?.clone()
         }));
     }
     for number in added {
@@ -484,6 +513,37 @@ mod tests {
         assert_eq!(later(text, "Append", 5000.0, Some(19.4)), None);
         let no_offset = "SELECT a FROM t LIMIT 20";
         assert_eq!(later(no_offset, "Limit", 5000.0, Some(19.4)), None);
+    }
+
+    #[test]
+    fn a_bound_has_something_behind_it() {
+        let plan = json!([{"Plan": {"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": "t",
+            "Filter": "((t.a > $1) AND (t.b = $2))"}}]);
+        let mut compared = compared_parameters(&PlanTree::read(&plan).unwrap());
+        let [bound, equal] = [1, 2].map(|number| compared.remove(&number).unwrap());
+        let of = |compared: &Compared, known: &Known| {
+            [ValueKind::Commonest, ValueKind::Median, ValueKind::Rare].map(|kind| {
+                known
+                    .value_for(compared, kind)
+                    .map_or("", String::as_str)
+                    .to_owned()
+            })
+        };
+        // as often as they occur, the greatest the rarest
+        let numbers = known_of(&["10", "9", "-1", "2", "30"], []);
+        assert_eq!(of(&bound, &numbers), ["2", "9", "10"]);
+        assert_eq!(of(&equal, &numbers), ["10", "-1", "30"]);
+        let dates = known_of(&["2026-01-02", "2025-12-31", "2026-01-01"], []);
+        assert_eq!(of(&bound, &dates), ["2026-01-01"; 3]);
+        assert_eq!(of(&bound, &known_of(&["x", "y"], [])), ["y", "y", "x"]);
+        assert_eq!(of(&bound, &known_of(&["x"], [])), ["x"; 3]);
+        assert_eq!(of(&bound, &known_of(&[], [])), [""; 3]);
+        let both = known_of(&["50"], 0..101);
+        assert_eq!(
+            of(&bound, &both),
+            of(&equal, &both),
+            "bounds of equal parts tell more"
+        );
     }
 
     #[test]

@@ -8,10 +8,11 @@ use fixedbitset::FixedBitSet;
 
 use super::answers::Answers;
 use super::by_values::{Values, average};
-use super::candidate::{Beginning, Candidate};
-use super::clauses::{Key, RelationUse, of_plan};
+use super::candidate::{Beginning, Candidate, IndexKey};
+use super::clauses::{RelationUse, of_plan};
 use super::early_stop::{self, EarlyStop};
 use super::gate::{Gate, Passage};
+use super::later_pages::Keys;
 use super::present::Present;
 use super::search_path::SearchPath;
 use super::selection::{Answer, Planner, Scans, scans};
@@ -188,15 +189,25 @@ impl WhatIf<'_> {
     }
 
     /// The keys of a candidate that is there by the name that plans give it; `None` for other indexes.
-    pub fn keys_of(&self, name: &str) -> Option<Vec<Key>> {
+    pub fn keys_of(&self, name: &str) -> Option<Keys> {
         let (one, _) = self.present.iter().find(|(_, index)| index.name == name)?;
-        let keys = self.candidates[*one].keys.iter();
-        Some(keys.map(|key| key.key.clone()).collect())
+        let candidate = &self.candidates[*one];
+        let ordered = candidate.keys.iter().map(IndexKey::ordered).collect();
+        let table = self.tables.get(&candidate.schema, &candidate.table);
+        Some(Keys::of(ordered, table))
     }
 
     /// The statements that a new index would serve by luck alone.
     pub(super) fn by_luck(&self) -> BTreeSet<usize> {
         self.lucky.keys().copied().collect()
+    }
+
+    /// A set without what would serve a statement by luck alone, as far as that was seen; `None` if nothing of it would.
+    pub(super) fn without_luck(&self, statement: usize, set: &FixedBitSet) -> Option<FixedBitSet> {
+        let lucky = self.lucky.get(&statement)?;
+        let mut rest = set.clone();
+        rest.difference_with(lucky);
+        (rest.count_ones(..) < set.count_ones(..)).then_some(rest)
     }
 
     /// What a plan costs if nothing that it finds by a new index comes early by luck.

@@ -6,11 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use fixedbitset::FixedBitSet;
+
+use super::by_values::average;
 use super::candidate::Candidate;
+use super::early_stop;
 use super::gate::Gate;
 use super::ready::Ready;
 use super::tables::TableName;
 use super::what_if::WhatIf;
+use crate::model::plan::PlanTree;
 use crate::postgres::{Plan, PostgresError, ServerText};
 use crate::sql::{self, Place};
 
@@ -156,7 +161,7 @@ pub(super) async fn choose_words(
     let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
     let mut moved: Vec<(usize, TableName, ServerText)> = Vec::new();
     let mut tried = BTreeSet::new();
-    for statement in 0..ready.planned.len() {
+    'statements: for statement in 0..ready.planned.len() {
         let words = ready.words_for(statement);
         if words.is_empty() {
             continue;
@@ -165,12 +170,17 @@ pub(super) async fn choose_words(
             break;
         }
         let mut words = that_cost_the_same(&mut what_if, ready, statement, words).await?;
-        tried.extend(words.iter().map(|one| (statement, one.in_front.clone())));
+        let questions = 1 + ready.planned[statement].values.len();
         let mut worth = Vec::new();
         // with one there is nothing to choose
         for one in words.iter().filter(|_| words.len() > 1) {
+            // some of them compared say nothing
+            if what_if.calls + questions > most_calls || is_over() {
+                break 'statements;
+            }
             worth.push(worth_of(&mut what_if, ready, statement, one, sizes).await?);
         }
+        tried.extend(words.iter().map(|one| (statement, one.in_front.clone())));
         let best = match words.len() {
             1 => Some(0),
             _ => best_of(ready.planned[statement].tree.total_cost(), &worth),
@@ -249,9 +259,42 @@ async fn worth_of(
     let taken: BTreeSet<usize> = taken.copied().collect();
     let size = |one: &usize| sizes.get(*one).copied().flatten().unwrap_or(0.0);
     Ok(Some(Worth {
-        cost: what_if.sure_cost(&tree),
+        cost: cost_of(what_if, ready, statement, words, &set, &tree).await?,
         size_bytes: taken.iter().map(size).sum(),
     }))
+}
+
+/// What a statement costs in these words under a set that gives it this plan, as the search will count it: where the plan rests on rows
+/// that an index finds early, on the average of its values; as if no row came early where these are not known, or where not each of
+/// them is read by the same new indexes. Otherwise a table whose index keeps an order would never come to the front.
+async fn cost_of(
+    what_if: &mut WhatIf<'_>,
+    ready: &Ready,
+    statement: usize,
+    words: &Words,
+    set: &FixedBitSet,
+    tree: &PlanTree,
+) -> Result<f64, PostgresError> {
+    let in_general = tree.total_cost();
+    // of indexes that are there it counts only where values tell more
+    let there = |name: &str| match ready.planned[statement].values.is_empty() {
+        true => None,
+        false => ready.tables.keys_of_index(name),
+    };
+    let early = early_stop::of(tree, &|name| what_if.keys_of(name).or_else(|| there(name)));
+    if early.by_luck.is_empty() {
+        return Ok(in_general);
+    }
+    let lucky = early.by_luck.keys().copied();
+    let new: BTreeSet<&str> = lucky.filter(|name| what_if.keys_of(name).is_some()).collect();
+    let each = what_if
+        .plans_for_values_in(statement, set, words.other.as_ref())
+        .await?;
+    Ok(match average(&new, &each) {
+        Some(average) => in_general.max(average),
+        None if new.is_empty() => in_general,
+        None => in_general + early.hoped,
+    })
 }
 
 /// The position of the one that costs least, of what costs so much now; of those that save about as much the one that takes the

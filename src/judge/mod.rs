@@ -294,6 +294,7 @@ fn keep(
     judgement.dropped_claims += dropped.len();
     let late = late::guard(observation, rule.scope, rule.samples);
     for mut claim in claims {
+        claim.round_bytes();
         claim.guards.extend(late.clone());
         if observation.single_look && rule.hold > Period::seconds(0) {
             let hold = claim.hold.unwrap_or(hold);
@@ -380,6 +381,22 @@ mod tests {
         }
         change(settings.rules.get_mut(rule).unwrap());
         settings
+    }
+
+    #[test]
+    fn bytes_are_told_whole() {
+        use crate::model::catalog::IndexFacts;
+        use crate::rules::testing::{database, index};
+        let broken = IndexFacts {
+            is_valid: false,
+            size_bytes: 8192.4,
+            ..index(9, "i")
+        };
+        let judgement = judge(&database(vec![broken]), &only("index.invalid", |_| ()));
+        let claim = &judgement.claims[0];
+        assert_eq!(claim.impact.bytes, Some(8192.0));
+        assert_eq!(claim.remedy.extra_disk_bytes, Some(8192.0));
+        assert_eq!(claim.evidence["size_bytes"], json!(8192.0));
     }
 
     fn own(selector: Selector, enabled: bool, thresholds: Value) -> Override {

@@ -156,6 +156,15 @@ impl<'a> Hearing<'a> {
         is_on && !self.ignores.iter().any(is_ignored)
     }
 
+    /// Whether somebody who named a thing wants to hear nothing of it: that is about the problem, whichever rule tells it.
+    fn is_hushed(&self, database: Option<&str>, thing: &Object) -> bool {
+        let mut naming = self
+            .ignores
+            .iter()
+            .filter(|ignore| ignore.selector.names_things());
+        naming.any(|ignore| ignore.selects_thing(&self.server, database, thing))
+    }
+
     /// The settings of the server of which nobody hears.
     fn untold_settings(&self, names: &[&str]) -> BTreeSet<String> {
         let is_untold = |name: &&&str| !self.is_told(None, &rules::settings::object(name));
@@ -163,7 +172,8 @@ impl<'a> Hearing<'a> {
         untold.map(|name| (*name).to_owned()).collect()
     }
 
-    /// The sequences of which nobody hears that the column ends that they feed, by OID.
+    /// The sequences of which nobody hears that the column ends that they feed, by OID; without those of columns that somebody named
+    /// who does not want to hear of it.
     fn untold_keys(&self, database: &DatabaseObservation) -> BTreeSet<u32> {
         if self.is_of_all() {
             return BTreeSet::new();
@@ -172,7 +182,8 @@ impl<'a> Hearing<'a> {
         let sequences = schema.flat_map(|schema| &schema.facts.sequences);
         let is_untold = |sequence: &&Sequence| {
             let column = int_key_overflow::told_column(database, sequence);
-            column.is_some_and(|column| !self.is_told(Some(&database.name), &column))
+            let place = Some(database.name.as_str());
+            column.is_some_and(|column| !self.is_told(place, &column) && !self.is_hushed(place, &column))
         };
         let untold = sequences.filter(is_untold);
         untold.map(|sequence| sequence.oid).collect()
@@ -322,10 +333,10 @@ mod tests {
             }),
             ("autovacuum track_counts".to_owned(), vec![9])
         );
-        let ignoring = |object: &str, database: &str| {
+        let ignoring = |rule: &str, object: &str, database: &str| {
             untold(&|settings| {
                 let mut ignore = Ignore {
-                    rule: "*".into(),
+                    rule: rule.into(),
                     application: "*".into(),
                     ..Ignore::default()
                 };
@@ -334,10 +345,20 @@ mod tests {
                 settings.ignores = vec![ignore];
             })
         };
-        assert_eq!(ignoring("track_counts", "*"), ("track_counts".to_owned(), vec![]));
-        assert_eq!(ignoring("public.b", "*"), (String::new(), vec![9]));
         assert_eq!(
-            ignoring("track_counts", "app"),
+            ignoring("*", "track_counts", "*"),
+            ("track_counts".to_owned(), vec![])
+        );
+        let told_by_its_sequence = (String::new(), vec![9]);
+        assert_eq!(ignoring(IntKeyOverflow::ID, "*", "*"), told_by_its_sequence);
+        assert_eq!(ignoring("schema.int_*", "*", "app"), told_by_its_sequence);
+        for rule in ["*", IntKeyOverflow::ID] {
+            for object in ["public.b", "public.b.id", "public.*"] {
+                assert_eq!(ignoring(rule, object, "*"), nothing, "{rule} {object}: named");
+            }
+        }
+        assert_eq!(
+            ignoring("*", "track_counts", "app"),
             nothing,
             "a setting is in no database"
         );

@@ -273,6 +273,8 @@ pub struct Advised {
     pub total_seconds: f64,
     /// Why it does not count that a statement was not seen in it, where that is so.
     pub still_filling: Option<String>,
+    /// The first look, where that window began before it: all that was called may have ended before anybody looked.
+    pub looked_only_since: Option<DateTime<Utc>>,
     /// Seconds of execution of the statements that could have been advised, and were not planned to the end.
     pub unplanned_seconds: f64,
     /// What each of those that it planned to the end did in it, by statement_id.

@@ -14,7 +14,8 @@ pub struct Catalog {
     pub tables: ByOid<TableFacts>,
     /// Indexes by OID.
     pub indexes: ByOid<IndexFacts>,
-    /// Indexes of one table that are the same in everything but their name, in groups of two and more.
+    /// Indexes of one table that are the same in everything but their name, in groups of two and more, at least one of which
+    /// is attached to no other.
     pub alike: Vec<Vec<u32>>,
     /// The places of indexes in the order of their tables, once somebody has asked for that.
     #[serde(skip)]
@@ -36,17 +37,23 @@ enum Named {
 impl Catalog {
     /// Takes what was read, and works out what is alike: once, since it changes only with the names.
     pub fn new(tables: ByOid<TableFacts>, indexes: ByOid<IndexFacts>) -> Self {
-        let mut groups: HashMap<(u32, &str), Vec<u32>> = HashMap::new();
+        let mut groups: HashMap<(u32, &str), Vec<&IndexFacts>> = HashMap::new();
         for facts in indexes
             .values()
-            .filter(|facts| facts.is_comparable() && !facts.shape.is_empty())
+            .filter(|facts| facts.may_stand_in() && !facts.shape.is_empty())
         {
             groups
                 .entry((facts.table_oid, &facts.shape))
                 .or_default()
-                .push(facts.oid);
+                .push(facts);
         }
-        let mut alike: Vec<Vec<u32>> = groups.into_values().filter(|group| group.len() > 1).collect();
+        // of those that are all attached none can go alone: their indexes above are compared
+        let is_told =
+            |group: &Vec<&IndexFacts>| group.len() > 1 && group.iter().any(|facts| facts.is_comparable());
+        let groups = groups.into_values().filter(is_told);
+        let mut alike: Vec<Vec<u32>> = groups
+            .map(|group| group.into_iter().map(|facts| facts.oid).collect())
+            .collect();
         alike.iter_mut().for_each(|group| group.sort_unstable());
         alike.sort_unstable();
         Self {
@@ -157,9 +164,15 @@ pub struct TableFacts {
     pub frozen_xid_age: i64,
     /// The table whose TOAST table this is.
     pub toast_of: Option<u32>,
+    /// Of a TOAST table the rows that are there by the cumulative statistics, n_live_tup; 0 of any other.
+    #[serde(default)]
+    pub toast_live_rows: f64,
     /// The table at the top of the partitions that it belongs to.
     #[serde(default)]
     pub partition_of: Option<u32>,
+    /// The table right above it, of which it is a partition.
+    #[serde(default)]
+    pub parent_oid: Option<u32>,
     /// It is published for logical replication, alone or with all tables.
     #[serde(default)]
     pub is_published: bool,
@@ -247,9 +260,14 @@ impl HasOid for IndexFacts {
 }
 
 impl IndexFacts {
-    /// Whether it can have duplicates: what is not valid, or a partition of another index, cannot stand in for others.
+    /// Whether it can have duplicates: what is attached to an index of a partitioned table goes with that alone.
     pub fn is_comparable(&self) -> bool {
-        self.is_valid && self.is_ready && !self.is_partition && !self.owned_by_extension
+        self.may_stand_in() && !self.is_partition
+    }
+
+    /// Whether it can be the duplicate that stays.
+    fn may_stand_in(&self) -> bool {
+        self.is_valid && self.is_ready && !self.owned_by_extension
     }
 
     /// Whether something beside the statements that it serves rests on it: however idle it is, it cannot just go.
@@ -292,6 +310,22 @@ mod tests {
             assert_eq!(is_on(word), None, "{word}");
         }
         assert_eq!(TableFacts::default().option_is_on("autovacuum_enabled"), None);
+    }
+
+    #[test]
+    fn of_attached_indexes_only_those_with_an_own_one_beside_them_are_alike() {
+        let index = |oid: u32, is_partition: bool| IndexFacts {
+            oid,
+            is_partition,
+            is_valid: true,
+            is_ready: true,
+            shape: "same".into(),
+            ..IndexFacts::default()
+        };
+        let alike = |indexes: Vec<IndexFacts>| Catalog::new(Vec::new().into(), indexes.into()).alike;
+        assert!(alike(vec![index(1, true), index(2, true)]).is_empty());
+        assert_eq!(alike(vec![index(1, true), index(2, false)]), [[1, 2]]);
+        assert_eq!(alike(vec![index(1, false), index(2, false)]), [[1, 2]]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::id::Fingerprint;
@@ -288,9 +289,33 @@ impl Claim {
         Fingerprint::of(&self.rule, &self.server, self.database.as_deref(), &self.subject)
     }
 
+    /// Makes all bytes in it whole: what was reckoned from shares and averages is no more exact than that.
+    pub fn round_bytes(&mut self) {
+        let whole = |bytes: Option<f64>| bytes.map(f64::round);
+        self.impact.bytes = whole(self.impact.bytes);
+        self.remedy.extra_disk_bytes = whole(self.remedy.extra_disk_bytes);
+        for (name, value) in &mut self.evidence {
+            round_bytes_of(name, value);
+        }
+    }
+
     /// The subject as one text: what lists go by where two claims of a rule cost the same.
     pub fn subject_key(&self) -> String {
         self.subject.join("\u{1}")
+    }
+}
+
+/// Rounds what a name says to be bytes, at any depth.
+fn round_bytes_of(name: &str, value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|one| round_bytes_of(name, one)),
+        Value::Object(values) => values
+            .iter_mut()
+            .for_each(|(name, one)| round_bytes_of(name, one)),
+        Value::Number(number) if number.is_f64() && (name == "bytes" || name.ends_with("_bytes")) => {
+            *value = Value::from(number.as_f64().map(f64::round));
+        }
+        _ => {}
     }
 }
 
@@ -471,6 +496,24 @@ mod tests {
             bytes,
             days_left: days,
         }
+    }
+
+    #[test]
+    fn bytes_are_whole_and_other_numbers_stay_as_they_are() {
+        let mut told = serde_json::json!({
+            "size_bytes": 1.4,
+            "ratio": 1.4,
+            "parts": [{ "bytes": 2.6, "rows": 2.6 }],
+            "kept_bytes": [3.5],
+        });
+        round_bytes_of("", &mut told);
+        let whole = serde_json::json!({
+            "size_bytes": 1.0,
+            "ratio": 1.4,
+            "parts": [{ "bytes": 3.0, "rows": 2.6 }],
+            "kept_bytes": [4.0],
+        });
+        assert_eq!(told, whole);
     }
 
     #[test]

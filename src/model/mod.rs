@@ -18,6 +18,7 @@ pub mod kept_plan;
 pub mod observation;
 pub mod open_finding;
 pub mod own_planning;
+pub mod partitioned_index;
 pub mod plan;
 pub mod proof;
 pub mod provider;

@@ -29,6 +29,8 @@ pub struct PlanNode {
     pub relation: Option<String>,
     pub alias: Option<String>,
     pub index: Option<String>,
+    /// Whether its index is read from the end.
+    pub backwards: bool,
     pub startup_cost: f64,
     pub total_cost: f64,
     pub rows: f64,
@@ -132,6 +134,20 @@ impl PlanTree {
         nodes
     }
 
+    /// All that nodes compute and compare, in no certain order.
+    pub fn expressions(&self) -> impl Iterator<Item = &String> {
+        self.nodes().into_iter().flat_map(|node| {
+            // the filters are among the conditions
+            let parts = [&node.conditions, &node.sort_key, &node.group_key, &node.output];
+            parts.into_iter().flatten()
+        })
+    }
+
+    /// Writes each of these in other words.
+    pub fn rewrite_expressions(&mut self, written: &dyn Fn(&str) -> String) {
+        self.root.rewrite_expressions(written);
+    }
+
     /// A short hash of what is done in which order: nodes, relations, indexes, kinds of join, and how many conditions and
     /// keys there are. Costs, rows and constants never enter it, so that the same plan of other estimates has the same.
     pub fn shape(&self) -> String {
@@ -155,6 +171,22 @@ impl PlanNode {
     /// Whether it is worked out beside the node above: once (`InitPlan`), or for each of its rows (`SubPlan`).
     pub fn is_subquery(&self) -> bool {
         matches!(self.relationship.as_deref(), Some("InitPlan" | "SubPlan"))
+    }
+
+    fn rewrite_expressions(&mut self, written: &dyn Fn(&str) -> String) {
+        let parts = [
+            &mut self.conditions,
+            &mut self.filter,
+            &mut self.join_filter,
+            &mut self.sort_key,
+            &mut self.group_key,
+            &mut self.output,
+        ];
+        for text in parts.into_iter().flatten() {
+            *text = written(text);
+        }
+        let children = self.children.iter_mut();
+        children.for_each(|child| child.rewrite_expressions(written));
     }
 
     /// An index is in the schema of its table, which a bitmap's node above it names.
@@ -261,6 +293,7 @@ impl PlanNode {
             relation: text("Relation Name"),
             alias: text("Alias"),
             index: text("Index Name"),
+            backwards: text("Scan Direction").as_deref() == Some("Backward"),
             startup_cost: number("Startup Cost"),
             total_cost: number("Total Cost"),
             rows: number("Plan Rows"),
@@ -288,6 +321,17 @@ mod tests {
 
     fn join(first: Value, second: Value) -> Value {
         json!({"Node Type": "Hash Join", "Join Type": "Inner", "Total Cost": 9.0, "Plans": [first, second]})
+    }
+
+    #[test]
+    fn what_is_written_anew_is_so_wherever_it_stands() {
+        let scan = json!({"Node Type": "Seq Scan", "Filter": "f(a)", "Output": ["f(b)"]});
+        let sort = json!({"Node Type": "Sort", "Sort Key": ["f(c)"], "Plans": [scan]});
+        let mut tree = PlanTree::read(&json!([{ "Plan": sort }])).unwrap();
+        tree.rewrite_expressions(&|text| format!("s.{text}"));
+        let told: Vec<&String> = tree.expressions().collect();
+        assert_eq!(told, ["s.f(c)", "s.f(a)", "s.f(b)"]);
+        assert_eq!(tree.root.children[0].filter, ["s.f(a)"], "as the conditions");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, TableFacts};
-use super::schema::{ForeignKey, Schema};
+use super::schema::{Constraint, ForeignKey, Schema};
 
 /// The catalogs of one server as they were read last, asked for the few findings that are not seen any more.
 #[derive(Clone, Debug, Default)]
@@ -76,12 +76,23 @@ impl Known {
                 | "schema.int_key_overflow"
                 | "schema.no_primary_key",
                 [schema, name, rest @ ..],
-            ) => {
-                let table = self.catalog.table_named(schema, name);
-                table.is_none_or(|table| self.is_table_mended(rule, table, rest))
-            }
+            ) => match self.catalog.table_named(schema, name) {
+                Some(table) => self.is_table_mended(rule, table, rest),
+                None => !self.may_be_of_a_domain(rule, (schema, name), rest),
+            },
             _ => false,
         }
+    }
+
+    /// Whether what is no table may be a domain with a constraint that is not valid.
+    fn may_be_of_a_domain(&self, rule: &str, (schema, name): (&str, &str), rest: &[String]) -> bool {
+        let is_it = |constraint: &Constraint| {
+            let domain = constraint.domain.as_ref();
+            domain.is_some_and(|domain| domain.schema == schema && domain.name == name)
+                && rest == [constraint.name.as_str()]
+        };
+        let known = self.schema.as_ref();
+        rule == "schema.constraint_not_valid" && known.is_none_or(|known| known.not_valid.iter().any(is_it))
     }
 
     /// Whether an index is gone, valid by now, or has no other one that is the same any more.
@@ -159,7 +170,7 @@ impl Known {
 mod tests {
     use super::*;
     use crate::model::catalog::IndexFacts;
-    use crate::model::schema::{Constraint, Sequence, SequenceColumn};
+    use crate::model::schema::{Domain, Sequence, SequenceColumn};
 
     fn table() -> TableFacts {
         TableFacts {
@@ -305,6 +316,23 @@ mod tests {
         assert!(judged("schema.int_key_overflow", "id", "bigint"));
         assert!(!judged("schema.int_key_overflow", "id", "integer"));
         assert!(!judged("schema.int_key_overflow", "unknown", "bigint"));
+        let of_domain = Schema {
+            not_valid: vec![Constraint {
+                name: "c".into(),
+                domain: Some(Domain {
+                    schema: "s".into(),
+                    name: "d".into(),
+                }),
+                ..Constraint::default()
+            }],
+            ..Schema::default()
+        };
+        let judged = |name: &str, last: &str| {
+            let rule = "schema.constraint_not_valid";
+            mended(vec![], of_domain.clone(), rule, &["s", name, last])
+        };
+        assert!(!judged("d", "c"), "a domain is no table that is gone");
+        assert!(judged("d", "validated") && judged("dropped", "c"));
         let mut unread = Proof::default();
         let catalog = Catalog::new(vec![table()].into(), Vec::new().into());
         unread.add("app", Arc::new(catalog), None);

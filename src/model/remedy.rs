@@ -1,8 +1,12 @@
 //! What to do about a finding: SQL built from typed statements, never formatted by hand in a rule.
 //! Lock levels are those of PostgreSQL's chapter "Explicit Locking".
 
+mod quoted;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use quoted::{qualified, quote_identifier, quote_literal};
 
 /// SQL to apply, SQL to undo, and what it costs to do so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -40,31 +44,6 @@ pub const ON_ONLY: &str = " ON ONLY ";
 /// What that locks: there are no rows to be read.
 pub const ABOUT_ONLY: &str = "SHARE, behind which writes wait, is taken for a moment, while the index of the parent is made ON ONLY it; \
                               those of the partitions are built CONCURRENTLY, and writes go on.";
-
-/// A name as SQL needs it: quoted wherever it must be, so that no name of whatever spelling can be anything but a name.
-/// A NUL cannot occur in PostgreSQL and is left out.
-pub fn quote_identifier(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && !crate::sql::is_reserved(name);
-    if plain {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
-    }
-}
-
-/// A text as a constant; backslashes keep their meaning under `standard_conforming_strings`.
-pub fn quote_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
-}
-
-/// `schema.name`, each part quoted where it must be.
-pub fn qualified(schema: &str, name: &str) -> String {
-    format!("{}.{}", quote_identifier(schema), quote_identifier(name))
-}
 
 /// A value of a storage parameter: a number stands bare, everything else is a constant.
 fn plain_or_quoted(value: &str) -> String {
@@ -214,6 +193,12 @@ pub enum Statement {
         table: String,
         index: String,
     },
+    /// What logical replication names a row by: the columns of this index, or all of them where there is none.
+    ReplicaIdentity {
+        schema: String,
+        table: String,
+        index: Option<String>,
+    },
     AllowConnections {
         database: String,
         allow: bool,
@@ -265,10 +250,31 @@ pub enum Statement {
         table: String,
         name: String,
     },
+    ValidateDomainConstraint {
+        schema: String,
+        domain: String,
+        name: String,
+    },
     SetNotNull {
         schema: String,
         table: String,
         column: String,
+    },
+    /// An index that is unique becomes a constraint of its name.
+    AddUniqueUsing {
+        schema: String,
+        table: String,
+        index: String,
+    },
+    /// The same with an index that is built at once, for a partitioned table, which takes no other.
+    AddUnique {
+        schema: String,
+        table: String,
+        name: String,
+        /// As SQL spells them.
+        columns: Vec<String>,
+        include: Vec<String>,
+        nulls_not_distinct: bool,
     },
     /// An index that is unique over columns that are not null becomes the primary key, and takes its name.
     AddPrimaryKeyUsing {
@@ -315,6 +321,7 @@ pub enum Statement {
         to: String,
     },
     CreateExtension {
+        /// A name that needs no quotes.
         name: &'static str,
     },
 }
@@ -441,6 +448,14 @@ impl Statement {
             Self::ClusterOn { schema, table, index } => {
                 alter_table(schema, table, &named("CLUSTER ON", index))
             }
+            Self::ReplicaIdentity {
+                schema,
+                table,
+                index: Some(index),
+            } => alter_table(schema, table, &named("REPLICA IDENTITY USING INDEX", index)),
+            Self::ReplicaIdentity { schema, table, .. } => {
+                alter_table(schema, table, "REPLICA IDENTITY FULL")
+            }
             Self::AllowConnections { database, allow } => {
                 format!("{} ALLOW_CONNECTIONS {allow}", named("ALTER DATABASE", database))
             }
@@ -471,6 +486,39 @@ impl Statement {
             Self::Analyze { schema, table } => format!("ANALYZE {}", qualified(schema, table)),
             Self::ValidateConstraint { schema, table, name } => {
                 alter_table(schema, table, &named("VALIDATE CONSTRAINT", name))
+            }
+            Self::ValidateDomainConstraint { schema, domain, name } => format!(
+                "ALTER DOMAIN {} {}",
+                qualified(schema, domain),
+                named("VALIDATE CONSTRAINT", name)
+            ),
+            Self::AddUniqueUsing { schema, table, index } => {
+                let what = format!("{} UNIQUE", named("ADD CONSTRAINT", index));
+                alter_table(schema, table, &format!("{what} {}", named("USING INDEX", index)))
+            }
+            Self::AddUnique {
+                schema,
+                table,
+                name,
+                columns,
+                include,
+                nulls_not_distinct,
+            } => {
+                let include = match include.is_empty() {
+                    true => String::new(),
+                    false => format!(" INCLUDE ({})", include.join(", ")),
+                };
+                let nulls = if *nulls_not_distinct {
+                    "NULLS NOT DISTINCT "
+                } else {
+                    ""
+                };
+                let what = format!("UNIQUE {nulls}({}){include}", columns.join(", "));
+                alter_table(
+                    schema,
+                    table,
+                    &format!("{} {what}", named("ADD CONSTRAINT", name)),
+                )
             }
             Self::SetNotNull {
                 schema,
@@ -526,9 +574,22 @@ impl Statement {
                     quote_identifier(to)
                 )
             }
-            Self::CreateExtension { name } => named("CREATE EXTENSION IF NOT EXISTS", name),
+            // the search_path of whoever runs this may begin with an application's schema
+            Self::CreateExtension { name } => {
+                format!("{} SCHEMA {EXTENSIONS_SCHEMA}", named(CREATE_EXTENSION, name))
+            }
         }
     }
+}
+
+/// Where extensions are created, as by `pgadvisor setup`: what they bring is named in it.
+pub const EXTENSIONS_SCHEMA: &str = "public";
+
+const CREATE_EXTENSION: &str = "CREATE EXTENSION IF NOT EXISTS";
+
+/// The extension that a statement of a remedy creates; none where it does something else.
+pub fn created_extension(sql: &str) -> Option<&str> {
+    sql.strip_prefix(CREATE_EXTENSION)?.split_whitespace().next()
 }
 
 #[cfg(test)]
@@ -537,16 +598,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_plain_names_stay_bare() {
-        assert_eq!(qualified("public", "orders"), "public.orders");
-        assert_eq!(quote_identifier("select"), "\"select\"");
-        assert_eq!(quote_identifier("name"), "name", "as pg_get_indexdef() has it");
-        assert_eq!(quote_identifier("between"), "\"between\"");
-        assert_eq!(quote_identifier("Users"), "\"Users\"");
-        assert_eq!(
-            quote_identifier("a\"; DROP TABLE x; --"),
-            "\"a\"\"; DROP TABLE x; --\""
-        );
+    fn an_extension_goes_where_setup_puts_it_and_is_known_by_its_statement() {
+        let sql = Statement::CreateExtension { name: "hypopg" }.sql();
+        assert_eq!(sql, "CREATE EXTENSION IF NOT EXISTS hypopg SCHEMA public");
+        assert_eq!(created_extension(&sql), Some("hypopg"));
+        assert_eq!(created_extension("CREATE INDEX hypopg ON a (b)"), None);
     }
 
     #[test]
@@ -567,6 +623,34 @@ mod tests {
                 schema: text(),
                 table: text(),
                 index: text(),
+            },
+            Statement::ReplicaIdentity {
+                schema: text(),
+                table: text(),
+                index: Some(text()),
+            },
+            Statement::ReplicaIdentity {
+                schema: text(),
+                table: text(),
+                index: None,
+            },
+            Statement::ValidateDomainConstraint {
+                schema: text(),
+                domain: text(),
+                name: text(),
+            },
+            Statement::AddUniqueUsing {
+                schema: text(),
+                table: text(),
+                index: text(),
+            },
+            Statement::AddUnique {
+                schema: text(),
+                table: text(),
+                name: text(),
+                columns: vec!["a".into(), "\"B c\"".into()],
+                include: vec!["d".into()],
+                nulls_not_distinct: true,
             },
             Statement::AllowConnections {
                 database: text(),

@@ -14,6 +14,51 @@ pub struct Schema {
     /// Where the extension pg_trgm is installed; `None` where it is not, or that could not be read.
     #[serde(default)]
     pub trigrams_schema: Option<String>,
+    /// What keeps columns from getting another type, of tables of which some may need one. A table of which nothing does has one
+    /// without a name.
+    #[serde(default)]
+    pub fixed_columns: Vec<FixedColumn>,
+}
+
+/// A column to which PostgreSQL gives no other type as things are: its own, or that of a partition or another table below it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct FixedColumn {
+    pub table_oid: u32,
+    pub name: Option<String>,
+    pub is_in_partition_key: bool,
+    /// It is declared in a parent of its table.
+    pub is_inherited: bool,
+    /// The first of those that use it, with what they are: views, rules, triggers, generated columns, policies, functions,
+    /// publications.
+    pub used_by: Vec<String>,
+    /// How many use it.
+    pub users: i64,
+}
+
+/// Whether PostgreSQL gives a column another type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TypeChange<'a> {
+    /// That was not read.
+    Unknown,
+    /// It does.
+    Free,
+    /// It does not, for this.
+    Refused(&'a FixedColumn),
+}
+
+impl Schema {
+    /// Whether PostgreSQL gives a column of a table that is no partition another type.
+    pub fn type_change(&self, table_oid: u32, column: &str) -> TypeChange<'_> {
+        let mut known = TypeChange::Unknown;
+        for one in self.fixed_columns.iter().filter(|one| one.table_oid == table_oid) {
+            if one.name.as_deref() == Some(column) {
+                return TypeChange::Refused(one);
+            }
+            known = TypeChange::Free;
+        }
+        known
+    }
 }
 
 /// A foreign key.
@@ -35,6 +80,18 @@ pub struct ForeignKey {
     /// MATCH FULL: all of its columns are NULL, or none.
     #[serde(default)]
     pub is_match_full: bool,
+    /// Its last column is a PERIOD (18): rows refer to those whose periods hold theirs.
+    #[serde(default)]
+    pub is_temporal: bool,
+}
+
+impl ForeignKey {
+    /// The columns by whose values the rows that refer to one are looked up: of a temporal key all but its period, which is
+    /// looked up by an overlap (`&&`).
+    pub fn looked_up_columns(&self) -> &[String] {
+        let periods = usize::from(self.is_temporal);
+        &self.columns[..self.columns.len().saturating_sub(periods)]
+    }
 }
 
 /// A constraint that is NOT VALID.
@@ -49,6 +106,17 @@ pub struct Constraint {
     pub condition: Option<String>,
     /// The foreign key, where it is one.
     pub foreign_key: Option<ForeignKey>,
+    /// The domain, where it is one of a domain and not of a table.
+    #[serde(default)]
+    pub domain: Option<Domain>,
+}
+
+/// A domain, by its names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Domain {
+    pub schema: String,
+    pub name: String,
 }
 
 /// A sequence.
@@ -119,11 +187,13 @@ impl Sequence {
         }
     }
 
-    /// The part, 0 to 1, of the way to a limit that is used up; `None` where it was never used or may not be read.
+    /// The part, 0 to 1, of the values on the way to a limit that is used up, the first and the last counted in; `None` where it
+    /// was never used or may not be read. Until its first value is drawn the server tells none, wherever setval() put it.
     pub fn used_ratio(&self, limit: i64) -> Option<f64> {
-        let (origin, last) = (self.origin() as f64, self.last_value? as f64);
-        let way = limit as f64 - origin;
-        (way != 0.0).then(|| ((last - origin) / way).max(0.0))
+        let left = self.values_left(limit)?;
+        let way = (limit as f64 - self.origin() as f64) / self.increment as f64;
+        let values = way.floor() + 1.0;
+        (values >= 1.0).then(|| ((values - left) / values).max(0.0))
     }
 
     /// Values that are left until a limit.

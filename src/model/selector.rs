@@ -130,6 +130,11 @@ impl Selector {
         }
     }
 
+    /// Whether it says which things are meant.
+    pub fn names_things(&self) -> bool {
+        self.object != ANY
+    }
+
     /// Whether it leaves nothing out.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()

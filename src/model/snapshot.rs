@@ -402,7 +402,7 @@ pub struct MaterializedViewFacts {
 pub struct TableCounters {
     pub oid: u32,
     pub scans: i64,
-    /// Estimates of now, no counters: n_live_tup, n_dead_tup.
+    /// Estimates of now, no counters: n_live_tup without what it counts twice, n_dead_tup.
     pub live_rows: i64,
     pub dead_rows: i64,
     /// n_tup_ins + n_tup_upd + n_tup_del.

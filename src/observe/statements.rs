@@ -385,8 +385,11 @@ fn activity(
     for delta in deltas.filter(|delta| delta.counters.calls > 0) {
         let key = delta.counters.key;
         let text = statements.texts.get(&key.queryid);
+        let earlier = long_calls::before(&delta, window.seconds());
+        let earlier_seconds: f64 = earlier.map(|earlier| earlier.session_seconds()).sum();
         if !text.is_some_and(|text| text.only_sleeps) {
             activity.total_seconds += delta.counters.execution_ms / 1000.0;
+            activity.earlier_seconds += earlier_seconds;
         }
         let Some(database) = watched.get(&key.database_oid) else {
             continue;
@@ -394,6 +397,7 @@ fn activity(
         let Some(text) = text else {
             let mut entry = empty(database, &no_text, key.queryid);
             add(&mut entry, &delta, &snapshot.server.roles);
+            entry.earlier_seconds += earlier_seconds;
             activity.without_text.push(entry);
             continue;
         };
@@ -408,6 +412,7 @@ fn activity(
             .entry((key.database_oid, text.statement_id.as_str()))
             .or_insert_with(|| empty(database, text, key.queryid));
         add(entry, &delta, &snapshot.server.roles);
+        entry.earlier_seconds += earlier_seconds;
     }
     activity.statements = together.into_values().collect();
     activity.statements.sort_by(|a, b| {
@@ -426,6 +431,7 @@ fn empty(database: &str, text: &Arc<StatementText>, queryid: i64) -> StatementDe
         roles: Vec::new(),
         calls: 0,
         seconds: 0.0,
+        earlier_seconds: 0.0,
         stddev_seconds: 0.0,
         max_seconds: None,
         planning_seconds: 0.0,
@@ -665,6 +671,22 @@ mod tests {
         let mut alone = Observer::default();
         let once = alone.observe(&snapshot(0, Some(-10), &[(1, 9)]), true).statements;
         assert_eq!(once.unwrap().looked_only_since, None, "no look follows");
+    }
+
+    #[test]
+    fn what_calls_took_before_a_window_is_not_what_it_took() {
+        let mut observer = Observer::default();
+        // three calls of six minutes ended a moment after the reset
+        let mut seen = snapshot(1, Some(0), &[(1, 3)]);
+        let entries = Arc::make_mut(&mut seen.statements.as_mut().unwrap().entries);
+        (entries[0].execution_ms, entries[0].max_ms) = (1_080_000.0, 360_000.0);
+        let activity = observer.observe(&seen, false).statements.unwrap();
+        assert_eq!(
+            (activity.total_seconds, activity.earlier_seconds),
+            (1080.0, 900.0)
+        );
+        let statement = &activity.statements[0];
+        assert_eq!((statement.seconds, statement.seconds_within()), (1080.0, 180.0));
     }
 
     #[test]

@@ -196,10 +196,17 @@ impl PostgresError {
                 .as_db_error()
                 .is_some_and(|error| error.message().contains("IMMUTABLE"))
     }
-    /// Whether an index was refused for a type that has no operator class of its own for such an index; a table that is gone meanwhile
-    /// has another code.
+    /// Whether an index was refused for a type that has no operator class of its own for such an index.
     pub(super) fn is_about_an_operator_class(&self) -> bool {
+        let Self::Query { source, .. } = self else {
+            return false;
+        };
+        // types and collations that are not found have the same code, and a class that is named and is not there comes without a
+        // hint; words are those of the server's language, the name of what raises the error is not
         self.code() == Some(SqlState::UNDEFINED_OBJECT.code())
+            && source
+                .as_db_error()
+                .is_some_and(|error| error.routine() == Some("ResolveOpClass") && error.hint().is_some())
     }
     /// Whether a lock was waited for in vain.
     pub fn is_about_a_lock(&self) -> bool {

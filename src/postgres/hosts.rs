@@ -17,7 +17,7 @@ use super::error::{PostgresError, Unanswered};
 use super::handle::Handle;
 use super::queries;
 use super::row::column;
-use super::session::{Observe, Shared};
+use super::session::{Observe, OurSql, Shared};
 
 /// Who answers a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,12 @@ impl Host {
     }
 
     /// A session of its own in a database, if the host is what is wanted; and who answers it.
-    async fn visit(&self, database: &str, role: Role) -> Result<(Observe, Option<Answering>), PostgresError> {
+    async fn visit(
+        &self,
+        database: &str,
+        role: Role,
+        first: Option<OurSql>,
+    ) -> Result<(Observe, Option<Answering>), PostgresError> {
         let conninfo = self.conninfo.with_database(database);
         let started = Instant::now();
         let client = connect(&conninfo).await?;
@@ -162,6 +167,9 @@ impl Host {
         let shared = Arc::new(self.shared.of_a_visit());
         let session = Observe::over(handle, conninfo.to_string(), shared);
         session.connected_in(waited);
+        if let Some(first) = first {
+            session.settle(first).await?;
+        }
         let answering = Answering::of(&session.settle(queries::GUARD).await?);
         match role.is_of(answering) {
             true => Ok((session, answering)),
@@ -349,6 +357,15 @@ impl Hosts {
 
     /// A session of its own in a database of the chosen host, if the same server answers there as at home.
     pub(super) async fn visit(&self, database: &str) -> Result<Observe, PostgresError> {
+        self.visit_with(database, None).await
+    }
+
+    /// The same, with a statement of ours before any other.
+    pub(super) async fn visit_with(
+        &self,
+        database: &str,
+        first: Option<OurSql>,
+    ) -> Result<Observe, PostgresError> {
         let is_chosen = locked(&self.chosen).is_some();
         if !is_chosen {
             self.choose().await?;
@@ -360,7 +377,7 @@ impl Hosts {
             [only] => *only,
             _ => Role::Any,
         };
-        let (session, answering) = self.each[chosen.place].visit(database, role).await?;
+        let (session, answering) = self.each[chosen.place].visit(database, role, first).await?;
         self.is_still(chosen, answering).map(|()| session)
     }
 

@@ -86,6 +86,8 @@ pub const PLANNING_SETTINGS: OurSql = file!("planning_settings.sql");
 pub const OWN_SCANS: Query = Query {
     variants: &[(14, file!("own_scans.sql")), (16, file!("own_scans.16.sql"))],
 };
+/// Where a search_path finds the names that a plan writes bare.
+pub const PLAN_SCHEMAS: OurSql = file!("plan_schemas.sql");
 /// How many parameters the statement has that is being planned.
 /// Ends a session of our own login that does not answer any more.
 pub const TERMINATE: OurSql = file!("terminate.sql");
@@ -115,6 +117,8 @@ pub const ADVISE_NAMES: OurSql = file!("advise_names.sql");
 pub const ADVISE_PARTITIONS: OurSql = file!("advise_partitions.sql");
 /// The costliest statements of a database.
 pub const ADVISE_STATEMENTS: OurSql = file!("advise_statements.sql");
+/// Extended statistics with their expressions.
+pub const ADVISE_STATISTICS: OurSql = file!("advise_statistics.sql");
 /// Size and kind of tables, by name.
 pub const ADVISE_TABLES: OurSql = file!("advise_tables.sql");
 /// Where pg_trgm is installed.
@@ -329,6 +333,10 @@ pub const SEQUENCES: Query = Query {
 pub const SEQUENCE_VALUES: Query = Query {
     variants: &[(14, file!("sequence_values.sql"))],
 };
+/// What keeps columns of some tables from getting another type.
+pub const COLUMN_USERS: Query = Query {
+    variants: &[(14, file!("column_users.sql"))],
+};
 /// What ANALYZE found out about the columns that some indexes begin with.
 pub const COLUMN_STATISTICS: Query = Query {
     variants: &[(14, file!("column_statistics.sql"))],
@@ -381,6 +389,7 @@ pub const ALL: &[Query] = &[
     CONSTRAINTS_NOT_VALID,
     SEQUENCES,
     SEQUENCE_VALUES,
+    COLUMN_USERS,
     COLUMN_STATISTICS,
     REPLICATION_SLOTS,
     REFRESH_VIEWS,

@@ -62,7 +62,7 @@ fn headline(report: &AdviceReport) -> String {
         0 if planned == 0 && report.statements.iter().any(|one| !one.only_inserts()) => {
             return format!("{database}: no statement could be planned ({calls})");
         }
-        0 => return format!("{database}: no index is worth its price ({calls})"),
+        0 => return format!("{database}: no index is known to be worth its price ({calls})"),
         1 => "one index".to_owned(),
         count => format!("{count} indexes"),
     };

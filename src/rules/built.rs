@@ -12,8 +12,7 @@ pub fn is_built(catalog: &Catalog, advised: &AdvisedIndex) -> bool {
 
 /// The same for one that was advised earlier.
 pub fn was_built(catalog: &Catalog, advised: &EarlierIndex) -> bool {
-    let mut tables = catalog.tables.values();
-    let table = tables.find(|table| (&table.schema, &table.name) == (&advised.schema, &advised.table));
+    let table = catalog.table_named(&advised.schema, &advised.table);
     let wanted = index_keys(&advised.definition);
     let (Some(table), Some(wanted)) = (table, wanted) else {
         return false;
@@ -89,7 +88,8 @@ mod tests {
             ("btree (a) WHERE b > 0", "btree (a)", false),
             ("btree (a)", "btree (a) WHERE (b > 0)", false),
             ("gin (a)", "gin (a)", true),
-            ("gin (a gin_trgm_ops)", "gin (a)", false),
+            ("gin (a public.gin_trgm_ops)", "gin (a)", false),
+            ("gin (a public.gin_trgm_ops)", "gin (a public.gin_trgm_ops)", true),
             ("btree (a)", "hash (a)", false),
         ] {
             assert_eq!(built(advised, other(there)), is_there, "{advised}: {there}");

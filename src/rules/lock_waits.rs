@@ -7,7 +7,7 @@ use crate::model::observation::StatementDelta;
 /// What the time of a statement was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Spent {
-    /// Samples saw it too seldom, or there are none.
+    /// Samples saw too little of it, or there are none.
     Unknown,
     /// Mostly in work, or in waiting for something else.
     Otherwise,
@@ -23,6 +23,9 @@ pub struct Waited {
     /// Those of them that waited for a lock.
     pub waiting: u64,
 }
+
+/// The part of a statement's time that samples must have seen, where all that they saw was the same.
+const SEEN_RATIO: f64 = 0.1;
 
 impl Waited {
     /// The part of its time in which it waited, 0 to 1.
@@ -42,10 +45,17 @@ impl Spent {
             waiting: seen.waiting,
         };
         // samples of another time than that of its window, or only of a few of its calls, do not explain its seconds
-        let waited_seconds = seen.waiting as f64 * place.sampled.sample_seconds;
-        match waited.ratio() > 0.5 && waited_seconds > statement.seconds / 2.0 {
-            true => Self::Waiting(waited),
-            false => Self::Otherwise,
+        let part = |sessions: u64| {
+            sessions as f64 * place.sampled.sample_seconds / statement.seconds_within().max(f64::MIN_POSITIVE)
+        };
+        // whatever was seen of it all through the window was waiting
+        let is_all = seen.waiting == seen.sessions && place.sampled.cover_window;
+        if is_all && part(seen.waiting) > SEEN_RATIO || waited.ratio() > 0.5 && part(seen.waiting) > 0.5 {
+            Self::Waiting(waited)
+        } else if waited.ratio() <= 0.5 && part(seen.sessions) > 0.5 {
+            Self::Otherwise
+        } else {
+            Self::Unknown
         }
     }
 
@@ -86,7 +96,7 @@ impl Spent {
                 .guards
                 .push("it did not mostly wait for locks, as samples of sessions saw it".to_owned()),
             Self::Unknown if claim.severity > Severity::Info => caveats.push(
-                "Whether it worked or waited for a lock meanwhile is not known here, samples of sessions saw it too seldom: \
+                "Whether it worked or waited for a lock meanwhile is not known here, samples of sessions saw too little of it: \
                  where it waited, look for who held the lock."
                     .to_owned(),
             ),
@@ -129,8 +139,23 @@ mod tests {
         assert_eq!(spent(200.0, &[("LWLock: WALWrite", 40)]), Spent::Otherwise);
         assert_eq!(
             spent(200.0, &[("Lock: tuple", 19)]),
-            Spent::Otherwise,
-            "95 seconds of waiting are not most of 200"
+            waiting(19, 19),
+            "95 seconds of 200, and all of them waiting"
+        );
+        assert_eq!(
+            spent(200.0, &[("Lock: tuple", 19), ("CPU", 1)]),
+            Spent::Unknown,
+            "95 seconds of waiting are not most of 200, and five of work prove nothing"
+        );
+        assert_eq!(
+            spent(300.0, &[("Lock: tuple", 10), ("CPU", 20)]),
+            Spent::Unknown,
+            "of half of its seconds nobody knows"
+        );
+        assert_eq!(
+            spent(1000.0, &[("Lock: tuple", 19)]),
+            Spent::Unknown,
+            "hardly seen"
         );
         assert_eq!(
             spent(20.0, &[("Lock: tuple", 4)]),
@@ -138,6 +163,33 @@ mod tests {
             "seen too seldom"
         );
         assert_eq!(spent(20.0, &[]), Spent::Unknown);
+    }
+
+    #[test]
+    fn what_was_before_the_window_need_not_be_seen_in_it() {
+        // three calls of six minutes waited for one row, and all was reset half a minute before their end
+        let mut one = statement("SELECT 1 FROM a", 3, 360_000.0);
+        let spent = |one: &StatementDelta, sampled_minutes: i64| {
+            let mut observed = observation(vec![one.clone()], 0.0);
+            let mut seen = waits(114, &[("Lock: transactionid", 20)]);
+            seen.window.from = seen.window.to - chrono::TimeDelta::minutes(sampled_minutes);
+            seen.sampled_seconds = sampled_minutes as f64 * 60.0;
+            observed.waits = Ok(seen);
+            let place = Place {
+                observation: &observed,
+                database: None,
+                sampled: &SampledStatements::of(&observed),
+                claims_at_most: 1,
+            };
+            Spent::of(&place, one)
+        };
+        assert_eq!(spent(&one, 2), Spent::Unknown, "the window has ten minutes");
+        one.earlier_seconds = 1_060.0;
+        let all = Waited {
+            sessions: 20,
+            waiting: 20,
+        };
+        assert_eq!(spent(&one, 2), Spent::Waiting(all));
     }
 
     #[test]

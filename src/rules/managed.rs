@@ -297,7 +297,7 @@ fn a_library_and_its_extension_come_the_way_of_the_service() {
             fact: "pg_stat_statements".into(),
             database: None,
             why: "missing".into(),
-            remedy_sql: Some("CREATE EXTENSION IF NOT EXISTS pg_stat_statements".into()),
+            remedy_sql: Some("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public".into()),
             missing_privilege: None,
             rules: vec![],
         }];
@@ -322,7 +322,7 @@ fn what_index_advice_needs_is_created_the_way_of_the_service() {
         let way = settings::before_create(&observed.server, "hypopg");
         observed.databases[0].advice = Err(Unknown {
             reason: "HypoPG is not installed".into(),
-            remedy_sql: Some("CREATE EXTENSION IF NOT EXISTS hypopg".into()),
+            remedy_sql: Some("CREATE EXTENSION IF NOT EXISTS hypopg SCHEMA public".into()),
         });
         let unknown = found::<index::missing::Missing>(&observed).unwrap_err();
         let without =
@@ -339,7 +339,7 @@ fn what_index_advice_needs_is_created_the_way_of_the_service() {
         advice.total_seconds = 10.0;
         advice.report.indexes[0]
             .apply_sql
-            .insert(0, "CREATE EXTENSION IF NOT EXISTS pg_trgm".into());
+            .insert(0, "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public".into());
         observed.databases[0].advice = Ok(Arc::new(advice));
         let claims = claims::<index::missing::Missing>(&observed).unwrap();
         let is_told = |claim: &Claim| {

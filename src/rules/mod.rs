@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod advisor;
 mod built;
+pub mod column_types;
 pub mod config;
 pub mod index;
 pub mod lock_waits;

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::model::finding::Window;
 use crate::model::history::WaitKey;
-use crate::model::observation::{Observation, StatementDelta};
+use crate::model::observation::{Observation, StatementDelta, Waits};
 
 /// What samples of the last hour saw of all statements; nothing where there are none.
 #[derive(Default)]
 pub struct SampledStatements<'a> {
     /// For how many seconds of a session one that was seen in a sample stands.
     pub sample_seconds: f64,
+    /// Whether they were taken all through the window of the statements: then all that was seen of one is a fair part of it.
+    pub cover_window: bool,
     /// Sessions in samples of which nobody knows what they executed, for they were hidden, or not told apart.
     unknown_sessions: u64,
     /// By database and statement_id.
@@ -39,6 +42,10 @@ impl<'a> SampledStatements<'a> {
         };
         let mut sampled = Self {
             sample_seconds: waits.sample_seconds(),
+            cover_window: observation
+                .statements
+                .as_ref()
+                .is_ok_and(|activity| activity.window.is_some_and(|window| cover(waits, window))),
             unknown_sessions: waits.hidden_sessions,
             seen: HashMap::new(),
         };
@@ -69,6 +76,19 @@ impl<'a> SampledStatements<'a> {
     }
 }
 
+/// The part of a window that samples must reach over, and that of their own time in which there must have been some.
+const COVERED_RATIO: f64 = 0.9;
+const SAMPLED_RATIO: f64 = 0.5;
+
+fn cover(waits: &Waits, window: Window) -> bool {
+    let both = Window {
+        from: waits.window.from.max(window.from),
+        to: waits.window.to.min(window.to),
+    };
+    both.seconds() >= COVERED_RATIO * window.seconds()
+        && waits.sampled_seconds >= SAMPLED_RATIO * waits.window.seconds()
+}
+
 impl<'a> SampledStatement<'a> {
     fn add(&mut self, key: &'a WaitKey, sessions: u64) {
         self.sessions += sessions;
@@ -84,7 +104,6 @@ impl<'a> SampledStatement<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::observation::Waits;
     use crate::model::selector::Ignore;
     use crate::rules::query::slow_mean::SlowMean;
     use crate::rules::testing::{claims, observation, statement, waits};

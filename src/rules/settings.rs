@@ -96,8 +96,9 @@ pub fn change(server: &ServerFacts, name: &str, value: &str, caveats: &[&str]) -
         }
         (None, "command line") => {
             told.push(format!(
-                "ALTER SYSTEM has no effect: {name}={before} is given on the server's command line. Change it in what starts \
-                 the server, then restart it."
+                "ALTER SYSTEM has no effect: {name}={before} is given on the server's command line. Write {name}={value} in what \
+                 starts the server (the options of pg_ctl, a unit, the arguments of a container), then restart it. To take it back \
+                 write {name}={before} there again."
             ));
             (Vec::new(), Vec::new())
         }
@@ -273,10 +274,13 @@ mod tests {
                 .len(),
             1
         );
+        let given = change(&server("command line", "user"), "deadlock_timeout", "1s", &[]);
+        assert!(given.apply_sql.is_empty() && given.undo_sql.is_empty());
         assert!(
-            change(&server("command line", "user"), "deadlock_timeout", "1s", &[])
-                .apply_sql
-                .is_empty()
+            given.caveats[0].contains("Write deadlock_timeout=1s in what starts the server")
+                && given.caveats[0].contains("write deadlock_timeout=100 there again"),
+            "{:?}",
+            given.caveats
         );
     }
 

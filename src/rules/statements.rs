@@ -1,10 +1,11 @@
 //! What rules about statements share: the claim of one statement, with what everybody asks of it.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{Found, Place, estimated, evidence, measured, number};
 use crate::limits;
-use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who};
+use crate::model::finding::{Claim, Evidence, Impact, Object, ObjectKind, Severity, Who, Window};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::unit::{count_for_people, seconds_for_people};
 
@@ -28,9 +29,9 @@ pub fn share(activity: &StatementActivity, seconds: f64) -> f64 {
     seconds / activity.total_seconds.max(f64::MIN_POSITIVE)
 }
 
-/// Average sessions executing over the window.
+/// Average sessions executing over the window, without what calls took before it began: they are counted when they end.
 pub fn load_sessions(activity: &StatementActivity) -> f64 {
-    activity.total_seconds / window_seconds(activity)
+    (activity.total_seconds - activity.earlier_seconds).max(0.0) / window_seconds(activity)
 }
 
 /// The share of all database time, 0 to 1, that a statement has; one that only sleeps has none.
@@ -155,10 +156,29 @@ pub fn load_guard(activity: &StatementActivity) -> String {
     )
 }
 
+/// Says that a part of a statement's time was before the window began, where that is known.
+pub fn tell_of_long_calls(claim: &mut Claim, statement: &StatementDelta) {
+    if statement.earlier_seconds > 0.0 {
+        claim.explanation += &format!(
+            " Of that time {} or more was before the window began: a call is counted when it ends.",
+            seconds_for_people(statement.earlier_seconds)
+        );
+    }
+}
+
 /// Says that calls may have been over before anybody looked, where that is so, and makes it info: the next window shows whether
 /// they come again. Says whether it did.
 pub fn tell_of_before(claim: &mut Claim, activity: &StatementActivity) -> bool {
-    let (Some(first), Some(window)) = (activity.looked_only_since, activity.window) else {
+    tell_of_totals(claim, activity.window, activity.looked_only_since)
+}
+
+/// The same of what was worked out from a window of statements, of which the first look is known where it did not begin it.
+pub fn tell_of_totals(
+    claim: &mut Claim,
+    window: Option<Window>,
+    looked_only_since: Option<DateTime<Utc>>,
+) -> bool {
+    let (Some(first), Some(window)) = (looked_only_since, window) else {
         return false;
     };
     claim.severity = claim.severity.min(Severity::Info);
@@ -228,7 +248,7 @@ pub fn claim(
             statement.queryid
         )),
         impact: Impact {
-            db_seconds_per_day: Some(statement.seconds / window_seconds(activity) * 86_400.0),
+            db_seconds_per_day: Some(statement.seconds_within() / window_seconds(activity) * 86_400.0),
             ..Impact::default()
         },
         confidence: if activity.evictions > 0 {

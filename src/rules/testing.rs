@@ -81,6 +81,7 @@ pub fn statement(text: &str, calls: i64, mean_ms: f64) -> StatementDelta {
         roles: vec![],
         calls,
         seconds: mean_ms / 1000.0 * calls as f64,
+        earlier_seconds: 0.0,
         stddev_seconds: 0.0,
         max_seconds: None,
         planning_seconds: 0.0,
@@ -421,6 +422,7 @@ pub fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
         window: None,
         total_seconds: 100.0,
         still_filling: None,
+        looked_only_since: None,
         unplanned_seconds: statements.iter().filter(|one| one.is_unplanned()).count() as f64,
         activity: statements
             .iter()

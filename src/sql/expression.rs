@@ -3,7 +3,10 @@
 
 mod boolean;
 mod columns;
+mod elements;
 mod extremes;
+mod patterns;
+mod positions;
 mod subplans;
 mod turned;
 mod unknown;
@@ -15,7 +18,11 @@ use self::boolean::{beginning, state};
 pub(super) use self::columns::bare_columns_of;
 pub use self::columns::{ColumnName, bare_columns, columns, unquoted};
 use self::columns::{column_of, without_alias};
+pub use self::elements::sought_in_arrays;
 pub use self::extremes::extremes;
+pub(super) use self::patterns::text_of;
+use self::patterns::{is_anchored, is_prefix};
+pub use self::positions::{asks_behind_a_position, conditions_beside_positions};
 use self::subplans::without_subplans;
 pub use self::turned::commutator;
 use self::unknown::{begins_with_parameter, names_parameter};
@@ -310,19 +317,6 @@ fn compare(compared: &pg_query::protobuf::AExpr) -> Option<(Operand, Comparison,
         _ => return None,
     };
     Some((left, comparison, right))
-}
-
-/// Whether a LIKE pattern, as a constant in SQL, begins with something fixed.
-fn is_prefix(constant: &str) -> bool {
-    constant
-        .strip_prefix('\'')
-        .is_some_and(|pattern| !pattern.starts_with(['%', '_', '\'', '\\']))
-}
-
-/// Whether a regular expression, as a constant in SQL, begins with something fixed.
-fn is_anchored(constant: &str) -> bool {
-    let pattern = constant.strip_prefix("'^").and_then(|rest| rest.chars().next());
-    pattern.is_some_and(|first| first.is_alphanumeric() || first == '_')
 }
 
 fn operand(node: &Node) -> Operand {

@@ -24,6 +24,8 @@ pub struct Searched {
     pub table: Option<TableName>,
     /// It is searched as it stands, not in lower case or as another type.
     pub is_plain: bool,
+    /// `lower` or `upper`, where it is searched by that function of it, and not otherwise.
+    pub letter_case: Option<&'static str>,
     /// The pattern begins with what was a constant, and goes on with a parameter.
     pub is_behind_constant: bool,
 }
@@ -82,12 +84,16 @@ pub fn searched_columns(text: &str) -> Vec<Searched> {
             column: parts.last().copied().unwrap_or_default().to_owned(),
             table: relations.named(&parts),
             is_plain,
+            letter_case: letter_case(side),
             is_behind_constant: alternatives(pattern).into_iter().any(begins_with_constant),
         };
         let is_known = |known: &Searched| (&known.written, &known.table) == (&one.written, &one.table);
         match columns.iter().position(is_known) {
             Some(place) => {
                 columns[place].is_plain &= one.is_plain;
+                if columns[place].letter_case != one.letter_case {
+                    columns[place].letter_case = None;
+                }
                 columns[place].is_behind_constant |= one.is_behind_constant;
             }
             None => columns.push(one),
@@ -359,6 +365,21 @@ fn column(side: &Value) -> Option<(Vec<&str>, bool)> {
     column(inner).map(|(parts, _)| (parts, false))
 }
 
+/// The function, where one side of a search is a column in lower or upper case. Both are PostgreSQL's own: nothing hides what is in
+/// pg_catalog.
+fn letter_case(side: &Value) -> Option<&'static str> {
+    let call = &side["node"]["FuncCall"];
+    let [argument] = call["args"].as_array()?.as_slice() else {
+        return None;
+    };
+    let is_column = !argument["node"]["ColumnRef"].is_null();
+    match strings(&call["funcname"]).as_slice() {
+        ["lower"] | ["pg_catalog", "lower"] if is_column => Some("lower"),
+        ["upper"] | ["pg_catalog", "upper"] if is_column => Some("upper"),
+        _ => None,
+    }
+}
+
 /// The patterns of a search: several where it is LIKE ANY.
 fn alternatives(pattern: &Value) -> Vec<&Value> {
     let cast = &pattern["node"]["TypeCast"]["arg"];
@@ -590,6 +611,30 @@ mod tests {
         assert_eq!(searched("UPDATE t SET a = $1 WHERE b LIKE $2"), ".t:b:true");
         assert_eq!(searched("SELECT like_count FROM t"), "");
         assert_eq!(searched("not SQL: like"), "");
+    }
+
+    #[test]
+    fn the_letter_case_in_which_a_column_is_searched() {
+        let searched = |condition: &str| {
+            let text = format!("SELECT 1 FROM notes WHERE {condition}");
+            searched_columns(&text).remove(0).letter_case
+        };
+        assert_eq!(searched("lower(body) LIKE $1"), Some("lower"));
+        assert_eq!(searched("pg_catalog.upper(notes.body) LIKE $1"), Some("upper"));
+        assert_eq!(
+            searched("lower(body) LIKE $1 OR lower(body) LIKE $2"),
+            Some("lower")
+        );
+        for other in [
+            "body LIKE $1",
+            "app.lower(body) LIKE $1",
+            "lower(body::text) LIKE $1",
+            "unaccent(body) LIKE $1",
+            "lower(body) LIKE $1 OR body LIKE $2",
+            "lower(body) LIKE $1 OR upper(body) LIKE $2",
+        ] {
+            assert_eq!(searched(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Patterns by which an index on trigrams finds something: pg_trgm cuts them into three letters or digits in a row.
 
-use pg_query::NodeEnum;
-use pg_query::protobuf::a_const;
-
-use super::expression::{Comparison, Condition, Operand, expression, has_parameter};
+use super::expression::{Comparison, Condition, Operand, has_parameter, text_of};
 
 /// So many letters or digits in a row make a trigram. At the edges of words pg_trgm does with fewer, which is not counted on.
 const ROW: usize = 3;
@@ -17,6 +14,11 @@ const PATTERNS: [&str; 4] = ["~~", "~~*", "~", "~*"];
 /// Longer patterns are not read: nearly all of them hold one, and parentheses in them could be nested deep.
 const READ_CHARACTERS: usize = 1000;
 
+/// Whether an index that is no b-tree is searched by an operator of this name.
+pub(super) fn is_searched_by(operator: &str) -> bool {
+    SEARCHES.contains(&operator)
+}
+
 impl Condition {
     /// Whether an index that is no b-tree could answer it: it compares by an operator of such an index, and not with a pattern
     /// that is known and holds no trigram, for which the index would be read as a whole.
@@ -26,7 +28,7 @@ impl Condition {
                 comparison: Comparison::Operator(operator),
                 right,
                 ..
-            } => SEARCHES.contains(&operator.as_str()) && may_hold_trigram(operator, right),
+            } => is_searched_by(operator) && may_hold_trigram(operator, right),
             _ => false,
         }
     }
@@ -76,22 +78,6 @@ fn may_hold_trigram(operator: &str, right: &Operand) -> bool {
         "~~" | "~~*" => like_holds(&pattern),
         "~" | "~*" => alternatives_hold(&pattern.chars().collect::<Vec<char>>(), &mut 0),
         _ => true,
-    }
-}
-
-/// What a constant of SQL says; `None` of a parameter, or what is computed.
-fn text_of(constant: &str) -> Option<String> {
-    let node = expression(constant)?;
-    let mut inner = &node;
-    while let Some(NodeEnum::TypeCast(cast)) = &inner.node {
-        inner = cast.arg.as_deref()?;
-    }
-    match inner.node.as_ref()? {
-        NodeEnum::AConst(constant) => match constant.val.as_ref()? {
-            a_const::Val::Sval(text) => Some(text.sval.clone()),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

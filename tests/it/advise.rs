@@ -232,7 +232,7 @@ async fn each_kind_of_question_has_its_index() {
             ),
             (
                 "SELECT id FROM docs WHERE title ILIKE '%abc%'",
-                "USING gin (title gin_trgm_ops)",
+                "USING gin (title public.gin_trgm_ops)",
             ),
             ("SELECT id FROM docs WHERE title LIKE 'abcd%'", "(title"),
             (
@@ -298,7 +298,10 @@ async fn a_join_gets_its_estimated_index_beside_its_proven_one() {
         let statement = "SELECT i.amount FROM products p JOIN items i ON i.product_id = p.id WHERE p.title ILIKE '%abc123%'";
         let (status, why, definitions) = alone(&cluster, statement);
         assert_eq!(status, "improved", "on {version}: {why}");
-        for part in ["USING gin (title gin_trgm_ops)", "items USING btree (product_id"] {
+        for part in [
+            "USING gin (title public.gin_trgm_ops)",
+            "items USING btree (product_id",
+        ] {
             let is_there = definitions.iter().any(|one| one.contains(part));
             assert!(is_there, "on {version}: {part}: {definitions:?}");
         }

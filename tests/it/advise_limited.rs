@@ -125,6 +125,79 @@ async fn what_stops_early_without_luck_is_what_the_planner_says() {
     }
 }
 
+/// What comes after the last row that was seen, as those write it whose tools do not compare rows.
+#[tokio::test]
+async fn pages_behind_a_row_have_one_index_in_their_order() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", SHOP).await;
+        for (statement, keys) in [
+            (
+                "SELECT id FROM orders WHERE placed < $1 OR (placed = $1 AND id < $2) ORDER BY placed DESC, id DESC LIMIT 20",
+                "(placed",
+            ),
+            (
+                "SELECT id FROM orders WHERE customer_id = $1 AND (placed < $2 OR (placed = $2 AND id < $3)) \
+                 ORDER BY placed DESC, id DESC LIMIT 20",
+                "(customer_id",
+            ),
+        ] {
+            let answer = advise(&cluster, "postgres", statement, &[]);
+            let told = format!("{statement} on {version}: {answer}");
+            let [definition] = &definitions(&answer)[..] else {
+                panic!("{told}")
+            };
+            assert!(definition.contains(keys), "{told}");
+            assert!(
+                of(&answer, "cost_after")[0] < 0.05 * of(&answer, "cost_before")[0],
+                "{told}"
+            );
+            assert!(
+                answer["workload"]["what_if_calls"].as_u64().unwrap() <= 20,
+                "{told}"
+            );
+        }
+    }
+}
+
+/// In the order of its time mail is stored, so that for any folder the planner would rather read the latest of all.
+const MAIL: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE mail (id int, folder text, sent int, note text) WITH (autovacuum_enabled = off);
+INSERT INTO mail SELECT g, CASE WHEN g * 7 % 100 < 2 THEN 'trash' WHEN g * 7 % 100 < 10 THEN 'archive' ELSE 'inbox' END, g,
+    repeat('x', 300) FROM generate_series(1, 120000) g;
+ANALYZE mail";
+
+#[tokio::test]
+async fn an_index_of_others_that_serves_by_luck_stands_in_no_one_s_way() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", MAIL).await;
+        let asked = [
+            "--statement",
+            "SELECT * FROM mail WHERE sent > 119500",
+            "--statement",
+            "SELECT * FROM mail WHERE folder = $1 ORDER BY sent DESC LIMIT $2",
+        ];
+        let answer = advised(&cluster, "postgres", &asked);
+        let told = format!("on {version}: {answer}");
+        let all = definitions(&answer);
+        for keys in ["(sent", "(folder, sent"] {
+            assert!(all.iter().any(|one| one.contains(keys)), "{keys} {told}");
+        }
+        assert!(
+            of(&answer, "cost_after")[1] < 0.5 * of(&answer, "cost_before")[1],
+            "{told}"
+        );
+        let reason = answer["statements"][1]["reason"].as_str().unwrap();
+        assert!(reason.contains("force_custom_plan"), "{told}");
+        assert!(
+            answer["workload"]["what_if_calls"].as_u64().unwrap() <= 40,
+            "{told}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn no_set_is_told_that_is_dearer_than_none() {
     for version in present(&[15, 18]) {

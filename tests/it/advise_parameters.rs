@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::advise_harness;
 use crate::command_line::conforms;
 use crate::harness::{Cluster, pgadvisor, present};
 
@@ -117,6 +118,40 @@ async fn parameters_for_the_partition_key_leave_no_partition_out() {
 
 /// What pg_stat_statements shows says nothing of the types that constants had: what the server refuses so must be advised all the
 /// same.
+/// Of each hundred things one is of the same player; every other player, and every maker, has one.
+const THINGS: &str = "
+CREATE EXTENSION hypopg;
+CREATE TABLE things (id int, player int, maker int, item int, note text) WITH (autovacuum_enabled = off);
+INSERT INTO things SELECT g, CASE WHEN g % 100 = 0 THEN -1 ELSE (g::bigint * 7919 % 120000)::int END,
+    (g::bigint * 104729 % 120000)::int, g * 31 % 500, repeat('x', 60) FROM generate_series(1, 120000) g;
+ANALYZE things";
+
+#[tokio::test]
+async fn the_commonest_values_have_the_further_key_that_others_need_not() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", THINGS).await;
+        for (statement, keys) in [
+            (
+                "SELECT * FROM things WHERE player = $1 AND item = $2",
+                "(player, item)",
+            ),
+            ("SELECT * FROM things WHERE maker = $1 AND item = $2", "(maker)"),
+        ] {
+            let answer = advise_harness::advise(&cluster, "postgres", statement, &[]);
+            let told = format!("{statement} on {version}: {answer}");
+            let [definition] = advise_harness::definitions(&answer)[..] else {
+                panic!("{told}")
+            };
+            assert!(definition.contains(keys), "{told}");
+            assert!(
+                answer["workload"]["what_if_calls"].as_u64().unwrap() <= 20,
+                "{told}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn parameters_without_a_type_are_advised() {
     for version in present(&[15, 18]) {

@@ -167,16 +167,28 @@ async fn what_cannot_be_moved_is_told_beside_what_is_advised() {
     }
 }
 
+/// A view, and others over it: by another name, with a condition of their own, one that groups.
+const ADDRESSES: &str = "
+CREATE VIEW addresses AS SELECT id, team, lower(email) AS email, note FROM people;
+CREATE VIEW renamed AS SELECT id, team, email AS address, note FROM addresses;
+CREATE VIEW of_most_teams AS SELECT address AS mail, note FROM renamed WHERE team > 10;
+CREATE VIEW counted AS SELECT mail, how_many FROM (SELECT address AS mail, count(*) AS how_many FROM renamed GROUP BY 1) a
+    WHERE how_many > 0";
+
 #[tokio::test]
 async fn a_table_below_a_view_or_in_a_subquery_gets_its_expression() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start(version).await;
         cluster.sql("postgres", PEOPLE).await;
-        let view = "CREATE VIEW addresses AS SELECT id, team, lower(email) AS email, note FROM people";
-        cluster.sql("postgres", view).await;
+        cluster.sql("postgres", ADDRESSES).await;
         for statement in [
             "SELECT note FROM addresses WHERE email = $1",
             "SELECT note FROM addresses WHERE email = 'p77@example.org'",
+            "SELECT note FROM renamed WHERE address = $1",
+            "SELECT note FROM of_most_teams WHERE mail = $1",
+            "SELECT s.note FROM (SELECT address, note FROM renamed WHERE id > 5) s WHERE s.address = $1",
+            "SELECT note FROM (SELECT mail AS m, note FROM of_most_teams) s WHERE m = 'p77@example.org'",
+            "SELECT mail, how_many FROM counted WHERE mail = $1",
             "SELECT name FROM teams t WHERE EXISTS (SELECT FROM people p WHERE p.team = t.id AND lower(p.email) = $1)",
         ] {
             let answer = advise(&cluster, statement, &[]);

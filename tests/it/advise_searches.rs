@@ -24,7 +24,7 @@ const STATEMENTS: [(&str, &str); 14] = [
     ),
     (
         "SELECT id FROM notes WHERE title ILIKE '%abc1%' AND kind <> 3",
-        "title gin_trgm_ops",
+        "title public.gin_trgm_ops",
     ),
     (
         "SELECT id FROM notes WHERE title LIKE $1 || '%' AND kind <> $2",
@@ -48,7 +48,7 @@ const STATEMENTS: [(&str, &str); 14] = [
     ),
     (
         "SELECT id FROM notes WHERE body ILIKE '%abc77%' ORDER BY id DESC LIMIT 20",
-        "body gin_trgm_ops",
+        "body public.gin_trgm_ops",
     ),
     (
         "SELECT id FROM notes, plainto_tsquery('simple', $1) q WHERE q @@ words",
@@ -70,7 +70,7 @@ const STATEMENTS: [(&str, &str); 14] = [
     // an arm of an OR that a primary key finds
     (
         "SELECT id FROM notes WHERE title ILIKE '%abc9%' OR body ILIKE '%abc9%' OR id = $1",
-        "(body gin_trgm_ops, title gin_trgm_ops)",
+        "(body public.gin_trgm_ops, title public.gin_trgm_ops)",
     ),
 ];
 
@@ -98,7 +98,7 @@ async fn a_pattern_that_comes_with_each_call_may_be_too_short() {
             let answer = advise(&cluster, "postgres", statement, &[]);
             let index = &answer["indexes"][0];
             let definition = index["definition"].as_str().unwrap_or_default();
-            assert!(definition.contains("body gin_trgm_ops"), "{answer}");
+            assert!(definition.contains("body public.gin_trgm_ops"), "{answer}");
             index["confidence"]["reason"].as_str().unwrap().to_owned()
         };
         let told = reason("SELECT id FROM notes WHERE body ILIKE $1");

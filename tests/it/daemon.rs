@@ -343,7 +343,7 @@ async fn without_pg_stat_statements_the_rest_is_judged() {
         .unwrap();
     assert_eq!(
         query["remedy_sql"],
-        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public"
     );
 }
 

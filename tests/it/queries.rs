@@ -16,7 +16,11 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
     let name = sql.name.trim_end_matches(".sql").trim_end_matches(".18");
     match sql.name {
         "statement_texts.sql" => vec![(&NO_IDS, Type::INT8_ARRAY), (&LIMIT, Type::INT8)],
-        "index_definitions.sql" | "relation_sizes.sql" | "sequence_values.sql" | "column_statistics.sql" => {
+        "index_definitions.sql"
+        | "relation_sizes.sql"
+        | "sequence_values.sql"
+        | "column_users.sql"
+        | "column_statistics.sql" => {
             vec![(&NO_OIDS, Type::OID_ARRAY)]
         }
         "leave_counters.sql" | "leave_counters.15.sql" => vec![],
@@ -31,6 +35,7 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
         | "table_activity.sql"
         | "table_activity.16.sql"
         | "role_settings.sql"
+        | "roles.sql"
         | "sequences.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }

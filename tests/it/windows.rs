@@ -333,3 +333,24 @@ async fn a_server_whose_functions_are_locked_away_is_seen_but_for_those() {
     );
     assert!(!seen.snapshot.databases[0].indexes.is_empty());
 }
+
+#[tokio::test]
+async fn of_too_many_roles_it_is_told_that_not_all_have_names() {
+    let watched = Watched::start(18, &[]).await;
+    let create = "CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; \
+                  DO $$ BEGIN FOR i IN 1..10000 LOOP EXECUTE format('CREATE ROLE r%s', i); COMMIT; END LOOP; END $$";
+    watched.cluster.sql("postgres", create).await;
+    let mut collector = collector(&watched.cluster, "watcher");
+    for look in ["the first", "one to which they are remembered"] {
+        let seen = collector.look().await.unwrap();
+        let roles = &seen.snapshot.server.roles;
+        assert_eq!(roles.len(), 10_000, "{look}");
+        assert!(roles.values().any(|name| name == "watcher"), "{look}");
+        let mut gaps = seen.snapshot.gaps.iter();
+        let of_roles = gaps.find(|gap| gap.fact == "role names");
+        assert!(
+            of_roles.is_some_and(|gap| gap.why.contains("10000 roles and more")),
+            "{look}"
+        );
+    }
+}

@@ -12,7 +12,7 @@ SELECT pg_sleep(0.3);
 -- expect config.statistics_off on track_io_timing saying pg_test_timing
 -- expect config.statistics_off on track_activities saying "severity":"warning"
 -- expect config.statistics_off on compute_query_id saying ALTER SYSTEM SET compute_query_id = 'auto'
--- expect config.statistics_off saying CREATE EXTENSION IF NOT EXISTS pg_stat_statements
+-- expect config.statistics_off saying CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public
 -- expect no config.statistics_off on track_counts
 CREATE EXTENSION pg_stat_statements;
 ALTER SYSTEM RESET compute_query_id;

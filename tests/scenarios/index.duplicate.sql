@@ -21,6 +21,13 @@ ALTER TABLE k ADD CONSTRAINT k_b_later UNIQUE (b) DEFERRABLE;
 CREATE UNIQUE INDEX k_c ON k (c);
 CREATE TABLE r (c int REFERENCES k (c));
 ALTER TABLE k ADD CONSTRAINT k_c_too UNIQUE (c);
+-- a foreign key points at the one, the other is the primary key or the replica identity
+CREATE TABLE pair (a int NOT NULL CONSTRAINT pair_u UNIQUE);
+CREATE TABLE refers_to_pair (a int REFERENCES pair (a));
+ALTER TABLE pair ADD PRIMARY KEY (a);
+CREATE TABLE identified (a int PRIMARY KEY);
+ALTER TABLE identified ADD CONSTRAINT identified_u UNIQUE (a);
+ALTER TABLE identified REPLICA IDENTITY USING INDEX identified_u;
 -- expect nothing
 CREATE INDEX "T ""again""" ON t (a);
 -- expect index.duplicate on public.t_a
@@ -40,6 +47,19 @@ CLUSTER u USING u_a;
 CREATE UNIQUE INDEX u_a_unique ON u (a);
 -- expect index.duplicate on public.u_a saying ALTER TABLE public.u CLUSTER ON u_a_unique
 -- expect no index.duplicate on public.u_a_unique
+-- two constraints that ask the same
+CREATE TABLE twice (a int PRIMARY KEY, "B" int);
+ALTER TABLE twice ADD CONSTRAINT twice_u UNIQUE (a);
+ALTER TABLE twice ADD CONSTRAINT twice_b UNIQUE ("B");
+ALTER TABLE twice ADD CONSTRAINT twice_b_too UNIQUE ("B");
+-- expect index.duplicate on public.twice_u saying ALTER TABLE public.twice DROP CONSTRAINT twice_u
+-- expect index.duplicate on public.twice_b_too saying ALTER TABLE public.twice ADD CONSTRAINT twice_b_too UNIQUE USING INDEX twice_b_too
+-- expect no index.duplicate on public.twice_pkey
+-- expect no index.duplicate on public.twice_b
+ALTER TABLE public.twice DROP CONSTRAINT twice_b_too;
+CREATE UNIQUE INDEX CONCURRENTLY twice_b_too ON public.twice USING btree ("B");
+ALTER TABLE public.twice ADD CONSTRAINT twice_b_too UNIQUE USING INDEX twice_b_too;
+-- expect index.duplicate on public.twice_b_too
 -- the index of a partitioned table takes what its partitions take: two pages each
 CREATE TABLE p (a int, b int) PARTITION BY LIST (b);
 CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1);
@@ -50,3 +70,9 @@ CREATE INDEX p_b ON p (b);
 CREATE INDEX p_a_too ON p (a);
 -- expect index.duplicate on public.p_a_too saying costs 32.0 KiB
 -- expect no index.duplicate on public.p_b
+-- a partition's own index beside the one that is attached
+CREATE INDEX p_1_own ON p_1 (b);
+CREATE INDEX p_1_other ON p_1 (a, b);
+-- expect index.duplicate on public.p_1_own saying DROP INDEX CONCURRENTLY public.p_1_own
+-- expect no index.duplicate on public.p_1_b_idx
+-- expect no index.duplicate on public.p_1_other

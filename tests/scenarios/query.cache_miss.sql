@@ -15,4 +15,7 @@ SELECT max(id) FROM small;
 -- expect nothing
 -- set min_read = "10 MB"
 -- expect query.cache_miss saying FROM archive
+-- nobody looked while it was read
+-- expect query.cache_miss saying may have been over by then
+-- expect no query.cache_miss saying "severity":"warning"
 -- expect no query.cache_miss saying FROM small

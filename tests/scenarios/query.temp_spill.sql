@@ -17,4 +17,10 @@ RESET ROLE;
 -- expect query.temp_spill saying ALTER ROLE ledger SET work_mem = '64kB'
 -- expect no query.temp_spill saying in_memory
 -- set warning_per_hour = "2 MB"
+-- nobody looked while it was written
+-- expect query.temp_spill saying may have been over by then
+-- expect no query.temp_spill saying "severity":"warning"
+SET work_mem = '64kB';
+SELECT count(*) FROM (SELECT g FROM generate_series(1, 200000) AS g ORDER BY g DESC) AS sorted;
+-- at +9 min
 -- expect query.temp_spill saying "severity":"warning"

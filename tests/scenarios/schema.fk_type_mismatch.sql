@@ -19,6 +19,41 @@ CREATE TABLE badly (
 -- expect schema.fk_type_mismatch on public.converted saying ALTER COLUMN number TYPE numeric(10,0)
 -- expect schema.fk_type_mismatch on public.padded saying code is character(10) and code is character varying(10)
 -- expect schema.fk_type_mismatch on public.moment saying time zone of each session
+-- what PostgreSQL would refuse is not given to be run
+CREATE TABLE viewed (id int CONSTRAINT viewed_fk REFERENCES parent);
+CREATE VIEW of_viewed AS SELECT id FROM viewed;
+-- expect schema.fk_type_mismatch on public.viewed_fk saying while these use it: view public.of_viewed.
+-- expect schema.fk_type_mismatch on public.viewed_fk saying "apply_sql":[]
+DROP VIEW of_viewed;
+-- expect schema.fk_type_mismatch on public.viewed_fk saying "apply_sql":["ALTER TABLE public.viewed ALTER COLUMN id TYPE bigint"]
+DROP TABLE viewed;
+-- a key of one partition, and one of a whole whose columns are free
+CREATE TABLE whole (id int, number int, day int) PARTITION BY LIST (day);
+CREATE TABLE whole_1 PARTITION OF whole FOR VALUES IN (1);
+ALTER TABLE whole_1 ADD CONSTRAINT of_a_part FOREIGN KEY (id) REFERENCES parent;
+ALTER TABLE whole ADD CONSTRAINT of_the_whole FOREIGN KEY (number) REFERENCES parent (number);
+-- expect schema.fk_type_mismatch on public.of_a_part saying public.whole_1.id is inherited
+-- expect schema.fk_type_mismatch on public.of_a_part saying "apply_sql":[]
+-- expect no schema.fk_type_mismatch on public.of_a_part saying ALTER TABLE
+-- expect schema.fk_type_mismatch on public.of_the_whole saying "apply_sql":["ALTER TABLE public.whole ALTER COLUMN number TYPE numeric(10,0)"]
+DROP TABLE whole;
+-- rows that are values of another table's column, and a table OF a type
+CREATE TABLE held (id int CONSTRAINT held_fk REFERENCES parent);
+CREATE TABLE holds (row_held held);
+CREATE TYPE shaped AS (id int);
+CREATE TABLE typed OF shaped;
+ALTER TABLE typed ADD CONSTRAINT typed_fk FOREIGN KEY (id) REFERENCES parent;
+-- expect schema.fk_type_mismatch on public.held_fk saying while these use it: column public.holds.row_held of rows of public.held.
+-- expect schema.fk_type_mismatch on public.held_fk saying "apply_sql":[]
+-- expect schema.fk_type_mismatch on public.typed_fk saying while these use it: type public.shaped that public.typed is OF.
+-- expect schema.fk_type_mismatch on public.typed_fk saying "apply_sql":[]
+DROP TABLE holds;
+ALTER TABLE typed NOT OF;
+-- expect schema.fk_type_mismatch on public.held_fk saying "apply_sql":["ALTER TABLE public.held ALTER COLUMN id TYPE bigint"]
+-- expect schema.fk_type_mismatch on public.typed_fk saying "apply_sql":["ALTER TABLE public.typed ALTER COLUMN id TYPE bigint"]
+DROP TABLE held;
+DROP TABLE typed;
+DROP TYPE shaped;
 ALTER TABLE public.badly ALTER COLUMN id TYPE bigint;
 ALTER TABLE public.badly ALTER COLUMN number TYPE numeric(10,0);
 ALTER TABLE public.badly ALTER COLUMN code TYPE character varying(10);

@@ -22,6 +22,8 @@ SELECT setval('parts_part_id_seq', 32767);
 -- expect schema.int_key_overflow on public.orders.order_id saying ALTER TABLE public.orders ALTER COLUMN order_id TYPE bigint
 -- expect schema.int_key_overflow on public.orders.order_id saying ALTER SEQUENCE public.orders_order_id_seq AS bigint
 -- expect schema.int_key_overflow on public.orders.order_id saying public.lines.order
+-- what refers to it comes first
+-- expect schema.int_key_overflow on public.orders.order_id saying "apply_sql":["ALTER TABLE public.lines ALTER COLUMN \"order\" TYPE bigint","ALTER TABLE public.orders
 -- expect schema.int_key_overflow on public.orders.order_id saying "severity":"warning"
 -- expect schema.int_key_overflow on public.parts.part_id saying has used 100 % of smallint
 -- expect no schema.int_key_overflow on public.wide.wide_id
@@ -30,6 +32,20 @@ SELECT setval('parts_part_id_seq', 32767);
 -- expect schema.int_key_overflow on public.shared_keys.narrow_id saying narrow_key, which is over smallint
 -- expect no schema.int_key_overflow saying ALTER COLUMN narrow_id
 DROP TABLE shared_keys;
+-- what PostgreSQL would refuse is not given to be run
+CREATE TABLE seen (seen_id smallserial PRIMARY KEY);
+CREATE VIEW seen_too AS SELECT seen_id FROM seen;
+CREATE TABLE keyed (keyed_id smallserial PRIMARY KEY) PARTITION BY HASH (keyed_id);
+SELECT setval('seen_seen_id_seq', 32000);
+SELECT setval('keyed_keyed_id_seq', 32000);
+-- expect schema.int_key_overflow on public.seen.seen_id saying while these use it: view public.seen_too.
+-- expect schema.int_key_overflow on public.seen.seen_id saying "apply_sql":[]
+-- expect schema.int_key_overflow on public.keyed.keyed_id saying public.keyed.keyed_id is in the partition key
+-- expect no schema.int_key_overflow on public.keyed.keyed_id saying ALTER TABLE public.keyed
+DROP VIEW seen_too;
+-- expect schema.int_key_overflow on public.seen.seen_id saying "apply_sql":["ALTER TABLE public.seen ALTER COLUMN seen_id TYPE bigint"
+DROP TABLE seen;
+DROP TABLE keyed;
 -- a table that is too large to be rewritten at once
 -- set rewrite_size = "8 KiB"
 -- expect schema.int_key_overflow on public.orders.order_id saying Backfill

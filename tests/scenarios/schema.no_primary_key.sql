@@ -12,11 +12,16 @@ CREATE UNIQUE INDEX bare_b ON bare (a, (b || 'x'));
 CREATE UNIQUE INDEX bare_part ON bare (a) WHERE a > 5;
 CREATE UNIQUE INDEX bare_back ON bare (a DESC);
 CREATE UNIQUE INDEX bare_a ON bare (a);
+CREATE TABLE identified (a int NOT NULL, b int);
+INSERT INTO identified VALUES (1, 1);
+CREATE UNIQUE INDEX identified_a ON identified (a);
+ALTER TABLE identified REPLICA IDENTITY USING INDEX identified_a;
+ALTER TABLE identified CLUSTER ON identified_a;
 CREATE TABLE measured (day int, value int) PARTITION BY LIST (day);
 CREATE TABLE measured_1 PARTITION OF measured FOR VALUES IN (1);
 INSERT INTO measured SELECT 1, i FROM generate_series(1, 10) i;
 CREATE TABLE published (a int UNIQUE);
-CREATE PUBLICATION outwards FOR TABLE published;
+CREATE PUBLICATION outwards FOR TABLE published, identified;
 CREATE SCHEMA shown;
 CREATE TABLE shown.by_schema (a int);
 CREATE UNLOGGED TABLE shown.unlogged (a int);
@@ -34,6 +39,18 @@ DO $$ BEGIN EXECUTE 'CREATE PUBLICATION of_schema FOR '
 -- expect no schema.no_primary_key on public.keyed
 -- expect no schema.no_primary_key on public.days
 -- expect no schema.no_primary_key on public.holds_nothing
+-- what the table says of its index goes with the key, and is said again
+-- expect schema.no_primary_key on public.identified saying ALTER TABLE public.identified REPLICA IDENTITY USING INDEX identified_a
+-- expect no schema.no_primary_key on public.bare saying REPLICA IDENTITY
+ALTER TABLE public.identified ADD PRIMARY KEY USING INDEX identified_a;
+ALTER TABLE public.identified REPLICA IDENTITY FULL;
+ALTER TABLE public.identified DROP CONSTRAINT identified_a;
+UPDATE identified SET b = 2;
+CREATE UNIQUE INDEX CONCURRENTLY identified_a ON public.identified USING btree (a);
+ALTER TABLE public.identified REPLICA IDENTITY USING INDEX identified_a;
+ALTER TABLE public.identified CLUSTER ON identified_a;
+UPDATE identified SET b = 3;
+ALTER TABLE public.identified ADD PRIMARY KEY USING INDEX identified_a;
 -- set warning_rows = 10
 -- expect schema.no_primary_key on public.bare saying "severity":"warning"
 ALTER TABLE public.bare ADD PRIMARY KEY USING INDEX bare_a;

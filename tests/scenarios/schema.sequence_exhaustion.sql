@@ -21,6 +21,7 @@ SELECT setval('by_hand', 80);
 -- expect schema.sequence_exhaustion on public.t_id_seq saying public.t.id (bigint)
 -- expect schema.sequence_exhaustion on public.Down saying has used 97 % of its values
 -- expect schema.sequence_exhaustion on public.by_hand saying was set by hand
+-- expect schema.sequence_exhaustion on public.by_hand saying has used 80 % of its values
 -- expect no schema.sequence_exhaustion on public.around
 -- expect no schema.sequence_exhaustion on public.k_id_seq
 -- expect no schema.sequence_exhaustion on public.fresh

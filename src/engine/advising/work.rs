@@ -32,6 +32,7 @@ pub(super) struct Asked {
     window: Option<Window>,
     total_seconds: f64,
     still_filling: Option<String>,
+    looked_only_since: Option<DateTime<Utc>>,
     pub(super) workload: Vec<WorkloadStatement>,
     /// Of those.
     pub(super) statement_ids: Vec<String>,
@@ -74,6 +75,7 @@ impl Asked {
             window: activity.window,
             total_seconds: activity.total_seconds,
             still_filling: activity.absence_is_no_proof(could_be_one),
+            looked_only_since: activity.looked_only_since,
             workload: costliest.clone().map(asked).collect(),
             statement_ids: ids(costliest.clone()),
             activity: costliest.map(did).collect(),
@@ -165,6 +167,7 @@ impl Asked {
             window: self.window,
             total_seconds: self.total_seconds,
             still_filling: self.still_filling,
+            looked_only_since: self.looked_only_since,
             unplanned_seconds,
             activity,
             rehearsals: answered.rehearsals,

@@ -200,6 +200,40 @@ fn what_is_said_of_a_partitioned_table_is_said_of_all_its_partitions() {
 }
 
 #[test]
+fn what_a_subquery_or_an_arm_puts_out_is_needed_though_nothing_names_it() {
+    let below = |relationship: &str, alias: &str, column: &str| {
+        let filter = format!("({alias}.kind = 5)");
+        json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": "t", "Alias": alias, "Filter": filter,
+            "Parent Relationship": relationship, "Output": [format!("{alias}.{column}")]})
+    };
+    let needed = |plan: serde_json::Value, alias: &str| -> Vec<String> {
+        let uses = uses(plan);
+        let of_it = uses.into_iter().find(|asked| asked.alias == alias);
+        of_it.unwrap().needed.into_iter().collect()
+    };
+    // as 15 writes `u.id NOT IN (SELECT owner FROM t WHERE kind = 5)`
+    for relationship in ["SubPlan", "InitPlan"] {
+        let mut outer = scan("u", "u", "(NOT (hashed SubPlan 1))");
+        outer["Plans"] = json!([below(relationship, "t", "owner")]);
+        assert_eq!(needed(outer, "t"), ["kind", "owner"], "{relationship}");
+    }
+    let arms = [below("Member", "t", "seller"), below("Member", "t_1", "buyer")];
+    let append = json!({"Node Type": "Append", "Plans": arms});
+    let plan = json!({"Node Type": "Aggregate", "Group Key": ["t.seller"], "Output": ["t.seller"], "Plans": [append]});
+    assert_eq!(needed(plan.clone(), "t"), ["kind", "seller"]);
+    assert_eq!(needed(plan, "t_1"), ["buyer", "kind"]);
+    let named = json!({"Node Type": "Subquery Scan", "Alias": "q", "Output": ["q.x"], "Plans": [below("Subquery", "t", "owner")]});
+    assert_eq!(needed(named, "t"), ["kind", "owner"]);
+    let written =
+        json!({"Node Type": "ModifyTable", "Operation": "Insert", "Plans": [below("Outer", "t", "owner")]});
+    assert_eq!(needed(written, "t"), ["kind", "owner"]);
+    // what is joined is named above, whatever else is passed on
+    let join = json!({"Node Type": "Hash Join", "Hash Cond": "(t.id = u.id)", "Output": ["u.id"],
+        "Plans": [below("Outer", "t", "owner"), scan("u", "u", "")]});
+    assert_eq!(needed(join, "t"), ["id", "kind"]);
+}
+
+#[test]
 fn of_two_tables_that_cannot_be_told_apart_no_condition_holds_for_certain() {
     let append = |aliases: &[&str]| {
         let scans: Vec<_> = aliases

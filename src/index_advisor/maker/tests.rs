@@ -1,3 +1,5 @@
+mod parts;
+
 use serde_json::json;
 
 use super::*;

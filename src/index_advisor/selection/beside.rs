@@ -158,6 +158,7 @@ mod tests {
             rebuilds: set(&[]),
             tables: vec![0; 3],
             parts: set(&[]),
+            skewed: Vec::new(),
             upkeep: vec![0.0; 3],
             estimates: vec![estimate(1, "p", 320.0, 700.0), estimate(2, "i", 600.0, 600.0)],
             least_gain: 0.0,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use fixedbitset::FixedBitSet;
 
-use super::{Planner, Problem, Selection};
+use super::{Known, Planner, Problem, Selection};
 use crate::postgres::PostgresError;
 
 /// Indexes on a part of the rows that stand in for one on all of them take this part of its bytes together at most.
@@ -16,8 +16,10 @@ const BEARABLE_PART_OF_GAIN: f64 = 0.03;
 /// And all of them of what the workload costs now; the second where bytes are what is bought with.
 const BEARABLE_PART_OF_WORKLOAD: f64 = 0.001;
 const BEARABLE_PART_WITHIN_A_BUDGET: f64 = 0.00005;
-/// An index that saves less of what the workload costs now must save at least what reading all of it once costs.
+/// An index that saves less of what the workload costs now must save at least what reading all of it once costs, or this part of one
+/// statement: what halves a statement is worth an index, however little of the workload that statement is.
 const SLIGHT_PART_OF_WORKLOAD: f64 = 0.001;
+const MUCH_OF_A_STATEMENT: f64 = 0.5;
 /// A page is read for one of the planner's units.
 const PAGE_BYTES: f64 = 8192.0;
 /// Of all questions one in so many is kept for what is tried at the end, at most.
@@ -182,14 +184,20 @@ impl<P: Planner> Selection<'_, P> {
         whole.served.iter().all(is_little) && lost <= bearable * problem.workload_cost()
     }
 
-    /// Whether an index saves the workload something that it would notice, or at least what reading all of it once costs. Whoever
-    /// gives a budget says what a byte is worth.
+    /// Whether an index saves the workload something that it would notice, or at least what reading all of it once costs, or makes a
+    /// statement far cheaper. Whoever gives a budget says what a byte is worth.
     fn pays_for_its_bytes(&self, one: usize, with: &FixedBitSet, without: &FixedBitSet) -> bool {
         let problem = self.problem;
         let gained = self.gained(with, without);
+        let is_much = |known: &Known| {
+            let cost = known.estimate(without);
+            let saved = cost - known.estimate(with);
+            saved > 0.0 && saved >= problem.least_gain.max(MUCH_OF_A_STATEMENT * cost)
+        };
         problem.budget_bytes.is_finite()
             || gained >= SLIGHT_PART_OF_WORKLOAD * problem.workload_cost()
             || gained >= problem.sizes[one] / PAGE_BYTES
+            || self.known.iter().any(is_much)
     }
 
     /// The set without what does not pay for its bytes.
@@ -316,6 +324,16 @@ mod tests {
         assert_eq!(of(29e6, 100_000.0, &|_| {}), [0], "the workload notices");
         assert_eq!(of(29e6, 711_000.0, &|problem| problem.weights[0] = 30.0), [0]);
         assert_eq!(of(29e6, 711_000.0, &|problem| problem.budget_bytes = 1e9), [0]);
+    }
+
+    #[test]
+    fn what_halves_a_statement_is_worth_its_bytes_in_any_workload() {
+        let of = |after: f64| {
+            let statements = vec![plans(&[543.0, after]), vec![(vec![], 858_000.0)]];
+            chosen(statements, &[29e6], |_| {})
+        };
+        assert_eq!(of(62.0), [0]);
+        assert_eq!(of(300.0), Vec::<usize>::new(), "by less than half");
     }
 
     #[test]

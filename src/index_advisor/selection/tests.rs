@@ -82,6 +82,7 @@ pub(super) fn solved_as(
         rebuilds: set(count, &[]),
         tables: vec![0; count],
         parts: set(count, &[]),
+        skewed: Vec::new(),
         upkeep: vec![0.0; count],
         estimates: Vec::new(),
         least_gain: 0.0,

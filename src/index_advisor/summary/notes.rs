@@ -61,6 +61,27 @@ pub(super) fn about_the_averaged(statements: &[StatementAdvice]) -> Option<Strin
     ))
 }
 
+/// Which statements cost more with the real indexes than with those that are not there.
+pub(super) fn about_the_descents(statements: &[StatementAdvice]) -> Option<String> {
+    let more = |one: &StatementAdvice| {
+        let name = one.statement.name.as_deref().unwrap_or(&one.statement_id);
+        Some(format!(
+            "{name} {:.0} + {:.0}",
+            one.cost_after?, one.descents_cost?
+        ))
+    };
+    let all: Vec<String> = statements.iter().filter_map(more).collect();
+    let rest = if all.len() > NAMED { ", …" } else { "" };
+    (!all.is_empty()).then(|| {
+        format!(
+            "HypoPG counts no way from the root of an index to its leaves, PostgreSQL does: what looks into an index once for each of many \
+             rows costs more with the real ones, at least as much as is added here, and may then be planned without some of them: \
+             {}{rest}",
+            all[..all.len().min(NAMED)].join(", ")
+        )
+    })
+}
+
 /// The names of some statements; `None` if there are none.
 fn named<'a>(statements: impl Iterator<Item = &'a StatementAdvice>) -> Option<String> {
     let name = |one: &'a StatementAdvice| one.statement.name.as_deref().unwrap_or(&one.statement_id);

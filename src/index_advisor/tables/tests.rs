@@ -68,6 +68,44 @@ fn beginnings_are_found_under_the_class_of_the_type() {
 }
 
 #[test]
+fn what_is_cast_to_its_own_type_is_the_column() {
+    let column = |type_name: &str| Column {
+        type_name: type_name.into(),
+        ..Column::default()
+    };
+    let columns = [
+        ("a", column("text")),
+        ("amount", column("numeric")),
+        ("At", column("timestamptz")),
+        ("code", column("bpchar")),
+        ("no", column("int4")),
+        ("state", column("cstate")),
+        ("tags", column("_text")),
+    ];
+    let table = table_of(10.0, columns);
+    for (text, name) in [
+        ("a::varchar", Some("a")),
+        ("amount::numeric", Some("amount")),
+        ("\"At\"::timestamptz", Some("At")),
+        ("code::bpchar", Some("code")),
+        ("no::int", Some("no")),
+        ("state::freight.cstate", Some("state")),
+        ("tags::text[]", Some("tags")),
+        // that is another value
+        ("amount::numeric(5, 1)", None),
+        ("code::char", None),
+        ("no::bigint", None),
+        ("\"At\"::date", None),
+        ("state::text", None),
+        ("lower(a)::text", None),
+        ("(a || 'b')::text", None),
+        ("a", None),
+    ] {
+        assert_eq!(table.only_cast(text).as_deref(), name, "{text}");
+    }
+}
+
+#[test]
 fn under_the_collation_c_an_ordinary_index_finds_beginnings() {
     let column = |type_name: &str, has_byte_order| Column {
         type_name: type_name.into(),

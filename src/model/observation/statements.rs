@@ -21,6 +21,8 @@ pub struct StatementActivity {
     pub evictions: i64,
     /// Seconds of execution of all top-level statements but those that only sleep, which are no load.
     pub total_seconds: f64,
+    /// What of these seconds was surely before the window began: a call is counted when it ends, with all of its time.
+    pub earlier_seconds: f64,
     /// Queries, costliest first; each statement_id once in each database.
     pub statements: Vec<StatementDelta>,
     /// What became faster (database and statement_id): how many times longer a call took over the window than since the look
@@ -76,6 +78,8 @@ pub struct StatementDelta {
     pub roles: Vec<String>,
     pub calls: i64,
     pub seconds: f64,
+    /// What of these seconds was surely before the window began.
+    pub earlier_seconds: f64,
     /// Standard deviation of the calls of the window, in seconds.
     pub stddev_seconds: f64,
     /// The longest call, where it is known to be one of the window: the server keeps that of all times, which tells something of
@@ -143,6 +147,11 @@ impl StatementDelta {
     /// Mean seconds of one call.
     pub fn mean_seconds(&self) -> f64 {
         self.seconds / self.calls.max(1) as f64
+    }
+
+    /// Its seconds without those that were surely before the window began.
+    pub fn seconds_within(&self) -> f64 {
+        (self.seconds - self.earlier_seconds).max(0.0)
     }
 
     /// What the longest call took at least: the longest that is known, or what must have been there for times to deviate as

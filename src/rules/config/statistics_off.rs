@@ -438,7 +438,7 @@ mod tests {
                 .remove(0)
                 .remedy
         };
-        let create = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements";
+        let create = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public";
         let first = remedy("", "default");
         assert_eq!(
             first.apply_sql[0],

@@ -13,6 +13,8 @@ use crate::model::observation::{DatabaseObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement};
 use crate::model::unit::bytes_for_people;
 use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, index_object};
+use crate::sql::index_keys::IndexKeys;
+use crate::sql::remembered::index_keys;
 
 /// Two indexes of one table that are the same in everything but their name.
 ///
@@ -22,7 +24,9 @@ use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, ind
 /// ## What to do
 /// Drop the one that the other can stand in for; which one that is has been worked out. An index that backs a constraint,
 /// to which a foreign key points or that replication names stays; a unique one goes only if the other is unique, too, and
-/// checks as early. If the one to drop is marked for CLUSTER, the mark is moved first.
+/// checks as early. If the one to drop is marked for CLUSTER, the mark is moved first. Of two constraints that ask the same of
+/// the same columns, the one goes that no foreign key points at; the primary key stays. On a partition the index that is attached
+/// to one of the whole stays, and one of its own that is the same may go.
 ///
 /// ## When it is wrong to obey
 /// In the minutes in which a bloated index is replaced by a new one under another name, by hand or by a tool.
@@ -33,9 +37,9 @@ use crate::rules::{DropVerdict, Found, Guards, Place, Rule, Scope, evidence, ind
 /// Same means: method, columns, operator classes and their options, collations, order, INCLUDE, expressions, predicate,
 /// NULLS DISTINCT, and storage parameters that decide what an index can answer, as `pages_per_range`. Those that only tune
 /// how its pages are filled and written may differ: `fillfactor`, `deduplicate_items`, `buffering`, `fastupdate`,
-/// `gin_pending_list_limit` (in an index with expressions or a predicate they may not). Indexes that are invalid, or
-/// partitions of another index, are not compared. An index of a partitioned table is as large as its partitions together; of
-/// several that are the same, each counts with an equal part of that. Source: PostgreSQL's catalogs pg_index and
+/// `gin_pending_list_limit` (in an index with expressions or a predicate they may not). Indexes that are invalid are not
+/// compared, and constraints that are DEFERRABLE are left alone. An index of a partitioned table is as large as its partitions
+/// together; of several that are the same, each counts with an equal part of that. Source: PostgreSQL's catalogs pg_index and
 /// pg_constraint.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,25 +159,37 @@ impl<'a> Sizes<'a> {
     }
 }
 
-/// Whether something names an index, so that it cannot be dropped without thought about that.
-fn is_named(facts: &IndexFacts) -> bool {
+/// Whether something rests on an index that no other one can take over; one that is attached goes with that of the whole alone.
+fn must_stay(facts: &IndexFacts) -> bool {
     facts.is_primary
         || facts.is_exclusion
-        || facts.constraint.is_some()
         || facts.is_replica_identity
         || facts.is_referenced
+        || facts.is_partition
 }
 
-/// Whether one index does all that another of the same shape does.
+/// Whether an index backs a constraint that checks row by row, as ON CONFLICT needs it.
+fn backs_immediate(facts: &IndexFacts) -> bool {
+    facts.constraint.is_some() && facts.is_unique && facts.is_immediate
+}
+
+/// Whether one index does all that another of the same shape does. A constraint goes only for another one.
 fn stands_in(kept: &IndexFacts, dropped: &IndexFacts) -> bool {
     let enforces = !dropped.is_unique || kept.is_unique && (kept.is_immediate || !dropped.is_immediate);
-    enforces && !is_named(dropped)
+    let is_free = dropped.constraint.is_none() || backs_immediate(dropped) && backs_immediate(kept);
+    enforces && is_free && !must_stay(dropped)
 }
 
 /// The order in which indexes stay: no index stands in for one that is greater.
 fn worth_keeping(facts: &IndexFacts) -> impl Ord + use<> {
     let is_immediate = facts.is_unique && facts.is_immediate;
-    (is_named(facts), is_immediate, facts.is_unique, facts.is_clustered)
+    (
+        must_stay(facts),
+        facts.constraint.is_some(),
+        is_immediate,
+        facts.is_unique,
+        facts.is_clustered,
+    )
 }
 
 fn guards(place: &Place<'_>, facts: &IndexFacts) -> Guards {
@@ -182,7 +198,10 @@ fn guards(place: &Place<'_>, facts: &IndexFacts) -> Guards {
         "same method, columns, operator classes, collations, order, INCLUDE, predicate, NULLS DISTINCT",
     );
     guards.checked("the one that stays is valid");
-    guards.checked("the one to drop backs no constraint, and no foreign key points at it");
+    guards.checked(match facts.constraint {
+        Some(_) => "the one that stays backs a constraint, too, and no foreign key points at the one to drop",
+        None => "the one to drop backs no constraint, and no foreign key points at it",
+    });
     if facts.is_unique {
         guards.checked("the one that stays is unique, too");
     }
@@ -209,12 +228,20 @@ fn claim(
     Claim {
         title: format!("{schema}.{name} is the same index as {}", kept.name),
         explanation: format!(
-            "Both index {}.{} in the same way. {} stays{}; {name} costs {} and a write for every changed row, and serves \
+            "Both index {}.{} in the same way. {} stays{}{}; {name}{} costs {} and a write for every changed row, and serves \
              nothing that the other does not.",
             table.schema,
             table.name,
             kept.name,
             backs.unwrap_or_default(),
+            match kept.is_partition {
+                true => ", attached to the index of the whole",
+                false => "",
+            },
+            match facts.constraint {
+                Some(_) => ", a constraint that keeps the same columns unique,",
+                None => "",
+            },
             bytes.map_or("its space".to_owned(), bytes_for_people),
         ),
         evidence: evidence([
@@ -244,20 +271,77 @@ fn claim(
     }
 }
 
-fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
+/// How an index goes, and what brings it back.
+fn drop_and_build(facts: &IndexFacts) -> (Statement, Vec<Statement>, &'static str) {
     let (schema, name) = (facts.schema.clone(), facts.name.clone());
     let definition = facts.definition.clone().map(String::from);
-    let (drop, build, lock) = match facts.is_partitioned {
+    match facts.is_partitioned {
         true => (
-            Statement::DropIndex { schema, name }.sql(),
-            definition.map(|definition| Statement::CreateIndexOnPartitions { definition }.sql()),
+            Statement::DropIndex { schema, name },
+            definition
+                .map(|definition| Statement::CreateIndexOnPartitions { definition })
+                .into_iter()
+                .collect(),
             "ACCESS EXCLUSIVE",
         ),
         false => (
-            Statement::DropIndexConcurrently { schema, name }.sql(),
-            definition.map(|definition| Statement::CreateIndexConcurrently { definition }.sql()),
+            Statement::DropIndexConcurrently { schema, name },
+            definition
+                .map(|definition| Statement::CreateIndexConcurrently { definition })
+                .into_iter()
+                .collect(),
             "SHARE UPDATE EXCLUSIVE",
         ),
+    }
+}
+
+/// The same of one that backs a constraint: it goes with that, and is built before the constraint takes it, but for a
+/// partitioned table, where PostgreSQL takes none that is there.
+fn drop_and_add(
+    facts: &IndexFacts,
+    constraint: &str,
+    table: &TableFacts,
+) -> (Statement, Vec<Statement>, &'static str) {
+    let (schema, of) = (table.schema.clone(), table.name.clone());
+    let drop = Statement::DropConstraint {
+        schema: schema.clone(),
+        table: of.clone(),
+        name: constraint.to_owned(),
+    };
+    let definition = facts.definition.clone().map(String::from);
+    let add = match (definition, facts.is_partitioned) {
+        (None, _) => Vec::new(),
+        (Some(definition), false) => vec![
+            Statement::CreateIndexConcurrently { definition },
+            Statement::AddUniqueUsing {
+                schema,
+                table: of,
+                index: facts.name.clone(),
+            },
+        ],
+        (Some(definition), true) => {
+            let unique = |keys: &IndexKeys| Statement::AddUnique {
+                schema: schema.clone(),
+                table: of.clone(),
+                name: constraint.to_owned(),
+                columns: keys.keys.iter().map(|key| key.text.clone()).collect(),
+                include: keys.include.clone(),
+                nulls_not_distinct: keys.nulls_not_distinct,
+            };
+            index_keys(&definition)
+                .as_deref()
+                .map(unique)
+                .into_iter()
+                .collect()
+        }
+    };
+    (drop, add, "ACCESS EXCLUSIVE")
+}
+
+fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
+    let (drop, build, lock) = match facts.constraint.as_deref() {
+        Some(constraint) => drop_and_add(facts, constraint, table),
+        None => drop_and_build(facts),
     };
     let mark = |index: &IndexFacts| {
         let statement = Statement::ClusterOn {
@@ -267,15 +351,27 @@ fn remedy(facts: &IndexFacts, kept: &IndexFacts, table: &TableFacts) -> Remedy {
         };
         facts.is_clustered.then(|| statement.sql())
     };
+    let named = match &facts.constraint {
+        Some(constraint) => format!(
+            "Statements with ON CONFLICT ON CONSTRAINT {constraint}, and code that knows its name from errors, must be changed to \
+             the other name; PostgreSQL refuses the drop while a rule, or a function whose body is SQL of the standard, names it. \
+             The lock is short, but all that reads the table waits behind it: set a lock_timeout."
+        ),
+        None => "Hints or scripts that name the index must be changed to the other name.".to_owned(),
+    };
     Remedy {
-        apply_sql: mark(kept).into_iter().chain([drop]).collect(),
-        undo_sql: build.into_iter().chain(mark(facts)).collect(),
+        apply_sql: mark(kept).into_iter().chain([drop.sql()]).collect(),
+        undo_sql: build
+            .iter()
+            .map(Statement::sql)
+            .chain(mark(facts))
+            .collect(),
         lock: Some(lock.to_owned()),
         rewrites_table: Some(false),
         extra_disk_bytes: Some(0.0),
         expected_seconds: None,
         caveats: vec![
-            "Hints or scripts that name the index must be changed to the other name.".to_owned(),
+            named,
             "To undo it builds the index in the default tablespace and without a comment: if it has a TABLESPACE or a COMMENT of \
              its own, write them down first."
                 .to_owned(),
@@ -367,6 +463,72 @@ mod tests {
         );
     }
 
+    /// What goes of two constraints, the first the primary key where it is one.
+    fn constraints(change: impl Fn(&mut IndexFacts, &mut IndexFacts)) -> Vec<Claim> {
+        let (mut a, mut b) = (index(8, "a"), index(9, "b"));
+        b.shape = a.shape.clone();
+        for facts in [&mut a, &mut b] {
+            unique(facts, true);
+            facts.constraint = Some(facts.name.as_str().into());
+            let definition = format!(
+                "CREATE UNIQUE INDEX {} ON public.t USING btree (a, \"B\") INCLUDE (c)",
+                facts.name
+            );
+            facts.definition = Some(definition.into());
+        }
+        change(&mut a, &mut b);
+        claims::<Duplicate>(&database(vec![a, b])).unwrap()
+    }
+
+    #[test]
+    fn of_two_constraints_the_one_goes_that_nothing_rests_on() {
+        let gone = |change: fn(&mut IndexFacts, &mut IndexFacts)| {
+            let claims = constraints(change).into_iter();
+            claims.map(|claim| claim.subject[1].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(gone(|_, _| ()), ["b"]);
+        assert_eq!(gone(|a, _| a.is_primary = true), ["b"]);
+        assert_eq!(gone(|_, b| b.is_primary = true), ["a"]);
+        assert_eq!(gone(|_, b| b.is_referenced = true), ["a"]);
+        assert_eq!(gone(|_, b| b.is_replica_identity = true), ["a"]);
+        assert_eq!(
+            gone(|a, b| (a.is_primary, b.is_referenced) = (true, true)),
+            [""; 0]
+        );
+        assert_eq!(gone(|_, b| b.is_immediate = false), [""; 0], "DEFERRABLE");
+        assert_eq!(gone(|a, _| a.constraint = None), ["a"], "as ever");
+        let told = constraints(|a, _| a.is_primary = true).remove(0);
+        assert_eq!(told.remedy.apply_sql, ["ALTER TABLE public.t DROP CONSTRAINT b"]);
+        assert!(told.remedy.caveats[0].contains("PostgreSQL refuses the drop while a rule"));
+        assert_eq!(
+            told.remedy.undo_sql,
+            [
+                "CREATE UNIQUE INDEX CONCURRENTLY b ON public.t USING btree (a, \"B\") INCLUDE (c)",
+                "ALTER TABLE public.t ADD CONSTRAINT b UNIQUE USING INDEX b",
+            ]
+        );
+        assert_eq!(told.remedy.lock.as_deref(), Some("ACCESS EXCLUSIVE"));
+        let whole = constraints(|a, b| (a.is_partitioned, b.is_partitioned) = (true, true)).remove(0);
+        assert_eq!(
+            whole.remedy.undo_sql,
+            ["ALTER TABLE public.t ADD CONSTRAINT b UNIQUE (a, \"B\") INCLUDE (c)"]
+        );
+    }
+
+    #[test]
+    fn of_the_indexes_of_a_partition_the_attached_one_stays() {
+        assert_eq!(named(|_, b| b.is_partition = true), ["a"]);
+        assert_eq!(
+            named(|a, b| (a.is_partition, b.is_partition) = (true, true)),
+            [""; 0]
+        );
+        let unique_own = |a: &mut IndexFacts, b: &mut IndexFacts| {
+            unique(a, true);
+            b.is_partition = true;
+        };
+        assert_eq!(named(unique_own), [""; 0], "it enforces what the other does not");
+    }
+
     #[test]
     fn the_mark_for_cluster_moves_before_the_index_goes() {
         let (mut a, mut b) = (index(8, "a"), index(9, "b"));
@@ -426,7 +588,10 @@ mod tests {
         change(&mut indexes, &mut tables);
         let mut observed = database(vec![]);
         observed.databases[0].catalog = Catalog::new(tables.into(), indexes.into()).into();
-        claims::<Duplicate>(&observed).unwrap().remove(0)
+        let mut of_whole = claims::<Duplicate>(&observed).unwrap();
+        // what is attached to none may be one of the partition alone
+        of_whole.retain(|claim| claim.subject[1] == "i10" || claim.subject[1] == "i11");
+        of_whole.remove(0)
     }
 
     #[test]

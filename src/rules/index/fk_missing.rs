@@ -39,7 +39,8 @@ use remedy::remedy;
 /// partitioned table it counts, too, if each partition has one. Deletes are counted by the server; changes of keys cannot be
 /// told from other updates. Foreign keys of tables of extensions are left out. Where the planner is asked (`planner_dsn`), an
 /// index on these columns that index.missing advises is told by that rule alone, whether or not that is switched on: one index
-/// mends both. Where most of the time goes into statements that could not be planned, index.missing says nothing, and foreign
+/// mends both. Of a temporal key (PERIOD, 18) rows are looked up by its other columns and an overlap of periods: a btree on the
+/// others serves it, and so does a GiST index on all. Where most of the time goes into statements that could not be planned, index.missing says nothing, and foreign
 /// keys are judged without it. Source: PostgreSQL's chapter "Constraints", section "Foreign Keys".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -247,7 +248,7 @@ fn explanation(key: &ForeignKey, whole: &Whole<'_>, points_at: &str, deleted: Op
     format!(
         "No index over all rows begins with its columns ({}). For each row that is deleted from {points_at}, or whose key changes, all {} \
          rows of {}.{} are read to find those that point at it. {happened}{worse}",
-        key.columns.join(", "),
+        key.looked_up_columns().join(", "),
         count_for_people(whole.rows()),
         whole.table.schema,
         whole.table.name,
@@ -293,6 +294,7 @@ mod tests {
             referenced_columns: vec!["id".into()],
             referenced_types: vec!["integer".into()],
             is_match_full: false,
+            is_temporal: false,
             on_delete: 'c',
         };
         set_schema(
@@ -369,6 +371,42 @@ mod tests {
         assert_eq!(judged(None), (0, 1, Some(UNREAD.to_owned())));
         assert_eq!(judged_in(None, true), (1, 0, None), "nothing more comes");
         assert_eq!(judged_in(Some(&index("btree (a)")), true), (0, 0, None));
+    }
+
+    #[test]
+    fn a_temporal_key_is_looked_up_by_its_other_columns_and_an_overlap() {
+        let judged = |definition: Option<&str>| {
+            let indexes = definition.map(|definition| IndexFacts {
+                foreign_keys_in_part: [70].into(),
+                definition: Some(format!("CREATE INDEX t_a ON public.t USING {definition}").into()),
+                ..index(9, "t_a")
+            });
+            let mut observed = observed(1e4, 1e6, 0, indexes.into_iter().collect());
+            let schema = observed.databases[0].schema.as_mut().unwrap();
+            let mut facts = (*schema.facts).clone();
+            facts.foreign_keys[0].columns.push("during".into());
+            facts.foreign_keys[0].types.push("daterange".into());
+            facts.foreign_keys[0].is_temporal = true;
+            schema.facts = Arc::new(facts);
+            claims::<FkMissing>(&observed).unwrap()
+        };
+        let bare = judged(None).remove(0);
+        assert_eq!(
+            bare.remedy.apply_sql,
+            ["CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)"]
+        );
+        assert!(
+            bare.explanation.contains("begins with its columns (a)."),
+            "{}",
+            bare.explanation
+        );
+        assert!(bare.remedy.caveats.iter().any(|caveat| caveat.contains("GiST")));
+        for serves in ["btree (a)", "btree (a, b)", "hash (a)", "gist (during, a)"] {
+            assert_eq!(judged(Some(serves)).len(), 0, "{serves}");
+        }
+        for does_not in ["btree (during, a)", "gist (during)", "btree (a) WHERE (b > 0)"] {
+            assert_eq!(judged(Some(does_not)).len(), 1, "{does_not}");
+        }
     }
 
     #[test]

@@ -22,10 +22,11 @@ use crate::model::advice::{
 use crate::model::catalog::{Catalog, TableFacts};
 use crate::model::finding::{Claim, Confidence, ConfidenceLevel, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{Observation, Unknown};
-use crate::model::remedy::qualified;
+use crate::model::remedy::{created_extension, qualified};
 use crate::model::snapshot::ServerFacts;
 use crate::model::unit::{Period, bytes_for_people, seconds_for_people};
 use crate::rules::built::{is_built, was_built};
+use crate::rules::statements::tell_of_totals;
 use crate::rules::{Found, Place, Rule, Scope, evidence, number, settings};
 
 /// Statements that would cost far less if an index were there that is not.
@@ -47,7 +48,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number, settings};
 /// of writes is taken from the INSERT, UPDATE and DELETE statements of the same window.
 ///
 /// Judged on the costliest statements of each database over the last window of pg_stat_statements, anew every
-/// `advise_every` of the server and soon after an index came or went; what is there by then is not named. Needs HypoPG in the database, and a login that may read
+/// `advise_every` of the server and soon after an index came or went; what is there by then is not named. What rests on totals that
+/// began before the first look of a daemon is info until a window of its own shows it again. Needs HypoPG in the database, and a login that may read
 /// the tables (`planner_dsn`). Without HypoPG it is skipped, since nothing would be proven; `pgadvisor advise` gives candidates all the
 /// same, as *estimated*. Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my hand,
 /// which is the best in the land?" (PVLDB 13, 2020).
@@ -110,7 +112,8 @@ impl Rule for Missing {
             let gains = Gain::all(advised, &missed);
             match self.worth(advised, &gains) {
                 Worth::Told => {
-                    let claim = self.claim(&updated, advised, missing, &missed, &gains);
+                    let mut claim = self.claim(&updated, advised, missing, &missed, &gains);
+                    tell_of_totals(&mut claim, advised.window, advised.looked_only_since);
                     found.claims.push(claim);
                 }
                 Worth::Nearly => {
@@ -157,9 +160,6 @@ fn is_mended(catalog: &Catalog, advised: &Advised, known: &EarlierAdvice) -> boo
     built > 0 && (built == known.indexes.len() || wants_no_others())
 }
 
-/// What CREATE EXTENSION begins with, as remedies have it.
-const CREATE_EXTENSION: &str = "CREATE EXTENSION IF NOT EXISTS ";
-
 /// What there is to be had meanwhile.
 const UNPROVEN: &str = "`pgadvisor advise` gives candidates without it, which nothing proves";
 
@@ -167,7 +167,7 @@ const UNPROVEN: &str = "`pgadvisor advise` gives candidates without it, which no
 /// before.
 fn at_its_place(unknown: &Unknown, server: &ServerFacts) -> Unknown {
     let sql = unknown.remedy_sql.as_deref();
-    let Some(extension) = sql.and_then(|sql| sql.strip_prefix(CREATE_EXTENSION)) else {
+    let Some(extension) = sql.and_then(created_extension) else {
         return unknown.clone();
     };
     let mut reason = unknown.reason.clone();
@@ -460,7 +460,9 @@ mod tests {
             let mut observed = database(vec![]);
             observed.databases[0].advice = Err(Unknown {
                 reason: format!("{extension} is missing"),
-                remedy_sql: Some(format!("CREATE EXTENSION IF NOT EXISTS {extension}")),
+                remedy_sql: Some(format!(
+                    "CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA public"
+                )),
             });
             found::<Missing>(&observed).unwrap_err().reason
         };

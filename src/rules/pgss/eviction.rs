@@ -100,11 +100,17 @@ impl Rule for Eviction {
             (None, Err(unknown)) => Err(unknown),
             (severity, activity) => {
                 let activity = activity.ok();
+                let mut claims: Vec<Claim> = severity
+                    .map(|severity| claim(place, severity, seen, setting, activity))
+                    .into_iter()
+                    .collect();
+                // that it is full is so now
+                if let Some(activity) = activity.filter(|_| !self.is_full(seen)) {
+                    let tell = |claim: &mut Claim| _ = statements::tell_of_before(claim, activity);
+                    claims.iter_mut().for_each(tell);
+                }
                 Ok(Found {
-                    claims: severity
-                        .map(|severity| claim(place, severity, seen, setting, activity))
-                        .into_iter()
-                        .collect(),
+                    claims,
                     absence_is_no_proof: activity.and_then(|activity| activity.still_filling.clone()),
                     ..Found::default()
                 })
@@ -114,8 +120,12 @@ impl Rule for Eviction {
 }
 
 impl Eviction {
+    fn is_full(&self, seen: Seen) -> bool {
+        seen.ratio().is_some_and(|ratio| ratio > self.full_ratio)
+    }
+
     fn severity(&self, seen: Seen) -> Option<Severity> {
-        let is_full = seen.ratio().is_some_and(|ratio| ratio > self.full_ratio);
+        let is_full = self.is_full(seen);
         match seen.evictions {
             Some((_, per_hour)) if per_hour >= self.warning_evictions_per_hour => Some(Severity::Warning),
             Some((0, _)) if is_full => Some(Severity::Info),
@@ -266,6 +276,30 @@ mod tests {
         );
         assert_eq!(severity(Some(4751), None), Some(Severity::Warning));
         assert_eq!(severity(None, Some((10, 60))), Some(Severity::Warning));
+    }
+
+    #[test]
+    fn what_was_thrown_out_before_the_first_look_is_info() {
+        let told = |entries: usize| {
+            let mut observed = observed(Some(entries), Some((10, 60)));
+            observed.statements.as_mut().unwrap().looked_only_since = Some(now());
+            claims::<Eviction>(&observed).unwrap().remove(0).severity
+        };
+        assert_eq!(told(100), Severity::Info);
+        assert_eq!(told(4751), Severity::Warning, "it is full now");
+    }
+
+    #[test]
+    fn what_is_given_on_the_command_line_is_told_with_its_new_value() {
+        let mut observed = observed(Some(4999), Some((20, 60)));
+        observed.server.settings.get_mut(MAX).unwrap().source = "command line".into();
+        let remedy = claims::<Eviction>(&observed).unwrap().remove(0).remedy;
+        assert!(remedy.apply_sql.is_empty());
+        assert!(
+            remedy.caveats[0].contains("Write pg_stat_statements.max=10000 in what starts"),
+            "{:?}",
+            remedy.caveats
+        );
     }
 
     #[test]

@@ -26,7 +26,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 /// tables of more than a quarter of shared_buffers through a small ring of blocks, so that they never stay there.
 /// What is counted as read may have come from the cache of the operating system, which costs little.
 ///
-/// Nothing is said in the first hour of a server, whose memory is still empty. Sources: PostgreSQL's chapters
+/// Nothing is said in the first hour of a server, whose memory is still empty. What a daemon finds in totals that began before
+/// its first look may have been over by then, and is info. Sources: PostgreSQL's chapters
 /// "pg_stat_statements" and "Resource Consumption".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +139,7 @@ impl CacheMiss {
             claim.confidence = guards.confidence("counted by pg_stat_statements over the window");
         }
         claim.guards.extend(guards.told());
+        statements::tell_of_before(&mut claim, activity);
         claim
     }
 

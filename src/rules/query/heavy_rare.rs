@@ -186,6 +186,7 @@ fn claim(place: &Place<'_>, activity: &StatementActivity, statement: &StatementD
     }
     claim.remedy = remedy(spent, kept);
     claim.guards.push(statements::load_guard(activity));
+    statements::tell_of_long_calls(&mut claim, statement);
     spent.tell(&mut claim);
     if let Spent::Waiting(_) = spent {
         claim.clear = Some(CLEAR_OF_AN_INCIDENT);

@@ -1,6 +1,7 @@
 //! query.leading_wildcard
 
 mod finders;
+mod partitions;
 mod remedy;
 
 use schemars::JsonSchema;
@@ -135,7 +136,14 @@ impl LeadingWildcard {
             return Ok(None);
         };
         let finders = Finders::of(database, table.oid);
-        columns.retain(|column| is_of(table, column) && !finders.find(column));
+        let of_parts: Vec<Finders> = partitions::parts(database, table)
+            .into_iter()
+            .filter(|part| part.kind == 'r')
+            .map(|part| Finders::of(database, part.oid))
+            .collect();
+        let are_parts_indexed =
+            |column: &Searched| !of_parts.is_empty() && of_parts.iter().all(|finders| finders.find(column));
+        columns.retain(|column| is_of(table, column) && !finders.find(column) && !are_parts_indexed(column));
         Ok((!columns.is_empty()).then_some(Search {
             database,
             table,
@@ -203,7 +211,7 @@ fn claim(
     let id = LeadingWildcard::ID;
     let mut claim = statements::claim(place, id, Severity::Info, activity, statement, own);
     claim.title = format!(
-        "{} searches {table} for what stands anywhere in {}",
+        "{} searches {} of {table} with a pattern that begins with a wildcard",
         crate::sql::outline(&statement.text.text),
         columns.join(", ")
     );
@@ -309,8 +317,8 @@ mod tests {
         assert_eq!(
             made.apply_sql,
             [
-                "CREATE EXTENSION IF NOT EXISTS pg_trgm",
-                "CREATE INDEX CONCURRENTLY notes_body_trgm_idx ON public.notes USING gin (body gin_trgm_ops)"
+                "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public",
+                "CREATE INDEX CONCURRENTLY notes_body_trgm_idx ON public.notes USING gin (body public.gin_trgm_ops)"
             ]
         );
         assert_eq!(
@@ -337,12 +345,25 @@ mod tests {
             ..table(2, "notes_1", 10_000.0, 1e6)
         };
         set_catalog(&mut notes, vec![partitioned, part], vec![]);
-        assert!(remedy(&notes).apply_sql.is_empty());
+        assert_eq!(
+            remedy(&notes).apply_sql.len(),
+            4,
+            "that of the only partition is attached"
+        );
         set_catalog(&mut notes, vec![table_facts], vec![]);
         notes.server.is_standby = true;
         assert!(remedy(&notes).apply_sql.is_empty());
         let lower = observed("SELECT id FROM notes WHERE lower(body) LIKE $1", 10_000.0, true);
-        assert!(remedy(&lower).apply_sql.is_empty());
+        assert_eq!(
+            remedy(&lower).apply_sql[1],
+            "CREATE INDEX CONCURRENTLY notes_lower_body_trgm_idx ON public.notes USING gin (pg_catalog.lower(body) public.gin_trgm_ops)"
+        );
+        let other = observed(
+            "SELECT id FROM notes WHERE unaccent(body) LIKE $1",
+            10_000.0,
+            true,
+        );
+        assert!(remedy(&other).apply_sql.is_empty(), "it may not be immutable");
         let several = observed(
             "SELECT id FROM notes WHERE body LIKE $1 OR title LIKE $2",
             10_000.0,
@@ -370,7 +391,8 @@ mod tests {
         assert_eq!(unknown.apply_sql.len(), 2);
         notes.server.offers_trigrams = Some(true);
         let offered = told(&notes, "the extension pg_trgm can be created on this server");
-        assert_eq!(offered.apply_sql[0], "CREATE EXTENSION IF NOT EXISTS pg_trgm");
+        let create = "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public";
+        assert_eq!(offered.apply_sql[0], create);
         notes.server.offers_trigrams = Some(false);
         let missing = told(&notes, "the extension pg_trgm is not on this server");
         assert!(missing.apply_sql.is_empty() && missing.undo_sql.is_empty() && missing.lock.is_none());

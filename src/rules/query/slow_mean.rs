@@ -33,7 +33,8 @@ use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, matches, number
 ///
 /// Judged on calls from clients (`toplevel`), over the last half hour to an hour, or since a known reset. What is called only
 /// a few times and is heavy all the same is told by query.heavy_rare. What became more than ten times faster within the window is
-/// not told: it was mended. DDL, COPY and other utility statements are left out.
+/// not told: it was mended. What a daemon finds in totals that began before its first look may have been over by then, and is
+/// info. DDL, COPY and other utility statements are left out.
 /// Source: PostgreSQL's chapter "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -111,7 +112,9 @@ impl Rule for SlowMean {
                 || vec![statement.text.statement_id.clone()],
                 || {
                     let mut claim = claim(place, activity, statement, severity);
+                    statements::tell_of_long_calls(&mut claim, statement);
                     spent.tell(&mut claim);
+                    statements::tell_of_before(&mut claim, activity);
                     claim
                 },
             );
@@ -260,6 +263,24 @@ mod tests {
         activity.faster_times.insert(key, 50.0);
         let mended = crate::rules::testing::found::<SlowMean>(&observed).unwrap();
         assert_eq!((mended.claims.len(), mended.undecided.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_was_counted_before_the_first_look_is_info() {
+        let mut observed = observation(vec![statement("SELECT 1 FROM a", 20, 70_000.0)], 0.0);
+        assert_eq!(
+            crate::rules::testing::severities::<SlowMean>(&observed),
+            [Severity::Critical]
+        );
+        let first_look = observed.now - chrono::TimeDelta::minutes(2);
+        observed.statements.as_mut().unwrap().looked_only_since = Some(first_look);
+        let told = claims::<SlowMean>(&observed).unwrap().remove(0);
+        assert_eq!(told.severity, Severity::Info);
+        assert!(
+            told.explanation.contains("may have been over by then"),
+            "{}",
+            told.explanation
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ use remedy::{Steps, WorkMem, remedy};
 /// Windows shorter than half an hour count as half an hour, so that one call is not made a rate. How much of its time a statement
 /// spends on temporary files is not known, so that no time is told that it would save. What hardly wrote any
 /// since a look within the window, in three calls or more and at least half of all calls of the window, is told no longer: it was
-/// mended. Sources: PostgreSQL's chapters "Resource Consumption" and "pg_stat_statements".
+/// mended. What a daemon finds in totals that began before its first look may have been over by then, and is info. Sources: PostgreSQL's chapters "Resource Consumption" and "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TempSpill {
@@ -166,6 +166,7 @@ fn claim(
     // what it took to write and read them is only a part of its time, and not known
     claim.impact.db_seconds_per_day = None;
     claim.remedy = remedy(server, statement, &have, per_call * ROOM, steps);
+    statements::tell_of_before(&mut claim, activity);
     claim
 }
 

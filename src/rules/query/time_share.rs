@@ -201,6 +201,7 @@ fn claim(
         ..Remedy::default()
     };
     claim.guards.push(statements::load_guard(activity));
+    statements::tell_of_long_calls(&mut claim, statement);
     judged.spent.tell(&mut claim);
     statements::tell_of_before(&mut claim, activity);
     claim

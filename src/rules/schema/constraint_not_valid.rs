@@ -1,5 +1,7 @@
 //! schema.constraint_not_valid
 
+mod domain;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,8 +29,9 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured};
 /// Where the old rows are meant to stay as they are. Then set this finding aside for that constraint.
 ///
 /// It has to be seen for a week, since a migration validates in a step of its own, hours or days later. The constraint of a
-/// partition is told with that of its parent. Tables of extensions are left out. Source: PostgreSQL's chapter
-/// "ALTER TABLE".
+/// partition is told with that of its parent. Tables and domains of extensions are left out. To validate the constraint of a domain
+/// reads all tables with columns of it, and holds up writes to them meanwhile. Source: PostgreSQL's pages of ALTER TABLE and
+/// ALTER DOMAIN.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConstraintNotValid {}
@@ -59,6 +62,18 @@ impl Rule for ConstraintNotValid {
                 place,
                 || subject(constraint, table),
                 || claim(place, database, constraint, table),
+            );
+        }
+        let of_domains = facts.not_valid.iter();
+        let mut of_domains: Vec<_> = of_domains
+            .filter_map(|constraint| Some((constraint, constraint.domain.as_ref()?)))
+            .collect();
+        of_domains.sort_by_key(|(constraint, of)| domain::subject(constraint, of));
+        for (constraint, of) in of_domains {
+            found.claim_worst_first(
+                place,
+                || domain::subject(constraint, of),
+                || domain::claim(place, constraint, of),
             );
         }
         Ok(found)
@@ -120,7 +135,8 @@ fn breaking_rows(
 
 /// Rows that refer to nothing. One with a NULL in its key refers to nothing by right.
 fn orphans(key: &ForeignKey, table: &TableFacts, referenced: &TableFacts) -> Option<String> {
-    if key.columns.is_empty() || key.columns.len() != key.referenced_columns.len() {
+    // periods of a temporal key are not equal to those that hold them
+    if key.is_temporal || key.columns.is_empty() || key.columns.len() != key.referenced_columns.len() {
         return None;
     }
     let columns: Vec<String> = key
@@ -256,6 +272,7 @@ fn remedy(constraint: &Constraint, table: &TableFacts, referenced: Option<&str>)
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
+    use crate::model::schema::Domain;
     use crate::rules::testing::{claims, set_schema, table, tables};
 
     fn constraint(kind: char, condition: Option<&str>) -> Constraint {
@@ -265,6 +282,7 @@ mod tests {
             kind,
             condition: condition.map(Into::into),
             foreign_key: None,
+            domain: None,
         }
     }
 
@@ -335,11 +353,29 @@ mod tests {
             said(vec![own()], |table| table.owned_by_extension = true).len(),
             0
         );
-        let domain = Constraint {
+    }
+
+    #[test]
+    fn that_of_a_domain_is_validated_there() {
+        let of_domain = Constraint {
             table_oid: 0,
-            ..own()
+            domain: Some(Domain {
+                schema: "public".into(),
+                name: "Amount".into(),
+            }),
+            ..constraint('c', Some("(VALUE > 0)"))
         };
-        assert_eq!(said(vec![domain], |_| ()).len(), 0, "a domain's");
+        let claim = claims::<ConstraintNotValid>(&observed(vec![of_domain], |_| ()))
+            .unwrap()
+            .remove(0);
+        assert_eq!(claim.subject, ["public", "Amount", "c"]);
+        assert_eq!(
+            claim.remedy.apply_sql,
+            ["ALTER DOMAIN public.\"Amount\" VALIDATE CONSTRAINT c"]
+        );
+        assert_eq!(claim.remedy.lock.as_deref(), Some("SHARE"), "writes wait");
+        let sql = claim.evidence_sql.unwrap();
+        assert!(sql.contains("SELECT 'public.\"Amount\"'::regtype::oid"), "{sql}");
     }
 
     #[test]

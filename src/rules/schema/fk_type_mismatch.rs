@@ -10,9 +10,10 @@ use super::int_key_overflow::whole_sizes_bytes;
 use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::Unknown;
-use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::schema::ForeignKey;
+use crate::model::remedy::{Remedy, qualified, quote_literal};
+use crate::model::schema::{ForeignKey, Schema};
 use crate::model::unit::{Size, bytes_for_people};
+use crate::rules::column_types::{Retyped, tell_refusals};
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 
 /// A foreign key whose column has another type than the column that it refers to, in a way that hurts.
@@ -139,8 +140,9 @@ impl Rule for FkTypeMismatch {
         place.on_primary()?;
         let database = place.database()?;
         let tables = &database.catalog.tables;
+        let schema: &Schema = &database.schema()?.facts;
         let mut mismatches = Vec::new();
-        for key in &database.schema()?.facts.foreign_keys {
+        for key in &schema.foreign_keys {
             let both = tables.get(key.table_oid).zip(tables.get(key.referenced_oid));
             let Some((table, referenced)) = both.filter(|(table, _)| !table.owned_by_extension) else {
                 continue;
@@ -163,7 +165,7 @@ impl Rule for FkTypeMismatch {
             found.claim_worst_first(
                 place,
                 || subject(key, table),
-                || self.claim(place, &sizes, key, (table, referenced), &pairs),
+                || self.claim(place, (schema, &sizes), key, (table, referenced), &pairs),
             );
         }
         Ok(found)
@@ -199,7 +201,7 @@ impl FkTypeMismatch {
     fn claim(
         &self,
         place: &Place<'_>,
-        sizes: &HashMap<u32, f64>,
+        (schema, sizes): (&Schema, &HashMap<u32, f64>),
         key: &ForeignKey,
         (table, referenced): (&TableFacts, &TableFacts),
         pairs: &[Pair<'_>],
@@ -243,7 +245,7 @@ impl FkTypeMismatch {
             ]),
             evidence_sql: Some(evidence_sql(key, table)),
             confidence: measured("both types are read from the catalog"),
-            remedy: self.remedy(table, pairs, size_bytes),
+            remedy: self.remedy(schema, table, pairs, size_bytes),
             guards: vec![
                 "lengths and precisions are not compared".to_owned(),
                 "types that compare without a conversion are left out".to_owned(),
@@ -257,23 +259,19 @@ impl FkTypeMismatch {
         }
     }
 
-    fn remedy(&self, table: &TableFacts, pairs: &[Pair<'_>], size_bytes: f64) -> Remedy {
-        let change = |pair: &Pair<'_>, type_name: &str| {
-            let statement = Statement::AlterColumnType {
-                schema: table.schema.clone(),
-                table: table.name.clone(),
-                column: pair.column.to_owned(),
-                type_name: type_name.to_owned(),
-            };
-            statement.sql()
+    fn remedy(&self, schema: &Schema, table: &TableFacts, pairs: &[Pair<'_>], size_bytes: f64) -> Remedy {
+        let change = |pair: &Pair<'_>| Retyped {
+            table,
+            column: pair.column.to_owned(),
+            before: pair.type_name.to_owned(),
+            after: pair.referenced_type.to_owned(),
         };
+        let changes: Vec<Retyped<'_>> = pairs.iter().map(change).collect();
         let mut remedy = Remedy::default();
         if size_bytes <= self.rewrite_size.bytes as f64 {
-            remedy.apply_sql = pairs
-                .iter()
-                .map(|pair| change(pair, pair.referenced_type))
-                .collect();
-            remedy.undo_sql = pairs.iter().map(|pair| change(pair, pair.type_name)).collect();
+            let own = || changes.iter().filter(|one| !one.is_inherited(schema));
+            remedy.apply_sql = own().map(Retyped::apply_sql).collect();
+            remedy.undo_sql = own().map(Retyped::undo_sql).collect();
             remedy.lock = Some("ACCESS EXCLUSIVE".to_owned());
             remedy.rewrites_table = Some(true);
             remedy.extra_disk_bytes = Some(size_bytes);
@@ -282,9 +280,6 @@ impl FkTypeMismatch {
                  meanwhile. Set a lock_timeout.",
                 bytes_for_people(size_bytes)
             ));
-            remedy.caveats.push(
-                "PostgreSQL refuses where a view, a generated column, a trigger or a partition key uses the column.".to_owned(),
-            );
         } else {
             remedy.caveats.push(format!(
                 "To change the type would rewrite {} while nobody can read or write the table. The other way: add a column of \
@@ -293,6 +288,7 @@ impl FkTypeMismatch {
                 bytes_for_people(size_bytes)
             ));
         }
+        tell_refusals(&mut remedy, schema, &changes);
         if pairs.iter().any(|pair| pair.harm == Harm::Converted) {
             remedy.caveats.push(
                 "See first which of both types is the right one: a numeric key that holds whole numbers is better a bigint."
@@ -322,7 +318,7 @@ fn evidence_sql(key: &ForeignKey, table: &TableFacts) -> String {
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
-    use crate::model::schema::Schema;
+    use crate::model::schema::FixedColumn;
     use crate::rules::testing::{claims, set_schema, table, tables};
 
     #[test]
@@ -409,6 +405,41 @@ mod tests {
                 .iter()
                 .any(|caveat| caveat.contains("better a bigint"))
         );
+    }
+
+    #[test]
+    fn what_postgresql_would_refuse_is_not_given_to_be_run() {
+        let judged = |name: &str, is_in_partition_key: bool| {
+            let mut observed = observed(["integer", "text"], 1e6, |_| ());
+            let schema = observed.databases[0].schema.as_mut().unwrap();
+            let mut facts = (*schema.facts).clone();
+            facts.fixed_columns.push(FixedColumn {
+                table_oid: 1,
+                name: Some(name.into()),
+                is_in_partition_key,
+                used_by: vec!["trigger x of public.child".into()],
+                users: 1,
+                ..FixedColumn::default()
+            });
+            schema.facts = std::sync::Arc::new(facts);
+            claims::<FkTypeMismatch>(&observed).unwrap().remove(0).remedy
+        };
+        let free = judged("b", false);
+        assert_eq!(free.apply_sql.len(), 1);
+        assert!(!free.caveats.join(" ").contains("refuses"), "{:?}", free.caveats);
+        let used = judged("A", false);
+        assert_eq!((used.apply_sql.len(), used.undo_sql.len()), (0, 0));
+        let all = used.caveats.join(" ");
+        assert!(
+            all.contains("while these use it: trigger x of public.child."),
+            "{all}"
+        );
+        assert!(
+            all.contains("After that: ALTER TABLE public.child ALTER COLUMN \"A\" TYPE bigint."),
+            "{all}"
+        );
+        let key = judged("A", true);
+        assert!(key.apply_sql.is_empty() && !key.caveats.join(" ").contains("After that"));
     }
 
     #[test]

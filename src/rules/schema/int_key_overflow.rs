@@ -1,6 +1,6 @@
 //! schema.int_key_overflow
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,9 @@ use crate::model::catalog::{Catalog, TableFacts};
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
-use crate::model::schema::{Sequence, SequenceColumn};
-use crate::model::unit::{Period, Size, bytes_for_people};
+use crate::model::schema::{Schema, Sequence, SequenceColumn};
+use crate::model::unit::{Period, Size, bytes_for_people, plural};
+use crate::rules::column_types::{Retyped, listed, tell_refusals, withhold};
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
 /// A smallint or integer column whose sequence comes near the end of the column's type.
@@ -23,7 +24,9 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 ///
 /// ## What to do
 /// Widen the column to bigint while there is time. A small table is rewritten in place. A large one takes another way: a new
-/// column, a trigger that fills it, the old rows in batches, then a swap. Columns that refer to it must be widened first.
+/// column, a trigger that fills it, the old rows in batches, then a swap. Columns that refer to it must be widened first. Where
+/// PostgreSQL would refuse (views, rules, triggers, generated columns and policies that use the column; a partition key), that is
+/// named, and no SQL is given that must fail.
 ///
 /// ## When it is wrong to obey
 /// Where the table is to be emptied, or goes away, before its keys run out.
@@ -72,7 +75,17 @@ struct Key<'a> {
     table: &'a TableFacts,
 }
 
-impl Key<'_> {
+impl<'a> Key<'a> {
+    /// Its column, to become a bigint.
+    fn widened(&self) -> Retyped<'a> {
+        Retyped {
+            table: self.table,
+            column: self.column.name.clone(),
+            before: self.column.type_name.clone(),
+            after: WIDE.to_owned(),
+        }
+    }
+
     fn subject(&self) -> Vec<String> {
         subject(self.table, self.column)
     }
@@ -208,31 +221,58 @@ pub(super) fn whole_sizes_bytes(catalog: &Catalog) -> HashMap<u32, f64> {
     sizes
 }
 
-/// The columns that refer to a column and are no wider than it.
-fn referring(database: &DatabaseObservation, schema: &SchemaObservation, key: &Key<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    let all = schema.facts.foreign_keys.iter();
-    for foreign_key in all.filter(|foreign_key| foreign_key.referenced_oid == key.table.oid) {
-        let Some(table) = database.catalog.tables.get(foreign_key.table_oid) else {
-            continue;
-        };
-        let pairs = foreign_key
-            .columns
-            .iter()
-            .zip(&foreign_key.types)
-            .zip(&foreign_key.referenced_columns);
-        let narrow = pairs.filter(|((_, type_name), referenced)| {
-            **referenced == key.column.name && ["smallint", "integer"].contains(&type_name.as_str())
-        });
-        names.extend(narrow.map(|((column, _), _)| format!("{}.{}.{column}", table.schema, table.name)));
+/// The type that ends last.
+const WIDE: &str = "bigint";
+/// More columns that refer to one are not gathered.
+const REFERRING: usize = 100;
+
+/// The columns that refer to a column, those that refer to these, and so on, as far as they are too narrow; those to which others
+/// refer come after these.
+fn referring<'a>(
+    database: &'a DatabaseObservation,
+    schema: &'a SchemaObservation,
+    key: &Key<'a>,
+) -> Vec<Retyped<'a>> {
+    let mut found: Vec<Retyped<'a>> = vec![key.widened()];
+    let mut known: HashSet<(u32, &str)> = HashSet::from([(key.table.oid, key.column.name.as_str())]);
+    let mut place = 0;
+    while let Some((referenced_oid, column)) = found.get(place).map(|one| (one.table.oid, one.column.clone()))
+    {
+        place += 1;
+        let all = schema.facts.foreign_keys.iter();
+        for foreign_key in all.filter(|foreign_key| foreign_key.referenced_oid == referenced_oid) {
+            let Some(table) = database.catalog.tables.get(foreign_key.table_oid) else {
+                continue;
+            };
+            let pairs = foreign_key
+                .columns
+                .iter()
+                .zip(&foreign_key.types)
+                .zip(&foreign_key.referenced_columns);
+            for ((own, type_name), referenced) in pairs {
+                let is_narrow = ["smallint", "integer"].contains(&type_name.as_str());
+                let is_meant = *referenced == column && is_narrow && found.len() <= REFERRING;
+                if is_meant && known.insert((table.oid, own.as_str())) {
+                    found.push(Retyped {
+                        table,
+                        column: own.clone(),
+                        before: type_name.clone(),
+                        after: WIDE.to_owned(),
+                    });
+                }
+            }
+        }
     }
-    names.sort();
-    names.dedup();
-    names
+    found.remove(0);
+    found.reverse();
+    found
 }
 
-/// Columns that are named in a caveat.
-const NAMED: usize = 10;
+/// Their names, each once.
+fn names(columns: &[Retyped<'_>]) -> Vec<String> {
+    let sorted: BTreeSet<String> = columns.iter().map(Retyped::name).collect();
+    sorted.into_iter().collect()
+}
 
 impl IntKeyOverflow {
     fn claim(
@@ -287,7 +327,7 @@ impl IntKeyOverflow {
                     json!(format!("{}.{}", sequence.schema, sequence.name)),
                 ),
                 ("size_bytes", json!(size_bytes)),
-                ("referring_columns", json!(referring)),
+                ("referring_columns", json!(names(&referring))),
             ]),
             evidence_sql: Some(evidence_sql(key)),
             impact: Impact {
@@ -295,37 +335,64 @@ impl IntKeyOverflow {
                 ..Impact::default()
             },
             confidence: guards.confidence("the last value of its sequence"),
-            remedy: self.remedy(key, size_bytes, &referring),
+            remedy: self.remedy(key, &schema.facts, sizes, referring),
             guards: guards.told(),
             ..place.claim(Self::ID, key.severity, key.subject(), Some(key.object()))
         }
     }
 
-    fn remedy(&self, key: &Key<'_>, size_bytes: f64, referring: &[String]) -> Remedy {
+    fn remedy(
+        &self,
+        key: &Key<'_>,
+        schema: &Schema,
+        sizes: &HashMap<u32, f64>,
+        referring: Vec<Retyped<'_>>,
+    ) -> Remedy {
         let mut remedy = Remedy::default();
+        let size = |oid: u32| sizes.get(&oid).copied().unwrap_or(0.0);
+        let is_small = |size_bytes: f64| size_bytes <= self.rewrite_size.bytes as f64;
+        let size_bytes = size(key.table.oid);
         if !referring.is_empty() {
-            let more = referring.len().saturating_sub(NAMED);
-            let more = match more {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
+            let names = names(&referring);
             remedy.caveats.push(format!(
-                "These columns refer to it and are too narrow for what comes; widen them first: {}{more}.",
-                referring[..referring.len().min(NAMED)].join(", ")
+                "These columns refer to it and are too narrow for what comes; widen them first: {}.",
+                listed(&names, names.len())
             ));
         }
-        let is_small = size_bytes <= self.rewrite_size.bytes as f64;
+        let large = |one: &&Retyped<'_>| !is_small(size(one.table.oid));
+        let large: Vec<String> = referring.iter().filter(large).map(Retyped::name).collect();
+        let mut changes = referring;
+        changes.push(key.widened());
+        let is_run = |one: &&Retyped<'_>| is_small(size(one.table.oid)) && !one.is_inherited(schema);
+        let run: Vec<Retyped<'_>> = changes.iter().filter(is_run).cloned().collect();
+        let tables: HashSet<u32> = run.iter().map(|one| one.table.oid).collect();
+        let all_bytes: f64 = tables.iter().map(|oid| size(*oid)).sum();
         match &key.column.domain {
-            Some(domain) => of_domain(domain, &key.column.type_name, is_small, size_bytes, &mut remedy),
-            None if is_small => in_place(key, size_bytes, &mut remedy),
+            Some(domain) => of_domain(
+                domain,
+                &key.column.type_name,
+                is_small(size_bytes),
+                size_bytes,
+                &mut remedy,
+            ),
+            // what it says of that is all that there is to say
+            None if key.widened().is_in_partition_key(schema) => {}
+            None if is_small(size_bytes) => in_place(key, &run, (tables.len(), all_bytes), &mut remedy),
             None => in_steps(size_bytes, &mut remedy),
         }
-        if key.sequence.limit_of(&key.sequence.type_name) != Some(key.sequence.limit()) {
+        let comes_after_large = !large.is_empty() && !remedy.apply_sql.is_empty();
+        if comes_after_large {
             remedy.caveats.push(format!(
-                "The sequence has an end of its own, {}, set by hand: move that, too.",
-                key.sequence.limit()
+                "Of these, {} would be rewritten for long: give each a new column, filled in batches, and swap the names.",
+                listed(&large, large.len())
             ));
         }
+        tell_refusals(&mut remedy, schema, &changes);
+        // what is refused withholds it itself, and tells whether there is an after
+        if comes_after_large {
+            withhold(&mut remedy, false);
+        }
+        remedy.caveats.extend(about_its_end(key.sequence));
         remedy
             .caveats
             .push("See that clients take such numbers: drivers, generated code, JavaScript.".to_owned());
@@ -345,14 +412,15 @@ fn evidence_sql(key: &Key<'_>) -> String {
     )
 }
 
-/// Adds the rewrite of a table that is small enough for it. An identity column takes its sequence along.
-fn in_place(key: &Key<'_>, size_bytes: f64, remedy: &mut Remedy) {
-    let column = |type_name: &str| Statement::AlterColumnType {
-        schema: key.table.schema.clone(),
-        table: key.table.name.clone(),
-        column: key.column.name.clone(),
-        type_name: type_name.to_owned(),
-    };
+/// What is said of a sequence that ends elsewhere than its type.
+fn about_its_end(sequence: &Sequence) -> Option<String> {
+    let end = sequence.limit();
+    let is_set = sequence.limit_of(&sequence.type_name) != Some(end);
+    is_set.then(|| format!("The sequence has an end of its own, {end}, set by hand: move that, too."))
+}
+
+/// Adds the rewrites of tables that are small enough for it, that of the key last. An identity column takes its sequence along.
+fn in_place(key: &Key<'_>, changes: &[Retyped<'_>], (tables, size_bytes): (usize, f64), remedy: &mut Remedy) {
     let sequence = |type_name: &'static str| Statement::AlterSequenceType {
         schema: key.sequence.schema.clone(),
         name: key.sequence.name.clone(),
@@ -360,25 +428,28 @@ fn in_place(key: &Key<'_>, size_bytes: f64, remedy: &mut Remedy) {
     };
     let before =
         integer_type(&key.sequence.type_name).filter(|name| *name != "bigint" && !key.column.is_identity);
-    remedy.apply_sql.push(column("bigint").sql());
+    remedy.apply_sql.extend(changes.iter().map(Retyped::apply_sql));
     remedy.apply_sql.extend(before.map(|_| sequence("bigint").sql()));
     remedy
         .undo_sql
         .extend(before.map(|before| sequence(before).sql()));
-    remedy.undo_sql.push(column(&key.column.type_name).sql());
+    remedy
+        .undo_sql
+        .extend(changes.iter().rev().map(Retyped::undo_sql));
     remedy.lock = Some("ACCESS EXCLUSIVE".to_owned());
     remedy.rewrites_table = Some(true);
     remedy.extra_disk_bytes = Some(size_bytes);
+    if tables == 0 {
+        return;
+    }
     remedy.caveats.push(format!(
-        "It rewrites the table and its indexes, {}; nobody can read or write the table, or the tables that refer to it, \
+        "It rewrites {} with all indexes, {}; nobody can read or write what is being rewritten, or the tables that refer to it, \
          meanwhile. Set a lock_timeout.",
+        plural(tables, "table", "tables"),
         bytes_for_people(size_bytes)
     ));
-    remedy.caveats.push("PostgreSQL refuses where a view, a generated column or a trigger uses the column: drop them and make them anew.".to_owned());
     if key.table.kind == 'p' {
-        remedy.caveats.push(
-            "All partitions are rewritten. A column of the partition key cannot change its type.".to_owned(),
-        );
+        remedy.caveats.push("All partitions are rewritten.".to_owned());
     }
 }
 
@@ -424,7 +495,7 @@ fn in_steps(size_bytes: f64, remedy: &mut Remedy) {
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
-    use crate::model::schema::{ForeignKey, Schema};
+    use crate::model::schema::{FixedColumn, ForeignKey};
     use crate::rules::testing::{claims, found, set_schema, severities, table, tables};
 
     /// `public.t_id_seq`, which feeds `public.t.id`.
@@ -443,6 +514,7 @@ mod tests {
             type_name: type_name.into(),
             last_value: Some(last_value),
             is_readable: true,
+            least: 1,
             increment: 1,
             column: Some(column),
             ..Sequence::default()
@@ -548,6 +620,7 @@ mod tests {
         assert_eq!(
             small.remedy.apply_sql,
             [
+                "ALTER TABLE public.child ALTER COLUMN t_id TYPE bigint",
                 "ALTER TABLE public.t ALTER COLUMN id TYPE bigint",
                 "ALTER SEQUENCE public.t_id_seq AS bigint"
             ]
@@ -556,18 +629,113 @@ mod tests {
             small.remedy.undo_sql,
             [
                 "ALTER SEQUENCE public.t_id_seq AS integer",
-                "ALTER TABLE public.t ALTER COLUMN id TYPE integer"
+                "ALTER TABLE public.t ALTER COLUMN id TYPE integer",
+                "ALTER TABLE public.child ALTER COLUMN t_id TYPE integer"
             ]
         );
         assert_eq!(small.remedy.rewrites_table, Some(true));
         assert_eq!(
             claim(1e9, true).remedy.apply_sql.len(),
-            1,
+            2,
             "an identity takes its sequence along"
         );
         let large = claim(1e9 + 1.0, false).remedy;
         assert!(large.apply_sql.is_empty() && large.undo_sql.is_empty() && large.lock.is_none());
         assert!(large.caveats.iter().any(|caveat| caveat.contains("Backfill")));
+    }
+
+    /// What is advised where these columns cannot change, and `public.child.t_id` refers to the key.
+    fn remedy_with(fixed: Vec<FixedColumn>, child_bytes: f64) -> Remedy {
+        let mut observed = observed(serial("integer", 2_000_000_000), |schema, _| {
+            schema.fixed_columns = fixed;
+            schema.foreign_keys.push(ForeignKey {
+                table_oid: 2,
+                columns: vec!["t_id".into()],
+                types: vec!["integer".into()],
+                referenced_oid: 1,
+                referenced_columns: vec!["id".into()],
+                ..ForeignKey::default()
+            });
+        });
+        let tables = vec![table(1, "t", 10.0, 1e6), table(2, "child", 10.0, child_bytes)];
+        let catalog = crate::model::catalog::Catalog::new(tables.into(), vec![].into());
+        observed.databases[0].catalog = std::sync::Arc::new(catalog);
+        claims::<IntKeyOverflow>(&observed).unwrap().remove(0).remedy
+    }
+
+    fn fixed(table_oid: u32, name: Option<&str>, change: fn(&mut FixedColumn)) -> FixedColumn {
+        let mut fixed = FixedColumn {
+            table_oid,
+            name: name.map(str::to_owned),
+            ..FixedColumn::default()
+        };
+        change(&mut fixed);
+        fixed
+    }
+
+    #[test]
+    fn what_postgresql_would_refuse_is_not_given_to_be_run() {
+        let nothing = |_: &mut FixedColumn| ();
+        let in_a_view = |one: &mut FixedColumn| (one.used_by, one.users) = (vec!["view public.v".into()], 1);
+        let free = remedy_with(
+            vec![fixed(1, None, nothing), fixed(2, Some("other"), in_a_view)],
+            1e6,
+        );
+        assert_eq!(free.apply_sql.len(), 3);
+        let all = free.caveats.join(" ");
+        assert!(!all.contains("refuses") && all.contains("2 tables"), "{all}");
+        for (oid, column) in [(1, "id"), (2, "t_id")] {
+            let used = remedy_with(vec![fixed(oid, Some(column), in_a_view)], 1e6);
+            assert_eq!((used.apply_sql.len(), used.undo_sql.len()), (0, 0), "{column}");
+            let all = used.caveats.join(" ");
+            assert!(all.contains("while these use it: view public.v."), "{all}");
+            assert!(all.contains("After that: ALTER TABLE public.child "), "{all}");
+        }
+        let key = remedy_with(
+            vec![fixed(1, Some("id"), |one| one.is_in_partition_key = true)],
+            1e6,
+        );
+        let all = key.caveats.join(" ");
+        assert!(key.apply_sql.is_empty() && !all.contains("ALTER TABLE"), "{all}");
+        assert!(all.contains("another partitioned table"), "{all}");
+        let large = remedy_with(vec![], 1e12);
+        let all = large.caveats.join(" ");
+        assert!(
+            large.apply_sql.is_empty() && all.contains("public.child.t_id would be rewritten for long"),
+            "{all}"
+        );
+    }
+
+    #[test]
+    fn what_comes_after_is_told_last_and_is_only_what_runs() {
+        let after = |fixed: Vec<FixedColumn>, child_bytes: f64| {
+            let remedy = remedy_with(fixed, child_bytes);
+            assert!(remedy.apply_sql.is_empty() && remedy.undo_sql.is_empty() && remedy.lock.is_none());
+            let all = remedy.caveats;
+            let told = all.iter().position(|caveat| caveat.starts_with("After that: "));
+            let refused = all
+                .iter()
+                .position(|caveat| caveat.contains("no other type while") || caveat.contains("is inherited"));
+            assert!(told.is_none() || refused < told, "{all:?}");
+            assert_eq!(
+                child_bytes > 1e9,
+                all.iter().any(|caveat| caveat.contains("rewritten for long"))
+            );
+            told.map(|place| all[place].clone())
+        };
+        let in_a_view = |one: &mut FixedColumn| (one.used_by, one.users) = (vec!["view public.v".into()], 1);
+        let own = "After that: ALTER TABLE public.t ALTER COLUMN id TYPE bigint; ALTER SEQUENCE public.t_id_seq AS bigint.";
+        assert_eq!(after(vec![], 1e12).as_deref(), Some(own));
+        let used = vec![fixed(1, Some("id"), in_a_view)];
+        assert_eq!(after(used, 1e12).as_deref(), Some(own));
+        let inherited = vec![fixed(2, Some("t_id"), |one| one.is_inherited = true)];
+        assert_eq!(after(inherited, 1e6).as_deref(), Some(own));
+        let key = vec![fixed(2, Some("t_id"), |one| one.is_in_partition_key = true)];
+        assert_eq!(
+            after(key, 1e12),
+            None,
+            "the key of another table can never follow"
+        );
     }
 
     #[test]

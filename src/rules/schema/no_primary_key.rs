@@ -277,22 +277,13 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
     let free = unique.iter().find(|(index, _)| index.constraint.is_none());
     // PostgreSQL makes no index of a partitioned table its key
     if let Some((index, columns)) = free.filter(|_| table.kind == 'r') {
-        let (schema, table, name) = (table.schema.clone(), table.name.clone(), index.name.clone());
         let key = Statement::AddPrimaryKeyUsing {
-            schema: schema.clone(),
-            table: table.clone(),
-            index: name.clone(),
+            schema: table.schema.clone(),
+            table: table.name.clone(),
+            index: index.name.clone(),
         };
-        // the index goes with the constraint
-        let drop = Statement::DropConstraint {
-            schema: schema.clone(),
-            table: table.clone(),
-            name,
-        };
-        let build = index.definition.clone().map(String::from);
-        let build = build.map(|definition| Statement::CreateIndexConcurrently { definition });
         remedy.apply_sql = vec![key.sql()];
-        remedy.undo_sql = [drop].iter().chain(&build).map(Statement::sql).collect();
+        remedy.undo_sql = undo(table, index);
         remedy.lock = Some("ACCESS EXCLUSIVE".to_owned());
         remedy.rewrites_table = Some(false);
         remedy.extra_disk_bytes = Some(0.0);
@@ -306,8 +297,8 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
              Set a lock_timeout."
                 .to_owned(),
             format!("See that {} names a row in your model, too, and is not unique by chance.", index.name),
-            still_not_null(&schema, &table, columns),
         ];
+        remedy.caveats.extend(not_taken_back(table, index, columns));
         return remedy;
     }
     if let Some((index, columns)) = unique.iter().find(|(index, _)| index.constraint.is_some()) {
@@ -330,17 +321,71 @@ fn remedy(table: &TableFacts, unique: &[(&IndexFacts, Vec<&str>)]) -> Remedy {
     remedy
 }
 
-/// What undoing does not take back. It is not known which columns were nullable, and one that was NOT NULL must stay so.
-fn still_not_null(schema: &str, table: &str, columns: &[&str]) -> String {
-    let alter = columns.iter().map(|column| {
-        let table = qualified(schema, table);
-        format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
-    });
-    format!(
-        "To undo it leaves the columns NOT NULL. For each that was nullable before, also run: {}. The index is built in the \
-         default tablespace and without a comment: if it has a TABLESPACE or a COMMENT of its own, write them down first.",
-        alter.collect::<Vec<_>>().join("; ")
-    )
+/// What takes the key back; nothing where that cannot be done in a few statements. The index goes with the constraint, and with
+/// the index goes what the table says of it, which is said again. A published table without a replica identity takes no UPDATE
+/// and no DELETE: until the index is there again its rows are named by all of their columns.
+fn undo(table: &TableFacts, index: &IndexFacts) -> Vec<String> {
+    if index.is_referenced {
+        return Vec::new();
+    }
+    let (schema, name) = (&table.schema, &table.name);
+    let identity = |index: Option<String>| Statement::ReplicaIdentity {
+        schema: schema.clone(),
+        table: name.clone(),
+        index,
+    };
+    let drop = Statement::DropConstraint {
+        schema: schema.clone(),
+        table: name.clone(),
+        name: index.name.clone(),
+    };
+    let build = index.definition.clone().map(String::from);
+    let build = build.map(|definition| Statement::CreateIndexConcurrently { definition });
+    let cluster = Statement::ClusterOn {
+        schema: schema.clone(),
+        table: name.clone(),
+        index: index.name.clone(),
+    };
+    let before = index.is_replica_identity.then(|| identity(None));
+    let after = index
+        .is_replica_identity
+        .then(|| identity(Some(index.name.clone())));
+    let steps = before.into_iter().chain([drop]).chain(build).chain(after);
+    let steps = steps.chain(index.is_clustered.then_some(cluster));
+    steps.map(|step| step.sql()).collect()
+}
+
+/// What undoing does not take back, or what it asks for. It is not known which columns were nullable, and one that was NOT NULL
+/// must stay so.
+fn not_taken_back(table: &TableFacts, index: &IndexFacts, columns: &[&str]) -> Vec<String> {
+    let (table, name) = (qualified(&table.schema, &table.name), &index.name);
+    if index.is_referenced {
+        return vec![format!(
+            "A foreign key points at {name}: to undo it, first drop that foreign key, then the constraint {name}; build the index \
+             again, add the foreign key NOT VALID, and VALIDATE it."
+        )];
+    }
+    let as_it_was = "To undo it builds the index in the default tablespace and without a comment: if it has a TABLESPACE or a \
+                     COMMENT of its own, write them down first."
+        .to_owned();
+    let of_columns = match index.is_replica_identity {
+        // of one its columns are NOT NULL already
+        true => format!(
+            "{name} is the replica identity. To undo it makes FULL the replica identity until {name} is built again, so that a \
+             published table goes on taking UPDATE and DELETE: each of them writes all columns of the old row to the WAL \
+             meanwhile, and subscribers look for that row by all of them."
+        ),
+        false => {
+            let alter = columns
+                .iter()
+                .map(|column| format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL"));
+            format!(
+                "To undo it leaves the columns NOT NULL. For each that was nullable before, also run: {}.",
+                alter.collect::<Vec<_>>().join("; ")
+            )
+        }
+    };
+    vec![of_columns, as_it_was]
 }
 
 #[cfg(test)]
@@ -407,7 +452,13 @@ mod tests {
             partition_of: Some(1),
             ..table(oid, name, 60_000.0, 0.0)
         };
-        let claims = claims::<NoPrimaryKey>(&tables(vec![whole, part(2, "a"), part(3, "b")])).unwrap();
+        // ANALYZE counts the rows of what is partitioned again, at each level
+        let between = TableFacts {
+            kind: 'p',
+            ..part(4, "between")
+        };
+        let facts = vec![whole, part(2, "a"), part(3, "b"), between];
+        let claims = claims::<NoPrimaryKey>(&tables(facts)).unwrap();
         assert_eq!(claims.len(), 1);
         assert_eq!(
             (claims[0].severity, &claims[0].subject[1]),
@@ -470,7 +521,7 @@ mod tests {
         assert!(plain.undo_sql[1].starts_with("CREATE UNIQUE INDEX CONCURRENTLY i ON public.t"));
         let caveats = plain.caveats.join("\n");
         assert!(
-            caveats.contains("before, also run: ALTER TABLE public.t ALTER COLUMN a DROP NOT NULL. "),
+            caveats.contains("before, also run: ALTER TABLE public.t ALTER COLUMN a DROP NOT NULL."),
             "{caveats}"
         );
         let changes: [fn(&mut IndexFacts); 6] = [
@@ -487,6 +538,40 @@ mod tests {
         assert!(remedy('p', |_| ()).apply_sql.is_empty());
         let backed = remedy('r', |index| index.constraint = Some("once".into()));
         assert!(backed.caveats[0].starts_with("The constraint once keeps a unique"));
+    }
+
+    #[test]
+    fn what_the_table_says_of_the_index_is_said_again() {
+        let remedy = |change: fn(&mut IndexFacts)| {
+            let claims = claims::<NoPrimaryKey>(&with_index('r', change)).unwrap();
+            claims[0].remedy.clone()
+        };
+        let identity = remedy(|index| (index.is_replica_identity, index.is_clustered) = (true, true));
+        assert_eq!(
+            identity.undo_sql,
+            [
+                // no moment without an identity
+                "ALTER TABLE public.t REPLICA IDENTITY FULL",
+                "ALTER TABLE public.t DROP CONSTRAINT i",
+                "CREATE UNIQUE INDEX CONCURRENTLY i ON public.t USING btree (a)",
+                "ALTER TABLE public.t REPLICA IDENTITY USING INDEX i",
+                "ALTER TABLE public.t CLUSTER ON i",
+            ]
+        );
+        let caveats = identity.caveats.join("\n");
+        assert!(
+            caveats.contains("makes FULL the replica identity") && !caveats.contains("DROP NOT NULL"),
+            "{caveats}"
+        );
+        assert_eq!(remedy(|_| ()).undo_sql.len(), 2);
+        let referenced = remedy(|index| index.is_referenced = true);
+        assert_eq!((referenced.apply_sql.len(), referenced.undo_sql.len()), (1, 0));
+        assert!(
+            referenced
+                .caveats
+                .join("\n")
+                .contains("first drop that foreign key")
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 ///
 /// A sequence that cycles is left out. Where the column that takes the values is smallint or integer and ends no later than
 /// its sequence, the column must change: schema.int_key_overflow says so, and this rule is silent unless that one is switched
-/// off or ignored.
+/// off or ignored. An ignore of that one that names the column or its table is about both.
 ///
 /// The rate is that of our last looks that are far enough apart; `check` has but one look and knows none. A load of data is
 /// fast and soon over, so that a rate counts only from `rate_min_share` on. A sequence whose last value may not be read is
@@ -445,8 +445,8 @@ mod tests {
     }
 
     fn at(percent: i64) -> Observation {
-        // 1001 and not 1000, so that the share is exact: it begins at 1
-        sequence("bigint", 1 + percent * 10, |sequence| sequence.greatest = 1001)
+        // of the values 1 to 1000
+        sequence("bigint", percent * 10, |sequence| sequence.greatest = 1000)
     }
 
     #[test]
@@ -457,6 +457,28 @@ mod tests {
         assert_eq!(severities::<SequenceExhaustion>(&at(75)), [Severity::Warning]);
         assert_eq!(severities::<SequenceExhaustion>(&at(89)), [Severity::Warning]);
         assert_eq!(severities::<SequenceExhaustion>(&at(90)), [Severity::Critical]);
+    }
+
+    #[test]
+    fn the_share_is_that_of_its_values() {
+        let used = |least: i64, greatest: i64, increment: i64, last: i64| {
+            let sequence = Sequence {
+                least,
+                greatest,
+                increment,
+                last_value: Some(last),
+                ..Sequence::default()
+            };
+            sequence.used_ratio(sequence.limit())
+        };
+        assert_eq!(used(1, 1000, 1, 900), Some(0.9));
+        assert_eq!(used(1, 1000, 1, 1), Some(0.001));
+        assert_eq!(used(101, 200, 1, 190), Some(0.9), "MINVALUE");
+        assert_eq!(used(-1000, -1, -1, -900), Some(0.9), "it counts down");
+        // 1, 11, … 91 are all of them
+        assert_eq!(used(1, 100, 10, 91), Some(1.0));
+        assert_eq!(used(1, 100, 10, 95), Some(1.0), "setval() put it between two");
+        assert_eq!(used(7, 7, 1, 7), Some(1.0));
     }
 
     #[test]

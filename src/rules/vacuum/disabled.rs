@@ -125,7 +125,8 @@ fn switched_off(database: &DatabaseObservation) -> Vec<(&TableFacts, Vec<Part<'_
         if facts.kind == 't' {
             part.is_toast_off |= !is_followed;
             part.is_uncounted |= !is_followed && facts.rows < 0.0;
-            part.rows = part.rows.max(facts.rows);
+            // nobody may have counted it yet, since ANALYZE passes it by
+            part.rows = part.rows.max(facts.rows).max(facts.toast_live_rows);
         }
     }
     let mut tables: HashMap<u32, (&TableFacts, Vec<Part<'_>>)> = HashMap::new();
@@ -394,6 +395,12 @@ mod tests {
             [],
             "the rows of the TOAST table count"
         );
+        let mut never_vacuumed = toast(-1.0, &["autovacuum_enabled=off"]);
+        let of_live =
+            |never_vacuumed: &TableFacts| said(vec![table(1, "t", 10.0, 0.0), never_vacuumed.clone()]);
+        assert_eq!(of_live(&never_vacuumed), []);
+        never_vacuumed.toast_live_rows = 10_000.0;
+        assert_eq!(of_live(&never_vacuumed), [Severity::Warning]);
         let mut old = toast(10.0, &[]);
         old.frozen_xid_age = 1_200_000_000;
         assert_eq!(said(vec![off(1, "t", 10.0), old]), [Severity::Critical]);

@@ -37,7 +37,7 @@ fn is_field(compared: &Value) -> bool {
     name.last().is_some_and(|name| FIELDS.contains(name))
 }
 
-/// `starts_with(t.a, 'x')`, which the planner takes for `t.a ^@ 'x'`.
+/// `starts_with(t.a, 'x')`, which the planner takes for `t.a ^@ 'x'`, in each call for another one where that is a parameter.
 pub(super) fn beginning(node: &Node) -> Option<(Operand, Comparison, Operand)> {
     let NodeEnum::FuncCall(call) = node.node.as_ref()? else {
         return None;
@@ -46,9 +46,13 @@ pub(super) fn beginning(node: &Node) -> Option<(Operand, Comparison, Operand)> {
         return None;
     };
     let (left, right) = (operand(text), operand(with));
-    let is_fixed = matches!(right, Operand::Value(_)) && !names_parameter(with);
     let is_key = matches!(left, Operand::Column(_) | Operand::Expression { .. });
-    (is_starts_with(call) && is_fixed && is_key).then_some((left, Comparison::Prefix, right))
+    let comparison = match names_parameter(with) {
+        true => Comparison::Begins,
+        false => Comparison::Prefix,
+    };
+    let is_it = is_starts_with(call) && is_key && matches!(right, Operand::Value(_));
+    is_it.then_some((left, comparison, right))
 }
 
 /// PostgreSQL's own function of that name.

@@ -75,14 +75,24 @@ pub fn columns(text: &str) -> Vec<ColumnName> {
         let (Some(alias), true) = (part(&tokens[position]), starts) else {
             continue;
         };
-        let is_call = tokens
-            .get(position + 3)
-            .is_some_and(|token| token.token == Token::Ascii40 as i32);
-        if let Some(column) = tokens.get(position + 2).and_then(part).filter(|_| !is_call) {
+        let is_schema = is_schema(tokens, position);
+        if let Some(column) = tokens.get(position + 2).and_then(part).filter(|_| !is_schema) {
             found.push(ColumnName { alias, column });
         }
     }
     found
+}
+
+/// Whether a name with a point behind it is the schema of a type, a function, a collation or an operator.
+fn is_schema(tokens: &[ScanToken], position: usize) -> bool {
+    let is =
+        |position: usize, token: Token| tokens.get(position).is_some_and(|one| one.token == token as i32);
+    let before = position.wrapping_sub(1);
+    let is_operator = is(before, Token::Ascii40) && is(position.wrapping_sub(2), Token::Operator);
+    is(position + 3, Token::Ascii40)
+        || is(before, Token::Typecast)
+        || is(before, Token::Collate)
+        || is_operator
 }
 
 /// A name as SQL writes it, without its quotes.
@@ -118,10 +128,11 @@ pub(super) fn without_alias(text: &str, alias: &str) -> String {
     };
     let mut out = String::new();
     let mut copied = 0;
-    for pair in scan.tokens.windows(2) {
+    for (position, pair) in scan.tokens.windows(2).enumerate() {
         let (start, dot) = (pair[0].start as usize, pair[1].end as usize);
-        let is_alias =
-            pair[1].token == Token::Ascii46 as i32 && unquoted(&text[start..pair[0].end as usize]) == alias;
+        let is_alias = pair[1].token == Token::Ascii46 as i32
+            && unquoted(&text[start..pair[0].end as usize]) == alias
+            && !is_schema(&scan.tokens, position);
         if is_alias && start >= copied {
             out.push_str(&text[copied..start]);
             copied = dot;

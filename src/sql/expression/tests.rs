@@ -108,6 +108,32 @@ fn casts_and_expressions() {
 }
 
 #[test]
+fn schemas_are_no_columns() {
+    for (text, predicate) in [
+        ("(t.state = 'a'::s.cstate)", "state = 'a'::s.cstate"),
+        // the alias is called like the schema
+        ("(s.state = 'a'::s.cstate)", "state = 'a'::s.cstate"),
+        (
+            "(t.a OPERATOR(s.=) 'x'::s.citext)",
+            "a OPERATOR(s.=) 'x'::s.citext",
+        ),
+        ("(s.even(s.a) = 1)", "s.even(a) = 1"),
+    ] {
+        let (_, comparison, right, told) = only(text);
+        assert_eq!(
+            (comparison, told.as_deref()),
+            (Comparison::Equal, Some(predicate)),
+            "{text}"
+        );
+        assert!(matches!(right, Operand::Value(_)), "{text}: {right:?}");
+    }
+    let (_, comparison, _, told) = only("(t.state = ANY ('{a,b}'::s.cstate[]))");
+    assert_eq!(comparison, Comparison::AnyOf);
+    assert!(told.unwrap_or_default().contains("'{a,b}'::s.cstate[]"));
+    assert_eq!(columns("(t.name COLLATE s.de)").len(), 1);
+}
+
+#[test]
 fn and_or_and_what_only_explain_writes() {
     let all = conditions("((t.a = 1) AND (t.b < 2) AND ((t.c = 3) OR (t.d = 4)))");
     assert_eq!(all.len(), 3);

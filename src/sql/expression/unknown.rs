@@ -4,7 +4,9 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AExpr, AExprKind, Node, Token, a_const};
 use serde_json::Value;
 
+use super::patterns::is_prefix;
 use super::{columns, deparsed, expression};
+use crate::sql::trigram::is_searched_by;
 
 /// Whether a text holds a parameter, or the value of an outer query.
 pub fn has_parameter(text: &str) -> bool {
@@ -39,7 +41,7 @@ pub(super) fn names_parameter(node: &Node) -> bool {
     serde_json::to_value(node).is_ok_and(|tree| holds(&tree, &|_| true))
 }
 
-/// Whether a LIKE pattern is a parameter with a constant behind it, as `$1 || '%'`.
+/// Whether a LIKE pattern is a parameter with a constant behind it, as `$1 || '%'`, or begins with fixed text before a parameter.
 pub(super) fn begins_with_parameter(pattern: &Node) -> bool {
     let mut parts = Vec::new();
     concatenated(pattern, &mut parts);
@@ -47,7 +49,14 @@ pub(super) fn begins_with_parameter(pattern: &Node) -> bool {
         Some(NodeEnum::AConst(constant)) => matches!(constant.val, Some(a_const::Val::Sval(_))),
         _ => false,
     };
-    matches!(&parts[..], [Node { node: Some(NodeEnum::ParamRef(_)) }, second, ..] if is_text(second))
+    let is_fixed = |node: &Node| deparsed(node).is_some_and(|text| is_prefix(&text));
+    match &parts[..] {
+        [first, second, ..] => match &first.node {
+            Some(NodeEnum::ParamRef(_)) => is_text(second),
+            _ => is_text(first) && is_fixed(first),
+        },
+        _ => false,
+    }
 }
 
 /// The parts of `a || b || c`, without their types.
@@ -84,10 +93,16 @@ fn compares(node: &Node) -> bool {
                 AExprKind::AexprOpAny as i32,
                 AExprKind::AexprIn as i32,
             ];
-            let is_searched = ["=", "<", "<=", ">", ">="].contains(&name) && kinds.contains(&compared.kind);
+            let is_searched = (["=", "<", "<=", ">", ">="].contains(&name) || is_searched_by(name))
+                && kinds.contains(&compared.kind);
             let mut sides = [&compared.lexpr, &compared.rexpr].into_iter().flatten();
             is_searched && sides.any(|side| is_made(side))
         }
+        // a boolean in a document, as `(t.data ->> $1)::boolean`; what a function says of a value is no key of an index anyway
+        Some(NodeEnum::TypeCast(cast)) => match cast.arg.as_deref().and_then(|of| of.node.as_ref()) {
+            Some(NodeEnum::AExpr(_)) => is_made(node),
+            _ => false,
+        },
         _ => false,
     }
 }
@@ -129,6 +144,11 @@ mod tests {
             "((t.a = 1) AND ((t.data ->> $1) = $2))",
             "((t.a = 1) OR ((t.a + $1) > 5))",
             "((t.data ->> $1) = ANY ($2))",
+            "(to_tsvector($1, t.body) @@ to_tsquery($2, $3))",
+            "((t.data -> $1) @> $2)",
+            "((t.data ->> $1) ~~* $2)",
+            "((t.data ->> $1))::boolean",
+            "((t.a = 1) AND (NOT ((t.data ->> $1))::boolean))",
         ] {
             assert!(compares_what_a_parameter_makes(text), "{text}");
         }
@@ -139,6 +159,11 @@ mod tests {
             "((t.a + (InitPlan 1).col1) = 5)",
             "((t.a + u.b) = $1)",
             "((t.a + (u.b * $1)) = 5)",
+            "(to_tsvector('english'::regconfig, t.body) @@ to_tsquery($2, $3))",
+            "((t.data ->> 'done'::text))::boolean",
+            "((t.a + $1) <> 5)",
+            "starts_with(t.a, $1)",
+            "has_tag(t.id, $1)",
             "not ( SQL",
         ] {
             assert!(!compares_what_a_parameter_makes(text), "{text}");
@@ -160,6 +185,9 @@ mod tests {
             "((t.a)::text ~~ (($1)::text || '%'::text))",
             "(t.a ~~ (($1 || '-'::text) || '%'::text))",
             "(t.a ^@ $1)",
+            "starts_with(t.a, $1)",
+            "starts_with((t.a)::text, lower($1))",
+            "(t.a ~~ ('ab'::text || $1))",
         ] {
             assert_eq!(comparison(text), Comparison::Begins, "{text}");
         }

@@ -1,7 +1,7 @@
 //! The indexes of a database, as far as foreign keys are concerned: which serve one, what is said of them elsewhere, and
 //! which names are still free.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::model::advice::Rehearsals;
 use crate::model::catalog::{IndexFacts, TableFacts};
@@ -20,18 +20,11 @@ const NAME_BYTES: usize = 63;
 /// What is known of the indexes of a database.
 pub(super) struct Known<'a> {
     database: &'a DatabaseObservation,
-    /// Partitioned tables of which some partitions have partitions themselves.
-    with_levels: HashSet<u32>,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn of(database: &'a DatabaseObservation) -> Self {
-        let tables = database.catalog.tables.values();
-        let between = tables.filter(|facts| facts.kind == 'p');
-        Self {
-            database,
-            with_levels: between.filter_map(|facts| facts.partition_of).collect(),
-        }
+        Self { database }
     }
 
     pub(super) fn indexes(&self, table_oid: u32) -> impl Iterator<Item = &'a IndexFacts> {
@@ -53,7 +46,7 @@ impl<'a> Known<'a> {
     pub(super) fn worth_to_statements(&self, key: &ForeignKey, table: &TableFacts) -> Option<Worth> {
         match &self.database.rehearsals {
             _ if self.database.missing_indexes_untold.contains(&table.oid) => Some(Worth::Nothing),
-            Rehearsals::Known(advised) => worth_on(advised, table, &key.columns),
+            Rehearsals::Known(advised) => worth_on(advised, table, key.looked_up_columns()),
             Rehearsals::Coming => None,
             Rehearsals::NotTried => Some(Worth::Nothing),
         }
@@ -64,16 +57,9 @@ impl<'a> Known<'a> {
     /// a definition could not be read.
     pub(super) fn is_served_by_definition(&self, key: &ForeignKey) -> Option<bool> {
         let is_read = |facts: &IndexFacts| facts.definition.is_some();
-        let serves = |facts: &IndexFacts| {
-            let keys = facts.definition.as_deref().and_then(index_keys);
-            let is_usable = keys.is_some_and(|keys| {
-                keys.predicate.is_none() && ["btree", "hash"].contains(&keys.method.as_str())
-            });
-            is_usable && begins_with(facts, &key.columns)
-        };
         let mut is_all_read = true;
         for facts in self.indexes(key.table_oid).filter(|facts| facts.is_valid) {
-            if serves(facts) {
+            if serves(facts, key) {
                 return Some(true);
             }
             is_all_read &= is_read(facts);
@@ -86,13 +72,10 @@ impl<'a> Known<'a> {
         let refers = |facts: &IndexFacts| {
             let keys = facts.definition.as_deref().and_then(index_keys);
             keys.is_some_and(|keys| {
-                let first = keys.keys.iter().take(key.columns.len());
+                let looked_up = key.looked_up_columns();
+                let first = keys.keys.iter().take(looked_up.len());
                 let names: Vec<&str> = first.map(|one| one.text.as_str()).collect();
-                let columns: Vec<String> = key
-                    .columns
-                    .iter()
-                    .map(|column| quote_identifier(column))
-                    .collect();
+                let columns: Vec<String> = looked_up.iter().map(|column| quote_identifier(column)).collect();
                 names.len() == columns.len()
                     && columns.iter().all(|column| names.contains(&column.as_str()))
                     && keys
@@ -110,14 +93,38 @@ impl<'a> Known<'a> {
     /// Whether each partition has an index of its own that serves: what is looked up is looked up in all of them.
     pub(super) fn are_parts_indexed(&self, key: &ForeignKey, whole: &Whole<'_>) -> bool {
         // one that supports one of the partition's own keys, which are those of the whole: this one
-        let serves = |facts: &IndexFacts| !facts.foreign_keys.is_empty() && begins_with(facts, &key.columns);
+        let serves = |facts: &IndexFacts| match key.is_temporal {
+            true => facts.is_valid && serves(facts, key),
+            false => !facts.foreign_keys.is_empty() && begins_with(facts, &key.columns),
+        };
         let is_indexed = |part: &Part<'_>| self.indexes(part.facts.oid).any(serves);
         whole.table.kind == 'p' && !whole.parts.is_empty() && whole.parts.iter().all(is_indexed)
     }
 
-    /// Whether some of its partitions have partitions themselves.
-    pub(super) fn has_levels(&self, whole: &Whole<'_>) -> bool {
-        self.with_levels.contains(&whole.table.oid)
+    /// The partitions of a table at all levels.
+    pub(super) fn partitions(&self, table: &TableFacts) -> Vec<&'a TableFacts> {
+        let top = Some(table.oid);
+        let all = self.database.catalog.tables.values();
+        all.filter(|facts| facts.partition_of == top).collect()
+    }
+
+    /// The same with what each is a partition of, by OID, and parents first; `None` where that is not known, as in a look of an
+    /// older version.
+    pub(super) fn below(&self, table: &TableFacts) -> Option<Vec<(u32, &'a TableFacts)>> {
+        let all = self.partitions(table);
+        let is_flat = all.iter().all(|facts| facts.kind != 'p');
+        let parent_of = |facts: &TableFacts| facts.parent_oid.or(is_flat.then_some(table.oid));
+        let parents: Option<Vec<u32>> = all.iter().map(|facts| parent_of(facts)).collect();
+        let all: Vec<(u32, &TableFacts)> = parents?.into_iter().zip(all).collect();
+        let mut ordered: Vec<(u32, &TableFacts)> = Vec::with_capacity(all.len());
+        let mut above: HashSet<u32> = [table.oid].into();
+        while !above.is_empty() {
+            let level = all.iter().filter(|(parent, _)| above.contains(parent));
+            let level: Vec<(u32, &TableFacts)> = level.copied().collect();
+            above = level.iter().map(|(_, facts)| facts.oid).collect();
+            ordered.extend(level);
+        }
+        (ordered.len() == all.len()).then_some(ordered)
     }
 
     /// The index of a partition that is equal to one on these columns, so that it can become a part of that.
@@ -164,15 +171,24 @@ impl<'a> Known<'a> {
         (!names.is_empty()).then_some(names)
     }
 
-    /// The name that an index on these columns should have, with a number behind it if somebody else has that.
-    pub(super) fn free_name(&self, table: &TableFacts, columns: &[String]) -> String {
+    /// The name that an index on these columns should have, with a number behind it if somebody else has that, or one of those
+    /// that were given already, by schema and name.
+    pub(super) fn free_name(
+        &self,
+        table: &TableFacts,
+        columns: &[String],
+        given: &mut BTreeSet<(String, String)>,
+    ) -> String {
         let stem = format!("{}_{}", table.name, columns.join("_"));
         let numbered = |number: String| {
             let room = NAME_BYTES - "_idx".len() - number.len();
             format!("{}_idx{number}", cut(&stem, room))
         };
         let numbers = std::iter::once(String::new()).chain((2..1_000).map(|number: u32| number.to_string()));
-        let is_free = |name: &String| !self.database.catalog.is_taken(&table.schema, name);
+        let is_free = |name: &String| {
+            !self.database.catalog.is_taken(&table.schema, name)
+                && given.insert((table.schema.clone(), name.clone()))
+        };
         let free = numbers.map(numbered).find(is_free);
         free.unwrap_or_else(|| numbered("1000".to_owned()))
     }
@@ -193,6 +209,20 @@ fn is_implied(predicate: &str, columns: &[String]) -> bool {
         columns.any(|column| part == format!("{} IS NOT NULL", quote_identifier(column)))
     };
     predicate.split(" AND ").all(is_there)
+}
+
+/// Whether an index serves a key, as its definition tells: over all rows, with the columns in front that are looked up. What looks a
+/// temporal key up compares its period, too, which only GiST finds.
+fn serves(facts: &IndexFacts, key: &ForeignKey) -> bool {
+    let Some(keys) = facts.definition.as_deref().and_then(index_keys) else {
+        return false;
+    };
+    keys.predicate.is_none()
+        && match keys.method.as_str() {
+            "btree" | "hash" => begins_with(facts, key.looked_up_columns()),
+            "gist" => key.is_temporal && begins_with(facts, &key.columns),
+            _ => false,
+        }
 }
 
 /// Whether the first keys of an index are these columns, in any order.

@@ -1,8 +1,15 @@
 //! What mends it: an index on the columns of the key, of a partitioned table one partition after the other.
 
+use std::collections::BTreeSet;
+
 use super::known::Known;
 use crate::model::catalog::{IndexFacts, TableFacts};
-use crate::model::remedy::{ABOUT_ATTACHING, ATTACH, Remedy, Statement, quote_identifier};
+use crate::model::partitioned_index::{
+    ABOUT_ATTACHED, ABOUT_THE_WHOLE, NO_UNDO, OwnIndex, Part, Recipe, recipe,
+};
+use crate::model::remedy::{
+    ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy, Statement, quote_identifier,
+};
 use crate::model::schema::ForeignKey;
 use crate::rules::whole_tables::Whole;
 
@@ -15,15 +22,24 @@ const FREE: f64 = 0.1;
 /// An index on the columns of a key.
 pub(super) fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> Remedy {
     let table = whole.table;
-    let name = known.free_name(table, &key.columns);
-    let (schema, columns) = (table.schema.clone(), &key.columns[..]);
-    let widths: f64 = key.types.iter().map(|type_name| width(type_name)).sum();
+    let columns = key.looked_up_columns();
+    let types = key.types.iter().take(columns.len());
+    let widths: f64 = types.map(|type_name| width(type_name)).sum();
     let bytes = whole.rows() * (ENTRY_BYTES + (widths / 8.0).ceil() * 8.0) / (1.0 - FREE);
-    let mut caveats = vec![
-        "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
-         invalid index, which is to be dropped."
-            .to_owned(),
-    ];
+    let mut caveats = Vec::new();
+    let (made, lock) = match table.kind {
+        'p' => (on_partitions(known, columns, whole, &mut caveats), "SHARE"),
+        _ => (on_table(known, columns, table), "SHARE UPDATE EXCLUSIVE"),
+    };
+    let says = |what: &str| made.apply_sql.iter().any(|sql| sql.contains(what));
+    if says("INDEX CONCURRENTLY ") {
+        caveats.push(
+            "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
+             invalid index, which is to be dropped."
+                .to_owned(),
+        );
+    }
+    caveats.extend(key.is_temporal.then(|| about_the_period(key)));
     caveats.extend(known.in_part(key).map(|names| helping(&names)));
     caveats.extend(known.of_some_rows(key).map(|names| useless(&names)));
     let is_left = |facts: &&IndexFacts| !facts.is_valid && !facts.is_partitioned;
@@ -33,38 +49,14 @@ pub(super) fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> 
             left.name
         ));
     }
-    let (apply_sql, undo, lock) = match table.kind {
-        'p' => (
-            on_partitions(known, columns, whole, &name, &mut caveats),
-            Statement::DropIndex { schema, name },
-            "SHARE",
-        ),
-        _ => (
-            vec![create(true, false, &name, table, columns)],
-            Statement::DropIndexConcurrently { schema, name },
-            "SHARE UPDATE EXCLUSIVE",
-        ),
-    };
-    if apply_sql.iter().any(|sql| sql.contains(ATTACH)) {
-        caveats.push(ABOUT_ATTACHING.to_owned());
-    }
-    // to drop the index of the whole drops those of its partitions, the ones that were there before, too
-    let takes_others = table.kind == 'p'
-        && (known.has_levels(whole)
-            || whole
-                .parts
-                .iter()
-                .any(|part| known.equal(part.facts.oid, columns).is_some()));
-    if takes_others {
-        caveats.push(
-            "There is no undo in one statement: to drop the index of the whole drops those of its partitions, and with them \
-             those that were there before."
-                .to_owned(),
-        );
+    caveats.extend(says(ON_ONLY).then(|| ABOUT_ONLY.to_owned()));
+    caveats.extend(says(ATTACH).then(|| ABOUT_ATTACHING.to_owned()));
+    if !made.attached.is_empty() {
+        caveats.push(ABOUT_ATTACHED.to_owned());
     }
     Remedy {
-        apply_sql,
-        undo_sql: (!takes_others).then(|| undo.sql()).into_iter().collect(),
+        apply_sql: made.apply_sql,
+        undo_sql: made.undo_sql,
         lock: Some(lock.to_owned()),
         rewrites_table: Some(false),
         extra_disk_bytes: Some(bytes.round()),
@@ -82,6 +74,21 @@ fn helping(names: &[&str]) -> String {
     format!(
         "{} {help} in part. That is enough if few rows are alike in the columns that {they_begin} with.",
         names.join(", ")
+    )
+}
+
+/// What is looked up beside the columns of the index.
+fn about_the_period(key: &ForeignKey) -> String {
+    let all: Vec<String> = key
+        .columns
+        .iter()
+        .map(|column| quote_identifier(column))
+        .collect();
+    format!(
+        "Rows are looked up by an overlap of the key's period, too, which no btree finds; these columns alone are enough where few \
+         rows are alike in them. A GiST index on ({}) finds both, and is larger and slower to write; for columns of ordinary types \
+         it needs the extension btree_gist.",
+        all.join(", ")
     )
 }
 
@@ -124,50 +131,107 @@ fn width(type_name: &str) -> f64 {
     }
 }
 
-/// An index of a partitioned table: one partition after the other, where they are partitions of the table itself.
+/// An index of a table that holds its rows itself.
+fn on_table(known: &Known<'_>, columns: &[String], table: &TableFacts) -> Recipe {
+    let name = known.free_name(table, columns, &mut BTreeSet::new());
+    let drop = Statement::DropIndexConcurrently {
+        schema: table.schema.clone(),
+        name: name.clone(),
+    };
+    Recipe {
+        apply_sql: vec![create(true, false, &name, table, columns)],
+        undo_sql: vec![drop.sql()],
+        attached: Vec::new(),
+    }
+}
+
+/// An index of a partitioned table: one partition after the other, at all of its levels.
 fn on_partitions(
     known: &Known<'_>,
     columns: &[String],
     whole: &Whole<'_>,
+    caveats: &mut Vec<String>,
+) -> Recipe {
+    let table = whole.table;
+    let mut given = BTreeSet::new();
+    let name = known.free_name(table, columns, &mut given);
+    let below = known
+        .below(table)
+        .filter(|below| (1..=PARTITIONS).contains(&below.len()));
+    let Some(below) = below else {
+        return at_once(known, columns, table, &name, caveats);
+    };
+    caveats.push(ABOUT_THE_WHOLE.to_owned());
+    let top = OwnIndex {
+        schema: table.schema.clone(),
+        create_sql: create(false, true, &name, table, columns),
+        name,
+        is_there: false,
+    };
+    let parts = below.into_iter().map(|(parent_oid, facts)| {
+        let oid = facts.oid;
+        (Part { oid, parent_oid }, facts)
+    });
+    recipe((table.oid, top), parts, |part| {
+        match known.equal(part.oid, columns) {
+            Some(facts) => OwnIndex {
+                schema: facts.schema.clone(),
+                name: facts.name.clone(),
+                create_sql: again(facts),
+                is_there: true,
+            },
+            None => {
+                let name = known.free_name(part, columns, &mut given);
+                let is_partitioned = part.kind == 'p';
+                OwnIndex {
+                    schema: part.schema.clone(),
+                    create_sql: create(!is_partitioned, is_partitioned, &name, part, columns),
+                    name,
+                    is_there: false,
+                }
+            }
+        }
+    })
+}
+
+/// What makes an index that is there anew.
+fn again(facts: &IndexFacts) -> String {
+    let definition = facts.definition.as_deref().unwrap_or_default().to_owned();
+    match facts.is_partitioned {
+        true => Statement::CreateIndexOnPartitions { definition }.sql(),
+        false => Statement::CreateIndexConcurrently { definition }.sql(),
+    }
+}
+
+/// The same in one statement, where a recipe would be too long, or what is a partition of what is not known.
+fn at_once(
+    known: &Known<'_>,
+    columns: &[String],
+    table: &TableFacts,
     name: &str,
     caveats: &mut Vec<String>,
-) -> Vec<String> {
-    let table = whole.table;
-    let has_levels = known.has_levels(whole);
-    if has_levels || whole.parts.is_empty() || whole.parts.len() > PARTITIONS {
-        caveats.push(
-            "Writes to all of its partitions wait for as long as it takes. To avoid that, build the index of each partition \
-             CONCURRENTLY, then that of the table ON ONLY it, and attach those of the partitions."
-                .to_owned(),
-        );
-        return vec![create(false, false, name, table, columns)];
-    }
+) -> Recipe {
     caveats.push(
-        "The index of the table itself is there at once, and is valid when those of all partitions are attached.".to_owned(),
+        "Writes to all of its partitions wait for as long as it takes. To avoid that, build the index of each partition \
+         CONCURRENTLY, then that of the table ON ONLY it (and of each partition that is partitioned itself), and attach those \
+         of the partitions, the deepest first."
+            .to_owned(),
     );
-    let mut apply_sql = vec![create(false, true, name, table, columns)];
-    let mut attach = Vec::new();
-    for part in whole.parts.iter().map(|part| part.facts) {
-        let own = match known.equal(part.oid, columns) {
-            Some(facts) => facts.name.clone(),
-            None => {
-                let own = known.free_name(part, columns);
-                apply_sql.push(create(true, false, &own, part, columns));
-                own
-            }
-        };
-        attach.push(
-            Statement::AttachIndexPartition {
-                schema: table.schema.clone(),
-                name: name.to_owned(),
-                partition_schema: part.schema.clone(),
-                partition: own,
-            }
-            .sql(),
-        );
+    let drop = Statement::DropIndex {
+        schema: table.schema.clone(),
+        name: name.to_owned(),
+    };
+    // to drop the index of the whole drops those of its partitions, the ones that were there before, too
+    let mut parts = known.partitions(table).into_iter();
+    let takes_others = parts.any(|part| known.equal(part.oid, columns).is_some());
+    if takes_others {
+        caveats.push(NO_UNDO.to_owned());
     }
-    apply_sql.extend(attach);
-    apply_sql
+    Recipe {
+        apply_sql: vec![create(false, false, name, table, columns)],
+        undo_sql: (!takes_others).then(|| drop.sql()).into_iter().collect(),
+        attached: Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -274,8 +338,8 @@ mod tests {
                 "CREATE INDEX t_a_idx ON ONLY public.t USING btree (a)",
                 "CREATE INDEX CONCURRENTLY t_1_a_idx ON public.t_1 USING btree (a)",
                 "CREATE INDEX CONCURRENTLY t_2_a_idx ON public.t_2 USING btree (a)",
-                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_1_a_idx",
                 "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_2_a_idx",
+                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_1_a_idx",
             ]
         );
         assert_eq!(claim.remedy.undo_sql, ["DROP INDEX public.t_a_idx"]);
@@ -295,24 +359,121 @@ mod tests {
             [
                 "CREATE INDEX t_a_idx ON ONLY public.t USING btree (a)",
                 "CREATE INDEX CONCURRENTLY t_2_a_idx ON public.t_2 USING btree (a)",
-                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.own",
                 "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_2_a_idx",
+                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.own",
             ],
             "what is there is taken"
         );
-        assert_eq!(judged(vec![own(9, 3), own(10, 4)]), 0);
-        let mut of_levels = parts();
-        of_levels.push(TableFacts {
-            kind: 'p',
-            partition_of: Some(1),
-            ..table(5, "t_3", -1.0, 0.0)
-        });
-        let claim = claims::<FkMissing>(&with(of_levels, 0, vec![]))
-            .unwrap()
-            .remove(0);
         assert_eq!(
-            claim.remedy.apply_sql,
-            ["CREATE INDEX t_a_idx ON public.t USING btree (a)"]
+            half.remedy.undo_sql,
+            [
+                "DROP INDEX public.t_a_idx",
+                "CREATE INDEX CONCURRENTLY own ON public.t USING btree (a)",
+            ],
+            "and made again"
         );
+        assert_eq!(judged(vec![own(9, 3), own(10, 4)]), 0);
+    }
+
+    /// `public.t` with a partition that is partitioned itself, `t_eu` (5), and below that `t_1` (3); `t_2` (4) is its other one.
+    fn two_levels() -> Vec<TableFacts> {
+        let part = |oid: u32, parent_oid: u32, name: &str| TableFacts {
+            partition_of: Some(1),
+            parent_oid: Some(parent_oid),
+            ..table(oid, name, 6e5, 1e7)
+        };
+        // ANALYZE counts the rows below what is partitioned again
+        let between = TableFacts {
+            kind: 'p',
+            ..part(5, 1, "t_eu")
+        };
+        let top = TableFacts {
+            kind: 'p',
+            ..table(1, "t", 1.2e6, 0.0)
+        };
+        let parent = table(2, "parent", 10.0, 8192.0);
+        vec![top, parent, part(3, 5, "t_1"), part(4, 1, "t_2"), between]
+    }
+
+    #[test]
+    fn partitions_of_partitions_are_indexed_from_below() {
+        let claim = |facts: Vec<TableFacts>, indexes: Vec<IndexFacts>| {
+            claims::<FkMissing>(&with(facts, 0, indexes)).unwrap().remove(0)
+        };
+        let told = claim(two_levels(), vec![]);
+        assert_eq!(told.evidence["rows"], json!(1_200_000), "leaves alone hold rows");
+        assert_eq!(
+            told.remedy.apply_sql,
+            [
+                "CREATE INDEX t_a_idx ON ONLY public.t USING btree (a)",
+                "CREATE INDEX CONCURRENTLY t_2_a_idx ON public.t_2 USING btree (a)",
+                "CREATE INDEX t_eu_a_idx ON ONLY public.t_eu USING btree (a)",
+                "CREATE INDEX CONCURRENTLY t_1_a_idx ON public.t_1 USING btree (a)",
+                "ALTER INDEX public.t_eu_a_idx ATTACH PARTITION public.t_1_a_idx",
+                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_eu_a_idx",
+                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_2_a_idx",
+            ]
+        );
+        assert_eq!(told.remedy.undo_sql, ["DROP INDEX public.t_a_idx"]);
+        let caveats = told.remedy.caveats.join("\n");
+        assert!(
+            caveats.contains(ABOUT_ONLY) && caveats.contains(ABOUT_ATTACHING),
+            "{caveats}"
+        );
+        let own = IndexFacts {
+            table_oid: 5,
+            is_partitioned: true,
+            definition: Some("CREATE INDEX eu_own ON ONLY public.t_eu USING btree (a)".into()),
+            ..index(9, "eu_own")
+        };
+        let half = claim(two_levels(), vec![own]).remedy;
+        assert_eq!(
+            half.apply_sql,
+            [
+                "CREATE INDEX t_a_idx ON ONLY public.t USING btree (a)",
+                "CREATE INDEX CONCURRENTLY t_2_a_idx ON public.t_2 USING btree (a)",
+                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.eu_own",
+                "ALTER INDEX public.t_a_idx ATTACH PARTITION public.t_2_a_idx",
+            ],
+            "with all that is below it"
+        );
+        assert_eq!(
+            half.undo_sql[1],
+            "CREATE INDEX eu_own ON public.t_eu USING btree (a)"
+        );
+    }
+
+    #[test]
+    fn where_levels_are_not_known_or_there_are_too_many_partitions_it_is_one_statement() {
+        let claim = |facts: Vec<TableFacts>| {
+            let claims = claims::<FkMissing>(&with(facts, 0, vec![])).unwrap();
+            claims[0].remedy.clone()
+        };
+        let mut of_older_look = two_levels();
+        of_older_look.iter_mut().for_each(|facts| facts.parent_oid = None);
+        let mut many = two_levels();
+        let part = |oid: u32| TableFacts {
+            oid,
+            name: format!("t_{oid}"),
+            ..many[3].clone()
+        };
+        let more: Vec<TableFacts> = (10..58).map(part).collect();
+        many.extend(more);
+        for facts in [of_older_look, many] {
+            let remedy = claim(facts);
+            assert_eq!(
+                remedy.apply_sql,
+                ["CREATE INDEX t_a_idx ON public.t USING btree (a)"]
+            );
+            assert_eq!(remedy.undo_sql, ["DROP INDEX public.t_a_idx"]);
+            assert!(
+                remedy
+                    .caveats
+                    .iter()
+                    .all(|told| !told.starts_with("CONCURRENTLY")),
+                "{:?}",
+                remedy.caveats
+            );
+        }
     }
 }

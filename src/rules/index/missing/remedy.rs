@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::CREATE_EXTENSION;
 use super::gain::Gain;
 use crate::model::advice::AdvisedIndex;
-use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy};
+use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy, created_extension};
 use crate::model::snapshot::ServerFacts;
 use crate::rules::settings;
 
@@ -21,9 +20,7 @@ pub(super) fn remedy(
     size_bytes: Option<f64>,
 ) -> Remedy {
     let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
-    let mut extensions = apply_sql
-        .iter()
-        .filter_map(|sql| sql.strip_prefix(CREATE_EXTENSION));
+    let mut extensions = apply_sql.iter().filter_map(|sql| created_extension(sql));
     let before = extensions.find_map(|extension| settings::before_create(server, extension));
     let undo = indexes.iter().rev();
     let on_parent = apply_sql.iter().any(|sql| sql.contains(ON_ONLY));

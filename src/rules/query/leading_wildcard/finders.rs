@@ -48,10 +48,14 @@ impl Finders {
     /// Whether an index over all rows finds a text of that column anywhere.
     pub(super) fn find(&self, column: &Searched) -> bool {
         let name = quote_identifier(&column.column);
-        let holds = |key: &Key| match column.is_plain {
-            true => key.text == name,
+        let holds = |key: &Key| match (column.is_plain, column.letter_case) {
+            (true, _) => key.text == name,
+            (false, Some(function)) => {
+                key.text.starts_with(&format!("{function}("))
+                    && bare_columns(&key.text).contains(&column.column)
+            }
             // which expression is searched is not known: it may be the one that is indexed
-            false => bare_columns(&key.text).contains(&column.column),
+            (false, None) => bare_columns(&key.text).contains(&column.column),
         };
         self.known.iter().any(|index| {
             is_over_all(index, &name) && index.keys.iter().any(|key| is_finder(index, key) && holds(key))
@@ -116,6 +120,11 @@ mod tests {
     #[test]
     fn an_index_on_an_expression_finds_that_expression() {
         assert!(finds("USING gin (lower(title) gin_trgm_ops)", "lower(title)"));
+        assert!(finds(
+            "USING gin (lower(title::text) gin_trgm_ops)",
+            "lower(title)"
+        ));
+        assert!(!finds("USING gin (upper(title) gin_trgm_ops)", "lower(title)"));
         assert!(!finds("USING gin (lower(title) gin_trgm_ops)", "title"));
         assert!(!finds("USING gin (lower(subtitle) gin_trgm_ops)", "lower(title)"));
     }

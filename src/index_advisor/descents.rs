@@ -1,0 +1,150 @@
+//! What HypoPG does not count: how far it is from the root of a b-tree to its leaves. PostgreSQL charges fifty operators for each level
+//! of each descent (`btcostestimate`, "Index Cost Estimation Functions"); an index that is not there has no height. For one look that is
+//! nothing; a join that looks into an index for each of many rows costs less by it than it will with the real one, and PostgreSQL may
+//! take another plan then.
+
+use std::collections::BTreeMap;
+
+use super::built::PAGE;
+use super::confirmed::Outcome;
+use super::ready::Ready;
+use crate::limits;
+use crate::model::plan::{PlanNode, PlanTree};
+
+/// Planner's units for each level: 50 × `cpu_operator_cost`, by default.
+const LEVEL_COST: f64 = 50.0 * 0.0025;
+/// Inner pages are filled so far, and an entry of theirs has as many bytes as one of a leaf.
+const INNER_FILL: f64 = 0.7;
+
+/// How many levels a b-tree of so many bytes and entries has, the leaves among them.
+fn levels(size_bytes: f64, entries: f64) -> f64 {
+    let pages = (size_bytes / PAGE).max(1.0);
+    let entry_bytes = (size_bytes / entries.max(1.0)).max(1.0);
+    let fan_out = (INNER_FILL * PAGE / entry_bytes).max(2.0);
+    1.0 + pages.log(fan_out).ceil().max(0.0)
+}
+
+/// What the descents of a plan add to its cost at least, by the levels of those indexes that are not there.
+fn of_plan(tree: &PlanTree, levels: &dyn Fn(&str) -> Option<f64>) -> f64 {
+    of_node(&tree.root, 1.0, levels)
+}
+
+/// The same for a node that is executed so often.
+fn of_node(node: &PlanNode, loops: f64, levels: &dyn Fn(&str) -> Option<f64>) -> f64 {
+    let own = node.index.as_deref().and_then(levels).unwrap_or(0.0) * LEVEL_COST * loops;
+    let outer = node.children.iter().find(|child| is(child, "Outer"));
+    let below = |child: &PlanNode| -> f64 {
+        let loops = match node.kind.as_str() {
+            // how often it is looked up and not found is nowhere said
+            "Memoize" => return 0.0,
+            "Materialize" => 1.0,
+            "Nested Loop" if is(child, "Inner") => loops * outer.map_or(1.0, |outer| outer.rows),
+            // of what is below it a part is executed
+            "Limit" => loops * share(node, child),
+            _ => loops,
+        };
+        match child.relationship.as_deref() {
+            // once for all, and a subplan is looked into once for each row, or once for all if it is hashed
+            Some("InitPlan" | "SubPlan") => of_node(child, 1.0, levels),
+            _ => of_node(child, loops, levels),
+        }
+    };
+    own + node.children.iter().map(below).sum::<f64>()
+}
+
+fn is(child: &PlanNode, relationship: &str) -> bool {
+    child.relationship.as_deref() == Some(relationship)
+}
+
+/// Which part of what is below a LIMIT is paid for.
+fn share(limit: &PlanNode, below: &PlanNode) -> f64 {
+    let whole = below.total_cost - below.startup_cost;
+    let paid = limit.total_cost - below.startup_cost;
+    match whole > 0.0 {
+        true => (paid / whole).clamp(0.0, 1.0),
+        false => 1.0,
+    }
+}
+
+impl Ready {
+    /// What descents of indexes that are not there add at least to what these planned statements cost with them, of those to which it
+    /// matters. Each candidate is so many bytes large, if that is known; plans call them by these names.
+    pub(super) fn descents(
+        &self,
+        outcomes: &[Outcome],
+        names: &BTreeMap<String, usize>,
+        sizes: &[Option<f64>],
+    ) -> Vec<(usize, f64)> {
+        let levels_of = |name: &str| {
+            let candidate = *names.get(name)?;
+            let rows = self.table_of(candidate)?.rows;
+            let is_tree = self.candidates[candidate].method == "btree";
+            Some(levels(sizes.get(candidate).copied().flatten()?, rows)).filter(|_| is_tree)
+        };
+        let of = |(number, outcome): (usize, &Outcome)| {
+            let added = of_plan(outcome.tree.as_ref()?, &levels_of);
+            let is_much = added >= limits::LEAST_GAIN.max(limits::DESCENTS_TOLD_SHARE * outcome.answer.cost);
+            is_much.then_some((number, added))
+        };
+        outcomes.iter().enumerate().filter_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_tree_grows_by_a_level_when_its_root_is_full() {
+        // by PostgreSQL 15: 200 000 integers, 551 pages, two levels above the leaves
+        assert_eq!(levels(551.0 * 8192.0, 200_000.0), 3.0);
+        assert_eq!(levels(8192.0, 100.0), 1.0, "the root is a leaf");
+        assert_eq!(levels(30.0 * 8192.0, 10_000.0), 2.0);
+        assert_eq!(levels(0.0, 0.0), 1.0);
+    }
+
+    fn added(plan: Value) -> f64 {
+        let tree = PlanTree::read(&json!([{ "Plan": plan }])).unwrap();
+        of_plan(&tree, &|name| (name == "new").then_some(3.0)) / (3.0 * LEVEL_COST)
+    }
+
+    fn scan(relationship: &str, index: &str, rows: f64) -> Value {
+        json!({"Node Type": "Index Scan", "Parent Relationship": relationship, "Index Name": index, "Plan Rows": rows,
+               "Startup Cost": 0.0, "Total Cost": 100.0})
+    }
+
+    fn over(kind: &str, relationship: &str, children: &[Value]) -> Value {
+        json!({"Node Type": kind, "Parent Relationship": relationship, "Plan Rows": 7.0, "Startup Cost": 0.0, "Total Cost": 50.0,
+               "Plans": children})
+    }
+
+    #[test]
+    fn each_look_into_an_index_that_is_not_there_is_a_descent() {
+        let [outer, inner] = [scan("Outer", "new", 40.0), scan("Inner", "new", 1.0)];
+        let join = |inner: Value| over("Nested Loop", "Outer", &[outer.clone(), inner]);
+        assert_eq!(added(outer.clone()), 1.0);
+        assert_eq!(added(join(inner.clone())), 41.0);
+        assert_eq!(
+            added(join(scan("Inner", "there", 1.0))),
+            1.0,
+            "a real one has its height"
+        );
+        let once = over("Materialize", "Inner", std::slice::from_ref(&outer));
+        assert_eq!(added(join(once)), 2.0);
+        let unknown = over("Memoize", "Inner", std::slice::from_ref(&outer));
+        assert_eq!(added(join(unknown)), 1.0);
+        assert_eq!(
+            added(over("Hash Join", "Outer", &[outer.clone(), inner.clone()])),
+            2.0
+        );
+        // whose plan costs 50 of the 50 below it, and of 100
+        assert_eq!(added(over("Limit", "Outer", &[join(inner.clone())])), 41.0);
+        assert_eq!(added(over("Limit", "Outer", std::slice::from_ref(&outer))), 0.5);
+        assert_eq!(
+            added(join(over("Result", "Inner", &[scan("SubPlan", "new", 1.0)]))),
+            2.0
+        );
+    }
+}
