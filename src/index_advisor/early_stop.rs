@@ -259,16 +259,19 @@ fn is_computed(side: &Operand, comparison: &Comparison) -> bool {
     matches!(side, Operand::Expression { .. }) && *comparison == Comparison::Equal
 }
 
-/// Takes into what is asked of each table the order in which an index that is there gives its rows to a LIMIT: no plan shows it, and
-/// an index that gives the same order may find the rows surely.
+/// Takes into what is asked of each table the order in which an index that is there gives its rows to a LIMIT, where it reads some that
+/// do not pass: no plan shows that order, and an index that gives the same may find the rows surely, or these alone.
 pub(super) fn take_orders(uses: &mut [RelationUse], tree: &PlanTree, tables: &Tables) {
     let early = of(tree, &|name| tables.keys_of_index(name));
+    let mut discarding = Vec::new();
+    take_discarding(&tree.root, false, &mut discarding);
     for node in tree.nodes() {
-        let by_luck = node
+        let discards = discarding.iter().any(|other| std::ptr::eq(*other, node));
+        let stopped = node
             .index
             .as_deref()
-            .filter(|name| early.by_luck.contains_key(name));
-        let (Some(index), Some(alias)) = (by_luck.and_then(|name| tables.index(name)), &node.alias) else {
+            .filter(|name| discards || early.by_luck.contains_key(name));
+        let (Some(index), Some(alias)) = (stopped.and_then(|name| tables.index(name)), &node.alias) else {
             continue;
         };
         for asked in uses.iter_mut().filter(|asked| asked.alias == *alias) {
@@ -281,11 +284,61 @@ pub(super) fn take_orders(uses: &mut [RelationUse], tree: &PlanTree, tables: &Ta
     }
 }
 
+/// The scans of indexes that read in their order until a LIMIT above has enough, and leave out rows that do not pass.
+fn take_discarding<'a>(node: &'a PlanNode, is_limited: bool, found: &mut Vec<&'a PlanNode>) {
+    let is_limited = match node.kind.as_str() {
+        "Limit" => true,
+        "Sort" | "Incremental Sort" | "Aggregate" | "Hash" | "Materialize" | "SetOp" => false,
+        _ => is_limited,
+    };
+    if is_limited && node.index.is_some() && !node.filter.is_empty() {
+        found.push(node);
+    }
+    for child in &node.children {
+        // what is inside is read anew for each row outside
+        let is_inside = matches!(
+            child.relationship.as_deref(),
+            Some("Inner" | "SubPlan" | "InitPlan")
+        );
+        take_discarding(child, is_limited && !is_inside, found);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn rows_that_are_left_out_before_a_limit_has_enough_are_seen() {
+        let scan = |filter: &str| {
+            json!({"Node Type": "Index Scan", "Index Name": "i", "Alias": "t", "Filter": filter,
+            "Parent Relationship": "Outer"})
+        };
+        let over = |kind: &str, below: &Value| json!({"Node Type": kind, "Parent Relationship": "Outer", "Plans": [below]});
+        let count = |plan: Value| {
+            let tree = PlanTree::read(&json!([{ "Plan": plan }])).unwrap();
+            let mut found = Vec::new();
+            take_discarding(&tree.root, false, &mut found);
+            found.len()
+        };
+        let left_out = scan("(t.state = 'open'::text)");
+        assert_eq!(count(over("Limit", &left_out)), 1);
+        assert_eq!(count(over("Limit", &over("LockRows", &left_out))), 1);
+        assert_eq!(
+            count(over("Limit", &over("Sort", &left_out))),
+            0,
+            "all of it is read"
+        );
+        assert_eq!(count(over("LockRows", &left_out)), 0);
+        let plain = json!({"Node Type": "Index Scan", "Index Name": "i", "Alias": "t"});
+        assert_eq!(count(over("Limit", &plain)), 0);
+        let mut inside = left_out.clone();
+        inside["Parent Relationship"] = json!("Inner");
+        let join = json!({"Node Type": "Nested Loop", "Plans": [left_out, inside]});
+        assert_eq!(count(over("Limit", &join)), 1);
+    }
 
     /// Of one new index.
     fn keys(name: &str) -> Option<Keys> {

@@ -57,8 +57,8 @@ impl ExistingKey {
 }
 
 impl ExistingIndex {
-    /// Whether it answers all that a candidate would: it begins with the same keys, forwards or backwards, and holds all
-    /// its columns.
+    /// Whether it answers all that a candidate would: it begins with the same keys, forwards or backwards, holds all its columns, and
+    /// the same rows. One on all rows is none on a part of them: what else is asked has to be read in the table then, row by row.
     pub fn serves(&self, candidate: &Candidate) -> bool {
         let begins = |backwards: bool| {
             let pairs = self.keys.iter().zip(&candidate.keys);
@@ -66,12 +66,21 @@ impl ExistingIndex {
                 && pairs.into_iter().all(|(own, wanted)| own.is(wanted, backwards))
         };
         let predicate = |text: &str| expression::normal(text).unwrap_or_else(|| text.to_owned());
-        let of_all = self.predicate.is_none()
-            || self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
+        let of_the_same =
+            self.predicate.as_deref().map(predicate) == candidate.predicate.as_deref().map(predicate);
         self.method == candidate.method
-            && of_all
+            && of_the_same
             && (begins(false) || candidate.method == "btree" && begins(true))
             && candidate.include.iter().all(|column| self.holds(column))
+    }
+
+    /// Whether a candidate is a part of this one: the same keys to begin with, on some of the rows.
+    pub(super) fn has_part(&self, candidate: &Candidate) -> bool {
+        let whole = Candidate {
+            predicate: None,
+            ..candidate.clone()
+        };
+        candidate.predicate.is_some() && self.serves(&whole)
     }
 
     /// Whether the row that a candidate would find for one value of each key is the only one, and found by this one already: more

@@ -46,14 +46,15 @@ pub(super) fn by_definition(table: &Table, candidate: &Candidate) -> Vec<Superse
 }
 
 impl Ready {
-    /// The candidates that are an index that is there with something more, so that it can be dropped for them.
+    /// The candidates that are an index that is there with something more, so that it can be dropped for them; or a part of one, which
+    /// stays beside it.
     pub(super) fn rebuilds(&self) -> FixedBitSet {
         let is_rebuild = |candidate: &Candidate| {
             let table = self.tables.get(&candidate.schema, &candidate.table);
             // what the other one includes would be lost otherwise, and it would stay
             table.is_some_and(|table| {
                 let mut indexes = table.indexes.iter();
-                indexes.any(|index| index.is_superseded_by(candidate))
+                indexes.any(|index| index.is_superseded_by(candidate) || index.has_part(candidate))
             })
         };
         let candidates = self.candidates.iter().enumerate();

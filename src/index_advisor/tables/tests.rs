@@ -209,10 +209,13 @@ fn an_index_serves_what_it_begins_with_in_either_direction() {
         "backwards"
     );
     assert!(there.serves(&candidate(&[("a", false)], &["c", "b"], None)));
+    let part = candidate(&[("a", false)], &[], Some("x"));
     assert!(
-        there.serves(&candidate(&[("a", false)], &[], Some("x"))),
-        "all rows hold some"
+        !there.serves(&part) && there.has_part(&part),
+        "what else is asked has to be read in the table"
     );
+    assert!(!there.has_part(&candidate(&[("a", false)], &[], None)));
+    assert!(!there.has_part(&candidate(&[("b", false)], &[], Some("x"))));
     assert!(!there.serves(&candidate(&[("a", false), ("b", false)], &[], None)));
     assert!(!there.serves(&candidate(&[("b", true)], &[], None)));
     assert!(!there.serves(&candidate(&[("a", false)], &["d"], None)));
