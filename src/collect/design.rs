@@ -65,29 +65,23 @@ fn to_widen(sequences: &[Sequence], foreign_keys: &[ForeignKey]) -> Vec<u32> {
         (is_narrow && used_ratio >= limits::TO_WIDEN_RATIO).then_some(column.table_oid)
     });
     let mut tables: Vec<u32> = Vec::new();
-    for oid in near_end {
+    let add = |tables: &mut Vec<u32>, oid: u32| {
         if !tables.contains(&oid) && tables.len() < limits::TABLES_TO_WIDEN {
             tables.push(oid);
         }
-    }
+    };
+    near_end.for_each(|oid| add(&mut tables, oid));
     // who refers to them, and who refers to those
     let mut place = 0;
     while let Some(referenced) = tables.get(place).copied() {
         place += 1;
-        for key in foreign_keys.iter().filter(|key| key.referenced_oid == referenced) {
-            if !tables.contains(&key.table_oid) && tables.len() < limits::TABLES_TO_WIDEN {
-                tables.push(key.table_oid);
-            }
-        }
+        let referring = foreign_keys.iter().filter(|key| key.referenced_oid == referenced);
+        referring.for_each(|key| add(&mut tables, key.table_oid));
     }
     let mismatched = foreign_keys
         .iter()
         .filter(|key| key.types != key.referenced_types);
-    for key in mismatched {
-        if !tables.contains(&key.table_oid) && tables.len() < limits::TABLES_TO_WIDEN {
-            tables.push(key.table_oid);
-        }
-    }
+    mismatched.for_each(|key| add(&mut tables, key.table_oid));
     tables
 }
 

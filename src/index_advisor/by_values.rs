@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
 
-use super::early_stop;
+use super::early_stop::{self, EarlyStop};
 use super::gate::Gate;
 use super::ready::Ready;
 use super::values;
@@ -30,6 +30,17 @@ pub(super) fn average(lucky: &BTreeSet<&str>, each: &[PlanTree]) -> Option<f64> 
     };
     let sum: f64 = each.iter().map(PlanTree::total_cost).sum();
     (!each.is_empty() && each.iter().all(reads_all)).then(|| sum / each.len() as f64)
+}
+
+/// What a plan costs, by the values of its statement where it rests on rows that an index finds early.
+pub(super) struct Priced<'tree> {
+    /// For parameters in general, or on the average of the values where that is more.
+    pub(super) cost: f64,
+    /// The plans for the values, as far as those were asked for.
+    pub(super) each: Vec<PlanTree>,
+    /// By what new indexes it may find rows early, if for some value the planner would not read them, or none is known: nothing
+    /// is to be promised of that.
+    pub(super) trap: Option<EarlyStop<'tree>>,
 }
 
 impl Planned {
@@ -59,10 +70,7 @@ impl WhatIf<'_> {
     }
 
     /// The same in other words, if there are any.
-    ///
-    /// # Errors
-    /// If the session is lost, and no other is to be had.
-    pub(super) async fn plans_for_values_in(
+    async fn plans_for_values_in(
         &mut self,
         statement: usize,
         set: &FixedBitSet,
@@ -78,6 +86,44 @@ impl WhatIf<'_> {
             each.push(tree);
         }
         Ok(each)
+    }
+
+    /// What a statement costs with this plan of it under a set, in other words if there are any.
+    ///
+    /// # Errors
+    /// If the session is lost, and no other is to be had.
+    pub(super) async fn priced<'tree>(
+        &mut self,
+        statement: usize,
+        set: &FixedBitSet,
+        other_words: Option<&ServerText>,
+        tree: &'tree PlanTree,
+    ) -> Result<Priced<'tree>, PostgresError> {
+        let tables = self.tables();
+        // of indexes that are there it counts only where values tell more
+        let there = |name: &str| match self.values_of(statement).is_empty() {
+            true => None,
+            false => tables.keys_of_index(name),
+        };
+        let early = early_stop::of(tree, &|name| self.keys_of(name).or_else(|| there(name)));
+        let in_general = Priced {
+            cost: tree.total_cost(),
+            each: Vec::new(),
+            trap: None,
+        };
+        if early.by_luck.is_empty() {
+            return Ok(in_general);
+        }
+        let lucky = early.by_luck.keys().copied();
+        let new: BTreeSet<&str> = lucky.filter(|name| self.keys_of(name).is_some()).collect();
+        let each = self.plans_for_values_in(statement, set, other_words).await?;
+        let average = average(&new, &each);
+        Ok(Priced {
+            cost: average.map_or(in_general.cost, |average| in_general.cost.max(average)),
+            each,
+            // statistics that tell nothing are no trap in what is there
+            trap: (average.is_none() && !new.is_empty()).then_some(early),
+        })
     }
 }
 

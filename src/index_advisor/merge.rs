@@ -10,9 +10,10 @@ use super::candidate::{Candidate, Kinds};
 use super::clauses::{Key, RelationUse};
 use super::gate::Gate;
 use super::ready::Ready;
-use super::selection::{Planner, Problem};
+use super::selection::{Answer, Planner, Problem};
 use super::what_if::{Planned, WhatIf};
 use crate::limits;
+use crate::model::plan::PlanNode;
 use crate::postgres::{Plan, PostgresError};
 
 /// What may be lost by one index less: without a budget a part of what the two gain, since each byte of them is kept and written
@@ -29,6 +30,53 @@ pub(super) struct Bounds<'a> {
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// Two candidates, and the one that could take their place, by their numbers.
+#[derive(Clone, Copy)]
+struct Pair {
+    one: usize,
+    other: usize,
+    both: usize,
+}
+
+impl Pair {
+    /// A set with the one in place of the two.
+    fn made_one(self, set: &FixedBitSet) -> FixedBitSet {
+        let mut merged = set.clone();
+        merged.set(self.one, false);
+        merged.set(self.other, false);
+        merged.grow_and_insert(self.both);
+        merged
+    }
+
+    /// Whether a statement reads one of the two.
+    fn is_read(self, answer: &Answer) -> bool {
+        answer.used.contains(self.one) || answer.used.contains(self.other)
+    }
+}
+
+/// What a workload loses by one index for two.
+#[derive(Default)]
+struct Trade {
+    loss: f64,
+    /// What the two save where they are read.
+    gain: f64,
+    /// Whether a statement loses more than a part of what it gains by the set.
+    hurts_one: bool,
+}
+
+impl Trade {
+    fn is_bearable(&self, problem: &Problem) -> bool {
+        match problem.budget_bytes.is_finite() {
+            true => {
+                let weighted = problem.weights.iter().zip(&problem.costs);
+                let total: f64 = weighted.map(|(weight, cost)| weight * cost).sum();
+                self.loss <= BEARABLE_LOSS * total
+            }
+            false => self.loss <= BEARABLE_PART_OF_GAIN * self.gain && !self.hurts_one,
+        }
+    }
+}
+
 /// The set with what can be made one made one, and how often the planner was asked for that, within its bounds. The sizes of new
 /// candidates are added to `sizes`.
 ///
@@ -43,97 +91,119 @@ pub(super) async fn merge(
     mut set: FixedBitSet,
     bounds: Bounds<'_>,
 ) -> Result<(FixedBitSet, usize), PostgresError> {
-    let weighted = problem.weights.iter().zip(&problem.costs);
-    let total: f64 = weighted.map(|(weight, cost)| weight * cost).sum();
     let mut tried: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut calls = 0;
     let carriers = ready.carriers(&set);
-    while let Some((one, other, both)) = next_pair(ready, bounds.kinds, &set, &carriers, &tried) {
+    while let Some((one, other, candidate)) = next_pair(ready, bounds.kinds, &set, &carriers, &tried) {
         if (bounds.stop)() {
             break;
         }
         tried.insert((one, other));
-        let number = ready.number_of(both);
-        if number == sizes.len() {
-            let definition = ready.candidates[number].hypothetical();
-            let made = plan.create_hypothetical(&[definition]).await?;
-            sizes.push(made.into_iter().next().flatten().map(|index| index.size_bytes));
-            plan.reset_hypothetical().await?;
+        let both = ready.number_of(candidate);
+        if both == sizes.len() {
+            sizes.push(size_of(plan, &ready.candidates[both]).await?);
         }
         set.grow(sizes.len());
-        let (Some(size), Some(together)) = (sizes[number], sizes[one].zip(sizes[other])) else {
-            continue;
-        };
-        let is_too_wide = !problem.budget_bytes.is_finite() && ready.is_too_wide(number, size);
-        if size > together.0 + together.1 || is_too_wide {
+        let pair = Pair { one, other, both };
+        if !ready.is_worth_asking(pair, sizes, problem) {
             continue;
         }
-        let mut merged = set.clone();
-        merged.set(one, false);
-        merged.set(other, false);
-        merged.insert(number);
-        let table = &ready.candidates[number];
-        let readers: Vec<usize> = (0..ready.planned.len())
-            .filter(|statement| {
-                let nodes = ready.planned[*statement].tree.nodes();
-                nodes.iter().any(|node| {
-                    let names = (node.schema.as_deref(), node.relation.as_deref());
-                    let read = names
-                        .0
-                        .zip(names.1)
-                        .and_then(|(schema, name)| ready.tables.get(schema, name));
-                    read.is_some_and(|read| {
-                        (&read.name.schema, &read.name.name) == (&table.schema, &table.table)
-                    })
-                })
-            })
-            .collect();
-        let questions = |statement: usize| 1 + ready.planned[statement].values.len();
-        let of_all: usize = readers.iter().map(|one| questions(*one)).sum();
-        if calls + 2 * of_all > bounds.calls {
+        let readers = ready.readers_of(both);
+        let questions: usize = readers.iter().map(|one| ready.questions(*one)).sum();
+        if calls + 2 * questions > bounds.calls {
             continue;
         }
         let mut what_if = WhatIf::new(plan, gate, &ready.planned, &ready.candidates, &ready.tables);
-        let (mut loss, mut gain, mut is_hurt, mut is_left) = (0.0, 0.0, false, false);
-        let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
-        'asked: for (sign, set) in [(-1.0, &set), (1.0, &merged)] {
-            let provable = ready.provable(set);
-            for statement in &readers {
-                // what one finds by luck alone is asked about more than once
-                is_left = calls + what_if.calls + questions(*statement) > bounds.calls || (bounds.stop)();
-                if is_left {
-                    break 'asked;
-                }
-                let mut useful = problem.useful[*statement].clone();
-                useful.grow_and_insert(number);
-                let shown = ready.shown(&provable, &useful);
-                // what an index of others serves by luck alone needs its own all the same
-                let answer = what_if.ask(*statement, &shown).await?;
-                let weight = problem.weights[*statement];
-                loss += sign * weight * answer.cost;
-                let apart = *costs.entry(*statement).or_insert(answer.cost);
-                let gained = (problem.costs[*statement] - apart).max(0.0);
-                is_hurt |= answer.cost - apart > BEARABLE_PART_OF_GAIN * gained;
-                if set.contains(one) && (answer.used.contains(one) || answer.used.contains(other)) {
-                    gain += weight * (problem.costs[*statement] - answer.cost);
-                }
-            }
-        }
-        let bearable = match problem.budget_bytes.is_finite() {
-            true => BEARABLE_LOSS * total,
-            false => BEARABLE_PART_OF_GAIN * gain,
-        };
+        let may_ask = |asked: usize| calls + asked <= bounds.calls && !(bounds.stop)();
+        let trade = trade(&mut what_if, ready, problem, (pair, &set), &readers, &may_ask).await?;
         calls += what_if.calls;
-        let is_planned = what_if.unplannable().is_empty();
         what_if.end().await?;
         let answers = what_if.take_answers();
         ready.answers.extend(answers);
-        is_hurt &= !problem.budget_bytes.is_finite();
-        if is_planned && !is_left && loss <= bearable && !is_hurt {
-            set = merged;
+        if trade.is_some_and(|trade| trade.is_bearable(problem)) {
+            set = pair.made_one(&set);
         }
     }
     Ok((set, calls))
+}
+
+/// What HypoPG estimates, in bytes.
+async fn size_of(plan: &Plan, candidate: &Candidate) -> Result<Option<f64>, PostgresError> {
+    let made = plan.create_hypothetical(&[candidate.hypothetical()]).await?;
+    plan.reset_hypothetical().await?;
+    Ok(made.into_iter().next().flatten().map(|index| index.size_bytes))
+}
+
+/// What is lost by one for two of a set, by the statements that read their table; `None` if not all of them could be planned, or asked
+/// about as often as may be.
+async fn trade(
+    what_if: &mut WhatIf<'_>,
+    ready: &Ready,
+    problem: &Problem,
+    (pair, set): (Pair, &FixedBitSet),
+    readers: &[usize],
+    may_ask: &(dyn Fn(usize) -> bool + Sync),
+) -> Result<Option<Trade>, PostgresError> {
+    let mut trade = Trade::default();
+    let mut apart: BTreeMap<usize, f64> = BTreeMap::new();
+    for (is_one, set) in [(false, set), (true, &pair.made_one(set))] {
+        let provable = ready.provable(set);
+        for statement in readers {
+            // what one finds by luck alone is asked about more than once
+            if !may_ask(what_if.calls + ready.questions(*statement)) {
+                return Ok(None);
+            }
+            let mut useful = problem.useful[*statement].clone();
+            useful.grow_and_insert(pair.both);
+            // what an index of others serves by luck alone needs its own all the same
+            let answer = what_if.ask(*statement, &ready.shown(&provable, &useful)).await?;
+            let (weight, cost_now) = (problem.weights[*statement], problem.costs[*statement]);
+            if !is_one {
+                apart.insert(*statement, answer.cost);
+                trade.gain += match pair.is_read(&answer) {
+                    true => weight * (cost_now - answer.cost),
+                    false => 0.0,
+                };
+                continue;
+            }
+            let cost_apart = apart.get(statement).copied().unwrap_or(cost_now);
+            let lost = answer.cost - cost_apart;
+            trade.loss += weight * lost;
+            trade.hurts_one |= lost > BEARABLE_PART_OF_GAIN * (cost_now - cost_apart).max(0.0);
+        }
+    }
+    Ok(what_if.unplannable().is_empty().then_some(trade))
+}
+
+impl Ready {
+    /// Whether one for two may be a gain, by the sizes alone.
+    fn is_worth_asking(&self, pair: Pair, sizes: &[Option<f64>], problem: &Problem) -> bool {
+        let [one, other, both] = [pair.one, pair.other, pair.both].map(|one| sizes[one]);
+        let (Some(one), Some(other), Some(both_bytes)) = (one, other, both) else {
+            return false;
+        };
+        let is_too_wide = !problem.budget_bytes.is_finite() && self.is_too_wide(pair.both, both_bytes);
+        both_bytes <= one + other && !is_too_wide
+    }
+
+    /// The statements that read the table that a candidate is on.
+    fn readers_of(&self, candidate: usize) -> Vec<usize> {
+        let candidate = &self.candidates[candidate];
+        let is_its = |node: &PlanNode| {
+            let names = node.schema.as_deref().zip(node.relation.as_deref());
+            let table = names.and_then(|(schema, name)| self.tables.get(schema, name));
+            table.is_some_and(|table| {
+                (&table.name.schema, &table.name.name) == (&candidate.schema, &candidate.table)
+            })
+        };
+        let reads = |statement: &usize| self.planned[*statement].tree.nodes().into_iter().any(is_its);
+        (0..self.planned.len()).filter(reads).collect()
+    }
+
+    /// How often the planner is asked about a statement to price it, unless something serves it by luck.
+    pub(super) fn questions(&self, statement: usize) -> usize {
+        1 + self.planned[statement].values.len()
+    }
 }
 
 impl Ready {

@@ -21,15 +21,10 @@ fn fit_at_once(set: &FixedBitSet, candidates: &[Candidate], tables: &Tables) -> 
 }
 
 impl Ready {
-    /// Whether all candidates of a set can be there at once.
-    fn fit_at_once(&self, set: &FixedBitSet) -> bool {
-        fit_at_once(set, &self.candidates, &self.tables)
-    }
-
     /// What of a set is there for a statement to which so much is useful: all of it, if there is room for that.
     pub(super) fn shown(&self, set: &FixedBitSet, useful: &FixedBitSet) -> FixedBitSet {
         let mut shown = set.clone();
-        if !self.fit_at_once(set) {
+        if !fit_at_once(set, &self.candidates, &self.tables) {
             shown.intersect_with(useful);
         }
         shown

@@ -65,20 +65,9 @@ impl Ready {
     }
 }
 
-/// Whether rows are picked, sorted or grouped by a key.
+/// Whether rows are picked, sorted or grouped by a key, or compared with a pattern by it.
 fn is_by(asked: &RelationUse, key: &Key) -> bool {
-    let keys = [
-        &asked.equal,
-        &asked.joined,
-        &asked.ranged,
-        &asked.begun,
-        &asked.liked,
-    ];
-    let mut lists = asked.rows.iter().chain(&asked.grouped);
-    keys.iter().any(|keys| keys.contains(key))
-        || lists.any(|list| list.contains(key))
-        || asked.sorted.iter().flatten().any(|ordered| ordered.key == *key)
-        || asked.predicates.iter().any(|predicate| predicate.key == *key)
+    asked.asks_by(key) || asked.liked.contains(key)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use fixedbitset::FixedBitSet;
 
 use super::answers::Answers;
-use super::by_values::{Values, average};
+use super::by_values::Values;
 use super::candidate::{Beginning, Candidate, IndexKey};
 use super::clauses::{RelationUse, of_plan};
 use super::early_stop::{self, EarlyStop};
@@ -163,6 +163,11 @@ impl<'a> WhatIf<'a> {
         &self.statements[statement].values
     }
 
+    /// The tables that the candidates are on.
+    pub(super) fn tables(&self) -> &'a Tables {
+        self.tables
+    }
+
     /// Makes exactly these candidates present.
     async fn show(&mut self, set: &FixedBitSet) -> Result<(), PostgresError> {
         let generation = self.plan.generation();
@@ -308,30 +313,18 @@ impl WhatIf<'_> {
         };
         self.unplannable.remove(&statement);
         let mut used = self.used_by(&tree);
-        // of indexes that are there it counts only where values tell more
-        let there = |name: &str| match planned.values.is_empty() {
-            true => None,
-            false => self.tables.keys_of_index(name),
-        };
-        let early = early_stop::of(&tree, &|name| self.keys_of(name).or_else(|| there(name)));
-        let mut cost = tree.total_cost();
-        if !early.by_luck.is_empty() {
-            let lucky = early.by_luck.keys().copied();
-            let mine: BTreeSet<&str> = lucky.filter(|name| self.keys_of(name).is_some()).collect();
-            let each = self.plans_for_values(statement, set).await?;
-            each.iter().for_each(|tree| used.union_with(&self.used_by(tree)));
-            match average(&mine, &each) {
-                Some(average) => cost = cost.max(average),
-                // statistics that tell nothing are no trap in what is there
-                None if mine.is_empty() => {}
-                // all that such a plan may read is what it costs at most, for whatever value; dearer than now nobody is promised
-                None => {
-                    self.keep_away(statement, &early);
-                    cost = (cost + early.hoped).min(planned.cost()).max(cost);
-                    if cost >= planned.cost() {
-                        used.clear();
-                    }
-                }
+        let priced = self.priced(statement, set, None, &tree).await?;
+        priced
+            .each
+            .iter()
+            .for_each(|tree| used.union_with(&self.used_by(tree)));
+        let mut cost = priced.cost;
+        // all that such a plan may read is what it costs at most, for whatever value; dearer than now nobody is promised
+        if let Some(trap) = &priced.trap {
+            self.keep_away(statement, trap);
+            cost = (cost + trap.hoped).min(planned.cost()).max(cost);
+            if cost >= planned.cost() {
+                used.clear();
             }
         }
         let answer = Answer {

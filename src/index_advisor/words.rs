@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 
 use fixedbitset::FixedBitSet;
 
-use super::by_values::average;
 use super::candidate::Candidate;
-use super::early_stop;
 use super::gate::Gate;
 use super::ready::Ready;
 use super::tables::TableName;
@@ -170,7 +168,7 @@ pub(super) async fn choose_words(
             break;
         }
         let mut words = that_cost_the_same(&mut what_if, ready, statement, words).await?;
-        let questions = 1 + ready.planned[statement].values.len();
+        let questions = ready.questions(statement);
         let mut worth = Vec::new();
         // with one there is nothing to choose
         for one in words.iter().filter(|_| words.len() > 1) {
@@ -259,7 +257,7 @@ async fn worth_of(
     let taken: BTreeSet<usize> = taken.copied().collect();
     let size = |one: &usize| sizes.get(*one).copied().flatten().unwrap_or(0.0);
     Ok(Some(Worth {
-        cost: cost_of(what_if, ready, statement, words, &set, &tree).await?,
+        cost: cost_of(what_if, statement, words, &set, &tree).await?,
         size_bytes: taken.iter().map(size).sum(),
     }))
 }
@@ -269,32 +267,14 @@ async fn worth_of(
 /// them is read by the same new indexes. Otherwise a table whose index keeps an order would never come to the front.
 async fn cost_of(
     what_if: &mut WhatIf<'_>,
-    ready: &Ready,
     statement: usize,
     words: &Words,
     set: &FixedBitSet,
     tree: &PlanTree,
 ) -> Result<f64, PostgresError> {
-    let in_general = tree.total_cost();
-    // of indexes that are there it counts only where values tell more
-    let there = |name: &str| match ready.planned[statement].values.is_empty() {
-        true => None,
-        false => ready.tables.keys_of_index(name),
-    };
-    let early = early_stop::of(tree, &|name| what_if.keys_of(name).or_else(|| there(name)));
-    if early.by_luck.is_empty() {
-        return Ok(in_general);
-    }
-    let lucky = early.by_luck.keys().copied();
-    let new: BTreeSet<&str> = lucky.filter(|name| what_if.keys_of(name).is_some()).collect();
-    let each = what_if
-        .plans_for_values_in(statement, set, words.other.as_ref())
-        .await?;
-    Ok(match average(&new, &each) {
-        Some(average) => in_general.max(average),
-        None if new.is_empty() => in_general,
-        None => in_general + early.hoped,
-    })
+    let priced = what_if.priced(statement, set, words.other.as_ref(), tree).await?;
+    let hoped = priced.trap.map_or(0.0, |trap| trap.hoped);
+    Ok(priced.cost + hoped)
 }
 
 /// The position of the one that costs least, of what costs so much now; of those that save about as much the one that takes the

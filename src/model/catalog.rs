@@ -1,6 +1,6 @@
 //! Names and definitions of the tables and indexes of one database, as they were read last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,31 @@ impl Catalog {
             places.sort_by_key(|place| self.table_of(*place));
             places
         })
+    }
+
+    /// The partitions of a table at all levels, by OID.
+    pub fn partitions_of(&self, top_oid: u32) -> impl Iterator<Item = &TableFacts> {
+        let all = self.tables.values();
+        all.filter(move |facts| facts.partition_of == Some(top_oid))
+    }
+
+    /// The same with what each is a partition of, by OID, and parents first; `None` where that is not known, as in a look of an
+    /// older version.
+    pub fn below(&self, table: &TableFacts) -> Option<Vec<(u32, &TableFacts)>> {
+        let all: Vec<&TableFacts> = self.partitions_of(table.oid).collect();
+        let is_flat = all.iter().all(|facts| facts.kind != 'p');
+        let parent_of = |facts: &TableFacts| facts.parent_oid.or(is_flat.then_some(table.oid));
+        let parents: Option<Vec<u32>> = all.iter().map(|facts| parent_of(facts)).collect();
+        let all: Vec<(u32, &TableFacts)> = parents?.into_iter().zip(all).collect();
+        let mut ordered: Vec<(u32, &TableFacts)> = Vec::with_capacity(all.len());
+        let mut above: HashSet<u32> = [table.oid].into();
+        while !above.is_empty() {
+            let level = all.iter().filter(|(parent, _)| above.contains(parent));
+            let level: Vec<(u32, &TableFacts)> = level.copied().collect();
+            above = level.iter().map(|(_, facts)| facts.oid).collect();
+            ordered.extend(level);
+        }
+        (ordered.len() == all.len()).then_some(ordered)
     }
 
     /// The indexes of a table, by OID.

@@ -116,7 +116,7 @@ struct State {
     /// The same because a type in them has no operator class of its own for such an index.
     unordered: HashSet<String>,
     /// Where each search_path finds the names that plans write bare, as far as that was asked.
-    schemas: HashMap<String, Schemas>,
+    schemas: HashMap<String, Arc<Schemas>>,
     /// How many sessions there were before it.
     generation: usize,
     /// Of those the ones that were lost with a statement.

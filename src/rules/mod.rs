@@ -11,6 +11,7 @@ pub mod lock_waits;
 #[cfg(test)]
 mod managed;
 pub mod matview;
+pub mod new_index;
 pub mod pgss;
 pub mod query;
 mod registry;

@@ -86,7 +86,7 @@ mod tests {
             let workload: Vec<WorkloadStatement> = texts.iter().map(of).collect();
             let unknown = Unknown {
                 reason: "HypoPG is missing".to_owned(),
-                remedy_sql: Some("CREATE EXTENSION IF NOT EXISTS hypopg SCHEMA public".to_owned()),
+                remedy_sql: Some(Statement::CreateExtension { name: "hypopg" }.sql()),
             };
             worth_mending(unknown, &workload).remedy_sql.is_some()
         };

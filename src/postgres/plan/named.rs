@@ -1,13 +1,15 @@
 //! Plans in names that mean the same under every search_path: EXPLAIN leaves out the schemas that the statement's own path finds, and
 //! what a session of ours is to make of it (a hypothetical index, say) is read under another one.
 
+use std::sync::Arc;
+
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Plan;
 use crate::model::plan::PlanTree;
 use crate::postgres::error::PostgresError;
 use crate::postgres::{column_or_default, queries};
-use crate::sql::{BareNames, looked_in};
+use crate::sql::{BareNames, Schemas, looked_in};
 
 impl Plan {
     /// Writes the schemas of types and functions into a plan that was made under this search_path. Each name is asked for
@@ -21,7 +23,7 @@ impl Plan {
         search_path: &str,
     ) -> Result<(), PostgresError> {
         let known = self.state().schemas.get(search_path).cloned();
-        let mut schemas = known.unwrap_or_default();
+        let mut schemas: Arc<Schemas> = known.unwrap_or_default();
         let unknown = schemas.unknown(tree.expressions());
         if !unknown.is_empty() {
             let found = self.schemas_of(&unknown, search_path).await;
@@ -33,11 +35,12 @@ impl Plan {
                 }
                 Ok(found) => found,
             };
+            let more = Arc::make_mut(&mut schemas);
             for [kind, name, schema] in found {
-                schemas.add(&kind, name, schema);
+                more.add(&kind, name, schema);
             }
-            schemas.were_asked(unknown);
-            let known = schemas.clone();
+            more.were_asked(unknown);
+            let known = Arc::clone(&schemas);
             self.state().schemas.insert(search_path.to_owned(), known);
         }
         if !schemas.is_empty() {

@@ -1,7 +1,6 @@
 //! query.leading_wildcard
 
 mod finders;
-mod partitions;
 mod remedy;
 
 use schemars::JsonSchema;
@@ -136,11 +135,9 @@ impl LeadingWildcard {
             return Ok(None);
         };
         let finders = Finders::of(database, table.oid);
-        let of_parts: Vec<Finders> = partitions::parts(database, table)
-            .into_iter()
-            .filter(|part| part.kind == 'r')
-            .map(|part| Finders::of(database, part.oid))
-            .collect();
+        let parts = database.catalog.partitions_of(table.oid);
+        let with_rows = parts.filter(|part| part.kind == 'r');
+        let of_parts: Vec<Finders> = with_rows.map(|part| Finders::of(database, part.oid)).collect();
         let are_parts_indexed =
             |column: &Searched| !of_parts.is_empty() && of_parts.iter().all(|finders| finders.find(column));
         columns.retain(|column| is_of(table, column) && !finders.find(column) && !are_parts_indexed(column));

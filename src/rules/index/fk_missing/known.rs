@@ -1,7 +1,6 @@
-//! The indexes of a database, as far as foreign keys are concerned: which serve one, what is said of them elsewhere, and
-//! which names are still free.
+//! The indexes of a database, as far as foreign keys are concerned: which serve one, and what is said of them elsewhere.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use crate::model::advice::Rehearsals;
 use crate::model::catalog::{IndexFacts, TableFacts};
@@ -10,16 +9,12 @@ use crate::model::remedy::quote_identifier;
 use crate::model::schema::ForeignKey;
 use crate::rules::index::missing::{Worth, worth_on};
 use crate::rules::whole_tables::{Part, Whole};
-use crate::sql::cut;
 use crate::sql::index_keys::{IndexKeys, Key};
 use crate::sql::remembered::index_keys;
 
-/// PostgreSQL keeps so many bytes of a name.
-const NAME_BYTES: usize = 63;
-
 /// What is known of the indexes of a database.
 pub(super) struct Known<'a> {
-    database: &'a DatabaseObservation,
+    pub(super) database: &'a DatabaseObservation,
 }
 
 impl<'a> Known<'a> {
@@ -101,57 +96,6 @@ impl<'a> Known<'a> {
         whole.table.kind == 'p' && !whole.parts.is_empty() && whole.parts.iter().all(is_indexed)
     }
 
-    /// The partitions of a table at all levels.
-    pub(super) fn partitions(&self, table: &TableFacts) -> Vec<&'a TableFacts> {
-        let top = Some(table.oid);
-        let all = self.database.catalog.tables.values();
-        all.filter(|facts| facts.partition_of == top).collect()
-    }
-
-    /// The same with what each is a partition of, by OID, and parents first; `None` where that is not known, as in a look of an
-    /// older version.
-    pub(super) fn below(&self, table: &TableFacts) -> Option<Vec<(u32, &'a TableFacts)>> {
-        let all = self.partitions(table);
-        let is_flat = all.iter().all(|facts| facts.kind != 'p');
-        let parent_of = |facts: &TableFacts| facts.parent_oid.or(is_flat.then_some(table.oid));
-        let parents: Option<Vec<u32>> = all.iter().map(|facts| parent_of(facts)).collect();
-        let all: Vec<(u32, &TableFacts)> = parents?.into_iter().zip(all).collect();
-        let mut ordered: Vec<(u32, &TableFacts)> = Vec::with_capacity(all.len());
-        let mut above: HashSet<u32> = [table.oid].into();
-        while !above.is_empty() {
-            let level = all.iter().filter(|(parent, _)| above.contains(parent));
-            let level: Vec<(u32, &TableFacts)> = level.copied().collect();
-            above = level.iter().map(|(_, facts)| facts.oid).collect();
-            ordered.extend(level);
-        }
-        (ordered.len() == all.len()).then_some(ordered)
-    }
-
-    /// The index of a partition that is equal to one on these columns, so that it can become a part of that.
-    pub(super) fn equal(&self, table_oid: u32, columns: &[String]) -> Option<&'a IndexFacts> {
-        let key = |column: &String| Key {
-            text: quote_identifier(column),
-            collation: None,
-            operator_class: None,
-            descending: false,
-            nulls_first: false,
-        };
-        let wanted = IndexKeys {
-            method: "btree".to_owned(),
-            keys: columns.iter().map(key).collect(),
-            include: Vec::new(),
-            predicate: None,
-            unique: false,
-            nulls_not_distinct: false,
-        };
-        let is_equal = |facts: &&IndexFacts| {
-            facts.is_valid
-                && !facts.is_partition
-                && facts.definition.as_deref().and_then(index_keys).as_deref() == Some(&wanted)
-        };
-        self.indexes(table_oid).find(is_equal)
-    }
-
     /// The indexes that begin with some columns of a key and hold all rows that refer by it; none if there are none.
     pub(super) fn in_part(&self, key: &ForeignKey) -> Option<Vec<&'a str>> {
         self.that_begin(key, |facts| holds_all_that_refer(facts, key) == Some(true))
@@ -170,28 +114,26 @@ impl<'a> Known<'a> {
             .collect();
         (!names.is_empty()).then_some(names)
     }
+}
 
-    /// The name that an index on these columns should have, with a number behind it if somebody else has that, or one of those
-    /// that were given already, by schema and name.
-    pub(super) fn free_name(
-        &self,
-        table: &TableFacts,
-        columns: &[String],
-        given: &mut BTreeSet<(String, String)>,
-    ) -> String {
-        let stem = format!("{}_{}", table.name, columns.join("_"));
-        let numbered = |number: String| {
-            let room = NAME_BYTES - "_idx".len() - number.len();
-            format!("{}_idx{number}", cut(&stem, room))
-        };
-        let numbers = std::iter::once(String::new()).chain((2..1_000).map(|number: u32| number.to_string()));
-        let is_free = |name: &String| {
-            !self.database.catalog.is_taken(&table.schema, name)
-                && given.insert((table.schema.clone(), name.clone()))
-        };
-        let free = numbers.map(numbered).find(is_free);
-        free.unwrap_or_else(|| numbered("1000".to_owned()))
-    }
+/// Whether an index is one on these columns and nothing else.
+pub(super) fn is_on(facts: &IndexFacts, columns: &[String]) -> bool {
+    let key = |column: &String| Key {
+        text: quote_identifier(column),
+        collation: None,
+        operator_class: None,
+        descending: false,
+        nulls_first: false,
+    };
+    let wanted = IndexKeys {
+        method: "btree".to_owned(),
+        keys: columns.iter().map(key).collect(),
+        include: Vec::new(),
+        predicate: None,
+        unique: false,
+        nulls_not_distinct: false,
+    };
+    facts.definition.as_deref().and_then(index_keys).as_deref() == Some(&wanted)
 }
 
 /// Whether an index holds all rows that refer by a key; `None` where its definition is not known.

@@ -1,20 +1,12 @@
 //! What mends it: an index on the columns of the key, of a partitioned table one partition after the other.
 
-use std::collections::BTreeSet;
-
-use super::known::Known;
-use crate::model::catalog::{IndexFacts, TableFacts};
-use crate::model::partitioned_index::{
-    ABOUT_ATTACHED, ABOUT_THE_WHOLE, NO_UNDO, OwnIndex, Part, Recipe, recipe,
-};
-use crate::model::remedy::{
-    ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy, Statement, quote_identifier,
-};
+use super::known::{Known, is_on};
+use crate::model::catalog::IndexFacts;
+use crate::model::remedy::{Remedy, quote_identifier};
 use crate::model::schema::ForeignKey;
+use crate::rules::new_index::NewIndex;
 use crate::rules::whole_tables::Whole;
 
-/// A recipe for more partitions is longer than anybody reads.
-const PARTITIONS: usize = 50;
 /// Bytes of an entry beside its keys, and what is left free in each page of a new index.
 const ENTRY_BYTES: f64 = 12.0;
 const FREE: f64 = 0.1;
@@ -26,19 +18,31 @@ pub(super) fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> 
     let types = key.types.iter().take(columns.len());
     let widths: f64 = types.map(|type_name| width(type_name)).sum();
     let bytes = whole.rows() * (ENTRY_BYTES + (widths / 8.0).ceil() * 8.0) / (1.0 - FREE);
-    let mut caveats = Vec::new();
-    let (made, lock) = match table.kind {
-        'p' => (on_partitions(known, columns, whole, &mut caveats), "SHARE"),
-        _ => (on_table(known, columns, table), "SHARE UPDATE EXCLUSIVE"),
+    let index = NewIndex {
+        database: known.database,
+        stem: columns.join("_"),
+        ending: "_idx",
+        method: "btree",
+        keys: columns.iter().map(|column| quote_identifier(column)).collect(),
+        is_same: Box::new(|facts| is_on(facts, columns)),
     };
-    let says = |what: &str| made.apply_sql.iter().any(|sql| sql.contains(what));
-    if says("INDEX CONCURRENTLY ") {
-        caveats.push(
+    let mut remedy = Remedy {
+        extra_disk_bytes: Some(bytes.round()),
+        ..Remedy::default()
+    };
+    index.add_to(&mut remedy, table);
+    if remedy
+        .apply_sql
+        .iter()
+        .any(|sql| sql.contains("INDEX CONCURRENTLY "))
+    {
+        remedy.caveats.push(
             "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
              invalid index, which is to be dropped."
                 .to_owned(),
         );
     }
+    let caveats = &mut remedy.caveats;
     caveats.extend(key.is_temporal.then(|| about_the_period(key)));
     caveats.extend(known.in_part(key).map(|names| helping(&names)));
     caveats.extend(known.of_some_rows(key).map(|names| useless(&names)));
@@ -49,20 +53,7 @@ pub(super) fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> 
             left.name
         ));
     }
-    caveats.extend(says(ON_ONLY).then(|| ABOUT_ONLY.to_owned()));
-    caveats.extend(says(ATTACH).then(|| ABOUT_ATTACHING.to_owned()));
-    if !made.attached.is_empty() {
-        caveats.push(ABOUT_ATTACHED.to_owned());
-    }
-    Remedy {
-        apply_sql: made.apply_sql,
-        undo_sql: made.undo_sql,
-        lock: Some(lock.to_owned()),
-        rewrites_table: Some(false),
-        extra_disk_bytes: Some(bytes.round()),
-        expected_seconds: None,
-        caveats,
-    }
+    remedy
 }
 
 /// What is said of indexes that begin with some of the columns.
@@ -104,21 +95,6 @@ fn useless(names: &[&str]) -> String {
     )
 }
 
-fn create(concurrently: bool, only: bool, name: &str, table: &TableFacts, columns: &[String]) -> String {
-    Statement::CreateIndex {
-        concurrently,
-        only,
-        name: Some(name.to_owned()),
-        schema: table.schema.clone(),
-        table: table.name.clone(),
-        method: "btree",
-        keys: columns.iter().map(|column| quote_identifier(column)).collect(),
-        include: Vec::new(),
-        predicate: None,
-    }
-    .sql()
-}
-
 /// Bytes that a value takes in an index, as far as its type tells.
 fn width(type_name: &str) -> f64 {
     match type_name {
@@ -131,115 +107,14 @@ fn width(type_name: &str) -> f64 {
     }
 }
 
-/// An index of a table that holds its rows itself.
-fn on_table(known: &Known<'_>, columns: &[String], table: &TableFacts) -> Recipe {
-    let name = known.free_name(table, columns, &mut BTreeSet::new());
-    let drop = Statement::DropIndexConcurrently {
-        schema: table.schema.clone(),
-        name: name.clone(),
-    };
-    Recipe {
-        apply_sql: vec![create(true, false, &name, table, columns)],
-        undo_sql: vec![drop.sql()],
-        attached: Vec::new(),
-    }
-}
-
-/// An index of a partitioned table: one partition after the other, at all of its levels.
-fn on_partitions(
-    known: &Known<'_>,
-    columns: &[String],
-    whole: &Whole<'_>,
-    caveats: &mut Vec<String>,
-) -> Recipe {
-    let table = whole.table;
-    let mut given = BTreeSet::new();
-    let name = known.free_name(table, columns, &mut given);
-    let below = known
-        .below(table)
-        .filter(|below| (1..=PARTITIONS).contains(&below.len()));
-    let Some(below) = below else {
-        return at_once(known, columns, table, &name, caveats);
-    };
-    caveats.push(ABOUT_THE_WHOLE.to_owned());
-    let top = OwnIndex {
-        schema: table.schema.clone(),
-        create_sql: create(false, true, &name, table, columns),
-        name,
-        is_there: false,
-    };
-    let parts = below.into_iter().map(|(parent_oid, facts)| {
-        let oid = facts.oid;
-        (Part { oid, parent_oid }, facts)
-    });
-    recipe((table.oid, top), parts, |part| {
-        match known.equal(part.oid, columns) {
-            Some(facts) => OwnIndex {
-                schema: facts.schema.clone(),
-                name: facts.name.clone(),
-                create_sql: again(facts),
-                is_there: true,
-            },
-            None => {
-                let name = known.free_name(part, columns, &mut given);
-                let is_partitioned = part.kind == 'p';
-                OwnIndex {
-                    schema: part.schema.clone(),
-                    create_sql: create(!is_partitioned, is_partitioned, &name, part, columns),
-                    name,
-                    is_there: false,
-                }
-            }
-        }
-    })
-}
-
-/// What makes an index that is there anew.
-fn again(facts: &IndexFacts) -> String {
-    let definition = facts.definition.as_deref().unwrap_or_default().to_owned();
-    match facts.is_partitioned {
-        true => Statement::CreateIndexOnPartitions { definition }.sql(),
-        false => Statement::CreateIndexConcurrently { definition }.sql(),
-    }
-}
-
-/// The same in one statement, where a recipe would be too long, or what is a partition of what is not known.
-fn at_once(
-    known: &Known<'_>,
-    columns: &[String],
-    table: &TableFacts,
-    name: &str,
-    caveats: &mut Vec<String>,
-) -> Recipe {
-    caveats.push(
-        "Writes to all of its partitions wait for as long as it takes. To avoid that, build the index of each partition \
-         CONCURRENTLY, then that of the table ON ONLY it (and of each partition that is partitioned itself), and attach those \
-         of the partitions, the deepest first."
-            .to_owned(),
-    );
-    let drop = Statement::DropIndex {
-        schema: table.schema.clone(),
-        name: name.to_owned(),
-    };
-    // to drop the index of the whole drops those of its partitions, the ones that were there before, too
-    let mut parts = known.partitions(table).into_iter();
-    let takes_others = parts.any(|part| known.equal(part.oid, columns).is_some());
-    if takes_others {
-        caveats.push(NO_UNDO.to_owned());
-    }
-    Recipe {
-        apply_sql: vec![create(false, false, name, table, columns)],
-        undo_sql: (!takes_others).then(|| drop.sql()).into_iter().collect(),
-        attached: Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::FkMissing;
     use super::super::tests::{observed, with};
     use super::*;
+    use crate::model::catalog::TableFacts;
     use crate::model::finding::Severity;
+    use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY};
     use crate::rules::testing::{claims, index, table};
     use serde_json::json;
 

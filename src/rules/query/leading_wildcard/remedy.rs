@@ -1,16 +1,14 @@
 //! The index of trigrams that finds a text anywhere, where the extension for it is at hand.
 
-use std::collections::BTreeSet;
-
-use super::{Search, partitions};
-use crate::model::catalog::TableFacts;
+use super::Search;
+use crate::model::catalog::IndexFacts;
 use crate::model::observation::DatabaseObservation;
 use crate::model::remedy::{EXTENSIONS_SCHEMA, Remedy, Statement, qualified, quote_identifier};
+use crate::rules::new_index::NewIndex;
 use crate::rules::{Guards, Place, settings};
+use crate::sql::remembered::index_keys;
 use crate::sql::shape::Searched;
 
-/// Bytes of a name that the table and the column may take.
-const NAME_BYTES: usize = 48;
 const EXTENSION: &str = "pg_trgm";
 
 /// Whether the extension that indexes trigrams is at hand.
@@ -75,6 +73,21 @@ pub(super) struct Indexed {
 }
 
 impl Indexed {
+    /// Whether an index is on that over all rows, by trigrams.
+    fn is_on(&self, facts: &IndexFacts) -> bool {
+        let keys = facts.definition.as_deref().and_then(index_keys);
+        keys.is_some_and(|index| match &index.keys[..] {
+            [key] => {
+                let class = key.operator_class.as_deref().unwrap_or_default();
+                index.method == "gin"
+                    && index.predicate.is_none()
+                    && self.told.contains(&key.text)
+                    && class.ends_with("gin_trgm_ops")
+            }
+            _ => false,
+        })
+    }
+
     /// What a search can read an index by; none where it is an expression of which it is not known that it can be indexed: whether a
     /// function is immutable the text does not tell.
     fn of(column: &Searched) -> Option<Self> {
@@ -144,77 +157,117 @@ pub(super) fn remedy(place: &Place<'_>, search: &Search<'_>, trigrams: &Trigrams
     remedy
 }
 
-/// The index of one table, `(concurrently, only)`.
-pub(super) fn create_index(
-    table: &TableFacts,
-    name: &str,
-    (indexed, trigrams): (&Indexed, &Trigrams),
-    (concurrently, only): (bool, bool),
-) -> String {
-    Statement::CreateIndex {
-        concurrently,
-        only,
-        name: Some(name.to_owned()),
-        schema: table.schema.clone(),
-        table: table.name.clone(),
+fn create(remedy: &mut Remedy, search: &Search<'_>, indexed: &Indexed, trigrams: &Trigrams) {
+    remedy.apply_sql.extend(trigrams.create_extension());
+    let index = NewIndex {
+        database: search.database,
+        stem: indexed.stem.clone(),
+        ending: "_trgm_idx",
         method: "gin",
         keys: vec![format!("{} {}", indexed.key, trigrams.operator_class())],
-        include: Vec::new(),
-        predicate: None,
-    }
-    .sql()
-}
-
-fn create(remedy: &mut Remedy, search: &Search<'_>, indexed: &Indexed, trigrams: &Trigrams) {
-    let mut names = Names::of(search.database);
-    let name = names.free(search.table, &indexed.stem);
-    remedy.apply_sql = trigrams.create_extension().into_iter().collect();
-    remedy.rewrites_table = Some(false);
-    if search.table.kind == 'p' {
-        partitions::create(remedy, (search, indexed, trigrams), &mut names, &name);
-    } else {
-        let index = create_index(search.table, &name, (indexed, trigrams), (true, false));
-        let schema = search.table.schema.clone();
-        remedy.apply_sql.push(index);
-        remedy.undo_sql = vec![Statement::DropIndexConcurrently { schema, name }.sql()];
-        remedy.lock = Some("SHARE UPDATE EXCLUSIVE".to_owned());
-    }
+        is_same: Box::new(|facts| indexed.is_on(facts)),
+    };
+    index.add_to(remedy, search.table);
     remedy.caveats.push(
         "The column must be text or varchar. If the build fails it leaves an index that is not valid: drop that, then try again."
             .to_owned(),
     );
 }
 
-/// Names for indexes that nothing in their schemas has.
-pub(super) struct Names<'a> {
-    database: &'a DatabaseObservation,
-    /// Schemas and names.
-    given: BTreeSet<(String, String)>,
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-impl<'a> Names<'a> {
-    fn of(database: &'a DatabaseObservation) -> Self {
-        Self {
-            database,
-            given: BTreeSet::new(),
+    use super::super::LeadingWildcard;
+    use crate::model::catalog::{Catalog, IndexFacts, TableFacts};
+    use crate::model::observation::Observation;
+    use crate::model::partitioned_index::{ABOUT_ATTACHED, NO_UNDO};
+    use crate::model::remedy::{ABOUT_ONLY, Remedy};
+    use crate::rules::testing::{claims, index, observation, statement, table, tables};
+
+    /// A search in a table of two partitions, with these indexes.
+    fn observed(kind: char, indexes: Vec<IndexFacts>) -> Observation {
+        let one = statement("SELECT id FROM notes WHERE lower(body) LIKE $1", 100, 100.0);
+        let id = one.text.statement_id.clone();
+        let mut observed = observation(vec![one], 90.0);
+        observed.leading_wildcards.insert(id);
+        let part = |oid: u32, name: &str, kind: char| TableFacts {
+            partition_of: Some(1),
+            kind,
+            ..table(oid, name, 10_000.0, 1e6)
+        };
+        let whole = TableFacts {
+            kind: 'p',
+            ..table(1, "notes", -1.0, 0.0)
+        };
+        let mut all = vec![whole, part(3, "notes_2", kind), part(2, "notes_1", 'r')];
+        // what is between holds rows in a partition of its own
+        all.extend((kind == 'p').then(|| part(4, "notes_3", 'r')));
+        observed.databases = tables(all.clone()).databases;
+        observed.databases[0].catalog = Arc::new(Catalog::new(all.into(), indexes.into()));
+        observed
+    }
+
+    fn own(oid: u32, table_oid: u32) -> IndexFacts {
+        let name = format!("own_{table_oid}");
+        let definition =
+            format!("CREATE INDEX {name} ON public.t USING gin (lower(body) public.gin_trgm_ops)");
+        IndexFacts {
+            table_oid,
+            definition: Some(definition.into()),
+            ..index(oid, &name)
         }
     }
 
-    /// Another one, for an index of a table.
-    pub(super) fn free(&mut self, table: &TableFacts, stem: &str) -> String {
-        let stem = format!("{}_{stem}", table.name);
-        let stem = crate::sql::cut(&stem, NAME_BYTES);
-        let mut number = 1_u32;
-        loop {
-            let name = match number {
-                1 => format!("{stem}_trgm_idx"),
-                number => format!("{stem}_trgm_idx{number}"),
-            };
-            let is_free = !self.database.catalog.is_taken(&table.schema, &name);
-            if is_free && self.given.insert((table.schema.clone(), name.clone())) {
-                return name;
-            }
-            number += 1;
-        }
+    #[test]
+    fn one_partition_after_the_other() {
+        let remedy = |kind: char, indexes: Vec<IndexFacts>| {
+            claims::<LeadingWildcard>(&observed(kind, indexes))
+                .unwrap()
+                .remove(0)
+                .remedy
+        };
+        let both = remedy('r', vec![]);
+        assert_eq!(
+            both.apply_sql[1..],
+            [
+                "CREATE INDEX notes_lower_body_trgm_idx ON ONLY public.notes USING gin (pg_catalog.lower(body) public.gin_trgm_ops)",
+                "CREATE INDEX CONCURRENTLY notes_1_lower_body_trgm_idx ON public.notes_1 USING gin (pg_catalog.lower(body) public.gin_trgm_ops)",
+                "CREATE INDEX CONCURRENTLY notes_2_lower_body_trgm_idx ON public.notes_2 USING gin (pg_catalog.lower(body) public.gin_trgm_ops)",
+                "ALTER INDEX public.notes_lower_body_trgm_idx ATTACH PARTITION public.notes_2_lower_body_trgm_idx",
+                "ALTER INDEX public.notes_lower_body_trgm_idx ATTACH PARTITION public.notes_1_lower_body_trgm_idx",
+            ]
+        );
+        assert_eq!(both.undo_sql, ["DROP INDEX public.notes_lower_body_trgm_idx"]);
+        let half = remedy('r', vec![own(9, 2)]);
+        assert_eq!(half.apply_sql.len(), 5, "what is there is taken");
+        assert!(half.apply_sql[4].ends_with("ATTACH PARTITION public.own_2"));
+        assert_eq!(
+            half.undo_sql,
+            [
+                "DROP INDEX public.notes_lower_body_trgm_idx",
+                "CREATE INDEX CONCURRENTLY own_2 ON public.t USING gin (lower(body) public.gin_trgm_ops)",
+            ],
+            "and made again"
+        );
+        let says = |remedy: &Remedy, what: &str| remedy.caveats.iter().any(|told| told == what);
+        assert!(says(&both, ABOUT_ONLY) && !says(&both, ABOUT_ATTACHED) && says(&half, ABOUT_ATTACHED));
+        let levels = remedy('p', vec![]);
+        assert_eq!(levels.apply_sql.len(), 2, "partitions of partitions");
+        assert!(levels.apply_sql[1].starts_with("CREATE INDEX notes_lower_body_trgm_idx ON public.notes "));
+        assert_eq!(levels.undo_sql, ["DROP INDEX public.notes_lower_body_trgm_idx"]);
+        assert!(!says(&levels, NO_UNDO));
+        let half = remedy('p', vec![own(9, 2)]);
+        assert!(
+            half.undo_sql.is_empty() && says(&half, NO_UNDO),
+            "it would go, too"
+        );
+    }
+
+    #[test]
+    fn partitions_that_all_have_one_need_no_other() {
+        let told = |indexes| claims::<LeadingWildcard>(&observed('r', indexes)).unwrap().len();
+        assert_eq!(told(vec![own(9, 2), own(10, 3)]), 0);
+        assert_eq!(told(vec![own(9, 2)]), 1);
     }
 }
