@@ -193,6 +193,7 @@ fn schema(tables: u32) -> Schema {
             domain: None,
             is_identity: false,
         }),
+        other_columns: Vec::new(),
     };
     let owners = (0..tables).filter(|table| partition_of(*table).is_none());
     Schema {
@@ -200,6 +201,7 @@ fn schema(tables: u32) -> Schema {
         foreign_keys: owners.clone().map(key).collect(),
         not_valid: Vec::new(),
         sequences: owners.map(sequence).collect(),
+        inherited_tables: Vec::new(),
         trigrams_schema: None,
     }
 }

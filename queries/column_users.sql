@@ -71,6 +71,13 @@ LEFT JOIN LATERAL (
                 JOIN pg_catalog.pg_class AS v ON v.oid = f.adrelid
                 JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
                 WHERE f.oid = d.objid AND f.adnum <> d.refobjsubid)
+            -- in 14 the generated column itself depends on them
+            WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN (
+                SELECT 'generated column ' || n.nspname || '.' || v.relname || '.' || b.attname
+                FROM pg_catalog.pg_attribute AS b
+                JOIN pg_catalog.pg_class AS v ON v.oid = b.attrelid
+                JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
+                WHERE d.objid = d.refobjid AND b.attrelid = d.objid AND b.attnum = d.objsubid AND b.attnum <> d.refobjsubid AND b.attgenerated <> '')
             WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN (
                 SELECT 'policy ' || p.polname || ' of ' || n.nspname || '.' || v.relname
                 FROM pg_catalog.pg_policy AS p

@@ -18,7 +18,9 @@ use crate::index_advisor::estimated::Methods;
 use crate::index_advisor::gate::{Gate, Giver};
 use crate::index_advisor::pace::{Most, Pace, Taken};
 use crate::index_advisor::search_path::search_path_of;
-use crate::index_advisor::summary::{About, about_the_captured, about_the_login, about_what_was_counted};
+use crate::index_advisor::summary::{
+    About, about_the_captured, about_the_login, about_what_may_be_planned, about_what_was_counted,
+};
 use crate::index_advisor::workload::{SearchPaths, WorkloadStatement, captured};
 use crate::limits;
 use crate::model::advice::{AdviceReport, AdvisedStatement, StatementStatus};
@@ -141,15 +143,12 @@ pub async fn run(options: Options) -> Result<u8, Failure> {
                 ))
             })?;
             days = captured.days;
-            notes.extend(about_the_captured(&captured, reader));
+            notes.extend(about_the_captured(&captured, reader, looking.is_none()));
             captured.statements
         }
     };
     if !gate.planner_is_powerful() {
-        notes.push(format!(
-            "planned as {login}: a statement about a table that this login may not read is not planned, and says so; \
-             `pgadvisor setup` prints a login that may read all of them"
-        ));
+        notes.push(about_what_may_be_planned(&login, looking.is_none()));
     }
     notes.extend(about_the_login(&plan, &gate, &login));
     let wanted = Wanted {

@@ -9,13 +9,15 @@ use tokio_postgres::types::Type;
 
 use crate::limits;
 use crate::model::remedy::quote_identifier;
-use crate::model::schema::{Constraint, Domain, FixedColumn, ForeignKey, Schema, Sequence, SequenceColumn};
+use crate::model::schema::{
+    Constraint, Domain, FixedColumn, ForeignKey, InheritedTable, Schema, Sequence, SequenceColumn,
+};
 use crate::model::snapshot::{TableActivityCounters, TableActivityLook};
 use crate::model::status::Gap;
 use crate::model::unit::plural;
 use crate::postgres::{Observe, PostgresError, column, column_or_default, queries};
 
-/// Reads foreign keys, constraints that are not valid, and sequences.
+/// Reads foreign keys, constraints that are not valid, sequences, and what inherits from what.
 ///
 /// # Errors
 /// If the server refuses or does not answer, or has more than the bound.
@@ -45,11 +47,15 @@ pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, Postg
         .await?;
     sequences.sort_by_key(|sequence| sequence.oid);
     read_values(session, version_num, &mut sequences).await?;
+    let inherited_tables = session
+        .bounded(queries::INHERITED_TABLES.on(version_num), limit, inherited_table)
+        .await?;
     let to_widen = to_widen(&sequences, &foreign_keys);
     Ok(Schema {
         foreign_keys,
         not_valid,
         sequences,
+        inherited_tables,
         trigrams_schema: trigrams_schema(session).await?,
         fixed_columns: fixed_columns(session, version_num, &to_widen).await?,
     })
@@ -58,12 +64,7 @@ pub async fn schema(session: &Observe, version_num: i32) -> Result<Schema, Postg
 /// The tables of which a column may need another type: those whose keys come near their end, those that refer to them, and those
 /// that refer to a column of another type.
 fn to_widen(sequences: &[Sequence], foreign_keys: &[ForeignKey]) -> Vec<u32> {
-    let near_end = sequences.iter().filter_map(|sequence| {
-        let column = sequence.column.as_ref()?;
-        let is_narrow = ["smallint", "integer"].contains(&column.type_name.as_str());
-        let used_ratio = sequence.used_ratio(sequence.limit_of(&column.type_name)?)?;
-        (is_narrow && used_ratio >= limits::TO_WIDEN_RATIO).then_some(column.table_oid)
-    });
+    let near_end = sequences.iter().flat_map(near_end);
     let mut tables: Vec<u32> = Vec::new();
     let add = |tables: &mut Vec<u32>, oid: u32| {
         if !tables.contains(&oid) && tables.len() < limits::TABLES_TO_WIDEN {
@@ -83,6 +84,21 @@ fn to_widen(sequences: &[Sequence], foreign_keys: &[ForeignKey]) -> Vec<u32> {
         .filter(|key| key.types != key.referenced_types);
     mismatched.for_each(|key| add(&mut tables, key.table_oid));
     tables
+}
+
+/// The tables of the columns that a sequence feeds and that are narrow, where it comes near the end of one.
+fn near_end(sequence: &Sequence) -> Vec<u32> {
+    let is_narrow = |column: &&SequenceColumn| ["smallint", "integer"].contains(&column.type_name.as_str());
+    let narrow: Vec<&SequenceColumn> = sequence.columns().filter(is_narrow).collect();
+    let is_near = |column: &&SequenceColumn| {
+        let limit = sequence.limit_of(&column.type_name);
+        let used_ratio = limit.and_then(|limit| sequence.used_ratio(limit));
+        used_ratio.is_some_and(|used_ratio| used_ratio >= limits::TO_WIDEN_RATIO)
+    };
+    match narrow.iter().any(is_near) {
+        true => narrow.iter().map(|column| column.table_oid).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// What keeps columns of some tables from getting another type. Where that is refused no rule waits.
@@ -135,9 +151,11 @@ fn foreign_key(row: &Row) -> ForeignKey {
         table_oid: column_or_default(row, "table_oid"),
         columns: column_or_default(row, "columns"),
         types: column_or_default(row, "types"),
+        domains: column_or_default(row, "domains"),
         referenced_oid: column_or_default(row, "referenced_oid"),
         referenced_columns: column_or_default(row, "referenced_columns"),
         referenced_types: column_or_default(row, "referenced_types"),
+        referenced_domains: column_or_default(row, "referenced_domains"),
         on_delete: first_character(row, "on_delete"),
         is_match_full: column_or_default(row, "is_match_full"),
         is_temporal: column_or_default(row, "is_temporal"),
@@ -161,16 +179,38 @@ fn constraint(row: &Row) -> Constraint {
     }
 }
 
+fn inherited_table(row: &Row) -> InheritedTable {
+    InheritedTable {
+        table_oid: column_or_default(row, "table_oid"),
+        parent_oid: column_or_default(row, "parent_oid"),
+    }
+}
+
+/// The columns that a sequence feeds; that which ends first comes first.
+fn sequence_columns(row: &Row) -> Vec<SequenceColumn> {
+    let table_oids: Vec<u32> = column_or_default(row, "column_table_oids");
+    let names: Vec<String> = column_or_default(row, "column_names");
+    let types: Vec<String> = column_or_default(row, "column_types");
+    let domains: Vec<Option<String>> = column_or_default(row, "column_domains");
+    let are_identities: Vec<bool> = column_or_default(row, "columns_are_identities");
+    let named = table_oids.into_iter().zip(names).zip(types);
+    named
+        .zip(domains)
+        .zip(are_identities)
+        .map(
+            |((((table_oid, name), type_name), domain), is_identity)| SequenceColumn {
+                table_oid,
+                name,
+                type_name,
+                domain,
+                is_identity,
+            },
+        )
+        .collect()
+}
+
 fn sequence(row: &Row) -> Sequence {
-    let column_of = || {
-        Some(SequenceColumn {
-            table_oid: column(row, "column_table_oid")?,
-            name: column(row, "column_name")?,
-            type_name: column_or_default(row, "column_type"),
-            domain: column(row, "column_domain"),
-            is_identity: column_or_default(row, "is_identity"),
-        })
-    };
+    let mut columns = sequence_columns(row).into_iter();
     let is_readable: bool = column_or_default(row, "is_readable");
     Sequence {
         oid: column_or_default(row, "oid"),
@@ -186,7 +226,8 @@ fn sequence(row: &Row) -> Sequence {
             .filter(|step| *step != 0)
             .unwrap_or(1),
         cycles: column_or_default(row, "cycles"),
-        column: column_of(),
+        column: columns.next(),
+        other_columns: columns.collect(),
     }
 }
 
@@ -340,6 +381,11 @@ mod tests {
         ];
         assert_eq!(to_widen(&sequences, &keys), [1, 4, 5, 7]);
         assert!(to_widen(&sequences[1..], &keys[..3]).is_empty());
+        let mut shared = sequence(1, "integer", 600_000_000);
+        let others = [(8, "integer"), (9, "bigint")];
+        let others = others.map(|(oid, type_name)| sequence(oid, type_name, 0).column);
+        shared.other_columns = others.into_iter().flatten().collect();
+        assert_eq!(to_widen(&[shared], &[key(5, 8, same)]), [1, 8, 5]);
         let many: Vec<ForeignKey> = (10..1_000).map(|oid| key(oid, 1, same)).collect();
         assert_eq!(to_widen(&sequences, &many).len(), limits::TABLES_TO_WIDEN);
     }

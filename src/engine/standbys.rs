@@ -72,11 +72,13 @@ impl Standbys {
             let replication = status.replication.as_ref();
             replication.map_or(0, |seen| seen.standbys.len())
         };
+        let is_paused = |status: &ServerStatus| replay(status).is_some_and(|replay| replay.is_paused);
+        let watched = || self.watched.iter().map(|(status, _)| status);
         WatchedStandbys {
-            names: self
-                .watched
-                .iter()
-                .map(|(status, _)| status.name.clone())
+            names: watched().map(|status| status.name.clone()).collect(),
+            paused: watched()
+                .filter(|&status| is_paused(status))
+                .map(|status| status.name.clone())
                 .collect(),
             streaming: self.watched.iter().filter(|(status, _)| streams(status)).count(),
             receivers: self.watched.iter().map(receivers).sum(),
@@ -411,6 +413,19 @@ mod tests {
             "c streams from it"
         );
         assert_eq!(unwatched(1, vec![sends, c]), 0);
+    }
+
+    #[test]
+    fn a_primary_is_told_whose_replay_is_paused() {
+        let paused = ServerStatus {
+            replication: replaying(|replay| {
+                replay.is_streaming = true;
+                replay.is_paused = true;
+            }),
+            ..standby("c", "1", 1)
+        };
+        let watched = observed(&[(standby("b", "1", 1), vec![]), (paused, vec![])]).standbys_watched;
+        assert_eq!((watched.names.len(), watched.paused), (2, vec!["c".to_owned()]));
     }
 
     #[test]

@@ -81,6 +81,9 @@ impl Watch {
             status.as_ref().and_then(|status| status.last_seen_at),
         );
         observer.own_use.remember(store.own_scans(&settings.name)?);
+        observer
+            .waits
+            .remember(store.recent_waits(&settings.name, Utc::now())?);
         observer.was_standby = status
             .as_ref()
             .is_some_and(|status| status.is_standby == Some(true));
@@ -336,6 +339,12 @@ impl Watch {
 
     /// What was sampled since the look before, taken in to be judged.
     fn sampled_minute(&mut self, snapshot: &Snapshot) -> Option<WaitMinute> {
+        // what was remembered may be of another cluster, which answered under this name before
+        let before = self.status.system_identifier.as_ref();
+        let clusters = before.zip(snapshot.server.system_identifier.as_ref());
+        if clusters.is_some_and(|(before, now)| before != now) {
+            self.observer.waits = Default::default();
+        }
         let (samples, elapsed) = self.sampled.take()?;
         let hidden = samples.hidden();
         let texts = snapshot.statements.as_ref().map(|read| &*read.texts);

@@ -105,10 +105,17 @@ impl Candidate {
         self.keys.iter().any(is_it)
     }
 
-    /// The same without what it carries along though it is a key.
-    pub(super) fn carrying_no_key(mut self) -> Self {
+    /// The same without what it carries along though it is a key; and what has a single key is sorted as usual, for it is read from
+    /// either end.
+    pub(super) fn simplest(mut self) -> Self {
         let include = std::mem::take(&mut self.include);
         self.include = include.into_iter().filter(|one| !self.has_key(one)).collect();
+        if let [key] = &mut self.keys[..]
+            && key.descending
+            && key.nulls_first
+        {
+            (key.descending, key.nulls_first) = (false, false);
+        }
         self
     }
 

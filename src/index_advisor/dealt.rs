@@ -60,6 +60,7 @@ impl Hands {
     }
 
     fn position_of(&mut self, fit: Fit, candidate: Candidate) -> usize {
+        let candidate = candidate.simplest();
         let next = self.made.len();
         let position = *self.known.entry(candidate.clone()).or_insert(next);
         match self.made.get_mut(position) {

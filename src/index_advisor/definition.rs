@@ -64,7 +64,7 @@ pub fn wanted_name(candidate: &Candidate, table: &str) -> String {
     let mut parts = vec![table.to_owned()];
     parts.extend(candidate.keys.iter().map(|key| match &key.key {
         Key::Column(name) => name.clone(),
-        // as PostgreSQL does: the function's name, or just that it is an expression
+        // as PostgreSQL does: the function's name, or just that it is an expression; in capitals it prints words of SQL alone
         Key::Expression(text) => {
             let is_part = |c: char| c.is_alphanumeric() || c == '_';
             let called = text.split_once('(').map_or("", |(called, _)| called);
@@ -74,7 +74,7 @@ pub fn wanted_name(candidate: &Candidate, table: &str) -> String {
                 && name.chars().all(is_part)
                 && schema.chars().all(|c| is_part(c) || c == '"');
             match is_call {
-                true => name.to_owned(),
+                true => name.to_ascii_lowercase(),
                 false => "expr".to_owned(),
             }
         }
@@ -280,6 +280,8 @@ mod tests {
         assert_eq!(wanted_name(&odd, "t"), "t_lower_where_idx");
         odd.keys[0].key = Key::Expression("shop.slug(a)".into());
         assert_eq!(wanted_name(&odd, "t"), "t_slug_where_idx");
+        odd.keys[0].key = Key::Expression("COALESCE(email, ''::text)".into());
+        assert_eq!(wanted_name(&odd, "Patients"), "Patients_coalesce_where_idx");
         odd.keys[0].key = Key::Expression("(a ->> 'x')".into());
         assert_eq!(wanted_name(&odd, "t"), "t_expr_where_idx");
     }
@@ -324,6 +326,7 @@ mod tests {
                 predicate: None,
                 keys: columns.iter().map(key).collect(),
                 include: Vec::new(),
+                definition: String::new(),
                 parts: Vec::new(),
             }
         };

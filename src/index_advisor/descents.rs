@@ -29,30 +29,38 @@ fn levels(size_bytes: f64, entries: f64) -> f64 {
 
 /// What the descents of a plan add to its cost at least, by the levels of those indexes that are not there.
 fn of_plan(tree: &PlanTree, levels: &dyn Fn(&str) -> Option<f64>) -> f64 {
-    of_node(&tree.root, 1.0, levels)
+    of_node(&tree.root, 1.0, 1.0, levels)
 }
 
-/// The same for a node that is executed so often.
-fn of_node(node: &PlanNode, loops: f64, levels: &dyn Fn(&str) -> Option<f64>) -> f64 {
+/// The same for a node that is begun so often, and each time read to this part: who reads one row has come down from the root, too.
+fn of_node(node: &PlanNode, loops: f64, part: f64, levels: &dyn Fn(&str) -> Option<f64>) -> f64 {
     let own = node.index.as_deref().and_then(levels).unwrap_or(0.0) * LEVEL_COST * loops;
     let outer = node.children.iter().find(|child| is(child, "Outer"));
     let below = |child: &PlanNode| -> f64 {
-        let loops = match node.kind.as_str() {
+        let (loops, part) = match node.kind.as_str() {
             // how often it is looked up and not found is nowhere said
             "Memoize" => return 0.0,
-            "Materialize" => 1.0,
-            "Nested Loop" if is(child, "Inner") => loops * outer.map_or(1.0, |outer| outer.rows),
-            // of what is below it a part is executed
-            "Limit" => loops * share(node, child),
-            _ => loops,
+            "Materialize" => (1.0, part),
+            "Nested Loop" if is(child, "Inner") => {
+                let rows = outer.map_or(1.0, |outer| outer.rows);
+                (loops * (rows * part).max(1.0), 1.0)
+            }
+            "Limit" => (loops, part * share(node, child)),
+            kind if kind != "Nested Loop" && is_read_first(node, child) => (loops, 1.0),
+            _ => (loops, part),
         };
         match child.relationship.as_deref() {
             // once for all, and a subplan is looked into once for each row, or once for all if it is hashed
-            Some("InitPlan" | "SubPlan") => of_node(child, 1.0, levels),
-            _ => of_node(child, loops, levels),
+            Some("InitPlan" | "SubPlan") => of_node(child, 1.0, 1.0, levels),
+            _ => of_node(child, loops, part, levels),
         }
     };
     own + node.children.iter().map(below).sum::<f64>()
+}
+
+/// Whether a node has read all of what is below it before it gives its first row, as one that sorts it.
+fn is_read_first(node: &PlanNode, below: &PlanNode) -> bool {
+    below.total_cost > 0.0 && node.startup_cost >= below.total_cost
 }
 
 fn is(child: &PlanNode, relationship: &str) -> bool {
@@ -127,6 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_one_row_of_an_index_comes_down_from_its_root_all_the_same() {
+        let outer = scan("Outer", "there", 40.0);
+        let first = over("Limit", "Inner", &[scan("Outer", "new", 1000.0)]);
+        assert_eq!(added(first.clone()), 1.0);
+        assert_eq!(added(over("Nested Loop", "Outer", &[outer.clone(), first])), 40.0);
+        let lateral = over(
+            "Subquery Scan",
+            "Inner",
+            &[over("Limit", "Subquery", &[scan("Outer", "new", 1000.0)])],
+        );
+        assert_eq!(added(over("Nested Loop", "Outer", &[outer, lateral])), 40.0);
+    }
+
+    #[test]
     fn each_look_into_an_index_that_is_not_there_is_a_descent() {
         let [outer, inner] = [scan("Outer", "new", 40.0), scan("Inner", "new", 1.0)];
         let join = |inner: Value| over("Nested Loop", "Outer", &[outer.clone(), inner]);
@@ -147,7 +169,17 @@ mod tests {
         );
         // whose plan costs 50 of the 50 below it, and of 100
         assert_eq!(added(over("Limit", "Outer", &[join(inner.clone())])), 41.0);
-        assert_eq!(added(over("Limit", "Outer", std::slice::from_ref(&outer))), 0.5);
+        let mut long_join = join(inner.clone());
+        long_join["Total Cost"] = json!(100.0);
+        assert_eq!(
+            added(over("Limit", "Outer", std::slice::from_ref(&long_join))),
+            21.0
+        );
+        let mut sort = over("Sort", "Outer", &[long_join]);
+        (sort["Startup Cost"], sort["Total Cost"]) = (json!(100.0), json!(200.0));
+        let mut top = over("Limit", "Outer", &[sort]);
+        top["Total Cost"] = json!(150.0);
+        assert_eq!(added(top), 41.0, "what is sorted is read to its end");
         assert_eq!(
             added(join(over("Result", "Inner", &[scan("SubPlan", "new", 1.0)]))),
             2.0

@@ -190,6 +190,9 @@ impl Gate {
         let is_known_whose = role.is_some() || self.giver == Giver::Planner;
         let meaning = match resolve(plan, names, path, is_known_whose).await? {
             Ok(meaning) => meaning,
+            Err(Reason::Builtin { name, why, .. }) if names.relations.is_empty() => {
+                return Ok(Err(Reason::BuiltinAlone { name, why }));
+            }
             Err(reason) => return Ok(Err(reason)),
         };
         let Some(strangers) = &self.strangers else {

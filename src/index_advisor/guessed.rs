@@ -86,7 +86,7 @@ impl Ready {
                 cost_after: before,
                 statements,
                 confidence: self.with_caveat(without_planner(), &users, one),
-                supersedes: superseded::by_definition(on, candidate),
+                supersedes: superseded::by_definition(on, candidate, &[]),
                 candidate: candidate.clone(),
             };
             for position in &index.statements {
@@ -94,6 +94,7 @@ impl Ready {
             }
             advice.indexes.push(index);
         }
+        superseded::tell_once(&mut advice.indexes);
         self.tell_why_not(&chosen, &sizes, budget_bytes);
         advice
             .left_out

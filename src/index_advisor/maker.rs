@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::candidate::{Candidate, IndexKey, Kinds};
 use super::clauses::{Key, Picks, Predicate, RelationUse};
+use super::predicate::ALL_HOLD;
 use crate::limits;
 
 /// Columns that every table has. Names of users' columns cannot be these.
@@ -442,7 +443,7 @@ fn without(keys: &[Key], about: &BTreeSet<Key>) -> Vec<Key> {
 
 fn all_hold(conditions: &[&Predicate]) -> String {
     let texts: Vec<&str> = conditions.iter().map(|one| one.text.as_str()).collect();
-    texts.join(" AND ")
+    texts.join(ALL_HOLD)
 }
 
 #[cfg(test)]

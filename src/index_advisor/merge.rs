@@ -9,6 +9,7 @@ use fixedbitset::FixedBitSet;
 use super::candidate::{Candidate, Kinds};
 use super::clauses::{Key, RelationUse};
 use super::gate::Gate;
+use super::predicate::ALL_HOLD;
 use super::ready::Ready;
 use super::selection::{Answer, Planner, Problem};
 use super::what_if::{Planned, WhatIf};
@@ -21,6 +22,9 @@ use crate::postgres::{Plan, PostgresError};
 /// hardly anything of what the workload costs.
 const BEARABLE_PART_OF_GAIN: f64 = 0.2;
 const BEARABLE_LOSS: f64 = 0.00005;
+
+/// Indexes on a part of the rows that only hold what is needed, and of each the keys that nobody needs.
+type Carriers = BTreeMap<usize, BTreeSet<Key>>;
 
 /// How far it may go.
 pub(super) struct Bounds<'a> {
@@ -207,26 +211,33 @@ impl Ready {
 }
 
 impl Ready {
-    /// Those of a set on a part of the rows whose keys nobody asks by: they only hold what is needed of them.
-    fn carriers(&self, set: &FixedBitSet) -> BTreeSet<usize> {
+    /// Those of a set on a part of the rows whose keys nobody asks by, for they only hold what is needed of them; and of each the keys
+    /// that need not even be held, since they have one value in all of its rows.
+    fn carriers(&self, set: &FixedBitSet) -> Carriers {
         let parts = set.ones().filter(|one| self.candidates[*one].predicate.is_some());
         let parts: Vec<usize> = parts.collect();
         if parts.len() < 2 {
-            return BTreeSet::new();
+            return Carriers::new();
         }
         let asked: Vec<RelationUse> = self.planned.iter().flat_map(Planned::asked).collect();
-        let is_asked = |candidate: &Candidate, key: &Key| {
-            asked.iter().any(|asked| {
+        let of_table = |candidate: &Candidate| {
+            let is_its = |asked: &&RelationUse| {
                 let table = self.tables.get(&asked.schema, &asked.table);
                 let name = table.map(|table| (&table.name.schema, &table.name.name));
-                name == Some((&candidate.schema, &candidate.table)) && asked.asks_by(key)
-            })
+                name == Some((&candidate.schema, &candidate.table))
+            };
+            asked.iter().filter(is_its).collect::<Vec<&RelationUse>>()
         };
-        let carries = |one: &usize| {
-            let candidate = &self.candidates[*one];
-            candidate.keys.iter().all(|key| !is_asked(candidate, &key.key))
+        let carrier = |one: usize| {
+            let candidate = &self.candidates[one];
+            let asked = of_table(candidate);
+            let constant = candidate.constant_keys(&asked);
+            let is_asked =
+                |key: &Key| !constant.contains(key) && asked.iter().any(|asked| asked.asks_by(key));
+            let carries = candidate.keys.iter().all(|key| !is_asked(&key.key));
+            carries.then_some((one, constant))
         };
-        parts.into_iter().filter(carries).collect()
+        parts.into_iter().filter_map(carrier).collect()
     }
 }
 
@@ -235,7 +246,7 @@ fn next_pair(
     ready: &Ready,
     kinds: Kinds,
     set: &FixedBitSet,
-    carriers: &BTreeSet<usize>,
+    carriers: &Carriers,
     tried: &BTreeSet<(usize, usize)>,
 ) -> Option<(usize, usize, Candidate)> {
     let pairs = set
@@ -248,9 +259,9 @@ fn next_pair(
         .filter(|pair| is_seen(pair.0) && is_seen(pair.1));
     let mut merged = fresh.filter_map(|(one, other)| {
         let (shorter, longer) = (&ready.candidates[one], &ready.candidates[other]);
-        let both = match carriers.contains(&one) {
-            true => shorter.taken_along(longer, kinds),
-            false => shorter.merged(longer, kinds),
+        let both = match carriers.get(&one) {
+            Some(constant) => shorter.holding_less(constant).taken_along(longer, kinds),
+            None => shorter.merged(longer, kinds),
         }?;
         ready.may_carry(&both).then_some((one, other, both))
     });
@@ -263,6 +274,26 @@ impl Candidate {
     fn merged(&self, other: &Self, kinds: Kinds) -> Option<Self> {
         let begins_alike = self.keys.first() == other.keys.first();
         self.taken_along(other, kinds).filter(|_| begins_alike)
+    }
+
+    /// The keys that have one value in all rows of a part, by what statements ask of its table.
+    fn constant_keys(&self, asked: &[&RelationUse]) -> BTreeSet<Key> {
+        let conditions: Vec<&str> = self
+            .predicate
+            .iter()
+            .flat_map(|all| all.split(ALL_HOLD))
+            .collect();
+        let predicates = asked.iter().flat_map(|asked| &asked.predicates);
+        let constant =
+            predicates.filter(|one| one.picks.is_one_value() && conditions.contains(&one.text.as_str()));
+        constant.map(|one| one.key.clone()).collect()
+    }
+
+    /// The same without these keys.
+    fn holding_less(&self, keys: &BTreeSet<Key>) -> Self {
+        let mut less = self.clone();
+        less.keys.retain(|key| !keys.contains(&key.key));
+        less
     }
 
     /// The other's keys, and along with them what this one has besides.
@@ -289,6 +320,7 @@ impl Candidate {
 mod tests {
     use super::*;
     use crate::index_advisor::candidate::IndexKey;
+    use crate::index_advisor::clauses::{Picks, Predicate};
 
     #[test]
     fn the_longer_one_takes_along_what_the_shorter_one_has() {
@@ -344,5 +376,45 @@ mod tests {
         let wanted = part(&index(&["seller"], &["buyer", "note"]));
         assert_eq!(both, Some(wanted), "where nobody asks by the buyer");
         assert_eq!(part(&of_buyer).taken_along(&of_seller, Kinds::default()), None);
+    }
+
+    #[test]
+    fn what_has_one_value_in_a_part_is_not_even_carried_along() {
+        let reviewed = Key::Column("reviewed".into());
+        let asks = |text: &str, picks: Picks| RelationUse {
+            predicates: [Predicate {
+                text: text.into(),
+                key: reviewed.clone(),
+                picks,
+            }]
+            .into(),
+            ..RelationUse::default()
+        };
+        let part = Candidate {
+            schema: "s".into(),
+            table: "t".into(),
+            method: "btree",
+            keys: vec![IndexKey::from(reviewed.clone())],
+            include: Vec::new(),
+            predicate: Some("NOT reviewed AND at > 1".into()),
+        };
+        let constant = |asked: &RelationUse| part.constant_keys(&[asked]);
+        assert_eq!(
+            constant(&asks("NOT reviewed", Picks::State)),
+            [reviewed.clone()].into()
+        );
+        assert!(
+            constant(&asks("reviewed", Picks::State)).is_empty(),
+            "another part"
+        );
+        assert!(constant(&asks("NOT reviewed", Picks::Range)).is_empty());
+        let other = Candidate {
+            keys: vec![IndexKey::from(Key::Column("tenant".into()))],
+            ..part.clone()
+        };
+        let both = part
+            .holding_less(&[reviewed].into())
+            .taken_along(&other, Kinds::default());
+        assert_eq!(both, Some(other));
     }
 }

@@ -4,6 +4,9 @@ use super::clauses::{Key, key_of};
 use super::tables::Table;
 use crate::sql::expression::{Comparison, Condition, Operand};
 
+/// What stands between conditions of which all hold.
+pub(super) const ALL_HOLD: &str = " AND ";
+
 /// A condition that holds for all calls of the statement, fit for the predicate of a partial index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Predicate {

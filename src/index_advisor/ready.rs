@@ -311,7 +311,7 @@ impl Ready {
 
     /// The number of a candidate, which is a new one if it was not known.
     pub(super) fn number_of(&mut self, candidate: Candidate) -> usize {
-        let candidate = candidate.carrying_no_key();
+        let candidate = candidate.simplest();
         let next = self.candidates.len();
         let number = *self.known.entry(candidate.clone()).or_insert(next);
         if number == next {

@@ -343,11 +343,15 @@ impl<'a, P: Planner> Selection<'a, P> {
 
     /// What the workload costs under a set, as far as is known, with the upkeep of its indexes.
     fn total(&self, set: &FixedBitSet) -> f64 {
+        self.reads(set) + set.ones().map(|one| self.problem.upkeep[one]).sum::<f64>()
+    }
+
+    /// The same, writes aside.
+    fn reads(&self, set: &FixedBitSet) -> f64 {
         let statements = self.known.iter().zip(&self.problem.weights);
-        let reads: f64 = statements
+        statements
             .map(|(known, weight)| weight * known.estimate(set))
-            .sum();
-        reads + set.ones().map(|one| self.problem.upkeep[one]).sum::<f64>()
+            .sum()
     }
 
     /// The best set by what is known, or by what may be hoped of plans near a set.

@@ -5,10 +5,12 @@ mod notes;
 
 use std::collections::BTreeMap;
 
-pub use self::login::{about_the_captured, about_the_login, about_what_was_counted};
+pub use self::login::{
+    about_the_captured, about_the_login, about_what_may_be_planned, about_what_was_counted,
+};
 use self::notes::{
     about_the_attached, about_the_averaged, about_the_dearer, about_the_descents, about_the_guessed,
-    about_the_partitions, about_the_superseded,
+    about_the_pages, about_the_partitions, about_the_superseded,
 };
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
@@ -88,6 +90,7 @@ impl Advice {
         };
         report.notes.extend(about_the_dearer(&report.statements));
         report.notes.extend(about_the_hoped(&report.statements));
+        report.notes.extend(about_the_pages(&report.statements));
         report.notes.extend(about_the_guessed(&advice.statements));
         report.notes.extend(about_the_averaged(&advice.statements));
         report.notes.extend(about_the_descents(&advice.statements));
@@ -133,7 +136,7 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
         definition: index.definition.statement.clone(),
         name: index.definition.name.clone(),
         apply_sql: index.definition.apply_sql.clone(),
-        undo_sql: index.definition.undo_sql.clone(),
+        undo_sql: undo_of(index),
         schema: index.definition.table.schema.clone(),
         table: index.definition.table.name.clone(),
         partition_of: index.definition.partition_of.as_ref().map(|whole| RelationName {
@@ -169,6 +172,12 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
             .collect(),
         supersedes_unproven: index.supersedes.iter().find_map(|one| one.unproven.clone()),
     }
+}
+
+/// How it is taken back: what was dropped for it is made again before it goes.
+fn undo_of(index: &IndexAdvice) -> Vec<String> {
+    let dropped = index.supersedes.iter().filter_map(|one| one.undo_sql.as_ref());
+    dropped.chain(&index.definition.undo_sql).cloned().collect()
 }
 
 /// How an index of the same table is dropped: that of a partitioned one as a whole, as it is made.
@@ -220,6 +229,7 @@ fn statement_of(advice: &Advice, one: &StatementAdvice) -> AdvisedStatement {
 mod tests {
     use super::*;
     use crate::index_advisor::workload::WorkloadStatement;
+    use crate::model::advice::{TriedValue, ValueKind};
 
     /// A statement that costs so much before and after.
     fn statement(name: &str, before: f64, after: f64) -> StatementAdvice {
@@ -260,6 +270,25 @@ mod tests {
             panic!("{:?}", told.notes)
         };
         assert!(note.ends_with(": s0, s1, s2, s3, s4, …"), "{note}");
+    }
+
+    #[test]
+    fn pages_of_which_less_is_saved_than_of_the_first_are_told() {
+        let notes = |cost_after: f64| {
+            let page = TriedValue {
+                kind: ValueKind::LaterPage,
+                cost_before: 1000.0,
+                cost_after,
+            };
+            let paged = StatementAdvice {
+                values: vec![page],
+                ..statement("paged", 1000.0, 1.0)
+            };
+            report(vec![paged]).notes
+        };
+        assert_eq!(notes(20.0), [""; 0]);
+        let told = notes(170.0).concat();
+        assert!(told.ends_with(": paged 1000 → 1, there 1000 → 170"), "{told}");
     }
 
     #[test]

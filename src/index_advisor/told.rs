@@ -19,6 +19,7 @@ use super::tables::{Table, TableName, Tables};
 use super::undescribed::Described;
 use super::upkeep::Writes;
 use crate::model::finding::{Confidence, ConfidenceLevel};
+use crate::model::plan::PlanTree;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, queries};
 
@@ -105,6 +106,7 @@ impl Ready {
             self.statements[self.positions[number]].descents_cost = Some(added);
         }
         let mut indexes = Vec::new();
+        let plans: Vec<&PlanTree> = outcomes.iter().filter_map(|one| one.tree.as_ref()).collect();
         for one in &members {
             let candidate = &self.candidates[*one];
             let Some(table) = self.table_of(*one) else {
@@ -145,10 +147,11 @@ impl Ready {
                 cost_after: after,
                 statements,
                 confidence: self.with_undescribed(confidence, &mut described, &users, *one),
-                supersedes: superseded::by_definition(on, candidate),
+                supersedes: superseded::by_definition(on, candidate, &plans),
                 candidate: candidate.clone(),
             });
         }
+        superseded::tell_once(&mut indexes);
         let is_cheaper = |number: &usize| costs[*number] < problem.costs[*number];
         let has_estimate = |number: &usize| used[*number].ones().any(|one| self.is_unproven(*number, one));
         let proven: Vec<usize> = (0..outcomes.len())
@@ -402,7 +405,6 @@ mod tests {
 
     use super::*;
     use crate::index_advisor::selection::Scans;
-    use crate::model::plan::PlanTree;
 
     #[test]
     fn only_what_was_chosen_under_all_is_told_so() {

@@ -333,6 +333,7 @@ mod tests {
                 is_plain: true,
             }],
             include: include.iter().map(|one| (*one).to_owned()).collect(),
+            definition: String::new(),
             parts: Vec::new(),
         }
     }

@@ -189,6 +189,8 @@ impl TriedValue {
 
 /// How the reason ends why a statement over catalogs is not planned: none of them is anybody's to index.
 pub const OF_POSTGRESQL: &str = "is a table of PostgreSQL itself";
+/// How the reason ends why a statement is not planned that reads no table, as `SELECT pg_get_viewdef($1)` of pg_dump.
+pub const NAMES_NO_TABLE: &str = "and the statement names no table that an index could be missing on";
 /// Why a statement is not planned in which no index could find anything.
 pub const ONLY_INSERTS: &str = "it only inserts values: there is nothing in it that an index could find";
 
@@ -238,11 +240,9 @@ impl AdvisedStatement {
 
     /// Whether it could have been advised, and was not planned to the end.
     pub fn is_unplanned(&self) -> bool {
-        let of_postgresql = self
-            .reason
-            .as_ref()
-            .is_some_and(|reason| reason.ends_with(OF_POSTGRESQL));
-        self.cost_after.is_none() && !of_postgresql && !self.only_inserts()
+        let of_users_tables =
+            |reason: &String| !reason.ends_with(OF_POSTGRESQL) && !reason.ends_with(NAMES_NO_TABLE);
+        self.cost_after.is_none() && self.reason.as_ref().is_none_or(of_users_tables) && !self.only_inserts()
     }
 
     /// Whether it was not planned since it reads nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, TableFacts};
-use super::schema::{Constraint, ForeignKey, Schema};
+use super::schema::{Constraint, ForeignKey, Schema, Sequence};
 
 /// The catalogs of one server as they were read last, asked for the few findings that are not seen any more.
 #[derive(Clone, Debug, Default)]
@@ -154,10 +154,7 @@ impl Known {
             let partition = || self.catalog.tables.get(oid).and_then(|part| part.partition_of);
             oid == table.oid || partition() == Some(table.oid)
         };
-        let fed = schema
-            .sequences
-            .iter()
-            .filter_map(|sequence| sequence.column.as_ref());
+        let fed = schema.sequences.iter().flat_map(Sequence::columns);
         let mut types = fed
             .filter(|fed| fed.name == column && is_part(fed.table_oid))
             .map(|fed| fed.type_name.as_str())
@@ -170,7 +167,7 @@ impl Known {
 mod tests {
     use super::*;
     use crate::model::catalog::IndexFacts;
-    use crate::model::schema::{Domain, Sequence, SequenceColumn};
+    use crate::model::schema::{Domain, SequenceColumn};
 
     fn table() -> TableFacts {
         TableFacts {
@@ -316,6 +313,20 @@ mod tests {
         assert!(judged("schema.int_key_overflow", "id", "bigint"));
         assert!(!judged("schema.int_key_overflow", "id", "integer"));
         assert!(!judged("schema.int_key_overflow", "unknown", "bigint"));
+        // one that was widened is no longer the first of those that the sequence feeds
+        let mut shared = schema("bigint");
+        let narrow = SequenceColumn {
+            table_oid: 2,
+            type_name: "integer".into(),
+            ..SequenceColumn::default()
+        };
+        shared.sequences[0].other_columns = shared.sequences[0].column.replace(narrow).into_iter().collect();
+        assert!(mended(
+            vec![],
+            shared,
+            "schema.int_key_overflow",
+            &["s", "t", "id"]
+        ));
         let of_domain = Schema {
             not_valid: vec![Constraint {
                 name: "c".into(),

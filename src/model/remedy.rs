@@ -41,6 +41,9 @@ pub const ABOUT_ATTACHING: &str = "ATTACH PARTITION takes an ACCESS EXCLUSIVE lo
                                    behind which all that reads the partition waits: SET lock_timeout = '1s' first, and \
                                    repeat it if it gives up.";
 
+/// What stands in a statement that makes an index anew which may have been dropped meanwhile.
+pub const IF_NOT_THERE: &str = " IF NOT EXISTS ";
+
 /// What stands in a statement that makes an index of a partitioned table without those of its partitions.
 pub const ON_ONLY: &str = " ON ONLY ";
 /// What that locks: there are no rows to be read.

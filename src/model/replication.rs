@@ -100,6 +100,8 @@ pub struct WatchedStandbys {
     pub names: Vec<String>,
     /// How many of them stream, from the primary or from one another; the others restore from an archive.
     pub streaming: usize,
+    /// The names of those whose replay is paused.
+    pub paused: Vec<String>,
     /// Connections to them over which others receive WAL in turn.
     pub receivers: usize,
     /// How many others belong to the primary, and cannot be seen now or stand still: of those only what they knew counts.

@@ -9,8 +9,11 @@ pub struct Schema {
     pub foreign_keys: Vec<ForeignKey>,
     /// Constraints that are NOT VALID.
     pub not_valid: Vec<Constraint>,
-    /// Sequences, with the column that each feeds.
+    /// Sequences, with the columns that each feeds.
     pub sequences: Vec<Sequence>,
+    /// Tables that inherit from others and are no partitions.
+    #[serde(default)]
+    pub inherited_tables: Vec<InheritedTable>,
     /// Where the extension pg_trgm is installed; `None` where it is not, or that could not be read.
     #[serde(default)]
     pub trigrams_schema: Option<String>,
@@ -18,6 +21,14 @@ pub struct Schema {
     /// without a name.
     #[serde(default)]
     pub fixed_columns: Vec<FixedColumn>,
+}
+
+/// A table that inherits from another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct InheritedTable {
+    pub table_oid: u32,
+    pub parent_oid: u32,
 }
 
 /// A column to which PostgreSQL gives no other type as things are: its own, or that of a partition or another table below it.
@@ -70,11 +81,16 @@ pub struct ForeignKey {
     pub table_oid: u32,
     /// In the order of the constraint.
     pub columns: Vec<String>,
-    /// `format_type` of each, with its modifier.
+    /// `format_type` of each, with its modifier; of a domain what it is over.
     pub types: Vec<String>,
+    /// The domain that each is declared with, where it is with one.
+    #[serde(default)]
+    pub domains: Vec<Option<String>>,
     pub referenced_oid: u32,
     pub referenced_columns: Vec<String>,
     pub referenced_types: Vec<String>,
+    #[serde(default)]
+    pub referenced_domains: Vec<Option<String>>,
     /// ON DELETE: `a` no action, `r` restrict, `c` cascade, `n` set null, `d` set default.
     pub on_delete: char,
     /// MATCH FULL: all of its columns are NULL, or none.
@@ -140,11 +156,14 @@ pub struct Sequence {
     pub greatest: i64,
     pub increment: i64,
     pub cycles: bool,
-    /// The column that takes its values.
+    /// The column that takes its values; of several the one that ends first.
     pub column: Option<SequenceColumn>,
+    /// The other columns that take its values, without those that are inherited from one that does.
+    #[serde(default)]
+    pub other_columns: Vec<SequenceColumn>,
 }
 
-/// The column that takes a sequence's values.
+/// A column that takes a sequence's values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct SequenceColumn {
@@ -159,6 +178,11 @@ pub struct SequenceColumn {
 }
 
 impl Sequence {
+    /// All columns that take its values.
+    pub fn columns(&self) -> impl Iterator<Item = &SequenceColumn> {
+        self.column.iter().chain(&self.other_columns)
+    }
+
     /// The value at which a type of integers ends, in the direction of the sequence.
     pub fn limit_of(&self, type_name: &str) -> Option<i64> {
         let (least, greatest) = match type_name {

@@ -223,7 +223,8 @@ macro_rules! written_in_words {
 written_in_words!(Period, "Period", "a duration in words", "15 min");
 written_in_words!(Size, "Size", "a size in words", "1 GB");
 
-/// A duration for people, in its two largest units: `3 h 40 min`, `12 days`, `45 ms`.
+/// A duration for people, in its two largest units: `3 h 40 min`, `2 min 22 s`, `12 days`, `45 ms`. What stands beside a share must
+/// not contradict it, and minutes alone would.
 pub fn seconds_for_people(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
@@ -231,7 +232,8 @@ pub fn seconds_for_people(seconds: f64) -> String {
         s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
         s if s < 10.0 => format!("{s:.1} s"),
         _ if whole < 60 => format!("{whole} s"),
-        _ if whole < 3600 => format!("{} min", (seconds / 60.0).round()),
+        _ if whole < 3600 && whole.is_multiple_of(60) => format!("{} min", whole / 60),
+        _ if whole < 3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ if whole < 86_400 && whole % 3600 / 60 == 0 => format!("{} h", whole / 3600),
         _ if whole < 86_400 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
         _ if whole < 2 * 86_400 => "1 day".to_owned(),
@@ -263,6 +265,15 @@ pub fn count_for_people(count: f64) -> String {
         text.push(digit);
     }
     if count < -0.5 { format!("-{text}") } else { text }
+}
+
+/// A mean of whole things for people: `0.4`, `2.5`, `12`; what there is of them is never told as none.
+pub fn mean_for_people(mean: f64) -> String {
+    match mean {
+        m if m > 0.0 && m < 0.05 => "less than 0.1".to_owned(),
+        m if m < 10.0 && (m - m.round()).abs() >= 0.05 => format!("{m:.1}"),
+        m => count_for_people(m),
+    }
 }
 
 /// A whole number with its noun: `1 finding`, `5 findings`.
@@ -302,6 +313,12 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_something_is_not_nothing() {
+        let told = [0.0, 0.01, 0.41, 0.97, 2.5, 9.97, 41.4].map(mean_for_people);
+        assert_eq!(told, ["0", "less than 0.1", "0.4", "1", "2.5", "10", "41"]);
+    }
+
+    #[test]
     fn sizes_tell_decimal_from_binary() {
         assert_eq!("1 GB".parse(), Ok(Size::gigabytes(1)));
         assert_eq!("1 GiB".parse(), Ok(Size::mebibytes(1024)));
@@ -326,6 +343,8 @@ mod tests {
     fn people_read_two_units() {
         assert_eq!(seconds_for_people(13_200.0), "3 h 40 min");
         assert_eq!(seconds_for_people(0.0455), "46 ms");
+        let minutes = [59.6, 60.0, 142.0, 3599.4, 3599.6].map(seconds_for_people);
+        assert_eq!(minutes, ["1 min", "1 min", "2 min 22 s", "59 min 59 s", "1 h"]);
         assert_eq!(bytes_for_people(4.2 * 1024.0 * 1024.0 * 1024.0), "4.2 GiB");
         assert_eq!(count_for_people(1_200_000.0), "1\u{202f}200\u{202f}000");
     }

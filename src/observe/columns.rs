@@ -86,15 +86,22 @@ impl Found {
         })
     }
 
-    fn types(&mut self, table_oid: u32, columns: &[String], types: &[String]) {
-        for (name, type_name) in columns.iter().zip(types) {
-            self.column(table_oid, name).type_name = Some(type_name.clone());
+    fn types(
+        &mut self,
+        table_oid: u32,
+        columns: &[String],
+        (types, domains): (&[String], &[Option<String>]),
+    ) {
+        for (place, (name, type_name)) in columns.iter().zip(types).enumerate() {
+            let domain = domains.get(place).and_then(Option::as_ref);
+            self.column(table_oid, name).type_name = Some(domain.unwrap_or(type_name).clone());
         }
     }
 
     fn foreign_key(&mut self, key: &ForeignKey) {
-        self.types(key.table_oid, &key.columns, &key.types);
-        self.types(key.referenced_oid, &key.referenced_columns, &key.referenced_types);
+        self.types(key.table_oid, &key.columns, (&key.types, &key.domains));
+        let referenced = (&key.referenced_types[..], &key.referenced_domains[..]);
+        self.types(key.referenced_oid, &key.referenced_columns, referenced);
     }
 }
 

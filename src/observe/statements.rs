@@ -211,6 +211,7 @@ impl Observer {
                 if !single_look {
                     activity.still_filling = Some("the first window is still filling".to_owned());
                     activity.looked_only_since = Some(older.at);
+                    add_seen(&mut activity, &older, snapshot, statements);
                 }
                 Ok(activity)
             }
@@ -423,6 +424,32 @@ fn activity(
     activity
 }
 
+/// Adds what of each statement's seconds was counted after a look.
+fn add_seen(
+    activity: &mut StatementActivity,
+    first: &StatementLook,
+    snapshot: &Snapshot,
+    statements: &Statements,
+) {
+    let watched: HashMap<u32, &str> = watched(snapshot)
+        .map(|database| (database.oid, database.name.as_str()))
+        .collect();
+    let mut seen: HashMap<(&str, &str), f64> = HashMap::new();
+    for delta in first.until(statements).filter(|delta| delta.counters.calls > 0) {
+        let key = delta.counters.key;
+        let text = statements.texts.get(&key.queryid);
+        if let (Some(database), Some(text)) = (watched.get(&key.database_oid), text) {
+            let seconds = seen.entry((*database, text.statement_id.as_str())).or_default();
+            *seconds += delta.counters.execution_ms / 1000.0;
+        }
+    }
+    for statement in &mut activity.statements {
+        let key = (statement.database.as_str(), statement.text.statement_id.as_str());
+        let seconds = seen.get(&key).copied();
+        statement.seen_seconds = seconds.unwrap_or(0.0);
+    }
+}
+
 fn empty(database: &str, text: &Arc<StatementText>, queryid: i64) -> StatementDelta {
     StatementDelta {
         database: database.to_owned(),
@@ -432,6 +459,7 @@ fn empty(database: &str, text: &Arc<StatementText>, queryid: i64) -> StatementDe
         calls: 0,
         seconds: 0.0,
         earlier_seconds: 0.0,
+        seen_seconds: 0.0,
         stddev_seconds: 0.0,
         max_seconds: None,
         planning_seconds: 0.0,
@@ -671,6 +699,30 @@ mod tests {
         let mut alone = Observer::default();
         let once = alone.observe(&snapshot(0, Some(-10), &[(1, 9)]), true).statements;
         assert_eq!(once.unwrap().looked_only_since, None, "no look follows");
+    }
+
+    #[test]
+    fn what_was_counted_after_the_first_look_was_not_over_by_then() {
+        // all was reset at minute 0, and looked at when so many seconds of execution were counted
+        let unseen = |seconds: i64| {
+            let mut observer = Observer::default();
+            observer
+                .observe(&snapshot(0, Some(0), &[(1, seconds)]), false)
+                .statements
+                .unwrap_err();
+            let later = observer.observe(&snapshot(2, Some(0), &[(1, 100), (2, 7)]), false);
+            let activity = later.statements.unwrap();
+            let seen: Vec<f64> = activity.statements.iter().map(|one| one.seen_seconds).collect();
+            let unseen = activity
+                .statements
+                .iter()
+                .map(|one| activity.unseen_before([one]).is_some());
+            (seen, unseen.collect::<Vec<bool>>())
+        };
+        assert_eq!(unseen(0), (vec![100.0, 7.0], vec![false, false]));
+        assert_eq!(unseen(5), (vec![95.0, 7.0], vec![false, false]), "hardly any");
+        assert_eq!(unseen(6), (vec![94.0, 7.0], vec![true, false]));
+        assert_eq!(unseen(100), (vec![0.0, 7.0], vec![true, false]), "all of it");
     }
 
     #[test]

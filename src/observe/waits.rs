@@ -70,8 +70,18 @@ fn delta(duration: Duration) -> TimeDelta {
 }
 
 impl WaitParts {
+    /// Takes in what was sampled before this began, as it was written down, oldest first.
+    pub fn remember(&mut self, earlier: impl IntoIterator<Item = (DateTime<Utc>, WaitMinute)>) {
+        for (at, minute) in earlier {
+            // where sessions were hidden nothing was written down
+            self.add(at, &minute, 0);
+        }
+    }
+
     /// Takes in what was sampled until `at`, and how many sessions were hidden in these samples.
     pub fn add(&mut self, at: DateTime<Utc>, minute: &WaitMinute, hidden: u64) {
+        // what is remembered goes by our clock, and not by the server's
+        self.parts.retain(|part| part.window.from < at);
         let joins = |part: &&mut Part| at - part.window.from <= delta(limits::WAITS_PART);
         match self.parts.back_mut().filter(joins) {
             Some(part) => {
@@ -198,6 +208,28 @@ mod tests {
             parts.observe(at(121)).is_err(),
             "what is an hour old says nothing"
         );
+    }
+
+    #[test]
+    fn what_was_written_down_is_told_after_a_restart() {
+        let written = |minutes: i64| (at(minutes), minute(&["Lock: transactionid"]));
+        let mut parts = WaitParts::default();
+        parts.remember((1..=10).map(written));
+        let seen = parts.observe(at(12)).unwrap();
+        assert_eq!((seen.samples, seen.sampled_seconds), (120, 600.0));
+        parts.add(at(12), &minute(&["CPU"]), 0);
+        let seen = parts.observe(at(12)).unwrap();
+        let told: Vec<(&str, u64)> = seen
+            .seen
+            .iter()
+            .map(|(key, sessions)| (key.event.as_str(), *sessions))
+            .collect();
+        assert_eq!(told, [("CPU", 1), ("Lock: transactionid", 10)]);
+        assert_eq!((seen.window.from, seen.window.to), (at(0), at(12)));
+        // the server's clock is half an hour behind ours
+        parts.add(at(-20), &minute(&["CPU"]), 0);
+        let seen = parts.observe(at(-20)).unwrap();
+        assert_eq!((seen.window.to, seen.samples), (at(-20), 12));
     }
 
     #[test]

@@ -329,6 +329,10 @@ pub const CONSTRAINTS_NOT_VALID: Query = Query {
 pub const SEQUENCES: Query = Query {
     variants: &[(14, file!("sequences.sql"))],
 };
+/// Tables that inherit from others.
+pub const INHERITED_TABLES: Query = Query {
+    variants: &[(14, file!("inherited_tables.sql"))],
+};
 /// Where some sequences stand.
 pub const SEQUENCE_VALUES: Query = Query {
     variants: &[(14, file!("sequence_values.sql"))],
@@ -388,6 +392,7 @@ pub const ALL: &[Query] = &[
     FOREIGN_KEYS,
     CONSTRAINTS_NOT_VALID,
     SEQUENCES,
+    INHERITED_TABLES,
     SEQUENCE_VALUES,
     COLUMN_USERS,
     COLUMN_STATISTICS,

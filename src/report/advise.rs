@@ -149,13 +149,15 @@ fn index_text(number: usize, index: &AdvisedIndex, report: &AdviceReport, style:
         price::build(index),
         price::writes(index, &report.workload),
     );
+    let seen = match &above(number - 1, report)[..] {
+        [] => "this one is".to_owned(),
+        names => format!("this one and {} are", names.join(", ")),
+    };
+    let superfluous = format!("then superfluous, once {seen} seen in use");
     for (what, statements) in [
         ("run", &index.apply_sql),
         ("undo", &index.undo_sql),
-        (
-            "then superfluous, once this one is seen in use",
-            &index.supersedes,
-        ),
+        (superfluous.as_str(), &index.supersedes),
     ] {
         if !statements.is_empty() {
             out.push_str(&format!("  {what}\n"));
@@ -284,7 +286,7 @@ pub fn sql(report: &AdviceReport) -> String {
     for note in &report.notes {
         out.push_str(&comment(&visible_lines(note)));
     }
-    for index in &report.indexes {
+    for (position, index) in report.indexes.iter().enumerate() {
         out.push('\n');
         out.push_str(&comment(&format!("{}, {}", size(index), confidence(index))));
         out.push_str(&comment(&price::build(index)));
@@ -295,7 +297,7 @@ pub fn sql(report: &AdviceReport) -> String {
         for sql in &index.apply_sql {
             out.push_str(&format!("{};\n", runnable(sql)));
         }
-        out.push_str(&superseded(index));
+        out.push_str(&superseded(index, &above(position, report)));
     }
     out.push_str(&not_planned(report));
     out
@@ -323,14 +325,27 @@ fn not_planned(report: &AdviceReport) -> String {
     out
 }
 
-/// Drops of what an index makes needless, not to be run at once: a plan that still takes the old index shows only in use.
-fn superseded(index: &AdvisedIndex) -> String {
+/// The indexes of the same table that are told before the one in this position: what is superfluous after it may be so by them, too.
+fn above(position: usize, report: &AdviceReport) -> Vec<String> {
+    let (before, rest) = report.indexes.split_at(position);
+    let own = rest.first().map(|own| (&own.schema, &own.table));
+    let of_the_table = before.iter().filter(|one| own == Some((&one.schema, &one.table)));
+    of_the_table.map(|one| visible(&one.name)).collect()
+}
+
+/// Drops of what an index makes needless, with those above it, not to be run at once: a plan that still takes the old index shows only
+/// in use.
+fn superseded(index: &AdvisedIndex, above: &[String]) -> String {
     if index.supersedes.is_empty() {
         return String::new();
     }
+    let name = visible(&index.name);
+    let are = match above {
+        [] => format!("{name} is"),
+        above => format!("{} and {name} are", above.join(", ")),
+    };
     let mut out = comment(&format!(
-        "not yet: superfluous once {} is there and seen in use (idx_scan in pg_stat_user_indexes)",
-        visible(&index.name)
+        "not yet: superfluous once {are} there and seen in use (idx_scan in pg_stat_user_indexes)"
     ));
     for sql in &index.supersedes {
         out.push_str(&comment(&format!("{};", runnable(sql))));

@@ -1,5 +1,7 @@
 //! Other types for columns: what keeps PostgreSQL from giving them, and what is said of it.
 
+use std::collections::BTreeMap;
+
 use crate::model::catalog::TableFacts;
 use crate::model::remedy::{Remedy, Statement};
 use crate::model::schema::{Schema, TypeChange};
@@ -11,8 +13,10 @@ pub struct Retyped<'a> {
     pub table: &'a TableFacts,
     /// Its name.
     pub column: String,
-    /// The type that it has, as `format_type` writes it.
+    /// The type that it has, as `format_type` writes it; of a domain what that is over.
     pub before: String,
+    /// The domain that it is declared with.
+    pub domain: Option<String>,
     /// The type that it is to get.
     pub after: String,
 }
@@ -62,6 +66,11 @@ impl Retyped<'_> {
             }
     }
 
+    /// Whether a statement of its own gives it the type: not in the place of a domain, whose checks would be lost.
+    pub fn is_run(&self, schema: &Schema) -> bool {
+        self.domain.is_none() && !self.is_inherited(schema)
+    }
+
     /// Why PostgreSQL refuses the statement as long as nothing else is done, and what that is; none where it is not known to refuse.
     fn refusal(&self, schema: &Schema) -> Option<String> {
         let name = self.name();
@@ -101,10 +110,37 @@ pub fn listed(names: &[String], all: usize) -> String {
     format!("{}{more}", told.join(", "))
 }
 
-/// Says what PostgreSQL refuses of a remedy that gives columns other types. Where it refuses some, the statements are told behind
-/// what is to be done before, and not given to be run; where that is not known it is said that it may.
+/// What is said of columns of domains, once for each domain: what it checks is not ours to give away, and not known here.
+fn of_domains(schema: &Schema, changes: &[Retyped<'_>]) -> Vec<String> {
+    let mut columns: BTreeMap<[&str; 3], Vec<String>> = BTreeMap::new();
+    let is_changed_here = |one: &&Retyped<'_>| !one.is_inherited(schema) && !one.is_in_partition_key(schema);
+    for one in changes.iter().filter(is_changed_here) {
+        if let Some(domain) = &one.domain {
+            let types = [domain.as_str(), one.before.as_str(), one.after.as_str()];
+            columns.entry(types).or_default().push(one.name());
+        }
+    }
+    let told = columns.into_iter().map(|([domain, before, after], names)| {
+        let (are, them) = match names.len() {
+            1 => ("is", "it"),
+            _ => ("are", "them"),
+        };
+        format!(
+            "{} {are} of the domain {domain}, which is over {before}; no command changes that, and a plain {after} would lose what \
+             the domain checks. Make a domain over {after} with the same CHECK, NOT NULL and DEFAULT (\\dD in psql shows them), and \
+             give it to {them} in the place of {domain}.",
+            listed(&names, names.len())
+        )
+    });
+    told.collect()
+}
+
+/// Says what stands in the way of a remedy that gives columns other types: what PostgreSQL refuses, and domains. Where something
+/// does, the statements are told behind what is to be done before, and not given to be run; where that is not known it is said that
+/// PostgreSQL may refuse.
 pub fn tell_refusals(remedy: &mut Remedy, schema: &Schema, changes: &[Retyped<'_>]) {
-    let refusals: Vec<String> = changes.iter().filter_map(|one| one.refusal(schema)).collect();
+    let mut refusals: Vec<String> = changes.iter().filter_map(|one| one.refusal(schema)).collect();
+    refusals.extend(of_domains(schema, changes));
     if refusals.is_empty() {
         let is_unknown = |one: &Retyped<'_>| {
             matches!(
@@ -155,9 +191,10 @@ mod tests {
             table: &facts,
             column: "Id".into(),
             before: "integer".into(),
+            domain: None,
             after: "bigint".into(),
         };
-        let runs = !change.is_inherited(&schema);
+        let runs = change.is_run(&schema);
         let mut remedy = Remedy {
             apply_sql: runs.then(|| change.apply_sql()).into_iter().collect(),
             undo_sql: vec![change.undo_sql()],
@@ -219,6 +256,47 @@ mod tests {
             inherited.caveats[0].contains("in the parent"),
             "{:?}",
             inherited.caveats
+        );
+    }
+
+    #[test]
+    fn columns_of_a_domain_are_told_together_and_what_comes_after_them() {
+        let (facts, part) = (table(1, "t", 10.0, 1e6), table(2, "part", 10.0, 1e6));
+        let part = TableFacts {
+            partition_of: Some(3),
+            ..part
+        };
+        let schema = Schema::default();
+        let change = |table, column: &str, domain: Option<&str>| Retyped {
+            table,
+            column: column.into(),
+            before: "integer".into(),
+            domain: domain.map(str::to_owned),
+            after: "bigint".into(),
+        };
+        let key = Some("app.key");
+        let changes = [
+            change(&facts, "a", key),
+            change(&facts, "b", key),
+            change(&facts, "plain", None),
+            change(&part, "a", key),
+        ];
+        let run = changes.iter().filter(|one| one.is_run(&schema));
+        let mut remedy = Remedy {
+            apply_sql: run.map(Retyped::apply_sql).collect(),
+            ..Remedy::default()
+        };
+        tell_refusals(&mut remedy, &schema, &changes);
+        assert!(remedy.apply_sql.is_empty());
+        let [of_part, of_domain, after] = &remedy.caveats[..] else {
+            panic!("{:?}", remedy.caveats);
+        };
+        assert!(of_part.contains("public.part.a is inherited"), "{of_part}");
+        let told = "public.t.a, public.t.b are of the domain app.key, which is over integer;";
+        assert!(of_domain.starts_with(told), "{of_domain}");
+        assert_eq!(
+            after,
+            "After that: ALTER TABLE public.t ALTER COLUMN plain TYPE bigint."
         );
     }
 

@@ -100,7 +100,9 @@ impl Spent {
                  where it waited, look for who held the lock."
                     .to_owned(),
             ),
-            Self::Unknown => {}
+            Self::Unknown => claim.guards.push(
+                "not checked: whether it waited for locks, for samples of sessions saw too little of it".to_owned(),
+            ),
         }
     }
 }
@@ -190,6 +192,24 @@ mod tests {
             waiting: 20,
         };
         assert_eq!(spent(&one, 2), Spent::Waiting(all));
+    }
+
+    #[test]
+    fn what_samples_did_not_see_is_said_to_be_unchecked() {
+        let told = |severity: Severity| {
+            let observed = observation(vec![], 0.0);
+            let place = Place {
+                observation: &observed,
+                database: None,
+                sampled: &SampledStatements::of(&observed),
+                claims_at_most: 1,
+            };
+            let mut claim = place.claim("query.time_share", severity, Vec::new(), None);
+            Spent::Unknown.tell(&mut claim);
+            [claim.guards.join(" "), claim.remedy.caveats.join(" ")]
+        };
+        assert!(told(Severity::Info)[0].starts_with("not checked: whether it waited for locks"));
+        assert!(told(Severity::Warning)[1].starts_with("Whether it worked or waited"));
     }
 
     #[test]

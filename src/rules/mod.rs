@@ -25,6 +25,7 @@ pub mod statements;
 #[cfg(test)]
 pub mod testing;
 pub mod vacuum;
+mod whole_sizes;
 pub mod whole_tables;
 
 use chrono::TimeDelta;

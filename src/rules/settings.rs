@@ -45,6 +45,17 @@ pub fn told(setting: &Setting) -> String {
     }
 }
 
+/// A value as a configuration file takes it, to be written there again: of blocks the bytes.
+pub fn written(setting: &Setting) -> String {
+    let unit = setting.unit.as_deref();
+    let is_of_blocks = unit.is_some_and(|unit| unit.starts_with(|c: char| c.is_ascii_digit()));
+    match setting.bytes().filter(|bytes| is_of_blocks && *bytes > 0.0) {
+        Some(bytes) => format!("{}kB", bytes / 1024.0),
+        None if setting.value.is_empty() => "''".to_owned(),
+        None => with_unit(&setting.value, unit),
+    }
+}
+
 /// The object of a setting.
 pub fn object(name: &str) -> Object {
     Object {
@@ -247,6 +258,22 @@ mod tests {
             settings: [("deadlock_timeout".to_owned(), setting)].into(),
             ..ServerFacts::default()
         }
+    }
+
+    #[test]
+    fn values_are_written_as_a_configuration_file_takes_them() {
+        let written = |value: &str, unit: Option<&str>| {
+            written(&Setting {
+                value: value.into(),
+                unit: unit.map(str::to_owned),
+                ..Setting::default()
+            })
+        };
+        assert_eq!(written("512", Some("8kB")), "4096kB");
+        assert_eq!(written("-1", Some("8kB")), "-1");
+        assert_eq!(written("65536", Some("kB")), "65536kB");
+        assert_eq!(written("100", None), "100");
+        assert_eq!(written("", None), "''");
     }
 
     #[test]

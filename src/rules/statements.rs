@@ -172,6 +172,15 @@ pub fn tell_of_before(claim: &mut Claim, activity: &StatementActivity) -> bool {
     tell_of_totals(claim, activity.window, activity.looked_only_since)
 }
 
+/// The same of what one statement did, unless hardly any of it was counted before the first look: it went on after that.
+pub fn tell_of_calls_before(
+    claim: &mut Claim,
+    activity: &StatementActivity,
+    statement: &StatementDelta,
+) -> bool {
+    tell_of_totals(claim, activity.window, activity.unseen_before([statement]))
+}
+
 /// The same of what was worked out from a window of statements, of which the first look is known where it did not begin it.
 pub fn tell_of_totals(
     claim: &mut Claim,
@@ -183,10 +192,10 @@ pub fn tell_of_totals(
     };
     claim.severity = claim.severity.min(Severity::Info);
     claim.explanation += &format!(
-        " This was counted from a reset of statistics at {} on, {} before the first look since then: it may have been over by then, \
-         and is info until a window of the advisor's own shows it again.",
+        " This was counted from a reset of statistics at {} on, {} before the first look that the advisor remembers: it may have been \
+         over by then, and is info until a window of the advisor's own shows it again.",
         window.from.format("%Y-%m-%d %H:%M UTC"),
-        seconds_for_people((first - window.from).num_seconds() as f64)
+        seconds_for_people((first - window.from).num_milliseconds() as f64 / 1000.0)
     );
     true
 }

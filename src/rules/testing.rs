@@ -82,6 +82,7 @@ pub fn statement(text: &str, calls: i64, mean_ms: f64) -> StatementDelta {
         calls,
         seconds: mean_ms / 1000.0 * calls as f64,
         earlier_seconds: 0.0,
+        seen_seconds: 0.0,
         stddev_seconds: 0.0,
         max_seconds: None,
         planning_seconds: 0.0,

@@ -8,9 +8,10 @@ use super::Store;
 use super::cursor::{read_cursor, write_cursor};
 use super::error::StoreError;
 use super::record::read_finding;
-use super::row::{FINDING_COLUMNS, finding, word};
+use super::row::{FINDING_COLUMNS, finding, rows, word};
 use crate::model::finding::{Finding, Severity, State};
 use crate::model::id::Fingerprint;
+use crate::model::judgement::ToldPlace;
 
 /// What lists are ordered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +148,16 @@ impl Store {
             }
             Ok(counts)
         })
+    }
+
+    /// The rules that have findings on a server which are not resolved, and in which databases; none is the whole server.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn rules_that_told(&self, server: &str) -> Result<Vec<ToldPlace>, StoreError> {
+        let sql = "SELECT DISTINCT rule, database FROM finding
+                   WHERE server = ?1 AND state IS NOT NULL AND state <> 'resolved' ORDER BY rule, database";
+        self.read(|tx| rows(tx, sql, [server], |row| Ok((row.get(0)?, row.get(1)?))))
     }
 }
 
@@ -316,6 +327,30 @@ mod tests {
             store.record("main", at(second), &judgement).unwrap();
         }
         store
+    }
+
+    #[test]
+    fn it_is_known_which_rules_told_of_something_and_where() {
+        let store = Store::in_memory().unwrap();
+        let outcomes = || [evaluated("a.rule", Some("db")), evaluated("b.rule", None)];
+        let claims = |tables: &[&str]| {
+            let mut claims: Vec<_> = tables
+                .iter()
+                .map(|table| claim("a.rule", Some("db"), table))
+                .collect();
+            claims.push(claim("b.rule", None, "t"));
+            claims
+        };
+        let told = || store.rules_that_told("main").unwrap();
+        let first = judgement(claims(&["t", "u"]), outcomes());
+        store.record("main", at(0), &first).unwrap();
+        let of_database = ("a.rule".to_owned(), Some("db".to_owned()));
+        let of_server = ("b.rule".to_owned(), None);
+        assert_eq!(told(), [of_database, of_server.clone()]);
+        let second = judgement(claims(&[]), outcomes());
+        store.record("main", at(1), &second).unwrap();
+        assert_eq!(told(), [of_server], "what is resolved is told no more");
+        assert!(store.rules_that_told("other").unwrap().is_empty());
     }
 
     #[test]

@@ -197,7 +197,7 @@ async fn known(context: &Context, fingerprint: &str) -> Result<Finding, Problem>
 /// What goes on at a server, as of the last look, and what its sessions waited for and who held them up over a range.
 #[utoipa::path(get, path = "/api/v1/servers/{server}/activity",
     params(("server" = String, Path), ("range" = Option<String>, Query, description = "1h, 24h or 7d")),
-    responses((status = 200, body = ActivityPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = ActivityPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn activity(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -212,7 +212,7 @@ async fn activity(
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/statements",
     params(("server" = String, Path), ("database" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = StatementsPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = StatementsPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn statements(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -227,7 +227,7 @@ async fn statements(
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/statements/{id}",
     params(("server" = String, Path), ("database" = String, Path), ("id" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
-    responses((status = 200, body = StatementPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = StatementPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn statement(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -412,11 +412,15 @@ impl FeedQuery {
         let wrong = || {
             Problem::new(
                 400,
-                format!("after={after}: the sequence of an event, a whole number"),
+                format!("after={after}: the sequence of an event, a whole number from 0 on"),
             )
         };
         Ok(Self {
-            after: after.parse().map_err(|_| wrong())?,
+            after: after
+                .parse::<i64>()
+                .ok()
+                .filter(|after| *after >= 0)
+                .ok_or_else(wrong)?,
             limit: limit(given.get("limit").as_deref())?,
         })
     }
@@ -483,6 +487,18 @@ mod tests {
         ] {
             let problem = ActionBody::read(body.as_bytes()).unwrap_err();
             assert!(problem.detail().contains(why), "{}", problem.detail());
+        }
+    }
+
+    #[test]
+    fn the_feed_begins_at_a_sequence() {
+        let after =
+            |query: &str| FeedQuery::read(&format!("/x?{query}").parse().unwrap()).map(|feed| feed.after);
+        assert_eq!((after("").unwrap(), after("after=7").unwrap()), (0, 7));
+        for wrong in ["-5", "x", "1.5"] {
+            let problem = after(&format!("after={wrong}")).unwrap_err();
+            let expected = format!("after={wrong}: the sequence of an event, a whole number from 0 on");
+            assert_eq!(problem.detail(), expected);
         }
     }
 

@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use super::Context;
 use super::pages::activity::ActivityPage;
 use super::pages::changes;
-use super::pages::coverage::{Coverage, waiting_in};
+use super::pages::coverage::{About, Coverage, waiting_in};
 use super::pages::findings::{Facets, FilterView};
 use super::pages::overview::OverviewPage;
 use super::pages::range::Range;
@@ -400,7 +400,13 @@ pub fn statements(store: &Store, uri: &Uri, place: (String, String)) -> Result<S
     let ids: Vec<&str> = found.0.iter().map(|total| total.statement_id.as_str()).collect();
     let drawn_from = now - range.drawn().length();
     let times = store.statement_times(server, database, &ids, drawn_from, now)?;
-    let waiting = waiting_in(&store.rule_outcomes()?, (server, database));
+    let told = store.rules_that_told(server)?;
+    let waiting = waiting_in(
+        &store.rule_outcomes()?,
+        &told,
+        (server, database),
+        About::Everything,
+    );
     let page = StatementsPage::build(now, place, range, found, places);
     Ok(page.with_times(times).with_waiting(waiting))
 }

@@ -110,7 +110,7 @@ async fn a_standby_that_does_not_replay_or_is_cut_off_is_told_under_the_right_na
         // its own name for itself is that of the configuration; to its primary it gives none
         assert_eq!(names, [("copy", "copy"), ("main", "walreceiver")], "on {version}");
         assert!(
-            told[0].2.ends_with("behind in replaying"),
+            told[0].2.ends_with("behind in replaying") && told[0].2.contains("whose replay is paused"),
             "on {version}: {told:?}"
         );
         assert!(

@@ -36,7 +36,8 @@ fn parameters(sql: OurSql) -> Vec<(&'static (dyn ToSql + Sync), Type)> {
         | "table_activity.16.sql"
         | "role_settings.sql"
         | "roles.sql"
-        | "sequences.sql" => {
+        | "sequences.sql"
+        | "inherited_tables.sql" => {
             vec![(&LIMIT, Type::INT8)]
         }
         _ if ["foreign_keys", "constraints_not_valid"].contains(&name) => vec![(&LIMIT, Type::INT8)],

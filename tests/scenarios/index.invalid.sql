@@ -19,6 +19,10 @@ REINDEX TABLE CONCURRENTLY r -- waits
 CREATE UNIQUE INDEX CONCURRENTLY t_a_unique ON t (a) -- fails
 ;
 -- expect index.invalid on public.t_a_unique
+-- nothing came into it, and the rows that it failed on are to be found
+-- expect index.invalid saying neither written to nor used
+-- expect index.invalid saying GROUP BY 1 HAVING count(*) > 1
+-- expect no index.invalid saying Every write to
 -- expect no index.invalid on public.r_a_ccnew
 -- a login that cannot see which table the build is on says nothing of any, and takes nothing back
 -- login stranger

@@ -27,6 +27,11 @@ CREATE VIEW of_viewed AS SELECT id FROM viewed;
 DROP VIEW of_viewed;
 -- expect schema.fk_type_mismatch on public.viewed_fk saying "apply_sql":["ALTER TABLE public.viewed ALTER COLUMN id TYPE bigint"]
 DROP TABLE viewed;
+-- a domain is taken for what it is over, and not given away
+CREATE TABLE of_narrow (id key CONSTRAINT of_narrow_fk REFERENCES parent);
+-- expect schema.fk_type_mismatch on public.of_narrow_fk saying (a domain over integer) and id is bigint
+-- expect schema.fk_type_mismatch on public.of_narrow_fk saying "apply_sql":[]
+DROP TABLE of_narrow;
 -- a key of one partition, and one of a whole whose columns are free
 CREATE TABLE whole (id int, number int, day int) PARTITION BY LIST (day);
 CREATE TABLE whole_1 PARTITION OF whole FOR VALUES IN (1);

@@ -32,6 +32,33 @@ SELECT setval('parts_part_id_seq', 32767);
 -- expect schema.int_key_overflow on public.shared_keys.narrow_id saying narrow_key, which is over smallint
 -- expect no schema.int_key_overflow saying ALTER COLUMN narrow_id
 DROP TABLE shared_keys;
+-- what inherits from a table is rewritten with it, and takes its values from the same sequence
+CREATE TABLE heired (heired_id smallserial PRIMARY KEY);
+CREATE TABLE heir () INHERITS (heired);
+INSERT INTO heir SELECT g FROM generate_series(1, 1000) AS g;
+SELECT setval('heired_heired_id_seq', 32000);
+-- two columns of one sequence, of which a foreign key of a domain refers to one
+CREATE SEQUENCE of_both;
+CREATE TABLE ones (one_id smallint PRIMARY KEY DEFAULT nextval('of_both'));
+CREATE TABLE twos (two_id smallint PRIMARY KEY DEFAULT nextval('of_both'));
+CREATE DOMAIN one_key AS smallint CHECK (VALUE > 0);
+CREATE TABLE of_ones (one_id one_key REFERENCES ones);
+SELECT setval('of_both', 32000);
+-- a column that is made of the key
+CREATE TABLE made (made_id smallserial PRIMARY KEY, twice int GENERATED ALWAYS AS (made_id * 2) STORED);
+SELECT setval('made_made_id_seq', 32000);
+-- expect schema.int_key_overflow on public.heired.heired_id saying counted in here: 1 table.
+-- expect schema.int_key_overflow on public.heired.heired_id saying "apply_sql":["ALTER TABLE public.heired ALTER COLUMN heired_id TYPE bigint"
+-- expect no schema.int_key_overflow on public.heired.heired_id saying other_columns
+-- expect no schema.int_key_overflow on public.heir.heired_id
+-- expect schema.int_key_overflow on public.ones.one_id saying widen them with it: public.twos.two_id.
+-- expect schema.int_key_overflow on public.ones.one_id saying public.of_ones.one_id is of the domain
+-- expect schema.int_key_overflow on public.ones.one_id saying After that: ALTER TABLE public.twos ALTER COLUMN two_id TYPE bigint
+-- expect schema.int_key_overflow on public.ones.one_id saying "apply_sql":[]
+-- expect schema.int_key_overflow on public.made.made_id saying while these use it: generated column public.made.twice.
+-- expect schema.int_key_overflow on public.made.made_id saying "apply_sql":[]
+DROP TABLE of_ones, heir, heired, ones, twos, made;
+DROP SEQUENCE of_both;
 -- what PostgreSQL would refuse is not given to be run
 CREATE TABLE seen (seen_id smallserial PRIMARY KEY);
 CREATE VIEW seen_too AS SELECT seen_id FROM seen;

@@ -26,7 +26,12 @@ UPDATE t SET a = 3 WHERE id > 10000 AND id <= 17000;
 -- expect vacuum.xmin_blocked on shop as postgres saying "severity":"critical"
 -- session A:
 COMMIT;
+-- who has seen a transaction that is not over holds as much back as that, and is not to blame
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*) FROM t;
 -- expect vacuum.xmin_blocked on left over saying ROLLBACK PREPARED 'left over'
+-- session A:
+COMMIT;
 -- session main:
 ROLLBACK PREPARED 'left over';
 VACUUM t;

@@ -75,7 +75,7 @@ impl Asked {
             window: activity.window,
             total_seconds: activity.total_seconds,
             still_filling: activity.absence_is_no_proof(could_be_one),
-            looked_only_since: activity.looked_only_since,
+            looked_only_since: activity.unseen_before(costliest.clone()),
             workload: costliest.clone().map(asked).collect(),
             statement_ids: ids(costliest.clone()),
             activity: costliest.map(did).collect(),

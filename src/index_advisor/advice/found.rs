@@ -44,7 +44,8 @@ impl Found {
     /// Tells it. The planned statements are in these positions; some of them an index that was tried would have served by luck alone.
     pub(super) fn tell(self, advice: &mut Advice, positions: &[usize], by_luck: &BTreeSet<usize>) {
         for index in &mut advice.indexes {
-            index.take_rehearsals(&self.superseded);
+            let notes = index.take_rehearsals(&self.superseded);
+            advice.left_out.extend(notes);
         }
         advice.rehearsals = self.rehearsals;
         for (number, values) in self.values {

@@ -1,6 +1,6 @@
 //! Why a statement is not planned, in words for who can change it.
 
-use crate::model::advice::OF_POSTGRESQL;
+use crate::model::advice::{NAMES_NO_TABLE, OF_POSTGRESQL};
 use crate::model::remedy::quote_identifier;
 use std::fmt;
 
@@ -33,6 +33,13 @@ pub enum Reason {
         why: &'static str,
         /// What of the statement's tables calls it.
         by: Option<Box<Object>>,
+    },
+    /// The same, of a statement that names no table: no index is kept from it.
+    BuiltinAlone {
+        /// The function's name.
+        name: String,
+        /// What it would do.
+        why: &'static str,
     },
     /// A trusted function looks names up when it runs, in a schema where others have code, or tables that may bring some along.
     LooksUp {
@@ -146,6 +153,12 @@ impl fmt::Display for Reason {
                     by(place)
                 )
             }
+            Self::BuiltinAlone { name, why } => {
+                write!(
+                    f,
+                    "function {name} could run while planning: it {why}; {NAMES_NO_TABLE}"
+                )
+            }
             Self::LooksUp { object, stranger } => write!(
                 f,
                 "{object} looks names up where others have objects: {stranger} could be found instead of what is meant{}",
@@ -237,6 +250,16 @@ mod tests {
         };
         assert!(through.to_string().ends_with(NOT_MEANT), "{through}");
         assert!(!stranger(None).contains("OPERATOR"));
+    }
+
+    #[test]
+    fn a_statement_without_a_table_is_told_as_such() {
+        let (name, why) = ("pg_get_viewdef".to_owned(), "looks into the server");
+        let told = Reason::BuiltinAlone { name, why }.to_string();
+        assert!(told.starts_with(
+            "not planned: function pg_get_viewdef could run while planning: it looks into the server; "
+        ));
+        assert!(told.ends_with(NAMES_NO_TABLE), "{told}");
     }
 
     #[test]

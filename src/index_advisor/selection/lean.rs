@@ -11,12 +11,14 @@ use crate::postgres::PostgresError;
 
 /// Indexes on a part of the rows that stand in for one on all of them take this part of its bytes together at most.
 const SMALL: f64 = 0.25;
-/// What each statement may lose by that of what the larger index saves it of what it costs now.
+/// What each statement may lose by that of what the larger index saves it beside the rest of the set; or of what the set saves it, where
+/// it then costs no more than so many times what it costs with the larger one.
 const BEARABLE_PART_OF_GAIN: f64 = 0.03;
+const BEARABLE_TIMES: f64 = 3.0;
 /// And all of them of what the workload costs now; the second where bytes are what is bought with.
 const BEARABLE_PART_OF_WORKLOAD: f64 = 0.001;
 const BEARABLE_PART_WITHIN_A_BUDGET: f64 = 0.00005;
-/// An index that saves less of what the workload costs now must save at least what reading all of it once costs, or this part of one
+/// An index that saves less of what the workload costs beside the rest of the set must save at least what reading all of it once costs, or this part of one
 /// statement: what halves a statement is worth an index, however little of the workload that statement is.
 const SLIGHT_PART_OF_WORKLOAD: f64 = 0.001;
 const MUCH_OF_A_STATEMENT: f64 = 0.5;
@@ -81,9 +83,7 @@ impl<P: Planner> Selection<'_, P> {
 
     /// What the workload saves by one set more than by another, writes aside.
     pub(super) fn gained(&self, with: &FixedBitSet, without: &FixedBitSet) -> f64 {
-        let known = self.known.iter().zip(&self.problem.weights);
-        let gains = known.map(|(known, weight)| weight * (known.estimate(without) - known.estimate(with)));
-        gains.sum()
+        self.reads(without) - self.reads(with)
     }
 
     /// The set with indexes on parts of the rows in the place of one on all of them, if they do. The planner is asked with all
@@ -174,7 +174,12 @@ impl<P: Planner> Selection<'_, P> {
         let is_little = |statement: &usize| {
             let known = &self.known[*statement];
             let (with, without) = (known.estimate(whole.set), known.estimate(&whole.rest));
-            known.estimate(parted) - with <= BEARABLE_PART_OF_GAIN * (without - with)
+            let (now, after) = (problem.costs[*statement], known.estimate(parted));
+            let gain = match after <= BEARABLE_TIMES * with {
+                true => now.max(without) - with,
+                false => without - with,
+            };
+            after - with <= BEARABLE_PART_OF_GAIN * gain
         };
         let bearable = match problem.budget_bytes.is_finite() {
             true => BEARABLE_PART_WITHIN_A_BUDGET,
@@ -184,7 +189,7 @@ impl<P: Planner> Selection<'_, P> {
         whole.served.iter().all(is_little) && lost <= bearable * problem.workload_cost()
     }
 
-    /// Whether an index saves the workload something that it would notice, or at least what reading all of it once costs, or makes a
+    /// Whether an index saves the workload something that it would notice when all others are built, or at least what reading all of it once costs, or makes a
     /// statement far cheaper. Whoever gives a budget says what a byte is worth.
     fn pays_for_its_bytes(&self, one: usize, with: &FixedBitSet, without: &FixedBitSet) -> bool {
         let problem = self.problem;
@@ -195,7 +200,7 @@ impl<P: Planner> Selection<'_, P> {
             saved > 0.0 && saved >= problem.least_gain.max(MUCH_OF_A_STATEMENT * cost)
         };
         problem.budget_bytes.is_finite()
-            || gained >= SLIGHT_PART_OF_WORKLOAD * problem.workload_cost()
+            || gained >= SLIGHT_PART_OF_WORKLOAD * self.reads(without)
             || gained >= problem.sizes[one] / PAGE_BYTES
             || self.known.iter().any(is_much)
     }
@@ -260,6 +265,20 @@ mod tests {
             "0.2 % of the workload"
         );
         assert_eq!(of([1000.0, 1.8, 4.0], SMALL_BYTES, 9000.0), [1]);
+        // a third index serves it nearly as well, so that the whole saves it little beside that
+        let beside = |with_part: f64| {
+            let first = vec![
+                (vec![], 15_000.0),
+                (vec![0], 54.0),
+                (vec![1], with_part),
+                (vec![2], 824.0),
+            ];
+            let second = vec![(vec![], 15_000.0), (vec![2], 200.0)];
+            let statements = vec![first, second, vec![(vec![], 1e6)]];
+            chosen(statements, &[LARGE, SMALL_BYTES, SMALL_BYTES], |_| {})
+        };
+        assert_eq!(beside(110.0), [1, 2]);
+        assert_eq!(beside(170.0), [0, 2], "more than three times as dear");
         assert_eq!(
             of([10_000.0, 1.8, 4.0], 0.3 * LARGE, 1.0),
             [0],
@@ -324,6 +343,20 @@ mod tests {
         assert_eq!(of(29e6, 100_000.0, &|_| {}), [0], "the workload notices");
         assert_eq!(of(29e6, 711_000.0, &|problem| problem.weights[0] = 30.0), [0]);
         assert_eq!(of(29e6, 711_000.0, &|problem| problem.budget_bytes = 1e9), [0]);
+    }
+
+    #[test]
+    fn what_the_workload_notices_when_the_rest_is_built_need_not_be_asked_for_again() {
+        let of = |first: f64| {
+            let other = vec![(vec![], 1e6), (vec![1], first)];
+            chosen(
+                vec![plans(&[1000.0, 817.0]), other],
+                &[29e6, SMALL_BYTES],
+                |problem| problem.parts.clear(),
+            )
+        };
+        assert_eq!(of(10.0), [0, 1]);
+        assert_eq!(of(400_000.0), [1], "a thousandth of what it costs then is more");
     }
 
     #[test]

@@ -13,8 +13,8 @@ const KEY_GAIN_SHARE: f64 = 0.0005;
 /// An index that grows by so many times its size by columns that are only carried along must make its statement cheaper by
 /// this part for each.
 const GAIN_FOR_GROWTH: f64 = 0.25;
-/// Where an index that is there does for all but this part of one statement and that part of the workload, nobody builds it anew
-/// with something more.
+/// Where an index that is there does for all but this part of one statement and that part of the workload, as both are when the rest
+/// of the set is built, nobody builds it anew with something more.
 const REBUILD_GAIN_SHARE: f64 = 0.1;
 const REBUILD_WORKLOAD_SHARE: f64 = 0.001;
 
@@ -31,7 +31,7 @@ impl<P: Planner> Selection<'_, P> {
         let gain = |known: &Known| known.estimate(without) - known.estimate(with);
         let is_enough =
             |known: &Known| gain(known) >= problem.least_gain.max(least_share * known.estimate(without));
-        let is_noticed = || self.gained(with, without) >= REBUILD_WORKLOAD_SHARE * problem.workload_cost();
+        let is_noticed = || self.gained(with, without) >= REBUILD_WORKLOAD_SHARE * self.reads(without);
         self.known.iter().any(is_enough) && (!is_rebuild || is_noticed())
     }
 

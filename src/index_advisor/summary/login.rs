@@ -7,8 +7,13 @@ use crate::model::own_planning::OwnScans;
 use crate::model::remedy::{Statement, qualified};
 use crate::postgres::Plan;
 
-/// What of a captured workload is not advised, and why.
-pub fn about_the_captured(captured: &Captured, login: &str) -> Vec<String> {
+/// How one login that reads what was captured and another that plans it are used together: neither is enough alone.
+const BY_TWO_LOGINS: &str = "`pgadvisor setup` prints a login that reads what was captured, and one that plans it and may only \
+     read tables: give them as dsn and planner_dsn of a [[servers]] in a configuration file, and run `pgadvisor advise` without a \
+     URL (--config FILE, --server NAME)";
+
+/// What of a captured workload is not advised, and why. `plans`: the login that reads it is the one that plans, too.
+pub fn about_the_captured(captured: &Captured, login: &str, plans: bool) -> Vec<String> {
     let mut notes = Vec::new();
     let share = 100.0 * captured.left_out_ratio;
     let readable = captured.all - captured.hidden.min(captured.all);
@@ -21,17 +26,31 @@ pub fn about_the_captured(captured: &Captured, login: &str) -> Vec<String> {
         ));
     }
     if captured.hidden > 0 {
+        let grant = Statement::GrantRole {
+            role: "pg_read_all_stats",
+            to: login.to_owned(),
+        };
+        let remedy = match plans {
+            true => format!("{BY_TWO_LOGINS}; or {} mends it", grant.sql()),
+            false => format!("{} mends it", grant.sql()),
+        };
         notes.push(format!(
-            "{} statements of other roles may not be read by {login}, so that they are not advised: {} mends it",
-            captured.hidden,
-            Statement::GrantRole {
-                role: "pg_read_all_stats",
-                to: login.to_owned()
-            }
-            .sql()
+            "{} statements of other roles may not be read by {login}, so that they are not advised: {remedy}",
+            captured.hidden
         ));
     }
     notes
+}
+
+/// What a login that is no superuser may not plan. `reads`: it is the one that reads what was captured, too.
+pub fn about_what_may_be_planned(login: &str, reads: bool) -> String {
+    let remedy = match reads {
+        true => BY_TWO_LOGINS,
+        false => "`pgadvisor setup` prints what the login that plans needs in each database",
+    };
+    format!(
+        "planned as {login}: a statement about a table that this login may not read is not planned, and says so; {remedy}"
+    )
 }
 
 /// What the login is, and what a separate planner would add.
@@ -39,8 +58,8 @@ pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
     let mut notes = Vec::new();
     if gate.planner_is_powerful() {
         notes.push(format!(
-            "{login} is a superuser or as good as one, so only code of superusers is planned through, whomever else you trust; \
-             `pgadvisor setup` prints a login that may only read"
+            "{login} is a superuser or as good as one, so only code of superusers is planned through, whomever else you trust. \
+             Without one: {BY_TWO_LOGINS}"
         ));
     }
     let unknown = gate.unknown_owners();
@@ -116,6 +135,23 @@ mod tests {
     use super::*;
     use crate::model::own_planning::testing::own_scans;
     use chrono::DateTime;
+
+    #[test]
+    fn who_reads_and_plans_by_one_login_is_told_how_two_are_given() {
+        let captured = Captured {
+            hidden: 3,
+            all: 3,
+            ..Captured::default()
+        };
+        let told = |plans: bool| about_the_captured(&captured, "pgadvisor_planner", plans).concat();
+        for note in [told(true), about_what_may_be_planned("pgadvisor", true)] {
+            assert!(note.contains("dsn and planner_dsn of a [[servers]]"), "{note}");
+        }
+        for note in [told(false), about_what_may_be_planned("pgadvisor_planner", false)] {
+            assert!(!note.contains("planner_dsn"), "{note}");
+        }
+        assert!(told(false).contains("GRANT pg_read_all_stats TO pgadvisor_planner mends it"));
+    }
 
     #[test]
     fn what_planning_counted_is_told_with_its_indexes() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::NAMED;
 use crate::index_advisor::advice::{IndexAdvice, StatementAdvice};
 use crate::index_advisor::tables::TableName;
-use crate::model::advice::{AdvisedIndex, AdvisedStatement};
+use crate::model::advice::{AdvisedIndex, AdvisedStatement, ValueKind};
 use crate::model::remedy::qualified;
 
 /// What of the drops that follow was not seen by the planner.
@@ -78,6 +78,36 @@ pub(super) fn about_the_descents(statements: &[StatementAdvice]) -> Option<Strin
              rows costs more with the real ones, at least as much as is added here, and may then be planned without some of them: \
              {}{rest}",
             all[..all.len().min(NAMED)].join(", ")
+        )
+    })
+}
+
+/// A later page that saves a part of its cost that is so much smaller than that of the first is told.
+const LESS_SAVED: f64 = 0.05;
+
+/// Of which pages by OFFSET less is saved than of the first, which is what they are priced as.
+pub(super) fn about_the_pages(statements: &[AdvisedStatement]) -> Option<String> {
+    let less = |one: &AdvisedStatement| {
+        let page = one
+            .values
+            .iter()
+            .find(|tried| tried.kind == ValueKind::LaterPage)?;
+        let (before, after) = (one.cost_before?, one.cost_after?);
+        let is_less = 1.0 - page.cost_after / page.cost_before < 1.0 - after / before - LESS_SAVED;
+        let name = one.name.as_deref().unwrap_or(&one.statement_id);
+        is_less.then(|| {
+            format!(
+                "{name} {before:.0} → {after:.0}, there {:.0} → {:.0}",
+                page.cost_before, page.cost_after
+            )
+        })
+    };
+    let all: Vec<String> = statements.iter().filter_map(less).collect();
+    let rest = if all.len() > NAMED { "; …" } else { "" };
+    (!all.is_empty()).then(|| {
+        format!(
+            "what is paged by OFFSET is priced as its first page; of one far behind it less is saved: {}{rest}",
+            all[..all.len().min(NAMED)].join("; ")
         )
     })
 }

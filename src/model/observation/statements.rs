@@ -66,6 +66,9 @@ pub struct ToldAsRare {
     pub max_calls: i64,
 }
 
+/// The part of what statements took that must have been counted after the first look for them to go on as they are told.
+const NEARLY_ALL: f64 = 0.95;
+
 /// What one statement did in one database over the window: never cumulative.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -80,6 +83,8 @@ pub struct StatementDelta {
     pub seconds: f64,
     /// What of these seconds was surely before the window began.
     pub earlier_seconds: f64,
+    /// What of these seconds was counted after the first look, where the window began before that (`looked_only_since`); else 0.
+    pub seen_seconds: f64,
     /// Standard deviation of the calls of the window, in seconds.
     pub stddev_seconds: f64,
     /// The longest call, where it is known to be one of the window: the server keeps that of all times, which tells something of
@@ -135,6 +140,21 @@ impl StatementActivity {
         }
         let key = (statement.database.clone(), statement.text.statement_id.clone());
         self.no_longer_spilling.contains(&key)
+    }
+
+    /// The first look, where the window began before it and more than hardly any of what these statements took was counted by then:
+    /// they may have been over.
+    pub fn unseen_before<'a>(
+        &self,
+        statements: impl IntoIterator<Item = &'a StatementDelta>,
+    ) -> Option<DateTime<Utc>> {
+        let first = self.looked_only_since?;
+        let (mut all, mut seen) = (0.0, 0.0);
+        for statement in statements {
+            all += statement.seconds;
+            seen += statement.seen_seconds;
+        }
+        (seen < NEARLY_ALL * all).then_some(first)
     }
 
     /// The view's name as a statement for psql needs it, whatever the search_path there.

@@ -264,6 +264,9 @@ pub enum Statement {
     DropReplicationSlot {
         name: String,
     },
+    /// On a standby.
+    PauseReplay,
+    ResumeReplay,
     GrantRole {
         role: &'static str,
         to: String,
@@ -513,6 +516,8 @@ impl Statement {
                     quote_literal(name)
                 )
             }
+            Self::PauseReplay => "SELECT pg_catalog.pg_wal_replay_pause()".to_owned(),
+            Self::ResumeReplay => "SELECT pg_catalog.pg_wal_replay_resume()".to_owned(),
             Self::ReloadConfiguration => "SELECT pg_catalog.pg_reload_conf()".to_owned(),
             Self::GrantRole { role, to } => format!("GRANT {role} TO {}", quote_identifier(to)),
             Self::GrantConnect { database, to } => format!(
@@ -691,6 +696,8 @@ mod tests {
             },
             Statement::RollbackPrepared { gid: text() },
             Statement::DropReplicationSlot { name: text() },
+            Statement::PauseReplay,
+            Statement::ResumeReplay,
             Statement::GrantSelect {
                 tables: vec![(text(), text()), (text(), text())],
                 to: text(),

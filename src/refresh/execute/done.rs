@@ -117,7 +117,7 @@ fn in_words(step: &Step, code: Option<&str>, allowed: &Allowed, watched: &Watche
             seconds(allowed.within)
         ),
         Some("55P03") => format!(
-            "the view was locked by others in each of {LOCK_TRIES} tries of {}",
+            "the view or a table that it reads was locked by others in each of {LOCK_TRIES} tries of {}",
             seconds(allowed.lock_timeout)
         ),
         Some("42501") => format!(

@@ -370,6 +370,33 @@ fn drops_are_comments_after_what_makes_them_possible() {
 }
 
 #[test]
+fn a_drop_waits_for_all_indexes_of_its_table_up_to_it() {
+    let of = |name: &str, table: &str| AdvisedIndex {
+        name: name.to_owned(),
+        table: table.to_owned(),
+        supersedes: vec![format!("DROP INDEX CONCURRENTLY public.{table}_old")],
+        ..index()
+    };
+    let mut report = report(of("t_a_b_idx", "t"), Vec::new());
+    report.indexes[0].supersedes.clear();
+    report.indexes.extend([of("u_a_idx", "u"), of("t_a_c_idx", "t")]);
+    let script = sql(&report);
+    for part in [
+        "superfluous once u_a_idx is there and seen in use (",
+        "superfluous once t_a_b_idx and t_a_c_idx are there and seen in use (",
+    ] {
+        assert!(script.contains(part), "{part}: {script}");
+    }
+    let text = text(&report, Style::Plain);
+    for part in [
+        "  then superfluous, once this one is seen in use\n    DROP INDEX CONCURRENTLY public.u_old;\n",
+        "  then superfluous, once this one and t_a_b_idx are seen in use\n    DROP INDEX CONCURRENTLY public.t_old;\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
 fn a_script_tells_what_was_not_planned() {
     let mut report = report(index(), Vec::new());
     assert!(!sql(&report).contains("not planned:"));

@@ -485,11 +485,11 @@ mod tests {
             .collect();
         assert_eq!(
             lines[0],
-            "pid 1 app/shop idle in transaction 7 min: SELECT 1 FROM a"
+            "pid 1 app/shop idle in transaction 6 min 40 s: SELECT 1 FROM a"
         );
         assert_eq!(
             lines[1],
-            "  └ pid 2 app/shop waits 1 min for AccessExclusiveLock on public.orders: SELECT 1 FROM a"
+            "  └ pid 2 app/shop waits 1 min 1 s for AccessExclusiveLock on public.orders: SELECT 1 FROM a"
         );
         let begins: Vec<&str> = lines[2..]
             .iter()

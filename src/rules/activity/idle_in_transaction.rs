@@ -207,7 +207,7 @@ fn claim(place: &Place<'_>, suspect: &Suspect<'_>, behind: usize) -> Claim {
             locks_in_words(locked.as_deref()),
             harm(session, behind)
         ),
-        remedy: remedy(session),
+        remedy: remedy(session, place.observation.server.is_standby),
         guards: vec!["no dump, and no session of the advisor".to_owned()],
         ..sessions::claim(place, IdleInTransaction::ID, severity, session, own)
     }
@@ -216,7 +216,7 @@ fn claim(place: &Place<'_>, suspect: &Suspect<'_>, behind: usize) -> Claim {
 /// What a role's transactions may pause, and the same for people.
 const TIMEOUT: (&str, &str) = ("10min", "10 minutes");
 
-fn remedy(session: &Session) -> Remedy {
+fn remedy(session: &Session, is_standby: bool) -> Remedy {
     const NAME: &str = "idle_in_transaction_session_timeout";
     let mut remedy = Remedy {
         apply_sql: vec![Statement::TerminateBackend { pid: session.pid }.sql()],
@@ -233,6 +233,15 @@ fn remedy(session: &Session) -> Remedy {
             name: NAME,
             value: TIMEOUT.0.to_owned(),
         };
+        if is_standby {
+            remedy.caveats.push(format!(
+                "A standby takes no ALTER ROLE. What a role is set to on the primary counts here, too: {} there ends each \
+                 session of {role} that pauses longer than {} in a transaction, on both.",
+                set.sql(),
+                TIMEOUT.1
+            ));
+            return remedy;
+        }
         remedy.caveats.push(format!(
             "The timeout counts for later sessions of {role}, and ends each that pauses longer than {} in a \
              transaction: make it longer than any pause that is meant. What the role had set before is not seen here, \
@@ -411,6 +420,21 @@ mod tests {
         );
         let unknown = remedy(None);
         assert_eq!((unknown.apply_sql.len(), unknown.undo_sql.len()), (1, 0));
+    }
+
+    #[test]
+    fn on_a_standby_the_timeout_is_set_on_the_primary() {
+        let mut standby = observed(vec![idle(7, 900, |_| ())]);
+        standby.server.is_standby = true;
+        let remedy = claims::<IdleInTransaction>(&standby).unwrap().remove(0).remedy;
+        assert_eq!(remedy.apply_sql, ["SELECT pg_catalog.pg_terminate_backend(7)"]);
+        assert!(remedy.undo_sql.is_empty());
+        let told = &remedy.caveats[1];
+        assert!(
+            told.contains("on the primary")
+                && told.contains("ALTER ROLE app SET idle_in_transaction_session_timeout"),
+            "{told}"
+        );
     }
 
     #[test]

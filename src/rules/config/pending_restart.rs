@@ -82,7 +82,7 @@ fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
         format!(
             "To take the change back write the present value, {}, again: a line that is only removed leaves the server \
              waiting.",
-            settings::told(setting)
+            settings::written(setting)
         ),
     ];
     if let Some(provider) = provider {
@@ -97,10 +97,10 @@ fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
             "The server still runs with {name} = {}. The value that was written since then counts from the next restart on, \
              also from one that nobody planned. Look at the new value, then restart at a quiet hour, or take the change \
              back.",
-            settings::told(setting)
+            settings::written(setting)
         ),
         evidence: evidence([
-            ("value_in_force", json!(settings::told(setting))),
+            ("value_in_force", json!(settings::written(setting))),
             ("source", json!(setting.source)),
             ("server_started_at", json!(server.started_at)),
         ]),
@@ -160,6 +160,17 @@ mod tests {
                 .unwrap()
                 .starts_with("shared_buffers: the files say something else")
         );
+    }
+
+    #[test]
+    fn the_present_value_is_told_as_it_can_be_written_again() {
+        let mut observed = observed(&["shared_buffers"]);
+        let setting = observed.server.settings.get_mut("shared_buffers").unwrap();
+        setting.value = "512".into();
+        setting.unit = Some("8kB".into());
+        let claim = claims::<PendingRestart>(&observed).unwrap().remove(0);
+        let back = &claim.remedy.caveats[2];
+        assert!(back.contains("write the present value, 4096kB, again"), "{back}");
     }
 
     #[test]

@@ -296,6 +296,7 @@ mod tests {
             is_match_full: false,
             is_temporal: false,
             on_delete: 'c',
+            ..ForeignKey::default()
         };
         set_schema(
             &mut observed,

@@ -43,7 +43,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number, settings};
 /// ## When it is wrong to obey
 /// Costs are the planner's units and rest on its statistics. It was asked for a generic plan, which serves all values of the
 /// parameters alike: a statement that is always called with the rarest or the commonest value may gain more or less; a list in
-/// which pg_stat_statements left one parameter counts as a list of one, and a page by OFFSET as the first. If the
+/// which pg_stat_statements left one parameter counts as a list of one, and pages by OFFSET as the average of the first and one
+/// far behind it, as far as that could be planned: those still further behind save less. If the
 /// statement is a report that nobody waits for, the index may cost more in disk and writes than it is worth to you; the price
 /// of writes is taken from the INSERT, UPDATE and DELETE statements of the same window.
 ///
@@ -118,7 +119,7 @@ impl Rule for Missing {
                 }
                 Worth::Nearly => {
                     found.undecided.push(missing.subject());
-                    found.untold = Some(NEARLY.to_owned());
+                    found.untold.get_or_insert_with(|| NEARLY.to_owned());
                 }
                 // what is left of it is no problem
                 Worth::Nothing if is_built_in_part => found.mended.push(missing.subject()),
@@ -137,8 +138,7 @@ impl Rule for Missing {
             }
             if !was_seen(advised, known) {
                 found.undecided.push(missing.subject());
-                found.untold =
-                    Some("statements that it was advised for were not called in this window".to_owned());
+                found.untold = Some(UNCALLED.to_owned());
             }
         }
         Ok(found)
@@ -184,7 +184,11 @@ fn at_its_place(unknown: &Unknown, server: &ServerFacts) -> Unknown {
 }
 
 /// Why nothing is decided of what is nearly worth an index.
-pub(super) const NEARLY: &str = "what it would save is between the threshold and half of it";
+pub const NEARLY: &str = "an index would save less than is worth telling, and more than half of that: what is open stays, and \
+                          nothing new is told";
+
+/// Why nothing is decided of what was advised earlier.
+const UNCALLED: &str = "statements that an index was advised for earlier were not called in this window";
 
 /// The advised indexes by the problem that they mend.
 fn groups(advised: &Advised) -> BTreeMap<MissingIndex, Vec<&AdvisedIndex>> {
@@ -403,12 +407,19 @@ fn explanation(gains: &[Gain<'_>], share: f64, seconds_per_day: f64, size_bytes:
         count => format!("{count} statements would use it"),
     };
     let best = gains.iter().map(|gain| gain.saved_ratio).fold(0.0, f64::max);
+    let pages = if gains.iter().any(Gain::has_first_page_alone) {
+        " Of pages by OFFSET that is said of the first; those behind it save less."
+    } else if gains.iter().any(Gain::has_later_page) {
+        " Of pages by OFFSET that is the average of the first and one far behind it; those further behind save less."
+    } else {
+        ""
+    };
     let size = size_bytes.map_or(String::new(), |bytes| {
         format!(" It takes about {}.", bytes_for_people(bytes))
     });
     format!(
         "{statements}, and the planner says that the best of them would cost {:.1} % of what it costs now. If time falls as \
-         cost does, that saves {} a day, {:.1} % of the database time.{size}",
+         cost does, that saves {} a day, {:.1} % of the database time.{pages}{size}",
         100.0 * (1.0 - best),
         seconds_for_people(seconds_per_day),
         100.0 * share
@@ -440,7 +451,7 @@ fn confidence(indexes: &[&AdvisedIndex]) -> Confidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::advice::{TriedValue, ValueKind};
+    use crate::model::advice::{NAMES_NO_TABLE, TriedValue, ValueKind};
     use crate::model::catalog::IndexFacts;
     use crate::model::relation::RelationName;
     use crate::rules::testing::{
@@ -797,18 +808,76 @@ mod tests {
             tried(ValueKind::ListOfHundred, 100.0),
             tried(ValueKind::LaterPage, 100.0),
         ];
-        let guards = judged(advised(&["CREATE a"], vec![one])).unwrap().claims[0]
-            .guards
-            .clone();
+        let mut asked = advised(&["CREATE a"], vec![one]);
+        asked.total_seconds = 10.0;
+        let claim = judged(asked).unwrap().claims.remove(0);
+        let guards = claim.guards;
         for part in [
             "median and rare values, too: all of them gain",
             "a list of 10 values, too: all of them gain",
             "a list of 100 values, too: for that 1 statement gains nothing",
-            "that of the first, OFFSET 0): for that 1 statement gains nothing",
+            "the average of it and the first, OFFSET 0): for that 1 statement gains nothing",
         ] {
             let is_told = guards.iter().any(|guard| guard.contains(part));
             assert!(is_told, "{part}: {guards:?}");
         }
+    }
+
+    #[test]
+    fn what_later_pages_do_not_save_is_not_promised() {
+        let told = |later: Option<f64>| {
+            let mut one = statement("s1", &["CREATE a"], Some(0.0));
+            one.text = "SELECT a FROM t ORDER BY a LIMIT $1 OFFSET $2".to_owned();
+            let page = later.map(|cost_after| TriedValue {
+                kind: ValueKind::LaterPage,
+                cost_before: 100.0,
+                cost_after,
+            });
+            one.values = page.into_iter().collect();
+            let mut asked = advised(&["CREATE a"], vec![one]);
+            asked.total_seconds = 10.0;
+            let claim = judged(asked).unwrap().claims.remove(0);
+            let is_unchecked = claim.guards.iter().any(|guard| guard.contains("later pages of"));
+            (claim.explanation, is_unchecked)
+        };
+        let (averaged, is_unchecked) = told(Some(40.0));
+        assert!(
+            averaged.contains("would cost 20.0 % of what it costs now"),
+            "{averaged}"
+        );
+        assert!(
+            averaged.contains(", 8.0 % of the database time. Of pages"),
+            "{averaged}"
+        );
+        assert!(
+            averaged.contains("the average of the first and one far behind it"),
+            "{averaged}"
+        );
+        assert!(!is_unchecked);
+        let (first, is_unchecked) = told(None);
+        assert!(first.contains("those behind it save less"), "{first}");
+        assert!(is_unchecked);
+    }
+
+    #[test]
+    fn what_reads_no_table_says_nothing_of_missing_indexes() {
+        let untold = |reason: &str| {
+            let mut other = statement("s2", &[], None);
+            other.reason = Some(reason.to_owned());
+            let nearly = statement("s1", &["CREATE a"], Some(1.0));
+            judged(advised(&["CREATE a"], vec![nearly, other]))
+                .unwrap()
+                .untold
+        };
+        let of_dump = format!(
+            "not planned: function pg_get_viewdef could run while planning: it looks; {NAMES_NO_TABLE}"
+        );
+        assert_eq!(untold(&of_dump).as_deref(), Some(NEARLY));
+        let told = untold("the login may not read it").unwrap();
+        assert!(
+            told.starts_with("1 of 2 statements"),
+            "what is not known comes first: {told}"
+        );
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl CacheMiss {
             claim.confidence = guards.confidence("counted by pg_stat_statements over the window");
         }
         claim.guards.extend(guards.told());
-        statements::tell_of_before(&mut claim, activity);
+        statements::tell_of_calls_before(&mut claim, activity, statement);
         claim
     }
 

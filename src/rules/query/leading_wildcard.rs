@@ -1,5 +1,6 @@
 //! query.leading_wildcard
 
+mod advised;
 mod finders;
 mod remedy;
 
@@ -17,6 +18,7 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, estimated, evidence, numbe
 use crate::sql::remembered::searched_columns;
 use crate::sql::shape::Searched;
 
+use advised::Advice;
 use finders::Finders;
 use remedy::Trigrams;
 
@@ -28,7 +30,8 @@ use remedy::Trigrams;
 ///
 /// ## What to do
 /// An index of trigrams (the extension pg_trgm, which comes with PostgreSQL) finds any three letters in a row wherever they
-/// stand, in LIKE and in ILIKE. Where whole words are searched, a full-text index is smaller and knows grammar.
+/// stand, in LIKE and in ILIKE. Where whole words are searched, a full-text index is smaller and knows grammar. Where
+/// index.missing advises such an index, it is that very one, by its name.
 ///
 /// ## When it is wrong to obey
 /// An index of trigrams is large, often as large as the column itself, and every row that is written has to be taken apart
@@ -231,8 +234,8 @@ fn claim(
         ),
         false => guards.checked("no index of trigrams holds the column for all rows"),
     }
-    guards
-        .not_checked("what the planner makes of such an index; index.missing asks it where HypoPG is there");
+    let advice = Advice::of(search, &statement.text.statement_id);
+    advice.guard(&mut guards);
     let trigrams = Trigrams::of(place, search.database);
     trigrams.guard(&mut guards);
     claim.confidence = estimated(match search.was_seen {
@@ -242,7 +245,7 @@ fn claim(
         }
     });
     claim.guards.extend(guards.told());
-    claim.remedy = remedy::remedy(place, search, &trigrams);
+    claim.remedy = remedy::remedy(place, search, &trigrams, advice.index);
     claim
 }
 
@@ -258,11 +261,11 @@ mod tests {
         claims, found, index, observation, set, set_schema, statement, table, tables,
     };
 
-    const SEARCH: &str = "SELECT id FROM notes WHERE body LIKE $1";
+    pub(super) const SEARCH: &str = "SELECT id FROM notes WHERE body LIKE $1";
     const JOINED: &str = "SELECT id FROM notes n WHERE n.body ILIKE $2 || $1 || $3";
 
     /// A statement that took ten seconds of ten minutes, on a table of so many rows.
-    fn observed(text: &str, rows: f64, was_seen: bool) -> Observation {
+    pub(super) fn observed(text: &str, rows: f64, was_seen: bool) -> Observation {
         let one = statement(text, 100, 100.0);
         let id = one.text.statement_id.clone();
         let mut observed = observation(vec![one], 90.0);

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{StatementActivity, StatementDelta, Unknown};
 use crate::model::remedy::Remedy;
-use crate::model::unit::{Period, seconds_for_people};
+use crate::model::unit::{Period, amount, mean_for_people, seconds_for_people};
 use crate::rules::lock_waits::Spent;
 use crate::rules::statements::{self, share_of};
 use crate::rules::{Found, Place, Rule, Samples, Scope, evidence, matches, number};
@@ -114,7 +114,7 @@ impl Rule for SlowMean {
                     let mut claim = claim(place, activity, statement, severity);
                     statements::tell_of_long_calls(&mut claim, statement);
                     spent.tell(&mut claim);
-                    statements::tell_of_before(&mut claim, activity);
+                    statements::tell_of_calls_before(&mut claim, activity, statement);
                     claim
                 },
             );
@@ -194,12 +194,12 @@ fn claim(
     );
     claim.explanation = format!(
         "It was called {} and took {} in all, {:.1} % of the database time of the window. Each call \
-         returned {:.0} rows and touched {:.0} blocks.",
+         returned {} and touched {}.",
         statements::times(statement.calls),
         seconds_for_people(statement.seconds),
         share_of(activity, statement) * 100.0,
-        statement.rows as f64 / calls,
-        (hit + read) / calls,
+        amount(mean_for_people(statement.rows as f64 / calls), "row", "rows"),
+        amount(mean_for_people((hit + read) / calls), "block", "blocks"),
     );
     claim.remedy = Remedy {
         caveats: vec![
@@ -327,6 +327,17 @@ mod tests {
         let activity = observed.statements.as_ref().unwrap();
         let told = claim(&place, activity, &activity.statements[0], Severity::Info).explanation;
         assert!(told.starts_with("It was called once and took 9.0 s"), "{told}");
+    }
+
+    #[test]
+    fn a_row_in_every_other_call_is_not_none() {
+        let mut one = statement("SELECT 1 FROM a", 100, 100.0);
+        (one.rows, one.shared_blocks_hit) = (41, 100);
+        let told = claims::<SlowMean>(&observation(vec![one], 0.0))
+            .unwrap()
+            .remove(0);
+        let words = "Each call returned 0.4 rows and touched 1 block.";
+        assert!(told.explanation.contains(words), "{}", told.explanation);
     }
 
     #[test]

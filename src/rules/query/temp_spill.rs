@@ -166,7 +166,7 @@ fn claim(
     // what it took to write and read them is only a part of its time, and not known
     claim.impact.db_seconds_per_day = None;
     claim.remedy = remedy(server, statement, &have, per_call * ROOM, steps);
-    statements::tell_of_before(&mut claim, activity);
+    statements::tell_of_calls_before(&mut claim, activity, statement);
     claim
 }
 

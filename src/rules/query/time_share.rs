@@ -203,7 +203,7 @@ fn claim(
     claim.guards.push(statements::load_guard(activity));
     statements::tell_of_long_calls(&mut claim, statement);
     judged.spent.tell(&mut claim);
-    statements::tell_of_before(&mut claim, activity);
+    statements::tell_of_calls_before(&mut claim, activity, statement);
     claim
 }
 
@@ -286,6 +286,31 @@ mod tests {
         let first_look = observed.now - chrono::TimeDelta::minutes(2);
         observed.statements.as_mut().unwrap().looked_only_since = Some(first_look);
         assert_eq!(severities::<TimeShare>(&observed), [Severity::Info]);
+        let activity = observed.statements.as_mut().unwrap();
+        activity.statements[0].seen_seconds = 94.0;
+        let window = activity.window.unwrap();
+        activity.looked_only_since = Some(window.from + chrono::TimeDelta::milliseconds(114));
+        let told = claims::<TimeShare>(&observed).unwrap().remove(0);
+        assert_eq!(told.severity, Severity::Info, "six of its hundred seconds");
+        let words = "114 ms before the first look that the advisor remembers";
+        assert!(told.explanation.contains(words), "{}", told.explanation);
+        observed.statements.as_mut().unwrap().statements[0].seen_seconds = 99.9;
+        let goes_on = claims::<TimeShare>(&observed).unwrap().remove(0);
+        assert_eq!(goes_on.severity, Severity::Critical);
+        assert!(
+            !goes_on.explanation.contains("first look"),
+            "{}",
+            goes_on.explanation
+        );
+    }
+
+    #[test]
+    fn what_is_told_of_a_share_is_the_share() {
+        let observed = observation(vec![statement("SELECT 1 FROM a", 100, 430.0)], 99.0);
+        let told = claims::<TimeShare>(&observed).unwrap().remove(0);
+        assert!(told.title.ends_with("30 % of database time"), "{}", told.title);
+        let words = "Of 2 min 22 s of database time in the window, this statement took 43 s";
+        assert!(told.explanation.starts_with(words), "{}", told.explanation);
     }
 
     /// A statement with so many calls of 30 seconds and nothing beside it.

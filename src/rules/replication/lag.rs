@@ -22,9 +22,10 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, matches, measured, numbe
 /// delays the take-over. The primary meanwhile keeps WAL for it.
 ///
 /// ## What to do
-/// See where it gets stuck. Slow to write: the network. Slow to flush: the standby's disk. Slow to replay: a long query
-/// there that replay waits for (`max_standby_streaming_delay`), or more writing on the primary than one process can
-/// replay; for a subscriber a table without a usable replica identity, or a lock.
+/// See where it gets stuck. Replay that is paused: `pg_wal_replay_resume()` on the standby. Slow to write: the network.
+/// Slow to flush: the standby's disk. Slow to replay: a long query there that replay waits for
+/// (`max_standby_streaming_delay`), or more writing on the primary than one process can replay; for a subscriber a table
+/// without a usable replica identity, or a lock.
 ///
 /// ## When it is wrong to obey
 /// During a bulk load or a first copy it catches up by itself. A standby may be behind on purpose
@@ -253,10 +254,24 @@ fn stuck(standby: &Standby) -> &'static str {
     } else if is_most(standby.flush_lag_seconds) {
         "Most of the time passes before it has flushed: look at its disk."
     } else if standby.replay_lag_seconds.is_some() {
-        "It has the WAL, and does not keep up replaying it: look for a long query there that replay waits for \
-         (max_standby_streaming_delay), for a lock, and at its disk."
+        "It has the WAL, and does not keep up replaying it: see whether replay is paused there \
+         (pg_get_wal_replay_pause_state()), look for a long query that it waits for (max_standby_streaming_delay), for a lock, \
+         and at its disk."
     } else {
         "Where it gets stuck is not told: look at its log, and at the WAL that the primary writes."
+    }
+}
+
+/// Which of the standbys that are watched, too, replay nothing.
+fn paused_ones(place: &Place<'_>) -> String {
+    let paused = &place.observation.standbys_watched.paused;
+    match paused.is_empty() {
+        true => String::new(),
+        false => format!(
+            " The replay of {} is paused: if it is this one, {} there lets it go on.",
+            paused.join(", "),
+            Statement::ResumeReplay.sql()
+        ),
     }
 }
 
@@ -275,9 +290,10 @@ fn of_standby(
     Claim {
         title: format!("{name} is {} behind", behind.told()),
         explanation: format!(
-            "What is committed here is seen there later: {}. {}{others}",
+            "What is committed here is seen there later: {}. {}{}{others}",
             behind.told(),
-            stuck(standby)
+            stuck(standby),
+            paused_ones(place)
         ),
         evidence: evidence([
             ("replay_lag_bytes", json!(standby.replay_lag_bytes)),
@@ -314,13 +330,46 @@ fn of_standby(
     }
 }
 
+/// Why it does not replay, and what is to be done here.
+fn remedy_of_itself(replay: &Replay) -> (&'static str, Remedy) {
+    let unarrived = "What has not even arrived here is known to its primary alone.".to_owned();
+    if !replay.is_paused {
+        let why =
+            "Look for a long query that replay waits for (max_standby_streaming_delay), and at its disk.";
+        let remedy = Remedy {
+            caveats: vec![unarrived],
+            ..Remedy::default()
+        };
+        return (why, remedy);
+    }
+    let why = "Its replay is paused (pg_get_wal_replay_pause_state()): nothing more is replayed before it is resumed.";
+    let look = "On this standby. Ask first who paused it: a backup or a look at old data may need that. And look at its \
+                log: where its max_connections, max_worker_processes, max_wal_senders, max_prepared_transactions or \
+                max_locks_per_transaction is less than that of its primary, it has paused by itself, and shuts down \
+                when it is resumed; raise that and restart it instead.";
+    let remedy = Remedy {
+        apply_sql: vec![Statement::ResumeReplay.sql()],
+        undo_sql: vec![Statement::PauseReplay.sql()],
+        caveats: vec![look.to_owned(), unarrived],
+        ..Remedy::default()
+    };
+    (why, remedy)
+}
+
 fn of_itself(place: &Place<'_>, severity: Severity, behind: Behind, replay: &Replay) -> Claim {
     let name = place.observation.server.name.clone();
+    let (why, remedy) = remedy_of_itself(replay);
+    let paused = match replay.is_paused {
+        true => ", whose replay is paused,",
+        false => "",
+    };
     Claim {
-        title: format!("The standby {name} is {} behind in replaying", behind.told()),
+        title: format!(
+            "The standby {name}{paused} is {} behind in replaying",
+            behind.told()
+        ),
         explanation: format!(
-            "It has received WAL that it has not replayed: {}. Who reads here reads old data. Look for a long query \
-             that replay waits for (max_standby_streaming_delay), and at its disk.",
+            "It has received WAL that it has not replayed: {}. Who reads here reads old data. {why}",
             behind.told()
         ),
         evidence: evidence([
@@ -332,9 +381,11 @@ fn of_itself(place: &Place<'_>, severity: Severity, behind: Behind, replay: &Rep
             ),
             ("delay_seconds", number(replay.delay_seconds)),
             ("is_streaming", json!(replay.is_streaming)),
+            ("is_paused", json!(replay.is_paused)),
         ]),
         evidence_sql: Some(
-            "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()"
+            "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp(), \
+             pg_get_wal_replay_pause_state()"
                 .to_owned(),
         ),
         impact: Impact {
@@ -342,10 +393,7 @@ fn of_itself(place: &Place<'_>, severity: Severity, behind: Behind, replay: &Rep
             ..Impact::default()
         },
         confidence: measured("the standby's own positions in the WAL"),
-        remedy: Remedy {
-            caveats: vec!["What has not even arrived here is known to its primary alone.".to_owned()],
-            ..Remedy::default()
-        },
+        remedy,
         guards: vec!["a delay that is meant (recovery_min_apply_delay) is taken off".to_owned()],
         ..place.claim(Lag::ID, severity, vec![name.clone()], Some(object(&name)))
     }
@@ -517,6 +565,45 @@ mod tests {
         assert_eq!(judged(Some(0.0), 9000.0, 0.0, false), (None, 1), "it is cut off");
         assert_eq!(judged(None, 9000.0, 0.0, true), (None, 1));
         assert_eq!(judged(Some(2e9), 1.0, 0.0, false), (Some(Severity::Critical), 0));
+    }
+
+    #[test]
+    fn replay_that_is_paused_is_told_here_and_on_the_primary() {
+        let judged = |is_paused: bool| {
+            let replay = Replay {
+                is_streaming: true,
+                is_paused,
+                unreplayed_bytes: Some(2e9),
+                ..Replay::default()
+            };
+            claims::<Lag>(&observed(vec![], Some(replay))).unwrap().remove(0)
+        };
+        let paused = judged(true);
+        assert!(
+            paused.title.contains("whose replay is paused"),
+            "{}",
+            paused.title
+        );
+        assert_eq!(
+            paused.remedy.apply_sql,
+            ["SELECT pg_catalog.pg_wal_replay_resume()"]
+        );
+        assert_eq!(
+            paused.remedy.undo_sql,
+            ["SELECT pg_catalog.pg_wal_replay_pause()"]
+        );
+        let slow = judged(false);
+        assert!(slow.remedy.apply_sql.is_empty() && !slow.title.contains("paused"));
+        assert_eq!(paused.subject, slow.subject);
+        let mut primary = observed(vec![standby(Some(2e9), None)], None);
+        let told = |primary: &Observation| claims::<Lag>(primary).unwrap().remove(0).explanation;
+        assert!(!told(&primary).contains("is paused: if"));
+        primary.standbys_watched.paused = vec!["copy".into()];
+        assert!(
+            told(&primary).contains("The replay of copy is paused: if it is this one, SELECT"),
+            "{}",
+            told(&primary)
+        );
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! schema.fk_type_mismatch
 
-use std::collections::HashMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::int_key_overflow::whole_sizes_bytes;
 use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Object, ObjectKind, Severity};
 use crate::model::observation::Unknown;
@@ -14,6 +11,7 @@ use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::schema::{ForeignKey, Schema};
 use crate::model::unit::{Size, bytes_for_people};
 use crate::rules::column_types::{Retyped, tell_refusals};
+use crate::rules::whole_sizes::WholeSizes;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 
 /// A foreign key whose column has another type than the column that it refers to, in a way that hurts.
@@ -32,8 +30,10 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 /// Where the keys can never grow, as those of a table of countries, a narrower integer does no harm.
 ///
 /// Left out is what differs and does no harm: lengths and precisions (varchar(10) and varchar(20)), text and varchar, an
-/// integer that is wider than the one it refers to, timestamps and dates without a time zone. Of domains, enumerations and
-/// other types the catalog's names do not tell, so that nothing is said of them. Source: PostgreSQL's chapter "Constraints".
+/// integer that is wider than the one it refers to, timestamps and dates without a time zone. A column of a domain is taken for
+/// one of what the domain is over; how to change it is told without SQL, since another type would lose what the domain checks.
+/// Of enumerations and other types the catalog's names do not tell, so that nothing is said of them. Source: PostgreSQL's
+/// chapter "Constraints".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FkTypeMismatch {
@@ -111,21 +111,48 @@ fn harm(type_name: &str, referenced: &str) -> Option<Harm> {
 struct Pair<'a> {
     column: &'a str,
     type_name: &'a str,
+    domain: Option<&'a str>,
     referenced: &'a str,
     referenced_type: &'a str,
+    referenced_domain: Option<&'a str>,
     harm: Harm,
+}
+
+impl Pair<'_> {
+    /// Which types its columns have, in a sentence.
+    fn told(&self) -> String {
+        let declared = |type_name: &str, domain: Option<&str>| match domain {
+            None => type_name.to_owned(),
+            Some(domain) => format!("{domain} (a domain over {type_name})"),
+        };
+        format!(
+            "{} is {} and {} is {}",
+            self.column,
+            declared(self.type_name, self.domain),
+            self.referenced,
+            declared(self.referenced_type, self.referenced_domain)
+        )
+    }
+}
+
+/// The domain of the column at a place of a foreign key.
+fn domain_at(domains: &[Option<String>], place: usize) -> Option<&str> {
+    domains.get(place)?.as_deref()
 }
 
 fn pairs(key: &ForeignKey) -> Vec<Pair<'_>> {
     let own = key.columns.iter().zip(&key.types);
     let referenced = key.referenced_columns.iter().zip(&key.referenced_types);
     own.zip(referenced)
-        .filter_map(|((column, type_name), (referenced, referenced_type))| {
+        .enumerate()
+        .filter_map(|(place, ((column, type_name), (referenced, referenced_type)))| {
             Some(Pair {
                 column,
                 type_name,
+                domain: domain_at(&key.domains, place),
                 referenced,
                 referenced_type,
+                referenced_domain: domain_at(&key.referenced_domains, place),
                 harm: harm(type_name, referenced_type)?,
             })
         })
@@ -160,7 +187,7 @@ impl Rule for FkTypeMismatch {
         if mismatches.is_empty() {
             return Ok(found);
         }
-        let sizes = whole_sizes_bytes(&database.catalog);
+        let sizes = WholeSizes::of(&database.catalog, schema);
         for (key, table, referenced, pairs) in mismatches {
             found.claim_worst_first(
                 place,
@@ -201,23 +228,17 @@ impl FkTypeMismatch {
     fn claim(
         &self,
         place: &Place<'_>,
-        (schema, sizes): (&Schema, &HashMap<u32, f64>),
+        (schema, sizes): (&Schema, &WholeSizes),
         key: &ForeignKey,
         (table, referenced): (&TableFacts, &TableFacts),
         pairs: &[Pair<'_>],
     ) -> Claim {
-        let told: Vec<String> = pairs
-            .iter()
-            .map(|pair| {
-                format!(
-                    "{} is {} and {} is {}",
-                    pair.column, pair.type_name, pair.referenced, pair.referenced_type
-                )
-            })
-            .collect();
+        let told: Vec<String> = pairs.iter().map(Pair::told).collect();
         let mut consequences: Vec<&str> = pairs.iter().map(|pair| consequence(pair.harm)).collect();
         consequences.dedup();
-        let size_bytes = sizes.get(&table.oid).copied().unwrap_or(0.0);
+        let size_bytes = sizes.bytes(table.oid);
+        // they are told of columns of domains alone
+        let domains = |all: &[Option<String>]| all.iter().any(Option::is_some).then(|| json!(all));
         Claim {
             title: format!(
                 "{}.{}: {} refers to a column of another type",
@@ -235,17 +256,19 @@ impl FkTypeMismatch {
             evidence: evidence([
                 ("columns", json!(key.columns)),
                 ("types", json!(key.types)),
+                ("domains", json!(domains(&key.domains))),
                 (
                     "referenced_table",
                     json!(format!("{}.{}", referenced.schema, referenced.name)),
                 ),
                 ("referenced_columns", json!(key.referenced_columns)),
                 ("referenced_types", json!(key.referenced_types)),
+                ("referenced_domains", json!(domains(&key.referenced_domains))),
                 ("size_bytes", json!(size_bytes)),
             ]),
             evidence_sql: Some(evidence_sql(key, table)),
             confidence: measured("both types are read from the catalog"),
-            remedy: self.remedy(schema, table, pairs, size_bytes),
+            remedy: self.remedy((schema, sizes), table, pairs),
             guards: vec![
                 "lengths and precisions are not compared".to_owned(),
                 "types that compare without a conversion are left out".to_owned(),
@@ -259,17 +282,24 @@ impl FkTypeMismatch {
         }
     }
 
-    fn remedy(&self, schema: &Schema, table: &TableFacts, pairs: &[Pair<'_>], size_bytes: f64) -> Remedy {
+    fn remedy(
+        &self,
+        (schema, sizes): (&Schema, &WholeSizes),
+        table: &TableFacts,
+        pairs: &[Pair<'_>],
+    ) -> Remedy {
+        let size_bytes = sizes.bytes(table.oid);
         let change = |pair: &Pair<'_>| Retyped {
             table,
             column: pair.column.to_owned(),
             before: pair.type_name.to_owned(),
+            domain: pair.domain.map(str::to_owned),
             after: pair.referenced_type.to_owned(),
         };
         let changes: Vec<Retyped<'_>> = pairs.iter().map(change).collect();
         let mut remedy = Remedy::default();
         if size_bytes <= self.rewrite_size.bytes as f64 {
-            let own = || changes.iter().filter(|one| !one.is_inherited(schema));
+            let own = || changes.iter().filter(|one| one.is_run(schema));
             remedy.apply_sql = own().map(Retyped::apply_sql).collect();
             remedy.undo_sql = own().map(Retyped::undo_sql).collect();
             remedy.lock = Some("ACCESS EXCLUSIVE".to_owned());
@@ -288,6 +318,7 @@ impl FkTypeMismatch {
                 bytes_for_people(size_bytes)
             ));
         }
+        remedy.caveats.extend(sizes.about_heirs(&[table.oid].into()));
         tell_refusals(&mut remedy, schema, &changes);
         if pairs.iter().any(|pair| pair.harm == Harm::Converted) {
             remedy.caveats.push(
@@ -318,7 +349,7 @@ fn evidence_sql(key: &ForeignKey, table: &TableFacts) -> String {
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
-    use crate::model::schema::FixedColumn;
+    use crate::model::schema::{FixedColumn, InheritedTable};
     use crate::rules::testing::{claims, set_schema, table, tables};
 
     #[test]
@@ -440,6 +471,69 @@ mod tests {
         );
         let key = judged("A", true);
         assert!(key.apply_sql.is_empty() && !key.caveats.join(" ").contains("After that"));
+    }
+
+    /// What is claimed of `child` after a change of what is known.
+    fn claimed_with(types: [&str; 2], change: impl FnOnce(&mut Schema)) -> Claim {
+        let mut observed = observed(types, 1e6, |_| ());
+        let schema = observed.databases[0].schema.as_mut().unwrap();
+        let mut facts = (*schema.facts).clone();
+        change(&mut facts);
+        schema.facts = std::sync::Arc::new(facts);
+        claims::<FkTypeMismatch>(&observed).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_column_of_a_domain_is_compared_as_what_that_is_over_and_told_without_sql() {
+        let said = claimed_with(["integer", "character(3)"], |facts| {
+            facts.foreign_keys[0].domains = vec![Some("app.key".into()), None];
+            facts.foreign_keys[0].referenced_domains = vec![Some("app.wide".into()), None];
+        });
+        let told = "but A is app.key (a domain over integer) and x is app.wide (a domain over bigint), b is character(3)";
+        assert!(said.explanation.contains(told), "{}", said.explanation);
+        assert_eq!(said.evidence["domains"], json!(["app.key", null]));
+        let remedy = said.remedy;
+        assert_eq!(
+            (remedy.apply_sql.len(), remedy.undo_sql.len(), remedy.lock),
+            (0, 0, None)
+        );
+        let all = remedy.caveats.join(" ");
+        assert!(all.contains("public.child.A is of the domain app.key"), "{all}");
+        assert!(
+            all.contains("After that: ALTER TABLE public.child ALTER COLUMN b TYPE text."),
+            "{all}"
+        );
+        let plain = claimed_with(["integer", "text"], |facts| {
+            facts.foreign_keys[0].referenced_domains = vec![Some("app.wide".into()), None];
+        });
+        assert_eq!(
+            plain.remedy.apply_sql,
+            ["ALTER TABLE public.child ALTER COLUMN \"A\" TYPE bigint"]
+        );
+        assert!(!plain.evidence.contains_key("domains"));
+    }
+
+    #[test]
+    fn what_inherits_from_the_table_is_rewritten_with_it() {
+        let remedy = |is_inherited: bool| {
+            let inherit = |facts: &mut Schema| {
+                // the parent, of 1 TB, is the one that the key refers to
+                let large = InheritedTable {
+                    table_oid: 2,
+                    parent_oid: 1,
+                };
+                facts.inherited_tables.extend(is_inherited.then_some(large));
+            };
+            claimed_with(["integer", "text"], inherit).remedy
+        };
+        assert_eq!(remedy(false).apply_sql.len(), 1);
+        let large = remedy(true);
+        assert!(large.apply_sql.is_empty());
+        assert!(
+            large.caveats.join(" ").contains("counted in here: 1 table."),
+            "{:?}",
+            large.caveats
+        );
     }
 
     #[test]

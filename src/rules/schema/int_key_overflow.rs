@@ -1,19 +1,22 @@
 //! schema.int_key_overflow
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::sequence_exhaustion::{Bounds, Way, column_limit, integer_type, is_of_extension, unread};
-use crate::model::catalog::{Catalog, TableFacts};
+use super::sequence_exhaustion::{
+    Bounds, Way, column_limit, integer_type, is_of_extension, limit_of_column, unread,
+};
+use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
 use crate::model::schema::{Schema, Sequence, SequenceColumn};
 use crate::model::unit::{Period, Size, bytes_for_people, plural};
 use crate::rules::column_types::{Retyped, listed, tell_refusals, withhold};
+use crate::rules::whole_sizes::WholeSizes;
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 
 /// A smallint or integer column whose sequence comes near the end of the column's type.
@@ -24,17 +27,18 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 ///
 /// ## What to do
 /// Widen the column to bigint while there is time. A small table is rewritten in place. A large one takes another way: a new
-/// column, a trigger that fills it, the old rows in batches, then a swap. Columns that refer to it must be widened first. Where
-/// PostgreSQL would refuse (views, rules, triggers, generated columns and policies that use the column; a partition key), that is
-/// named, and no SQL is given that must fail.
+/// column, a trigger that fills it, the old rows in batches, then a swap. Columns that refer to it must be widened first. Tables
+/// that inherit from it are rewritten with it, and counted in. Where PostgreSQL would refuse (views, rules, triggers, generated
+/// columns and policies that use the column; a partition key), that is named, and no SQL is given that must fail.
 ///
 /// ## When it is wrong to obey
 /// Where the table is to be emptied, or goes away, before its keys run out.
 ///
 /// The sequence tells how far the keys are: one that was set far ahead by hand looks used up. Where the sequence ends before
 /// the column does, schema.sequence_exhaustion speaks instead; never both. A column of a domain ends as what the domain is
-/// over; how to widen it is told without SQL, since another type would lose what the domain checks. Shares, rates and
-/// sequences that may not be read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and "ALTER TABLE".
+/// over; how to widen it is told without SQL, since another type would lose what the domain checks. Of several columns that
+/// one sequence feeds the one that ends first is told, and the others with it. Shares, rates and sequences that may not be
+/// read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and "ALTER TABLE".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntKeyOverflow {
@@ -78,12 +82,7 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     /// Its column, to become a bigint.
     fn widened(&self) -> Retyped<'a> {
-        Retyped {
-            table: self.table,
-            column: self.column.name.clone(),
-            before: self.column.type_name.clone(),
-            after: WIDE.to_owned(),
-        }
+        widened(self.table, self.column)
     }
 
     fn subject(&self) -> Vec<String> {
@@ -172,7 +171,7 @@ impl Rule for IntKeyOverflow {
         if keys.is_empty() {
             return Ok(found);
         }
-        let sizes = whole_sizes_bytes(&database.catalog);
+        let sizes = WholeSizes::of(&database.catalog, &schema.facts);
         for key in &keys {
             found.claim_worst_first(
                 place,
@@ -196,29 +195,15 @@ fn fed<'a>(
         return None;
     }
     let column = sequence.column.as_ref()?;
+    Some((limit, column, whole_table(database, column)?))
+}
+
+/// The table of a column, of a partition the one at its top.
+fn whole_table<'a>(database: &'a DatabaseObservation, column: &SequenceColumn) -> Option<&'a TableFacts> {
     let tables = &database.catalog.tables;
     let table = tables.get(column.table_oid)?;
     let top = table.partition_of.and_then(|oid| tables.get(oid));
-    Some((limit, column, top.unwrap_or(table)))
-}
-
-/// What each table takes on disk, with its TOAST, its indexes and its partitions, by its OID.
-pub(super) fn whole_sizes_bytes(catalog: &Catalog) -> HashMap<u32, f64> {
-    let tables = &catalog.tables;
-    // a TOAST table counts as the one that it belongs to
-    let of_tables = tables
-        .values()
-        .map(|table| (table.toast_of.unwrap_or(table.oid), table.size_bytes));
-    let indexes = catalog.indexes.values();
-    let of_indexes = indexes.map(|index| (index.table_oid, index.size_bytes));
-    let mut sizes: HashMap<u32, f64> = HashMap::new();
-    for (oid, bytes) in of_tables.chain(of_indexes) {
-        let top = tables.get(oid).and_then(|table| table.partition_of);
-        for counted in [Some(oid), top.filter(|top| *top != oid)].into_iter().flatten() {
-            *sizes.entry(counted).or_default() += bytes.max(0.0);
-        }
-    }
-    sizes
+    Some(top.unwrap_or(table))
 }
 
 /// The type that ends last.
@@ -226,16 +211,45 @@ const WIDE: &str = "bigint";
 /// More columns that refer to one are not gathered.
 const REFERRING: usize = 100;
 
-/// The columns that refer to a column, those that refer to these, and so on, as far as they are too narrow; those to which others
-/// refer come after these.
+/// A column of a table that takes a sequence's values, to become a bigint.
+fn widened<'a>(table: &'a TableFacts, column: &SequenceColumn) -> Retyped<'a> {
+    Retyped {
+        table,
+        column: column.name.clone(),
+        before: column.type_name.clone(),
+        domain: column.domain.clone(),
+        after: WIDE.to_owned(),
+    }
+}
+
+/// The other columns that the sequence of a key feeds, as far as they end with it or have used a share of their numbers.
+fn others<'a>(database: &'a DatabaseObservation, key: &Key<'a>, share: f64) -> Vec<Retyped<'a>> {
+    let is_near = |limit: i64| {
+        let used_ratio = key.sequence.used_ratio(limit);
+        limit == key.limit || used_ratio.is_some_and(|used_ratio| used_ratio >= share)
+    };
+    let mut known = HashSet::from([(key.table.oid, key.column.name.as_str())]);
+    let columns = key.sequence.other_columns.iter();
+    let ending = columns.filter(|column| limit_of_column(key.sequence, column).is_some_and(is_near));
+    let others = ending.filter_map(|column| {
+        let table = whole_table(database, column)?;
+        let is_new = known.insert((table.oid, column.name.as_str()));
+        is_new.then(|| widened(table, column))
+    });
+    others.collect()
+}
+
+/// The columns that refer to some columns, those that refer to these, and so on, as far as they are too narrow; those to which
+/// others refer come after these.
 fn referring<'a>(
     database: &'a DatabaseObservation,
     schema: &'a SchemaObservation,
-    key: &Key<'a>,
+    columns: Vec<Retyped<'a>>,
 ) -> Vec<Retyped<'a>> {
-    let mut found: Vec<Retyped<'a>> = vec![key.widened()];
-    let mut known: HashSet<(u32, &str)> = HashSet::from([(key.table.oid, key.column.name.as_str())]);
-    let mut place = 0;
+    let first = columns.len();
+    let names = columns.iter().map(|one| (one.table.oid, one.column.clone()));
+    let mut known: HashSet<(u32, String)> = names.collect();
+    let (mut found, mut place) = (columns, 0);
     while let Some((referenced_oid, column)) = found.get(place).map(|one| (one.table.oid, one.column.clone()))
     {
         place += 1;
@@ -249,23 +263,43 @@ fn referring<'a>(
                 .iter()
                 .zip(&foreign_key.types)
                 .zip(&foreign_key.referenced_columns);
-            for ((own, type_name), referenced) in pairs {
+            for (at, ((own, type_name), referenced)) in pairs.enumerate() {
                 let is_narrow = ["smallint", "integer"].contains(&type_name.as_str());
-                let is_meant = *referenced == column && is_narrow && found.len() <= REFERRING;
-                if is_meant && known.insert((table.oid, own.as_str())) {
+                let is_meant = *referenced == column && is_narrow && found.len() - first < REFERRING;
+                if is_meant && known.insert((table.oid, own.clone())) {
                     found.push(Retyped {
                         table,
                         column: own.clone(),
                         before: type_name.clone(),
+                        domain: foreign_key.domains.get(at).cloned().flatten(),
                         after: WIDE.to_owned(),
                     });
                 }
             }
         }
     }
-    found.remove(0);
-    found.reverse();
-    found
+    let mut referring = found.split_off(first);
+    referring.reverse();
+    referring
+}
+
+/// What is said of the columns that must be widened with a key, as far as there are such.
+fn with_it(referring: &[Retyped<'_>], others: &[Retyped<'_>]) -> Vec<String> {
+    let told = |columns: &[Retyped<'_>], what: &str| {
+        let names = names(columns);
+        (!names.is_empty()).then(|| format!("{what}: {}.", listed(&names, names.len())))
+    };
+    let told = [
+        told(
+            referring,
+            "These columns refer to it and are too narrow for what comes; widen them first",
+        ),
+        told(
+            others,
+            "Its sequence feeds other columns, too, that are too narrow for what comes; widen them with it",
+        ),
+    ];
+    told.into_iter().flatten().collect()
 }
 
 /// Their names, each once.
@@ -278,14 +312,17 @@ impl IntKeyOverflow {
     fn claim(
         &self,
         place: &Place<'_>,
-        (database, sizes): (&DatabaseObservation, &HashMap<u32, f64>),
+        (database, sizes): (&DatabaseObservation, &WholeSizes),
         schema: &SchemaObservation,
         key: &Key<'_>,
     ) -> Claim {
         let (table, column, sequence, way) = (key.table, key.column, key.sequence, &key.way);
         let last = sequence.last_value.unwrap_or_default();
-        let size_bytes = sizes.get(&table.oid).copied().unwrap_or(0.0);
-        let referring = referring(database, schema, key);
+        let size_bytes = sizes.bytes(table.oid);
+        let others = others(database, key, self.info_share);
+        let fed = std::iter::once(key.widened()).chain(others.iter().cloned());
+        let referring = referring(database, schema, fed.collect());
+        let names_of_others = (!others.is_empty()).then(|| names(&others));
         let guards = way.guards(&[
             "the column ends no later than its sequence",
             "the columns that refer to it",
@@ -326,6 +363,7 @@ impl IntKeyOverflow {
                     "sequence",
                     json!(format!("{}.{}", sequence.schema, sequence.name)),
                 ),
+                ("other_columns", json!(names_of_others)),
                 ("size_bytes", json!(size_bytes)),
                 ("referring_columns", json!(names(&referring))),
             ]),
@@ -335,7 +373,7 @@ impl IntKeyOverflow {
                 ..Impact::default()
             },
             confidence: guards.confidence("the last value of its sequence"),
-            remedy: self.remedy(key, &schema.facts, sizes, referring),
+            remedy: self.remedy(key, &schema.facts, sizes, (referring, others)),
             guards: guards.told(),
             ..place.claim(Self::ID, key.severity, key.subject(), Some(key.object()))
         }
@@ -345,41 +383,31 @@ impl IntKeyOverflow {
         &self,
         key: &Key<'_>,
         schema: &Schema,
-        sizes: &HashMap<u32, f64>,
-        referring: Vec<Retyped<'_>>,
+        sizes: &WholeSizes,
+        (referring, others): (Vec<Retyped<'_>>, Vec<Retyped<'_>>),
     ) -> Remedy {
-        let mut remedy = Remedy::default();
-        let size = |oid: u32| sizes.get(&oid).copied().unwrap_or(0.0);
-        let is_small = |size_bytes: f64| size_bytes <= self.rewrite_size.bytes as f64;
-        let size_bytes = size(key.table.oid);
-        if !referring.is_empty() {
-            let names = names(&referring);
-            remedy.caveats.push(format!(
-                "These columns refer to it and are too narrow for what comes; widen them first: {}.",
-                listed(&names, names.len())
-            ));
-        }
-        let large = |one: &&Retyped<'_>| !is_small(size(one.table.oid));
-        let large: Vec<String> = referring.iter().filter(large).map(Retyped::name).collect();
+        let mut remedy = Remedy {
+            caveats: with_it(&referring, &others),
+            ..Remedy::default()
+        };
+        let is_small = |table_oid: u32| sizes.bytes(table_oid) <= self.rewrite_size.bytes as f64;
         let mut changes = referring;
+        changes.extend(others);
+        let large = changes.iter().filter(|one| !is_small(one.table.oid));
+        let large: Vec<String> = large.map(Retyped::name).collect();
         changes.push(key.widened());
-        let is_run = |one: &&Retyped<'_>| is_small(size(one.table.oid)) && !one.is_inherited(schema);
+        let is_run = |one: &&Retyped<'_>| is_small(one.table.oid) && one.is_run(schema);
         let run: Vec<Retyped<'_>> = changes.iter().filter(is_run).cloned().collect();
-        let tables: HashSet<u32> = run.iter().map(|one| one.table.oid).collect();
-        let all_bytes: f64 = tables.iter().map(|oid| size(*oid)).sum();
+        let is_key_small = is_small(key.table.oid);
         match &key.column.domain {
-            Some(domain) => of_domain(
-                domain,
-                &key.column.type_name,
-                is_small(size_bytes),
-                size_bytes,
-                &mut remedy,
-            ),
+            Some(_) => of_domain(is_key_small, sizes.bytes(key.table.oid), &mut remedy),
             // what it says of that is all that there is to say
             None if key.widened().is_in_partition_key(schema) => {}
-            None if is_small(size_bytes) => in_place(key, &run, (tables.len(), all_bytes), &mut remedy),
-            None => in_steps(size_bytes, &mut remedy),
+            None if is_key_small => in_place(key, &run, sizes, &mut remedy),
+            None => in_steps(sizes.bytes(key.table.oid), &mut remedy),
         }
+        let tables: HashSet<u32> = changes.iter().map(|one| one.table.oid).collect();
+        remedy.caveats.extend(sizes.about_heirs(&tables));
         let comes_after_large = !large.is_empty() && !remedy.apply_sql.is_empty();
         if comes_after_large {
             remedy.caveats.push(format!(
@@ -420,7 +448,9 @@ fn about_its_end(sequence: &Sequence) -> Option<String> {
 }
 
 /// Adds the rewrites of tables that are small enough for it, that of the key last. An identity column takes its sequence along.
-fn in_place(key: &Key<'_>, changes: &[Retyped<'_>], (tables, size_bytes): (usize, f64), remedy: &mut Remedy) {
+fn in_place(key: &Key<'_>, changes: &[Retyped<'_>], sizes: &WholeSizes, remedy: &mut Remedy) {
+    let tables: BTreeSet<u32> = changes.iter().map(|one| one.table.oid).collect();
+    let size_bytes: f64 = tables.iter().map(|oid| sizes.bytes(*oid)).sum();
     let sequence = |type_name: &'static str| Statement::AlterSequenceType {
         schema: key.sequence.schema.clone(),
         name: key.sequence.name.clone(),
@@ -439,13 +469,13 @@ fn in_place(key: &Key<'_>, changes: &[Retyped<'_>], (tables, size_bytes): (usize
     remedy.lock = Some("ACCESS EXCLUSIVE".to_owned());
     remedy.rewrites_table = Some(true);
     remedy.extra_disk_bytes = Some(size_bytes);
-    if tables == 0 {
+    if tables.is_empty() {
         return;
     }
     remedy.caveats.push(format!(
         "It rewrites {} with all indexes, {}; nobody can read or write what is being rewritten, or the tables that refer to it, \
          meanwhile. Set a lock_timeout.",
-        plural(tables, "table", "tables"),
+        plural(tables.len(), "table", "tables"),
         bytes_for_people(size_bytes)
     ));
     if key.table.kind == 'p' {
@@ -453,13 +483,8 @@ fn in_place(key: &Key<'_>, changes: &[Retyped<'_>], (tables, size_bytes): (usize
     }
 }
 
-/// Adds the way for a column of a domain: what the domain checks is not ours to give away, and not known here.
-fn of_domain(domain: &str, type_name: &str, is_small: bool, size_bytes: f64, remedy: &mut Remedy) {
-    remedy.caveats.push(format!(
-        "The column is of the domain {domain}, which is over {type_name}; no command changes that. Make a domain over bigint with \
-         the same CHECK, NOT NULL and DEFAULT (\\dD in psql shows them), and give it to the column in the place of {domain}; a \
-         plain bigint would lose what the domain checks. Its sequence needs AS bigint, too."
-    ));
+/// Adds what the other domain of a column costs, which is told with what is in its way.
+fn of_domain(is_small: bool, size_bytes: f64, remedy: &mut Remedy) {
     match is_small {
         true => remedy.caveats.push(format!(
             "ALTER COLUMN … TYPE rewrites the table and its indexes, {}; nobody can read or write the table meanwhile.",
@@ -467,6 +492,9 @@ fn of_domain(domain: &str, type_name: &str, is_small: bool, size_bytes: f64, rem
         )),
         false => in_steps(size_bytes, remedy),
     }
+    remedy
+        .caveats
+        .push("Its sequence needs AS bigint, too.".to_owned());
 }
 
 /// Adds the way for a table that is too large to be rewritten at once.
@@ -495,7 +523,7 @@ fn in_steps(size_bytes: f64, remedy: &mut Remedy) {
 mod tests {
     use super::*;
     use crate::model::observation::Observation;
-    use crate::model::schema::{FixedColumn, ForeignKey};
+    use crate::model::schema::{FixedColumn, ForeignKey, InheritedTable};
     use crate::rules::testing::{claims, found, set_schema, severities, table, tables};
 
     /// `public.t_id_seq`, which feeds `public.t.id`.
@@ -761,6 +789,121 @@ mod tests {
             assert_eq!(caveats.contains("Backfill"), size_bytes > 1e9);
             assert!(!claim.explanation.contains("to bigint"), "{}", claim.explanation);
         }
+    }
+
+    #[test]
+    fn what_inherits_from_the_table_is_counted_in() {
+        let claim = |child_bytes: f64| {
+            let inherited = InheritedTable {
+                table_oid: 2,
+                parent_oid: 1,
+            };
+            let mut observed = observed(serial("integer", 2_000_000_000), |schema, _| {
+                schema.inherited_tables.push(inherited);
+            });
+            let tables = vec![table(1, "t", 10.0, 1e6), table(2, "child", 10.0, child_bytes)];
+            let catalog = crate::model::catalog::Catalog::new(tables.into(), vec![].into());
+            observed.databases[0].catalog = std::sync::Arc::new(catalog);
+            claims::<IntKeyOverflow>(&observed).unwrap().remove(0)
+        };
+        let small = claim(1e6);
+        assert_eq!(small.evidence["size_bytes"], json!(2e6));
+        assert_eq!(
+            (small.remedy.apply_sql.len(), small.remedy.extra_disk_bytes),
+            (2, Some(2e6))
+        );
+        let told = small.remedy.caveats.join(" ");
+        assert!(told.contains("counted in here: 1 table."), "{told}");
+        let large = claim(1e12).remedy;
+        assert!(large.apply_sql.is_empty() && large.lock.is_none());
+        let told = large.caveats.join(" ");
+        assert!(
+            told.contains("Backfill") && told.contains("counted in here: 1 table."),
+            "{told}"
+        );
+    }
+
+    /// What is claimed where the sequence of `public.t.id` feeds `public.child.own`, too, of that domain, and `public.far.child_own`
+    /// refers to that.
+    fn claimed_of_two(domain: Option<&str>) -> Claim {
+        let mut sequence = serial("integer", 2_000_000_000);
+        let other = |table_oid: u32, name: &str, type_name: &str| SequenceColumn {
+            table_oid,
+            name: name.into(),
+            type_name: type_name.into(),
+            domain: domain.map(Into::into),
+            is_identity: false,
+        };
+        sequence.other_columns = vec![
+            other(2, "own", "integer"),
+            other(2, "wide", "bigint"),
+            other(3, "text", "text"),
+            // a partition of that table has its own default
+            other(4, "own", "integer"),
+        ];
+        let mut observed = observed(sequence, |schema, _| {
+            schema.foreign_keys.push(ForeignKey {
+                table_oid: 3,
+                columns: vec!["child_own".into()],
+                types: vec!["integer".into()],
+                domains: vec![domain.map(Into::into)],
+                referenced_oid: 2,
+                referenced_columns: vec!["own".into()],
+                ..ForeignKey::default()
+            });
+        });
+        let part = TableFacts {
+            partition_of: Some(2),
+            ..table(4, "child_1", 10.0, 1e6)
+        };
+        let named = [(1, "t"), (2, "child"), (3, "far")];
+        let named = named.map(|(oid, name)| table(oid, name, 10.0, 1e6));
+        let tables: Vec<TableFacts> = named.into_iter().chain([part]).collect();
+        let catalog = crate::model::catalog::Catalog::new(tables.into(), vec![].into());
+        observed.databases[0].catalog = std::sync::Arc::new(catalog);
+        claims::<IntKeyOverflow>(&observed).unwrap().remove(0)
+    }
+
+    #[test]
+    fn all_columns_that_one_sequence_feeds_are_widened_together() {
+        let claim = claimed_of_two(None);
+        assert_eq!(claim.subject, ["public", "t", "id"]);
+        assert_eq!(claim.evidence["other_columns"], json!(["public.child.own"]));
+        assert_eq!(
+            claim.remedy.apply_sql,
+            [
+                "ALTER TABLE public.far ALTER COLUMN child_own TYPE bigint",
+                "ALTER TABLE public.child ALTER COLUMN own TYPE bigint",
+                "ALTER TABLE public.t ALTER COLUMN id TYPE bigint",
+                "ALTER SEQUENCE public.t_id_seq AS bigint"
+            ]
+        );
+        let told = claim.remedy.caveats.join(" ");
+        assert!(told.contains("widen them with it: public.child.own."), "{told}");
+        let one = claims::<IntKeyOverflow>(&observed(serial("integer", 2_000_000_000), |_, _| ())).unwrap();
+        assert!(!one[0].evidence.contains_key("other_columns"));
+        let mut sequence = serial("smallint", 30_000);
+        sequence.greatest = i64::MAX;
+        sequence.other_columns = serial("integer", 1).column.into_iter().collect();
+        sequence.other_columns[0].table_oid = 2;
+        let later = claims::<IntKeyOverflow>(&observed(sequence, |_, _| ())).unwrap();
+        assert!(
+            !later[0].evidence.contains_key("other_columns"),
+            "it has long to go"
+        );
+    }
+
+    #[test]
+    fn columns_of_a_domain_that_change_with_a_key_are_told_before_what_runs() {
+        let remedy = claimed_of_two(Some("app.number")).remedy;
+        assert!(remedy.apply_sql.is_empty() && remedy.undo_sql.is_empty());
+        let told = remedy.caveats.join(" ");
+        assert!(told.contains("widen them first: public.far.child_own."), "{told}");
+        let of_domain =
+            "public.far.child_own, public.child.own are of the domain app.number, which is over integer;";
+        let after = "After that: ALTER TABLE public.t ALTER COLUMN id TYPE bigint; ALTER SEQUENCE public.t_id_seq AS bigint.";
+        assert!(told.contains(of_domain) && told.contains(after), "{told}");
+        assert!(!told.contains("ALTER TABLE public.child") && !told.contains("ALTER TABLE public.far"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, quote_identifier, quote_literal};
-use crate::model::schema::Sequence;
+use crate::model::schema::{Sequence, SequenceColumn};
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 
@@ -203,13 +203,17 @@ impl Way {
     }
 }
 
-/// The end of the column that takes a sequence's values, where the column could be wider and ends no later than the
-/// sequence: then the column is what must change.
+/// The end of the column that takes a sequence's values, of several of the one that ends first, where the column could be wider
+/// and ends no later than the sequence: then the column is what must change.
 pub(super) fn column_limit(sequence: &Sequence) -> Option<i64> {
-    let column = sequence
-        .column
-        .as_ref()
-        .filter(|column| column.type_name != "bigint")?;
+    limit_of_column(sequence, sequence.column.as_ref()?)
+}
+
+/// The same of one of the columns that take a sequence's values.
+pub(super) fn limit_of_column(sequence: &Sequence, column: &SequenceColumn) -> Option<i64> {
+    if column.type_name == "bigint" {
+        return None;
+    }
     let limit = sequence.limit_of(&column.type_name)?;
     let is_no_later = match sequence.increment < 0 {
         true => limit >= sequence.limit(),
@@ -414,7 +418,7 @@ mod tests {
     use super::*;
     use crate::model::finding::ConfidenceLevel;
     use crate::model::observation::Observation;
-    use crate::model::schema::{Schema, SequenceColumn};
+    use crate::model::schema::Schema;
     use crate::rules::testing::{claims, found, set_schema, severities, table, tables};
 
     /// `public.s` of that type, all of which it may use.

@@ -245,6 +245,13 @@ fn remedy(
         remedy
             .caveats
             .push("Its tables could not be looked at: run VACUUM in that database as its owner.".to_owned());
+    } else {
+        remedy.caveats.push(
+            "These are the oldest, and of PostgreSQL's own catalogs only those that are older than \
+             autovacuum_freeze_max_age. If the database stays old, that is by others and by the catalogs: VACUUM (FREEZE) \
+             without a table, as a superuser, does the whole database."
+                .to_owned(),
+        );
     }
     let vacuum = |(schema, table, _): &(String, String, i64)| Statement::Vacuum {
         schema: schema.clone(),
@@ -347,6 +354,18 @@ mod tests {
         let remedy = old(1_147_483_648, |server, _| server.is_standby = true).remedy;
         assert_eq!((remedy.apply_sql.len(), remedy.undo_sql.len()), (0, 0));
         assert!(remedy.caveats[0].contains("VACUUM runs on its primary"));
+    }
+
+    #[test]
+    fn where_tables_are_named_the_catalogs_are_not_forgotten() {
+        let oldest = [("public".to_owned(), "t".to_owned(), 250_000_000)];
+        let database = DatabaseFacts {
+            allows_connections: true,
+            ..DatabaseFacts::default()
+        };
+        let remedy = remedy(&ServerFacts::default(), &database, &oldest, None);
+        assert_eq!(remedy.apply_sql.len(), 1);
+        assert!(remedy.caveats[0].contains("VACUUM (FREEZE) without a table"));
     }
 
     #[test]

@@ -35,10 +35,11 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 /// writes loses its work. Whether VACUUM has tried since is looked up; where it has not, some of these rows may simply be
 /// waiting for it.
 ///
-/// Of each database the oldest holder counts: with the younger ones gone nothing could be removed yet. Dead rows count in
-/// tables that are above their own autovacuum threshold. Since when slots and standbys hold is estimated from how fast
-/// transaction ids are used. What holds back catalogs alone, as logical slots do, is left out here. Source: PostgreSQL's
-/// chapter "Routine Vacuuming".
+/// Of each database the oldest holder counts: with the younger ones gone nothing could be removed yet. Of those that are
+/// equally old it is the one whose own transaction that is: the others have only seen it. Dead rows count in tables that
+/// are above their own autovacuum threshold. Since when slots and standbys hold is estimated from how fast transaction ids
+/// are used. What holds back catalogs alone, as logical slots do, is left out here. Source: PostgreSQL's chapter "Routine
+/// Vacuuming".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct XminBlocked {
@@ -71,15 +72,7 @@ impl Rule for XminBlocked {
         // the databases that each holds back, by its place among them
         let mut held: BTreeMap<usize, Vec<&DatabaseObservation>> = BTreeMap::new();
         for database in &observation.databases {
-            let holds = |holder: &XminHolder| {
-                let is_here = holder.database.as_ref().is_none_or(|name| *name == database.name);
-                // one transaction is its own, or the one that has just begun
-                let is_old = is_here && !holder.catalogs_only && holder.age > 1;
-                is_old
-                    && held_seconds(observation, holder)
-                        .is_none_or(|held| held.seconds >= self.warning_age.as_seconds())
-            };
-            if let Some(oldest) = holders.iter().position(holds) {
+            if let Some(oldest) = self.oldest(observation, database) {
                 held.entry(oldest).or_default().push(database);
             }
         }
@@ -119,6 +112,24 @@ pub fn held_databases(claim: &Claim, now: DateTime<Utc>) -> Vec<(String, DateTim
 }
 
 impl XminBlocked {
+    /// Who holds back for long enough in a database, by the place among all holders.
+    fn oldest(&self, observation: &Observation, database: &DatabaseObservation) -> Option<usize> {
+        let is_old = |holder: &XminHolder| {
+            let is_here = holder.database.as_ref().is_none_or(|name| *name == database.name);
+            // one transaction is its own, or the one that has just begun
+            is_here && !holder.catalogs_only && holder.age > 1
+        };
+        let mut age_before = None;
+        observation.server.xmin_holders.iter().position(|holder| {
+            // who comes behind one of the same age has only seen its transaction, and would be gone for nothing
+            if !is_old(holder) || age_before.replace(holder.age) == Some(holder.age) {
+                return false;
+            }
+            let held = held_seconds(observation, holder);
+            held.is_none_or(|held| held.seconds >= self.warning_age.as_seconds())
+        })
+    }
+
     fn judge_holder(&self, place: &Place<'_>, holder: &Holder<'_>, kept: &Kept, found: &mut Found) {
         let least = self.min_dead_rows as f64;
         if kept.dead_rows < least {
@@ -643,6 +654,21 @@ mod tests {
                 .reason
                 .contains("what the session does")
         );
+    }
+
+    #[test]
+    fn who_has_only_seen_a_transaction_is_not_blamed_for_it() {
+        let prepared = |seconds| holder("prepared transaction", "gid", 5000, Some(seconds));
+        let judged = |holders| claims::<XminBlocked>(&observed(2_000_000, holders)).unwrap();
+        let found = judged(vec![prepared(2 * HOUR), idle_holder(3 * HOUR)]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].subject, ["prepared transaction", "gid"]);
+        assert!(
+            judged(vec![prepared(60), idle_holder(3 * HOUR)]).is_empty(),
+            "the transaction of the session is old, and not what it holds"
+        );
+        let older = holder("session", "shop as app, pid 7", 5001, Some(60));
+        assert_eq!(judged(vec![older, prepared(2 * HOUR)])[0].subject[1], "gid");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::store::pack::unpack;
 use crate::store::row::{micros, time};
 
 /// What a subject did: minute by minute over the last hours, hour by hour over longer. Where nobody looked there is a point
-/// without counts.
+/// without counts. The first look of all tells how things are and nothing of the time before: it is no point.
 pub fn points<C: Counts>(
     tx: &Transaction<'_>,
     place: i64,
@@ -34,12 +34,14 @@ pub fn points<C: Counts>(
             Seen::Did(counts) => Some(counts),
         };
         last = counts.or(last);
-        told.push(HistoryPoint {
-            from: point.from,
-            length_seconds: point.length_seconds,
-            seen_seconds: point.seen_seconds,
-            counts,
-        });
+        if point.length_seconds > 0.0 {
+            told.push(HistoryPoint {
+                from: point.from,
+                length_seconds: point.length_seconds,
+                seen_seconds: point.seen_seconds,
+                counts,
+            });
+        }
     }
     Ok(told)
 }

@@ -442,6 +442,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_look_is_no_time_and_tells_how_things_are() {
+        let store = a_day();
+        let stays = store.table_history("main", "app", "public", "stays", at(0), at(35));
+        let stays = stays.unwrap().unwrap();
+        let told: Vec<_> = stays
+            .iter()
+            .map(|point| (point.from, point.length_seconds))
+            .collect();
+        assert_eq!(told, [1, 11, 21].map(|minute| (at(minute), 600.0)));
+        assert_eq!(stays[0].counts.map(|counts| counts.bytes), Some(900_000));
+    }
+
+    #[test]
     fn indexes_are_told_by_table_and_by_idleness_and_what_is_gone_is_told_no_more() {
         let store = a_day();
         let list = |table, order| {

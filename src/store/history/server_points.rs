@@ -83,6 +83,22 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ServerPoint> {
     })
 }
 
+/// How much of an hour that ends then is after its first look, as long as looks are kept: nobody may have looked before.
+fn seconds_since_first_look(
+    tx: &Transaction<'_>,
+    server: &str,
+    end: DateTime<Utc>,
+) -> Result<f64, StoreError> {
+    let end = micros(end);
+    let sql = "SELECT min(at - CAST(length_seconds * 1000000 AS INTEGER)) FROM server_point
+               WHERE server = ?1 AND step = ?2 AND at >= ?3 AND at < ?4";
+    let first: Option<i64> = tx
+        .prepare_cached(sql)?
+        .query_row(params![server, LOOK, end - HOUR, end], |row| row.get(0))?;
+    let first = first.map_or(end - HOUR, |first| first.max(end - HOUR));
+    Ok((end - first) as f64 / 1e6)
+}
+
 impl Store {
     /// What was seen of a server as a whole over a range, oldest first: look by look over a week, hour by hour over longer. An
     /// hour that goes on ends after the range.
@@ -104,7 +120,11 @@ impl Store {
                 "SELECT {COLUMNS} FROM server_point WHERE server = ?1 AND step = ?2 AND at >= ?3 AND at <= ?4 ORDER BY at"
             );
             let range = params![server, step, micros(from), micros(to) + HOUR];
-            rows(tx, &sql, range, read)
+            let mut points = rows(tx, &sql, range, read)?;
+            if let Some(first) = points.first_mut().filter(|_| step == OF_AN_HOUR) {
+                first.length_seconds = seconds_since_first_look(tx, server, first.at)?;
+            }
+            Ok(points)
         })
     }
 
@@ -183,6 +203,17 @@ mod tests {
             (Some(50), None)
         );
         assert!(store.server_points("other", at(0), at(130)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_first_hour_begins_with_the_first_look() {
+        let store = Store::in_memory().unwrap();
+        for minute in [36, 37, 59, 61] {
+            look(&store, minute, Some(1), None);
+        }
+        let hours = store.server_points("main", at(-30 * 24 * 60), at(62)).unwrap();
+        let lengths: Vec<f64> = hours.iter().map(|point| point.length_seconds).collect();
+        assert_eq!(lengths, [1500.0, 3600.0]);
     }
 
     #[test]

@@ -85,6 +85,17 @@ impl Names {
         Ok(Self { keys, samples })
     }
 
+    /// What samples saw before a look.
+    fn minute(&self, look: &Look) -> WaitMinute {
+        let named = |(id, counts): &(u64, WaitCounts)| Some((self.keys.get(id)?.clone(), *counts));
+        let samples = self.samples.and_then(|id| totals::of(&look.seen, id));
+        WaitMinute {
+            seconds: look.sampled_seconds,
+            samples: samples.map_or(0, |counts| counts.sessions),
+            points: look.seen.iter().filter_map(named).collect(),
+        }
+    }
+
     /// Some time in which it was looked at.
     fn point(&self, (from, length_seconds): (DateTime<Utc>, f64), seen: &Totals<WaitCounts>) -> WaitPoint {
         let mut by_event: BTreeMap<String, u64> = BTreeMap::new();
@@ -169,6 +180,34 @@ impl Store {
                 sampled_seconds: looks.iter().map(|look| look.sampled_seconds).sum(),
                 sessions,
             })
+        })
+    }
+}
+
+impl Store {
+    /// What samples saw in the time by which waits are judged, each with the look that ended it, oldest first: for a daemon that
+    /// begins anew.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn recent_waits(
+        &self,
+        server: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(DateTime<Utc>, WaitMinute)>, StoreError> {
+        let from = now - TimeDelta::from_std(limits::WAITS_WINDOW).unwrap_or_default();
+        self.read(|tx| {
+            let Some(place) = place::known(tx, server, Family::Wait, "")? else {
+                return Ok(Vec::new());
+            };
+            let looks = minutes(tx, place, from, now)?;
+            let mut all = Totals::new();
+            for look in &looks {
+                add(&mut all, look.seen.iter().copied());
+            }
+            let names = Names::of(tx, place, &all)?;
+            let minute = |look: &Look| (look.end(), names.minute(look));
+            Ok(looks.iter().map(minute).collect())
         })
     }
 }
@@ -315,6 +354,37 @@ mod tests {
         assert_eq!((minutes[0], minutes.len(), seconds), ((10, false), 16, 900.0));
         assert_eq!(told(1430, 1500).0.last(), Some(&(45, false)));
         assert!(told(0, 60).0.is_empty(), "nothing at all is no picture");
+    }
+
+    #[test]
+    fn a_daemon_that_begins_anew_is_told_the_last_hour() {
+        let store = Store::in_memory().unwrap();
+        let seen = |sessions: u64| WaitMinute {
+            seconds: 60.0,
+            samples: 12,
+            points: vec![(key("Lock: transactionid"), WaitCounts { sessions })],
+        };
+        for minute in 0_i64..100 {
+            store
+                .write(|tx| {
+                    record_waits(
+                        tx,
+                        &store.inner.numbers,
+                        "main",
+                        at(minute),
+                        &seen(minute.unsigned_abs()),
+                    )
+                })
+                .unwrap();
+        }
+        store.roll_up(at(90)).unwrap();
+        let told = store.recent_waits("main", at(100)).unwrap();
+        let expected: Vec<(DateTime<Utc>, WaitMinute)> = (40_i64..100)
+            .map(|minute| (at(minute), seen(minute.unsigned_abs())))
+            .collect();
+        assert_eq!(told, expected);
+        assert!(store.recent_waits("main", at(300)).unwrap().is_empty());
+        assert!(store.recent_waits("other", at(100)).unwrap().is_empty());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::coverage::{Unjudged, waiting_in};
+use super::coverage::{About, Unjudged, waiting_in};
 use super::server_line::ServerLine;
-use crate::model::judgement::RuleOutcome;
+use crate::model::judgement::{RuleOutcome, ToldPlace};
 
 /// A statement, and what part of the server's time it took.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -31,15 +31,19 @@ pub struct DatabaseLine {
     pub seconds: f64,
     /// Of the time of all statements of the server, 0 to 1.
     pub share_ratio: f64,
-    /// What its own rules cannot judge yet, since only time is lacking.
+    /// What cannot be judged there yet, since only time is lacking: by its own rules, and by those of its server.
     pub waiting: Vec<Unjudged>,
 }
 
 impl DatabaseLine {
-    /// The same with what waits there by these outcomes: what its server's rules wait for is not told of each.
-    pub(super) fn tell_waiting(&mut self, server: &str, outcomes: &[(String, RuleOutcome)]) {
-        let own = outcomes.iter().filter(|(_, outcome)| outcome.database.is_some());
-        self.waiting = waiting_in(own, (server, &self.name));
+    /// Puts beside it what waits there by these outcomes, where these rules told of something.
+    pub(super) fn tell_waiting(
+        &mut self,
+        server: &str,
+        outcomes: &[(String, RuleOutcome)],
+        told: &[ToldPlace],
+    ) {
+        self.waiting = waiting_in(outcomes, told, (server, &self.name), About::Everything);
     }
 }
 

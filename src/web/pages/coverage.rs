@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::lacking::lacking_seconds;
 use super::present::{self, plural};
-use crate::model::judgement::{RuleOutcome, Verdict};
+use crate::model::judgement::{RuleOutcome, ToldPlace, Verdict};
 use crate::model::status::ServerStatus;
 
 /// Reasons that a page names; the rest are counted.
@@ -52,16 +52,40 @@ fn fills(reason: &str) -> bool {
     reason.starts_with("the window is ") || reason.starts_with("the first window is ")
 }
 
-/// What cannot be judged in a database yet, or not all of it, since only time is lacking: by its own rules, and by those of its
-/// server. What comes soonest is first, and what tells no time last.
-pub fn waiting_in<'a>(
-    outcomes: impl IntoIterator<Item = &'a (String, RuleOutcome)>,
+/// The rules that a page about a database tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// All of them.
+    Everything,
+    /// Those that may say something of a table or an index.
+    Relations,
+}
+
+impl About {
+    fn holds(self, rule: &str) -> bool {
+        let is_of_statements = rule.starts_with("query.") || rule.starts_with("pgss.");
+        self == Self::Everything || !is_of_statements
+    }
+}
+
+/// What cannot be judged in a database yet, or not all of it, since only time is lacking: by the outcomes of the database and of
+/// its server as a whole. A rule that told of something there, or of the whole server, waits no more. What comes soonest is
+/// first, and what tells no time last.
+pub fn waiting_in(
+    outcomes: &[(String, RuleOutcome)],
+    told: &[ToldPlace],
     (server, database): (&str, &str),
+    about: About,
 ) -> Vec<Unjudged> {
+    let is_here = |of: Option<&str>| of.is_none_or(|of| of == database);
+    let has_told = |rule: &str| {
+        told.iter()
+            .any(|(of, place)| of == rule && is_here(place.as_deref()))
+    };
     let mut waiting = Vec::new();
     for (of, outcome) in outcomes {
-        let is_here = outcome.database.as_deref().is_none_or(|of| of == database);
-        if of != server || !is_here {
+        let is_asked_for = of == server && is_here(outcome.database.as_deref()) && about.holds(&outcome.rule);
+        if !is_asked_for || has_told(&outcome.rule) {
             continue;
         }
         match &outcome.verdict {
@@ -262,7 +286,7 @@ mod tests {
             outcome("other", Some("new"), "index.too_many", skipped("needs y", None)),
         ];
         let told = |database: &str| {
-            let waiting = waiting_in(&outcomes, ("main", database));
+            let waiting = waiting_in(&outcomes, &[], ("main", database), About::Everything);
             let told = waiting.iter().map(|one| (one.reason.clone(), one.names()));
             told.collect::<Vec<_>>()
         };
@@ -276,6 +300,33 @@ mod tests {
     }
 
     #[test]
+    fn what_told_of_something_does_not_wait_and_tables_do_not_wait_for_statements() {
+        let reason = "the window is 10 min of 30 min long";
+        let filling = |rule: &str| {
+            let (server, outcome) = sample::skipped("main", rule, "", None);
+            let verdict = Verdict::Evaluated {
+                undecided: Vec::new(),
+                absence_counts: false,
+                untold: Some(reason.to_owned()),
+            };
+            (server, RuleOutcome { verdict, ..outcome })
+        };
+        let rules = ["pgss.eviction", "query.slow_mean", "index.blocks_hot"];
+        let outcomes = rules.map(filling);
+        let open = |rule: &str, database: Option<&str>| (rule.to_owned(), database.map(str::to_owned));
+        let waiting = |told: &[ToldPlace], about: About| {
+            let waiting = waiting_in(&outcomes, told, ("main", "shop"), about);
+            waiting.iter().map(Unjudged::names).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(waiting(&[], About::Everything), rules.join(", "));
+        assert_eq!(waiting(&[], About::Relations), rules[2]);
+        let here = [open(rules[1], Some("shop")), open(rules[0], None)];
+        assert_eq!(waiting(&here, About::Everything), rules[2]);
+        let elsewhere = [open(rules[1], Some("other"))];
+        assert_eq!(waiting(&elsewhere, About::Everything), rules.join(", "));
+    }
+
+    #[test]
     fn what_comes_soonest_is_first() {
         let reasons = [
             "needs 500 samples, and has 3",
@@ -284,7 +335,7 @@ mod tests {
         ];
         let outcomes = reasons.map(|reason| sample::skipped("main", "a.b", reason, None));
         let told = |outcomes: &[(String, RuleOutcome)]| {
-            let waiting = waiting_in(outcomes, ("main", "shop"));
+            let waiting = waiting_in(outcomes, &[], ("main", "shop"), About::Everything);
             waiting.into_iter().map(|one| one.reason).collect::<Vec<_>>()
         };
         assert_eq!(told(&outcomes[..2]), [reasons[1], reasons[0]]);

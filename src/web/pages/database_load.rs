@@ -106,24 +106,41 @@ impl DatabaseLoadChart {
     }
 }
 
-/// The load of all databases together, in the words of a server's load: each point tells the mean since the one before.
-pub(super) fn load_points(load: &DatabaseLoad) -> Vec<LoadPoint> {
-    let begin = load.points.first().map(|first| LoadPoint {
-        at: first.from,
-        load_sessions: None,
-    });
-    let point = |point: &DatabaseLoadPoint| LoadPoint {
-        at: point.from + TimeDelta::milliseconds((point.length_seconds * 1000.0) as i64),
-        load_sessions: point
+/// The load of all databases together, in the words of a server's load: each point tells the mean since the one before. Of an
+/// hour that was seen in part that part is its end where nobody looked before, else its beginning; none is later than now.
+pub(super) fn load_points(now: DateTime<Utc>, load: &DatabaseLoad) -> Vec<LoadPoint> {
+    let after = |seconds: f64| TimeDelta::milliseconds((seconds * 1000.0) as i64);
+    let mut told = Vec::with_capacity(3 * load.points.len());
+    let mut was_seen = false;
+    for point in &load.points {
+        let end = (point.from + after(point.length_seconds)).min(now);
+        let seen = after(point.seen_seconds).min(end - point.from);
+        let known = point
             .seconds
-            .map(|seconds| seconds / point.seen_seconds.max(1e-3)),
-    };
-    begin.into_iter().chain(load.points.iter().map(point)).collect()
+            .map(|seconds| seconds / point.seen_seconds.max(1e-3));
+        let (begin, until) = match was_seen {
+            true => (point.from, point.from + seen),
+            false => (end - seen, end),
+        };
+        told.push((begin, None));
+        told.push((until, known));
+        told.push((end, None));
+        was_seen = known.is_some();
+    }
+    let mut points: Vec<LoadPoint> = Vec::with_capacity(told.len());
+    for (at, load_sessions) in told {
+        // what takes no time tells nothing
+        if points.last().is_none_or(|last| at > last.at) {
+            points.push(LoadPoint { at, load_sessions });
+        }
+    }
+    points
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::web::pages::load::known_from;
     use crate::web::pages::sample;
 
     /// Three hours of a day ago; nobody looked in the second.
@@ -190,9 +207,23 @@ pub(super) mod tests {
 
     #[test]
     fn the_load_of_all_is_told_as_that_of_the_server_and_a_gap_is_a_gap() {
-        let points = load_points(&three_hours("shop"));
+        let points = load_points(sample::now(), &three_hours("shop"));
         let told: Vec<Option<f64>> = points.iter().map(|point| point.load_sessions).collect();
-        assert_eq!(told, [None, Some(2.0), None, Some(0.5)]);
-        assert_eq!(points[3].at - points[0].at, TimeDelta::hours(3));
+        assert_eq!(told, [None, Some(2.0), None, None, Some(0.5)]);
+        let from = sample::now() - TimeDelta::hours(24);
+        let begins: Vec<i64> = points
+            .iter()
+            .map(|point| (point.at - from).num_minutes())
+            .collect();
+        assert_eq!(
+            begins,
+            [30, 60, 120, 150, 180],
+            "half of an hour was seen, its end"
+        );
+        // the hour that goes on is seen up to now
+        let now = from + TimeDelta::minutes(155);
+        let points = load_points(now, &three_hours("shop"));
+        assert_eq!(points.last().map(|point| point.at), Some(now));
+        assert_eq!(known_from(&points), Some(from + TimeDelta::minutes(30)));
     }
 }

@@ -1,7 +1,7 @@
 //! What happened over time as a picture made on the server: a bar for each hour or minute, a gap where nobody looked, a line
 //! where something changed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -85,6 +85,8 @@ pub struct HistoryChart {
     pub greatest: String,
     /// What a person who does not see it hears.
     pub label: String,
+    /// What is said where it was looked at and there is nothing to draw; empty where nobody looked.
+    nothing: &'static str,
 }
 
 /// What is drawn of a history.
@@ -137,6 +139,44 @@ pub fn lines<'a, C: Counts>(
     lines.sort_by_key(|line| std::cmp::Reverse(line.at));
     lines.truncate(LINES);
     lines
+}
+
+/// Why a table behind pictures has no line: nobody looked, or this is so.
+pub fn no_line<C>(points: &[HistoryPoint<C>], nothing: &'static str) -> &'static str {
+    match points.iter().any(|point| point.counts.is_some()) {
+        true => nothing,
+        false => NOBODY_LOOKED,
+    }
+}
+
+/// A history over all of a range: what is before the first look and after the last is time in which nobody looked. The time
+/// until the next look is none: looks come one after the other.
+pub fn over<C: Counts>(
+    points: &[HistoryPoint<C>],
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Vec<HistoryPoint<C>> {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return Vec::new();
+    };
+    let gap = |from: DateTime<Utc>, to: DateTime<Utc>| HistoryPoint {
+        from,
+        length_seconds: seconds_between(from, to),
+        seen_seconds: 0.0,
+        counts: None,
+    };
+    let end = last.from + TimeDelta::milliseconds((last.length_seconds * 1000.0) as i64);
+    let (before, after) = (seconds_between(from, first.from), seconds_between(end, to));
+    let mut all = Vec::with_capacity(points.len() + 2);
+    if before > 1.0_f64.max(first.length_seconds / 10.0) {
+        all.push(gap(from, first.from));
+    }
+    all.extend_from_slice(points);
+    if after > 2.0 * last.length_seconds {
+        all.push(gap(end, to));
+    } else if let Some(last) = all.last_mut() {
+        last.length_seconds += after.max(0.0);
+    }
+    all
 }
 
 /// Those of the changes that lie within a history, oldest first.
@@ -263,6 +303,15 @@ impl HistoryChart {
                     ""
                 }
             ),
+            nothing: no_line(&points, measure.nothing),
+        }
+    }
+
+    /// Why nothing is drawn, where nothing is.
+    pub fn why_nothing(&self) -> &'static str {
+        match self.nothing.is_empty() {
+            true => NOBODY_LOOKED,
+            false => self.nothing,
         }
     }
 
@@ -439,6 +488,34 @@ mod tests {
         assert_eq!(shade(-5, 2), Some((0.0, 360.0)));
         assert_eq!(shade(-5, -2), None);
         assert_eq!(HistoryChart::of(&[], &ROWS).shade, None);
+    }
+
+    #[test]
+    fn a_short_history_is_drawn_in_the_range_that_is_asked_for() {
+        let at = |hour: i64| sample::now() + TimeDelta::hours(hour);
+        let points: Vec<_> = (0..2).map(|hour| point(hour, Some(30))).collect();
+        let bars = |from: i64, to: i64| -> Vec<(f64, bool)> {
+            let chart = HistoryChart::of(&over(&points, (at(from), at(to))), &ROWS);
+            chart.bars.iter().map(|bar| (bar.x, bar.is_gap)).collect()
+        };
+        assert_eq!(bars(0, 2), [(0.0, false), (360.0, false)]);
+        assert_eq!(bars(-2, 2), [(0.0, true), (360.0, false), (540.0, false)]);
+        // the next look comes within the time of one; what is longer is a gap
+        assert_eq!(bars(0, 4), [(0.0, false), (180.0, false)]);
+        assert_eq!(bars(0, 8), [(0.0, false), (90.0, false), (180.0, true)]);
+        assert!(over::<TableCounts>(&[], (at(0), at(8))).is_empty());
+    }
+
+    #[test]
+    fn where_nothing_is_drawn_it_is_said_whether_somebody_looked() {
+        let why = |points: &[HistoryPoint<TableCounts>]| HistoryChart::of(points, &ROWS).why_nothing();
+        assert_eq!(
+            why(&[point(0, Some(0)), point(1, Some(0))]),
+            "nothing was written"
+        );
+        assert_eq!(why(&[point(0, None)]), NOBODY_LOOKED);
+        assert_eq!(why(&[]), NOBODY_LOOKED);
+        assert_eq!(no_line(&[point(0, Some(0))], "no scan"), "no scan");
     }
 
     #[test]

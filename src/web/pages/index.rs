@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
+use super::history_chart::{
+    Change, HistoryChart, Line, Measure, lines, no_line, over, per_minute, total, within,
+};
 use super::indexes::marks;
 use super::present;
 use super::range::Range;
@@ -97,13 +99,14 @@ impl IndexPage {
     ) -> Self {
         let whole = counted(&history, made_at);
         let from = whole.first().map(|point| point.from);
+        let drawn = over(&history, range.ending(now));
         Self {
             counted_since: made_at.map(|made_at| from.unwrap_or(made_at)),
             counts: total(whole),
             frame: Frame::new(now, Section::Tables, format!("{}.{}", index.schema, index.name)),
             charts: [
-                ("Scans", HistoryChart::of(&history, &SCANS)),
-                ("Size", HistoryChart::of(&history, &SIZE)),
+                ("Scans", HistoryChart::of(&drawn, &SCANS)),
+                ("Size", HistoryChart::of(&drawn, &SIZE)),
             ],
             server,
             database,
@@ -133,8 +136,8 @@ impl IndexPage {
     #[must_use]
     pub fn with_changes(self, changes: Vec<Change>, table: &[HistoryPoint<TableCounts>]) -> Self {
         let changes = within(&self.history, changes);
-        let marked =
-            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        let drawn = over(&self.history, self.range.ending(self.frame.now));
+        let marked = |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&drawn, &changes));
         let table = counted(table, self.counted_since);
         let is_known = table.iter().any(|point| point.counts.is_some());
         Self {
@@ -272,9 +275,14 @@ impl IndexPage {
         bytes_for_people(*bytes as f64)
     }
 
-    /// The table behind the pictures: when it was scanned, and what changed.
+    /// The table behind the pictures: how it was whenever somebody looked, and what changed. That it was not scanned is told,
+    /// too.
     fn lines(&self) -> Vec<Line<'_, IndexCounts>> {
-        lines(&self.history, &self.changes, |counts| counts.scans > 0)
+        lines(&self.history, &self.changes, |_| true)
+    }
+
+    fn no_line(&self) -> &'static str {
+        no_line(&self.history, SCANS.nothing)
     }
 }
 
@@ -317,6 +325,20 @@ mod tests {
             "It holds 16.0 KiB and was scanned 3 times in the last 24 hours."
         );
         assert_eq!(used.lines().len(), 2);
+        let never = page(vec![point(scans(0))]);
+        assert_eq!(never.lines().len(), 1, "that it was not scanned is a line");
+        let never = never.html("..", "t").unwrap();
+        assert!(
+            never.contains("<td class=\"num\">0</td><td class=\"num\">16.0 KiB</td>"),
+            "{never}"
+        );
+        let unseen = page(vec![]).html("..", "t").unwrap();
+        for told in [
+            "There is no line: nobody looked.",
+            "Nothing to draw: nobody looked.",
+        ] {
+            assert!(unseen.contains(told), "{told}: {unseen}");
+        }
         let on_standby = page(vec![point(scans(0))]).with_standbys(vec![("b".to_owned(), sample::now())]);
         let last = present::exact(&sample::now());
         assert_eq!(

@@ -17,6 +17,7 @@ use crate::model::finding::Finding;
 use crate::model::judgement::Verdict;
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder};
 use crate::model::unit::bytes_for_people;
+use crate::rules::index::missing::NEARLY;
 
 /// An index with the findings about it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -168,8 +169,10 @@ impl IndexesPage {
 
     /// The same with what became of index advice in the database, where that is known.
     pub fn with_advice(self, verdict: Option<&Verdict>) -> Self {
+        // what saves a little too little is known, and not missing
+        let unknown = verdict.and_then(Verdict::untold).filter(|why| *why != NEARLY);
         Self {
-            missing_unknown_because: verdict.and_then(Verdict::untold).map(str::to_owned),
+            missing_unknown_because: unknown.map(str::to_owned),
             ..self
         }
     }
@@ -315,7 +318,12 @@ mod tests {
             absence_counts: true,
             untold: None,
         };
-        for verdict in [None, Some(known)] {
+        let nearly = Verdict::Evaluated {
+            undecided: Vec::new(),
+            absence_counts: true,
+            untold: Some(NEARLY.into()),
+        };
+        for verdict in [None, Some(known), Some(nearly)] {
             assert!(!html(verdict).contains("Which indexes are missing here"));
         }
     }

@@ -34,7 +34,7 @@ pub struct Listing {
     pub findings_left_out: usize,
     /// When tables and indexes were looked at last; null where nobody looked of late.
     pub as_of: Option<DateTime<Utc>>,
-    /// What cannot be judged here yet, since only time is lacking.
+    /// What of tables and indexes cannot be judged here yet, since only time is lacking; of statements it is told with them.
     pub waiting: Vec<Unjudged>,
     /// The time of that look where it is longer ago than a moment.
     #[serde(skip)]

@@ -40,6 +40,8 @@ pub struct LoadPart {
     pub from: DateTime<Utc>,
     /// How long it is.
     pub length_seconds: f64,
+    /// Of how much of it the load is known.
+    pub seen_seconds: f64,
     /// Average sessions executing statements; null where it is not known.
     pub load_sessions: Option<f64>,
 }
@@ -69,6 +71,7 @@ pub(super) fn parts(now: DateTime<Utc>, range: Range, points: &[LoadPoint]) -> V
     let part = |(place, (sum, known)): (usize, (f64, f64))| LoadPart {
         from: from + TimeDelta::milliseconds((place as f64 * length * 1000.0) as i64),
         length_seconds: length,
+        seen_seconds: known,
         load_sessions: (known > 0.0).then(|| sum / known),
     };
     sums.into_iter().enumerate().map(part).collect()
@@ -79,6 +82,17 @@ pub(super) fn known_from(points: &[LoadPoint]) -> Option<DateTime<Utc>> {
     let mut pairs = points.windows(2);
     let known = pairs.find(|pair| pair[1].load_sessions.is_some());
     known.map(|pair| pair[0].at)
+}
+
+/// The mean over the time of which the load is known; none where it is not known at all.
+pub(super) fn mean(parts: &[LoadPart]) -> Option<f64> {
+    let known = parts
+        .iter()
+        .filter_map(|part| Some((part.load_sessions?, part.seen_seconds)));
+    let (sum, seconds) = known.fold((0.0, 0.0), |(sum, seconds), (load, seen)| {
+        (sum + load * seen, seconds + seen)
+    });
+    (seconds > 0.0).then(|| sum / seconds)
 }
 
 /// The same as the picture takes it.
@@ -122,6 +136,14 @@ mod tests {
             .collect();
         assert_eq!(told.len(), PARTS);
         assert_eq!(told[PARTS - 5..], [Some(1.0), None, Some(2.0), Some(4.0), None]);
+        let month = parts(sample::now(), Range::Month, &points);
+        let last = month[PARTS - 1];
+        assert_eq!(last.seen_seconds, 45.0 * 60.0, "of seven and a half hours");
+        let off = mean(&month)
+            .zip(last.load_sessions)
+            .map(|(mean, load)| mean - load);
+        assert!(off.is_some_and(|off| off.abs() < 1e-9), "{off:?}");
+        assert_eq!(mean(&month[..PARTS - 1]), None);
         assert!(
             told[..PARTS - 5].iter().all(Option::is_none),
             "the first has none before it"

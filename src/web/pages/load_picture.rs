@@ -1,7 +1,7 @@
 //! The load of a server over a range of time as a picture.
 
 use super::history_chart::{Change, HistoryChart};
-use super::load::{LOAD, LoadPart, SCALE_SESSIONS, rounded};
+use super::load::{LOAD, LoadPart, SCALE_SESSIONS, mean, rounded};
 use super::picture::{ChartTable, Picture};
 use super::present;
 use super::told_time::{KnownTime, highest};
@@ -42,11 +42,11 @@ fn sentence(parts: &[LoadPart], known: KnownTime) -> String {
     let Some((part, most)) = highest(parts, |part| part.load_sessions) else {
         return "No load is known of that time.".to_owned();
     };
-    let loads: Vec<f64> = parts.iter().filter_map(|part| part.load_sessions).collect();
-    let mean = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
+    let mean = mean(parts).unwrap_or_default();
     let whole: f64 = parts.iter().map(|part| part.length_seconds).sum();
     let seen = parts.iter().filter(|part| part.load_sessions.is_some());
-    let seen_seconds: f64 = seen.map(|part| known.of(part.from, part.length_seconds).1).sum();
+    let since_first = |part: &LoadPart| known.of(part.from, part.length_seconds).1;
+    let seen_seconds: f64 = seen.map(|part| part.seen_seconds.min(since_first(part))).sum();
     let of_what = match seen_seconds < MOSTLY_KNOWN * whole {
         true => format!(
             "In the {} of it that are known, on average",
@@ -73,6 +73,7 @@ mod tests {
         LoadPart {
             from: sample::now() - TimeDelta::minutes(minutes_ago),
             length_seconds: 900.0,
+            seen_seconds: load_sessions.map_or(0.0, |_| 900.0),
             load_sessions,
         }
     }
@@ -102,6 +103,15 @@ mod tests {
             "In the 5 min of it that are known, on average 0.02 sessions execute, at most 0.02 in the 5 min from \
              2026-11-21 13:55 UTC."
         );
+    }
+
+    #[test]
+    fn of_a_part_counts_what_was_seen_of_it() {
+        let mut half = part(30, Some(4.0));
+        half.seen_seconds = 300.0;
+        let told = sentence(&[half, part(15, Some(1.0))], KnownTime::default());
+        let expected = "In the 20 min of it that are known, on average 1.8 sessions execute, at most 4 ";
+        assert!(told.starts_with(expected), "{told}");
     }
 
     #[test]

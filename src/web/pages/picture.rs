@@ -200,7 +200,7 @@ mod tests {
             "<path class=\"promise\"",
             "id=\"table-connections\"",
             "2 by time (checkpoint_timeout) and 6 that somebody",
-            "The standby that was farthest behind was behind by at most 1 min",
+            "The standby that was farthest behind was behind by at most 1 min 15 s",
             "No load is known of that time.",
         ] {
             assert!(html.contains(seen), "{seen}: {html}");

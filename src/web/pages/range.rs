@@ -1,6 +1,6 @@
 //! A range of time that ends now, as the addresses of pages and the API say it.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,6 +59,11 @@ impl Range {
             Self::Month => TimeDelta::days(30),
             Self::Quarter => TimeDelta::days(90),
         }
+    }
+
+    /// When it begins and when it ends, where it ends then.
+    pub fn ending(self, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        (now - self.length(), now)
     }
 
     /// What `?range=` says; the last 24 hours where it says nothing.

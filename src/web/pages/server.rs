@@ -33,7 +33,7 @@ use super::tabs::{Tab, View};
 use super::told_time::KnownTime;
 use super::{activity, present};
 use crate::model::database_load::DatabaseLoad;
-use crate::model::judgement::RuleOutcome;
+use crate::model::judgement::{RuleOutcome, ToldPlace};
 use crate::model::replication::Standby;
 use crate::model::unit::{bytes_for_people, seconds_for_people};
 
@@ -107,7 +107,7 @@ impl ServerPage {
         let server = cluster.servers.iter().find(is_it)?.clone();
         let database_load = told_where_they_ran(facts.database_load, &facts.load);
         let points = match facts.load.is_empty() {
-            true => load_points(&database_load),
+            true => load_points(now, &database_load),
             false => facts.load,
         };
         let (from, known) = (now - facts.range.length(), known_from(&points));
@@ -158,11 +158,11 @@ impl ServerPage {
         })
     }
 
-    /// The same with what cannot be judged yet in each of its databases.
+    /// The same with what cannot be judged yet in each of its databases, where these rules told of something.
     #[must_use]
-    pub fn with_waiting(mut self, outcomes: &[(String, RuleOutcome)]) -> Self {
+    pub fn with_waiting(mut self, outcomes: &[(String, RuleOutcome)], told: &[ToldPlace]) -> Self {
         for line in &mut self.databases {
-            line.tell_waiting(&self.server.server.name, outcomes);
+            line.tell_waiting(&self.server.server.name, outcomes, told);
         }
         self
     }
@@ -364,7 +364,7 @@ pub(super) mod tests {
         waits.database = Some("shop".into());
         let page = ServerPage::build(sample::now(), told)
             .unwrap()
-            .with_waiting(&[(of, waits)]);
+            .with_waiting(&[(of, waits)], &[]);
         assert_eq!(
             page.sentence,
             "A primary with 1 standby; on average 0.5 sessions execute, and 30 findings are open, 1 critical."

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::cluster::{Cluster, Follows};
-use super::load::{LoadPart, rounded};
+use super::load::{LoadPart, mean, rounded};
 use super::present;
 use super::server_line::ServerLine;
 use crate::model::status::ServerStatus;
@@ -63,11 +63,9 @@ pub fn sentence(
         (Some(_), None) => {}
     }
     let role = role(server, cluster);
-    let loads: Vec<f64> = load.iter().filter_map(|part| part.load_sessions).collect();
-    let mean = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
-    let busy = match loads.is_empty() {
-        true => "its load is not known yet".to_owned(),
-        false => format!(
+    let busy = match mean(load) {
+        None => "its load is not known yet".to_owned(),
+        Some(mean) => format!(
             "on average {}",
             present::amount(rounded(mean), "session executes", "sessions execute")
         ),

@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
+use super::history_chart::{
+    Change, HistoryChart, Line, Measure, lines, no_line, over, per_minute, total, within,
+};
 use super::load::rounded;
 use super::present;
 use super::range::Range;
@@ -109,12 +111,13 @@ impl StatementPage {
     ) -> Self {
         // those that are about it and those that name it come apart; every list has the order of the first page
         findings.sort_by(|a, b| by_impact(&a.claim, &b.claim));
+        let drawn = over(&history, range.ending(now));
         Self {
             frame: Frame::new(now, Section::Statements, crate::sql::outline(&text)),
             charts: [
-                ("Load", HistoryChart::of(&history, &LOAD)),
-                ("Time of a call", HistoryChart::of(&history, &MEAN)),
-                ("Calls", HistoryChart::of(&history, &CALLS)),
+                ("Load", HistoryChart::of(&drawn, &LOAD)),
+                ("Time of a call", HistoryChart::of(&drawn, &MEAN)),
+                ("Calls", HistoryChart::of(&drawn, &CALLS)),
             ],
             server,
             database,
@@ -141,8 +144,8 @@ impl StatementPage {
         let mut changes = std::mem::take(&mut self.changes);
         changes.extend(plans.changes());
         let changes = within(&self.history, changes);
-        let marked =
-            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        let drawn = over(&self.history, self.range.ending(self.frame.now));
+        let marked = |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&drawn, &changes));
         Self {
             charts: self.charts.map(marked),
             changes,
@@ -214,6 +217,10 @@ impl StatementPage {
     /// The table behind the pictures: when it was called, and what changed.
     fn lines(&self) -> Vec<Line<'_, StatementCounts>> {
         lines(&self.history, &self.changes, |counts| counts.calls > 0)
+    }
+
+    fn no_line(&self) -> &'static str {
+        no_line(&self.history, LOAD.nothing)
     }
 }
 

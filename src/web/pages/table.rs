@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use super::columns::Columns;
 use super::filters;
 use super::frame::{Frame, Section, framed};
-use super::history_chart::{Change, HistoryChart, Line, Measure, lines, per_minute, total, within};
+use super::history_chart::{
+    Change, HistoryChart, Line, Measure, lines, no_line, over, per_minute, total, within,
+};
 use super::indexes::IndexLine;
 use super::present;
 use super::range::Range;
@@ -129,7 +131,8 @@ impl TablePage {
         findings: Vec<Finding>,
     ) -> Self {
         let changes = within(&history, maintained(&table));
-        let chart = |measure| HistoryChart::of(&history, measure).marked(&history, &changes);
+        let drawn = over(&history, range.ending(now));
+        let chart = |measure| HistoryChart::of(&drawn, measure).marked(&drawn, &changes);
         Self {
             frame: Frame::new(now, Section::Tables, format!("{}.{}", table.schema, table.name)),
             charts: [
@@ -161,8 +164,8 @@ impl TablePage {
         let mut all = std::mem::take(&mut self.changes);
         all.extend(changes);
         let changes = within(&self.history, all);
-        let marked =
-            |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&self.history, &changes));
+        let drawn = over(&self.history, self.range.ending(self.frame.now));
+        let marked = |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&drawn, &changes));
         Self {
             charts: self.charts.map(marked),
             changes,
@@ -279,6 +282,10 @@ impl TablePage {
             counts.written() > 0 || counts.sequential_scans > 0 || counts.index_scans > 0
         };
         lines(&self.history, &self.changes, has_happened)
+    }
+
+    fn no_line(&self) -> &'static str {
+        no_line(&self.history, "it was neither read nor written")
     }
 }
 

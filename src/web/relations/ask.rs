@@ -11,7 +11,7 @@ use crate::model::relation::{RelationOrder, TableNow};
 use crate::sql::{self, remembered};
 use crate::store::{FindingFilter, IndexKey, Store};
 use crate::web::pages::changes;
-use crate::web::pages::coverage::{Unjudged, waiting_in};
+use crate::web::pages::coverage::{About, Unjudged, waiting_in};
 use crate::web::pages::index::IndexPage;
 use crate::web::pages::indexes::{IndexLine, IndexesPage};
 use crate::web::pages::range::Range;
@@ -83,12 +83,18 @@ fn findings(
     Ok((list.items, list.total as usize))
 }
 
-/// When a database was looked at last, and what cannot be judged there yet.
+/// When a database was looked at last, and what of tables and indexes cannot be judged there yet.
 fn known_of(
     store: &Store,
     (server, database): &(String, String),
 ) -> Result<(Option<DateTime<Utc>>, Vec<Unjudged>), Problem> {
-    let waiting = waiting_in(&store.rule_outcomes()?, (server, database));
+    let told = store.rules_that_told(server)?;
+    let waiting = waiting_in(
+        &store.rule_outcomes()?,
+        &told,
+        (server, database),
+        About::Relations,
+    );
     Ok((store.relations_looked_at(server, database)?, waiting))
 }
 

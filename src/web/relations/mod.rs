@@ -92,7 +92,7 @@ pub fn api() -> OpenApiRouter<Context> {
     params(("server" = String, Path), ("database" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
         ("order" = Option<String>, Query, description = "size, growth, dead_rows, writes or scans")),
-    responses((status = 200, body = TablesPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = TablesPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn tables(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -107,7 +107,7 @@ async fn tables(
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/tables/{schema}/{name}",
     params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
-    responses((status = 200, body = TablePage), (status = 404, body = Problem)))]
+    responses((status = 200, body = TablePage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn table(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -124,7 +124,7 @@ async fn table(
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
         ("order" = Option<String>, Query, description = "size, growth, dead_rows, writes or scans"),
         ("limit" = Option<usize>, Query, description = "at most so many, 1 to 1000")),
-    responses((status = 200, body = TablesPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = TablesPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn partitions(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -140,7 +140,7 @@ async fn partitions(
     params(("server" = String, Path), ("database" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d"),
         ("order" = Option<String>, Query, description = "size, growth, scans, writes or idle")),
-    responses((status = 200, body = IndexesPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = IndexesPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn indexes(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -155,7 +155,7 @@ async fn indexes(
 #[utoipa::path(get, path = "/api/v1/servers/{server}/{database}/indexes/{schema}/{name}",
     params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
         ("range" = Option<String>, Query, description = "1h, 24h, 7d, 30d or 90d")),
-    responses((status = 200, body = IndexPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = IndexPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn index(
     State(context): State<Context>,
     headers: HeaderMap,

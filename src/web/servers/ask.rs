@@ -119,7 +119,8 @@ pub fn server(context: &Context, store: &Store, uri: &Uri, name: String) -> Resu
         name,
     };
     let page = ServerPage::build(now, facts).ok_or_else(missing)?;
-    Ok(page.with_waiting(&store.rule_outcomes()?))
+    let told = store.rules_that_told(&asked)?;
+    Ok(page.with_waiting(&store.rule_outcomes()?, &told))
 }
 
 fn busy(total: StatementTotal) -> BusyStatement {

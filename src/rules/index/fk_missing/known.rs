@@ -155,7 +155,7 @@ fn is_implied(predicate: &str, columns: &[String]) -> bool {
 
 /// Whether an index serves a key, as its definition tells: over all rows, with the columns in front that are looked up. What looks a
 /// temporal key up compares its period, too, which only GiST finds.
-fn serves(facts: &IndexFacts, key: &ForeignKey) -> bool {
+pub(super) fn serves(facts: &IndexFacts, key: &ForeignKey) -> bool {
     let Some(keys) = facts.definition.as_deref().and_then(index_keys) else {
         return false;
     };

@@ -1,9 +1,10 @@
 //! What mends it: an index on the columns of the key, of a partitioned table one partition after the other.
 
-use super::known::{Known, is_on};
+use super::known::{Known, is_on, serves};
 use crate::model::catalog::IndexFacts;
 use crate::model::remedy::{Remedy, quote_identifier};
 use crate::model::schema::ForeignKey;
+use crate::rules::index::invalid::is_left_by_reindex;
 use crate::rules::new_index::NewIndex;
 use crate::rules::whole_tables::Whole;
 
@@ -46,10 +47,13 @@ pub(super) fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> 
     caveats.extend(key.is_temporal.then(|| about_the_period(key)));
     caveats.extend(known.in_part(key).map(|names| helping(&names)));
     caveats.extend(known.of_some_rows(key).map(|names| useless(&names)));
-    let is_left = |facts: &&IndexFacts| !facts.is_valid && !facts.is_partitioned;
-    if let Some(left) = known.indexes(table.oid).find(is_left) {
+    // what a REINDEX left behind is dropped, not built anew
+    let would_serve = |facts: &&IndexFacts| {
+        !(facts.is_valid || facts.is_partitioned || is_left_by_reindex(&facts.name)) && serves(facts, key)
+    };
+    if let Some(left) = known.indexes(table.oid).find(would_serve) {
         caveats.push(format!(
-            "{} on this table is invalid: if it was meant for this, build that anew instead (index.invalid).",
+            "{} would serve, but is invalid: build that anew instead (index.invalid).",
             left.name
         ));
     }
@@ -190,6 +194,26 @@ mod tests {
             told[0].contains(" help in part.") && told[0].ends_with("that they begin with."),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn an_invalid_index_is_named_only_where_it_would_serve() {
+        let is_named = |name: &str, rest: &str| {
+            let broken = IndexFacts {
+                is_valid: false,
+                definition: Some(format!("CREATE INDEX {name} ON public.t USING {rest}").into()),
+                ..index(9, name)
+            };
+            let claims = claims::<FkMissing>(&observed(9e5, 1e8, 0, vec![broken])).unwrap();
+            let mut caveats = claims[0].remedy.caveats.iter();
+            caveats.any(|caveat| caveat.contains("index.invalid"))
+        };
+        assert!(is_named("i", "btree (a)"));
+        assert!(is_named("i", "btree (a, b)"));
+        assert!(!is_named("i", "btree (b)"), "another column");
+        assert!(!is_named("i", "btree (b, a)"), "it is not in front");
+        assert!(!is_named("i", "btree (a) WHERE (b > 0)"), "some rows");
+        assert!(!is_named("i_ccnew", "btree (a)"), "that is dropped");
     }
 
     #[test]

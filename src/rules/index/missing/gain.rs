@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement, PlanPair};
+use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement, PlanPair, TriedValue, ValueKind};
 use crate::model::plan::PlanLine;
 use crate::rules::number;
 
@@ -20,7 +20,7 @@ pub(super) struct Gain<'a> {
     pub(super) queryid: i64,
     pub(super) seconds: f64,
     pub(super) saved_seconds: f64,
-    /// The part of its cost that it saves by all indexes together.
+    /// The part of its cost that it saves by all indexes together; of pages by OFFSET on the average of the first and one far behind it.
     pub(super) saved_ratio: f64,
 }
 
@@ -36,6 +36,9 @@ impl<'a> Gain<'a> {
                 .count();
             let (before, after) = (statement.cost_before?, statement.cost_after?);
             let did = advised.activity.get(&statement.statement_id)?;
+            let page = later_page(statement);
+            let before = before + page.map_or(0.0, |page| page.cost_before);
+            let after = after + page.map_or(0.0, |page| page.cost_after);
             let saved_ratio = ((before - after) / before).clamp(0.0, 1.0);
             // where it needs several, each has an equal share
             let share = used as f64 / statement.uses.len().max(1) as f64;
@@ -68,6 +71,16 @@ impl<'a> Gain<'a> {
         crate::sql::parameter_count(&self.statement.text) > 0
     }
 
+    /// Whether a page far behind the first was planned, too.
+    pub(super) fn has_later_page(&self) -> bool {
+        later_page(self.statement).is_some()
+    }
+
+    /// Whether its pages begin by a parameter, and the first alone was planned.
+    pub(super) fn has_first_page_alone(&self) -> bool {
+        !self.has_later_page() && self.has_parameters() && crate::sql::shape::offset_of(&self.statement.text)
+    }
+
     pub(super) fn has_plans(&self) -> bool {
         !self.statement.plan_after.is_empty()
     }
@@ -81,4 +94,10 @@ impl<'a> Gain<'a> {
             after: beginning(&self.statement.plan_after),
         })
     }
+}
+
+/// A page far behind the first, where it was planned.
+fn later_page(statement: &AdvisedStatement) -> Option<&TriedValue> {
+    let mut tried = statement.values.iter();
+    tried.find(|one| one.kind == ValueKind::LaterPage)
 }

@@ -37,6 +37,13 @@ pub(super) fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
         });
     }
     guard_further(&mut guards, &further);
+    let first_alone = gains.iter().filter(|gain| gain.has_first_page_alone()).count();
+    if first_alone > 0 {
+        guards.not_checked(format!(
+            "later pages of {} by OFFSET: what is saved is that of the first, and less of those behind it",
+            plural(first_alone, "statement", "statements")
+        ));
+    }
     guards.checked("no index, key or constraint that is there answers the same");
     guards.checked("the table was analyzed and is not tiny");
     guards.checked(match advised.writes_are_counted {
@@ -65,7 +72,7 @@ fn guard_further(guards: &mut Guards, tried: &[&TriedValue]) {
         let of_kind = tried.iter().copied().filter(|one| one.kind == kind);
         let (gaining, without): (Vec<&TriedValue>, Vec<&TriedValue>) = of_kind.partition(|one| one.gains());
         let priced = match kind {
-            ValueKind::LaterPage => " (what is saved is that of the first, OFFSET 0)",
+            ValueKind::LaterPage => " (what is saved is the average of it and the first, OFFSET 0)",
             _ => "",
         };
         let words = kind.words();

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::gain::Gain;
 use crate::model::advice::AdvisedIndex;
-use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy, created_extension};
+use crate::model::remedy::{
+    ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, IF_NOT_THERE, ON_ONLY, Remedy, created_extension,
+};
 use crate::model::snapshot::ServerFacts;
 use crate::rules::settings;
 
@@ -62,7 +64,7 @@ pub(super) fn remedy(
         caveats.push(ABOUT_ATTACHING.to_owned());
     }
     let mut undone = indexes.iter().flat_map(|index| &index.undo_sql);
-    if undone.any(|sql| sql.starts_with("CREATE INDEX")) {
+    if undone.any(|sql| sql.starts_with("CREATE INDEX") && !sql.contains(IF_NOT_THERE)) {
         caveats.push(
             "Indexes that partitions have already become a part of it: undoing drops these, too, and makes them again without \
              their storage parameters and tablespace."

@@ -30,13 +30,24 @@ impl Finders {
         finders
     }
 
+    /// What an index of this definition would be.
+    pub(super) fn defined(definition: &str) -> Self {
+        let mut finders = Self::default();
+        finders.add_defined(definition);
+        finders
+    }
+
     fn add(&mut self, facts: &IndexFacts) {
-        let Some(definition) = facts.definition.as_deref() else {
-            self.has_unread = true;
-            return;
-        };
+        match facts.definition.as_deref() {
+            None => self.has_unread = true,
+            Some(definition) if facts.is_valid => self.add_defined(definition),
+            Some(_) => {}
+        }
+    }
+
+    fn add_defined(&mut self, definition: &str) {
         // hardly any needs to be parsed
-        if !facts.is_valid || !FINDERS.iter().any(|finder| definition.contains(*finder)) {
+        if !FINDERS.iter().any(|finder| definition.contains(*finder)) {
             return;
         }
         match index_keys(definition) {

@@ -1,9 +1,12 @@
 //! The index of trigrams that finds a text anywhere, where the extension for it is at hand.
 
-use super::Search;
+use super::{Search, advised};
+use crate::model::advice::AdvisedIndex;
 use crate::model::catalog::IndexFacts;
 use crate::model::observation::DatabaseObservation;
-use crate::model::remedy::{EXTENSIONS_SCHEMA, Remedy, Statement, qualified, quote_identifier};
+use crate::model::remedy::{
+    EXTENSIONS_SCHEMA, Remedy, Statement, created_extension, qualified, quote_identifier,
+};
 use crate::rules::new_index::NewIndex;
 use crate::rules::{Guards, Place, settings};
 use crate::sql::remembered::index_keys;
@@ -111,7 +114,13 @@ impl Indexed {
     }
 }
 
-pub(super) fn remedy(place: &Place<'_>, search: &Search<'_>, trigrams: &Trigrams) -> Remedy {
+/// The index, or why it is not given; where one is advised already, that.
+pub(super) fn remedy(
+    place: &Place<'_>,
+    search: &Search<'_>,
+    trigrams: &Trigrams,
+    advised: Option<&AdvisedIndex>,
+) -> Remedy {
     let caveats = [
         "Such an index is often as large as the column, and every row that is written is taken apart for it.",
         "It helps patterns with at least three letters in a row. For whole words a full-text index is smaller.",
@@ -122,6 +131,13 @@ pub(super) fn remedy(place: &Place<'_>, search: &Search<'_>, trigrams: &Trigrams
     };
     let server = &place.observation.server;
     let before = settings::before_create(server, EXTENSION);
+    let can_be_built = !server.is_standby && !matches!(trigrams, Trigrams::Missing);
+    if let Some(index) = advised.filter(|_| can_be_built) {
+        advised::add_to(&mut remedy, index);
+        let creates_extension = index.apply_sql.iter().any(|sql| created_extension(sql).is_some());
+        remedy.caveats.extend(before.filter(|_| creates_extension));
+        return remedy;
+    }
     let indexed = match &search.columns[..] {
         [column] => Indexed::of(column),
         _ => None,

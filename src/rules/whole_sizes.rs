@@ -1,0 +1,120 @@
+//! What tables take on disk as a whole: what a rewrite of each would write anew.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::model::catalog::Catalog;
+use crate::model::schema::Schema;
+use crate::model::unit::plural;
+
+/// What tables take on disk, by OID.
+pub struct WholeSizes {
+    bytes: HashMap<u32, f64>,
+    /// How many tables inherit from each that has such, at all levels.
+    heirs: HashMap<u32, usize>,
+}
+
+impl WholeSizes {
+    /// The sizes of the tables of a database.
+    pub fn of(catalog: &Catalog, schema: &Schema) -> Self {
+        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+        for table in &schema.inherited_tables {
+            children
+                .entry(table.parent_oid)
+                .or_default()
+                .push(table.table_oid);
+        }
+        let mut bytes = with_partitions(catalog);
+        let of_heirs: Vec<(u32, usize, f64)> = children
+            .keys()
+            .map(|parent| {
+                let heirs = heirs(*parent, &children);
+                let sizes = heirs.iter().filter_map(|oid| bytes.get(oid));
+                (*parent, heirs.len(), sizes.sum())
+            })
+            .collect();
+        let mut heirs = HashMap::new();
+        for (parent, number, more) in of_heirs {
+            *bytes.entry(parent).or_default() += more;
+            heirs.insert(parent, number);
+        }
+        Self { bytes, heirs }
+    }
+
+    /// What a table takes with its TOAST, its indexes, its partitions, and the tables that inherit from it.
+    pub fn bytes(&self, table_oid: u32) -> f64 {
+        self.bytes.get(&table_oid).copied().unwrap_or(0.0)
+    }
+
+    /// What is said of rewriting tables from which others inherit.
+    pub fn about_heirs(&self, table_oids: &HashSet<u32>) -> Option<String> {
+        let heirs: usize = table_oids.iter().filter_map(|oid| self.heirs.get(oid)).sum();
+        (heirs > 0).then(|| {
+            format!(
+                "What inherits from a table is rewritten with it and counted in here: {}.",
+                plural(heirs, "table", "tables")
+            )
+        })
+    }
+}
+
+/// What each table takes without those that inherit from it.
+fn with_partitions(catalog: &Catalog) -> HashMap<u32, f64> {
+    let tables = &catalog.tables;
+    // a TOAST table counts as the one that it belongs to
+    let of_tables = tables
+        .values()
+        .map(|table| (table.toast_of.unwrap_or(table.oid), table.size_bytes));
+    let indexes = catalog.indexes.values();
+    let of_indexes = indexes.map(|index| (index.table_oid, index.size_bytes));
+    let mut sizes: HashMap<u32, f64> = HashMap::new();
+    for (oid, bytes) in of_tables.chain(of_indexes) {
+        let top = tables.get(oid).and_then(|table| table.partition_of);
+        for counted in [Some(oid), top.filter(|top| *top != oid)].into_iter().flatten() {
+            *sizes.entry(counted).or_default() += bytes.max(0.0);
+        }
+    }
+    sizes
+}
+
+/// The tables that inherit from one, and those that inherit from these, each once.
+fn heirs(table_oid: u32, children: &HashMap<u32, Vec<u32>>) -> HashSet<u32> {
+    let mut found = HashSet::new();
+    let mut open = vec![table_oid];
+    while let Some(parent) = open.pop() {
+        let below = children.get(&parent).into_iter().flatten();
+        open.extend(below.copied().filter(|oid| found.insert(*oid)));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::schema::InheritedTable;
+    use crate::rules::testing::{table, tables};
+
+    #[test]
+    fn what_inherits_from_a_table_is_counted_in_at_all_levels_and_once() {
+        let sized = [1e3, 1e4, 1e5, 1e6];
+        let sized = (1..).zip(sized).map(|(oid, bytes)| table(oid, "t", 10.0, bytes));
+        let observed = tables(sized.collect());
+        // 4 inherits from 2 and 3, which inherit from 1
+        let inherited = [(2, 1), (3, 1), (4, 2), (4, 3)];
+        let inherited = inherited.map(|(table_oid, parent_oid)| InheritedTable {
+            table_oid,
+            parent_oid,
+        });
+        let schema = Schema {
+            inherited_tables: inherited.to_vec(),
+            ..Schema::default()
+        };
+        let sizes = WholeSizes::of(&observed.databases[0].catalog, &schema);
+        assert_eq!(
+            [1, 2, 3, 4, 5].map(|oid| sizes.bytes(oid)),
+            [1_111_000.0, 1_010_000.0, 1_100_000.0, 1e6, 0.0]
+        );
+        let told = sizes.about_heirs(&[1, 4].into()).unwrap();
+        assert!(told.ends_with("counted in here: 3 tables."), "{told}");
+        assert_eq!(sizes.about_heirs(&[4].into()), None);
+    }
+}
