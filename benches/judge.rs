@@ -202,6 +202,7 @@ fn schema(tables: u32) -> Schema {
         not_valid: Vec::new(),
         sequences: owners.map(sequence).collect(),
         inherited_tables: Vec::new(),
+        are_heirs_unread: false,
         trigrams_schema: None,
     }
 }

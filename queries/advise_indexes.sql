@@ -4,7 +4,7 @@
 SELECT /* pgadvisor */
     i.indexrelid AS oid, i.indrelid AS table_oid, n.nspname::text AS schema, c.relname::text AS name, m.amname::text AS method,
     i.indisunique AS is_unique, k.oid IS NOT NULL OR i.indisreplident OR i.indisexclusion OR i.indisclustered AS is_needed,
-    pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition,
+    pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate,
     ARRAY(
         SELECT a.attname::text FROM pg_catalog.generate_series(1, i.indnkeyatts::int4) AS g (n)
         LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n - 1] AND a.attnum <> 0

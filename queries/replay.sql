@@ -7,6 +7,12 @@ SELECT /* pgadvisor */
     )::float8 AS wal_position_bytes,
     EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver AS w WHERE w.pid IS NOT NULL) AS is_streaming,
     pg_catalog.pg_get_wal_replay_pause_state() <> 'not paused' AS is_paused,
+    -- where that is reached it is paused, too (recovery_target_action), and to resume it ends recovery
+    pg_catalog.current_setting('recovery_target', true)
+        || pg_catalog.current_setting('recovery_target_lsn', true)
+        || pg_catalog.current_setting('recovery_target_name', true)
+        || pg_catalog.current_setting('recovery_target_time', true)
+        || pg_catalog.current_setting('recovery_target_xid', true) <> '' AS has_recovery_target,
     pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())::float8 AS unreplayed_bytes,
     extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())::float8 AS since_last_commit_seconds,
     -- only whether there is one: its text may hold secrets

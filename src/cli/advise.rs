@@ -374,6 +374,7 @@ mod tests {
             values: Vec::new(),
             plan_before: Vec::new(),
             plan_after: Vec::new(),
+            may_have_later_page: false,
         }
     }
 

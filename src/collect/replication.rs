@@ -51,6 +51,7 @@ async fn read(home: &Observe, facts: &ServerFacts) -> Result<Replication, Postgr
         replay: replay.first().map(|row| Replay {
             is_streaming: column_or_default(row, "is_streaming"),
             is_paused: column_or_default(row, "is_paused"),
+            has_recovery_target: column(row, "has_recovery_target"),
             unreplayed_bytes: column(row, "unreplayed_bytes"),
             since_last_commit_seconds: column(row, "since_last_commit_seconds"),
             delay_seconds: column_or_default(row, "delay_seconds"),

@@ -101,6 +101,8 @@ pub struct StatementAdvice {
     pub descents_cost: Option<f64>,
     /// What it costs for particular values of its parameters, for longer lists, for later pages.
     pub values: Vec<TriedValue>,
+    /// Whether it is planned for its first page, and there is one far behind that, as the planner reckons.
+    pub may_have_later_page: bool,
     /// Why it was not planned, or why nothing is advised for it; or, beside what is, what cannot be told of it.
     pub reason: Option<String>,
     /// The plan as things are, and with the set, a line for each node.
@@ -123,6 +125,7 @@ impl StatementAdvice {
             is_priced_by_values: false,
             descents_cost: None,
             values: Vec::new(),
+            may_have_later_page: false,
             reason: None,
             plan_before: Vec::new(),
             plan_after: Vec::new(),

@@ -130,7 +130,6 @@ mod tests {
                 is_plain: true,
             }],
             include: Vec::new(),
-            definition: String::new(),
             parts: Vec::new(),
         });
         assert!(!table.is_stored_in_order_of(&candidate("at")), "a b-tree does it");

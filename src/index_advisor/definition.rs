@@ -326,7 +326,6 @@ mod tests {
                 predicate: None,
                 keys: columns.iter().map(key).collect(),
                 include: Vec::new(),
-                definition: String::new(),
                 parts: Vec::new(),
             }
         };

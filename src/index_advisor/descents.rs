@@ -46,6 +46,11 @@ fn of_node(node: &PlanNode, loops: f64, part: f64, levels: &dyn Fn(&str) -> Opti
                 (loops * (rows * part).max(1.0), 1.0)
             }
             "Limit" => (loops, part * share(node, child)),
+            // one after the other, each of them to its end: who wants a few rows begins only the first ones
+            "Append" => {
+                let begun = part.max(1.0 / node.children.len() as f64);
+                (loops * begun, part / begun)
+            }
             kind if kind != "Nested Loop" && is_read_first(node, child) => (loops, 1.0),
             _ => (loops, part),
         };
@@ -146,6 +151,34 @@ mod tests {
             &[over("Limit", "Subquery", &[scan("Outer", "new", 1000.0)])],
         );
         assert_eq!(added(over("Nested Loop", "Outer", &[outer, lateral])), 40.0);
+    }
+
+    #[test]
+    fn who_wants_a_few_rows_of_partitions_begins_only_the_first_ones() {
+        let parts = |kind: &str, one: Value, cost: f64| {
+            let mut all = over(kind, "Outer", &vec![one; 8]);
+            all["Total Cost"] = json!(cost);
+            all
+        };
+        let limited = |all: Value| added(over("Limit", "Outer", &[all]));
+        let one = scan("Member", "new", 40.0);
+        // the LIMIT costs 50
+        assert_eq!(limited(parts("Append", one.clone(), 1600.0)), 1.0, "of 8");
+        assert_eq!(limited(parts("Append", one.clone(), 100.0)), 4.0);
+        assert_eq!(limited(parts("Append", one.clone(), 50.0)), 8.0);
+        assert_eq!(added(parts("Append", one.clone(), 1600.0)), 8.0);
+        assert_eq!(
+            limited(parts("Merge Append", one, 1600.0)),
+            8.0,
+            "it compares the first rows of all"
+        );
+        let looks = [scan("Outer", "new", 32.0), scan("Inner", "new", 1.0)];
+        let join = over("Nested Loop", "Member", &looks);
+        assert_eq!(
+            limited(parts("Append", join, 1600.0)),
+            9.0,
+            "a quarter of the first"
+        );
     }
 
     #[test]

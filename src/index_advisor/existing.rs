@@ -23,8 +23,6 @@ pub struct ExistingIndex {
     pub predicate: Option<String>,
     pub keys: Vec<ExistingKey>,
     pub include: Vec<String>,
-    /// As PostgreSQL prints it.
-    pub definition: String,
     /// Of an index of a partitioned table those of its partitions, which plans name in its place.
     pub parts: Vec<Droppable>,
 }
@@ -180,7 +178,6 @@ pub(super) fn existing(row: &Row) -> ExistingIndex {
         predicate: column(row, "predicate"),
         keys: (0..columns.len()).map(key).collect(),
         include: column(row, "include").unwrap_or_default(),
-        definition: text(row, "definition"),
         parts: parts(row),
     }
 }

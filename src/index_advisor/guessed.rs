@@ -95,6 +95,7 @@ impl Ready {
             advice.indexes.push(index);
         }
         superseded::tell_once(&mut advice.indexes);
+        superseded::read_definitions(plan, &mut advice.indexes).await?;
         self.tell_why_not(&chosen, &sizes, budget_bytes);
         advice
             .left_out

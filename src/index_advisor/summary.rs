@@ -15,6 +15,7 @@ use self::notes::{
 use super::advice::{Advice, IndexAdvice, StatementAdvice};
 use super::clauses::Key;
 use super::hoped::about_the_hoped;
+use super::superseded::Superseded;
 use super::tables::TableName;
 use crate::model::advice::{AdviceReport, AdvisedIndex, AdvisedStatement, StatementStatus, WorkloadTotals};
 use crate::model::relation::RelationName;
@@ -171,13 +172,18 @@ fn index_of(advice: &Advice, index: &IndexAdvice, days: Option<f64>) -> AdvisedI
             .map(|one| drop_of(&one.name, index).sql())
             .collect(),
         supersedes_unproven: index.supersedes.iter().find_map(|one| one.unproven.clone()),
+        supersedes_made_again: index
+            .supersedes
+            .iter()
+            .filter_map(Superseded::how_made_again)
+            .collect(),
     }
 }
 
-/// How it is taken back: what was dropped for it is made again before it goes.
+/// How it is taken back: what was dropped for it is made again before it goes, where that does not block writes.
 fn undo_of(index: &IndexAdvice) -> Vec<String> {
-    let dropped = index.supersedes.iter().filter_map(|one| one.undo_sql.as_ref());
-    dropped.chain(&index.definition.undo_sql).cloned().collect()
+    let dropped = index.supersedes.iter().filter_map(Superseded::undo_sql);
+    dropped.chain(index.definition.undo_sql.iter().cloned()).collect()
 }
 
 /// How an index of the same table is dropped: that of a partitioned one as a whole, as it is made.
@@ -216,6 +222,7 @@ fn statement_of(advice: &Advice, one: &StatementAdvice) -> AdvisedStatement {
         status,
         reason: one.reason.clone().filter(|reason| !reason.is_empty()),
         values: one.values.clone(),
+        may_have_later_page: one.may_have_later_page,
         plan_before: if is_another {
             one.plan_before.clone()
         } else {

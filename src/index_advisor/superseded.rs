@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fixedbitset::FixedBitSet;
+use tokio_postgres::types::Type;
 
 use super::advice::IndexAdvice;
 use super::candidate::Candidate;
@@ -16,7 +17,7 @@ use super::what_if::WhatIf;
 use crate::model::advice::Rehearsal;
 use crate::model::plan::PlanTree;
 use crate::model::remedy::{IF_NOT_THERE, Statement, qualified};
-use crate::postgres::{Plan, PostgresError};
+use crate::postgres::{Plan, PostgresError, column, queries};
 
 /// An index that is there, and of which an advised one answers all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,10 @@ pub struct Superseded {
     pub oid: u32,
     /// Its schema and name.
     pub name: TableName,
-    /// What makes it again where it was dropped.
-    pub undo_sql: Option<String>,
+    /// Whether it is that of a partitioned table, with those of its partitions.
+    pub is_partitioned: bool,
+    /// As PostgreSQL prints it; none where it could not be read, as that of a table that somebody holds exclusively.
+    pub definition: Option<String>,
     /// Whether a plan with the whole set in place reads it all the same.
     pub is_read: bool,
     /// Why its drop was not rehearsed, so that its definition alone says that it is for nothing.
@@ -51,26 +54,62 @@ pub(super) fn by_definition(table: &Table, candidate: &Candidate, plans: &[&Plan
                 schema: index.schema.clone(),
                 name: index.name.clone(),
             },
-            undo_sql: made_again(index, table.is_partitioned),
+            is_partitioned: table.is_partitioned,
+            definition: None,
             is_read: is_read(index),
             unproven: Some("the planner could not be asked".to_owned()),
         })
         .collect()
 }
 
-/// What makes an index again if it was dropped meanwhile, and else leaves it as it is.
-fn made_again(index: &ExistingIndex, is_partitioned: bool) -> Option<String> {
-    let definition = index.definition.clone();
-    let (created, begins) = match is_partitioned {
-        true => (Statement::CreateIndexOnPartitions { definition }, "CREATE INDEX"),
-        false => (
-            Statement::CreateIndexConcurrently { definition },
-            "CREATE INDEX CONCURRENTLY",
-        ),
+impl Superseded {
+    /// What makes it again if it was dropped meanwhile, and else leaves it as it is. None of a partitioned table, which cannot be had
+    /// CONCURRENTLY.
+    pub(super) fn undo_sql(&self) -> Option<String> {
+        let definition = self.definition.clone().filter(|_| !self.is_partitioned)?;
+        let sql = Statement::CreateIndexConcurrently { definition }.sql();
+        let rest = sql.strip_prefix("CREATE INDEX CONCURRENTLY ")?;
+        Some(format!("CREATE INDEX CONCURRENTLY{IF_NOT_THERE}{rest}"))
+    }
+
+    /// How that of a partitioned table is made again, and what that locks.
+    pub(super) fn how_made_again(&self) -> Option<String> {
+        let definition = self.definition.clone().filter(|_| self.is_partitioned)?;
+        Some(format!(
+            "{}, once it was dropped, is not made again by undoing, for writes to the table and all its partitions would wait until it is \
+             built (SHARE); this makes it: {}",
+            qualified(&self.name.schema, &self.name.name),
+            Statement::CreateIndexOnPartitions { definition }.sql()
+        ))
+    }
+}
+
+/// Reads how those that are superseded were made.
+///
+/// # Errors
+/// If the session is lost.
+pub(super) async fn read_definitions(plan: &Plan, indexes: &mut [IndexAdvice]) -> Result<(), PostgresError> {
+    let superseded = indexes.iter().flat_map(|index| &index.supersedes);
+    let oids: Vec<u32> = superseded.map(|one| one.oid).collect();
+    if oids.is_empty() {
+        return Ok(());
+    }
+    // as every version takes it
+    let query = queries::INDEX_DEFINITIONS.on(140_000);
+    let rows = match plan.session().rows(query, &[(&oids, Type::OID_ARRAY)]).await {
+        // one table that is locked, or dropped just now, must not lose the advice
+        Err(error) if !error.is_fatal() => return Ok(()),
+        rows => rows?,
     };
-    let sql = created.sql();
-    let rest = sql.strip_prefix(begins)?.strip_prefix(' ')?;
-    Some(format!("{begins}{IF_NOT_THERE}{rest}"))
+    let read = rows.iter().filter_map(|row| {
+        let (oid, definition) = (column::<u32>(row, "oid")?, column::<String>(row, "definition")?);
+        Some((oid, definition))
+    });
+    let mut definitions: BTreeMap<u32, String> = read.collect();
+    for one in indexes.iter_mut().flat_map(|index| &mut index.supersedes) {
+        one.definition = definitions.remove(&one.oid);
+    }
+    Ok(())
 }
 
 /// What several indexes of a set supersede is told of the last of them: all of them are there then.
@@ -195,7 +234,7 @@ mod tests {
     use crate::index_advisor::tables::tests::table_of;
     use crate::model::finding::{Confidence, ConfidenceLevel};
 
-    fn there(definition: &str) -> ExistingIndex {
+    fn there() -> ExistingIndex {
         ExistingIndex {
             oid: 7,
             schema: "s".into(),
@@ -211,7 +250,6 @@ mod tests {
                 is_plain: true,
             }],
             include: Vec::new(),
-            definition: definition.to_owned(),
             parts: Vec::new(),
         }
     }
@@ -228,7 +266,7 @@ mod tests {
             predicate: None,
         };
         let mut table = table_of(1000.0, []);
-        table.indexes = vec![there("CREATE INDEX t_old ON s.t USING btree (a)")];
+        table.indexes = vec![there()];
         let scan = json!({"Node Type": "Index Scan", "Schema": "s", "Relation Name": "t", "Index Name": read, "Total Cost": 8.0});
         let plan = PlanTree::read(&json!([{ "Plan": scan }])).unwrap();
         IndexAdvice {
@@ -273,15 +311,27 @@ mod tests {
 
     #[test]
     fn what_was_dropped_is_made_again_as_it_was() {
-        let again = |definition: &str, is_partitioned: bool| made_again(&there(definition), is_partitioned);
+        let again = |definition: Option<&str>, is_partitioned: bool| {
+            let mut one = advised("b", "new").supersedes.remove(0);
+            one.definition = definition.map(str::to_owned);
+            one.is_partitioned = is_partitioned;
+            (one.undo_sql(), one.how_made_again())
+        };
+        let (undo_sql, how) = again(Some("CREATE INDEX t_old ON s.t USING btree (a)"), false);
         assert_eq!(
-            again("CREATE INDEX t_old ON s.t USING btree (a)", false).as_deref(),
+            undo_sql.as_deref(),
             Some("CREATE INDEX CONCURRENTLY IF NOT EXISTS t_old ON s.t USING btree (a)")
         );
-        assert_eq!(
-            again("CREATE INDEX t_old ON ONLY s.t USING btree (a)", true).as_deref(),
-            Some("CREATE INDEX IF NOT EXISTS t_old ON s.t USING btree (a)")
+        assert_eq!(how, None);
+        let (undo_sql, how) = again(Some("CREATE INDEX t_old ON ONLY s.t USING btree (a)"), true);
+        assert_eq!(undo_sql, None, "it would block writes for as long as it builds");
+        let how = how.unwrap();
+        assert!(
+            how.starts_with("s.t_old, once it was dropped, is not made again by undoing")
+                && how.ends_with("(SHARE); this makes it: CREATE INDEX t_old ON s.t USING btree (a)"),
+            "{how}"
         );
-        assert_eq!(again("", false), None, "nobody knows");
+        assert_eq!(again(None, false), (None, None), "nobody knows");
+        assert_eq!(again(None, true), (None, None));
     }
 }

@@ -333,7 +333,6 @@ mod tests {
                 is_plain: true,
             }],
             include: include.iter().map(|one| (*one).to_owned()).collect(),
-            definition: String::new(),
             parts: Vec::new(),
         }
     }

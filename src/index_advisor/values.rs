@@ -298,8 +298,8 @@ fn values_of_lists(
     Some(values)
 }
 
-/// A page far behind the first, if the whole is that long as the planner reckons.
-fn of_later_page(statement: usize, planned: &Planned) -> Option<Reading> {
+/// The statement at a page far behind the first, if the whole is that long as the planner reckons.
+pub(super) fn later_page(planned: &Planned) -> Option<ServerText> {
     let before = (PAGES_BEFORE * planned.page_rows?.ceil()).max(ROWS_BEFORE);
     let root = &planned.tree.root;
     // what is limited comes after what is only needed for it
@@ -308,10 +308,14 @@ fn of_later_page(statement: usize, planned: &Planned) -> Option<Reading> {
         return None;
     }
     let text = sql::at_later_page(planned.text.as_str(), before)?;
-    Some(Reading {
+    ServerText::one_query(&text).ok()
+}
+
+fn of_later_page(statement: usize, planned: &Planned) -> Option<Reading> {
+    later_page(planned).map(|text| Reading {
         statement,
         kind: ValueKind::LaterPage,
-        text: Some(ServerText::one_query(&text).ok()?),
+        text: Some(text),
         values: None,
     })
 }

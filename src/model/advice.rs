@@ -61,6 +61,9 @@ pub struct AdvisedIndex {
     /// Why the planner was not asked about all of that, where it was not: the definitions alone say it.
     #[serde(skip)]
     pub supersedes_unproven: Option<String>,
+    /// How those of them are made again that undoing does not make.
+    #[serde(skip)]
+    pub supersedes_made_again: Vec<String>,
 }
 
 /// The workload as a whole, each statement's cost multiplied by its weight.
@@ -128,6 +131,9 @@ pub struct AdvisedStatement {
     /// What it costs for particular values of its parameters, for longer lists, for later pages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<TriedValue>,
+    /// Whether it is planned for its first page, and there is one far behind that, as the planner reckons.
+    #[serde(skip)]
+    pub may_have_later_page: bool,
     /// A line for each node, where the plan becomes another one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan_before: Vec<PlanLine>,

@@ -71,6 +71,9 @@ pub struct Replay {
     /// Whether somebody paused its replay, or a recovery target was reached.
     #[serde(default)]
     pub is_paused: bool,
+    /// Whether it has a recovery target: replay that is resumed there ends recovery; null where that is not known.
+    #[serde(default)]
+    pub has_recovery_target: Option<bool>,
     /// Whether it has a restore_command, with which it need not receive WAL; null where that is not known.
     #[serde(default)]
     pub restores_from_archive: Option<bool>,

@@ -14,6 +14,9 @@ pub struct Schema {
     /// Tables that inherit from others and are no partitions.
     #[serde(default)]
     pub inherited_tables: Vec<InheritedTable>,
+    /// These could not be read.
+    #[serde(default)]
+    pub are_heirs_unread: bool,
     /// Where the extension pg_trgm is installed; `None` where it is not, or that could not be read.
     #[serde(default)]
     pub trigrams_schema: Option<String>,

@@ -71,6 +71,11 @@ impl Retyped<'_> {
         self.domain.is_none() && !self.is_inherited(schema)
     }
 
+    /// Whether PostgreSQL is known to refuse the statement.
+    pub fn is_refused(&self, schema: &Schema) -> bool {
+        self.refusal(schema).is_some()
+    }
+
     /// Why PostgreSQL refuses the statement as long as nothing else is done, and what that is; none where it is not known to refuse.
     fn refusal(&self, schema: &Schema) -> Option<String> {
         let name = self.name();
@@ -135,26 +140,45 @@ fn of_domains(schema: &Schema, changes: &[Retyped<'_>]) -> Vec<String> {
     told.collect()
 }
 
+/// What stands in the way of columns that are to get other types.
+fn refusals(schema: &Schema, changes: &[Retyped<'_>]) -> Vec<String> {
+    let mut refusals: Vec<String> = changes.iter().filter_map(|one| one.refusal(schema)).collect();
+    refusals.extend(of_domains(schema, changes));
+    refusals
+}
+
+/// What is said where it is not known what stands in the way of some column.
+fn about_unread(schema: &Schema, changes: &[Retyped<'_>]) -> Option<String> {
+    let is_unknown = |one: &Retyped<'_>| {
+        matches!(
+            schema.type_change(one.table.oid, &one.column),
+            TypeChange::Unknown
+        )
+    };
+    changes.iter().any(is_unknown).then(|| {
+        "PostgreSQL refuses where a view, a generated column, a trigger or a policy uses the column (drop them and make them \
+         anew), and where it is in a partition key."
+            .to_owned()
+    })
+}
+
+/// Says what stands in the way of columns for which the statements of a remedy do not wait.
+pub fn tell_beside(remedy: &mut Remedy, schema: &Schema, changes: &[Retyped<'_>]) {
+    let mut told = refusals(schema, changes);
+    if told.is_empty() {
+        told.extend(about_unread(schema, changes));
+    }
+    told.retain(|caveat| !remedy.caveats.contains(caveat));
+    remedy.caveats.append(&mut told);
+}
+
 /// Says what stands in the way of a remedy that gives columns other types: what PostgreSQL refuses, and domains. Where something
 /// does, the statements are told behind what is to be done before, and not given to be run; where that is not known it is said that
 /// PostgreSQL may refuse.
 pub fn tell_refusals(remedy: &mut Remedy, schema: &Schema, changes: &[Retyped<'_>]) {
-    let mut refusals: Vec<String> = changes.iter().filter_map(|one| one.refusal(schema)).collect();
-    refusals.extend(of_domains(schema, changes));
+    let refusals = refusals(schema, changes);
     if refusals.is_empty() {
-        let is_unknown = |one: &Retyped<'_>| {
-            matches!(
-                schema.type_change(one.table.oid, &one.column),
-                TypeChange::Unknown
-            )
-        };
-        if changes.iter().any(is_unknown) {
-            remedy.caveats.push(
-                "PostgreSQL refuses where a view, a generated column, a trigger or a policy uses the column (drop them and make them \
-                 anew), and where it is in a partition key."
-                    .to_owned(),
-            );
-        }
+        remedy.caveats.extend(about_unread(schema, changes));
         return;
     }
     remedy.caveats.extend(refusals);

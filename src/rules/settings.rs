@@ -51,8 +51,23 @@ pub fn written(setting: &Setting) -> String {
     let is_of_blocks = unit.is_some_and(|unit| unit.starts_with(|c: char| c.is_ascii_digit()));
     match setting.bytes().filter(|bytes| is_of_blocks && *bytes > 0.0) {
         Some(bytes) => format!("{}kB", bytes / 1024.0),
-        None if setting.value.is_empty() => "''".to_owned(),
-        None => with_unit(&setting.value, unit),
+        None => quoted_as_needed(with_unit(&setting.value, unit)),
+    }
+}
+
+/// A value in the quotes without which a configuration file does not take it.
+fn quoted_as_needed(value: String) -> String {
+    let is_word = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    let number = value.strip_prefix('-').unwrap_or(&value);
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let is_whole = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    let is_decimal = number.parse::<f64>().is_ok() && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+    match is_word || is_whole || is_decimal {
+        true => value,
+        false => format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''")),
     }
 }
 
@@ -274,6 +289,24 @@ mod tests {
         assert_eq!(written("65536", Some("kB")), "65536kB");
         assert_eq!(written("100", None), "100");
         assert_eq!(written("", None), "''");
+        assert_eq!(written("100", Some("ms")), "100ms");
+        for bare in ["on", "logical", "-1", "0.9", "pg_stat_statements"] {
+            assert_eq!(written(bare, None), bare);
+        }
+        for (value, quoted) in [
+            (
+                "pg_stat_statements, auto_explain",
+                "'pg_stat_statements, auto_explain'",
+            ),
+            ("*", "'*'"),
+            ("/var/run/postgresql", "'/var/run/postgresql'"),
+            ("it's", "'it''s'"),
+            ("C:\\data", "'C:\\\\data'"),
+            ("10.0.0.1", "'10.0.0.1'"),
+            ("1e-05", "'1e-05'"),
+        ] {
+            assert_eq!(written(value, None), quoted);
+        }
     }
 
     #[test]

@@ -383,6 +383,7 @@ pub fn advised_index(definition: &str) -> AdvisedIndex {
         confidence: super::measured("asked"),
         supersedes: Vec::new(),
         supersedes_unproven: None,
+        supersedes_made_again: Vec::new(),
     }
 }
 
@@ -403,6 +404,7 @@ pub fn advised_statement(id: &str, uses: &[&str], after: Option<f64>) -> Advised
         reason: Some("the login may not read it".to_owned()),
         plan_before: Vec::new(),
         values: Vec::new(),
+        may_have_later_page: false,
         plan_after: Vec::new(),
     }
 }

@@ -9,8 +9,10 @@ use crate::model::unit::plural;
 /// What tables take on disk, by OID.
 pub struct WholeSizes {
     bytes: HashMap<u32, f64>,
-    /// How many tables inherit from each that has such, at all levels.
-    heirs: HashMap<u32, usize>,
+    /// The tables that inherit from each that has such, at all levels, as far as they take anything here.
+    heirs: HashMap<u32, HashSet<u32>>,
+    /// Which tables inherit from which is known.
+    are_heirs_known: bool,
 }
 
 impl WholeSizes {
@@ -24,20 +26,26 @@ impl WholeSizes {
                 .push(table.table_oid);
         }
         let mut bytes = with_partitions(catalog);
-        let of_heirs: Vec<(u32, usize, f64)> = children
-            .keys()
-            .map(|parent| {
-                let heirs = heirs(*parent, &children);
-                let sizes = heirs.iter().filter_map(|oid| bytes.get(oid));
-                (*parent, heirs.len(), sizes.sum())
-            })
-            .collect();
-        let mut heirs = HashMap::new();
-        for (parent, number, more) in of_heirs {
+        let own = |parent: &u32| {
+            let mut heirs = heirs(*parent, &children);
+            // a foreign table has no rows to rewrite, and a temporary one is its session's own
+            heirs.retain(|oid| bytes.contains_key(oid));
+            (*parent, heirs)
+        };
+        let heirs: HashMap<u32, HashSet<u32>> = children.keys().map(own).collect();
+        let more = heirs.iter().map(|(parent, heirs)| {
+            let sizes = heirs.iter().filter_map(|oid| bytes.get(oid));
+            (*parent, sizes.sum::<f64>())
+        });
+        let more: Vec<(u32, f64)> = more.collect();
+        for (parent, more) in more {
             *bytes.entry(parent).or_default() += more;
-            heirs.insert(parent, number);
         }
-        Self { bytes, heirs }
+        Self {
+            bytes,
+            heirs,
+            are_heirs_known: !schema.are_heirs_unread,
+        }
     }
 
     /// What a table takes with its TOAST, its indexes, its partitions, and the tables that inherit from it.
@@ -45,13 +53,26 @@ impl WholeSizes {
         self.bytes.get(&table_oid).copied().unwrap_or(0.0)
     }
 
+    /// Whether a size tells how much would be rewritten: not where it is unknown what inherits from the table.
+    pub fn are_heirs_known(&self) -> bool {
+        self.are_heirs_known
+    }
+
     /// What is said of rewriting tables from which others inherit.
     pub fn about_heirs(&self, table_oids: &HashSet<u32>) -> Option<String> {
-        let heirs: usize = table_oids.iter().filter_map(|oid| self.heirs.get(oid)).sum();
-        (heirs > 0).then(|| {
+        if !self.are_heirs_known {
+            return Some(
+                "What inherits from a table is rewritten with it. Which tables do could not be read (pg_inherits tells), and the \
+                 sizes here are without them: see first how large they are."
+                    .to_owned(),
+            );
+        }
+        let of_each = table_oids.iter().filter_map(|oid| self.heirs.get(oid));
+        let heirs: HashSet<u32> = of_each.flatten().copied().collect();
+        (!heirs.is_empty()).then(|| {
             format!(
                 "What inherits from a table is rewritten with it and counted in here: {}.",
-                plural(heirs, "table", "tables")
+                plural(heirs.len(), "table", "tables")
             )
         })
     }
@@ -116,5 +137,32 @@ mod tests {
         let told = sizes.about_heirs(&[1, 4].into()).unwrap();
         assert!(told.ends_with("counted in here: 3 tables."), "{told}");
         assert_eq!(sizes.about_heirs(&[4].into()), None);
+        let told = sizes.about_heirs(&[2, 3].into()).unwrap();
+        assert!(told.ends_with("counted in here: 1 table."), "{told}");
+    }
+
+    #[test]
+    fn an_heir_that_takes_nothing_here_is_not_rewritten() {
+        let observed = tables(vec![table(1, "t", 10.0, 1e3), table(2, "t", 10.0, 1e4)]);
+        // 7 is a foreign or a temporary table, from which 2 inherits
+        let inherited = [(7, 1), (2, 7)].map(|(table_oid, parent_oid)| InheritedTable {
+            table_oid,
+            parent_oid,
+        });
+        let mut schema = Schema {
+            inherited_tables: inherited.to_vec(),
+            ..Schema::default()
+        };
+        let sizes = WholeSizes::of(&observed.databases[0].catalog, &schema);
+        assert!(sizes.are_heirs_known());
+        assert_eq!(sizes.bytes(1), 11_000.0);
+        let told = sizes.about_heirs(&[1].into()).unwrap();
+        assert!(told.ends_with("counted in here: 1 table."), "{told}");
+        schema.inherited_tables.clear();
+        schema.are_heirs_unread = true;
+        let sizes = WholeSizes::of(&observed.databases[0].catalog, &schema);
+        assert!(!sizes.are_heirs_known());
+        let told = sizes.about_heirs(&[1].into()).unwrap();
+        assert!(told.contains("could not be read"), "{told}");
     }
 }

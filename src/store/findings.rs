@@ -150,16 +150,19 @@ impl Store {
         })
     }
 
-    /// The rules that have findings on a server which are not resolved, and in which databases; none is the whole server.
+    /// The rules that have findings on a server which are neither resolved nor false, and in which databases; none is the whole
+    /// server.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn rules_that_told(&self, server: &str) -> Result<Vec<ToldPlace>, StoreError> {
-        let sql = "SELECT DISTINCT rule, database FROM finding
-                   WHERE server = ?1 AND state IS NOT NULL AND state <> 'resolved' ORDER BY rule, database";
-        self.read(|tx| rows(tx, sql, [server], |row| Ok((row.get(0)?, row.get(1)?))))
+        self.read(|tx| rows(tx, TOLD, [server], |row| Ok((row.get(0)?, row.get(1)?))))
     }
 }
+
+/// The rules that told of something on a server; all of it stands in one index, in order.
+const TOLD: &str = "SELECT DISTINCT rule, database FROM finding
+                    WHERE server = ?1 AND state NOT IN ('resolved', 'false_positive') ORDER BY rule, database";
 
 /// A limit as SQLite takes it.
 pub(super) fn count(limit: usize) -> i64 {
@@ -351,6 +354,19 @@ mod tests {
         store.record("main", at(1), &second).unwrap();
         assert_eq!(told(), [of_server], "what is resolved is told no more");
         assert!(store.rules_that_told("other").unwrap().is_empty());
+        let mark = "UPDATE finding SET state = 'false_positive' WHERE rule = 'b.rule'";
+        store.write(|tx| Ok(tx.execute(mark, [])?)).unwrap();
+        assert!(told().is_empty(), "what was said to be false tells nothing");
+    }
+
+    #[test]
+    fn the_rules_that_told_are_read_from_an_index_alone() {
+        let store = Store::in_memory().unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {TOLD}");
+        let plan = store.read(|tx| rows(tx, &sql, ["main"], |row| row.get::<_, String>(3)));
+        let plan = plan.unwrap().join("; ");
+        assert!(plan.contains("COVERING INDEX finding_told"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"pgad");
 
 /// What brings a store from each version to the next. Never changed once published, only added to.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../../queries/store/0001.sql"),
     include_str!("../../queries/store/0002.sql"),
     include_str!("../../queries/store/0003.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../../queries/store/0013.sql"),
     include_str!("../../queries/store/0014.sql"),
     include_str!("../../queries/store/0015.sql"),
+    include_str!("../../queries/store/0016.sql"),
 ];
 const VERSION: i32 = MIGRATIONS.len() as i32;
 

@@ -168,7 +168,7 @@ async fn findings(State(context): State<Context>, headers: HeaderMap, uri: Uri) 
 
 /// One finding.
 #[utoipa::path(get, path = "/api/v1/findings/{fingerprint}", params(("fingerprint" = String, Path)), responses(
-    (status = 200, body = Finding), (status = 404, body = Problem)))]
+    (status = 200, body = Finding), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn finding(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -239,7 +239,8 @@ async fn statement(
 }
 
 /// Materialized views, how fresh they are, and what was done lately.
-#[utoipa::path(get, path = "/api/v1/refreshes", responses((status = 200, body = RefreshesPage)))]
+#[utoipa::path(get, path = "/api/v1/refreshes", responses(
+    (status = 200, body = RefreshesPage), (status = 400, body = Problem)))]
 async fn refreshes(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -254,7 +255,7 @@ async fn refreshes(
 /// One materialized view with its runs.
 #[utoipa::path(get, path = "/api/v1/refreshes/{server}/{database}/{schema}/{name}",
     params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = RefreshPage), (status = 404, body = Problem)))]
+    responses((status = 200, body = RefreshPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn refresh(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -278,7 +279,8 @@ pub struct AcceptedForView {
 #[utoipa::path(post, path = "/api/v1/refreshes/{server}/{database}/{schema}/{name}/{action}",
     params(("server" = String, Path), ("database" = String, Path), ("schema" = String, Path), ("name" = String, Path),
         ("action" = RefreshAction, Path)),
-    responses((status = 202, body = AcceptedForView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 202, body = AcceptedForView), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 async fn act_on_view(
     State(context): State<Context>,
     uri: Uri,
@@ -397,7 +399,7 @@ pub async fn submit(context: &Context, commands: Vec<NewCommand>) -> Result<(), 
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FeedQuery {
-    /// only events after this sequence
+    /// only events after this sequence; all of them after a negative number
     #[param(value_type = Option<i64>)]
     after: i64,
     /// at most so many, up to 1000
@@ -412,15 +414,11 @@ impl FeedQuery {
         let wrong = || {
             Problem::new(
                 400,
-                format!("after={after}: the sequence of an event, a whole number from 0 on"),
+                format!("after={after}: the sequence of an event, a whole number"),
             )
         };
         Ok(Self {
-            after: after
-                .parse::<i64>()
-                .ok()
-                .filter(|after| *after >= 0)
-                .ok_or_else(wrong)?,
+            after: after.parse::<i64>().map_err(|_| wrong())?,
             limit: limit(given.get("limit").as_deref())?,
         })
     }
@@ -440,7 +438,8 @@ async fn events(State(context): State<Context>, headers: HeaderMap, uri: Uri) ->
 }
 
 /// What the front page shows.
-#[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewPage)))]
+#[utoipa::path(get, path = "/api/v1/overview", responses(
+    (status = 200, body = OverviewPage), (status = 400, body = Problem)))]
 async fn overview(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let asking = context.clone();
@@ -449,7 +448,8 @@ async fn overview(State(context): State<Context>, headers: HeaderMap, uri: Uri) 
 }
 
 /// Every rule with its manual and thresholds.
-#[utoipa::path(get, path = "/api/v1/rules", responses((status = 200, body = Vec<RuleView>)))]
+#[utoipa::path(get, path = "/api/v1/rules", responses(
+    (status = 200, body = Vec<RuleView>), (status = 400, body = Problem)))]
 async fn rules(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let asking = context.clone();
@@ -458,7 +458,8 @@ async fn rules(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> 
 }
 
 /// The advisor's own state.
-#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = StatusPage)))]
+#[utoipa::path(get, path = "/api/v1/status", responses(
+    (status = 200, body = StatusPage), (status = 400, body = Problem)))]
 async fn status(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let asking = context.clone();
@@ -495,9 +496,10 @@ mod tests {
         let after =
             |query: &str| FeedQuery::read(&format!("/x?{query}").parse().unwrap()).map(|feed| feed.after);
         assert_eq!((after("").unwrap(), after("after=7").unwrap()), (0, 7));
-        for wrong in ["-5", "x", "1.5"] {
+        assert_eq!(after("after=-5").unwrap(), -5, "from the beginning, as ever");
+        for wrong in ["x", "1.5"] {
             let problem = after(&format!("after={wrong}")).unwrap_err();
-            let expected = format!("after={wrong}: the sequence of an event, a whole number from 0 on");
+            let expected = format!("after={wrong}: the sequence of an event, a whole number");
             assert_eq!(problem.detail(), expected);
         }
     }

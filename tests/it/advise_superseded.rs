@@ -57,8 +57,15 @@ async fn what_is_superseded_can_be_dropped_as_it_is_told() {
                 "on {version}: {answer}"
             );
             assert!(!is_unproven(&answer), "no plan takes it: {answer}");
-            // and made again
-            for part in ["apply_sql", "supersedes", "undo_sql", "apply_sql", "supersedes"] {
+            // and made again; of a partitioned table only by hand, since that locks all of it
+            let by_hand = "this makes it: CREATE INDEX ledger_old ON public.ledger USING btree (customer)";
+            let is_by_hand = answer["notes"].to_string().contains(by_hand);
+            assert_eq!(is_by_hand, table == "ledger", "on {version}: {answer}");
+            let again: &[&str] = match is_by_hand {
+                true => &["apply_sql"],
+                false => &["apply_sql", "supersedes"],
+            };
+            for part in ["apply_sql", "supersedes", "undo_sql"].iter().chain(again) {
                 for sql in index[part].as_array().unwrap() {
                     cluster.sql("postgres", sql.as_str().unwrap()).await;
                 }

@@ -264,7 +264,6 @@ fn arms_of_an_or_are_found_by_indexes_that_are_there() {
             is_plain,
         }],
         include: Vec::new(),
-        definition: String::new(),
         parts: Vec::new(),
     };
     let with = |tree: &PlanTree, indexes: Vec<ExistingIndex>| {

@@ -8,14 +8,18 @@ use crate::index_advisor::tables::TableName;
 use crate::model::advice::{AdvisedIndex, AdvisedStatement, ValueKind};
 use crate::model::remedy::qualified;
 
-/// What of the drops that follow was not seen by the planner.
-pub(super) fn about_the_superseded(indexes: &[AdvisedIndex]) -> Option<String> {
-    let why = indexes
+/// What of the drops that follow was not seen by the planner, and what undoing does not make again.
+pub(super) fn about_the_superseded(indexes: &[AdvisedIndex]) -> Vec<String> {
+    let unproven = indexes
         .iter()
-        .find_map(|index| index.supersedes_unproven.as_ref())?;
-    Some(format!(
-        "that indexes are superfluous once those that are advised are there is proven by definition only, not rehearsed: {why}"
-    ))
+        .find_map(|index| index.supersedes_unproven.as_ref());
+    let unproven = unproven.map(|why| {
+        format!(
+            "that indexes are superfluous once those that are advised are there is proven by definition only, not rehearsed: {why}"
+        )
+    });
+    let made_again = indexes.iter().flat_map(|index| &index.supersedes_made_again);
+    unproven.into_iter().chain(made_again.cloned()).collect()
 }
 
 /// Which partitions are indexed alone, each once.

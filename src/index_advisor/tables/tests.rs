@@ -196,7 +196,6 @@ fn index(keys: &[(&str, bool)], include: &[&str], predicate: Option<&str>) -> Ex
         predicate: predicate.map(str::to_owned),
         keys: keys.iter().map(key).collect(),
         include: include.iter().map(|one| (*one).to_owned()).collect(),
-        definition: String::new(),
         parts: Vec::new(),
     }
 }

@@ -34,6 +34,7 @@ fn index() -> AdvisedIndex {
         },
         supersedes: Vec::new(),
         supersedes_unproven: None,
+        supersedes_made_again: Vec::new(),
     }
 }
 
@@ -60,6 +61,7 @@ fn improved(name: &str, before: f64, after: f64) -> AdvisedStatement {
         status: StatementStatus::Improved,
         reason: None,
         values: Vec::new(),
+        may_have_later_page: false,
         plan_before: vec![line(0, "Seq Scan on t")],
         plan_after: vec![line(0, "Index Scan using t_a_idx on t")],
     }

@@ -119,7 +119,10 @@ impl Rule for Missing {
                 }
                 Worth::Nearly => {
                     found.undecided.push(missing.subject());
-                    found.untold.get_or_insert_with(|| NEARLY.to_owned());
+                    // that the advice is not whole matters more
+                    if found.absence_is_no_proof.is_none() {
+                        found.untold.get_or_insert_with(|| NEARLY.to_owned());
+                    }
                 }
                 // what is left of it is no problem
                 Worth::Nothing if is_built_in_part => found.mended.push(missing.subject()),
@@ -138,7 +141,7 @@ impl Rule for Missing {
             }
             if !was_seen(advised, known) {
                 found.undecided.push(missing.subject());
-                found.untold = Some(UNCALLED.to_owned());
+                found.untold.get_or_insert_with(|| UNCALLED.to_owned());
             }
         }
         Ok(found)
@@ -795,6 +798,15 @@ mod tests {
     }
 
     #[test]
+    fn what_undoing_does_not_make_again_is_told() {
+        let mut advised = advised(&["CREATE a"], vec![statement("s1", &["CREATE a"], Some(0.0))]);
+        let how = "public.t_old, once it was dropped, is not made again by undoing";
+        advised.report.indexes[0].supersedes_made_again = vec![how.to_owned()];
+        let remedy = judged(advised).unwrap().claims.remove(0).remedy;
+        assert_eq!(remedy.caveats[1], how);
+    }
+
+    #[test]
     fn lists_and_pages_are_told_apart_from_values() {
         let mut one = statement("s1", &["CREATE a"], Some(0.0));
         let tried = |kind: ValueKind, cost_after: f64| TriedValue {
@@ -825,9 +837,10 @@ mod tests {
 
     #[test]
     fn what_later_pages_do_not_save_is_not_promised() {
-        let told = |later: Option<f64>| {
+        let told = |later: Option<f64>, may_have_later_page: bool| {
             let mut one = statement("s1", &["CREATE a"], Some(0.0));
             one.text = "SELECT a FROM t ORDER BY a LIMIT $1 OFFSET $2".to_owned();
+            one.may_have_later_page = may_have_later_page;
             let page = later.map(|cost_after| TriedValue {
                 kind: ValueKind::LaterPage,
                 cost_before: 100.0,
@@ -838,9 +851,13 @@ mod tests {
             asked.total_seconds = 10.0;
             let claim = judged(asked).unwrap().claims.remove(0);
             let is_unchecked = claim.guards.iter().any(|guard| guard.contains("later pages of"));
-            (claim.explanation, is_unchecked)
+            (
+                claim.explanation,
+                is_unchecked,
+                claim.evidence["statements"][0].clone(),
+            )
         };
-        let (averaged, is_unchecked) = told(Some(40.0));
+        let (averaged, is_unchecked, evidence) = told(Some(40.0), true);
         assert!(
             averaged.contains("would cost 20.0 % of what it costs now"),
             "{averaged}"
@@ -854,9 +871,23 @@ mod tests {
             "{averaged}"
         );
         assert!(!is_unchecked);
-        let (first, is_unchecked) = told(None);
+        // the average follows from what is told
+        assert_eq!(
+            [
+                &evidence["later_page_cost_before"],
+                &evidence["later_page_cost_after"]
+            ],
+            [&json!(100.0), &json!(40.0)]
+        );
+        let (first, is_unchecked, evidence) = told(None, true);
         assert!(first.contains("those behind it save less"), "{first}");
-        assert!(is_unchecked);
+        assert!(is_unchecked && evidence.get("later_page_cost_before").is_none());
+        let (short, is_unchecked, _) = told(None, false);
+        assert!(
+            !short.contains("Of pages by OFFSET"),
+            "none far behind it: {short}"
+        );
+        assert!(!is_unchecked);
     }
 
     #[test]
@@ -878,6 +909,15 @@ mod tests {
             told.starts_with("1 of 2 statements"),
             "what is not known comes first: {told}"
         );
+        let mut stopped = advised(&["CREATE a"], vec![statement("s1", &["CREATE a"], Some(1.0))]);
+        stopped.report.workload.was_stopped = true;
+        let found = judged(stopped).unwrap();
+        assert!(found.absence_is_no_proof.is_some());
+        assert_eq!(
+            (found.undecided.len(), found.untold),
+            (1, None),
+            "why it is not whole comes first"
+        );
     }
 
     #[test]
@@ -893,6 +933,18 @@ mod tests {
         quiet.earlier.insert(elsewhere, advised_for("s1"));
         quiet.earlier.insert(earlier.clone(), advised_for("s1"));
         assert_eq!(judged(quiet.clone()).unwrap().undecided, [earlier.subject()]);
+        let mut unplanned = advised(
+            &[],
+            vec![statement("other", &[], Some(100.0)), statement("s2", &[], None)],
+        );
+        unplanned.earlier.insert(earlier.clone(), advised_for("s1"));
+        let found = judged(unplanned).unwrap();
+        assert_eq!(found.undecided.len(), 1);
+        let told = found.untold.unwrap();
+        assert!(
+            told.starts_with("1 of 2 statements could not be planned"),
+            "{told}"
+        );
         quiet.earlier.insert(earlier, advised_for("other"));
         assert!(
             judged(quiet).unwrap().undecided.is_empty(),

@@ -139,7 +139,8 @@ impl CacheMiss {
             claim.confidence = guards.confidence("counted by pg_stat_statements over the window");
         }
         claim.guards.extend(guards.told());
-        statements::tell_of_calls_before(&mut claim, activity, statement);
+        // its time went on, which does not say that it still reads
+        statements::tell_of_before(&mut claim, activity);
         claim
     }
 
@@ -235,6 +236,17 @@ mod tests {
         cold.server.started_at = now() - TimeDelta::minutes(70);
         let warm = claims::<CacheMiss>(&cold).unwrap().remove(0);
         assert_eq!(warm.confidence.level, ConfidenceLevel::Measured);
+    }
+
+    #[test]
+    fn what_read_before_the_first_look_is_info_though_it_is_still_called() {
+        let mut read = observed(0, 20_000, 0);
+        let severity = |observed: &_| claims::<CacheMiss>(observed).unwrap().remove(0).severity;
+        assert_eq!(severity(&read), Severity::Warning);
+        let activity = read.statements.as_mut().unwrap();
+        activity.looked_only_since = Some(now() - TimeDelta::minutes(2));
+        activity.statements[0].seen_seconds = activity.statements[0].seconds;
+        assert_eq!(severity(&read), Severity::Info);
     }
 
     #[test]

@@ -166,7 +166,8 @@ fn claim(
     // what it took to write and read them is only a part of its time, and not known
     claim.impact.db_seconds_per_day = None;
     claim.remedy = remedy(server, statement, &have, per_call * ROOM, steps);
-    statements::tell_of_calls_before(&mut claim, activity, statement);
+    // its time went on, which does not say that it still spills
+    statements::tell_of_before(&mut claim, activity);
     claim
 }
 
@@ -237,6 +238,17 @@ mod tests {
             ..TempSpill::default()
         };
         assert_eq!(none.severity(0.0), None);
+    }
+
+    #[test]
+    fn what_spilled_before_the_first_look_is_info_though_it_is_still_called() {
+        let mut observed = observed(128_000, &["app"]);
+        assert_eq!(severities::<TempSpill>(&observed), [Severity::Critical]);
+        let first_look = observed.now - chrono::TimeDelta::minutes(2);
+        let activity = observed.statements.as_mut().unwrap();
+        activity.looked_only_since = Some(first_look);
+        activity.statements[0].seen_seconds = activity.statements[0].seconds;
+        assert_eq!(severities::<TempSpill>(&observed), [Severity::Info]);
     }
 
     #[test]

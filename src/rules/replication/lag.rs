@@ -268,9 +268,8 @@ fn paused_ones(place: &Place<'_>) -> String {
     match paused.is_empty() {
         true => String::new(),
         false => format!(
-            " The replay of {} is paused: if it is this one, {} there lets it go on.",
-            paused.join(", "),
-            Statement::ResumeReplay.sql()
+            " The replay of {} is paused: if it is this one, its own finding there says why, and what lets it go on.",
+            paused.join(", ")
         ),
     }
 }
@@ -342,6 +341,10 @@ fn remedy_of_itself(replay: &Replay) -> (&'static str, Remedy) {
         };
         return (why, remedy);
     }
+    // where the target is reached, to resume replay makes the standby a primary
+    if replay.has_recovery_target != Some(false) {
+        return at_target(replay, unarrived);
+    }
     let why = "Its replay is paused (pg_get_wal_replay_pause_state()): nothing more is replayed before it is resumed.";
     let look = "On this standby. Ask first who paused it: a backup or a look at old data may need that. And look at its \
                 log: where its max_connections, max_worker_processes, max_wal_senders, max_prepared_transactions or \
@@ -350,6 +353,28 @@ fn remedy_of_itself(replay: &Replay) -> (&'static str, Remedy) {
     let remedy = Remedy {
         apply_sql: vec![Statement::ResumeReplay.sql()],
         undo_sql: vec![Statement::PauseReplay.sql()],
+        caveats: vec![look.to_owned(), unarrived],
+        ..Remedy::default()
+    };
+    (why, remedy)
+}
+
+/// What is said where replay is paused, and may be so because it has reached its target.
+fn at_target(replay: &Replay, unarrived: String) -> (&'static str, Remedy) {
+    let why = match replay.has_recovery_target {
+        Some(_) => {
+            "Its replay is paused (pg_get_wal_replay_pause_state()), and it has a recovery target, which may be reached."
+        }
+        None => {
+            "Its replay is paused (pg_get_wal_replay_pause_state()); whether it has a recovery target, which may be reached, is \
+             not known."
+        }
+    };
+    let look = "On this standby look at recovery_target, recovery_target_lsn, recovery_target_name, recovery_target_time and \
+                recovery_target_xid, and at its log. Where a target is reached, to resume replay ends recovery, and the standby \
+                becomes a primary of its own. To let it follow its primary again take the target out of its configuration and \
+                restart it; if it stands there on purpose, leave it.";
+    let remedy = Remedy {
         caveats: vec![look.to_owned(), unarrived],
         ..Remedy::default()
     };
@@ -382,6 +407,7 @@ fn of_itself(place: &Place<'_>, severity: Severity, behind: Behind, replay: &Rep
             ("delay_seconds", number(replay.delay_seconds)),
             ("is_streaming", json!(replay.is_streaming)),
             ("is_paused", json!(replay.is_paused)),
+            ("has_recovery_target", json!(replay.has_recovery_target)),
         ]),
         evidence_sql: Some(
             "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp(), \
@@ -573,6 +599,7 @@ mod tests {
             let replay = Replay {
                 is_streaming: true,
                 is_paused,
+                has_recovery_target: Some(false),
                 unreplayed_bytes: Some(2e9),
                 ..Replay::default()
             };
@@ -600,10 +627,33 @@ mod tests {
         assert!(!told(&primary).contains("is paused: if"));
         primary.standbys_watched.paused = vec!["copy".into()];
         assert!(
-            told(&primary).contains("The replay of copy is paused: if it is this one, SELECT"),
+            told(&primary).contains("The replay of copy is paused: if it is this one, its own finding")
+                && !told(&primary).contains("resume"),
             "{}",
             told(&primary)
         );
+    }
+
+    #[test]
+    fn what_may_have_reached_its_target_is_not_resumed() {
+        for (has_recovery_target, words) in [(Some(true), "it has a recovery target"), (None, "is not known")]
+        {
+            let replay = Replay {
+                is_streaming: true,
+                is_paused: true,
+                has_recovery_target,
+                unreplayed_bytes: Some(2e9),
+                ..Replay::default()
+            };
+            let claim = claims::<Lag>(&observed(vec![], Some(replay))).unwrap().remove(0);
+            assert!(claim.remedy.apply_sql.is_empty() && claim.remedy.undo_sql.is_empty());
+            assert!(claim.explanation.contains(words), "{}", claim.explanation);
+            let caveats = claim.remedy.caveats.join(" ");
+            assert!(
+                caveats.contains("recovery_target_time") && caveats.contains("becomes a primary"),
+                "{caveats}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::model::observation::Unknown;
 use crate::model::remedy::{Remedy, qualified, quote_literal};
 use crate::model::schema::{ForeignKey, Schema};
 use crate::model::unit::{Size, bytes_for_people};
-use crate::rules::column_types::{Retyped, tell_refusals};
+use crate::rules::column_types::{Retyped, tell_refusals, withhold};
 use crate::rules::whole_sizes::WholeSizes;
 use crate::rules::{Found, Place, Rule, Scope, evidence, measured, table_object};
 
@@ -320,6 +320,9 @@ impl FkTypeMismatch {
         }
         remedy.caveats.extend(sizes.about_heirs(&[table.oid].into()));
         tell_refusals(&mut remedy, schema, &changes);
+        if !sizes.are_heirs_known() {
+            withhold(&mut remedy, false);
+        }
         if pairs.iter().any(|pair| pair.harm == Harm::Converted) {
             remedy.caveats.push(
                 "See first which of both types is the right one: a numeric key that holds whole numbers is better a bigint."
@@ -533,6 +536,17 @@ mod tests {
             large.caveats.join(" ").contains("counted in here: 1 table."),
             "{:?}",
             large.caveats
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_the_heirs_of_is_not_given_to_be_rewritten() {
+        let remedy = claimed_with(["integer", "text"], |facts| facts.are_heirs_unread = true).remedy;
+        assert!(remedy.apply_sql.is_empty() && remedy.undo_sql.is_empty() && remedy.lock.is_none());
+        let told = remedy.caveats.join(" ");
+        assert!(
+            told.contains("could not be read") && told.contains("After that: ALTER TABLE"),
+            "{told}"
         );
     }
 

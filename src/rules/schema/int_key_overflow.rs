@@ -1,23 +1,25 @@
 //! schema.int_key_overflow
 
+mod changes;
+
 use std::collections::{BTreeSet, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::sequence_exhaustion::{
-    Bounds, Way, column_limit, integer_type, is_of_extension, limit_of_column, unread,
-};
+use super::sequence_exhaustion::{Bounds, Way, column_limit, integer_type, is_of_extension, unread};
 use crate::model::catalog::TableFacts;
 use crate::model::finding::{Claim, Impact, Object, ObjectKind, Severity};
 use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown};
 use crate::model::remedy::{Remedy, Statement, qualified, quote_literal};
 use crate::model::schema::{Schema, Sequence, SequenceColumn};
 use crate::model::unit::{Period, Size, bytes_for_people, plural};
-use crate::rules::column_types::{Retyped, listed, tell_refusals, withhold};
+use crate::rules::column_types::{Retyped, listed, tell_beside, tell_refusals, withhold};
 use crate::rules::whole_sizes::WholeSizes;
 use crate::rules::{Found, Place, Rule, Scope, evidence, number};
+
+use changes::{Changes, names, widened};
 
 /// A smallint or integer column whose sequence comes near the end of the column's type.
 ///
@@ -37,8 +39,8 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number};
 /// The sequence tells how far the keys are: one that was set far ahead by hand looks used up. Where the sequence ends before
 /// the column does, schema.sequence_exhaustion speaks instead; never both. A column of a domain ends as what the domain is
 /// over; how to widen it is told without SQL, since another type would lose what the domain checks. Of several columns that
-/// one sequence feeds the one that ends first is told, and the others with it. Shares, rates and sequences that may not be
-/// read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and "ALTER TABLE".
+/// one sequence feeds the one that ends first is told, and the others with it; it does not wait for these. Shares, rates and
+/// sequences that may not be read are handled as there. Source: PostgreSQL's chapters "Numeric Types" and "ALTER TABLE".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntKeyOverflow {
@@ -206,108 +208,6 @@ fn whole_table<'a>(database: &'a DatabaseObservation, column: &SequenceColumn) -
     Some(top.unwrap_or(table))
 }
 
-/// The type that ends last.
-const WIDE: &str = "bigint";
-/// More columns that refer to one are not gathered.
-const REFERRING: usize = 100;
-
-/// A column of a table that takes a sequence's values, to become a bigint.
-fn widened<'a>(table: &'a TableFacts, column: &SequenceColumn) -> Retyped<'a> {
-    Retyped {
-        table,
-        column: column.name.clone(),
-        before: column.type_name.clone(),
-        domain: column.domain.clone(),
-        after: WIDE.to_owned(),
-    }
-}
-
-/// The other columns that the sequence of a key feeds, as far as they end with it or have used a share of their numbers.
-fn others<'a>(database: &'a DatabaseObservation, key: &Key<'a>, share: f64) -> Vec<Retyped<'a>> {
-    let is_near = |limit: i64| {
-        let used_ratio = key.sequence.used_ratio(limit);
-        limit == key.limit || used_ratio.is_some_and(|used_ratio| used_ratio >= share)
-    };
-    let mut known = HashSet::from([(key.table.oid, key.column.name.as_str())]);
-    let columns = key.sequence.other_columns.iter();
-    let ending = columns.filter(|column| limit_of_column(key.sequence, column).is_some_and(is_near));
-    let others = ending.filter_map(|column| {
-        let table = whole_table(database, column)?;
-        let is_new = known.insert((table.oid, column.name.as_str()));
-        is_new.then(|| widened(table, column))
-    });
-    others.collect()
-}
-
-/// The columns that refer to some columns, those that refer to these, and so on, as far as they are too narrow; those to which
-/// others refer come after these.
-fn referring<'a>(
-    database: &'a DatabaseObservation,
-    schema: &'a SchemaObservation,
-    columns: Vec<Retyped<'a>>,
-) -> Vec<Retyped<'a>> {
-    let first = columns.len();
-    let names = columns.iter().map(|one| (one.table.oid, one.column.clone()));
-    let mut known: HashSet<(u32, String)> = names.collect();
-    let (mut found, mut place) = (columns, 0);
-    while let Some((referenced_oid, column)) = found.get(place).map(|one| (one.table.oid, one.column.clone()))
-    {
-        place += 1;
-        let all = schema.facts.foreign_keys.iter();
-        for foreign_key in all.filter(|foreign_key| foreign_key.referenced_oid == referenced_oid) {
-            let Some(table) = database.catalog.tables.get(foreign_key.table_oid) else {
-                continue;
-            };
-            let pairs = foreign_key
-                .columns
-                .iter()
-                .zip(&foreign_key.types)
-                .zip(&foreign_key.referenced_columns);
-            for (at, ((own, type_name), referenced)) in pairs.enumerate() {
-                let is_narrow = ["smallint", "integer"].contains(&type_name.as_str());
-                let is_meant = *referenced == column && is_narrow && found.len() - first < REFERRING;
-                if is_meant && known.insert((table.oid, own.clone())) {
-                    found.push(Retyped {
-                        table,
-                        column: own.clone(),
-                        before: type_name.clone(),
-                        domain: foreign_key.domains.get(at).cloned().flatten(),
-                        after: WIDE.to_owned(),
-                    });
-                }
-            }
-        }
-    }
-    let mut referring = found.split_off(first);
-    referring.reverse();
-    referring
-}
-
-/// What is said of the columns that must be widened with a key, as far as there are such.
-fn with_it(referring: &[Retyped<'_>], others: &[Retyped<'_>]) -> Vec<String> {
-    let told = |columns: &[Retyped<'_>], what: &str| {
-        let names = names(columns);
-        (!names.is_empty()).then(|| format!("{what}: {}.", listed(&names, names.len())))
-    };
-    let told = [
-        told(
-            referring,
-            "These columns refer to it and are too narrow for what comes; widen them first",
-        ),
-        told(
-            others,
-            "Its sequence feeds other columns, too, that are too narrow for what comes; widen them with it",
-        ),
-    ];
-    told.into_iter().flatten().collect()
-}
-
-/// Their names, each once.
-fn names(columns: &[Retyped<'_>]) -> Vec<String> {
-    let sorted: BTreeSet<String> = columns.iter().map(Retyped::name).collect();
-    sorted.into_iter().collect()
-}
-
 impl IntKeyOverflow {
     fn claim(
         &self,
@@ -319,10 +219,8 @@ impl IntKeyOverflow {
         let (table, column, sequence, way) = (key.table, key.column, key.sequence, &key.way);
         let last = sequence.last_value.unwrap_or_default();
         let size_bytes = sizes.bytes(table.oid);
-        let others = others(database, key, self.info_share);
-        let fed = std::iter::once(key.widened()).chain(others.iter().cloned());
-        let referring = referring(database, schema, fed.collect());
-        let names_of_others = (!others.is_empty()).then(|| names(&others));
+        let changes = Changes::of(database, schema, key, self.info_share);
+        let others = (!changes.others.is_empty()).then(|| changes.others());
         let guards = way.guards(&[
             "the column ends no later than its sequence",
             "the columns that refer to it",
@@ -363,9 +261,9 @@ impl IntKeyOverflow {
                     "sequence",
                     json!(format!("{}.{}", sequence.schema, sequence.name)),
                 ),
-                ("other_columns", json!(names_of_others)),
+                ("other_columns", json!(others)),
                 ("size_bytes", json!(size_bytes)),
-                ("referring_columns", json!(names(&referring))),
+                ("referring_columns", json!(changes.referring())),
             ]),
             evidence_sql: Some(evidence_sql(key)),
             impact: Impact {
@@ -373,41 +271,31 @@ impl IntKeyOverflow {
                 ..Impact::default()
             },
             confidence: guards.confidence("the last value of its sequence"),
-            remedy: self.remedy(key, &schema.facts, sizes, (referring, others)),
+            remedy: self.remedy(key, &schema.facts, sizes, &changes),
             guards: guards.told(),
             ..place.claim(Self::ID, key.severity, key.subject(), Some(key.object()))
         }
     }
 
-    fn remedy(
-        &self,
-        key: &Key<'_>,
-        schema: &Schema,
-        sizes: &WholeSizes,
-        (referring, others): (Vec<Retyped<'_>>, Vec<Retyped<'_>>),
-    ) -> Remedy {
+    fn remedy(&self, key: &Key<'_>, schema: &Schema, sizes: &WholeSizes, changes: &Changes<'_>) -> Remedy {
         let mut remedy = Remedy {
-            caveats: with_it(&referring, &others),
+            caveats: changes.told(),
             ..Remedy::default()
         };
-        let is_small = |table_oid: u32| sizes.bytes(table_oid) <= self.rewrite_size.bytes as f64;
-        let mut changes = referring;
-        changes.extend(others);
-        let large = changes.iter().filter(|one| !is_small(one.table.oid));
-        let large: Vec<String> = large.map(Retyped::name).collect();
-        changes.push(key.widened());
-        let is_run = |one: &&Retyped<'_>| is_small(one.table.oid) && one.is_run(schema);
-        let run: Vec<Retyped<'_>> = changes.iter().filter(is_run).cloned().collect();
-        let is_key_small = is_small(key.table.oid);
+        let is_small = |one: &Retyped<'_>| sizes.bytes(one.table.oid) <= self.rewrite_size.bytes as f64;
+        let run = changes.run(schema, is_small);
+        let is_key_small = is_small(&changes.key);
         match &key.column.domain {
-            Some(_) => of_domain(is_key_small, sizes.bytes(key.table.oid), &mut remedy),
             // what it says of that is all that there is to say
-            None if key.widened().is_in_partition_key(schema) => {}
+            _ if changes.key.is_in_partition_key(schema) => {}
+            Some(_) => of_domain(is_key_small, sizes.bytes(key.table.oid), &mut remedy),
             None if is_key_small => in_place(key, &run, sizes, &mut remedy),
             None => in_steps(sizes.bytes(key.table.oid), &mut remedy),
         }
-        let tables: HashSet<u32> = changes.iter().map(|one| one.table.oid).collect();
+        let needed = changes.needed();
+        let tables: HashSet<u32> = needed.iter().chain(&run).map(|one| one.table.oid).collect();
         remedy.caveats.extend(sizes.about_heirs(&tables));
+        let large = names(changes.of_key.iter().filter(|one| !is_small(one)));
         let comes_after_large = !large.is_empty() && !remedy.apply_sql.is_empty();
         if comes_after_large {
             remedy.caveats.push(format!(
@@ -415,16 +303,35 @@ impl IntKeyOverflow {
                 listed(&large, large.len())
             ));
         }
-        tell_refusals(&mut remedy, schema, &changes);
+        tell_refusals(&mut remedy, schema, &needed);
         // what is refused withholds it itself, and tells whether there is an after
-        if comes_after_large {
+        if comes_after_large || !sizes.are_heirs_known() {
             withhold(&mut remedy, false);
         }
+        about_others(&mut remedy, schema, &changes.beside(), is_small);
         remedy.caveats.extend(about_its_end(key.sequence));
         remedy
             .caveats
             .push("See that clients take such numbers: drivers, generated code, JavaScript.".to_owned());
         remedy
+    }
+}
+
+/// Says what stands in the way of columns for which the key does not wait.
+fn about_others(
+    remedy: &mut Remedy,
+    schema: &Schema,
+    beside: &[Retyped<'_>],
+    is_small: impl Fn(&Retyped<'_>) -> bool,
+) {
+    tell_beside(remedy, schema, beside);
+    let large = names(beside.iter().filter(|one| !is_small(one) && one.is_run(schema)));
+    if !large.is_empty() {
+        remedy.caveats.push(format!(
+            "The key need not wait for {}, which would be rewritten for long: give each a new column, filled in batches, and \
+             swap the names.",
+            listed(&large, large.len())
+        ));
     }
 }
 
@@ -644,7 +551,12 @@ mod tests {
         };
         let small = claim(1e9, false);
         assert_eq!(small.evidence["referring_columns"], json!(["public.child.t_id"]));
-        assert!(small.remedy.caveats[0].ends_with("widen them first: public.child.t_id."));
+        let told = &small.remedy.caveats[0];
+        assert!(
+            told.contains("or to what is widened with it")
+                && told.ends_with("widen them first: public.child.t_id."),
+            "{told}"
+        );
         assert_eq!(
             small.remedy.apply_sql,
             [
@@ -771,6 +683,21 @@ mod tests {
         for size_bytes in [1e6, 1e12] {
             let mut sequence = serial("integer", 2_000_000_000);
             sequence.column.as_mut().unwrap().domain = Some("public.customer_number".into());
+            let in_key = fixed(1, Some("id"), |one| one.is_in_partition_key = true);
+            let of_key = observed(sequence.clone(), |schema, facts| {
+                schema.fixed_columns.push(in_key);
+                facts.size_bytes = size_bytes;
+            });
+            let of_key = claims::<IntKeyOverflow>(&of_key).unwrap().remove(0).remedy;
+            let told = of_key.caveats.join(" ");
+            assert!(
+                of_key.apply_sql.is_empty() && told.contains("another partitioned table"),
+                "{told}"
+            );
+            assert!(
+                !told.contains("ALTER COLUMN") && !told.contains("Backfill"),
+                "no command does it: {told}"
+            );
             let observed = observed(sequence, |_, facts| facts.size_bytes = size_bytes);
             let claim = claims::<IntKeyOverflow>(&observed).unwrap().remove(0);
             let Remedy {
@@ -826,6 +753,11 @@ mod tests {
     /// What is claimed where the sequence of `public.t.id` feeds `public.child.own`, too, of that domain, and `public.far.child_own`
     /// refers to that.
     fn claimed_of_two(domain: Option<&str>) -> Claim {
+        claimed_of_fed(domain, 1e6, |_| ())
+    }
+
+    /// The same, where `public.child` takes so much, after a change of what else is known.
+    fn claimed_of_fed(domain: Option<&str>, child_bytes: f64, change: fn(&mut Schema)) -> Claim {
         let mut sequence = serial("integer", 2_000_000_000);
         let other = |table_oid: u32, name: &str, type_name: &str| SequenceColumn {
             table_oid,
@@ -851,13 +783,14 @@ mod tests {
                 referenced_columns: vec!["own".into()],
                 ..ForeignKey::default()
             });
+            change(schema);
         });
         let part = TableFacts {
             partition_of: Some(2),
             ..table(4, "child_1", 10.0, 1e6)
         };
-        let named = [(1, "t"), (2, "child"), (3, "far")];
-        let named = named.map(|(oid, name)| table(oid, name, 10.0, 1e6));
+        let named = [(1, "t", 1e6), (2, "child", child_bytes), (3, "far", 1e6)];
+        let named = named.map(|(oid, name, bytes)| table(oid, name, 10.0, bytes));
         let tables: Vec<TableFacts> = named.into_iter().chain([part]).collect();
         let catalog = crate::model::catalog::Catalog::new(tables.into(), vec![].into());
         observed.databases[0].catalog = std::sync::Arc::new(catalog);
@@ -894,16 +827,80 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_a_domain_that_change_with_a_key_are_told_before_what_runs() {
+    fn other_columns_of_a_domain_are_told_and_the_key_does_not_wait_for_them() {
         let remedy = claimed_of_two(Some("app.number")).remedy;
-        assert!(remedy.apply_sql.is_empty() && remedy.undo_sql.is_empty());
+        assert_eq!(remedy.apply_sql, OWN);
+        assert_eq!(remedy.undo_sql.len(), 2);
         let told = remedy.caveats.join(" ");
         assert!(told.contains("widen them first: public.far.child_own."), "{told}");
         let of_domain =
             "public.far.child_own, public.child.own are of the domain app.number, which is over integer;";
-        let after = "After that: ALTER TABLE public.t ALTER COLUMN id TYPE bigint; ALTER SEQUENCE public.t_id_seq AS bigint.";
-        assert!(told.contains(of_domain) && told.contains(after), "{told}");
+        assert!(told.contains(of_domain) && !told.contains("After that"), "{told}");
         assert!(!told.contains("ALTER TABLE public.child") && !told.contains("ALTER TABLE public.far"));
+    }
+
+    /// What widens the key alone.
+    const OWN: [&str; 2] = [
+        "ALTER TABLE public.t ALTER COLUMN id TYPE bigint",
+        "ALTER SEQUENCE public.t_id_seq AS bigint",
+    ];
+
+    #[test]
+    fn what_stands_in_the_way_of_other_columns_withholds_nothing_of_the_key() {
+        type Change = fn(&mut Schema);
+        const FAR: &str = "ALTER TABLE public.far ALTER COLUMN child_own TYPE bigint";
+        let in_a_view = |schema: &mut Schema| {
+            let used = |one: &mut FixedColumn| (one.used_by, one.users) = (vec!["view public.v".into()], 1);
+            schema.fixed_columns = vec![fixed(2, Some("own"), used)];
+        };
+        let in_a_key = |schema: &mut Schema| {
+            let in_key = |one: &mut FixedColumn| one.is_in_partition_key = true;
+            schema.fixed_columns = vec![fixed(2, Some("own"), in_key)];
+        };
+        let cases: [(f64, Change, &str); 3] = [
+            (
+                1e6,
+                in_a_view,
+                "public.child.own no other type while these use it",
+            ),
+            (1e6, in_a_key, "public.child.own is in the partition key"),
+            (
+                1e12,
+                |_| (),
+                "public.child.own, which would be rewritten for long",
+            ),
+        ];
+        for (child_bytes, change, words) in cases {
+            let remedy = claimed_of_fed(None, child_bytes, change).remedy;
+            assert_eq!(remedy.apply_sql, [FAR, OWN[0], OWN[1]]);
+            let told = remedy.caveats.join(" ");
+            assert!(told.contains(words) && !told.contains("After that"), "{told}");
+        }
+        let refers_to_both = claimed_of_fed(Some("app.number"), 1e6, |schema| {
+            let mut key = schema.foreign_keys[0].clone();
+            (key.referenced_oid, key.referenced_columns) = (1, vec!["id".into()]);
+            schema.foreign_keys.push(key);
+        });
+        let told = refers_to_both.remedy.caveats.join(" ");
+        assert!(
+            refers_to_both.remedy.apply_sql.is_empty(),
+            "what refers to the key comes first"
+        );
+        assert!(
+            told.contains(&format!("After that: {}.", OWN.join("; "))),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_the_heirs_of_is_not_given_to_be_rewritten() {
+        let remedy = claimed_of_fed(None, 1e6, |schema| schema.are_heirs_unread = true).remedy;
+        assert!(remedy.apply_sql.is_empty() && remedy.undo_sql.is_empty() && remedy.lock.is_none());
+        let told = remedy.caveats.join(" ");
+        assert!(
+            told.contains("could not be read") && told.contains("After that: ALTER TABLE"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -282,6 +282,22 @@ impl Store {
         })
     }
 
+    /// How a table was before a time; how it was at first, where nobody looked before. None where that is not known.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn table_before(
+        &self,
+        place: (&str, &str),
+        (schema, name): (&str, &str),
+        from: DateTime<Utc>,
+    ) -> Result<Option<TableCounts>, StoreError> {
+        self.read(|tx| {
+            let happened = Happened::<TableCounts>::over(tx, place, Family::Table, (from, from), false)?;
+            Ok(happened.of(schema, name)?.1)
+        })
+    }
+
     /// When the tables and indexes of a database were looked at last, so that what lists tell of them is as old as that; none
     /// where nobody looked of late.
     ///

@@ -12,7 +12,8 @@ use crate::store::pack::unpack;
 use crate::store::row::{micros, time};
 
 /// What a subject did: minute by minute over the last hours, hour by hour over longer. Where nobody looked there is a point
-/// without counts. The first look of all tells how things are and nothing of the time before: it is no point.
+/// without counts. The first look of all tells how things are and nothing of the time before: it is no point, and an hour that
+/// holds no other look is one without counts.
 pub fn points<C: Counts>(
     tx: &Transaction<'_>,
     place: i64,
@@ -39,7 +40,7 @@ pub fn points<C: Counts>(
                 from: point.from,
                 length_seconds: point.length_seconds,
                 seen_seconds: point.seen_seconds,
-                counts,
+                counts: counts.filter(|_| point.seen_seconds > 0.0),
             });
         }
     }

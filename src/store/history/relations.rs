@@ -455,6 +455,44 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_that_holds_the_first_look_alone_tells_nothing() {
+        let store = Store::in_memory().unwrap();
+        let look = |minute: i64, seconds: f64, is_whole: bool| {
+            let large = TableCounts {
+                bytes: 900_000,
+                ..TableCounts::default()
+            };
+            let told = RelationsMinute {
+                database: "app".into(),
+                seconds,
+                tables: is_whole.then(|| point("t", large)).into_iter().collect(),
+                is_whole,
+                ..RelationsMinute::default()
+            };
+            store
+                .write(|tx| record_relations(tx, &store.inner.numbers, "main", at(minute), &told))
+                .unwrap();
+        };
+        let known = |to: i64| {
+            let day = store.table_history("main", "app", "public", "t", at(to - 1440), at(to));
+            let day = day.unwrap().unwrap();
+            let known = day.iter().filter_map(|point| Some(point.counts?.bytes));
+            known.collect::<Vec<_>>()
+        };
+        look(50, 0.0, true);
+        assert!(known(55).is_empty(), "nobody knows yet what happens to it");
+        look(60, 600.0, false);
+        assert_eq!(known(65), [900_000], "it stayed as it was at the first look");
+        let before = |name: &str, from: i64| {
+            let before = store.table_before(("main", "app"), ("public", name), at(from));
+            before.unwrap().map(|counts| counts.bytes)
+        };
+        assert_eq!(before("t", -1380), Some(900_000));
+        assert_eq!(before("t", 61), Some(900_000));
+        assert_eq!(before("never", 61), None);
+    }
+
+    #[test]
     fn indexes_are_told_by_table_and_by_idleness_and_what_is_gone_is_told_no_more() {
         let store = a_day();
         let list = |table, order| {

@@ -31,19 +31,20 @@ pub struct DatabaseLine {
     pub seconds: f64,
     /// Of the time of all statements of the server, 0 to 1.
     pub share_ratio: f64,
-    /// What cannot be judged there yet, since only time is lacking: by its own rules, and by those of its server.
+    /// What its own rules cannot judge yet, since only time is lacking.
     pub waiting: Vec<Unjudged>,
 }
 
 impl DatabaseLine {
-    /// Puts beside it what waits there by these outcomes, where these rules told of something.
+    /// Puts beside it what waits there by these outcomes, where these rules told of something: what its server's rules wait for
+    /// is not told of each.
     pub(super) fn tell_waiting(
         &mut self,
         server: &str,
         outcomes: &[(String, RuleOutcome)],
         told: &[ToldPlace],
     ) {
-        self.waiting = waiting_in(outcomes, told, (server, &self.name), About::Everything);
+        self.waiting = waiting_in(outcomes, told, (server, &self.name), About::Itself);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether silence means that all is well: which servers were seen, and which rules could not be judged there.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,20 +59,28 @@ fn fills(reason: &str) -> bool {
 pub enum About {
     /// All of them.
     Everything,
+    /// Those that judge the database alone: what its server waits for is not told of each.
+    Itself,
     /// Those that may say something of a table or an index.
     Relations,
 }
 
+/// The families of rules that may say something of a table or an index.
+const OF_RELATIONS: [&str; 4] = ["index.", "schema.", "vacuum.", "matview."];
+
 impl About {
-    fn holds(self, rule: &str) -> bool {
-        let is_of_statements = rule.starts_with("query.") || rule.starts_with("pgss.");
-        self == Self::Everything || !is_of_statements
+    fn holds(self, outcome: &RuleOutcome) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Itself => outcome.database.is_some(),
+            Self::Relations => OF_RELATIONS.iter().any(|family| outcome.rule.starts_with(family)),
+        }
     }
 }
 
 /// What cannot be judged in a database yet, or not all of it, since only time is lacking: by the outcomes of the database and of
-/// its server as a whole. A rule that told of something there, or of the whole server, waits no more. What comes soonest is
-/// first, and what tells no time last.
+/// its server as a whole. A rule that was judged and told of something there, or of the whole server, waits no more; one that
+/// was not judged at all does, whatever it told before. What comes soonest is first, and what tells no time last.
 pub fn waiting_in(
     outcomes: &[(String, RuleOutcome)],
     told: &[ToldPlace],
@@ -78,23 +88,22 @@ pub fn waiting_in(
     about: About,
 ) -> Vec<Unjudged> {
     let is_here = |of: Option<&str>| of.is_none_or(|of| of == database);
-    let has_told = |rule: &str| {
-        told.iter()
-            .any(|(of, place)| of == rule && is_here(place.as_deref()))
-    };
+    let told_here = told.iter().filter(|(_, place)| is_here(place.as_deref()));
+    let told_here: HashSet<&str> = told_here.map(|(rule, _)| rule.as_str()).collect();
     let mut waiting = Vec::new();
     for (of, outcome) in outcomes {
-        let is_asked_for = of == server && is_here(outcome.database.as_deref()) && about.holds(&outcome.rule);
-        if !is_asked_for || has_told(&outcome.rule) {
+        let is_asked_for = of == server && is_here(outcome.database.as_deref()) && about.holds(outcome);
+        if !is_asked_for {
             continue;
         }
+        let has_told = told_here.contains(outcome.rule.as_str());
         match &outcome.verdict {
             Verdict::Skipped { reason, remedy_sql } if waits(reason, remedy_sql.as_ref()) => {
                 add(&mut waiting, outcome, reason);
             }
             Verdict::Evaluated {
                 untold: Some(reason), ..
-            } if fills(reason) || waits(reason, None) => add(&mut waiting, outcome, reason),
+            } if !has_told && (fills(reason) || waits(reason, None)) => add(&mut waiting, outcome, reason),
             Verdict::Skipped { .. } | Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => {}
         }
     }
@@ -311,7 +320,12 @@ mod tests {
             };
             (server, RuleOutcome { verdict, ..outcome })
         };
-        let rules = ["pgss.eviction", "query.slow_mean", "index.blocks_hot"];
+        let rules = [
+            "pgss.eviction",
+            "query.slow_mean",
+            "activity.wait_hotspot",
+            "index.blocks_hot",
+        ];
         let outcomes = rules.map(filling);
         let open = |rule: &str, database: Option<&str>| (rule.to_owned(), database.map(str::to_owned));
         let waiting = |told: &[ToldPlace], about: About| {
@@ -319,11 +333,26 @@ mod tests {
             waiting.iter().map(Unjudged::names).collect::<Vec<_>>().join("; ")
         };
         assert_eq!(waiting(&[], About::Everything), rules.join(", "));
-        assert_eq!(waiting(&[], About::Relations), rules[2]);
+        assert_eq!(waiting(&[], About::Relations), rules[3]);
+        assert_eq!(waiting(&[], About::Itself), "", "its server waits for them");
         let here = [open(rules[1], Some("shop")), open(rules[0], None)];
-        assert_eq!(waiting(&here, About::Everything), rules[2]);
+        assert_eq!(waiting(&here, About::Everything), rules[2..].join(", "));
         let elsewhere = [open(rules[1], Some("other"))];
         assert_eq!(waiting(&elsewhere, About::Everything), rules.join(", "));
+    }
+
+    #[test]
+    fn what_is_not_judged_at_all_waits_whatever_it_told_before() {
+        let looks = "needs two looks an hour apart";
+        let (server, outcome) = sample::skipped("main", "index.too_many", looks, None);
+        let database = Some("shop".to_owned());
+        let told = [(outcome.rule.clone(), database.clone())];
+        let outcomes = [(server, RuleOutcome { database, ..outcome })];
+        for about in [About::Everything, About::Itself, About::Relations] {
+            let waiting = waiting_in(&outcomes, &told, ("main", "shop"), about);
+            let reasons = waiting.iter().map(|one| one.reason.as_str());
+            assert_eq!(reasons.collect::<Vec<_>>(), [looks]);
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ const HEIGHT: f64 = 120.0;
 const BARS: usize = 240;
 /// What is said of a gap.
 const NOBODY_LOOKED: &str = "nobody looked";
+/// Looks by which it is told how long the next one may take to come.
+const LAST_LOOKS: usize = 5;
 /// Lines of the table behind the pictures.
 const LINES: usize = 200;
 
@@ -150,7 +152,7 @@ pub fn no_line<C>(points: &[HistoryPoint<C>], nothing: &'static str) -> &'static
 }
 
 /// A history over all of a range: what is before the first look and after the last is time in which nobody looked. The time
-/// until the next look is none: looks come one after the other.
+/// until the next look is none: looks come one after the other, and some sooner than others.
 pub fn over<C: Counts>(
     points: &[HistoryPoint<C>],
     (from, to): (DateTime<Utc>, DateTime<Utc>),
@@ -171,7 +173,12 @@ pub fn over<C: Counts>(
         all.push(gap(from, first.from));
     }
     all.extend_from_slice(points);
-    if after > 2.0 * last.length_seconds {
+    let looks = points.iter().rev().take(LAST_LOOKS);
+    let seen = looks.filter(|point| point.counts.is_some());
+    let usual = seen
+        .map(|point| point.length_seconds)
+        .fold(last.length_seconds, f64::max);
+    if after > 2.0 * usual {
         all.push(gap(end, to));
     } else if let Some(last) = all.last_mut() {
         last.length_seconds += after.max(0.0);
@@ -504,6 +511,12 @@ mod tests {
         assert_eq!(bars(0, 4), [(0.0, false), (180.0, false)]);
         assert_eq!(bars(0, 8), [(0.0, false), (90.0, false), (180.0, true)]);
         assert!(over::<TableCounts>(&[], (at(0), at(8))).is_empty());
+        // one look that came early does not make the next one late
+        let mut early = points.clone();
+        early[1].length_seconds = 60.0;
+        let drawn = over(&early, (at(0), at(2)));
+        assert_eq!((drawn.len(), drawn[1].length_seconds), (2, 3600.0));
+        assert_eq!(over(&early, (at(0), at(8))).len(), 3);
     }
 
     #[test]

@@ -135,8 +135,8 @@ impl IndexPage {
     /// The same with what happened to the server meanwhile, and to its table.
     #[must_use]
     pub fn with_changes(self, changes: Vec<Change>, table: &[HistoryPoint<TableCounts>]) -> Self {
-        let changes = within(&self.history, changes);
         let drawn = over(&self.history, self.range.ending(self.frame.now));
+        let changes = within(&drawn, changes);
         let marked = |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&drawn, &changes));
         let table = counted(table, self.counted_since);
         let is_known = table.iter().any(|point| point.counts.is_some());
@@ -275,10 +275,9 @@ impl IndexPage {
         bytes_for_people(*bytes as f64)
     }
 
-    /// The table behind the pictures: how it was whenever somebody looked, and what changed. That it was not scanned is told,
-    /// too.
+    /// The table behind the pictures: when it was scanned, and what changed. Hours without a scan would leave no place for those.
     fn lines(&self) -> Vec<Line<'_, IndexCounts>> {
-        lines(&self.history, &self.changes, |_| true)
+        lines(&self.history, &self.changes, |counts| counts.scans > 0)
     }
 
     fn no_line(&self) -> &'static str {
@@ -325,13 +324,11 @@ mod tests {
             "It holds 16.0 KiB and was scanned 3 times in the last 24 hours."
         );
         assert_eq!(used.lines().len(), 2);
-        let never = page(vec![point(scans(0))]);
-        assert_eq!(never.lines().len(), 1, "that it was not scanned is a line");
-        let never = never.html("..", "t").unwrap();
-        assert!(
-            never.contains("<td class=\"num\">0</td><td class=\"num\">16.0 KiB</td>"),
-            "{never}"
-        );
+        let mut once = vec![point(scans(1))];
+        once.extend((0..300).map(|_| point(scans(0))));
+        assert_eq!(page(once).lines().len(), 1, "what it was scanned is not lost");
+        let never = page(vec![point(scans(0))]).html("..", "t").unwrap();
+        assert!(never.contains("There is no line: no scan."), "{never}");
         let unseen = page(vec![]).html("..", "t").unwrap();
         for told in [
             "There is no line: nobody looked.",

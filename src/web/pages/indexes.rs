@@ -169,8 +169,15 @@ impl IndexesPage {
 
     /// The same with what became of index advice in the database, where that is known.
     pub fn with_advice(self, verdict: Option<&Verdict>) -> Self {
-        // what saves a little too little is known, and not missing
-        let unknown = verdict.and_then(Verdict::untold).filter(|why| *why != NEARLY);
+        let unknown = verdict.and_then(|verdict| match verdict {
+            // what saves a little too little is known, and not missing, where the advice is whole
+            Verdict::Evaluated {
+                absence_counts: true,
+                untold: Some(why),
+                ..
+            } if why == NEARLY => None,
+            other => other.untold(),
+        });
         Self {
             missing_unknown_because: unknown.map(str::to_owned),
             ..self
@@ -318,14 +325,15 @@ mod tests {
             absence_counts: true,
             untold: None,
         };
-        let nearly = Verdict::Evaluated {
+        let nearly = |absence_counts: bool| Verdict::Evaluated {
             undecided: Vec::new(),
-            absence_counts: true,
+            absence_counts,
             untold: Some(NEARLY.into()),
         };
-        for verdict in [None, Some(known), Some(nearly)] {
+        for verdict in [None, Some(known), Some(nearly(true))] {
             assert!(!html(verdict).contains("Which indexes are missing here"));
         }
+        assert!(html(Some(nearly(false))).contains("Which indexes are missing here"));
     }
 
     #[test]

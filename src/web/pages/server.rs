@@ -362,9 +362,10 @@ pub(super) mod tests {
         };
         let (of, mut waits) = sample::skipped(sample::HOSTILE, "index.too_many", "needs <two> looks", None);
         waits.database = Some("shop".into());
+        let of_server = sample::skipped(sample::HOSTILE, "query.slow_mean", "needs two looks", None);
         let page = ServerPage::build(sample::now(), told)
             .unwrap()
-            .with_waiting(&[(of, waits)], &[]);
+            .with_waiting(&[(of, waits), of_server], &[]);
         assert_eq!(
             page.sentence,
             "A primary with 1 standby; on average 0.5 sessions execute, and 30 findings are open, 1 critical."

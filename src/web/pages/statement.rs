@@ -143,8 +143,8 @@ impl StatementPage {
     pub fn with_plans(mut self, plans: StatementPlans) -> Self {
         let mut changes = std::mem::take(&mut self.changes);
         changes.extend(plans.changes());
-        let changes = within(&self.history, changes);
         let drawn = over(&self.history, self.range.ending(self.frame.now));
+        let changes = within(&drawn, changes);
         let marked = |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&drawn, &changes));
         Self {
             charts: self.charts.map(marked),

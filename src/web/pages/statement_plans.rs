@@ -310,7 +310,7 @@ mod tests {
             ..seen("aaaa", 12.0, 30)
         };
         let history = PlanHistory {
-            plans: vec![came_back, seen("bbbb", 4711.0, 5)],
+            plans: vec![came_back, seen("bbbb", 4711.0, 29)],
             ..PlanHistory::default()
         };
         let plans = StatementPlans::of(history, None);

@@ -75,6 +75,8 @@ pub struct TablePage {
     pub range: Range,
     /// As it is now.
     pub table: TableNow,
+    /// Bytes of its heap before the range, or when it was seen first; null where that is not known.
+    pub bytes_before: Option<u64>,
     /// What happened to it over the range.
     pub counts: TableCounts,
     /// What happened to it, oldest first; a point without counts is time in which nobody looked.
@@ -130,8 +132,8 @@ impl TablePage {
         (statements, statements_looked_through): (Vec<StatementTotal>, usize),
         findings: Vec<Finding>,
     ) -> Self {
-        let changes = within(&history, maintained(&table));
         let drawn = over(&history, range.ending(now));
+        let changes = within(&drawn, maintained(&table));
         let chart = |measure| HistoryChart::of(&drawn, measure).marked(&drawn, &changes);
         Self {
             frame: Frame::new(now, Section::Tables, format!("{}.{}", table.schema, table.name)),
@@ -148,6 +150,7 @@ impl TablePage {
             database,
             range,
             table,
+            bytes_before: None,
             history,
             changes,
             partitions,
@@ -163,8 +166,8 @@ impl TablePage {
     pub fn with_changes(mut self, changes: Vec<Change>) -> Self {
         let mut all = std::mem::take(&mut self.changes);
         all.extend(changes);
-        let changes = within(&self.history, all);
         let drawn = over(&self.history, self.range.ending(self.frame.now));
+        let changes = within(&drawn, all);
         let marked = |(name, chart): (&'static str, HistoryChart)| (name, chart.marked(&drawn, &changes));
         Self {
             charts: self.charts.map(marked),
@@ -173,24 +176,41 @@ impl TablePage {
         }
     }
 
+    /// The same with how large it was before the range, where that is known.
+    #[must_use]
+    pub fn with_size_before(self, bytes_before: Option<u64>) -> Self {
+        Self { bytes_before, ..self }
+    }
+
+    /// What became of its size over the range, as the beginning of a clause; empty where that is not known. Where nobody knows
+    /// how large it was before, it takes two points: one tells how large it was at its end.
+    fn grew(&self) -> String {
+        let mut known = self.history.iter().filter_map(|point| point.counts);
+        let (first, second) = (known.next(), known.next());
+        let of_first = first.zip(second).map(|(first, _)| first.bytes);
+        match growth(self.table.bytes, self.bytes_before.or(of_first)) {
+            None => String::new(),
+            Some(bytes) if bytes > 0.0 => format!("it grew by {}, ", bytes_for_people(bytes)),
+            Some(_) => "it did not grow, ".to_owned(),
+        }
+    }
+
     fn sentence(&self) -> String {
         let size = bytes_for_people(self.table.bytes as f64);
         let range = self.range.name();
-        let first = self.history.iter().find_map(|point| point.counts);
-        let Some(first) = first else {
-            return format!("It holds {size}; what happened to it is not known of the last {range}.");
-        };
-        let grew = match growth(self.table.bytes, Some(first.bytes)) {
-            Some(bytes) if bytes > 0.0 => format!("grew by {}", bytes_for_people(bytes)),
-            _ => "did not grow".to_owned(),
-        };
+        if self.history.iter().all(|point| point.counts.is_none()) {
+            return format!(
+                "It holds {size}; what happens to it is told from the second look on, and is not known of the last {range}."
+            );
+        }
         let read = if self.is_partitioned() {
             "one of its partitions"
         } else {
             "it"
         };
         format!(
-            "It holds {size}. In the last {range} it {grew}, {} written, and {} read {read} as a whole.",
+            "It holds {size}. In the last {range} {}{} written, and {} read {read} as a whole.",
+            self.grew(),
             match self.counts.written() {
                 1 => "1 row was".to_owned(),
                 rows => format!("{} rows were", count_for_people(rows as f64)),
@@ -505,9 +525,9 @@ mod tests {
             at: sample::now() + chrono::TimeDelta::seconds(seconds),
             what: "the server was started".to_owned(),
         };
-        let page = of(&table).with_changes(vec![restarted(40), restarted(-40)]);
-        assert_eq!(page.changes.len(), 2, "one was before");
-        assert!(page.charts.iter().all(|(_, chart)| chart.marks.len() == 2));
+        let page = of(&table).with_changes(vec![restarted(40), restarted(-40), restarted(-90_000)]);
+        assert_eq!(page.changes.len(), 3, "one was before the range that is drawn");
+        assert!(page.charts.iter().all(|(_, chart)| chart.marks.len() == 3));
         assert_eq!(page.lines()[0].change, Some("the server was started"));
         table.last_vacuum_at = None;
         assert!(of(&table).changes.is_empty(), "what is not known is not marked");
@@ -526,6 +546,17 @@ mod tests {
         );
         assert_eq!(seen.lines().len(), 2);
         assert_eq!(seen.counts.bytes, 3 << 20, "as it is at the end");
+        let once = page(vec![point(Some(counts(4, 3 << 20)))]);
+        assert_eq!(
+            once.sentence(),
+            "It holds 3.0 MiB. In the last 7 days 4 rows were written, and 1 scan read it as a whole.",
+            "how large it was before is not known"
+        );
+        let before = |bytes: u64| once.clone().with_size_before(Some(bytes)).sentence();
+        assert!(before(1 << 20).contains("In the last 7 days it grew by 2.0 MiB, 4 rows"));
+        assert!(before(3 << 20).contains("In the last 7 days it did not grow, 4 rows"));
+        let new = page(vec![]).sentence();
+        assert!(new.contains("is told from the second look on"), "{new}");
         let unseen = page(vec![point(None)]);
         assert!(unseen.sentence().ends_with("is not known of the last 7 days."));
         assert!(unseen.charts[0].1.bars.iter().all(|bar| bar.is_gap));

@@ -140,6 +140,7 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
     let now = Utc::now();
     let from = now - range.length();
     let history = store.table_history(&server, &database, &schema, &name, from, now)?;
+    let before = store.table_before((&server, &database), (&schema, &name), from)?;
     let indexes = store.indexes(
         &server,
         &database,
@@ -177,7 +178,9 @@ pub fn table(store: &Store, uri: &Uri, path: RelationPath) -> Result<TablePage, 
         (statements, looked_through),
         findings,
     );
-    Ok(page.with_changes(changes))
+    Ok(page
+        .with_changes(changes)
+        .with_size_before(before.map(|before| before.bytes)))
 }
 
 /// The largest partitions of a table, with the findings of the database that matter most.

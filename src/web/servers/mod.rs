@@ -46,7 +46,7 @@ async fn server_page(State(context): State<Context>, uri: Uri, Path(name): Path<
 }
 
 /// The servers, each primary with its standbys.
-#[utoipa::path(get, path = "/api/v1/servers", responses((status = 200, body = ServersPage)))]
+#[utoipa::path(get, path = "/api/v1/servers", responses((status = 200, body = ServersPage), (status = 400, body = Problem)))]
 async fn servers(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let asking = context.clone();

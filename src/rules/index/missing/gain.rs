@@ -57,14 +57,20 @@ impl<'a> Gain<'a> {
     }
 
     pub(super) fn evidence(&self) -> Value {
-        json!({
+        let mut told = json!({
             "statement": crate::sql::cut(&self.statement.text, STATEMENT_BYTES),
             "calls": self.calls,
             "total_seconds": number(self.seconds),
             "cost_before": self.statement.cost_before,
             "cost_after": self.statement.cost_after,
             "statement_id": self.statement.statement_id,
-        })
+        });
+        // what is saved follows from these, too
+        if let Some(page) = later_page(self.statement) {
+            told["later_page_cost_before"] = json!(page.cost_before);
+            told["later_page_cost_after"] = json!(page.cost_after);
+        }
+        told
     }
 
     pub(super) fn has_parameters(&self) -> bool {
@@ -76,9 +82,9 @@ impl<'a> Gain<'a> {
         later_page(self.statement).is_some()
     }
 
-    /// Whether its pages begin by a parameter, and the first alone was planned.
+    /// Whether there may be a page far behind the first, and the first alone was planned.
     pub(super) fn has_first_page_alone(&self) -> bool {
-        !self.has_later_page() && self.has_parameters() && crate::sql::shape::offset_of(&self.statement.text)
+        !self.has_later_page() && self.statement.may_have_later_page
     }
 
     pub(super) fn has_plans(&self) -> bool {

@@ -54,6 +54,8 @@ pub(super) fn remedy(
             superseded.join("; ")
         ));
     }
+    let made_again = indexes.iter().flat_map(|index| &index.supersedes_made_again);
+    caveats.extend(made_again.cloned());
     if gains.iter().any(|gain| gain.has_parameters()) {
         caveats.push(OTHER_TYPE.to_owned());
     }

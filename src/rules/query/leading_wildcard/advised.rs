@@ -2,6 +2,7 @@
 
 use super::Search;
 use super::finders::Finders;
+use super::remedy::Indexed;
 use crate::model::advice::{AdvisedIndex, AdvisedStatement, Rehearsals};
 use crate::model::finding::ConfidenceLevel;
 use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy};
@@ -25,16 +26,25 @@ impl<'a> Advice<'a> {
             Rehearsals::Known(advised) if !is_untold => Some(&advised.report),
             _ => None,
         };
-        let finds = |index: &&AdvisedIndex| {
-            (&index.schema, &index.table) == (&table.schema, &table.name) && {
-                let finders = Finders::defined(&index.definition);
-                search.columns.iter().any(|column| finders.find(column))
-            }
-        };
         let is_it = |one: &&AdvisedStatement| one.statement_id == statement_id;
+        let statement = report.and_then(|report| report.statements.iter().find(is_it));
+        // of several columns an index on one may find nothing alone, and which index finds an unknown expression nobody knows
+        let column = match &search.columns[..] {
+            [column] if Indexed::of(column).is_some() => Some(column),
+            _ => None,
+        };
+        let is_taken = |index: &&AdvisedIndex| match statement {
+            Some(one) if one.cost_after.is_some() => one.uses.contains(&index.definition),
+            _ => true,
+        };
+        let finds = |index: &&AdvisedIndex| {
+            (&index.schema, &index.table) == (&table.schema, &table.name)
+                && is_taken(index)
+                && column.is_some_and(|column| Finders::defined(&index.definition).find(column))
+        };
         Self {
             index: report.and_then(|report| report.indexes.iter().find(finds)),
-            statement: report.and_then(|report| report.statements.iter().find(is_it)),
+            statement,
         }
     }
 
@@ -123,12 +133,19 @@ mod tests {
 
     /// A search in `public.notes (body)`, where an index of this definition is advised for it.
     fn with(definition: &str, change: impl FnOnce(&mut Observation, &mut AdvisedIndex)) -> Claim {
-        let mut notes = observed(SEARCH, 10_000.0, true);
-        let id = crate::sql::identify(SEARCH).statement_id;
-        let mut advised = advised(
-            &[definition],
-            vec![advised_statement(&id, &[definition], Some(20.0))],
-        );
+        of_text(SEARCH, definition, &[definition], change)
+    }
+
+    /// A search in `public.notes`, where an index of this definition is advised, and the statement uses these.
+    fn of_text(
+        text: &str,
+        definition: &str,
+        uses: &[&str],
+        change: impl FnOnce(&mut Observation, &mut AdvisedIndex),
+    ) -> Claim {
+        let mut notes = observed(text, 10_000.0, true);
+        let id = crate::sql::identify(text).statement_id;
+        let mut advised = advised(&[definition], vec![advised_statement(&id, uses, Some(20.0))]);
         let index = &mut advised.report.indexes[0];
         (index.table, index.method) = ("notes".to_owned(), "gin".to_owned());
         index.confidence = crate::rules::estimated("worked out from its row estimates");
@@ -176,6 +193,31 @@ mod tests {
             notes.databases[0].missing_indexes_untold = [1].into()
         });
         assert!(is_own(&untold), "it is not told there");
+    }
+
+    #[test]
+    fn an_index_on_one_of_several_columns_or_on_another_expression_is_not_it() {
+        let lower = "CREATE INDEX CONCURRENTLY i ON public.notes USING gin (lower(body) public.gin_trgm_ops)";
+        for (condition, definition, why) in [
+            ("body LIKE $1 OR title LIKE $2", CREATE, "Several columns"),
+            ("unaccent(body) LIKE $1", lower, "searched as an expression"),
+        ] {
+            let text = format!("SELECT id FROM notes WHERE {condition}");
+            let remedy = of_text(&text, definition, &[definition], |_, _| ()).remedy;
+            assert!(remedy.apply_sql.is_empty(), "{:?}", remedy.apply_sql);
+            let caveats = remedy.caveats.join(" ");
+            assert!(
+                caveats.contains(why) && !caveats.contains("that index.missing advises"),
+                "{caveats}"
+            );
+        }
+        let text = "SELECT id FROM notes WHERE lower(body) LIKE $1";
+        assert_eq!(
+            of_text(text, lower, &[lower], |_, _| ()).remedy.apply_sql,
+            [lower]
+        );
+        let unused = of_text(SEARCH, CREATE, &[], |_, _| ());
+        assert_ne!(unused.remedy.apply_sql, [CREATE], "its plan does without");
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Indexed {
 
     /// What a search can read an index by; none where it is an expression of which it is not known that it can be indexed: whether a
     /// function is immutable the text does not tell.
-    fn of(column: &Searched) -> Option<Self> {
+    pub(super) fn of(column: &Searched) -> Option<Self> {
         let name = quote_identifier(&column.column);
         match (column.is_plain, column.letter_case) {
             (true, _) => Some(Self {

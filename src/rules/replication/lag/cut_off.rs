@@ -17,8 +17,8 @@ impl Lag {
             // what was restored to some point in time stands there
             found.undecided.push(vec![place.observation.server.name.clone()]);
             found.untold = Some(
-                "it receives no WAL, and its replay is paused or has reached its target: pg_wal_replay_resume() or \
-                 pg_promote() goes on"
+                "it receives no WAL, and its replay is paused or has reached its target: pg_wal_replay_resume() goes on, and at \
+                 a target ends recovery, as pg_promote() does"
                     .to_owned(),
             );
             return;
