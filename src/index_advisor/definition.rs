@@ -6,11 +6,8 @@ use super::candidate::Candidate;
 use super::clauses::Key;
 use super::tables::{Partition, Table, TableName};
 use crate::model::partitioned_index::{OwnIndex, Part, recipe};
-use crate::model::remedy::Statement;
+use crate::model::remedy::{NAME_BYTES, Statement};
 use crate::sql::cut;
-
-/// PostgreSQL keeps so many bytes of a name.
-pub(super) const NAME_BYTES: usize = 63;
 
 /// What to run, and what that comes to.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,11 +4,8 @@ use std::fmt;
 
 use tokio_postgres::types::Type;
 
-use crate::model::remedy::quote_identifier;
+use crate::model::remedy::{NAME_BYTES, quote_identifier};
 use crate::postgres::{Plan, PostgresError, queries};
-
-/// The longest name that PostgreSQL keeps.
-const NAME_BYTES: usize = 63;
 
 /// A search_path in one spelling, so that the gate and the server cannot read it differently: `$user` expanded, every name
 /// quoted where it must be, temporary tables last.

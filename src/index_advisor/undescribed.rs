@@ -10,13 +10,13 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::candidate::{Candidate, IndexKey};
 use super::clauses::Key;
-use super::definition::{NAME_BYTES, wanted_name};
+use super::definition::wanted_name;
 use super::ready::Ready;
 use super::selection::Problem;
 use super::tables::{Table, TableName, Tables};
 use crate::model::finding::Confidence;
 use crate::model::plan::PlanTree;
-use crate::model::remedy::qualified;
+use crate::model::remedy::{NAME_BYTES, qualified};
 use crate::postgres::{Plan, PostgresError, column_or_default, queries};
 use crate::sql::cut;
 use crate::sql::expression::{self, Comparison, Condition, Operand, conditions, has_parameter};

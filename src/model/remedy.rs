@@ -7,7 +7,7 @@ mod statement;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use quoted::{qualified, quote_identifier, quote_literal};
+pub use quoted::{NAME_BYTES, qualified, quote_identifier, quote_literal};
 pub use statement::{EXTENSIONS_SCHEMA, Statement, created_extension};
 
 /// SQL to apply, SQL to undo, and what it costs to do so.
@@ -32,6 +32,10 @@ pub struct Remedy {
     /// When it is wrong to obey, and what to look at first.
     pub caveats: Vec<String>,
 }
+
+/// What is said of every index that is built so.
+pub const ABOUT_CONCURRENTLY: &str = "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, \
+                                      it leaves an invalid index, which is to be dropped.";
 
 /// What stands in a statement that makes an index a part of that of the whole table.
 pub const ATTACH: &str = " ATTACH PARTITION ";

@@ -2,6 +2,7 @@
 //! It does no I/O, knows no clock but the observation's, and no neighbour. `registry.rs` is generated from the files.
 
 pub mod activity;
+pub mod advised_remedy;
 pub mod advisor;
 mod built;
 pub mod column_types;

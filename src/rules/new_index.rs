@@ -8,13 +8,11 @@ use crate::model::observation::DatabaseObservation;
 use crate::model::partitioned_index::{
     ABOUT_ATTACHED, ABOUT_THE_WHOLE, NO_UNDO, OwnIndex, Part, Recipe, recipe,
 };
-use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, Remedy, Statement};
+use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, NAME_BYTES, Remedy, Statement};
 use crate::sql::cut;
 
 /// A recipe for more partitions is longer than anybody reads.
 const PARTITIONS: usize = 50;
-/// PostgreSQL cuts names behind so many.
-const NAME_BYTES: usize = 63;
 
 /// An index that is not there yet.
 pub struct NewIndex<'a> {

@@ -18,8 +18,8 @@ const BEARABLE_TIMES: f64 = 3.0;
 /// And all of them of what the workload costs now; the second where bytes are what is bought with.
 const BEARABLE_PART_OF_WORKLOAD: f64 = 0.001;
 const BEARABLE_PART_WITHIN_A_BUDGET: f64 = 0.00005;
-/// An index that saves less of what the workload costs beside the rest of the set must save at least what reading all of it once costs, or this part of one
-/// statement: what halves a statement is worth an index, however little of the workload that statement is.
+/// An index that saves less of what the workload costs beside the rest of the set must save at least what reading all of it once costs,
+/// or this part of one statement: what halves a statement is worth an index, however little of the workload that statement is.
 const SLIGHT_PART_OF_WORKLOAD: f64 = 0.001;
 const MUCH_OF_A_STATEMENT: f64 = 0.5;
 /// A page is read for one of the planner's units.
@@ -79,11 +79,6 @@ impl<P: Planner> Selection<'_, P> {
         let size = |one: &usize| self.problem.sizes[*one];
         members.sort_by(|a, b| size(b).total_cmp(&size(a)).then(a.cmp(b)));
         members
-    }
-
-    /// What the workload saves by one set more than by another, writes aside.
-    pub(super) fn gained(&self, with: &FixedBitSet, without: &FixedBitSet) -> f64 {
-        self.reads(without) - self.reads(with)
     }
 
     /// The set with indexes on parts of the rows in the place of one on all of them, if they do. The planner is asked with all
@@ -189,18 +184,19 @@ impl<P: Planner> Selection<'_, P> {
         whole.served.iter().all(is_little) && lost <= bearable * problem.workload_cost()
     }
 
-    /// Whether an index saves the workload something that it would notice when all others are built, or at least what reading all of it once costs, or makes a
-    /// statement far cheaper. Whoever gives a budget says what a byte is worth.
+    /// Whether an index saves the workload something that it would notice when all others are built, or at least what reading all of
+    /// it once costs, or makes a statement far cheaper. Whoever gives a budget says what a byte is worth.
     fn pays_for_its_bytes(&self, one: usize, with: &FixedBitSet, without: &FixedBitSet) -> bool {
         let problem = self.problem;
-        let gained = self.gained(with, without);
+        let cost = self.reads(without);
+        let gained = cost - self.reads(with);
         let is_much = |known: &Known| {
             let cost = known.estimate(without);
             let saved = cost - known.estimate(with);
             saved > 0.0 && saved >= problem.least_gain.max(MUCH_OF_A_STATEMENT * cost)
         };
         problem.budget_bytes.is_finite()
-            || gained >= SLIGHT_PART_OF_WORKLOAD * self.reads(without)
+            || gained >= SLIGHT_PART_OF_WORKLOAD * cost
             || gained >= problem.sizes[one] / PAGE_BYTES
             || self.known.iter().any(is_much)
     }

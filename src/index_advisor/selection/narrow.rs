@@ -31,7 +31,10 @@ impl<P: Planner> Selection<'_, P> {
         let gain = |known: &Known| known.estimate(without) - known.estimate(with);
         let is_enough =
             |known: &Known| gain(known) >= problem.least_gain.max(least_share * known.estimate(without));
-        let is_noticed = || self.gained(with, without) >= REBUILD_WORKLOAD_SHARE * self.reads(without);
+        let is_noticed = || {
+            let cost = self.reads(without);
+            cost - self.reads(with) >= REBUILD_WORKLOAD_SHARE * cost
+        };
         self.known.iter().any(is_enough) && (!is_rebuild || is_noticed())
     }
 

@@ -1,5 +1,8 @@
 //! Names and constants as SQL needs them.
 
+/// PostgreSQL keeps so many bytes of a name (`NAMEDATALEN`, in its chapter "Lexical Structure").
+pub const NAME_BYTES: usize = 63;
+
 /// A name as SQL needs it: quoted wherever it must be, so that no name of whatever spelling can be anything but a name.
 /// A NUL cannot occur in PostgreSQL and is left out.
 pub fn quote_identifier(name: &str) -> String {

@@ -10,7 +10,7 @@ use self::repeated::repeated_keys_sql;
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::finding::{Claim, Impact, Severity};
 use crate::model::observation::Unknown;
-use crate::model::remedy::{Remedy, Statement, qualified};
+use crate::model::remedy::{NAME_BYTES, Remedy, Statement, qualified};
 use crate::model::unit::bytes_for_people;
 use crate::rules::{Found, Place, Rule, Scope, evidence, index_object, measured};
 use crate::sql::cut;
@@ -75,8 +75,7 @@ impl Rule for Invalid {
 /// to drop; and a number behind them, where such a name is taken.
 const NEW: &str = "_ccnew";
 const OLD: &str = "_ccold";
-/// PostgreSQL cuts names behind so many, at the beginning of a letter.
-const NAME_BYTES: usize = 63;
+/// PostgreSQL cuts longer names at the beginning of a letter.
 const LETTER_BYTES: usize = 4;
 
 /// The name of the index for which REINDEX CONCURRENTLY made one of this name, perhaps cut; none where it did not.

@@ -332,7 +332,7 @@ impl Missing {
         };
         let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
         let ended_hot = EndedHot::by(updated, indexes);
-        let mut remedy = remedy(&place.observation.server, indexes, gains, size_bytes);
+        let mut remedy = remedy(&place.observation.server, indexes, gains);
         remedy.caveats.extend(ended_hot.as_ref().map(EndedHot::told));
         Claim {
             title: format!("{table} lacks an index on {}", title::keys(indexes)),

@@ -11,9 +11,10 @@ use super::missing::could_plan;
 use crate::model::advice::{Advised, AdvisedIndex, AdvisedStatement};
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{DatabaseObservation, StatementDelta, TableDelta, Unknown};
-use crate::model::remedy::{self, Remedy};
+use crate::model::remedy::Remedy;
 use crate::model::snapshot::StatementKind;
 use crate::model::unit::count_for_people;
+use crate::rules::advised_remedy;
 use crate::rules::built::is_built;
 use crate::rules::whole_tables::{Whole, Wholes, tell_undecided};
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, table_object};
@@ -342,31 +343,9 @@ fn answer(place: &Place<'_>, whole: &Whole<'_>) -> (String, Remedy) {
         return (none, told_only(vec![look]));
     }
     let definitions: Vec<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
-    let apply_sql: Vec<String> = indexes.iter().flat_map(|index| index.apply_sql.clone()).collect();
-    // ON ONLY a partitioned table it is there at once
-    let lock = match apply_sql.iter().any(|sql| sql.contains(" ON ONLY ")) {
-        true => "SHARE",
-        false => "SHARE UPDATE EXCLUSIVE",
-    };
-    let undo = indexes.iter().rev().flat_map(|index| index.undo_sql.clone());
-    let attaching = apply_sql.iter().any(|sql| sql.contains(remedy::ATTACH));
-    let remedy = Remedy {
-        undo_sql: undo.collect(),
-        lock: Some(lock.to_owned()),
-        rewrites_table: Some(false),
-        extra_disk_bytes: indexes.iter().map(|index| index.size_bytes).sum(),
-        expected_seconds: indexes.iter().map(|index| index.build_seconds).sum(),
-        caveats: [
-            "What it saves, with the plans, is told by index.missing where it is worth that.",
-            "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
-             invalid index, which is to be dropped.",
-        ]
-        .into_iter()
-        .chain(attaching.then_some(remedy::ABOUT_ATTACHING))
-        .map(str::to_owned)
-        .collect(),
-        apply_sql,
-    };
+    let mut remedy = advised_remedy::remedy(&place.observation.server, &indexes);
+    let saves = "What it saves, with the plans, is told by index.missing where it is worth that.";
+    remedy.caveats.insert(0, saves.to_owned());
     (
         format!("The planner advises: {}.", definitions.join("; ")),
         remedy,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{MaterializedViewObservation, Unknown};
-use crate::model::remedy::{Remedy, Statement, quote_identifier};
+use crate::model::remedy::{NAME_BYTES, Remedy, Statement, quote_identifier};
 use crate::rules::{
     Found, Guards, Place, Rule, Scope, estimated, evidence, measured, view_object, view_subject,
 };
@@ -85,9 +85,6 @@ fn index_name(
     let is_taken = place.database?.catalog.is_taken(&view.schema, &name);
     (name.len() <= NAME_BYTES && !is_taken).then_some(name)
 }
-
-/// PostgreSQL would cut longer names.
-const NAME_BYTES: usize = 63;
 
 fn claim(place: &Place<'_>, observed: &MaterializedViewObservation, is_read: bool) -> Claim {
     let view = &observed.facts.view;

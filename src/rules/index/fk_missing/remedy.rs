@@ -2,7 +2,7 @@
 
 use super::known::{Known, is_on, serves};
 use crate::model::catalog::IndexFacts;
-use crate::model::remedy::{Remedy, quote_identifier};
+use crate::model::remedy::{ABOUT_CONCURRENTLY, Remedy, quote_identifier};
 use crate::model::schema::ForeignKey;
 use crate::rules::index::invalid::is_left_by_reindex;
 use crate::rules::new_index::NewIndex;
@@ -37,11 +37,7 @@ pub(super) fn remedy(known: &Known<'_>, key: &ForeignKey, whole: &Whole<'_>) -> 
         .iter()
         .any(|sql| sql.contains("INDEX CONCURRENTLY "))
     {
-        remedy.caveats.push(
-            "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
-             invalid index, which is to be dropped."
-                .to_owned(),
-        );
+        remedy.caveats.push(ABOUT_CONCURRENTLY.to_owned());
     }
     let caveats = &mut remedy.caveats;
     caveats.extend(key.is_temporal.then(|| about_the_period(key)));

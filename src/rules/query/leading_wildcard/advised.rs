@@ -5,8 +5,9 @@ use super::finders::Finders;
 use super::remedy::Indexed;
 use crate::model::advice::{AdvisedIndex, AdvisedStatement, Rehearsals};
 use crate::model::finding::ConfidenceLevel;
-use crate::model::remedy::{ABOUT_ATTACHING, ABOUT_ONLY, ATTACH, ON_ONLY, Remedy};
-use crate::rules::Guards;
+use crate::model::remedy::Remedy;
+use crate::model::snapshot::ServerFacts;
+use crate::rules::{Guards, advised_remedy};
 
 /// What was advised last, as far as a search is concerned.
 pub(super) struct Advice<'a> {
@@ -88,33 +89,14 @@ fn cost_left(statement: &AdvisedStatement, index: &AdvisedIndex) -> Option<f64> 
 }
 
 /// Makes the very index that is advised, by its name.
-pub(super) fn add_to(remedy: &mut Remedy, index: &AdvisedIndex) {
-    let has = |what: &str| index.apply_sql.iter().any(|sql| sql.contains(what));
-    let (is_on_parent, is_attached) = (has(ON_ONLY), has(ATTACH));
-    let caveats = [
-        Some(
-            "It is the index that index.missing advises, where it is worth that: one for both, with the plans there.",
-        ),
-        Some(
-            "CONCURRENTLY does not run inside a transaction, and waits for older ones; if it is interrupted, it leaves an \
-             invalid index, which is to be dropped.",
-        ),
-        is_on_parent.then_some(ABOUT_ONLY),
-        is_attached.then_some(ABOUT_ATTACHING),
-    ];
-    remedy
-        .caveats
-        .extend(caveats.into_iter().flatten().map(str::to_owned));
-    let lock = match is_on_parent {
-        true => "SHARE",
-        false => "SHARE UPDATE EXCLUSIVE",
-    };
-    remedy.lock = Some(lock.to_owned());
-    remedy.rewrites_table = Some(false);
-    remedy.extra_disk_bytes = index.size_bytes;
-    remedy.expected_seconds = index.build_seconds.filter(|seconds| *seconds > 0.0);
-    remedy.apply_sql.clone_from(&index.apply_sql);
-    remedy.undo_sql.clone_from(&index.undo_sql);
+pub(super) fn add_to(remedy: &mut Remedy, server: &ServerFacts, index: &AdvisedIndex) {
+    let built = advised_remedy::remedy(server, &[index]);
+    let mut caveats = std::mem::take(&mut remedy.caveats);
+    caveats.push(
+        "It is the index that index.missing advises, where it is worth that: one for both, with the plans there.".to_owned(),
+    );
+    caveats.extend(built.caveats);
+    *remedy = Remedy { caveats, ..built };
 }
 
 #[cfg(test)]

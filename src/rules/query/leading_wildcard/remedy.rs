@@ -4,9 +4,7 @@ use super::{Search, advised};
 use crate::model::advice::AdvisedIndex;
 use crate::model::catalog::IndexFacts;
 use crate::model::observation::DatabaseObservation;
-use crate::model::remedy::{
-    EXTENSIONS_SCHEMA, Remedy, Statement, created_extension, qualified, quote_identifier,
-};
+use crate::model::remedy::{EXTENSIONS_SCHEMA, Remedy, Statement, qualified, quote_identifier};
 use crate::rules::new_index::NewIndex;
 use crate::rules::{Guards, Place, settings};
 use crate::sql::remembered::index_keys;
@@ -133,9 +131,7 @@ pub(super) fn remedy(
     let before = settings::before_create(server, EXTENSION);
     let can_be_built = !server.is_standby && !matches!(trigrams, Trigrams::Missing);
     if let Some(index) = advised.filter(|_| can_be_built) {
-        advised::add_to(&mut remedy, index);
-        let creates_extension = index.apply_sql.iter().any(|sql| created_extension(sql).is_some());
-        remedy.caveats.extend(before.filter(|_| creates_extension));
+        advised::add_to(&mut remedy, server, index);
         return remedy;
     }
     let indexed = match &search.columns[..] {
