@@ -17,6 +17,9 @@ use crate::limits;
 use crate::model::plan::PlanTree;
 use crate::postgres::{Parameters, Plan, PostgresError, ServerText};
 
+/// A plan that costs no more than so many times the best one for a value is no trap for it.
+const NEARLY: f64 = 1.25;
+
 /// Values of all parameters, `None` for NULL.
 pub(super) type Values = Vec<Option<String>>;
 
@@ -30,6 +33,13 @@ pub(super) fn average(lucky: &BTreeSet<&str>, each: &[PlanTree]) -> Option<f64> 
     };
     let sum: f64 = each.iter().map(PlanTree::total_cost).sum();
     (!each.is_empty() && each.iter().all(reads_all)).then(|| sum / each.len() as f64)
+}
+
+/// Whether each of these plans is hardly dearer than the other for the same values.
+fn is_nearly_as_good(each: &[PlanTree], others: &[PlanTree]) -> bool {
+    each.iter()
+        .zip(others)
+        .all(|(tree, other)| tree.total_cost() <= NEARLY * other.total_cost())
 }
 
 /// What a plan costs, by the values of its statement where it rests on rows that an index finds early.
@@ -116,13 +126,22 @@ impl WhatIf<'_> {
         }
         let lucky = early.by_luck.keys().copied();
         let new: BTreeSet<&str> = lucky.filter(|name| self.keys_of(name).is_some()).collect();
-        let each = self.plans_for_values_in(statement, set, other_words).await?;
-        let average = average(&new, &each);
+        let mut each = self.plans_for_values_in(statement, set, other_words).await?;
+        let mut known = average(&new, &each);
+        let read = self.used_by(tree);
+        if known.is_none() && !each.is_empty() && read != *set {
+            // the plan in general reads these alone for every value, also where another index of the set serves one a little better
+            let alone = self.plans_for_values_in(statement, &read, other_words).await?;
+            known = average(&new, &alone).filter(|_| is_nearly_as_good(&alone, &each));
+            if known.is_some() {
+                each = alone;
+            }
+        }
         Ok(Priced {
-            cost: average.map_or(in_general.cost, |average| in_general.cost.max(average)),
+            cost: known.map_or(in_general.cost, |average| in_general.cost.max(average)),
             each,
             // statistics that tell nothing are no trap in what is there
-            trap: (average.is_none() && !new.is_empty()).then_some(early),
+            trap: (known.is_none() && !new.is_empty()).then_some(early),
         })
     }
 }
@@ -215,6 +234,15 @@ mod tests {
             scan["Index Name"] = json!(index);
         }
         PlanTree::read(&json!([{ "Plan": scan }])).unwrap()
+    }
+
+    #[test]
+    fn what_is_hardly_dearer_than_the_best_is_no_trap() {
+        let best = [tree(Some("new"), 2.0), tree(Some("other"), 536.0)];
+        let nearly = [tree(Some("new"), 2.0), tree(Some("new"), 583.0)];
+        assert!(is_nearly_as_good(&nearly, &best));
+        let walk = [tree(Some("new"), 2.0), tree(Some("new"), 10_000.0)];
+        assert!(!is_nearly_as_good(&walk, &best));
     }
 
     #[test]

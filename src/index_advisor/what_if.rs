@@ -262,7 +262,7 @@ impl WhatIf<'_> {
     }
 
     /// The candidates that a plan reads.
-    fn used_by(&self, tree: &PlanTree) -> FixedBitSet {
+    pub(super) fn used_by(&self, tree: &PlanTree) -> FixedBitSet {
         let mut used = FixedBitSet::with_capacity(self.candidates.len());
         for name in tree.nodes().into_iter().filter_map(|node| node.index.as_ref()) {
             let of_ours = self.present.iter().find(|(_, index)| index.name == *name);

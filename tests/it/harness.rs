@@ -217,6 +217,8 @@ impl Cluster {
             "shared_preload_libraries=pg_stat_statements",
             "max_connections=50",
             "autovacuum_naptime=1d",
+            // ANALYZE reads every row of tables as small as these, so that what is estimated is no matter of luck
+            "default_statistics_target=400",
             "max_prepared_transactions=5",
             "wal_level=logical",
         ];
