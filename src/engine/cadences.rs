@@ -255,8 +255,14 @@ impl Work {
         let taken: f64 = self.questions.iter().map(|(_, _, taken)| taken).sum();
         let seconds = match self.forgotten_until {
             Some(until) => (self.own_seconds - until).max(self.usual_seconds),
-            // the last one serves until the next; over less than ten minutes a share would say nothing
-            None => (self.own_seconds + self.usual_seconds).max(600.0),
+            // the last one serves until the next; over less than ten minutes, as real ones go by, a share would say nothing
+            None => {
+                let pace = match self.real_seconds > 0.0 {
+                    true => self.own_seconds / self.real_seconds,
+                    false => 1.0,
+                };
+                (self.own_seconds + self.usual_seconds).max(600.0 * pace)
+            }
         };
         taken / seconds
     }
@@ -364,6 +370,26 @@ mod tests {
             falls.into_iter().all(|pair| sum(&pair[1]) < sum(&pair[0])),
             "straight back: {:?}",
             simulated.history
+        );
+    }
+
+    #[test]
+    fn frequent_looks_keep_within_the_budget_from_the_second_ten_minutes_on() {
+        let seconds = Duration::from_secs;
+        let mut cadences = Cadences::new(0.005, seconds(600), seconds(0), seconds(2));
+        let (mut now, mut taken) = (0.0, 0.0);
+        while now < 1200.0 {
+            let pause = cadences.looks().every_seconds;
+            now += pause;
+            cadences.turn(pause, &BTreeMap::from([("statements", 0.06)]), 1.0);
+            taken += if now > 600.0 { 0.06 } else { 0.0 };
+        }
+        // 3 % of a second as configured
+        let ratio = taken / 600.0;
+        assert!(
+            (0.001..=0.005).contains(&ratio),
+            "{ratio}: {:?}",
+            cadences.stretch()
         );
     }
 
