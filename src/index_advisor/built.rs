@@ -138,7 +138,7 @@ pub(super) fn rows_held(candidate: &Candidate, table: &Table, hypothetical: f64)
 }
 
 /// Bytes of a b-tree by what HypoPG says of it; that itself where statistics tell too little.
-fn built(candidate: &Candidate, table: &Table, hypothetical: f64) -> f64 {
+pub(super) fn built(candidate: &Candidate, table: &Table, hypothetical: f64) -> f64 {
     let Some(row) = Row::of(candidate, table) else {
         return hypothetical;
     };

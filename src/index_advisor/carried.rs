@@ -2,6 +2,7 @@
 //! fails the build, or later the statement that writes it. What is searched is worth that; what only saves a look at the table
 //! is carried where its values cannot be so long, and where the index stays much smaller than the table.
 
+use super::built::built;
 use super::candidate::Candidate;
 use super::clauses::{Key, RelationUse};
 use super::ready::Ready;
@@ -151,11 +152,11 @@ impl Table {
 }
 
 impl Ready {
-    /// Whether a candidate of so many bytes carries more along than pays.
-    pub(super) fn is_too_wide(&self, one: usize, bytes: f64) -> bool {
+    /// Whether a candidate that takes so many bytes to HypoPG carries more along than pays once it is built.
+    pub(super) fn is_too_wide(&self, one: usize, hypothetical: f64) -> bool {
         let candidate = &self.candidates[one];
         let table = self.tables.get(&candidate.schema, &candidate.table);
-        table.is_some_and(|table| table.is_too_wide(candidate, bytes))
+        table.is_some_and(|table| table.is_too_wide(candidate, built(candidate, table, hypothetical)))
     }
 
     /// Whether an index may hold what it carries along, all of its keys being asked by.
