@@ -35,6 +35,12 @@ impl Answers {
         }
     }
 
+    /// All answers about a statement.
+    pub(super) fn of(&self, statement: usize) -> impl Iterator<Item = &Answer> {
+        let kept = self.of.get(&statement).into_iter().flatten();
+        kept.map(|kept| &kept.answer)
+    }
+
     /// What a statement costs under a set by these answers: the planner's own for this set, where it was asked about that or
     /// about more and took nothing else; if not, the cheapest plan that it named and that is possible with the set. Only those
     /// of the set that are useful to the statement matter.

@@ -14,18 +14,24 @@ use super::partition::share_of_rows;
 use super::ready::Ready;
 use super::signatures::{Refused, Signatures};
 use super::superseded;
-use super::tables::Tables;
+use super::tables::{ExistingIndex, Table, Tables};
 use super::told::taken;
 use crate::model::finding::{Confidence, ConfidenceLevel};
-use crate::model::plan::PlanTree;
+use crate::model::plan::{PlanNode, PlanTree};
 use crate::postgres::{Plan, PostgresError};
+use crate::sql::expression::columns;
 
-/// A plan that reads a whole table is helped by an index where it keeps less than this part of the rows.
+/// A plan that reads a whole table, or a whole index, is helped by an index where it keeps less than this part of the rows.
 const FEW: f64 = 0.1;
+/// What an entry of an index that is read costs: the default of `cpu_index_tuple_cost`.
+const INDEX_ROW_COST: f64 = 0.005;
+/// Entries that a page of an index holds at least, mostly: where there are no more of a value, skipping from one to the next reads
+/// every page.
+const ENTRIES_OF_A_PAGE: f64 = 100.0;
 
 /// Why a statement gets none that could have one.
-const READS_MUCH: &str = "its plan reads no table as a whole for a small part of the rows, and without HypoPG the planner cannot be asked what an index \
-     would save it";
+const READS_MUCH: &str = "its plan reads no table or index as a whole for a small part of the rows, and without HypoPG the planner cannot be asked \
+     what an index would save it";
 /// The same within a budget.
 const TOO_LARGE: &str = "no index that could serve it fits, by sizes that are estimated";
 
@@ -277,26 +283,59 @@ fn about_the_budget(left_out: usize) -> String {
     )
 }
 
-/// What a plan pays for reading a whole table for a small part of its rows, if it does that.
+/// What a plan pays for reading a whole table, or a whole index, for a small part of its rows, if it does that.
 fn scanned_for_few(tree: &PlanTree, schema: &str, table: &str, tables: &Tables) -> Option<f64> {
     let paid = tree.nodes_paid().into_iter();
     let scans = paid.filter(|(node, _)| {
         let read = node.schema.as_deref().zip(node.relation.as_deref());
         let known = read.and_then(|(schema, name)| tables.get(schema, name));
-        node.kind == "Seq Scan"
-            && known.is_some_and(|known| {
-                (known.name.schema.as_str(), known.name.name.as_str()) == (schema, table)
-                    && node.rows < FEW * known.rows
-            })
+        known.is_some_and(|known| {
+            (known.name.schema.as_str(), known.name.name.as_str()) == (schema, table)
+                && node.rows < FEW * known.rows
+                && (node.kind == "Seq Scan" || reads_all_of_its_index(node, known))
+        })
     });
     scans.map(|(_, paid)| paid).reduce(|sum, paid| sum + paid)
+}
+
+/// Whether a scan searches a b-tree by none of what that begins with: all of it is read then. PostgreSQL 18 may skip through one
+/// that begins with few values, which costs less than all entries.
+fn reads_all_of_its_index(node: &PlanNode, table: &Table) -> bool {
+    let search = match &node.children[..] {
+        [below] if node.kind == "Bitmap Heap Scan" => below,
+        _ => node,
+    };
+    let Some(name) = search.index.as_ref() else {
+        return false;
+    };
+    let is_it =
+        |index: &&ExistingIndex| index.name == *name || index.parts.iter().any(|part| part.name == *name);
+    let index = table.indexes.iter().find(is_it);
+    let Some(first) = index
+        .filter(|index| index.method == "btree")
+        .and_then(|index| index.keys.first())
+    else {
+        return false;
+    };
+    let begins_with = table.columns_of(&first.key);
+    let names_first = |text: &&String| {
+        let mut named = columns(text).into_iter();
+        named.any(|one| Some(&one.alias) == node.alias.as_ref() && begins_with.contains(&one.column))
+    };
+    let conditions = search.conditions.iter();
+    let searched: Vec<&String> = conditions.filter(|text| !search.filter.contains(text)).collect();
+    let skips = search.total_cost < INDEX_ROW_COST * table.rows
+        && table.values_of(&first.key) * ENTRIES_OF_A_PAGE < table.rows;
+    !searched.is_empty() && !begins_with.is_empty() && !searched.iter().any(names_first) && !skips
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index_advisor::clauses::Key;
     use crate::index_advisor::tables::tests::{table_of, tables_of};
-    use serde_json::json;
+    use crate::index_advisor::tables::{Column, ExistingKey};
+    use serde_json::{Value, json};
 
     #[test]
     fn only_what_is_read_for_few_rows_is_at_stake() {
@@ -305,7 +344,7 @@ mod tests {
             json!({"Node Type": "Seq Scan", "Schema": "s", "Relation Name": name, "Alias": name, "Plan Rows": rows,
                    "Total Cost": cost})
         };
-        let scanned = |scans: Vec<serde_json::Value>| {
+        let scanned = |scans: Vec<Value>| {
             let join = json!({"Node Type": "Hash Join", "Total Cost": 9000.0, "Plans": scans});
             let tree = PlanTree::read(&json!([{ "Plan": join }])).unwrap();
             scanned_for_few(&tree, "s", "t", &tables)
@@ -323,6 +362,76 @@ mod tests {
             scanned(vec![scan("t", 20_000.0, 2000.0)]),
             None,
             "a fifth is not few"
+        );
+    }
+
+    #[test]
+    fn an_index_that_is_searched_by_no_leading_key_is_read_as_a_whole() {
+        let key = |name: &str| ExistingKey {
+            key: Key::Column(name.into()),
+            descending: false,
+            nulls_first: false,
+            is_plain: true,
+        };
+        let index = ExistingIndex {
+            oid: 2,
+            schema: "s".into(),
+            name: "txy".into(),
+            method: "btree".into(),
+            is_unique: false,
+            is_needed: false,
+            predicate: None,
+            keys: vec![key("x"), key("y")],
+            include: Vec::new(),
+            parts: Vec::new(),
+        };
+        let columns = ["x", "y", "z"].map(|name| (name, Column::default()));
+        let tables = tables_of(Table {
+            indexes: vec![index],
+            ..table_of(100_000.0, columns)
+        });
+        let scanned = |plan: Value| {
+            let tree = PlanTree::read(&json!([{ "Plan": plan }])).unwrap();
+            scanned_for_few(&tree, "s", "t", &tables)
+        };
+        let scan = |kind: &str, condition: &str, cost: f64| {
+            json!({"Node Type": kind, "Schema": "s", "Relation Name": "t", "Alias": "t", "Index Name": "txy",
+                   "Index Cond": condition, "Filter": "(t.x < 7)", "Plan Rows": 100.0, "Total Cost": cost})
+        };
+        for kind in ["Index Scan", "Index Only Scan"] {
+            assert_eq!(scanned(scan(kind, "(t.y = $1)", 2024.0)), Some(2024.0), "{kind}");
+            assert_eq!(
+                scanned(scan(kind, "((t.x = $1) AND (t.y = $2))", 2024.0)),
+                None,
+                "{kind}"
+            );
+        }
+        assert_eq!(
+            scanned(scan("Index Scan", "(t.y = u.x)", 2024.0)),
+            Some(2024.0),
+            "the key of another table"
+        );
+        assert_eq!(
+            scanned(scan("Index Scan", "(t.y = $1)", 90.0)),
+            None,
+            "most of it is skipped"
+        );
+        let bitmap = |condition: &str| {
+            let search = json!({"Node Type": "Bitmap Index Scan", "Index Name": "txy", "Index Cond": condition,
+                "Plan Rows": 100.0, "Total Cost": 1800.0});
+            scanned(
+                json!({"Node Type": "Bitmap Heap Scan", "Schema": "s", "Relation Name": "t", "Alias": "t",
+                "Recheck Cond": condition, "Plan Rows": 100.0, "Total Cost": 2100.0, "Plans": [search]}),
+            )
+        };
+        assert_eq!(bitmap("(t.y = $1)"), Some(2100.0));
+        assert_eq!(bitmap("(t.x = $1)"), None);
+        let in_order = json!({"Node Type": "Index Scan", "Schema": "s", "Relation Name": "t", "Alias": "t", "Index Name": "txy",
+            "Filter": "(t.z = $1)", "Plan Rows": 100.0, "Total Cost": 9000.0});
+        assert_eq!(
+            scanned(in_order),
+            None,
+            "it is read for its order, until there are enough"
         );
     }
 

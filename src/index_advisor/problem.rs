@@ -82,7 +82,7 @@ impl Ready {
                 .map(|candidate| candidate.keys.len())
                 .collect(),
             carried: self.candidates.iter().map(|one| one.include.len()).collect(),
-            narrower: self.others(|one| one.narrower(&self.ordering), fits),
+            narrower: self.narrower(fits),
             turned: self.others(|one| self.turned(one), fits),
             siblings: self.siblings(fits),
             rebuilds: self.rebuilds(),
@@ -92,6 +92,7 @@ impl Ready {
             upkeep: upkeep::of(
                 &self.candidates,
                 &self.keys_per_row,
+                &self.shares(),
                 &self.tables,
                 self.with_plans(),
                 counted,
@@ -132,6 +133,15 @@ impl Ready {
         fits: impl Fn(&usize) -> bool,
     ) -> Vec<Option<usize>> {
         let other = |one: &Candidate| self.known.get(&made(one)?).copied().filter(&fits);
+        self.candidates.iter().map(other).collect()
+    }
+
+    /// Of each candidate the widest that does without the last of what it holds: what lies between may be nobody's candidate.
+    fn narrower(&self, fits: impl Fn(&usize) -> bool) -> Vec<Option<usize>> {
+        let less = |one: &Candidate| one.narrower(&self.ordering);
+        let other = |one: &Candidate| {
+            std::iter::successors(less(one), less).find_map(|one| self.known.get(&one).copied().filter(&fits))
+        };
         self.candidates.iter().map(other).collect()
     }
 

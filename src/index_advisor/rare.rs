@@ -9,6 +9,7 @@ use fixedbitset::FixedBitSet;
 
 use super::candidate::{Candidate, IndexKey};
 use super::clauses::{Predicate, RelationUse};
+use super::predicate::ALL_HOLD;
 use super::ready::Ready;
 use super::tables::Table;
 use crate::postgres::{HypotheticalIndex, Plan, PostgresError};
@@ -37,6 +38,18 @@ impl Rare {
             true => part.is_some_and(|part| part <= FEW),
             false => part.is_none_or(|part| part <= PART),
         }
+    }
+
+    /// The part of its table's rows, 0 to 1, that a partial index holds at most: what the rarest of its conditions picks, as far as
+    /// they were looked at.
+    fn share_of(&self, candidate: &Candidate) -> Option<f64> {
+        let conditions = candidate.predicate.iter().flat_map(|all| all.split(ALL_HOLD));
+        let share = |text: &str| {
+            let of = (candidate.schema.clone(), candidate.table.clone(), text.to_owned());
+            self.known.get(&of).copied().flatten()
+        };
+        let rarest = conditions.filter_map(share).reduce(f64::min);
+        rarest.map(|part| part.min(1.0))
     }
 
     /// Those of a statement that were not looked at yet, each with an index on its rows, and the same on all rows.
@@ -93,6 +106,13 @@ impl Ready {
                 .map(|(number, _)| number),
         );
         parts
+    }
+
+    /// The part of its table's rows, 0 to 1, that each partial candidate holds at most, by its number, where that is known.
+    pub(super) fn shares(&self) -> BTreeMap<usize, f64> {
+        let numbered = self.candidates.iter().enumerate();
+        let shares = numbered.filter_map(|(number, one)| Some((number, self.rare.share_of(one)?)));
+        shares.collect()
     }
 
     /// Finds out which part of the rows the conditions of a statement pick. Without HypoPG nobody says that, and none is taken for
@@ -215,6 +235,35 @@ mod tests {
         let of = condition_of(&table, &predicate("kind > 3", "kind", Picks::Range));
         rare.known.insert(of, None);
         assert_eq!(texts(&rare), ["at IS NULL", "kind = 3", "status <> 'done'"]);
+    }
+
+    #[test]
+    fn a_part_holds_no_more_than_its_rarest_condition_picks() {
+        let table = table_of(1000.0, []);
+        let of = |text: &str| condition_of(&table, &predicate(text, "a", Picks::Value));
+        let rare = Rare {
+            known: [
+                (of("a = 1"), Some(0.2)),
+                (of("b = 2"), Some(0.05)),
+                (of("c = 3"), None),
+                (of("d = 4"), Some(1.1)),
+            ]
+            .into(),
+        };
+        let share = |predicate: Option<&str>| {
+            rare.share_of(&Candidate {
+                schema: "s".into(),
+                table: "t".into(),
+                method: "btree",
+                keys: Vec::new(),
+                include: Vec::new(),
+                predicate: predicate.map(str::to_owned),
+            })
+        };
+        assert_eq!(share(Some("a = 1")), Some(0.2));
+        assert_eq!(share(Some("a = 1 AND b = 2 AND c = 3")), Some(0.05));
+        assert_eq!(share(Some("d = 4")), Some(1.0));
+        assert_eq!((share(Some("c = 3")), share(None)), (None, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clauses::{Key, of_plan};
 use super::ready::Ready;
+use super::selection::Problem;
 use super::tables::TableName;
 use crate::model::finding::{Confidence, ConfidenceLevel};
 use crate::model::plan::{PlanNode, PlanTree};
@@ -17,6 +18,9 @@ use crate::sql::expression::{
 
 /// What becomes of a statement that could have an index and gets none.
 const NOT_WORTH: &str = "what an index would save it is not worth its price";
+/// The same where it would be worth it, if nothing were written.
+const NOT_WORTH_FOR_WRITES: &str =
+    "what an index would save it is not worth its price: writes of the workload would pay more for it";
 /// The same within a budget.
 const NOT_WORTH_OR_TOO_LARGE: &str = "what an index would save it is not worth its price, or does not fit";
 
@@ -255,10 +259,11 @@ impl Ready {
         self.remarks.unindexable.entry(statement).or_insert(why);
     }
 
-    /// Why a statement that could have an index gets none, within so many bytes for all, or why nobody knows what one is worth.
-    pub(super) fn why_without(&self, statement: usize, budget_bytes: f64, untold: Option<String>) -> String {
-        let not_worth = match (&untold, budget_bytes.is_finite()) {
+    /// Why a statement that could have an index gets none, or why nobody knows what one is worth.
+    pub(super) fn why_without(&self, statement: usize, problem: &Problem, untold: Option<String>) -> String {
+        let not_worth = match (&untold, problem.budget_bytes.is_finite()) {
             (Some(untold), _) => untold.as_str(),
+            (None, _) if self.is_lost_to_writes(statement, problem) => NOT_WORTH_FOR_WRITES,
             (None, true) => NOT_WORTH_OR_TOO_LARGE,
             (None, false) => NOT_WORTH,
         };

@@ -77,7 +77,7 @@ impl Ready {
                 true => self.untold(problem, &mut described, number),
                 false => None,
             };
-            let why_without = self.why_without(number, problem.budget_bytes, untold);
+            let why_without = self.why_without(number, problem, untold);
             let shows_parts = |tables: &BTreeMap<String, &'static str>| {
                 let mut used = used[number].ones();
                 used.any(|one| self.is_seen_part(number, one, tables))

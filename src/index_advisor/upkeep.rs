@@ -3,8 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fixedbitset::FixedBitSet;
+
 use super::candidate::Candidate;
 use super::clauses::Key;
+use super::ready::Ready;
+use super::selection::Problem;
 use super::tables::{ExistingIndex, Table, TableName, Tables};
 use super::what_if::Planned;
 use super::workload::WorkloadStatement;
@@ -116,25 +120,30 @@ fn command(operation: &str) -> Option<Command> {
 
 /// What each candidate costs the writes of a workload: of these statements, weighted as they are, with their plans where they
 /// have one, and where `counted` tells what really was written to its table in the same time, of that. `keys_per_row` is by the
-/// number of a candidate that has several for each row.
+/// number of a candidate that has several for each row, `shares` is the part of its table's rows by that of a partial one.
 pub(super) fn of<'a>(
     candidates: &[Candidate],
     keys_per_row: &BTreeMap<usize, f64>,
+    shares: &BTreeMap<usize, f64>,
     tables: &Tables,
     statements: impl Iterator<Item = (&'a WorkloadStatement, Option<&'a Planned>)>,
     counted: &BTreeMap<u32, Writes>,
 ) -> Vec<f64> {
     let numbered = candidates.iter().enumerate();
-    let entry_costs = numbered.map(|(one, candidate)| entry_cost(candidate, keys_per_row.get(&one)));
-    let entry_costs: Vec<f64> = entry_costs.collect();
+    let entries = numbered.map(|(one, candidate)| {
+        let cost = entry_cost(candidate, keys_per_row.get(&one));
+        Entry::of(cost, shares.get(&one).copied().unwrap_or(1.0))
+    });
+    let entries: Vec<Entry> = entries.collect();
+    let asks: Vec<Option<Asks>> = candidates.iter().map(|one| Asks::of(one, tables)).collect();
     let counted_of = |candidate: &Candidate| {
         let table = tables.get(&candidate.schema, &candidate.table)?;
         counted.get(&table.oid)
     };
     let by_counters: Vec<f64> = candidates
         .iter()
-        .zip(&entry_costs)
-        .map(|(candidate, each)| counted_of(candidate).map_or(0.0, |writes| writes.entries() * each))
+        .zip(&entries)
+        .map(|(candidate, entry)| counted_of(candidate).map_or(0.0, |writes| writes.entries() * entry.mean()))
         .collect();
     // the same, as the statements alone tell it, where counters may tell too little
     let mut by_statements = vec![0.0; candidates.len()];
@@ -147,7 +156,10 @@ pub(super) fn of<'a>(
                 (&candidate.schema, &candidate.table) == (&write.table.name.schema, &write.table.name.name)
             });
             for (one, candidate) in of_table {
-                let price = price(&write, candidate, &changed, entry_costs[one]);
+                let is_told = asks[one]
+                    .as_ref()
+                    .is_some_and(|asks| asks.are_named(write.command, &changed));
+                let price = price(&write, candidate, &changed, entries[one].if_told(is_told));
                 let rows = statement.weight * write.rows;
                 upkeep[one] += rows * price.unpaid(counted);
                 if counted.is_some_and(|writes| writes.known == Known::AtLeast) {
@@ -164,6 +176,8 @@ pub(super) fn of<'a>(
 
 /// What a statement does to the rows that it writes.
 struct Changed {
+    /// Its text in small letters.
+    text: String,
     columns: BTreeSet<String>,
     /// No update of these columns is HOT as things are: every index gets an entry.
     moves: bool,
@@ -184,6 +198,7 @@ impl Changed {
             .flat_map(|index| columns_of(table, index));
         Self {
             moves: held.any(|column| columns.contains(&column)),
+            text: text.to_lowercase(),
             columns,
             brin_keeps_hot,
             merge_inserts: sql::merge_inserts(text),
@@ -199,6 +214,108 @@ fn columns_of(table: &Table, index: &ExistingIndex) -> BTreeSet<String> {
     keys.chain(of_predicate)
         .chain(index.include.iter().cloned())
         .collect()
+}
+
+/// What the predicate of a candidate asks for.
+struct Asks {
+    columns: BTreeSet<String>,
+    /// Words that it compares with, but not to exclude them.
+    words: Vec<String>,
+}
+
+impl Asks {
+    fn of(candidate: &Candidate, tables: &Tables) -> Option<Self> {
+        let predicate = candidate.predicate.as_ref()?;
+        let table = tables.get(&candidate.schema, &candidate.table)?;
+        let excludes = ["<>", " DISTINCT "].iter().any(|word| predicate.contains(word));
+        // literals are every other part
+        let literals = predicate.split('\'').skip(1).step_by(2);
+        Some(Self {
+            columns: table.columns_of(&Key::Expression(predicate.clone())),
+            words: match excludes {
+                true => Vec::new(),
+                false => literals.map(str::to_lowercase).collect(),
+            },
+        })
+    }
+
+    /// Whether a statement may well write just the rows that are asked for, however few of all those are. One that sets a column of
+    /// the predicate takes rows out, each of which had an entry since it came in; one that only adds rows names the column anyway.
+    fn are_named(&self, command: Command, changed: &Changed) -> bool {
+        let mut columns = self.columns.iter();
+        match command {
+            _ if self.columns.is_empty() => true,
+            Command::Insert => {
+                columns.any(|column| changed.columns.contains(column))
+                    || self.words.iter().any(|word| names(&changed.text, word))
+            }
+            _ => columns.any(|column| names(&changed.text, &column.to_lowercase())),
+        }
+    }
+}
+
+/// Whether a text holds a word that is no part of another.
+fn names(text: &str, word: &str) -> bool {
+    let is_of_a_word =
+        |beside: Option<char>| beside.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+    let mut found = text.match_indices(word);
+    found.any(|(start, found)| {
+        let before = text[..start].chars().next_back();
+        let after = text[start + found.len()..].chars().next();
+        !found.is_empty() && !is_of_a_word(before) && !is_of_a_word(after)
+    })
+}
+
+/// What a row costs in an index that holds it, and the part of the rows that it holds, 0 to 1.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    cost: f64,
+    /// Of all rows of its table.
+    of_table: f64,
+    /// Of those that one statement writes.
+    of_written: f64,
+}
+
+impl Entry {
+    /// Nothing is known of a statement.
+    fn of(cost: f64, share: f64) -> Self {
+        Self {
+            cost,
+            of_table: share,
+            of_written: share,
+        }
+    }
+
+    /// Whatever the part is, a statement may write it alone.
+    fn if_told(self, is_told: bool) -> Self {
+        let of_written = match is_told {
+            true => 1.0,
+            false => self.of_written,
+        };
+        Self { of_written, ..self }
+    }
+
+    /// For any row of the table.
+    fn mean(self) -> f64 {
+        self.cost * self.of_table
+    }
+
+    /// What one row costs that has to be entered into every index that holds it.
+    fn price(self) -> Price {
+        Price {
+            of_any: self.mean(),
+            ..self.price_of_this(0.0)
+        }
+    }
+
+    /// What one row costs that no other index would need an entry for.
+    fn price_of_this(self, of_this: f64) -> Price {
+        Price {
+            of_any: 0.0,
+            of_this,
+            of_part: self.cost * (self.of_written - self.of_table),
+        }
+    }
 }
 
 /// What one row costs in this index.
@@ -218,59 +335,70 @@ struct Price {
     of_any: f64,
     /// Because it is this index: counters that count while it is not there do not tell.
     of_this: f64,
+    /// Because a statement writes more of the rows that this index holds than others do: nor do counters tell of that.
+    of_part: f64,
 }
 
 impl Price {
     /// What is not paid for yet where everything was counted that was written to the table.
     fn unpaid(self, counted: Option<&Writes>) -> f64 {
-        match counted {
+        let more = match counted {
             None => self.of_any + self.of_this,
             Some(writes) if writes.updated > 0.0 => {
                 self.of_this * (writes.updated_hot / writes.updated).min(1.0)
             }
             // counted at another time than the statements: how many of their updates are HOT is not known
             Some(_) => self.of_this,
-        }
+        };
+        more + self.of_part
     }
 }
 
-/// What one row costs; `each` is an entry of the candidate's own.
-fn price(write: &Write<'_>, candidate: &Candidate, changed: &Changed, each: f64) -> Price {
-    let inserted = Price {
-        of_any: each,
-        ..Price::default()
-    };
+/// What one row costs; `entry` is the candidate's own.
+fn price(write: &Write<'_>, candidate: &Candidate, changed: &Changed, entry: Entry) -> Price {
     match write.command {
-        Command::Update => price_of_update(write.table, candidate, changed, each),
+        Command::Update => price_of_update(write.table, candidate, changed, entry),
         // how many of its rows are new nobody knows before: ON CONFLICT DO UPDATE updates, too
-        Command::Insert | Command::Merge => match price_of_update(write.table, candidate, changed, each) {
+        Command::Insert | Command::Merge => match price_of_update(write.table, candidate, changed, entry) {
             updated if updated != Price::default() => updated,
-            _ if write.command == Command::Insert || changed.merge_inserts => inserted,
+            _ if write.command == Command::Insert || changed.merge_inserts => entry.price(),
             updated => updated,
         },
         Command::Select | Command::Delete => Price::default(),
     }
 }
 
-fn price_of_update(table: &Table, candidate: &Candidate, changed: &Changed, each: f64) -> Price {
+fn price_of_update(table: &Table, candidate: &Candidate, changed: &Changed, entry: Entry) -> Price {
     if changed.moves {
-        return Price {
-            of_any: each,
-            of_this: 0.0,
-        };
+        return entry.price();
     }
     let concerns = |column: &String| candidate.holds(column) || candidate.mentions(column);
     if !changed.columns.iter().any(concerns) {
         return Price::default();
     }
-    // no HOT any more: all other indexes get an entry, too
+    // no HOT any more, be the row in this part or not: all other indexes get an entry, too
     let ended_hot = match changed.brin_keeps_hot && candidate.method == "brin" {
         true => 0.0,
         false => ENDED_HOT_COST + ENTRY_COST * table.indexes.len() as f64,
     };
-    Price {
-        of_any: 0.0,
-        of_this: each + ended_hot,
+    entry.price_of_this(entry.mean() + ended_hot)
+}
+
+impl Ready {
+    /// Whether writes took from a statement what it could have: a plan with other indexes is known that saves it enough, but no
+    /// more than they would pay for these.
+    pub(super) fn is_lost_to_writes(&self, statement: usize, problem: &Problem) -> bool {
+        let (cost, weight) = (problem.costs[statement], problem.weights[statement]);
+        let least = problem.least_gain.max(problem.least_gain_share * cost);
+        let is_lost = |with: f64, paid: f64| {
+            let saved = cost - with;
+            saved >= least && paid > 0.0 && paid >= weight * saved
+        };
+        let paid = |used: &FixedBitSet| used.ones().map(|one| problem.upkeep[one]).sum::<f64>();
+        let mut planned = self.answers.of(statement);
+        let mut estimated = problem.estimates.iter().filter(|one| one.statement == statement);
+        planned.any(|answer| is_lost(answer.cost, paid(&answer.used)))
+            || estimated.any(|one| is_lost(one.cost, problem.upkeep[one.candidate]))
     }
 }
 
@@ -297,6 +425,7 @@ mod tests {
             let statements = std::iter::once((&statement, None));
             of(
                 &[candidate("btree", "a")],
+                &BTreeMap::new(),
                 &BTreeMap::new(),
                 &tables,
                 statements,
@@ -360,7 +489,91 @@ mod tests {
             ..table_of(1000.0, columns)
         };
         let changed = Changed::by("UPDATE t SET a = 1 WHERE b = 2", &table, brin_keeps_hot);
-        price_of_update(&table, candidate, &changed, entry_cost(candidate, None))
+        let entry = Entry::of(entry_cost(candidate, None), 1.0);
+        price_of_update(&table, candidate, &changed, entry)
+    }
+
+    /// What a statement that runs ten times costs an index on `made_at` of the hundredth part of the rows that is open, where an
+    /// index on `note` is there.
+    fn of_part(text: &str, counted: &BTreeMap<u32, Writes>) -> f64 {
+        let columns = ["id", "status", "note", "made_at"].map(|name| (name, Column::default()));
+        let tables = tables_of(Table {
+            indexes: vec![index("btree", column("note"), &[], None)],
+            ..table_of(1000.0, columns)
+        });
+        let part = Candidate {
+            predicate: Some("status = 'open'::text".into()),
+            ..candidate("btree", "made_at")
+        };
+        let statement = WorkloadStatement {
+            weight: 10.0,
+            text: text.into(),
+            ..WorkloadStatement::default()
+        };
+        let statements = std::iter::once((&statement, None));
+        let shares = BTreeMap::from([(0, 0.01)]);
+        of(&[part], &BTreeMap::new(), &shares, &tables, statements, counted)[0]
+    }
+
+    #[test]
+    fn a_part_pays_for_the_rows_that_reach_it() {
+        let ended_hot = ENDED_HOT_COST + ENTRY_COST;
+        for (text, each) in [
+            (
+                "INSERT INTO t (id, status) VALUES ($1, 'done')",
+                0.01 * ENTRY_COST,
+            ),
+            ("INSERT INTO t (id, status) VALUES ($1, $2)", 0.01 * ENTRY_COST),
+            ("INSERT INTO t (id, status) VALUES ($1, 'open')", ENTRY_COST),
+            ("UPDATE t SET note = $1 WHERE id = $2", 0.01 * ENTRY_COST),
+            ("UPDATE t SET note = $1 WHERE STATUS = 'open'", ENTRY_COST),
+            (
+                "UPDATE t SET note = $1, status = 'done' WHERE id = $2",
+                ENTRY_COST,
+            ),
+            ("UPDATE t SET status = $1 WHERE id = $2", ENTRY_COST + ended_hot),
+            (
+                "UPDATE t SET made_at = now() WHERE id = $2",
+                0.01 * ENTRY_COST + ended_hot,
+            ),
+            (
+                "INSERT INTO t (id, note) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET note = $2, status = 'done'",
+                ENTRY_COST,
+            ),
+            ("DELETE FROM t WHERE status = 'open'", 0.0),
+        ] {
+            let told = of_part(text, &BTreeMap::new());
+            assert!((told - 10.0 * each).abs() < 1e-9, "{told} of {text}");
+        }
+    }
+
+    #[test]
+    fn counters_of_all_rows_tell_of_a_part_but_for_what_is_written_to_it_alone() {
+        let writes = Writes {
+            inserted: 200.0,
+            ..Writes::default()
+        };
+        let at_least = Writes {
+            known: Known::AtLeast,
+            ..writes
+        };
+        for writes in [writes, at_least] {
+            let told = |status: &str| {
+                let text = format!("INSERT INTO t (id, status) VALUES ($1, {status})");
+                of_part(&text, &[(1, writes)].into())
+            };
+            let mean = 200.0 * 0.01 * ENTRY_COST;
+            assert!((told("'done'") - mean).abs() < 1e-9, "{writes:?}");
+            let alone = mean + 10.0 * 0.99 * ENTRY_COST;
+            assert!((told("'open'") - alone).abs() < 1e-9, "{writes:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_no_part_of_another() {
+        assert!(names("values ($1, 'open')", "open") && names("set status = $1", "status"));
+        assert!(!names("insert into open_orders", "open") && !names("reopened, opened", "open"));
+        assert!(!names("values ('')", ""));
     }
 
     #[test]
@@ -368,7 +581,7 @@ mod tests {
         let other = candidate("btree", "c");
         let any = Price {
             of_any: ENTRY_COST,
-            of_this: 0.0,
+            ..Price::default()
         };
         for index in [
             index("btree", column("a"), &[], None),
@@ -469,6 +682,7 @@ mod tests {
             let statements = std::iter::once((&statement, planned));
             of(
                 &[one_key, two_keys],
+                &BTreeMap::new(),
                 &BTreeMap::new(),
                 &tables,
                 statements,

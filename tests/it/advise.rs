@@ -529,7 +529,7 @@ async fn bad_input_is_told_in_one_line() {
     for part in [
         "1. orders_made_at_idx on public.orders",
         " on an ordinary machine (not measured); up to ",
-        "what writes pay for it is not known: how often these statements run was not measured",
+        "what writes pay for it in a day is not known: how often these statements run was not measured",
         "\nPlans\n",
         "    now\n      Seq Scan on orders  cost ",
         " using orders_made_at_idx on orders  cost ",

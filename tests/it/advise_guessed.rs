@@ -71,6 +71,27 @@ async fn what_is_guessed_is_what_postgresql_takes_the_most_valuable_first() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_read_as_a_whole_is_no_answer() {
+    for version in present(&[14, 18]) {
+        let cluster = Cluster::start(version).await;
+        let pairs =
+            "CREATE TABLE pairs AS SELECT i x, i % 1000 y, md5(i::text) t FROM generate_series(1, 100000) i;
+            CREATE INDEX pairs_x_y ON pairs (x, y); ANALYZE pairs";
+        cluster.sql("postgres", pairs).await;
+        let of = |condition: &str| {
+            let statement = format!("SELECT t FROM pairs WHERE {condition}");
+            advised(&cluster, "postgres", &["--statement", &statement])
+        };
+        let answer = of("y = $1");
+        let all = definitions(&answer);
+        assert_eq!(all.len(), 1, "on {version}: {answer}");
+        assert!(all[0].contains("(y)"), "on {version}: {all:?}");
+        let searched = of("x = $1 AND y = $2");
+        assert!(definitions(&searched).is_empty(), "on {version}: {searched}");
+    }
+}
+
+#[tokio::test]
 async fn a_budget_is_kept_by_sizes_that_are_estimated_and_said_to_be() {
     for version in present(&[14, 16]) {
         let cluster = Cluster::start(version).await;

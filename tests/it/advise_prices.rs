@@ -1,4 +1,4 @@
-//! What advice costs the server in questions, and what it counts of writes that are no statement of the workload.
+//! What advice costs the server in questions, and what writes pay for indexes, be they statements of the workload or not.
 
 use pgadvisor::index_advisor::advice::{Wanted, advise};
 use pgadvisor::index_advisor::gate::Gate;
@@ -8,7 +8,7 @@ use pgadvisor::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use pgadvisor::postgres::Server;
 use pgadvisor::postgres::conninfo::{ConnInfo, Environment};
 
-use crate::advise_harness::advised;
+use crate::advise_harness::{advised, definitions};
 use crate::harness::{Cluster, eventually, present};
 
 #[tokio::test]
@@ -109,5 +109,51 @@ async fn what_is_written_all_the_time_pays_for_an_index_and_a_load_does_not() {
         assert_eq!(indexed(), ["arrivals", "loaded"], "on {version}");
         cluster.sql("postgres", SINCE).await;
         assert_eq!(indexed(), ["loaded"], "on {version}");
+    }
+}
+
+/// Of sixty thousand orders 120 are open.
+const ORDERS: &str = "CREATE EXTENSION hypopg;
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int, status text, amount int, made_at timestamptz, note text);
+INSERT INTO orders SELECT g, g % 5000, CASE WHEN g % 500 = 0 THEN 'open' ELSE 'done' END, g % 900, now() - g * interval '1 min',
+    repeat('x', 60) FROM generate_series(1, 60000) g;
+CREATE INDEX orders_note ON orders (note); ANALYZE orders";
+
+#[tokio::test]
+async fn an_index_on_a_part_of_the_rows_pays_for_what_is_written_to_it() {
+    for version in present(&[14, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", ORDERS).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("workload.sql");
+        let beside = |write: &str| {
+            let asked = "SELECT id FROM orders WHERE status = 'open' ORDER BY made_at LIMIT 20";
+            let workload = format!("-- name: q\n{asked};\n-- name: w weight: 40000\n{write};\n");
+            std::fs::write(&file, workload).unwrap();
+            advised(&cluster, "postgres", &["--workload", file.to_str().unwrap()])
+        };
+        let insert = |status: &str| {
+            format!(
+                "INSERT INTO orders (id, customer_id, status, amount, made_at) VALUES ($1, $2, '{status}', $3, now())"
+            )
+        };
+        let update = "UPDATE orders SET note = 'x' WHERE id = $1".to_owned();
+        for write in [insert("done"), update] {
+            let answer = beside(&write);
+            let all = definitions(&answer);
+            assert_eq!(all.len(), 1, "on {version}: {answer}");
+            let is_part = all[0].contains("made_at") && all[0].contains("WHERE");
+            assert!(is_part, "on {version}: {all:?}");
+        }
+        // what comes in open is written to it
+        let answer = beside(&insert("open"));
+        assert!(definitions(&answer).is_empty(), "on {version}: {answer}");
+        let statements = answer["statements"].as_array().unwrap();
+        let asking = statements.iter().find(|one| one["name"] == "q").unwrap();
+        let why = asking["reason"].as_str().unwrap();
+        assert!(
+            why.contains("writes of the workload would pay more for it"),
+            "on {version}: {why}"
+        );
     }
 }

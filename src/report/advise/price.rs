@@ -34,11 +34,16 @@ pub(super) fn build(index: &AdvisedIndex) -> String {
     format!("build: {time}; {disk}")
 }
 
+/// The search reckons with the writes that it was given, whether or not anybody knows in what time they come.
+const TAKEN_OFF: &str = "what these statements write, by their weights, is taken off what it is worth";
+
 /// What the writes of the workload pay for an index in a day beside what its reads save, or why that is not known.
 pub(super) fn writes(index: &AdvisedIndex, totals: &WorkloadTotals) -> String {
     let why = match (index.write_cost_per_day, totals.window_seconds) {
         (Some(paid), window) => return paid_and_saved(index, paid, window),
-        (None, _) if index.cost_after.is_none() => "the planner could not be asked".to_owned(),
+        (None, _) if index.cost_after.is_none() => {
+            return "what writes pay for it is not known: the planner could not be asked".to_owned();
+        }
         (None, None) => "how often these statements run was not measured".to_owned(),
         (None, Some(seconds)) => format!(
             "{} of statistics are too few, {} are enough",
@@ -46,7 +51,7 @@ pub(super) fn writes(index: &AdvisedIndex, totals: &WorkloadTotals) -> String {
             seconds_for_people(ENOUGH_SECONDS)
         ),
     };
-    format!("what writes pay for it is not known: {why}")
+    format!("what writes pay for it in a day is not known: {why}; {TAKEN_OFF}")
 }
 
 fn paid_and_saved(index: &AdvisedIndex, paid: f64, window_seconds: Option<f64>) -> String {

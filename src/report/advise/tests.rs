@@ -167,7 +167,11 @@ fn what_is_not_known_is_said() {
     };
     for (index, window_seconds, part) in [
         (&guessed, None, "is not known: the planner could not be asked"),
-        (&unpriced, None, "is not known: how often these statements run"),
+        (
+            &unpriced,
+            None,
+            "for it in a day is not known: how often these statements run was not measured; what these statements write",
+        ),
         (&unpriced, Some(1200.0), "is not known: 20 min of statistics"),
         (
             &free,
