@@ -1,4 +1,4 @@
--- The columns of tables ($1): type with its length, of a domain that which it is over, whether its text is compared byte by byte, as under the collation C (so are all
+-- The columns of tables ($1): as pages tell them (told_type, is_not_null), type with its length, of a domain that which it is over, whether its text is compared byte by byte, as under the collation C (so are all
 -- collations of PostgreSQL's own provider), and where statistics may be read mean bytes, how many values there are, how far
 -- rows are stored in their order, and the parts of them that are NULL (none, where statistics do not tell,
 -- of a column that is NOT NULL) and that have the commonest value. Of a partitioned table that
@@ -7,6 +7,7 @@
 -- privilege: none (SELECT for the bytes) · cost: a row a column · since: 14
 SELECT /* pgadvisor */
     a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typlen::int4 AS type_bytes,
+    pg_catalog.format_type(a.atttypid, a.atttypmod) AS told_type, a.attnotnull AS is_not_null,
     b.modifier, t.typcategory = 'A' AS is_array,
     t.typtype IN ('r', 'm') AS is_range,
     CASE o.collprovider

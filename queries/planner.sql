@@ -2,6 +2,7 @@
 -- privilege: none · cost: one row · since: 14
 SELECT /* pgadvisor */
     pg_catalog.pg_backend_pid() AS pid,
+    pg_catalog.pg_is_in_recovery() AS is_standby,
     pg_catalog.current_setting('track_counts') = 'off' AS leaves_counters,
     coalesce(pg_catalog.current_setting('pg_stat_statements.track', true), 'none') = 'none' AS leaves_statements,
     (SELECT s.setting::int FROM pg_catalog.pg_settings AS s

@@ -199,6 +199,8 @@ pub const STUBBORN_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 pub const ADVICE_ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// Where no advice could be worked out it is tried again after this.
 pub const ADVICE_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// The same where it could not even be begun, so that it took next to nothing; each further time after twice as long, up to that.
+pub const ADVICE_FIRST_RETRY_AFTER: Duration = Duration::from_secs(120);
 /// Indexes that came or went make advice due again, no sooner than after this.
 pub const ADVICE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Questions with hypothetical indexes for one statement, on average.

@@ -6,9 +6,10 @@ use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigOption, Failure, PlainFormat, configuration, json, print};
+use super::{ConfigOption, Failure, PlainFormat, configuration, environment, json, print};
 use crate::configuration::{Configuration, Source, json_schema};
 use crate::engine::rule_schemas;
+use crate::postgres::conninfo::Environment;
 use crate::report::visible;
 use crate::rules;
 use crate::web::pages::present::plural;
@@ -59,6 +60,7 @@ fn check(options: &Options) -> Result<u8, Failure> {
     if let Ok(right) = &mut read {
         let over = right.over(Utc::now().date_naive());
         right.warnings.extend(over);
+        environment::add_server(right);
     }
     if options.format == PlainFormat::Json {
         let (answer, code) = match read {
@@ -95,8 +97,12 @@ fn check(options: &Options) -> Result<u8, Failure> {
 }
 
 fn show(options: &Options) -> Result<u8, Failure> {
-    let configuration = configuration(options.config.config.as_deref())?;
-    let values = configuration.effective();
+    let mut configuration = configuration(options.config.config.as_deref())?;
+    let is_of_environment = environment::add_server(&mut configuration);
+    let mut values = configuration.effective();
+    if is_of_environment {
+        environment::tell(&mut values, &Environment::of_process());
+    }
     if options.format == PlainFormat::Json {
         print(&json(&json!({ "file": file(&configuration), "values": values }))?)?;
         return Ok(0);

@@ -6,6 +6,7 @@ mod check;
 mod chosen;
 mod config;
 mod demo;
+mod environment;
 mod explain;
 mod findings;
 mod names;

@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{ConfigOption, Failure, configuration};
-use crate::configuration::{Configuration, Server};
+use super::{ConfigOption, Failure, configuration, environment};
+use crate::configuration::Configuration;
 use crate::engine::{self, Signals};
 use crate::store::{Store, StoreError};
 use crate::web;
@@ -36,13 +36,7 @@ enum LogFormat {
 pub async fn run(options: Options) -> Result<u8, Failure> {
     start_log(matches!(options.log_format, LogFormat::Json));
     let mut configuration = configuration(options.config.config.as_deref())?;
-    if configuration.servers.is_empty() {
-        // without a file: the server that the libpq environment names
-        configuration.servers.push(Server {
-            name: "main".to_owned(),
-            ..Server::default()
-        });
-    }
+    environment::add_server(&mut configuration);
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;

@@ -109,7 +109,7 @@ async fn read(
     };
     match tokio::time::timeout(limits::COLUMN_STATISTICS_TIMEOUT, reading).await {
         Ok(Ok(statistics)) => Ok(statistics),
-        Ok(Err(error)) => Err(Unknown::because(error.one_line())),
+        Ok(Err(error)) => Err(error.unknown(&server.conninfo().user, database)),
         Err(_) => Err(Unknown::because(format!(
             "the login {} did not answer within {} s",
             server.conninfo().user,

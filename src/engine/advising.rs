@@ -5,6 +5,7 @@ mod earlier;
 mod latest;
 mod plans;
 mod refused;
+mod role;
 mod traces;
 mod waiting;
 mod work;
@@ -75,6 +76,8 @@ pub struct Advising {
     planner: Arc<Planner>,
     every: Duration,
     since: Instant,
+    /// Whether the server was a standby at the last turn; not before the first.
+    is_standby: bool,
     stop: CancellationToken,
     running: Option<Running>,
     latest: BTreeMap<String, Latest>,
@@ -118,6 +121,7 @@ impl Advising {
             planner: Arc::new(planner.into()),
             every,
             since: Instant::now(),
+            is_standby: false,
             stop,
             running: None,
             latest: BTreeMap::new(),
@@ -156,6 +160,7 @@ impl Advising {
             running.took_seconds += spent_seconds;
         }
         self.take_finished().await;
+        self.heed_role(observation.server.is_standby);
         let there: BTreeSet<&str> = observation
             .server
             .databases
@@ -167,7 +172,7 @@ impl Advising {
         self.stubborn.retain(|name, _| there.contains(name.as_str()));
         self.plans.retain(&there);
         let mut waits_for = None;
-        if self.running.is_none() && !observation.server.is_standby {
+        if self.running.is_none() {
             waits_for = self.begin_what_is_due(observation, may_take_seconds, hour_seconds);
         }
         self.note_waiting(waits_for, may_take_seconds, observation.now);
@@ -195,7 +200,9 @@ impl Advising {
                 Some(None) | None => Rehearsals::NotTried,
             };
             database.advice = match self.latest.get(&database.name) {
-                Some(latest) if is_known && latest.advised_at.elapsed() <= oldest => latest.advice.clone(),
+                Some(latest) if is_known && latest.advised_at.elapsed() <= oldest => {
+                    latest.told(self.every, &waits)
+                }
                 Some(_) if is_known => Err(Unknown::because(format!(
                     "the last advice is older than {}{waits}",
                     seconds_for_people(oldest.as_secs_f64())
@@ -409,6 +416,7 @@ impl Advising {
             could_take_seconds: running.may_take_seconds,
             took_seconds: running.took_seconds,
             earlier,
+            error_at: worked.is_error.then_some(running.began_at),
             advice: worked.advice.map(|advised| advised.again_after(self.every)),
         };
         let before = self.latest.remove(&running.database);

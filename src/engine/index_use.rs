@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::observation::IndexObservation;
 use crate::model::status::ServerStatus;
+use crate::observe::usage::WRITE_EVERY;
 use crate::store::{Store, StoreError};
 
 /// An index by its database and its OID, which a standby shares with its primary, whatever its name was when each was asked.
@@ -14,9 +15,9 @@ pub(super) type Key = (String, u32);
 /// What a server knows of the use of an index.
 #[derive(Clone, Copy)]
 pub(super) struct IndexUse {
-    /// Since when it is idle.
+    /// Since when it is idle for sure.
     idle_since: DateTime<Utc>,
-    /// When its scans were seen to grow last; none where they never were: those that it has are of an unknown time.
+    /// When its scans may have grown last; none where they were never seen to: those that it has are of an unknown time.
     last_moved_at: Option<DateTime<Utc>>,
     /// Its scans since the counters began, but for those of the last hour, which may not be written down yet.
     scans: i64,
@@ -41,7 +42,12 @@ impl IndexUse {
         self.scans_since(since).unwrap_or(self.scans)
     }
 
-    /// When it was scanned last at the latest, where anybody saw that it was.
+    /// Since when it is idle for sure, whatever use is not written down yet.
+    pub(super) fn idle_since(&self) -> DateTime<Utc> {
+        self.idle_since
+    }
+
+    /// When it was scanned last at the latest, where anybody saw that it ever was.
     pub(super) fn used_at(&self) -> Option<DateTime<Utc>> {
         self.last_moved_at.filter(|_| self.scans > 0)
     }
@@ -67,9 +73,15 @@ pub(super) type Uses = HashMap<Key, IndexUse>;
 pub(super) fn uses(status: &ServerStatus, store: &Store) -> Result<Uses, StoreError> {
     let usages = store.index_usage(&status.name)?.into_iter();
     let known = usages.map(|usage| {
+        // an index in use is written down seldom: until its server was seen last it may have gone on being used
+        let may_have_moved = |at: DateTime<Utc>| {
+            let until = at + WRITE_EVERY;
+            status.last_seen_at.map_or(until, |seen| until.min(seen)).max(at)
+        };
+        let last_moved_at = usage.last_moved_at.map(may_have_moved);
         let known = IndexUse {
-            idle_since: usage.last_moved_at.unwrap_or(usage.first_seen_at),
-            last_moved_at: usage.last_moved_at,
+            idle_since: last_moved_at.unwrap_or(usage.first_seen_at),
+            last_moved_at,
             scans: usage.scans,
             counted_since: status.counters_since.get(&usage.key.database).copied(),
         };

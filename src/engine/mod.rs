@@ -5,6 +5,7 @@ mod cadences;
 mod cost;
 mod index_days;
 mod index_use;
+mod promotion;
 mod reckoning;
 mod record;
 pub mod refreshing;
@@ -12,6 +13,7 @@ mod same_server;
 mod sampling;
 mod scheduling;
 pub mod standbys;
+mod view_reads;
 mod watch;
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
-//! What the standbys of a primary know of the use of its indexes: they are watched as servers of their own, and belong to
-//! the primary while they have its system identifier, are in recovery and keep up with it. What one knew that cannot be seen
-//! now, or stands still, still holds.
+//! What the standbys of a primary know of the use of its indexes and materialized views: they are watched as servers of their
+//! own, and belong to the primary while they have its system identifier, are in recovery and keep up with it. What one knew that
+//! cannot be seen now, or stands still, still holds.
 //! And where the primary of a standby stands in its WAL, which a standby that is cut off cannot know.
 
 use std::collections::BTreeSet;
@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::index_use::{IndexUse, Key, KnownUse, Uses, uses};
+use super::view_reads::{self, Reader};
 use crate::limits;
 use crate::model::observation::Observation;
 use crate::model::replication::{Replay, WatchedPrimary, WatchedStandbys};
@@ -44,21 +45,24 @@ fn primary(all: Vec<ServerStatus>, identifier: &str, now: DateTime<Utc>) -> Opti
 struct Standbys {
     /// Each that was seen of late and keeps up: what it does not know is unknown.
     watched: Vec<(ServerStatus, Uses)>,
-    /// Those that cannot be seen, and copies that stand still: only what they know counts.
-    others: Vec<Uses>,
+    /// Of one that is watched under several names its first, and another.
+    other_names: Vec<(String, String)>,
+    /// Those that cannot be seen, and copies that stand still, by name: only what they know counts.
+    others: Vec<(String, Uses)>,
 }
 
 impl Standbys {
     fn add(&mut self, status: ServerStatus, uses: Uses, now: DateTime<Utc>) {
         if !is_seen(&status, now) || !keeps_up(&status) {
-            self.others.push(uses);
+            self.others.push((status.name, uses));
             return;
         }
         let mut watched = self.watched.iter_mut();
         match watched.find(|(known, _)| known.is_same_server(&status)) {
             None => self.watched.push((status, uses)),
             // under each of its names other databases may be watched
-            Some((_, known)) => {
+            Some((first, known)) => {
+                self.other_names.push((first.name.clone(), status.name));
                 for (key, one) in uses {
                     let before = known.get(&key).copied();
                     known.insert(key, before.map_or(one, |before| before.and(one)));
@@ -88,7 +92,8 @@ impl Standbys {
     }
 
     fn use_of(&self, key: &Key) -> KnownUse {
-        let all = self.watched.iter().map(|(_, uses)| uses).chain(&self.others);
+        let others = || self.others.iter().map(|(_, uses)| uses);
+        let all = self.watched.iter().map(|(_, uses)| uses).chain(others());
         let known = all.filter_map(|uses| uses.get(key));
         KnownUse {
             used_at: known.filter_map(IndexUse::used_at).max(),
@@ -97,12 +102,25 @@ impl Standbys {
                 .iter()
                 .map(|(_, uses)| uses.get(key).copied())
                 .collect(),
-            elsewhere: self
-                .others
-                .iter()
-                .filter_map(|uses| uses.get(key).copied())
-                .collect(),
+            elsewhere: others().filter_map(|uses| uses.get(key).copied()).collect(),
         }
+    }
+
+    /// Each by all of its names.
+    fn readers(&self) -> Vec<Reader<'_>> {
+        let watched = self.watched.iter().map(|(status, _)| {
+            let first = &status.name;
+            let more = self.other_names.iter().filter(|(of, _)| of == first);
+            Reader {
+                names: std::iter::once(first).chain(more.map(|(_, name)| name)).collect(),
+                is_watched: true,
+            }
+        });
+        let others = self.others.iter().map(|(name, _)| Reader {
+            names: vec![name],
+            is_watched: false,
+        });
+        watched.chain(others).collect()
     }
 
     /// The names of those that did not count the scans of an index for so long.
@@ -135,7 +153,8 @@ fn keeps_up(status: &ServerStatus) -> bool {
 }
 
 /// Takes the use on watched standbys in: an index is idle only since all of them have left it alone, and their scans are told
-/// beside those of the primary. Of a standby it takes in where its primary stands.
+/// beside those of the primary; a view that is refreshed, which must be in it already, is read where one of them reads it. Of a
+/// standby it takes in where its primary stands.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -172,7 +191,7 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
         }
     }
     observation.standbys_watched.uncounted = uncounted.into_iter().map(str::to_owned).collect();
-    Ok(())
+    view_reads::add_to(&mut observation.databases, &standbys.readers(), store, now)
 }
 
 #[cfg(test)]
@@ -180,6 +199,7 @@ mod tests {
     use super::*;
     use crate::model::replication::Standby;
     use crate::model::status::{ReplicationStatus, RunningServer};
+    use crate::observe::usage::WRITE_EVERY;
     use crate::rules::testing::{database, index, now};
     use crate::store::{IndexKey, IndexUsage};
 
@@ -213,8 +233,9 @@ mod tests {
         })
     }
 
+    /// An index that is idle for so long for sure: it may have been used on until its use was due to be written down again.
     fn usage(name: &str, idle_days: i64) -> IndexUsage {
-        let since = now() - TimeDelta::days(idle_days);
+        let since = now() - TimeDelta::days(idle_days) - WRITE_EVERY;
         IndexUsage {
             key: IndexKey {
                 database: "app".into(),
@@ -301,6 +322,24 @@ mod tests {
                 .unseen
         };
         assert_eq!((unseen(1), unseen(300)), (0, 1));
+    }
+
+    #[test]
+    fn a_standby_may_have_used_an_index_since_its_use_was_written_down() {
+        let idle_minutes = |moved_minutes_ago: i64, seen_minutes_ago: i64| {
+            let row = IndexUsage {
+                last_moved_at: Some(now() - TimeDelta::minutes(moved_minutes_ago)),
+                ..usage("i", 3)
+            };
+            let there = observed(&[(standby("b", "1", seen_minutes_ago), vec![row])]);
+            let seen = &there.databases[0].indexes[0];
+            assert_eq!(seen.idle_since, seen.used_on_standbys_at);
+            seen.idle_since.map(|since| (now() - since).num_minutes())
+        };
+        assert_eq!(idle_minutes(40, 1), Some(1), "it may be in use now");
+        assert_eq!(idle_minutes(40, 20), Some(20), "nothing is known of later");
+        assert_eq!(idle_minutes(90, 1), Some(30), "more would be written down");
+        assert_eq!(idle_minutes(5, 9), Some(5), "a clock that runs behind");
     }
 
     #[test]

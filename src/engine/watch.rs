@@ -9,6 +9,7 @@ use super::advising::{Advising, Planner};
 use super::cadences::{ADVICE, REFRESHING, SAMPLING, Told};
 use super::cost::Spent;
 use super::index_days::IndexDays;
+use super::promotion::FollowedPrimary;
 use super::reckoning::{Reckoning, with_failed};
 use super::record::{Record, keys, remembered, rows};
 use super::same_server::EarlierNames;
@@ -28,6 +29,7 @@ use crate::model::unit::Period;
 use crate::observe::columns::Columns;
 use crate::observe::query_ids::QueryIds;
 use crate::observe::server_points::ServerPoints;
+use crate::observe::usage::IdleSince;
 use crate::observe::{Observer, activity, incidents};
 use crate::postgres::{PostgresError, Server};
 use crate::rules::index::missing::Missing;
@@ -52,6 +54,7 @@ pub struct Watch {
     /// `None` where nobody wants to know which indexes are missing.
     advising: Option<Advising>,
     earlier_names: EarlierNames,
+    followed: FollowedPrimary,
     index_days: IndexDays,
     status: ServerStatus,
 }
@@ -115,6 +118,7 @@ impl Watch {
                 status.as_ref().and_then(|status| status.running.clone()),
                 Utc::now(),
             ),
+            followed: FollowedPrimary::default(),
             index_days,
             status: status.unwrap_or_else(|| ServerStatus::unseen(&settings.name)),
         })
@@ -250,6 +254,7 @@ impl Watch {
             self.observer.own_use.add(advising.take_own_scans());
         }
         self.observer.leave_out_own_scans(&mut seen.snapshot);
+        self.observer.idle_on_former_primary = self.idle_on_former_primary(&seen.snapshot);
         let mut observation = self.observer.observe(&seen.snapshot, false);
         self.index_days.take_finished().await;
         let may_take_seconds = self.reckoning.may_still_take_seconds(Utc::now());
@@ -267,13 +272,14 @@ impl Watch {
         spent.insert(SAMPLING, self.reckoning.sampling_spent.take());
         spent.insert(REFRESHING, self.reckoning.refreshing_spent.take());
         spent.insert(ADVICE, advice_seconds);
-        if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
-            tracing::error!(%error, "how standbys use indexes cannot be read");
-        }
-        self.index_days.add_to(&mut observation, &self.store, Utc::now());
         if let Err(error) = refreshing::add_to(&mut observation, &self.store) {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
+        // after that: standbys read the views, too
+        if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
+            tracing::error!(%error, "what standbys use cannot be read");
+        }
+        self.index_days.add_to(&mut observation, &self.store, Utc::now());
         observation.own_cost = Some(self.reckoning.observed(Utc::now(), seen.slowest_question));
         self.settings.tell_rules(&mut observation);
         let told_by = self.told_by(&observation);
@@ -353,6 +359,15 @@ impl Watch {
         self.observer.waits.add(snapshot.at, &minute, hidden);
         // where sessions are hidden nobody knows how many were active: no zero, but a gap
         (hidden == 0).then_some(minute)
+    }
+
+    /// Since when indexes are idle on the primary whose place this server has just taken.
+    fn idle_on_former_primary(&mut self, snapshot: &Snapshot) -> Option<IdleSince> {
+        let seen = self.followed.see(&snapshot.server, &self.store, Utc::now());
+        seen.unwrap_or_else(|error| {
+            tracing::error!(%error, "how the primary before used indexes cannot be read");
+            None
+        })
     }
 
     /// The other name of the server that tells of it, where there is one.

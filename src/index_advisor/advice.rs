@@ -5,6 +5,8 @@ mod found;
 mod stages;
 mod steps;
 
+use std::collections::BTreeMap;
+
 use self::stages::{FIRST_PLANS, Run};
 use self::steps::Steps;
 use super::candidate::{Candidate, Kinds};
@@ -19,6 +21,7 @@ use super::upkeep::WriteCounters;
 use super::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::advice::{Droppable, Rehearsal, Stopped, SummaryView, TriedValue};
+use crate::model::column::ColumnNow;
 use crate::model::finding::Confidence;
 use crate::model::plan::PlanLine;
 use crate::postgres::{Plan, PostgresError};
@@ -188,6 +191,8 @@ pub struct Advice {
     pub summary_views: Vec<SummaryView>,
     /// What the planner says of drops.
     pub rehearsals: Vec<(Droppable, Rehearsal)>,
+    /// The columns of the tables that the statements read, by the OID of the table.
+    pub columns: BTreeMap<u32, Vec<ColumnNow>>,
     /// What was written to the tables until now, if it was read.
     pub writes: Option<WriteCounters>,
     /// Whether the price of writes is what was counted.

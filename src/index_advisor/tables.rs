@@ -14,6 +14,7 @@ pub use super::existing::{ExistingIndex, ExistingKey};
 use super::later_pages::Keys;
 pub use super::partition::{Numbering, Partition};
 use crate::limits;
+use crate::model::column::ColumnNow;
 use crate::model::remedy::qualified;
 use crate::postgres::{Plan, PostgresError, column, queries};
 use crate::sql::computed::{Computed, computed};
@@ -52,6 +53,9 @@ pub struct Table {
 pub struct Column {
     /// Of a domain that which it is over.
     pub type_name: String,
+    /// As SQL spells its type, with the length; a domain by its name.
+    pub told_type: String,
+    pub is_not_null: bool,
     pub is_array: bool,
     /// A range, or several of them.
     pub is_range: bool,
@@ -128,6 +132,8 @@ fn described(row: &Row, rows: f64, is_toasted: bool) -> Column {
     Column {
         length: Length::of(&type_name, type_bytes, modifier, width_bytes, is_toasted),
         type_name,
+        told_type: text(row, "told_type"),
+        is_not_null: flag(row, "is_not_null"),
         is_array: flag(row, "is_array"),
         is_range: flag(row, "is_range"),
         width_bytes,
@@ -180,6 +186,20 @@ impl Tables {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Table> {
         self.tables.values()
+    }
+
+    /// The columns of those of users, by the OID of the table: for pages.
+    pub fn columns(&self) -> BTreeMap<u32, Vec<ColumnNow>> {
+        let told = |(name, column): (&String, &Column)| ColumnNow {
+            name: name.clone(),
+            type_name: Some(column.told_type.clone()),
+            is_not_null: Some(column.is_not_null),
+            sample: None,
+        };
+        let of_users = self.tables.values().filter(|table| table.may_be_indexed);
+        of_users
+            .map(|table| (table.oid, table.columns.iter().map(told).collect()))
+            .collect()
     }
 
     /// Asks the server about tables that are not known yet.

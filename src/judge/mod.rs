@@ -296,8 +296,9 @@ fn keep(
     for mut claim in claims {
         claim.round_bytes();
         claim.guards.extend(late.clone());
-        if observation.single_look && rule.hold > Period::seconds(0) {
-            let hold = claim.hold.unwrap_or(hold);
+        let hold = claim.hold.unwrap_or(hold);
+        // what need not last is not left unchecked
+        if observation.single_look && hold > Period::seconds(0) {
             claim.guards.push(format!("not checked: duration ({hold})"));
             claim.confidence.level = ConfidenceLevel::Estimated;
             claim.confidence.reason = format!("{}; not checked: duration", claim.confidence.reason);
@@ -651,6 +652,33 @@ mod tests {
             settings.overrides = vec![own(selector.clone(), true, (kind.defaults)())];
         };
         assert!(decided(&with_own).is_empty());
+    }
+
+    #[test]
+    fn only_what_must_last_is_told_not_to_be_checked_for_it() {
+        let slow = rules::find("query.slow_mean").unwrap();
+        let unchecked = |hold: Period, own_hold: Option<Period>| {
+            let settings = only(slow.id, |rule| {
+                rule.hold = hold;
+                rule.overrides = Vec::from_iter(own_hold.map(|hold| Override {
+                    hold,
+                    ..own(Selector::default(), true, (slow.defaults)())
+                }));
+            });
+            let mut observed = observed();
+            observed.single_look = true;
+            let claim = judge(&observed, &settings).claims.remove(0);
+            let guards = claim.guards.join("; ");
+            assert_eq!(
+                guards.contains("not checked: duration"),
+                claim.confidence.reason.contains("not checked: duration")
+            );
+            guards.contains("not checked: duration")
+        };
+        assert!(unchecked(Period::minutes(7), None));
+        assert!(!unchecked(Period::seconds(0), None));
+        assert!(!unchecked(Period::minutes(7), Some(Period::seconds(0))));
+        assert!(unchecked(Period::seconds(0), Some(Period::minutes(7))));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::column::ColumnNow;
 use super::finding::{Confidence, Window};
 use super::plan::PlanLine;
 use super::relation::RelationName;
@@ -293,6 +294,8 @@ pub struct Advised {
     pub rehearsals: BTreeMap<u32, Rehearsal>,
     /// Statements that could read a materialized view of their groups.
     pub summary_views: Vec<SummaryView>,
+    /// The columns of the tables that the statements read, by the OID of the table: for pages.
+    pub columns: BTreeMap<u32, Vec<ColumnNow>>,
     /// Since when every run was stopped before all drops were rehearsed, by the server's clock; none where the last was not.
     pub unfinished_since: Option<DateTime<Utc>>,
     /// After which time it was to be worked out again; none where that is not done.

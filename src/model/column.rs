@@ -1,4 +1,4 @@
-//! What is known of the columns of tables, for pages: what rules read of them, and no more.
+//! What is known of the columns of tables, for pages: what rules and index advice read of them, and no more.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,11 @@ use super::column_statistics::Sample;
 pub struct ColumnNow {
     /// Its name.
     pub name: String,
-    /// Its type as SQL spells it; null where no rule reads it.
+    /// Its type as SQL spells it; null where nobody reads it.
     pub type_name: Option<String>,
+    /// Whether it is NOT NULL; null where nobody reads it.
+    #[serde(default)]
+    pub is_not_null: Option<bool>,
     /// What ANALYZE found out about it, or why that is not known; null where no rule asks.
     pub sample: Option<Sample>,
 }

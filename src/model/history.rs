@@ -243,6 +243,15 @@ impl TableCounts {
     }
 }
 
+/// How tables of a database were read on one server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableReads {
+    /// Since when they were looked at for nine tenths of the time; none where they were not.
+    pub watched_since: Option<DateTime<Utc>>,
+    /// Of each table that was asked for, by when it was last seen to have been read.
+    pub read_at: Vec<Option<DateTime<Utc>>>,
+}
+
 /// How often one index was scanned over some time, and how large it was at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)]

@@ -7,7 +7,7 @@ use crate::model::snapshot::Snapshot;
 /// What must agree for two looks to be comparable at all.
 #[derive(Clone, Debug)]
 pub(super) struct Clocks {
-    at: DateTime<Utc>,
+    pub(super) at: DateTime<Utc>,
     taken_at: DateTime<Utc>,
     pub(super) system_identifier: Option<String>,
     pub(super) is_standby: bool,

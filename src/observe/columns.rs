@@ -1,8 +1,9 @@
-//! What rules read of columns, told once for each time that some of it is read: for pages.
+//! What rules and index advice read of columns, told once for each time that some of it is read: for pages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
+use crate::model::advice::{Advised, Rehearsals};
 use crate::model::catalog::Catalog;
 use crate::model::column::{ColumnNow, KnownColumns, TableColumns};
 use crate::model::column_statistics::ColumnStatistics;
@@ -20,6 +21,7 @@ struct Told {
     names: Weak<Catalog>,
     design: Weak<Schema>,
     statistics: Weak<ColumnStatistics>,
+    advised: Weak<Advised>,
     statistics_unknown_because: Option<String>,
 }
 
@@ -31,6 +33,7 @@ impl Told {
             names: Arc::downgrade(&database.catalog),
             design: design.map_or_else(|_| Weak::new(), |schema| Arc::downgrade(&schema.facts)),
             statistics: statistics.map_or_else(|_| Weak::new(), Arc::downgrade),
+            advised: advised(database).map_or_else(Weak::new, Arc::downgrade),
             statistics_unknown_because: statistics_unknown_because(database),
         }
     }
@@ -39,7 +42,16 @@ impl Told {
         self.names.ptr_eq(&other.names)
             && self.design.ptr_eq(&other.design)
             && self.statistics.ptr_eq(&other.statistics)
+            && self.advised.ptr_eq(&other.advised)
             && self.statistics_unknown_because == other.statistics_unknown_because
+    }
+}
+
+/// What came last of asking the planner, however old it is.
+fn advised(database: &DatabaseObservation) -> Option<&Arc<Advised>> {
+    match &database.rehearsals {
+        Rehearsals::Known(advised) => Some(advised),
+        Rehearsals::NotTried | Rehearsals::Coming => database.advice.as_ref().ok(),
     }
 }
 
@@ -107,6 +119,12 @@ impl Found {
 
 fn known_of(database: &DatabaseObservation) -> KnownColumns {
     let mut found = Found::default();
+    // the others may have read it later
+    for (oid, columns) in advised(database).into_iter().flat_map(|advised| &advised.columns) {
+        for column in columns {
+            found.column(*oid, &column.name).clone_from(column);
+        }
+    }
     if let Ok(schema) = &database.schema {
         let fed = schema
             .facts
@@ -196,6 +214,7 @@ mod tests {
             name: name.into(),
             type_name: Some(type_name.into()),
             sample,
+            ..ColumnNow::default()
         };
         assert_eq!(
             tables,
@@ -216,6 +235,29 @@ mod tests {
         assert_eq!(failed[0].tables[0].columns[0].sample, None);
         observed.databases[0].schema = Err(Unknown::because("refused"));
         assert!(columns.observe(&observed.databases)[0].tables.is_empty());
+        assert!(columns.observe(&observed.databases).is_empty(), "it was told");
+    }
+
+    #[test]
+    fn all_columns_are_known_of_the_tables_that_index_advice_read() {
+        let mut observed = tables(vec![table(7, "orders", 1.0, 1.0)]);
+        let column = |name: &str| ColumnNow {
+            name: name.into(),
+            type_name: Some("text".into()),
+            is_not_null: Some(false),
+            sample: None,
+        };
+        let read = vec![column("id"), column("note")];
+        let advice = Advised {
+            columns: [(7, read.clone()), (99, vec![column("gone")])].into(),
+            ..Advised::default()
+        };
+        let mut columns = Columns::default();
+        assert!(columns.observe(&observed.databases)[0].tables.is_empty());
+        observed.databases[0].rehearsals = Rehearsals::Known(Arc::new(advice));
+        let told = columns.observe(&observed.databases);
+        assert_eq!(told[0].tables.len(), 1);
+        assert_eq!(told[0].tables[0].columns, read);
         assert!(columns.observe(&observed.databases).is_empty(), "it was told");
     }
 }

@@ -57,7 +57,7 @@ use sequences::Sequences;
 use statements::StatementLook;
 use table_activity::{Counted, TableActivities};
 use transaction_ids::TransactionIds;
-use usage::{Following, Usages};
+use usage::{Following, IdleSince, Usages};
 use waits::WaitParts;
 use writes::Writes;
 
@@ -72,6 +72,9 @@ pub struct Observer {
     transaction_ids: TransactionIds,
     /// How indexes were used, over restarts of either side.
     pub usages: Usages,
+    /// Since when its primary left indexes alone, where the look that comes is the first since this standby was promoted; whoever
+    /// watches both puts it in before that is taken in.
+    pub idle_on_former_primary: Option<IdleSince>,
     /// Scans of indexes that planning counted; whoever plans adds them before a look is taken in.
     pub own_use: OwnUse,
     writes: Writes,
@@ -198,8 +201,9 @@ impl Observer {
 
     /// Ends what does not go on from the look before.
     fn compare_clocks(&mut self, clocks: Clocks) {
-        let broken_by = self.broken_by(&clocks);
+        let (broken_by, now) = (self.broken_by(&clocks), clocks.at);
         self.clocks = Some(clocks);
+        let there = self.idle_on_former_primary.take();
         let Some(broken_by) = broken_by else { return };
         self.was_broken = true;
         self.looks.clear();
@@ -213,12 +217,17 @@ impl Observer {
         self.idle_slots = IdleSlots::default();
         self.relations.end_windows();
         self.waits = WaitParts::default();
-        self.usages.go_on(match broken_by {
-            // what the primary used until now was not seen here
-            Break::Clock | Break::Promotion => Following::Unknown,
-            Break::Failover => Following::Another,
-            Break::Restart => Following::Same,
-        });
+        let following = match (broken_by, there) {
+            (Break::Promotion, Some(there)) => {
+                self.usages.join(&there, now);
+                Following::Same
+            }
+            // what the primary used until now was not seen
+            (Break::Clock | Break::Promotion, _) => Following::Unknown,
+            (Break::Failover, _) => Following::Another,
+            (Break::Restart, _) => Following::Same,
+        };
+        self.usages.go_on(following);
     }
 
     /// What ended every window since the look before.
@@ -248,6 +257,7 @@ impl Observer {
         };
         // totals of a server that was promoted may be those of a standby, which others than its sessions of today used
         let was_promoted = snapshot.server.timeline.is_some_and(|timeline| timeline > 1);
+        self.usages.note_promotion(was_promoted);
         self.usages.enter(&database.name);
         self.usages.forget_gone(&database.name, &database.catalog);
         let watched_since = self.usages.watched_since(&database.name);
@@ -399,7 +409,61 @@ fn windows_begin(server: &ServerFacts, most_since: Option<DateTime<Utc>>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::DatabaseFacts;
+    use crate::model::catalog::{Catalog, IndexFacts};
+    use crate::model::snapshot::{DatabaseFacts, IndexCounters};
+
+    /// Minutes for which an index of a standby is idle at its first look as a primary, ten minutes after that as a standby.
+    fn idle_after_promotion(idle_on_former_primary: Option<IdleSince>) -> i64 {
+        let facts = IndexFacts {
+            oid: 9,
+            ..IndexFacts::default()
+        };
+        let catalog = Arc::new(Catalog::new(Vec::new().into(), vec![facts].into()));
+        let mut observer = Observer::default();
+        let mut idle = |minute: i64, is_standby: bool, there: Option<IdleSince>| {
+            let facts = DatabaseFacts {
+                name: "d".into(),
+                ..DatabaseFacts::default()
+            };
+            let mut snapshot = testing::with_database(minutes(minute), facts);
+            snapshot.server.is_standby = is_standby;
+            snapshot.databases = vec![DatabaseSnapshot {
+                name: "d".into(),
+                catalog: catalog.clone(),
+                indexes: vec![IndexCounters {
+                    oid: 9,
+                    scans: 0,
+                    last_scan_at: None,
+                }],
+                ..DatabaseSnapshot::default()
+            }];
+            observer.idle_on_former_primary = there;
+            let observed = observer.observe(&snapshot, true);
+            let since = observed.databases[0].indexes[0].idle_since.unwrap();
+            (snapshot.at - since).num_minutes()
+        };
+        assert_eq!(idle(0, true, None), 0);
+        let after = idle(10, false, idle_on_former_primary);
+        assert_eq!(idle(20, false, None), after + 10, "and it goes on");
+        after
+    }
+
+    fn minutes(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + minute * 60, 0).unwrap()
+    }
+
+    #[test]
+    fn the_window_of_an_index_goes_on_over_a_promotion_where_the_primary_was_watched() {
+        let since = |minute: i64| IdleSince::from([("d".to_owned(), [(9, minutes(minute))].into())]);
+        assert_eq!(idle_after_promotion(Some(since(4))), 6, "the primary used it");
+        assert_eq!(idle_after_promotion(Some(since(-90))), 10);
+        assert_eq!(
+            idle_after_promotion(Some(IdleSince::default())),
+            0,
+            "not known there"
+        );
+        assert_eq!(idle_after_promotion(None), 0, "it was not watched");
+    }
 
     #[test]
     fn an_index_is_counted_since_it_is_there() {

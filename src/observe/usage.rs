@@ -21,6 +21,9 @@ pub struct IndexName {
     pub name: String,
 }
 
+/// Since when indexes are idle, by database and OID.
+pub type IdleSince = HashMap<String, HashMap<u32, DateTime<Utc>>>;
+
 /// What is remembered of one index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
@@ -128,12 +131,15 @@ pub(super) enum Following {
 struct Looks {
     last_look_at: Option<DateTime<Utc>>,
     following: Following,
+    /// Whether the server was a standby once: its scans of that time say nothing of those on its primary of then.
+    was_promoted: bool,
 }
 
 /// An index in use moves at every look; it is written down at most this often, and when it comes to rest.
-const WRITE_EVERY: TimeDelta = TimeDelta::hours(1);
-/// With a longer pause before a reset, scans may have been counted and lost unseen.
-const UNSEEN_BEFORE_RESET: TimeDelta = TimeDelta::minutes(10);
+pub const WRITE_EVERY: TimeDelta = TimeDelta::hours(1);
+/// With a longer pause before a reset, or before a standby took the place of its primary, scans may have been counted and lost
+/// unseen.
+pub const UNSEEN_AT_MOST: TimeDelta = TimeDelta::minutes(10);
 
 impl Usages {
     /// Takes in what was written down before, at the last look of that time.
@@ -167,6 +173,25 @@ impl Usages {
             let known = self.unvisited.entry(database.clone()).or_default();
             *known = following.max(*known);
         }
+    }
+
+    /// A standby was promoted: an index is idle since both have left it alone, this server and the primary before it. Of one that
+    /// is not known there nobody knows.
+    pub(super) fn join(&mut self, there: &IdleSince, now: DateTime<Utc>) {
+        for (database, entries) in &mut self.known {
+            let there = there.get(database);
+            for entry in entries.values_mut() {
+                let there = there.and_then(|there| there.get(&entry.oid()).copied());
+                let here = entry.usage.last_moved_at.unwrap_or(entry.usage.first_seen_at);
+                entry.usage.last_moved_at = Some(here.max(there.map_or(now, |there| there.min(now))));
+                entry.is_news = true;
+            }
+        }
+    }
+
+    /// Takes in whether the server was a standby once, as its timeline tells.
+    pub(super) fn note_promotion(&mut self, was_promoted: bool) {
+        self.looks.was_promoted = was_promoted;
     }
 
     /// Begins with the indexes of a database.
@@ -335,7 +360,8 @@ impl Usages {
         };
         // from 16 the server itself knows when: the index existed then and was not scanned since
         let idle = usage.last_moved_at.unwrap_or(usage.first_seen_at);
-        Some(counters.last_scan_at.map_or(idle, |scanned| {
+        let last_scan_at = counters.last_scan_at.filter(|_| !self.looks.was_promoted);
+        Some(last_scan_at.map_or(idle, |scanned| {
             scanned.min(now).max(usage.last_moved_at.unwrap_or(scanned))
         }))
     }
@@ -371,7 +397,7 @@ impl Looks {
         let unseen_before_reset = was_reset
             && self
                 .last_look_at
-                .is_none_or(|look| reset_at - look > UNSEEN_BEFORE_RESET);
+                .is_none_or(|look| reset_at - look > UNSEEN_AT_MOST);
         let moved = if was_reset {
             counters.scans > 0
         } else {
@@ -448,6 +474,22 @@ mod tests {
         );
         assert_eq!(look(&mut usages, 7, 1, 3, 6), time(7), "a scan");
         assert_eq!(look(&mut usages, 8, 1, 3, 6), time(7).min(time(8)));
+    }
+
+    #[test]
+    fn what_was_scanned_last_on_a_standby_says_nothing_of_its_primary_of_then() {
+        let idle = |was_promoted: bool| {
+            let mut usages = Usages::default();
+            usages.note_promotion(was_promoted);
+            let counters = IndexCounters {
+                oid: 1,
+                scans: 3,
+                last_scan_at: Some(time(-90)),
+            };
+            usages.observe("d", &IndexFacts::default(), &counters, all_since(-99), time(0))
+        };
+        assert_eq!(idle(false), Some(time(-90)));
+        assert_eq!(idle(true), Some(time(0)));
     }
 
     #[test]
@@ -652,6 +694,26 @@ mod tests {
             time(0),
             "a restart is no use"
         );
+    }
+
+    #[test]
+    fn a_standby_that_was_promoted_goes_on_where_both_left_an_index_alone() {
+        let idle = |there: Option<i64>, scans: i64| {
+            let mut usages = Usages::default();
+            look(&mut usages, 0, 1, 7, -9);
+            usages.take_changed();
+            let there = there.map(|minute| ("d".to_owned(), HashMap::from([(1, time(minute))])));
+            usages.join(&there.into_iter().collect(), time(100));
+            assert_eq!(usages.take_changed().len(), 1, "it is written down");
+            usages.go_on(Following::Same);
+            usages.enter("d");
+            look(&mut usages, 100, 1, scans, -9)
+        };
+        assert_eq!(idle(Some(40), 7), time(40), "the primary used it last");
+        assert_eq!(idle(Some(-50), 7), time(0), "never before it was watched here");
+        assert_eq!(idle(Some(40), 8), time(100), "used here since the look before");
+        assert_eq!(idle(Some(200), 7), time(100), "by a clock that is ahead");
+        assert_eq!(idle(None, 7), time(100), "not known there");
     }
 
     #[test]

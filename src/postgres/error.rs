@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio_postgres::error::{ErrorPosition, Severity, SqlState};
 
+use crate::model::observation::Unknown;
+use crate::model::remedy::Statement;
 use crate::sql::Objection;
 
 /// Why a question has no whole answer.
@@ -239,9 +241,43 @@ impl PostgresError {
             _ => true,
         }
     }
+    /// Whether no session was had because the login lacks CONNECT on the database.
+    fn is_about_connect(&self) -> bool {
+        let Self::Connect { source, .. } = self else {
+            return false;
+        };
+        let source = source.downcast_ref::<tokio_postgres::Error>();
+        // the code is that of settings, too, that a login may not give at the start; the name of what raises it tells
+        source
+            .and_then(tokio_postgres::Error::as_db_error)
+            .is_some_and(|error| {
+                *error.code() == SqlState::INSUFFICIENT_PRIVILEGE
+                    && error.routine() == Some("CheckMyDatabase")
+            })
+    }
+    /// Why a login could not ask in a database, with the GRANT where CONNECT is what it lacks.
+    pub fn unknown(&self, login: &str, database: &str) -> Unknown {
+        match self.is_about_connect() {
+            true => without_connect(login, database),
+            false => Unknown::because(self.one_line()),
+        }
+    }
     /// The whole chain in one line, with control characters made visible.
     pub fn one_line(&self) -> String {
         one_line(self)
+    }
+}
+
+fn without_connect(login: &str, database: &str) -> Unknown {
+    let grant = Statement::GrantConnect {
+        database: database.to_owned(),
+        to: login.to_owned(),
+    };
+    Unknown {
+        reason: format!(
+            "the login {login} may not connect to the database {database}, on which it lacks CONNECT"
+        ),
+        remedy_sql: Some(grant.sql()),
     }
 }
 
@@ -274,6 +310,23 @@ mod tests {
             "{told}"
         );
         assert!(of("EXPLAIN").starts_with("EXPLAIN in "), "what has no file");
+    }
+
+    #[test]
+    fn a_login_that_may_not_connect_is_told_with_its_grant() {
+        let unknown = without_connect("pgadvisor_planner", "My shop");
+        assert_eq!(
+            unknown.remedy_sql.as_deref(),
+            Some("GRANT CONNECT ON DATABASE \"My shop\" TO pgadvisor_planner")
+        );
+        assert!(unknown.reason.contains("lacks CONNECT"), "{}", unknown.reason);
+        let away = PostgresError::Connect {
+            target: "host:5432/shop".to_owned(),
+            advice: "check that it runs there".to_owned(),
+            source: "no answer in time".into(),
+        };
+        let unknown = away.unknown("pgadvisor_planner", "shop");
+        assert_eq!((unknown.reason, unknown.remedy_sql), (away.one_line(), None));
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct Plan {
     pub leaves_counters: bool,
     /// Whether planning leaves pg_stat_statements alone (`pg_stat_statements.track = none`).
     pub leaves_statements: bool,
+    /// Whether it is on a standby, where only what runs there is captured.
+    pub is_standby: bool,
     /// How many texts are planned within a day where that fills pg_stat_statements.
     texts_a_day: Option<usize>,
     traces: Traces,
@@ -194,6 +196,7 @@ impl Server {
             pause: 0,
             leaves_counters: flag("leaves_counters"),
             leaves_statements,
+            is_standby: flag("is_standby"),
             texts_a_day: (!leaves_statements).then(|| texts_a_day(number("statements_max"))),
             traces: Traces::default(),
             state: Mutex::new(State {

@@ -25,7 +25,10 @@ pub fn remedy(server: &ServerFacts, indexes: &[&AdvisedIndex]) -> Remedy {
         .filter_map(|index| index.on_one_partition())
         .collect();
     caveats.extend(alone.into_iter().map(|note| format!("{note}.")));
-    caveats.extend(about_the_superseded(indexes));
+    // what a standby's own statements do without, its primary may need
+    if !server.is_standby {
+        caveats.extend(about_the_superseded(indexes));
+    }
     caveats.extend(says(ON_ONLY).then(|| ABOUT_ONLY.to_owned()));
     caveats.extend(says(ATTACH).then(|| ABOUT_ATTACHING.to_owned()));
     let mut undone = indexes.iter().flat_map(|index| &index.undo_sql);

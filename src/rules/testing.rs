@@ -421,6 +421,7 @@ pub fn advised(indexes: &[&str], statements: Vec<AdvisedStatement>) -> Advised {
     };
     Advised {
         summary_views: Vec::new(),
+        columns: BTreeMap::new(),
         at: now(),
         window: None,
         total_seconds: 100.0,

@@ -117,6 +117,7 @@ mod tests {
             columns: vec![ColumnNow {
                 name: "id".to_owned(),
                 type_name: Some("bigint".to_owned()),
+                is_not_null: Some(true),
                 sample: Some(Sample::Known(sample)),
             }],
         }

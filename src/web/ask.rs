@@ -15,7 +15,7 @@ use super::pages::range::Range;
 use super::pages::refresh::RefreshPage;
 use super::pages::refreshes::{RefreshesPage, RunLine, ViewLine};
 use super::pages::rules::{RuleView, Skip};
-use super::pages::statement::StatementPage;
+use super::pages::statement::{NamedTable, StatementPage};
 use super::pages::statements::StatementsPage;
 use super::pages::status::StatusPage;
 use super::pages::status_facts::{Advisor, Limit, StatusFacts};
@@ -420,7 +420,8 @@ pub fn statement(
     let range = Range::of(&Parameters::read(uri, &["range"])?)?;
     let now = Utc::now();
     let (server, database, id) = (&which.0, &which.1, &which.2);
-    let found = store.statement_history(server, database, id, now - range.length(), now)?;
+    let from = now - range.length();
+    let found = store.statement_history(server, database, id, from, now)?;
     let (text, history) = found.ok_or_else(|| {
         Problem::not_yet(
             "This statement is not known yet.",
@@ -452,7 +453,10 @@ pub fn statement(
             findings.push(finding);
         }
     }
-    let changes = changes::of_statements(&store.server_changes(server)?);
+    let known: Vec<(&str, &str)> = tables.iter().filter_map(NamedTable::known).collect();
+    let made = store.indexes_made((server, database), &known, from, limits::PAGE_ITEMS)?;
+    let mut changes = changes::of_statements(&store.server_changes(server)?);
+    changes.extend(changes::of_indexes(made));
     let page = StatementPage::build(now, which, range, (text, history), tables, findings);
     Ok(page.with_changes(changes).with_plans(plans))
 }

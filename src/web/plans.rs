@@ -1,5 +1,6 @@
 //! What the page of a statement asks of the store about its plans.
 
+use super::pages::present;
 use super::pages::statement_plans::StatementPlans;
 use super::problem::Problem;
 use crate::model::judgement::Verdict;
@@ -14,10 +15,10 @@ pub fn statement_plans(
     statement_id: &str,
 ) -> Result<StatementPlans, Problem> {
     let history = store.statement_plans(server, database, statement_id)?;
-    if history.read_at.is_some() {
-        return with_known_indexes(store, (server, database), StatementPlans::of(history, None));
-    }
-    let verdict = verdict_of_advice(store, (server, database))?;
+    let verdict = match history.plans.is_empty() && history.unplanned.is_none() {
+        true => verdict_of_advice(store, (server, database))?,
+        false => None,
+    };
     let plans = StatementPlans::of(history, verdict.as_ref());
     with_known_indexes(store, (server, database), plans)
 }
@@ -35,12 +36,15 @@ pub fn verdict_of_advice(
     Ok(of_advice.map(|(_, outcome)| outcome.verdict))
 }
 
-/// Databases of which it is not known which indexes are missing: the server, the database, and why.
+/// Databases of which it is not known which indexes are missing: the server, the database, and why, with what mends that.
 pub fn without_advice(store: &Store) -> Result<Vec<(String, String, String)>, Problem> {
     let outcomes = store.rule_outcomes()?.into_iter();
     let of_advice = outcomes.filter(|(_, outcome)| outcome.rule == Missing::ID);
     let skipped = of_advice.filter_map(|(server, outcome)| match outcome.verdict {
-        Verdict::Skipped { reason, .. } => Some((server, outcome.database?, reason)),
+        Verdict::Skipped { reason, remedy_sql } => {
+            let why = present::why(&reason, remedy_sql.as_deref());
+            Some((server, outcome.database?, why))
+        }
         Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => None,
     });
     Ok(skipped.collect())

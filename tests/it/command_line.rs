@@ -374,6 +374,32 @@ fn programs_get_json_where_people_get_text() {
 }
 
 #[test]
+fn without_a_configured_server_that_of_the_environment_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |action: &str| {
+        let output = pgadvisor()
+            .current_dir(folder.path())
+            .args(["config", action])
+            .env("PGHOST", "db1")
+            .env("PGUSER", "observer")
+            .env("PGPASSWORD", "hunter2")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(code(&output) == 0 && !text.contains("hunter2"), "{text}");
+        text
+    };
+    let line = "servers[0].dsn = \"host=db1 user=observer password=***\"  # environment PGHOST, PGUSER, PGPASSWORD\n";
+    let shown = told("show");
+    assert!(
+        shown.contains(line) && shown.contains("servers[0].name = \"main\""),
+        "{shown}"
+    );
+    let checked = told("check");
+    assert!(checked.contains("the defaults hold: 1 server, "), "{checked}");
+}
+
+#[test]
 fn small_wrong_uses_are_told_plainly() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");

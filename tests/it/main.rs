@@ -52,6 +52,7 @@ mod relations;
 mod reports;
 mod scenarios;
 mod setup;
+mod standby_advice;
 mod standbys;
 mod summaries;
 mod verdicts;

@@ -27,6 +27,31 @@ const TABLE: &str = "CREATE TABLE t (a int, b text); INSERT INTO t SELECT g, g::
                      CREATE INDEX t_b ON t (b); ANALYZE t";
 
 #[tokio::test]
+async fn a_login_without_connect_is_told_with_the_grant_that_mends_it() {
+    for version in present(&[15, 18]) {
+        let cluster = Cluster::start(version).await;
+        cluster.sql("postgres", "CREATE DATABASE shop").await;
+        let revoke = "CREATE ROLE planner LOGIN; REVOKE CONNECT ON DATABASE shop FROM public";
+        cluster.sql("postgres", revoke).await;
+        let dsn = cluster.dsn("planner", "postgres");
+        let conninfo = ConnInfo::parse(&dsn, &Environment::default()).unwrap();
+        let server = Server::new(conninfo).unwrap();
+        let Err(error) = server.plan("shop").await else {
+            panic!("on {version} it may connect");
+        };
+        let unknown = error.unknown("planner", "shop");
+        let grant = unknown.remedy_sql.unwrap_or_default();
+        assert_eq!(
+            grant, "GRANT CONNECT ON DATABASE shop TO planner",
+            "on {version}: {}",
+            unknown.reason
+        );
+        cluster.sql("postgres", &grant).await;
+        assert!(server.plan("shop").await.is_ok(), "on {version}");
+    }
+}
+
+#[tokio::test]
 async fn statements_are_planned_and_nothing_else_is_touched() {
     for version in present(&[14, 15, 18]) {
         let cluster = Cluster::start(version).await;

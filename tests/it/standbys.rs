@@ -387,6 +387,12 @@ fn store(daemon: &Daemon) -> Store {
     Store::open_shared(Path::new(status["advisor"]["store_path"].as_str().unwrap())).unwrap()
 }
 
+/// What is known of an index of a server of that name.
+fn usage(daemon: &Daemon, server: &str, index: &str) -> IndexUsage {
+    let known = store(daemon).index_usage(server).unwrap();
+    known.into_iter().find(|usage| usage.key.name == index).unwrap()
+}
+
 /// When indexes of the standby were first seen, by name.
 fn first_seen(daemon: &Daemon) -> Vec<(String, chrono::DateTime<Utc>)> {
     let known = store(daemon).index_usage("copy").unwrap();
@@ -451,7 +457,14 @@ async fn a_daemon_that_watches_both_loses_nothing_when_one_is_promoted() {
         first_seen(&daemon),
     );
     assert!(known.iter().any(|(name, _)| name == "on_standby"), "{known:?}");
+    let used_at = Utc::now();
+    eventually("the use of an index on the primary", || async {
+        uses(&primary, "a").await;
+        usage(&daemon, "main", "on_primary").last_moved_at.is_some()
+    })
+    .await;
 
+    let stopped_at = Utc::now();
     primary.stop("QUIT");
     standby.sql("postgres", "SELECT pg_promote()").await;
     eventually("it is seen to be the primary", || async {
@@ -478,6 +491,9 @@ async fn a_daemon_that_watches_both_loses_nothing_when_one_is_promoted() {
         assert_eq!(said.iter().find(is_wrong), None, "{server}: {said:?}");
     }
     assert!(!statements(&daemon).is_empty(), "its history is still there");
+    let idle_since = |index: &str| usage(&daemon, "copy", index).last_moved_at.unwrap();
+    assert!(idle_since("nobody") < stopped_at, "neither used it before");
+    assert!(idle_since("on_primary") > used_at, "the primary did");
     let still: Vec<_> = first_seen(&daemon);
     assert!(known.iter().all(|one| still.contains(one)), "{known:?} {still:?}");
     let of_both = get(&daemon.address, "/servers/main").body;

@@ -201,6 +201,7 @@ pub(super) async fn plan_alone(
         stubborn: ids.collect(),
         plans: fit_to_keep(database, &statement_ids, plans),
         writes: None,
+        is_error: false,
     }
 }
 

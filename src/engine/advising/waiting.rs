@@ -50,7 +50,7 @@ impl Waiting {
     }
 }
 
-fn clock(at: DateTime<Utc>) -> String {
+pub(super) fn clock(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 

@@ -19,6 +19,7 @@ use crate::index_advisor::workload::{SearchPaths, WorkloadStatement};
 use crate::limits;
 use crate::model::advice::{AdviceReport, Advised, AdvisedActivity, Droppable, Rehearsal, SummaryView};
 use crate::model::catalog::IndexFacts;
+use crate::model::column::ColumnNow;
 use crate::model::finding::Window;
 use crate::model::kept_plan::KeptPlan;
 use crate::model::observation::{DatabaseObservation, StatementActivity, StatementDelta, Unknown};
@@ -174,6 +175,7 @@ impl Asked {
             unfinished_since: None,
             every: None,
             summary_views: answered.summary_views,
+            columns: answered.columns,
             writes_are_counted: answered.writes_are_counted,
             report,
             earlier: self.earlier,
@@ -186,6 +188,7 @@ struct Answered {
     report: AdviceReport,
     rehearsals: BTreeMap<u32, Rehearsal>,
     summary_views: Vec<SummaryView>,
+    columns: BTreeMap<u32, Vec<ColumnNow>>,
     plans: Vec<KeptPlan>,
     stubborn: Vec<String>,
     writes: Option<WriteCounters>,
@@ -199,6 +202,8 @@ pub(super) struct Worked {
     pub(super) writes: Option<WriteCounters>,
     /// The ids of statements that did not end when planning them was cancelled.
     pub(super) stubborn: Vec<String>,
+    /// Whether an error ended it, which may be over by now; nothing that is lacking is one.
+    pub(super) is_error: bool,
 }
 
 /// What one run may take.
@@ -279,6 +284,7 @@ impl Worked {
             plans: Vec::new(),
             writes: None,
             stubborn: Vec::new(),
+            is_error: true,
         }
     }
 }
@@ -286,7 +292,9 @@ impl Worked {
 /// Asks the planner.
 pub(super) async fn work_out(planner: &Planner, asked: Asked, effort: &Effort<'_>) -> Worked {
     let (mut writes, mut plans, mut stubborn) = (None, Vec::new(), Vec::new());
-    let advice = match planned(planner, &asked, effort).await {
+    let answer = planned(planner, &asked, effort).await;
+    let is_error = answer.is_err();
+    let advice = match answer {
         Ok(Ok(mut answered)) => {
             writes = answered.writes.take();
             plans = std::mem::take(&mut answered.plans);
@@ -294,13 +302,14 @@ pub(super) async fn work_out(planner: &Planner, asked: Asked, effort: &Effort<'_
             Ok(asked.advised(answered))
         }
         Ok(Err(unknown)) => Err(unknown),
-        Err(error) => Err(Unknown::because(error.one_line())),
+        Err(error) => Err(error.unknown(&planner.server.conninfo().user, &asked.database)),
     };
     Worked {
         advice,
         plans,
         writes,
         stubborn,
+        is_error,
     }
 }
 
@@ -330,8 +339,12 @@ async fn ask(
     let mut notes = about_the_login(plan, &gate, login);
     let workload = asked.workload.clone();
     let wanted = Wanted {
-        drops: &asked.drops,
-        summary_views: true,
+        // what a standby's own statements do without, its primary may need
+        drops: match plan.is_standby {
+            true => &[],
+            false => &asked.drops,
+        },
+        summary_views: !plan.is_standby,
         window_seconds: asked.window.map(|window| window.seconds()),
         earlier_writes: asked.earlier_writes.as_ref(),
         ..Wanted::default()
@@ -357,6 +370,7 @@ async fn ask(
         stubborn: stubborn.collect(),
         rehearsals: by_oid.collect(),
         summary_views: advice.summary_views.clone(),
+        columns: advice.columns,
         report,
         plans: fit_to_keep(&asked.database, &asked.statement_ids, advice.plans),
         writes: advice.writes,

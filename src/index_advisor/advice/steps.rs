@@ -91,6 +91,7 @@ impl<'a> Steps<'a> {
         self.plan.keep_open().await?;
         let positions = self.ready.positions.clone();
         let unconfirmed = confirmed.missing();
+        let columns = self.ready.tables.columns();
         let told = self
             .ready
             .told(self.plan, &problem, &set, confirmed, &counted)
@@ -104,6 +105,7 @@ impl<'a> Steps<'a> {
             unconfirmed,
             is_proven: true,
             summary_views,
+            columns,
             writes,
             writes_are_counted,
             ..told

@@ -42,6 +42,10 @@ pub fn about_the_captured(captured: &Captured, login: &str, plans: bool) -> Vec<
     notes
 }
 
+/// Where what a standby lacks is built, and what is not known there.
+const ON_A_STANDBY: &str = "this is a standby: run on its primary what is advised, from where it comes here by replication. \
+     What the primary's own statements need, and what its writes would pay, is not seen here, so drop nothing for it";
+
 /// What a login that is no superuser may not plan. `reads`: it is the one that reads what was captured, too.
 pub fn about_what_may_be_planned(login: &str, reads: bool) -> String {
     let remedy = match reads {
@@ -53,9 +57,12 @@ pub fn about_what_may_be_planned(login: &str, reads: bool) -> String {
     )
 }
 
-/// What the login is, and what a separate planner would add.
+/// What the login is and where it plans, and what a separate planner would add.
 pub fn about_the_login(plan: &Plan, gate: &Gate, login: &str) -> Vec<String> {
     let mut notes = Vec::new();
+    if plan.is_standby {
+        notes.push(ON_A_STANDBY.to_owned());
+    }
     if gate.planner_is_powerful() {
         notes.push(format!(
             "{login} is a superuser or as good as one, so only code of superusers is planned through, whomever else you trust. \

@@ -34,6 +34,28 @@ pub(crate) fn tables_of(table: Table) -> Tables {
 }
 
 #[test]
+fn columns_of_users_are_told_as_sql_spells_them() {
+    let code = Column {
+        type_name: "varchar".into(),
+        told_type: "character varying(20)".into(),
+        is_not_null: true,
+        ..Column::default()
+    };
+    let table = table_of(10.0, [("code", code)]);
+    let told = tables_of(table.clone()).columns();
+    let [code] = &told[&1][..] else { panic!("{told:?}") };
+    assert_eq!(
+        (code.type_name.as_deref(), code.is_not_null),
+        (Some("character varying(20)"), Some(true))
+    );
+    let of_nobody = Table {
+        may_be_indexed: false,
+        ..table
+    };
+    assert!(tables_of(of_nobody).columns().is_empty());
+}
+
+#[test]
 fn beginnings_are_found_under_the_class_of_the_type() {
     let column = |type_name: &str| Column {
         type_name: type_name.into(),

@@ -69,7 +69,7 @@ pub struct MaterializedViewObservation {
 /// What refreshing knows of one view.
 #[derive(Clone, Debug)]
 pub struct Refreshing {
-    /// Its promise, its age, its readers.
+    /// Its promise, its age, its readers, those on standbys that are watched among them.
     pub status: ViewStatus,
     /// Refreshes that were really made, well or badly, newest first.
     pub runs: Vec<Run>,

@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::keywords::USED;
+
 /// What the description is completed from, so that tests need no environment of the process.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -30,6 +32,13 @@ impl Environment {
             home,
             login,
         }
+    }
+
+    /// The key words that its variables give, each with its variable and its value.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let value = |variable| self.variables.get(variable).filter(|value| !value.is_empty());
+        let used = USED.iter();
+        used.filter_map(move |(keyword, variable)| Some((*keyword, *variable, value(*variable)?.as_str())))
     }
 
     /// The file under the home directory, if it is there.

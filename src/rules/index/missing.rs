@@ -3,6 +3,7 @@
 mod gain;
 mod guards;
 mod hot;
+mod on_standby;
 mod remedy;
 mod title;
 
@@ -52,8 +53,11 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, number, settings};
 /// `advise_every` of the server and soon after an index came or went; what is there by then is not named. What rests on totals that
 /// began before the first look of a daemon is info until a window of its own shows it again. Needs HypoPG in the database, and a login that may read
 /// the tables (`planner_dsn`). Without HypoPG it is skipped, since nothing would be proven; `pgadvisor advise` gives candidates all the
-/// same, as *estimated*. Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my hand,
-/// which is the best in the land?" (PVLDB 13, 2020).
+/// same, as *estimated*.
+///
+/// On a standby it judges what runs there, which the primary does not see: the index is made on the primary, and what its writes
+/// would pay for it there is not known. Sources: PostgreSQL's chapter "Using EXPLAIN"; Kossmann and others, "Magic mirror in my
+/// hand, which is the best in the land?" (PVLDB 13, 2020).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Missing {
@@ -88,7 +92,6 @@ impl Rule for Missing {
     const CLEAR: Period = Period::seconds(0);
 
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown> {
-        place.on_primary()?;
         let advised = place.database()?.advice.as_ref();
         let advised = advised.map_err(|unknown| at_its_place(unknown, &place.observation.server))?;
         let unplanned = could_plan(advised)?;
@@ -171,7 +174,7 @@ const UNPROVEN: &str = "`pgadvisor advise` gives candidates without it, which no
 fn at_its_place(unknown: &Unknown, server: &ServerFacts) -> Unknown {
     let sql = unknown.remedy_sql.as_deref();
     let Some(extension) = sql.and_then(created_extension) else {
-        return unknown.clone();
+        return on_standby::mended(unknown.clone(), server);
     };
     let mut reason = unknown.reason.clone();
     if extension == "hypopg" {
@@ -180,10 +183,11 @@ fn at_its_place(unknown: &Unknown, server: &ServerFacts) -> Unknown {
     if let Some(before) = settings::before_create(server, extension) {
         reason = format!("{reason}. {before}");
     }
-    Unknown {
+    let unknown = Unknown {
         reason,
         remedy_sql: unknown.remedy_sql.clone(),
-    }
+    };
+    on_standby::mended(unknown, server)
 }
 
 /// Why nothing is decided of what is nearly worth an index.
@@ -330,9 +334,11 @@ impl Missing {
             name: missing.table.clone(),
             table: None,
         };
+        let server = &place.observation.server;
         let writes: Option<f64> = indexes.iter().map(|index| index.write_cost_per_day).sum();
+        let writes = writes.filter(|_| !server.is_standby);
         let ended_hot = EndedHot::by(updated, indexes);
-        let mut remedy = remedy(&place.observation.server, indexes, gains);
+        let mut remedy = remedy(server, indexes, gains);
         remedy.caveats.extend(ended_hot.as_ref().map(EndedHot::told));
         Claim {
             title: format!("{table} lacks an index on {}", title::keys(indexes)),
@@ -376,7 +382,7 @@ impl Missing {
             },
             confidence: confidence(indexes),
             remedy,
-            guards: guards(advised, gains).told(),
+            guards: guards(advised, gains, server).told(),
             ..place.claim(Self::ID, severity, missing.subject(), Some(object))
         }
     }

@@ -45,7 +45,7 @@ use crate::sql::remembered::{self, NamedTables};
 /// to read them whole is the fastest way. So are materialized views, which each refresh CONCURRENTLY reads. Partitions are
 /// judged together with their table. What was counted before an index of the table came says nothing of now: nothing is said
 /// until a window has begun after that; nor, from PostgreSQL 16 on, where the last scan is longer ago than a quarter of the
-/// window. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_tables.
+/// window. Only a primary is judged; which index the statements of a standby lack, index.missing tells there. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeqScanHotspot {

@@ -44,8 +44,10 @@ use crate::sql::remembered::index_keys;
 /// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one that
 /// was there already may be younger than its totals. PostgreSQL records no creation of a database: where one was never reset, its
 /// totals count from when something proves that it was there, such as a VACUUM. Standbys that are watched,
-/// too, count like the primary. A server that was promoted is idle from then on at most: what the primary before it used was
-/// not counted there, and its totals say nothing. Source: PostgreSQL's chapter "The Cumulative Statistics System", pg_stat_all_indexes.
+/// too, count like the primary. Where one of these is promoted and its primary was watched until then, an index is idle
+/// since both have left it alone, and no longer than both were watched. Else a server that was promoted is idle from then on at
+/// most: what the primary before it used was not counted there, and its totals say nothing. Source: PostgreSQL's chapter "The
+/// Cumulative Statistics System", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unused {

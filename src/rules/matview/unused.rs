@@ -8,7 +8,9 @@ use crate::model::finding::{Claim, Severity};
 use crate::model::observation::{Refreshing, Unknown};
 use crate::model::refresh::MaterializedView;
 use crate::model::unit::{Period, seconds_for_people};
-use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, view_object, view_subject};
+use crate::rules::{
+    Found, Guards, Place, Rule, Scope, evidence, number, standbys, view_object, view_subject,
+};
 
 /// A materialized view is refreshed, and nobody reads it.
 ///
@@ -19,9 +21,11 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number, view_obj
 /// Take it out of the configuration, and drop it once nobody missed it. What depends on it is shown by its page.
 ///
 /// ## When it is wrong to obey
-/// If it is read once a quarter or once a year, or on a standby: only scans on this server are counted.
+/// If it is read once a quarter or once a year, or on a standby that is not watched: *not checked* says so. Standbys that are
+/// watched, too, count like the primary.
 ///
-/// Source: pg_stat_get_numscans of the view and its indexes, less those of refreshes.
+/// Source: pg_stat_get_numscans of the view and its indexes, less those of refreshes; on standbys what their looks counted of
+/// both.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Unused {
@@ -82,19 +86,20 @@ impl Rule for Unused {
 fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) -> Claim {
     let name = view.name.sql();
     let seconds = refreshing.seconds_last_week;
+    let not_read_since = refreshing
+        .status
+        .readers_watched_since
+        .max(refreshing.status.read_at);
     let mut guards = Guards::default();
     guards.checked("scans of its own refreshes, and of views that read it, are taken off");
     guards.checked("no view that is refreshed reads it");
-    match place.observation.server.standbys {
-        0 => guards.checked("the server has no standby on which it might be read"),
-        _ => guards.not_checked("whether it is read on a standby"),
-    }
+    standbys::guard(&mut guards, place.observation);
     let mut claim = Claim {
         title: format!("{name} is refreshed, and nobody reads it"),
         explanation: format!("Refreshing it takes {} a week.", seconds_for_people(seconds)),
         evidence: evidence([
             ("refreshing_seconds_per_week", number(seconds)),
-            ("not_read_since", json!(refreshing.status.readers_watched_since)),
+            ("not_read_since", json!(not_read_since)),
         ]),
         confidence: guards.confidence("scans were watched all the time"),
         guards: guards.told(),
@@ -115,6 +120,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::model::replication::WatchedStandbys;
     use crate::rules::testing::{found, now, refreshed_view};
 
     #[test]
@@ -149,5 +155,31 @@ mod tests {
             0,
             "w needs it"
         );
+    }
+
+    #[test]
+    fn whether_a_standby_reads_it_is_told_as_far_as_it_is_watched() {
+        let told = |there: i64, watched: &[&str]| {
+            let mut observed = refreshed_view(|view| {
+                (view.status.read_at, view.seconds_last_week) = (None, 6000.0);
+            });
+            observed.server.standbys = there;
+            observed.standbys_watched = WatchedStandbys {
+                names: watched.iter().map(|name| (*name).to_owned()).collect(),
+                streaming: watched.len(),
+                ..WatchedStandbys::default()
+            };
+            let guards = found::<Unused>(&observed).unwrap().claims.remove(0).guards;
+            guards
+                .into_iter()
+                .find(|guard| guard.contains("standby"))
+                .unwrap()
+        };
+        assert_eq!(told(0, &[]), "no standby streams from this server");
+        assert_eq!(
+            told(1, &["b"]),
+            "its standbys, which are watched, too, do not use it"
+        );
+        assert_eq!(told(1, &[]), "not checked: use on its standbys");
     }
 }

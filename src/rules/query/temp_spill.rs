@@ -32,10 +32,12 @@ use remedy::{Steps, WorkMem, remedy};
 /// over it again. So the value that is named is one step, twice what its sessions have; it is at most a quarter of RAM, divided by
 /// max_connections, and where RAM is not known 256 MiB. A report at a quiet hour may as well spill.
 ///
-/// Windows shorter than half an hour count as half an hour, so that one call is not made a rate. How much of its time a statement
-/// spends on temporary files is not known, so that no time is told that it would save. What hardly wrote any
-/// since a look within the window, in three calls or more and at least half of all calls of the window, is told no longer: it was
-/// mended. What a daemon finds in totals that began before its first look may have been over by then, and is info. Sources: PostgreSQL's chapters "Resource Consumption" and "pg_stat_statements".
+/// Windows shorter than half an hour count as half an hour, so that one call is not made a rate. What it costs is the time of all
+/// calls of the statement: how much of that goes to temporary files is not known, so that no part of it is told to be saved. What
+/// hardly wrote any since a look within the window, in three calls or more and at least half of all calls of the window, is told no
+/// longer: it was mended. What a daemon finds in totals that began before its first look may have been over by then, and is info.
+///
+/// Sources: PostgreSQL's chapters "Resource Consumption" and "pg_stat_statements".
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TempSpill {
@@ -157,14 +159,13 @@ fn claim(
     };
     claim.explanation = format!(
         "Each of its {} calls wrote {} of temporary files on average, {} in the window: a sort or a hash did not fit into \
-         memory ({}). See whether it must sort or hash so much, then give more work_mem to it alone.",
+         memory ({}). See whether it must sort or hash so much, then give more work_mem to it alone. What it is said to cost is all \
+         of its time: how much of that temporary files take is not known.",
         statement.calls,
         bytes_for_people(per_call),
         bytes_for_people(bytes),
         told_work_mem(&have)
     );
-    // what it took to write and read them is only a part of its time, and not known
-    claim.impact.db_seconds_per_day = None;
     claim.remedy = remedy(server, statement, &have, per_call * ROOM, steps);
     // its time went on, which does not say that it still spills
     statements::tell_of_before(&mut claim, activity);
@@ -252,6 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn it_costs_what_the_statement_does_and_none_of_that_is_promised() {
+        // ten calls of 100 ms in ten minutes
+        let observed = observed(1280, &["app"]);
+        let claim = claims::<TempSpill>(&observed).unwrap().remove(0);
+        let cost = claim.impact.db_seconds_per_day.unwrap();
+        assert!((cost - 144.0).abs() < 1e-6, "{cost}");
+        let told = claim.explanation;
+        assert!(
+            told.contains("how much of that temporary files take is not known"),
+            "{told}"
+        );
+    }
+
+    #[test]
     fn one_role_gets_one_step() {
         let given = remedy_of(&observed(1280, &["app"]));
         assert_eq!(given.apply_sql, ["ALTER ROLE app SET work_mem = '8MB'"]);
@@ -296,7 +311,6 @@ mod tests {
         assert_eq!(claim.evidence["work_mem_bytes"], json!(MEBIBYTE));
         assert_eq!(claim.remedy.apply_sql, ["ALTER ROLE app RESET work_mem"]);
         assert_eq!(claim.remedy.undo_sql, ["ALTER ROLE app SET work_mem = '1MB'"]);
-        assert_eq!(claim.impact.db_seconds_per_day, None);
         // in one database it has even less
         given(&mut observed, Some("app"), Some("app"), "512kB");
         let nearest = remedy_of(&observed);

@@ -18,6 +18,7 @@ mod roll_up;
 mod server_points;
 mod statement_times;
 mod statements;
+mod table_reads;
 mod totals;
 mod use_over_days;
 mod waits;

@@ -23,7 +23,7 @@ use crate::store::row::{micros, time};
 const LOOKED_AT: f64 = 0.9;
 
 /// The days that are added up, from the first hour of them that was looked at.
-struct Days {
+pub(super) struct Days {
     first_hour: i64,
     now: DateTime<Utc>,
     seen_seconds: f64,
@@ -31,7 +31,11 @@ struct Days {
 
 impl Days {
     /// As many as there are of which enough was looked at.
-    fn most(tx: &Transaction<'_>, place: i64, now: DateTime<Utc>) -> Result<Option<Self>, StoreError> {
+    pub(super) fn most(
+        tx: &Transaction<'_>,
+        place: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Self>, StoreError> {
         let mut days = tx.prepare_cached(
             "SELECT min(hour), sum(seconds) FROM history_hour WHERE place = ?1 AND hour <= ?2
              GROUP BY hour / ?3 ORDER BY 1 DESC",
@@ -52,7 +56,7 @@ impl Days {
         Ok(most)
     }
 
-    fn window(&self) -> Window {
+    pub(super) fn window(&self) -> Window {
         Window {
             from: time(self.first_hour * HOUR),
             to: self.now,

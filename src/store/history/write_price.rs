@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 
 use super::listed::{Listed, Named};
 use super::lists::Happened;
 use super::place::{self, Family};
 use super::points::{first_at, first_look, points};
-use super::relations::subject;
+use super::relations::{bodies, subject};
 use crate::model::history::TableCounts;
 use crate::model::observation::TableDelta;
 use crate::model::relation::IndexNow;
@@ -165,6 +165,47 @@ impl Store {
                 return Ok(None);
             };
             made_at(tx, (place, seen_since), (database, schema, name), after)
+        })
+    }
+
+    /// The indexes of some tables, by schema and name, that were seen first after a time, each with when, where others of their
+    /// database were seen before. No more than so many are looked through.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn indexes_made(
+        &self,
+        (server, database): (&str, &str),
+        tables: &[(&str, &str)],
+        after: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<(DateTime<Utc>, IndexNow)>, StoreError> {
+        self.read(|tx| {
+            let Some(place) = place::known(tx, server, Family::Index, database)? else {
+                return Ok(Vec::new());
+            };
+            let Some(seen_since) = first_look(tx, place)? else {
+                return Ok(Vec::new());
+            };
+            let mut indexes: Vec<IndexNow> = Vec::new();
+            for (schema, table) in tables {
+                let left = limit.saturating_sub(indexes.len()) as i64;
+                let of_table: Vec<IndexNow> = bodies(
+                    tx,
+                    "SELECT body FROM index_now INDEXED BY index_now_table
+                     WHERE server = ?1 AND database = ?2 AND schema = ?3 AND table_name = ?4 ORDER BY name LIMIT ?5",
+                    params![server, database, schema, table, left],
+                )?;
+                indexes.extend(of_table);
+            }
+            let mut made = Vec::new();
+            for index in indexes {
+                let named = (database, index.schema.as_str(), index.name.as_str());
+                if let Some(at) = made_at(tx, (place, seen_since), named, after)? {
+                    made.push((at, index));
+                }
+            }
+            Ok(made)
         })
     }
 }
@@ -353,6 +394,15 @@ mod tests {
             None,
             "nobody knows: it was there at the first look"
         );
+        let made = |after: i64, limit: usize| -> Vec<(DateTime<Utc>, String)> {
+            let tables = [("public", "quiet"), ("public", "busy")];
+            let found = store.indexes_made(("main", "app"), &tables, at(after), limit);
+            let named = |(at, index): (DateTime<Utc>, IndexNow)| (at, index.name);
+            found.unwrap().into_iter().map(named).collect()
+        };
+        assert_eq!(made(END - 60, 9), [(at(END + 10), "busy_young".to_owned())]);
+        assert!(made(END + 10, 9).is_empty(), "it was there by then");
+        assert!(made(END - 60, 1).is_empty(), "more are not looked through");
         look(END + 10, &[], 1200.0, 20);
         assert_eq!(young(31), None, "twenty minutes are no rate");
         look(END + 30, &[], 600.0, 20);

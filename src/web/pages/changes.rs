@@ -1,6 +1,9 @@
 //! What happened to a server as a whole, as marks in the pictures of what it holds.
 
+use chrono::{DateTime, Utc};
+
 use super::history_chart::Change;
+use crate::model::relation::IndexNow;
 use crate::model::server_change::{ServerChange, ServerChangeKind};
 
 fn told<'a>(changes: impl Iterator<Item = &'a ServerChange>) -> Vec<Change> {
@@ -15,6 +18,14 @@ fn told<'a>(changes: impl Iterator<Item = &'a ServerChange>) -> Vec<Change> {
 pub fn of_statements(changes: &[ServerChange]) -> Vec<Change> {
     let concerns = |change: &&ServerChange| change.kind != ServerChangeKind::StatisticsReset;
     told(changes.iter().filter(concerns))
+}
+
+/// The indexes that the tables of a statement got, by when each was seen first.
+pub fn of_indexes(made: Vec<(DateTime<Utc>, IndexNow)>) -> impl Iterator<Item = Change> {
+    made.into_iter().map(|(at, index)| Change {
+        at,
+        what: format!("an index was made: {}.{}", index.schema, index.name),
+    })
 }
 
 /// What changes the numbers of the tables and indexes of a database.
@@ -61,5 +72,17 @@ pub(super) mod tests {
         };
         assert_eq!(minutes(of_statements(&changes)), [9, 8]);
         assert_eq!(minutes(of_relations(&changes, "shop")), [9, 7, 6]);
+    }
+
+    #[test]
+    fn an_index_that_its_tables_got_is_named() {
+        let index = IndexNow {
+            schema: "public".into(),
+            name: "items_b".into(),
+            ..IndexNow::default()
+        };
+        let told: Vec<Change> = of_indexes(vec![(sample::now(), index)]).collect();
+        assert_eq!(told[0].at, sample::now());
+        assert_eq!(told[0].what, "an index was made: public.items_b");
     }
 }

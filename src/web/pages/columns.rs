@@ -1,7 +1,7 @@
 //! The columns of a table, as far as they are known: a part of its page.
 //!
-//! Nobody reads all columns of all tables. What rules read of them, and what the definitions of indexes say, is told; the
-//! rest is not known, and is told so.
+//! Nobody reads all columns of all tables. What rules and index advice read of them, and what the definitions of indexes say, is
+//! told; the rest is not known, and is told so.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,10 @@ pub struct ColumnLine {
     pub name: String,
     /// Its type as SQL spells it; null where it is not known.
     pub type_name: Option<String>,
-    /// Whether the primary key holds it: then it is never NULL. Of others it is not known whether they may be.
+    /// Whether the primary key holds it.
     pub is_in_primary_key: bool,
+    /// Whether it is NOT NULL; null where it is not known.
+    pub is_not_null: Option<bool>,
     /// Indexes that hold it.
     pub indexes: Vec<Held>,
     /// The share of NULLs, 0 to 1; null where it is not known.
@@ -70,6 +72,14 @@ impl Held {
 }
 
 impl ColumnLine {
+    /// Whether it may be NULL, in a word or two; none where that is not known.
+    pub(super) fn null(&self) -> Option<&'static str> {
+        self.is_not_null.map(|is_not_null| match is_not_null {
+            true => "not allowed",
+            false => "allowed",
+        })
+    }
+
     /// Whether a GRANT makes its statistics known.
     pub(super) fn needs_select(&self) -> bool {
         self.is_not_readable
@@ -95,6 +105,7 @@ impl ColumnLine {
 
     fn take(&mut self, known: ColumnNow) {
         self.type_name = known.type_name;
+        self.is_not_null = known.is_not_null;
         let because = match known.sample {
             Some(Sample::Known(sample)) => {
                 self.null_ratio = Some(sample.null_ratio);
@@ -166,6 +177,8 @@ impl Columns {
                 let because = statistics_unknown_because.unwrap_or("not asked for");
                 line.statistics_unknown_because = Some(because.to_owned());
             }
+            // a primary key holds no NULL
+            line.is_not_null = line.is_in_primary_key.then_some(true).or(line.is_not_null);
             ColumnLine { name, ..line }
         };
         Self {
@@ -206,6 +219,7 @@ mod tests {
         ColumnNow {
             name: name.into(),
             type_name: Some("bigint".into()),
+            is_not_null: None,
             sample,
         }
     }
@@ -243,6 +257,24 @@ mod tests {
         assert!(line("id").is_in_primary_key && !line("b").is_in_primary_key);
         assert_eq!(line("b").type_name.as_deref(), Some("bigint"));
         assert_eq!((line("id").type_name.as_deref(), told.indexes_unread), (None, 1));
+    }
+
+    #[test]
+    fn whether_it_may_be_null_is_told_where_it_is_known() {
+        let known = |name: &str, is_not_null| ColumnNow {
+            is_not_null,
+            ..column(name, None)
+        };
+        let key = "CREATE UNIQUE INDEX t_pkey ON public.t USING btree (id)";
+        let told = of(
+            vec![known("a", Some(true)), known("b", Some(false)), known("c", None)],
+            vec![index("t_pkey", Some(key), true)],
+        );
+        let nulls: Vec<_> = told.columns.iter().map(ColumnLine::null).collect();
+        assert_eq!(
+            nulls,
+            [Some("not allowed"), Some("allowed"), None, Some("not allowed")]
+        );
     }
 
     #[test]

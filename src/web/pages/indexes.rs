@@ -15,8 +15,9 @@ use super::relations::{Brief, briefs, growth, growth_text, is_about_index, of_hu
 use super::tabs::View;
 use crate::model::finding::Finding;
 use crate::model::judgement::Verdict;
+use crate::model::observation::TableDelta;
 use crate::model::relation::{IndexNow, IndexTotal, RelationList, RelationOrder};
-use crate::model::unit::bytes_for_people;
+use crate::model::unit::{bytes_for_people, seconds_for_people};
 use crate::rules::index::missing::NEARLY;
 
 /// An index with the findings about it.
@@ -109,6 +110,11 @@ impl IndexLine {
         })
     }
 
+    /// What is missing where that is not known.
+    pub(super) fn no_write_price() -> String {
+        format!("needs {} of looks", seconds_for_people(TableDelta::RATE_SECONDS))
+    }
+
     pub(super) fn size(&self) -> String {
         bytes_for_people(self.total.now.bytes as f64)
     }
@@ -176,10 +182,10 @@ impl IndexesPage {
                 untold: Some(why),
                 ..
             } if why == NEARLY => None,
-            other => other.untold(),
+            other => Some(present::why(other.untold()?, other.remedy_sql())),
         });
         Self {
-            missing_unknown_because: unknown.map(str::to_owned),
+            missing_unknown_because: unknown,
             ..self
         }
     }
@@ -314,6 +320,15 @@ mod tests {
         );
         assert!(told.contains("leaves 2.0 s of &#60;b&#62;."), "{told}");
         assert!(told.contains("/rules/index.missing"), "{told}");
+        let refused = Verdict::Skipped {
+            reason: "it refused: User does not have CONNECT privilege.".into(),
+            remedy_sql: Some("GRANT CONNECT".into()),
+        };
+        let told = html(Some(refused));
+        assert!(
+            told.contains("CONNECT privilege: GRANT CONNECT mends it. <a"),
+            "{told}"
+        );
         let partly = Verdict::Evaluated {
             undecided: Vec::new(),
             absence_counts: true,
@@ -356,8 +371,8 @@ mod tests {
         assert_eq!(price(None, whole), None);
         let html = page(vec![total("i")]).html("..", "t").unwrap();
         assert!(
-            html.contains("title=\"what is written to its table in an hour is not known, or not yet\">–"),
-            "{html}"
+            html.contains("in what is kept of the range\">needs 30 min of looks</span>"),
+            "the reason is read, not only pointed at: {html}"
         );
         assert!(html.contains("&#38;order=writes"), "a list in that order: {html}");
         assert!(

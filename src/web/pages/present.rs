@@ -51,6 +51,15 @@ pub fn exact(at: &DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// Why something is not known, and what mends that where SQL can: without a full stop, since more may follow.
+pub fn why(reason: &str, remedy_sql: Option<&str>) -> String {
+    let reason = reason.trim_end().trim_end_matches('.');
+    match remedy_sql {
+        Some(sql) => format!("{reason}: {sql} mends it"),
+        None => reason.to_owned(),
+    }
+}
+
 /// `14:02 UTC`.
 pub fn clock(at: &DateTime<Utc>) -> String {
     at.format("%H:%M UTC").to_string()

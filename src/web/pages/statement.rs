@@ -35,6 +35,12 @@ pub struct NamedTable {
 }
 
 impl NamedTable {
+    /// Its schema and name, where something is known of it.
+    pub(crate) fn known(&self) -> Option<(&str, &str)> {
+        let schema = self.schema.as_deref().filter(|_| self.is_known)?;
+        Some((schema, self.name.as_str()))
+    }
+
     fn qualified(&self) -> String {
         match &self.schema {
             Some(schema) => format!("{schema}.{}", self.name),
@@ -84,7 +90,8 @@ pub struct StatementPage {
     pub range: Range,
     /// What it did, oldest first; a point without counts is time in which nobody looked.
     pub history: Vec<HistoryPoint<StatementCounts>>,
-    /// What changed meanwhile: plans that were seen for the first time, or again; restarts, failovers and resets.
+    /// What changed meanwhile: plans that were seen for the first time, or again; indexes that its tables got; restarts,
+    /// failovers and resets.
     pub changes: Vec<Change>,
     /// The tables that it names; none where its text cannot be read.
     pub tables: Vec<NamedTable>,
@@ -195,8 +202,8 @@ impl StatementPage {
     }
 
     fn table_path(&self, table: &NamedTable) -> Option<String> {
-        let schema = table.schema.as_ref().filter(|_| table.is_known)?;
-        let path = View::Tables.path_of(&self.server, &self.database, schema, &table.name);
+        let (schema, name) = table.known()?;
+        let path = View::Tables.path_of(&self.server, &self.database, schema, name);
         Some(format!("{path}?range={}", self.range.word()))
     }
 
@@ -204,6 +211,15 @@ impl StatementPage {
         let schema = index.schema.as_ref().filter(|_| index.is_known)?;
         let path = View::Indexes.path_of(&self.server, &self.database, schema, &index.name);
         Some(format!("{path}?range={}", self.range.word()))
+    }
+
+    /// Why no index is named; none where some are.
+    fn no_index(&self) -> Option<&'static str> {
+        match (self.plans.indexes.is_empty(), self.plans.plans.is_empty()) {
+            (false, _) => None,
+            (true, true) => Some("Not known: no plan of it is kept."),
+            (true, false) => Some("The plans that are kept read none."),
+        }
     }
 
     fn took(&self, counts: &StatementCounts) -> String {
@@ -287,6 +303,20 @@ mod tests {
         let html = called(3).html("..", "t").unwrap();
         let place = |id: &str| html.find(&format!("id=\"{id}\"")).unwrap();
         assert!(place("text") < place("chart-1"), "{html}");
+    }
+
+    #[test]
+    fn where_no_index_can_be_named_it_says_why() {
+        let named = (
+            "main".to_owned(),
+            "shop".to_owned(),
+            "0123456789abcdef".to_owned(),
+        );
+        let told = ("SELECT 1".to_owned(), vec![]);
+        let page = StatementPage::build(sample::now(), named, Range::Day, told, vec![], vec![]);
+        let html = page.html("..", "t").unwrap();
+        assert!(html.contains("Indexes that it uses"), "{html}");
+        assert!(html.contains("Not known: no plan of it is kept."), "{html}");
     }
 
     #[test]

@@ -73,6 +73,30 @@ fn indexes_of(plan: &PlanShape) -> Vec<(Option<&str>, &str)> {
     indexes
 }
 
+/// Why a statement has no plan where plans of its database were read last at that time; `advice` is what became of index advice.
+fn unread(read_at: Option<DateTime<Utc>>, advice: Option<&Verdict>) -> String {
+    let of_advice = advice
+        .filter(|verdict| !matches!(verdict, Verdict::Evaluated { .. }))
+        .and_then(|verdict| Some(present::why(verdict.untold()?, verdict.remedy_sql())));
+    let of_advice = of_advice.map_or_else(String::new, |why| {
+        format!(" Of index advice, with which they are read, is known: {why}.")
+    });
+    match (read_at, advice) {
+        (Some(at), _) => format!(
+            "It was not among the {} statements of the database that took most time when plans were read last, at {}. What took \
+             much time only since then is planned when they are read again.{of_advice}",
+            limits::PLANNED_STATEMENTS,
+            present::exact(&at)
+        ),
+        (None, Some(_)) => format!("No plan of this database was read yet.{of_advice}"),
+        (None, None) => {
+            "Plans are read together with index advice, which was not asked for in this database yet, or is \
+                         switched off (index.missing and query.matview_candidate)."
+                .to_owned()
+        }
+    }
+}
+
 /// The plans that a statement had, without constants.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct StatementPlans {
@@ -99,19 +123,7 @@ impl StatementPlans {
                 Some(format!("It was not planned{again}: {reason}."))
             }
             None if !plans.is_empty() => None,
-            None if read_at.is_some() => Some(format!(
-                "It was not among the {} statements of the database that took most time when plans were read.",
-                limits::PLANNED_STATEMENTS
-            )),
-            None => Some(match advice {
-                Some(Verdict::Skipped { reason, .. } | Verdict::Elsewhere { reason }) => {
-                    format!("No plan of this database was read yet. Of index advice, with which they are read, is known: {reason}.")
-                }
-                Some(Verdict::Evaluated { .. }) => "No plan of this database was read yet.".to_owned(),
-                None => "Plans are read together with index advice, which was not asked for in this database yet, or is \
-                         switched off (index.missing and query.matview_candidate)."
-                    .to_owned(),
-            }),
+            None => Some(unread(read_at, advice)),
         };
         Self {
             indexes: PlannedIndex::list(&plans),
@@ -371,7 +383,18 @@ mod tests {
             read_at: Some(sample::now()),
             ..nothing()
         };
-        assert!(why(read, Some(&skipped)).starts_with("It was not among the"));
+        let told = why(read.clone(), Some(&skipped));
+        assert!(
+            told.starts_with("It was not among the") && told.contains(&present::exact(&sample::now())),
+            "{told}"
+        );
+        assert!(told.ends_with("is known: HypoPG is not installed."), "{told}");
+        let refused = Verdict::Skipped {
+            reason: "it refused.".to_owned(),
+            remedy_sql: Some("GRANT CONNECT".to_owned()),
+        };
+        assert!(why(read.clone(), Some(&refused)).ends_with("known: it refused: GRANT CONNECT mends it."));
+        assert!(why(read, None).ends_with("when they are read again."));
         let refused = || Some((sample::now(), "not planned: t is a foreign table".to_owned()));
         let unplanned = PlanHistory {
             unplanned: refused(),

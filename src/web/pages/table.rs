@@ -366,6 +366,7 @@ mod tests {
         let column = ColumnNow {
             name: sample::HOSTILE.into(),
             type_name: Some(sample::HOSTILE.into()),
+            is_not_null: None,
             sample: Some(Sample::NotReadable),
         };
         let findings = vec![sample::finding("vacuum.dead_tuples", sample::HOSTILE)];

@@ -3,11 +3,12 @@
 use super::gain::Gain;
 use super::why_stopped;
 use crate::model::advice::{Advised, TriedValue, ValueKind};
+use crate::model::snapshot::ServerFacts;
 use crate::model::unit::plural;
 use crate::rules::Guards;
 
 /// What was asked of the planner, and of the table.
-pub(super) fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
+pub(super) fn guards(advised: &Advised, gains: &[Gain<'_>], server: &ServerFacts) -> Guards {
     let mut guards = Guards::default();
     let in_place = "every statement that could be planned was planned with all advised indexes in place";
     let stopped = why_stopped(advised);
@@ -46,10 +47,17 @@ pub(super) fn guards(advised: &Advised, gains: &[Gain<'_>]) -> Guards {
     }
     guards.checked("no index, key or constraint that is there answers the same");
     guards.checked("the table was analyzed and is not tiny");
-    guards.checked(match advised.writes_are_counted {
-        true => "what the table's writes, as they were counted, would pay for it is taken off",
-        false => "what the INSERT and UPDATE statements of the same window would pay for it is taken off",
-    });
+    match (server.is_standby, advised.writes_are_counted) {
+        (true, _) => {
+            guards.not_checked("what the table's writes, which only the primary sees, would pay for it")
+        }
+        (false, true) => {
+            guards.checked("what the table's writes, as they were counted, would pay for it is taken off")
+        }
+        (false, false) => guards.checked(
+            "what the INSERT and UPDATE statements of the same window would pay for it is taken off",
+        ),
+    }
     let statements = advised.report.statements.iter();
     match (statements.filter(|one| one.is_dearer()).count(), stopped) {
         (0, None) => guards.checked("no statement becomes dearer"),

@@ -1,6 +1,7 @@
 //! What is done about indexes that are missing.
 
 use super::gain::Gain;
+use super::on_standby;
 use crate::model::advice::AdvisedIndex;
 use crate::model::remedy::Remedy;
 use crate::model::snapshot::ServerFacts;
@@ -17,5 +18,8 @@ pub(super) fn remedy(server: &ServerFacts, indexes: &[&AdvisedIndex], gains: &[G
     remedy
         .caveats
         .extend(has_parameters.then(|| OTHER_TYPE.to_owned()));
-    remedy
+    match server.is_standby {
+        true => on_standby::built_on_its_primary(remedy),
+        false => remedy,
+    }
 }

@@ -1,0 +1,281 @@
+//! The idleness of indexes over a promotion: where a standby takes the place of its primary and both are watched, what that one
+//! left alone until then is still known. A system identifier alone does not tell who followed whom: the history that is written
+//! from then on must be the one after the primary's.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+
+use super::index_use::uses;
+use crate::model::snapshot::ServerFacts;
+use crate::model::status::{Look, RunningServer, ServerStatus};
+use crate::observe::usage::{IdleSince, UNSEEN_AT_MOST};
+use crate::store::{Store, StoreError};
+
+/// What a standby remembers of its primary, for when it is promoted.
+#[derive(Default)]
+pub(super) struct FollowedPrimary {
+    /// The standby itself, as of its last look.
+    standby: Option<RunningServer>,
+    /// By their names, the primaries with its system identifier as they were last seen to be primaries: one that changes places
+    /// with its standby may be seen as a standby before that one is seen as the primary.
+    primaries: BTreeMap<String, RunningServer>,
+}
+
+impl FollowedPrimary {
+    /// Takes in who is looked at. Where this look is the first since the standby was promoted, gives since when its primary left
+    /// indexes alone, without those of which that is not known up to now.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(super) fn see(
+        &mut self,
+        server: &ServerFacts,
+        store: &Store,
+        now: DateTime<Utc>,
+    ) -> Result<Option<IdleSince>, StoreError> {
+        let before = std::mem::take(self);
+        let Some(running) = server.running() else {
+            return Ok(None);
+        };
+        if running.is_standby {
+            *self = before.following(running, store.servers()?);
+            return Ok(None);
+        }
+        // its own counters go on where it was not started again
+        let is_promoted = before.standby.as_ref().is_some_and(|standby| {
+            standby.system_identifier == running.system_identifier && standby.started_at == running.started_at
+        });
+        match is_promoted {
+            true => before.idle_since(&running, store, now).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn following(mut self, standby: RunningServer, all: Vec<ServerStatus>) -> Self {
+        let primaries = all.into_iter().filter_map(|status| {
+            let running = status.running?;
+            let is_its = !running.is_standby && running.system_identifier == standby.system_identifier;
+            is_its.then_some((status.name, running))
+        });
+        self.primaries.extend(primaries);
+        self.standby = Some(standby);
+        self
+    }
+
+    /// Since when the primary before the one that runs now left indexes alone, under all of its names.
+    fn idle_since(
+        &self,
+        running: &RunningServer,
+        store: &Store,
+        now: DateTime<Utc>,
+    ) -> Result<IdleSince, StoreError> {
+        let mut idle_since = IdleSince::default();
+        let primaries = self.primaries.iter();
+        let former: Vec<_> = primaries.filter(|(_, one)| precedes(one, running)).collect();
+        let Some((_, first)) = former.first() else {
+            return Ok(idle_since);
+        };
+        // which of two copies it was nobody can tell
+        if !former.iter().all(|(_, one)| one.is_same_as(first)) {
+            return Ok(idle_since);
+        }
+        let looks = store.looks()?;
+        for status in store.servers()? {
+            let is_former = former.iter().any(|(name, _)| **name == status.name);
+            if !is_former || status.system_identifier.as_ref() != Some(&running.system_identifier) {
+                continue;
+            }
+            let visited = visited(&status.name, &looks, now);
+            for ((database, oid), one) in uses(&status, store)? {
+                if visited.contains(database.as_str()) {
+                    let since = one.idle_since();
+                    let known = idle_since.entry(database).or_default();
+                    let known = known.entry(oid).or_insert(since);
+                    *known = since.max(*known);
+                }
+            }
+        }
+        Ok(idle_since)
+    }
+}
+
+/// Whether a primary's history is the one before another's.
+fn precedes(before: &RunningServer, now: &RunningServer) -> bool {
+    let timelines = before.timeline.zip(now.timeline);
+    timelines.is_some_and(|(before, now)| before + 1 == now)
+}
+
+/// The databases of a server whose indexes were looked at up to now, or nearly so: what they did is known.
+fn visited<'a>(server: &str, looks: &'a [Look], now: DateTime<Utc>) -> HashSet<&'a str> {
+    let of_indexes = looks.iter().filter(|look| {
+        look.server == server
+            && look.family == "relations"
+            && look.error.is_none()
+            && now - look.at <= UNSEEN_AT_MOST
+    });
+    of_indexes.filter_map(|look| look.database.as_deref()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::rules::testing::now;
+    use crate::store::{IndexKey, IndexUsage};
+
+    fn ago(minutes: i64) -> DateTime<Utc> {
+        now() - TimeDelta::minutes(minutes)
+    }
+
+    /// A server that started so many minutes ago; a standby where it writes no history.
+    fn server(timeline: Option<i64>, started: i64) -> ServerFacts {
+        ServerFacts {
+            system_identifier: Some("1".into()),
+            timeline,
+            started_at: ago(started),
+            is_standby: timeline.is_none(),
+            ..ServerFacts::default()
+        }
+    }
+
+    fn record(store: &Store, name: &str, server: &ServerFacts) {
+        let status = ServerStatus {
+            system_identifier: server.system_identifier.clone(),
+            is_standby: Some(server.is_standby),
+            running: server.running(),
+            ..ServerStatus::unseen(name)
+        };
+        store.record_server(&status).unwrap();
+    }
+
+    fn record_look(store: &Store, minutes_ago: i64, error: Option<&str>) {
+        let look = Look {
+            server: "main".into(),
+            family: "relations".into(),
+            database: Some("app".into()),
+            at: ago(minutes_ago),
+            elapsed_seconds: 0.0,
+            rows: 2,
+            error: error.map(str::to_owned),
+        };
+        store.record_look(&look).unwrap();
+    }
+
+    /// What is known of a primary of the first history that was looked at a minute ago: index 7 was never seen to be used in
+    /// 1000 minutes, index 8 was 300 minutes ago, and of another database nothing is seen any more.
+    fn watched() -> Store {
+        let store = Store::in_memory().unwrap();
+        record(&store, "main", &server(Some(1), 900));
+        record_look(&store, 1, None);
+        let usage = |database: &str, oid: u32, moved: Option<i64>| IndexUsage {
+            key: IndexKey {
+                database: database.into(),
+                schema: "public".into(),
+                name: format!("i{oid}"),
+            },
+            oid,
+            scans: 0,
+            first_seen_at: ago(1000),
+            last_moved_at: moved.map(ago),
+            checked_at: ago(1),
+        };
+        let all = [
+            usage("app", 7, None),
+            usage("app", 8, Some(300)),
+            usage("unvisited", 9, None),
+        ];
+        store.save_index_usage("main", &all, &[]).unwrap();
+        store
+    }
+
+    /// For how many minutes indexes are idle on the primary before, as a look at this server tells.
+    fn told(
+        followed: &mut FollowedPrimary,
+        store: &Store,
+        promoted: &ServerFacts,
+    ) -> Option<Vec<(String, u32, i64)>> {
+        let idle_since = followed.see(promoted, store, now()).unwrap()?;
+        let mut all: Vec<(String, u32, i64)> = idle_since
+            .into_iter()
+            .flat_map(|(database, indexes)| {
+                let minutes = indexes.into_iter();
+                minutes.map(move |(oid, since)| (database.clone(), oid, (now() - since).num_minutes()))
+            })
+            .collect();
+        all.sort();
+        Some(all)
+    }
+
+    /// The same of a standby that looked once, with something that happened since then.
+    fn told_after(happens: impl FnOnce(&Store), promoted: &ServerFacts) -> Option<Vec<(String, u32, i64)>> {
+        let store = watched();
+        let mut followed = FollowedPrimary::default();
+        assert_eq!(told(&mut followed, &store, &server(None, 500)), None);
+        happens(&store);
+        // it may be looked at once more before it is promoted
+        assert_eq!(told(&mut followed, &store, &server(None, 500)), None);
+        let told_then = told(&mut followed, &store, promoted);
+        assert_eq!(told(&mut followed, &store, promoted), None, "once");
+        told_then
+    }
+
+    fn both() -> Vec<(String, u32, i64)> {
+        // of the last hour not all use is written down
+        vec![("app".to_owned(), 7, 1000), ("app".to_owned(), 8, 240)]
+    }
+
+    #[test]
+    fn what_the_primary_left_alone_is_known_when_its_standby_takes_its_place() {
+        let promoted = server(Some(2), 500);
+        assert_eq!(told_after(|_| (), &promoted), Some(both()));
+        let changed_places = |store: &Store| record(store, "main", &server(None, 3));
+        assert_eq!(told_after(changed_places, &promoted), Some(both()));
+        let long_gone = |store: &Store| record(store, "before", &server(Some(0), 9000));
+        assert_eq!(told_after(long_gone, &promoted), Some(both()));
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_primary_that_was_not_watched_up_to_the_promotion() {
+        let promoted = server(Some(2), 500);
+        let unknown = Some(Vec::new());
+        assert_eq!(
+            told_after(|store| record_look(store, 11, None), &promoted),
+            unknown
+        );
+        let failed = |store: &Store| record_look(store, 1, Some("permission denied"));
+        assert_eq!(told_after(failed, &promoted), unknown);
+        let of_another = server(Some(3), 500);
+        assert_eq!(
+            told_after(|_| (), &of_another),
+            unknown,
+            "it followed one that nobody saw"
+        );
+        let untold = ServerFacts {
+            timeline: None,
+            ..promoted.clone()
+        };
+        assert_eq!(told_after(|_| (), &untold), unknown);
+        let copy = |store: &Store| record(store, "copy", &server(Some(1), 800));
+        assert_eq!(
+            told_after(copy, &promoted),
+            unknown,
+            "which of the two it followed"
+        );
+        let other_cluster = |store: &Store| {
+            let other = ServerFacts {
+                system_identifier: Some("2".into()),
+                ..server(Some(1), 5)
+            };
+            record(store, "main", &other);
+        };
+        assert_eq!(told_after(other_cluster, &promoted), unknown);
+        let started_again = server(Some(2), 1);
+        assert_eq!(
+            told_after(|_| (), &started_again),
+            None,
+            "or another server under its name"
+        );
+    }
+}
