@@ -1,4 +1,4 @@
--- The columns of tables ($1): as pages tell them (told_type, is_not_null), type with its length, of a domain that which it is over, whether its text is compared byte by byte, as under the collation C (so are all
+-- The columns of tables ($1): as pages tell them (told_type; is_not_null, also by a domain), type with its length, of a domain that which it is over, whether its text is compared byte by byte, as under the collation C (so are all
 -- collations of PostgreSQL's own provider), and where statistics may be read mean bytes, how many values there are, how far
 -- rows are stored in their order, and the parts of them that are NULL (none, where statistics do not tell,
 -- of a column that is NOT NULL) and that have the commonest value. Of a partitioned table that
@@ -7,7 +7,7 @@
 -- privilege: none (SELECT for the bytes) · cost: a row a column · since: 14
 SELECT /* pgadvisor */
     a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typlen::int4 AS type_bytes,
-    pg_catalog.format_type(a.atttypid, a.atttypmod) AS told_type, a.attnotnull AS is_not_null,
+    pg_catalog.format_type(a.atttypid, a.atttypmod) AS told_type, a.attnotnull OR b.is_not_null AS is_not_null,
     b.modifier, t.typcategory = 'A' AS is_array,
     t.typtype IN ('r', 'm') AS is_range,
     CASE o.collprovider
@@ -42,17 +42,18 @@ LEFT JOIN LATERAL (
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 CROSS JOIN LATERAL (
     -- a domain may be over another one; the length of text is in the innermost that has one
-    WITH RECURSIVE domains (oid, base_oid, modifier, depth) AS (
-        SELECT u.oid, u.typbasetype, CASE u.typtype WHEN 'd' THEN u.typtypmod ELSE a.atttypmod END, 1
+    WITH RECURSIVE domains (oid, base_oid, modifier, is_not_null, depth) AS (
+        SELECT u.oid, u.typbasetype, CASE u.typtype WHEN 'd' THEN u.typtypmod ELSE a.atttypmod END, u.typnotnull, 1
         FROM pg_catalog.pg_type AS u
         WHERE u.oid = a.atttypid
         UNION ALL
-        SELECT u.oid, u.typbasetype, CASE WHEN u.typtype = 'd' THEN u.typtypmod ELSE o.modifier END, o.depth + 1
+        SELECT u.oid, u.typbasetype, CASE WHEN u.typtype = 'd' THEN u.typtypmod ELSE o.modifier END,
+            o.is_not_null OR u.typnotnull, o.depth + 1
         FROM domains AS o
         JOIN pg_catalog.pg_type AS u ON u.oid = o.base_oid
         WHERE o.base_oid <> 0 AND o.depth < 100
     )
-    SELECT o.oid, o.modifier FROM domains AS o ORDER BY o.depth DESC LIMIT 1) AS b
+    SELECT o.oid, o.modifier, o.is_not_null FROM domains AS o ORDER BY o.depth DESC LIMIT 1) AS b
 JOIN pg_catalog.pg_type AS t ON t.oid = b.oid
 LEFT JOIN pg_catalog.pg_collation AS o ON o.oid = a.attcollation
 CROSS JOIN (

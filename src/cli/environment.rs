@@ -1,5 +1,6 @@
 //! The server that the libpq environment names: it is watched where the configuration names none.
 
+use crate::configuration::secret::hidden;
 use crate::configuration::{Configuration, Effective, Server};
 use crate::postgres::conninfo::Environment;
 
@@ -25,7 +26,8 @@ pub fn tell(values: &mut [Effective], environment: &Environment) {
     for (keyword, variable, value) in environment.given() {
         let value = match keyword {
             "password" => "***".to_owned(),
-            _ => quoted(value),
+            // a database name may be a whole connection string
+            _ => quoted(&hidden(value)),
         };
         pairs.push(format!("{keyword}={value}"));
         variables.push(variable);
@@ -84,6 +86,15 @@ mod tests {
                 "environment PGHOST, PGUSER, PGPASSWORD".to_owned()
             )
         );
+        for database in [
+            "postgres://u:hunter2@h/db",
+            "host=h password=hunter2",
+            "host=h password='hunter2 x'",
+        ] {
+            let (shown, from) = told(&[("PGDATABASE", database)]);
+            assert!(shown.contains("***") && !shown.contains("hunter2"), "{shown}");
+            assert_eq!(from, "environment PGDATABASE");
+        }
         assert_eq!(told(&[]), ("\"\"".to_owned(), "default".to_owned()));
         assert_eq!(quoted("it's a\\b"), "'it\\'s a\\\\b'");
     }

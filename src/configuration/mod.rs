@@ -11,7 +11,7 @@ mod people;
 mod read;
 mod refresh;
 mod schema;
-mod secret;
+pub(crate) mod secret;
 mod show;
 
 use std::collections::BTreeMap;

@@ -61,7 +61,7 @@ pub(super) fn is_in(dsn: &str) -> bool {
 }
 
 /// The text with `***` for each password.
-pub(super) fn hidden(text: &str) -> String {
+pub(crate) fn hidden(text: &str) -> String {
     replaced(text, |_| "***".to_owned())
 }
 

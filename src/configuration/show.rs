@@ -15,7 +15,7 @@ pub struct Effective {
     pub key: String,
     /// Its value, a password in it replaced by stars.
     pub value: Value,
-    /// `default`, or `line 12`.
+    /// `default`, `line 12`, or `environment PGHOST, PGUSER`.
     pub from: String,
 }
 

@@ -85,6 +85,8 @@ pub struct Advising {
     writes: BTreeMap<String, VecDeque<WriteCounters>>,
     /// What was known before this daemon started.
     remembered: BTreeMap<String, Earlier>,
+    /// Databases of which something was told while the server was no standby, until advice of the standby is there.
+    demoted: BTreeSet<String>,
     /// Statements of each database that did not end when planning them was cancelled, and when that was.
     stubborn: BTreeMap<String, BTreeMap<String, Instant>>,
     plans: Plans,
@@ -127,6 +129,7 @@ impl Advising {
             latest: BTreeMap::new(),
             writes: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            demoted: BTreeSet::new(),
             stubborn: BTreeMap::new(),
             plans: Plans::default(),
             traces: Traces::default(),
@@ -199,7 +202,7 @@ impl Advising {
                 None if is_coming => Rehearsals::Coming,
                 Some(None) | None => Rehearsals::NotTried,
             };
-            database.advice = match self.latest.get(&database.name) {
+            let advice = match self.latest.get(&database.name) {
                 Some(latest) if is_known && latest.advised_at.elapsed() <= oldest => {
                     latest.told(self.every, &waits)
                 }
@@ -209,6 +212,7 @@ impl Advising {
                 ))),
                 _ => Err(unknown.clone()),
             };
+            database.advice = self.heeding_role(&database.name, advice);
         }
         spent_seconds
     }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::index_use::uses;
 use crate::model::snapshot::ServerFacts;
@@ -86,7 +86,7 @@ impl FollowedPrimary {
             if !is_former || status.system_identifier.as_ref() != Some(&running.system_identifier) {
                 continue;
             }
-            let visited = visited(&status.name, &looks, now);
+            let visited = visited(&status, &looks, now);
             for ((database, oid), one) in uses(&status, store)? {
                 if visited.contains(database.as_str()) {
                     let since = one.idle_since();
@@ -106,22 +106,38 @@ fn precedes(before: &RunningServer, now: &RunningServer) -> bool {
     timelines.is_some_and(|(before, now)| before + 1 == now)
 }
 
+/// A promotion takes so long anyway, however close together looks are.
+const UNSEEN_AT_LEAST: TimeDelta = TimeDelta::minutes(1);
+
+/// The family of questions that tell how indexes are used.
+const OF_INDEXES: &str = "relations";
+
+/// For how long nobody may have looked at the indexes of a server whose use is taken for known: three of its looks.
+fn unseen_at_most(server: &ServerStatus) -> TimeDelta {
+    let cost = server.families.iter().find(|cost| cost.family == OF_INDEXES);
+    let every = cost.and_then(|cost| cost.every_seconds);
+    let three = every.map(|seconds| TimeDelta::milliseconds((seconds * 3000.0) as i64));
+    three.map_or(UNSEEN_AT_MOST, |three| {
+        three.clamp(UNSEEN_AT_LEAST, UNSEEN_AT_MOST)
+    })
+}
+
 /// The databases of a server whose indexes were looked at up to now, or nearly so: what they did is known.
-fn visited<'a>(server: &str, looks: &'a [Look], now: DateTime<Utc>) -> HashSet<&'a str> {
+fn visited<'a>(server: &ServerStatus, looks: &'a [Look], now: DateTime<Utc>) -> HashSet<&'a str> {
+    let unseen_at_most = unseen_at_most(server);
     let of_indexes = looks.iter().filter(|look| {
-        look.server == server
-            && look.family == "relations"
+        look.server == server.name
+            && look.family == OF_INDEXES
             && look.error.is_none()
-            && now - look.at <= UNSEEN_AT_MOST
+            && now - look.at <= unseen_at_most
     });
     of_indexes.filter_map(|look| look.database.as_deref()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
+    use crate::model::status::FamilyCost;
     use crate::rules::testing::now;
     use crate::store::{IndexKey, IndexUsage};
 
@@ -234,6 +250,51 @@ mod tests {
         assert_eq!(told_after(changed_places, &promoted), Some(both()));
         let long_gone = |store: &Store| record(store, "before", &server(Some(0), 9000));
         assert_eq!(told_after(long_gone, &promoted), Some(both()));
+    }
+
+    #[test]
+    fn three_looks_may_be_missing_and_never_more_than_ten_minutes() {
+        let unseen = |every_seconds: Option<f64>| {
+            let status = ServerStatus {
+                families: vec![FamilyCost {
+                    family: "relations".into(),
+                    seconds_last_hour: 1.0,
+                    budget_share: 0.1,
+                    every_seconds,
+                    usual_every_seconds: every_seconds,
+                }],
+                ..ServerStatus::unseen("main")
+            };
+            unseen_at_most(&status).num_seconds()
+        };
+        assert_eq!(unseen(Some(60.0)), 180);
+        assert_eq!(unseen(Some(1.0)), 60);
+        assert_eq!(unseen(Some(3600.0)), 600);
+        assert_eq!(unseen(None), 600);
+        assert_eq!(unseen_at_most(&ServerStatus::unseen("main")), UNSEEN_AT_MOST);
+        let looked_every_minute = |minutes_ago: i64| {
+            move |store: &Store| {
+                record_look(store, minutes_ago, None);
+                let primary = server(Some(1), 900);
+                let mut status = ServerStatus {
+                    system_identifier: primary.system_identifier.clone(),
+                    is_standby: Some(false),
+                    running: primary.running(),
+                    ..ServerStatus::unseen("main")
+                };
+                status.families = vec![FamilyCost {
+                    family: "relations".into(),
+                    seconds_last_hour: 1.0,
+                    budget_share: 0.1,
+                    every_seconds: Some(60.0),
+                    usual_every_seconds: Some(60.0),
+                }];
+                store.record_server(&status).unwrap();
+            }
+        };
+        let promoted = server(Some(2), 500);
+        assert_eq!(told_after(looked_every_minute(3), &promoted), Some(both()));
+        assert_eq!(told_after(looked_every_minute(4), &promoted), Some(Vec::new()));
     }
 
     #[test]

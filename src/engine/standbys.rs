@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::index_use::{IndexUse, Key, KnownUse, Uses, uses};
-use super::view_reads::{self, Reader};
+use super::view_reads::{self, KnownReads, Reader};
 use crate::limits;
 use crate::model::observation::Observation;
 use crate::model::replication::{Replay, WatchedPrimary, WatchedStandbys};
@@ -159,6 +159,18 @@ fn keeps_up(status: &ServerStatus) -> bool {
 /// # Errors
 /// If the store cannot be read.
 pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    add_with(observation, (store, &mut KnownReads::default()), now)
+}
+
+/// The same with what was read of views a while ago.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) fn add_with(
+    observation: &mut Observation,
+    (store, known): (&Store, &mut KnownReads),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let server = &observation.server;
     let Some(identifier) = &server.system_identifier else {
         return Ok(());
@@ -191,7 +203,12 @@ pub fn add_to(observation: &mut Observation, store: &Store, now: DateTime<Utc>) 
         }
     }
     observation.standbys_watched.uncounted = uncounted.into_iter().map(str::to_owned).collect();
-    view_reads::add_to(&mut observation.databases, &standbys.readers(), store, now)
+    view_reads::add_to(
+        &mut observation.databases,
+        &standbys.readers(),
+        (store, known),
+        now,
+    )
 }
 
 #[cfg(test)]

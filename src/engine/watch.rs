@@ -14,6 +14,7 @@ use super::reckoning::{Reckoning, with_failed};
 use super::record::{Record, keys, remembered, rows};
 use super::same_server::EarlierNames;
 use super::sampling::Sampled;
+use super::view_reads::KnownReads;
 use super::{EngineError, Signals, log_events, planner_of, refreshing, rule_settings, server_of, standbys};
 use crate::collect::{Collector, Seen};
 use crate::configuration::{Configuration, Server as ServerSettings};
@@ -55,6 +56,7 @@ pub struct Watch {
     advising: Option<Advising>,
     earlier_names: EarlierNames,
     followed: FollowedPrimary,
+    view_reads: KnownReads,
     index_days: IndexDays,
     status: ServerStatus,
 }
@@ -119,6 +121,7 @@ impl Watch {
                 Utc::now(),
             ),
             followed: FollowedPrimary::default(),
+            view_reads: KnownReads::default(),
             index_days,
             status: status.unwrap_or_else(|| ServerStatus::unseen(&settings.name)),
         })
@@ -276,7 +279,8 @@ impl Watch {
             tracing::error!(%error, "what refreshing knows cannot be read");
         }
         // after that: standbys read the views, too
-        if let Err(error) = standbys::add_to(&mut observation, &self.store, Utc::now()) {
+        let known = (&self.store, &mut self.view_reads);
+        if let Err(error) = standbys::add_with(&mut observation, known, Utc::now()) {
             tracing::error!(%error, "what standbys use cannot be read");
         }
         self.index_days.add_to(&mut observation, &self.store, Utc::now());

@@ -26,13 +26,16 @@ pub(super) type Values = Vec<Option<String>>;
 /// The average of what a statement costs for values, if each of their plans reads these new indexes, which the plan in general
 /// reads; `None` if one does not, for the plan in general would all the same, or if no values are known.
 pub(super) fn average(lucky: &BTreeSet<&str>, each: &[PlanTree]) -> Option<f64> {
-    let reads_all = |tree: &PlanTree| {
-        let nodes = tree.nodes();
-        let read: BTreeSet<&str> = nodes.iter().filter_map(|node| node.index.as_deref()).collect();
-        lucky.is_subset(&read)
-    };
     let sum: f64 = each.iter().map(PlanTree::total_cost).sum();
-    (!each.is_empty() && each.iter().all(reads_all)).then(|| sum / each.len() as f64)
+    let all_read = each.iter().all(|tree| reads_all(lucky, tree));
+    (!each.is_empty() && all_read).then(|| sum / each.len() as f64)
+}
+
+/// Whether a plan reads all of these indexes.
+fn reads_all(indexes: &BTreeSet<&str>, tree: &PlanTree) -> bool {
+    let nodes = tree.nodes();
+    let read: BTreeSet<&str> = nodes.iter().filter_map(|node| node.index.as_deref()).collect();
+    indexes.is_subset(&read)
 }
 
 /// Whether each of these plans is hardly dearer than the other for the same values.
@@ -46,8 +49,8 @@ fn is_nearly_as_good(each: &[PlanTree], others: &[PlanTree]) -> bool {
 pub(super) struct Priced<'tree> {
     /// For parameters in general, or on the average of the values where that is more.
     pub(super) cost: f64,
-    /// The plans for the values, as far as those were asked for.
-    pub(super) each: Vec<PlanTree>,
+    /// The candidates that plans for the values read, as far as those were asked for.
+    pub(super) used: FixedBitSet,
     /// By what new indexes it may find rows early, if for some value the planner would not read them, or none is known: nothing
     /// is to be promised of that.
     pub(super) trap: Option<EarlyStop<'tree>>,
@@ -118,7 +121,7 @@ impl WhatIf<'_> {
         let early = early_stop::of(tree, &|name| self.keys_of(name).or_else(|| there(name)));
         let in_general = Priced {
             cost: tree.total_cost(),
-            each: Vec::new(),
+            used: FixedBitSet::new(),
             trap: None,
         };
         if early.by_luck.is_empty() {
@@ -126,20 +129,22 @@ impl WhatIf<'_> {
         }
         let lucky = early.by_luck.keys().copied();
         let new: BTreeSet<&str> = lucky.filter(|name| self.keys_of(name).is_some()).collect();
-        let mut each = self.plans_for_values_in(statement, set, other_words).await?;
+        let each = self.plans_for_values_in(statement, set, other_words).await?;
+        let mut used = self.used_by_all(&each);
         let mut known = average(&new, &each);
         let read = self.used_by(tree);
-        if known.is_none() && !each.is_empty() && read != *set {
+        let by_another = |one: &PlanTree| reads_all(&new, one) || !self.used_by(one).is_subset(&read);
+        if known.is_none() && !each.is_empty() && each.iter().all(by_another) {
             // the plan in general reads these alone for every value, also where another index of the set serves one a little better
             let alone = self.plans_for_values_in(statement, &read, other_words).await?;
             known = average(&new, &alone).filter(|_| is_nearly_as_good(&alone, &each));
             if known.is_some() {
-                each = alone;
+                used = self.used_by_all(&alone);
             }
         }
         Ok(Priced {
             cost: known.map_or(in_general.cost, |average| in_general.cost.max(average)),
-            each,
+            used,
             // statistics that tell nothing are no trap in what is there
             trap: (known.is_none() && !new.is_empty()).then_some(early),
         })

@@ -28,10 +28,12 @@ const INDEX_ROW_COST: f64 = 0.005;
 /// Entries that a page of an index holds at least, mostly: where there are no more of a value, skipping from one to the next reads
 /// every page.
 const ENTRIES_OF_A_PAGE: f64 = 100.0;
+/// A scan of which less than this part is paid for stops early. (Costs are told with two digits, so that sums miss a little.)
+const WHOLE: f64 = 0.99;
 
 /// Why a statement gets none that could have one.
-const READS_MUCH: &str = "its plan reads no table or index as a whole for a small part of the rows, and without HypoPG the planner cannot be asked \
-     what an index would save it";
+const READS_MUCH: &str = "for a small part of the rows its plan neither reads a table as a whole nor searches an index on all rows from end to \
+     end, and without HypoPG the planner cannot be asked what an index would save it";
 /// The same within a budget.
 const TOO_LARGE: &str = "no index that could serve it fits, by sizes that are estimated";
 
@@ -100,8 +102,7 @@ impl Ready {
             }
             advice.indexes.push(index);
         }
-        superseded::tell_once(&mut advice.indexes);
-        superseded::read_definitions(plan, &mut advice.indexes).await?;
+        superseded::settle(plan, &mut advice.indexes).await?;
         self.tell_why_not(&chosen, &sizes, budget_bytes);
         advice
             .left_out
@@ -283,24 +284,24 @@ fn about_the_budget(left_out: usize) -> String {
     )
 }
 
-/// What a plan pays for reading a whole table, or a whole index, for a small part of its rows, if it does that.
+/// What a plan pays for reading a whole table, or searching a whole index, for a small part of its rows, if it does that.
 fn scanned_for_few(tree: &PlanTree, schema: &str, table: &str, tables: &Tables) -> Option<f64> {
     let paid = tree.nodes_paid().into_iter();
-    let scans = paid.filter(|(node, _)| {
+    let scans = paid.filter(|(node, paid)| {
         let read = node.schema.as_deref().zip(node.relation.as_deref());
         let known = read.and_then(|(schema, name)| tables.get(schema, name));
         known.is_some_and(|known| {
             (known.name.schema.as_str(), known.name.name.as_str()) == (schema, table)
                 && node.rows < FEW * known.rows
-                && (node.kind == "Seq Scan" || reads_all_of_its_index(node, known))
+                && (node.kind == "Seq Scan" || reads_all_of_its_index(node, *paid, known))
         })
     });
     scans.map(|(_, paid)| paid).reduce(|sum, paid| sum + paid)
 }
 
-/// Whether a scan searches a b-tree by none of what that begins with: all of it is read then. PostgreSQL 18 may skip through one
-/// that begins with few values, which costs less than all entries.
-fn reads_all_of_its_index(node: &PlanNode, table: &Table) -> bool {
+/// Whether a scan searches a b-tree on all rows by none of what that begins with: all of it is read then, unless a LIMIT stops it.
+/// PostgreSQL 18 may skip through one that begins with few values, which costs less than all entries.
+fn reads_all_of_its_index(node: &PlanNode, paid: f64, table: &Table) -> bool {
     let search = match &node.children[..] {
         [below] if node.kind == "Bitmap Heap Scan" => below,
         _ => node,
@@ -312,7 +313,7 @@ fn reads_all_of_its_index(node: &PlanNode, table: &Table) -> bool {
         |index: &&ExistingIndex| index.name == *name || index.parts.iter().any(|part| part.name == *name);
     let index = table.indexes.iter().find(is_it);
     let Some(first) = index
-        .filter(|index| index.method == "btree")
+        .filter(|index| index.method == "btree" && index.predicate.is_none())
         .and_then(|index| index.keys.first())
     else {
         return false;
@@ -326,7 +327,9 @@ fn reads_all_of_its_index(node: &PlanNode, table: &Table) -> bool {
     let searched: Vec<&String> = conditions.filter(|text| !search.filter.contains(text)).collect();
     let skips = search.total_cost < INDEX_ROW_COST * table.rows
         && table.values_of(&first.key) * ENTRIES_OF_A_PAGE < table.rows;
-    !searched.is_empty() && !begins_with.is_empty() && !searched.iter().any(names_first) && !skips
+    // below a LIMIT, too, a bitmap is complete before the first row is read by it
+    let ends = paid >= WHOLE * search.total_cost;
+    ends && !searched.is_empty() && !begins_with.is_empty() && !searched.iter().any(names_first) && !skips
 }
 
 #[cfg(test)]
@@ -386,8 +389,13 @@ mod tests {
             parts: Vec::new(),
         };
         let columns = ["x", "y", "z"].map(|name| (name, Column::default()));
+        let of_part = ExistingIndex {
+            name: "txy_open".into(),
+            predicate: Some("(z = 1)".into()),
+            ..index.clone()
+        };
         let tables = tables_of(Table {
-            indexes: vec![index],
+            indexes: vec![index, of_part],
             ..table_of(100_000.0, columns)
         });
         let scanned = |plan: Value| {
@@ -415,6 +423,19 @@ mod tests {
             scanned(scan("Index Scan", "(t.y = $1)", 90.0)),
             None,
             "most of it is skipped"
+        );
+        let mut part = scan("Index Scan", "(t.y = $1)", 2024.0);
+        part["Index Name"] = json!("txy_open");
+        assert_eq!(scanned(part), None, "it holds a part of the rows");
+        let limited = |cost: f64, below: Value| {
+            scanned(json!({"Node Type": "Limit", "Plan Rows": 1.0, "Total Cost": cost, "Plans": [below]}))
+        };
+        let whole = || scan("Index Scan", "(t.y = $1)", 2024.0);
+        assert_eq!(limited(20.7, whole()), None, "it stops at the first row");
+        assert_eq!(
+            limited(2024.0, whole()),
+            Some(2024.0),
+            "there is no more than that"
         );
         let bitmap = |condition: &str| {
             let search = json!({"Node Type": "Bitmap Index Scan", "Index Name": "txy", "Index Cond": condition,

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fixedbitset::FixedBitSet;
+
 use super::clauses::{Key, of_plan};
 use super::ready::Ready;
 use super::selection::Problem;
@@ -20,7 +22,7 @@ use crate::sql::expression::{
 const NOT_WORTH: &str = "what an index would save it is not worth its price";
 /// The same where it would be worth it, if nothing were written.
 const NOT_WORTH_FOR_WRITES: &str =
-    "what an index would save it is not worth its price: writes of the workload would pay more for it";
+    "what an index would save it is not worth its price: what is written to the table would pay more for it";
 /// The same within a budget.
 const NOT_WORTH_OR_TOO_LARGE: &str = "what an index would save it is not worth its price, or does not fit";
 
@@ -259,12 +261,19 @@ impl Ready {
         self.remarks.unindexable.entry(statement).or_insert(why);
     }
 
-    /// Why a statement that could have an index gets none, or why nobody knows what one is worth.
-    pub(super) fn why_without(&self, statement: usize, problem: &Problem, untold: Option<String>) -> String {
+    /// Why a statement that could have an index gets none of this set, or why nobody knows what one is worth.
+    pub(super) fn why_without(
+        &self,
+        statement: usize,
+        problem: &Problem,
+        set: &FixedBitSet,
+        untold: Option<String>,
+    ) -> String {
         let not_worth = match (&untold, problem.budget_bytes.is_finite()) {
             (Some(untold), _) => untold.as_str(),
-            (None, _) if self.is_lost_to_writes(statement, problem) => NOT_WORTH_FOR_WRITES,
+            // it may as well be that it did not fit
             (None, true) => NOT_WORTH_OR_TOO_LARGE,
+            (None, false) if self.is_lost_to_writes(statement, problem, set) => NOT_WORTH_FOR_WRITES,
             (None, false) => NOT_WORTH,
         };
         let not_worth = self.remarks.beside_what_answers(statement, not_worth);

@@ -84,11 +84,24 @@ impl Superseded {
     }
 }
 
+/// Leaves of what indexes supersede by their definitions what is to be told, and reads how it was made. On a standby that is nothing:
+/// what its primary's own statements need is not seen there.
+///
+/// # Errors
+/// If the session is lost.
+pub(super) async fn settle(plan: &Plan, indexes: &mut [IndexAdvice]) -> Result<(), PostgresError> {
+    if plan.is_standby {
+        indexes.iter_mut().for_each(|index| index.supersedes.clear());
+    }
+    tell_once(indexes);
+    read_definitions(plan, indexes).await
+}
+
 /// Reads how those that are superseded were made.
 ///
 /// # Errors
 /// If the session is lost.
-pub(super) async fn read_definitions(plan: &Plan, indexes: &mut [IndexAdvice]) -> Result<(), PostgresError> {
+async fn read_definitions(plan: &Plan, indexes: &mut [IndexAdvice]) -> Result<(), PostgresError> {
     let superseded = indexes.iter().flat_map(|index| &index.supersedes);
     let oids: Vec<u32> = superseded.map(|one| one.oid).collect();
     if oids.is_empty() {
@@ -113,7 +126,7 @@ pub(super) async fn read_definitions(plan: &Plan, indexes: &mut [IndexAdvice]) -
 }
 
 /// What several indexes of a set supersede is told of the last of them: all of them are there then.
-pub(super) fn tell_once(indexes: &mut [IndexAdvice]) {
+fn tell_once(indexes: &mut [IndexAdvice]) {
     let mut told: BTreeSet<u32> = BTreeSet::new();
     for index in indexes.iter_mut().rev() {
         index.supersedes.retain(|one| told.insert(one.oid));
@@ -170,8 +183,8 @@ impl IndexAdvice {
     }
 }
 
-/// What the planner makes of dropping all that a set supersedes, one after the other, by OID. `set` holds what can be proven, and
-/// `most_calls` is how often the planner may be asked in all.
+/// What the planner makes of dropping all that a set supersedes, one after the other, by OID; on a standby nothing is told of that.
+/// `set` holds what can be proven, and `most_calls` is how often the planner may be asked in all.
 ///
 /// # Errors
 /// If the session is lost, and no other is to be had.
@@ -192,7 +205,7 @@ pub(super) async fn rehearse_superseded(
             superseded.extend(ours.map(|index| (index.oid, index)));
         }
     }
-    if superseded.is_empty() {
+    if plan.is_standby || superseded.is_empty() {
         return Ok(BTreeMap::new());
     }
     if confirmed.missing() > 0 {

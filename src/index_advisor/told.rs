@@ -77,7 +77,7 @@ impl Ready {
                 true => self.untold(problem, &mut described, number),
                 false => None,
             };
-            let why_without = self.why_without(number, problem, untold);
+            let why_without = self.why_without(number, problem, set, untold);
             let shows_parts = |tables: &BTreeMap<String, &'static str>| {
                 let mut used = used[number].ones();
                 used.any(|one| self.is_seen_part(number, one, tables))
@@ -153,8 +153,7 @@ impl Ready {
                 candidate: candidate.clone(),
             });
         }
-        superseded::tell_once(&mut indexes);
-        superseded::read_definitions(plan, &mut indexes).await?;
+        superseded::settle(plan, &mut indexes).await?;
         let is_cheaper = |number: &usize| costs[*number] < problem.costs[*number];
         let has_estimate = |number: &usize| used[*number].ones().any(|one| self.is_unproven(*number, one));
         let proven: Vec<usize> = (0..outcomes.len())

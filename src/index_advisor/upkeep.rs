@@ -7,6 +7,7 @@ use fixedbitset::FixedBitSet;
 
 use super::candidate::Candidate;
 use super::clauses::Key;
+use super::predicate::ALL_HOLD;
 use super::ready::Ready;
 use super::selection::Problem;
 use super::tables::{ExistingIndex, Table, TableName, Tables};
@@ -179,6 +180,8 @@ struct Changed {
     /// Its text in small letters.
     text: String,
     columns: BTreeSet<String>,
+    /// Those to which it brings constants with new rows; `None` is one that it does not name.
+    constants: BTreeSet<Option<String>>,
     /// No update of these columns is HOT as things are: every index gets an entry.
     moves: bool,
     /// Updates stay HOT though columns of BRIN indexes change: from PostgreSQL 16 on.
@@ -200,6 +203,7 @@ impl Changed {
             moves: held.any(|column| columns.contains(&column)),
             text: text.to_lowercase(),
             columns,
+            constants: sql::inserted_constants(text),
             brin_keeps_hot,
             merge_inserts: sql::merge_inserts(text),
         }
@@ -219,23 +223,56 @@ fn columns_of(table: &Table, index: &ExistingIndex) -> BTreeSet<String> {
 /// What the predicate of a candidate asks for.
 struct Asks {
     columns: BTreeSet<String>,
-    /// Words that it compares with, but not to exclude them.
+    conditions: Vec<Asked>,
+}
+
+/// One condition of it.
+struct Asked {
+    columns: BTreeSet<String>,
+    /// Words that it compares with.
     words: Vec<String>,
+    /// It compares to exclude them.
+    excludes: bool,
+}
+
+impl Asked {
+    fn of(condition: &str, table: &Table) -> Self {
+        // literals are every other part, and that of an array holds several
+        let literals = condition.split('\'').skip(1).step_by(2);
+        let words = literals.flat_map(|literal| literal.split(['{', '}', ',', '"']));
+        Self {
+            columns: table.columns_of(&Key::Expression(condition.to_owned())),
+            words: words
+                .filter(|word| !word.is_empty())
+                .map(str::to_lowercase)
+                .collect(),
+            excludes: ["<>", " DISTINCT "].iter().any(|word| condition.contains(word)),
+        }
+    }
+
+    /// Whether rows that a statement adds may well be asked for. Where no word tells which value is, each constant that is brought to
+    /// the column may be.
+    fn is_met_by(&self, changed: &Changed) -> bool {
+        let has_word = self.words.iter().any(|word| names(&changed.text, word));
+        let gets_constant = || {
+            let mut constants = changed.constants.iter();
+            constants.any(|one| one.as_ref().is_none_or(|column| self.columns.contains(column)))
+        };
+        match self.excludes || self.words.is_empty() {
+            true => !has_word && gets_constant(),
+            false => has_word,
+        }
+    }
 }
 
 impl Asks {
     fn of(candidate: &Candidate, tables: &Tables) -> Option<Self> {
         let predicate = candidate.predicate.as_ref()?;
         let table = tables.get(&candidate.schema, &candidate.table)?;
-        let excludes = ["<>", " DISTINCT "].iter().any(|word| predicate.contains(word));
-        // literals are every other part
-        let literals = predicate.split('\'').skip(1).step_by(2);
+        let conditions = predicate.split(ALL_HOLD);
         Some(Self {
             columns: table.columns_of(&Key::Expression(predicate.clone())),
-            words: match excludes {
-                true => Vec::new(),
-                false => literals.map(str::to_lowercase).collect(),
-            },
+            conditions: conditions.map(|one| Asked::of(one, table)).collect(),
         })
     }
 
@@ -247,7 +284,7 @@ impl Asks {
             _ if self.columns.is_empty() => true,
             Command::Insert => {
                 columns.any(|column| changed.columns.contains(column))
-                    || self.words.iter().any(|word| names(&changed.text, word))
+                    || self.conditions.iter().any(|one| one.is_met_by(changed))
             }
             _ => columns.any(|column| names(&changed.text, &column.to_lowercase())),
         }
@@ -385,21 +422,26 @@ fn price_of_update(table: &Table, candidate: &Candidate, changed: &Changed, entr
 }
 
 impl Ready {
-    /// Whether writes took from a statement what it could have: a plan with other indexes is known that saves it enough, but no
-    /// more than they would pay for these.
-    pub(super) fn is_lost_to_writes(&self, statement: usize, problem: &Problem) -> bool {
+    /// Whether writes took from a statement what it could have: a plan with other indexes than those of this set is known that saves it
+    /// enough, but no more than they would pay for these.
+    pub(super) fn is_lost_to_writes(&self, statement: usize, problem: &Problem, set: &FixedBitSet) -> bool {
         let (cost, weight) = (problem.costs[statement], problem.weights[statement]);
         let least = problem.least_gain.max(problem.least_gain_share * cost);
         let is_lost = |with: f64, paid: f64| {
             let saved = cost - with;
             saved >= least && paid > 0.0 && paid >= weight * saved
         };
-        let paid = |used: &FixedBitSet| used.ones().map(|one| problem.upkeep[one]).sum::<f64>();
+        let paid = |used: &FixedBitSet| paid_beside(set, used, &problem.upkeep);
         let mut planned = self.answers.of(statement);
         let mut estimated = problem.estimates.iter().filter(|one| one.statement == statement);
         planned.any(|answer| is_lost(answer.cost, paid(&answer.used)))
-            || estimated.any(|one| is_lost(one.cost, problem.upkeep[one.candidate]))
+            || estimated.any(|one| is_lost(one.cost, paid(&one.alone().used)))
     }
+}
+
+/// What writes would pay for what is used; what the set has they pay for anyway.
+fn paid_beside(set: &FixedBitSet, used: &FixedBitSet, upkeep: &[f64]) -> f64 {
+    used.difference(set).map(|one| upkeep[one]).sum()
 }
 
 #[cfg(test)]
@@ -496,13 +538,19 @@ mod tests {
     /// What a statement that runs ten times costs an index on `made_at` of the hundredth part of the rows that is open, where an
     /// index on `note` is there.
     fn of_part(text: &str, counted: &BTreeMap<u32, Writes>) -> f64 {
-        let columns = ["id", "status", "note", "made_at"].map(|name| (name, Column::default()));
+        of_part_where("status = 'open'::text", text, counted)
+    }
+
+    /// The same of another part.
+    fn of_part_where(predicate: &str, text: &str, counted: &BTreeMap<u32, Writes>) -> f64 {
+        let columns =
+            ["id", "status", "note", "made_at", "state", "active"].map(|name| (name, Column::default()));
         let tables = tables_of(Table {
             indexes: vec![index("btree", column("note"), &[], None)],
             ..table_of(1000.0, columns)
         });
         let part = Candidate {
-            predicate: Some("status = 'open'::text".into()),
+            predicate: Some(predicate.into()),
             ..candidate("btree", "made_at")
         };
         let statement = WorkloadStatement {
@@ -545,6 +593,45 @@ mod tests {
             let told = of_part(text, &BTreeMap::new());
             assert!((told - 10.0 * each).abs() < 1e-9, "{told} of {text}");
         }
+    }
+
+    #[test]
+    fn a_part_is_reached_by_constants_that_its_conditions_may_ask_for() {
+        let several = "status = 'open'::text AND note <> 'x'::text";
+        for (predicate, values, is_full) in [
+            ("state = 0", "(id, state) VALUES ($1, 0)", true),
+            ("state = 0", "(id, state) VALUES (7, $1)", false),
+            ("state = 0", "VALUES ($1, 0)", true),
+            ("active", "(id, active) VALUES ($1, true)", true),
+            ("active", "(id, active) VALUES ($1, $2)", false),
+            (several, "(status, note) VALUES ('open', $1)", true),
+            (several, "(status, note) VALUES ('done', $1)", false),
+            ("status <> 'done'::text", "(id, status) VALUES ($1, 'new')", true),
+            (
+                "status <> 'done'::text",
+                "(id, status) VALUES ($1, 'done')",
+                false,
+            ),
+            (
+                "status = ANY ('{open,new}'::text[])",
+                "(status) VALUES ('new')",
+                true,
+            ),
+        ] {
+            let told = of_part_where(predicate, &format!("INSERT INTO t {values}"), &BTreeMap::new());
+            let part = if is_full { 1.0 } else { 0.01 };
+            assert!(
+                (told - 10.0 * part * ENTRY_COST).abs() < 1e-9,
+                "{told} of {values} where {predicate}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_set_is_paid_for_anyway() {
+        let of = |numbers: &[usize]| numbers.iter().copied().collect::<FixedBitSet>();
+        let paid = |set: &[usize]| paid_beside(&of(set), &of(&[0, 2]), &[1.0, 2.0, 4.0]);
+        assert_eq!((paid(&[]), paid(&[2]), paid(&[0, 1, 2])), (5.0, 1.0, 0.0));
     }
 
     #[test]

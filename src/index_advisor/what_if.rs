@@ -271,6 +271,13 @@ impl WhatIf<'_> {
         used
     }
 
+    /// The candidates that any of these plans reads.
+    pub(super) fn used_by_all(&self, trees: &[PlanTree]) -> FixedBitSet {
+        let mut used = FixedBitSet::with_capacity(self.candidates.len());
+        trees.iter().for_each(|tree| used.union_with(&self.used_by(tree)));
+        used
+    }
+
     /// Keeps from a statement what would serve it by luck alone, and what begins as that does.
     fn keep_away(&mut self, statement: usize, early: &EarlyStop<'_>) {
         let by_luck = self.present.iter().filter_map(|(candidate, index)| {
@@ -314,10 +321,7 @@ impl WhatIf<'_> {
         self.unplannable.remove(&statement);
         let mut used = self.used_by(&tree);
         let priced = self.priced(statement, set, None, &tree).await?;
-        priced
-            .each
-            .iter()
-            .for_each(|tree| used.union_with(&self.used_by(tree)));
+        used.union_with(&priced.used);
         let mut cost = priced.cost;
         // all that such a plan may read is what it costs at most, for whatever value; dearer than now nobody is promised
         if let Some(trap) = &priced.trap {

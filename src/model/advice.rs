@@ -311,6 +311,8 @@ pub struct EarlierAdvice {
     pub statements: BTreeSet<String>,
     /// The indexes that were advised last, so that they are known again once they are built.
     pub indexes: Vec<EarlierIndex>,
+    /// Whether it was told of a standby, for which it is built on the primary.
+    pub of_a_standby: bool,
 }
 
 /// An index as it was advised earlier.

@@ -11,7 +11,7 @@ pub struct ColumnNow {
     pub name: String,
     /// Its type as SQL spells it; null where nobody reads it.
     pub type_name: Option<String>,
-    /// Whether it is NOT NULL; null where nobody reads it.
+    /// Whether it is NOT NULL, by itself or by its domain; null where nobody reads it.
     #[serde(default)]
     pub is_not_null: Option<bool>,
     /// What ANALYZE found out about it, or why that is not known; null where no rule asks.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use crate::model::advice::{Advised, Rehearsals};
+use crate::model::advice::Advised;
 use crate::model::catalog::Catalog;
 use crate::model::column::{ColumnNow, KnownColumns, TableColumns};
 use crate::model::column_statistics::ColumnStatistics;
@@ -47,17 +47,17 @@ impl Told {
     }
 }
 
-/// What came last of asking the planner, however old it is.
+/// The last index advice, as long as it is told: its columns may be gone by now, or have other names.
 fn advised(database: &DatabaseObservation) -> Option<&Arc<Advised>> {
-    match &database.rehearsals {
-        Rehearsals::Known(advised) => Some(advised),
-        Rehearsals::NotTried | Rehearsals::Coming => database.advice.as_ref().ok(),
-    }
+    database.advice.as_ref().ok()
 }
 
 fn statistics_unknown_because(database: &DatabaseObservation) -> Option<String> {
     let unknown = database.column_statistics.as_ref().err()?;
-    Some(unknown.reason.clone())
+    Some(match &unknown.remedy_sql {
+        Some(sql) => format!("{}: {sql}", unknown.reason),
+        None => unknown.reason.clone(),
+    })
 }
 
 impl Columns {
@@ -163,6 +163,7 @@ fn known_of(database: &DatabaseObservation) -> KnownColumns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::advice::Rehearsals;
     use crate::model::column_statistics::{IndexedColumn, Sample};
     use crate::model::observation::{SchemaObservation, Unknown};
     use crate::rules::testing::{table, tables};
@@ -233,6 +234,13 @@ mod tests {
         let failed = columns.observe(&observed.databases);
         assert_eq!(failed[0].statistics_unknown_because.as_deref(), Some("refused"));
         assert_eq!(failed[0].tables[0].columns[0].sample, None);
+        observed.databases[0].column_statistics = Err(Unknown {
+            remedy_sql: Some("GRANT CONNECT".into()),
+            ..Unknown::because("refused")
+        });
+        let failed = columns.observe(&observed.databases);
+        let why = failed[0].statistics_unknown_because.as_deref();
+        assert_eq!(why, Some("refused: GRANT CONNECT"));
         observed.databases[0].schema = Err(Unknown::because("refused"));
         assert!(columns.observe(&observed.databases)[0].tables.is_empty());
         assert!(columns.observe(&observed.databases).is_empty(), "it was told");
@@ -254,10 +262,18 @@ mod tests {
         };
         let mut columns = Columns::default();
         assert!(columns.observe(&observed.databases)[0].tables.is_empty());
-        observed.databases[0].rehearsals = Rehearsals::Known(Arc::new(advice));
+        let advice = Arc::new(advice);
+        observed.databases[0].advice = Ok(advice.clone());
         let told = columns.observe(&observed.databases);
         assert_eq!(told[0].tables.len(), 1);
         assert_eq!(told[0].tables[0].columns, read);
         assert!(columns.observe(&observed.databases).is_empty(), "it was told");
+        observed.databases[0].rehearsals = Rehearsals::Known(advice);
+        observed.databases[0].advice = Err(Unknown::because("it is too old"));
+        let told = columns.observe(&observed.databases);
+        assert!(
+            told[0].tables.is_empty(),
+            "they may be gone, or renamed: {told:?}"
+        );
     }
 }

@@ -183,7 +183,9 @@ impl Usages {
             for entry in entries.values_mut() {
                 let there = there.and_then(|there| there.get(&entry.oid()).copied());
                 let here = entry.usage.last_moved_at.unwrap_or(entry.usage.first_seen_at);
-                entry.usage.last_moved_at = Some(here.max(there.map_or(now, |there| there.min(now))));
+                let joined = here.max(there.map_or(now, |there| there.min(now)));
+                // one that neither was seen to use has not moved
+                entry.usage.last_moved_at = (joined > entry.usage.first_seen_at).then_some(joined);
                 entry.is_news = true;
             }
         }
@@ -714,6 +716,19 @@ mod tests {
         assert_eq!(idle(Some(40), 8), time(100), "used here since the look before");
         assert_eq!(idle(Some(200), 7), time(100), "by a clock that is ahead");
         assert_eq!(idle(None, 7), time(100), "not known there");
+    }
+
+    #[test]
+    fn what_neither_of_two_servers_was_seen_to_use_has_not_moved() {
+        let moved = |there: i64| {
+            let mut usages = Usages::default();
+            look(&mut usages, 0, 1, 7, -9);
+            let there = HashMap::from([("d".to_owned(), HashMap::from([(1, time(there))]))]);
+            usages.join(&there, time(100));
+            usages.take_changed()[0].1.last_moved_at
+        };
+        assert_eq!(moved(-50), None, "its scans are of an unknown time");
+        assert_eq!(moved(40), Some(time(40)));
     }
 
     #[test]

@@ -123,6 +123,10 @@ pub trait Rule: Default + Serialize + DeserializeOwned + schemars::JsonSchema {
     fn judge(&self, place: &Place<'_>) -> Result<Found, Unknown>;
 }
 
+/// Why something is not told of a standby that its primary tells.
+pub const FOR_ITS_PRIMARY: &str =
+    "this is a standby; what is to be changed is judged and changed on its primary";
+
 /// Where a rule is judged.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
@@ -265,9 +269,7 @@ impl<'a> Place<'a> {
     /// On a standby.
     pub fn on_primary(&self) -> Result<(), Unknown> {
         match self.observation.server.is_standby {
-            true => Err(Unknown::because(
-                "this is a standby; what is to be changed is judged and changed on its primary",
-            )),
+            true => Err(Unknown::because(FOR_ITS_PRIMARY)),
             false => Ok(()),
         }
     }

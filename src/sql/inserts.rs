@@ -1,4 +1,6 @@
-//! Which statements only bring rows in, and read nothing.
+//! Which statements only bring rows in, and read nothing; which columns get constants by that.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -30,9 +32,76 @@ pub fn only_inserts_values(text: &str) -> bool {
     is_values && !has_with && queries <= 1
 }
 
+/// The columns to which an INSERT brings constants, in VALUES or by a SELECT; `None` is one that the statement does not name.
+pub fn inserted_constants(text: &str) -> BTreeSet<Option<String>> {
+    let tree = parse_one(text)
+        .ok()
+        .and_then(|statement| serde_json::to_value(&statement).ok());
+    let mut columns = BTreeSet::new();
+    if let Some(tree) = &tree {
+        visit(tree, &mut |key, value| {
+            if key == "InsertStmt" {
+                columns.extend(columns_of_constants(value));
+            }
+            true
+        });
+    }
+    columns
+}
+
+fn columns_of_constants(insert: &Value) -> Vec<Option<String>> {
+    let named: Vec<&Value> = items(&insert["cols"]).collect();
+    let column = |position: usize| {
+        let name = named.get(position)?["node"]["ResTarget"]["name"].as_str()?;
+        Some(name.to_owned())
+    };
+    let select = &insert["select_stmt"]["node"]["SelectStmt"];
+    let rows = items(&select["values_lists"]);
+    let listed = rows.flat_map(|row| items(&row["node"]["List"]["items"]).enumerate());
+    let asked = items(&select["target_list"]).map(|one| &one["node"]["ResTarget"]["val"]);
+    let constants = listed
+        .chain(asked.enumerate())
+        .filter(|(_, value)| is_constant(value));
+    constants.map(|(position, _)| column(position)).collect()
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn is_constant(value: &Value) -> bool {
+    let node = &value["node"];
+    match node.get("TypeCast") {
+        Some(cast) => is_constant(&cast["arg"]),
+        None => node.get("AConst").is_some(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_columns_that_get_constants() {
+        let columns = |text: &str| {
+            let columns = inserted_constants(text).into_iter();
+            columns
+                .map(|one| one.unwrap_or_else(|| "?".to_owned()))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        assert_eq!(
+            columns("INSERT INTO t (a, b, \"C\", d) VALUES ($1, 0, $2, $3), ($4, $5, true, now())"),
+            "C,b"
+        );
+        assert_eq!(columns("INSERT INTO t VALUES ($1, 'x'::text)"), "?");
+        assert_eq!(
+            columns("WITH i AS (INSERT INTO t (a, b) SELECT c, 'open' FROM u RETURNING a) SELECT 1"),
+            "b"
+        );
+        assert_eq!(columns("INSERT INTO t (a) VALUES ($1)"), "");
+        assert_eq!(columns("UPDATE t SET a = 0"), "");
+    }
 
     #[test]
     fn only_values_without_any_query_count() {

@@ -35,7 +35,7 @@ use asleep::only_sleeps;
 pub use commented::{shortened, without_comments};
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use in_front::{Place, in_front};
-pub use inserts::only_inserts_values;
+pub use inserts::{inserted_constants, only_inserts_values};
 pub use lists::{Lengthened, shortened_lists, with_lists_of};
 pub use masked::{
     command, comments, holds_mark, mask_constants, masked, masked_expression, without_constants,

@@ -45,6 +45,9 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
     for version in present(&[15, 18]) {
         let cluster = Cluster::start(version).await;
         cluster.sql("postgres", SHOP).await;
+        let tag = "CREATE DOMAIN given AS text NOT NULL; CREATE DOMAIN tag AS given; ALTER TABLE orders ADD tag tag DEFAULT '';
+            ANALYZE orders";
+        cluster.sql("postgres", tag).await;
         let plan = planner(&cluster).await;
         let mut gate = Gate::open(&plan, &[]).await.unwrap();
         let workload = vec![
@@ -82,6 +85,19 @@ async fn what_the_planner_proves_is_advised_and_nothing_of_strangers_runs() {
         assert!(definition.contains("(customer"), "{definition}");
         assert!(trap.reason.as_ref().unwrap().contains("theirs.trap"), "{trap:?}");
         assert!(two.reason.is_some());
+        let may_be_null = |name: &str| {
+            let mut columns = advice.columns.values().flatten();
+            !columns
+                .find(|column| column.name == name)
+                .unwrap()
+                .is_not_null
+                .unwrap()
+        };
+        assert!(
+            may_be_null("note") && !may_be_null("tag"),
+            "a domain, too: {:?}",
+            advice.columns
+        );
         assert!(!cluster.log().contains("the trap ran\n"), "on {version}");
         assert!(
             advice

@@ -66,25 +66,34 @@ pub(super) fn of_finding(claim: &Claim) -> Option<(MissingIndex, EarlierAdvice)>
         .into_iter()
         .flatten()
         .filter_map(|one| one.get("statement_id")?.as_str().map(str::to_owned));
-    let is_build = |sql: &&String| sql.starts_with("CREATE INDEX ");
-    let builds = claim.remedy.apply_sql.iter().filter(is_build);
+    let to_run = claim.remedy.apply_sql.iter().map(String::as_str);
+    // a standby has nothing to run
+    let elsewhere = claim.evidence.get("definitions").and_then(Value::as_array);
+    let elsewhere = elsewhere.into_iter().flatten().filter_map(Value::as_str);
+    let builds = to_run
+        .chain(elsewhere)
+        .filter(|sql| sql.starts_with("CREATE INDEX "));
     let indexes = builds.map(|definition| EarlierIndex {
         schema: schema.clone(),
         table: table.clone(),
         name: String::new(),
-        definition: definition.clone(),
+        definition: definition.to_owned(),
     });
     let known = EarlierAdvice {
         statements: ids.collect(),
         indexes: indexes.collect(),
+        of_a_standby: claim.remedy.apply_sql.is_empty(),
     };
     Some((missing, known))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::rules::testing::{advised, advised_statement};
+    use crate::rules::index::missing::Missing;
+    use crate::rules::testing::{advised, advised_statement, claims, database};
 
     const CREATE: &str = "CREATE INDEX CONCURRENTLY t_a_idx ON public.t USING btree (a)";
 
@@ -122,6 +131,23 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_tells_what_was_advised_of_a_primary_and_of_a_standby() {
+        for is_standby in [false, true] {
+            let advice = advised(&[CREATE], vec![advised_statement("s1", &[CREATE], Some(0.0))]);
+            let mut observed = database(vec![]);
+            observed.server.is_standby = is_standby;
+            observed.databases[0].advice = Ok(Arc::new(advice));
+            let claim = claims::<Missing>(&observed).unwrap().remove(0);
+            let (_, known) = of_finding(&claim).unwrap();
+            assert_eq!(known.of_a_standby, is_standby);
+            let [index] = &known.indexes[..] else {
+                panic!("one index: {:?}", known.indexes);
+            };
+            assert_eq!(index.definition, CREATE, "so that it is known once it is built");
+        }
+    }
+
+    #[test]
     fn what_tells_nothing_is_forgotten_and_so_is_what_is_too_much() {
         let missing = |table: usize| MissingIndex {
             schema: "public".into(),
@@ -139,6 +165,7 @@ mod tests {
                 };
                 indexes
             ],
+            of_a_standby: false,
         };
         let nothing = Earlier::from([(missing(0), advice(false, 0)), (missing(1), advice(false, 1))]);
         let unseen = advised(&[], vec![advised_statement("other", &[], Some(1.0))]);

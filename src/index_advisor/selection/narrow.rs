@@ -110,7 +110,8 @@ impl<P: Planner> Selection<'_, P> {
     /// Whether a statement loses more by having the narrower index than that is worth.
     fn is_missed(&self, wide: usize, narrow: usize, set: &FixedBitSet, narrowed: &FixedBitSet) -> bool {
         let problem = self.problem;
-        let is_key = problem.carried[wide] == problem.carried[narrow];
+        let is_key = problem.carried[wide] == problem.carried[narrow]
+            || problem.widths[wide] != problem.widths[narrow];
         let growth = problem.sizes[wide] / problem.sizes[narrow].max(1.0) - 1.0;
         self.known.iter().zip(&problem.costs).any(|(known, cost)| {
             let (before, after) = (known.estimate(set), known.estimate(narrowed));

@@ -357,6 +357,7 @@ impl Missing {
                     "hot_ratio",
                     json!(ended_hot.as_ref().and_then(|ended| ended.hot_ratio).map(number)),
                 ),
+                ("definitions", on_standby::definitions(server, indexes)),
                 ("what_if_calls", json!(advised.report.workload.what_if_calls)),
                 ("statements_planned", json!(planned(advised))),
                 ("statements_improved", json!(gains.len())),
@@ -680,6 +681,7 @@ mod tests {
             let known = EarlierAdvice {
                 statements: ["s1".to_owned()].into(),
                 indexes: earlier.iter().map(|one| EarlierIndex::of(&index(one))).collect(),
+                ..EarlierAdvice::default()
             };
             advised.earlier.insert(MissingIndex::of(&index(create)), known);
             let mut observed = database(indexes);
@@ -712,6 +714,7 @@ mod tests {
             let known = EarlierAdvice {
                 statements: ["s1".to_owned()].into(),
                 indexes: earlier.iter().map(|one| EarlierIndex::of(&index(one))).collect(),
+                ..EarlierAdvice::default()
             };
             advised.earlier.insert(MissingIndex::of(&index(create)), known);
             let mut observed = database(vec![catalogued(8, "t_a_idx")]);

@@ -44,9 +44,10 @@ use crate::sql::remembered::index_keys;
 /// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one that
 /// was there already may be younger than its totals. PostgreSQL records no creation of a database: where one was never reset, its
 /// totals count from when something proves that it was there, such as a VACUUM. Standbys that are watched,
-/// too, count like the primary. Where one of these is promoted and its primary was watched until then, an index is idle
-/// since both have left it alone, and no longer than both were watched. Else a server that was promoted is idle from then on at
-/// most: what the primary before it used was not counted there, and its totals say nothing. Source: PostgreSQL's chapter "The
+/// too, count like the primary. Where one of these is promoted and its primary was watched until then (its last three looks may be missing, and no more
+/// than ten minutes), an index is idle since both have left it alone, and no longer than both were watched. Else a server that was
+/// promoted is idle from then on at most: what the primary before it used was not counted there, and its totals say nothing; what
+/// is open of an index whose last scan there is longer ago stays. Source: PostgreSQL's chapter "The
 /// Cumulative Statistics System", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -80,8 +81,8 @@ struct Idle {
 /// How an index was used over the time that it must have been idle.
 enum Use {
     Never(Idle),
-    /// Not that anybody knows, who have known it since then only, and what a standby counted before is of an unknown time; `None`
-    /// where not all know it yet.
+    /// Not that anybody knows, who have known it since then only, and what a standby counted before is of an unknown time, or of a
+    /// long ago one; `None` where not all know it yet.
     NotSeen(Option<DateTime<Utc>>),
     /// It was scanned here, or seen to be scanned on a standby within that time, or was not there all that time.
     Otherwise,
@@ -243,7 +244,9 @@ impl Use {
         // one that was scanned a moment ago, or came then, is no candidate that waits for its time
         let since_then = [index.used_on_standbys_at, index.appeared_at];
         let is_known = since_then.iter().flatten().any(|at| !is_long_ago(at));
-        match index.scans > 0 || is_known {
+        // where that does not count for its idleness, it is no use of this time either
+        let is_scanned = index.scans > 0 && index.last_scan_at.is_none_or(|at| !is_long_ago(&at));
+        match is_scanned || is_known {
             true => Self::Otherwise,
             false => Self::NotSeen(
                 index
@@ -446,6 +449,18 @@ mod tests {
             "a standby does not know it"
         );
         assert_eq!(of_a_young_one(|seen| seen.scans = 1), (0, 0), "used here");
+        let scanned_last = |days: i64| {
+            of_a_young_one(|seen| {
+                seen.scans = 1;
+                seen.last_scan_at = Some(now() - TimeDelta::days(days));
+            })
+        };
+        assert_eq!(scanned_last(34), (0, 0));
+        assert_eq!(
+            scanned_last(35),
+            (0, 1),
+            "before it was promoted: what is open stays"
+        );
     }
 
     #[test]

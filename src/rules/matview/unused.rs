@@ -22,7 +22,7 @@ use crate::rules::{
 ///
 /// ## When it is wrong to obey
 /// If it is read once a quarter or once a year, or on a standby that is not watched: *not checked* says so. Standbys that are
-/// watched, too, count like the primary.
+/// watched, too, count like the primary; what they read while nobody looked at them is not known.
 ///
 /// Source: pg_stat_get_numscans of the view and its indexes, less those of refreshes; on standbys what their looks counted of
 /// both.
@@ -94,6 +94,11 @@ fn claim(place: &Place<'_>, view: &MaterializedView, refreshing: &Refreshing) ->
     guards.checked("scans of its own refreshes, and of views that read it, are taken off");
     guards.checked("no view that is refreshed reads it");
     standbys::guard(&mut guards, place.observation);
+    let there = &place.observation.standbys_watched;
+    if !there.names.is_empty() || there.unseen > 0 {
+        // each look tells what was read since the one before, and a tenth of the time may lie between others
+        guards.not_checked("reads on standbys while nobody looked");
+    }
     let mut claim = Claim {
         title: format!("{name} is refreshed, and nobody reads it"),
         explanation: format!("Refreshing it takes {} a week.", seconds_for_people(seconds)),
@@ -155,6 +160,30 @@ mod tests {
             0,
             "w needs it"
         );
+    }
+
+    #[test]
+    fn what_standbys_read_while_nobody_looked_is_not_checked() {
+        let told = |watched: &[&str], unseen: usize| {
+            let mut observed = refreshed_view(|view| {
+                (view.status.read_at, view.seconds_last_week) = (None, 6000.0);
+            });
+            observed.standbys_watched = WatchedStandbys {
+                names: watched.iter().map(|name| (*name).to_owned()).collect(),
+                unseen,
+                ..WatchedStandbys::default()
+            };
+            found::<Unused>(&observed)
+                .unwrap()
+                .claims
+                .remove(0)
+                .confidence
+                .reason
+        };
+        assert_eq!(told(&[], 0), "scans were watched all the time");
+        let unchecked = "not checked: reads on standbys while nobody looked";
+        assert_eq!(told(&["b"], 0), unchecked);
+        assert!(told(&[], 1).contains("reads on standbys while nobody looked"));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Whether tables and materialized views are read on a server, as far as its history goes back.
 
 use chrono::{DateTime, Utc};
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 
 use super::place::{self, Family};
-use super::points::hours_of;
 use super::relations::subject;
 use super::totals::{self, Totals};
 use super::use_over_days::Days;
@@ -12,11 +11,12 @@ use super::{HOUR, HOURS_OF_A_DAY};
 use crate::model::history::{TableCounts, TableReads};
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::pack::unpack;
 use crate::store::row::{micros, time};
 
 impl Store {
     /// How these tables of a database, by schema and name, were read on a server: from end to end or by an index. What was
-    /// never heard of was not read.
+    /// never heard of was not read. Hours that began before `since` do not count, where that is told.
     ///
     /// # Errors
     /// If the store fails.
@@ -24,8 +24,10 @@ impl Store {
         &self,
         (server, database): (&str, &str),
         tables: &[(String, String)],
+        since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<TableReads, StoreError> {
+        let first_hour = since.map_or(0, |since| (micros(since) + HOUR - 1) / HOUR);
         self.read(|tx| {
             let Some(place) = place::known(tx, server, Family::Table, database)? else {
                 return Ok(TableReads {
@@ -34,16 +36,16 @@ impl Store {
                 });
             };
             // what is in no hour yet
-            let lately: Totals<TableCounts> = totals::unrolled(tx, place, time(0), now)?;
+            let lately: Totals<TableCounts> = totals::unrolled(tx, place, time(first_hour * HOUR), now)?;
             let mut read_at = Vec::with_capacity(tables.len());
             for (schema, name) in tables {
                 let number = place::subject(tx, place, database, &subject(schema, name)?)?;
-                let last = number.map(|number| last_read(tx, number, &lately, now));
+                let last = number.map(|number| last_read(tx, number, first_hour, &lately, now));
                 read_at.push(last.transpose()?.flatten());
             }
             let days = Days::most(tx, place, now)?;
             Ok(TableReads {
-                watched_since: days.map(|days| days.window().from),
+                watched_since: days.map(|days| days.window().from.max(time(first_hour * HOUR)).min(now)),
                 read_at,
             })
         })
@@ -54,19 +56,32 @@ fn is_read(counts: &TableCounts) -> bool {
     counts.sequential_scans > 0 || counts.index_scans > 0
 }
 
-/// By when a table was last read.
+/// By when a table was last read, in that hour or later. Goes back from the last day to the first hour of them that tells it.
 fn last_read(
     tx: &Transaction<'_>,
     table: i64,
+    first_hour: i64,
     lately: &Totals<TableCounts>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
     if totals::of(lately, table.unsigned_abs()).is_some_and(|counts| is_read(&counts)) {
         return Ok(Some(now));
     }
-    let hours = hours_of::<TableCounts>(tx, table, 0, micros(now) / HOUR / HOURS_OF_A_DAY)?;
-    let last = hours.iter().rev().find(|(_, counts)| is_read(counts));
-    Ok(last.map(|(hour, _)| time((hour + 1) * HOUR).min(now)))
+    let mut days = tx.prepare_cached(
+        "SELECT day, hours FROM history_day WHERE subject = ?1 AND day BETWEEN ?2 AND ?3 ORDER BY day DESC",
+    )?;
+    let (first_day, last_day) = (first_hour / HOURS_OF_A_DAY, micros(now) / HOUR / HOURS_OF_A_DAY);
+    let mut rows = days.query(params![table, first_day, last_day])?;
+    while let Some(row) = rows.next()? {
+        let day: i64 = row.get(0)?;
+        let hours = unpack::<TableCounts>(row.get_ref(1)?.as_blob().unwrap_or_default());
+        let read = hours.filter(|(_, counts)| is_read(counts));
+        let hours = read.map(|(hour, _)| day * HOURS_OF_A_DAY + hour as i64);
+        if let Some(hour) = hours.filter(|hour| *hour >= first_hour).last() {
+            return Ok(Some(time((hour + 1) * HOUR).min(now)));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -106,7 +121,7 @@ mod tests {
 
     fn reads(store: &Store, server: &str) -> TableReads {
         let view = ("public".to_owned(), "v".to_owned());
-        store.table_reads((server, "app"), &[view], at(48)).unwrap()
+        store.table_reads((server, "app"), &[view], None, at(48)).unwrap()
     }
 
     #[test]
@@ -138,12 +153,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_read_before_it_was_a_standby_is_left_out() {
+        let counts = TableCounts {
+            sequential_scans: 1,
+            ..TableCounts::default()
+        };
+        let store = looked_at(&[3, 20, 30], counts);
+        let told = |since: DateTime<Utc>| {
+            let view = ("public".to_owned(), "v".to_owned());
+            let told = store.table_reads(("near", "app"), &[view], Some(since), at(48));
+            let told = told.unwrap();
+            (told.watched_since, told.read_at[0])
+        };
+        let minute = TimeDelta::minutes(1);
+        // before and after the hours are added up
+        assert_eq!(told(at(30) + minute).1, None);
+        assert_eq!(
+            told(at(30)).1,
+            Some(at(48)),
+            "in an hour that is not added up yet"
+        );
+        store.roll_up(at(48)).unwrap();
+        assert_eq!(told(at(3)), (Some(at(3)), Some(at(31))));
+        assert_eq!(told(at(30)), (Some(at(30)), Some(at(31))));
+        assert_eq!(told(at(30) + minute), (Some(at(31)), None));
+        assert_eq!(told(at(47) + minute), (Some(at(48)), None));
+    }
+
+    #[test]
     fn of_a_server_that_was_not_looked_at_nothing_is_known() {
         let store = looked_at(&[3], TableCounts::default());
         store.roll_up(at(48)).unwrap();
         let told = reads(&store, "other");
         assert_eq!((told.watched_since, told.read_at), (None, vec![None]));
-        let later = store.table_reads(("near", "app"), &[], at(480)).unwrap();
+        let later = store.table_reads(("near", "app"), &[], None, at(480)).unwrap();
         assert_eq!(later.watched_since, None, "nobody looks any more");
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
+use super::HOUR;
 use super::listed::{Listed, Named};
 use super::lists::Happened;
 use super::place::{self, Family};
@@ -15,6 +16,7 @@ use crate::model::observation::TableDelta;
 use crate::model::relation::IndexNow;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::row::micros;
 
 /// What keeping the indexes of a database costs.
 pub struct WritePrices<'a> {
@@ -145,6 +147,24 @@ fn made_at(
     Ok(first.filter(|first| *first > seen_since))
 }
 
+/// Whether an index was not seen long before a time at which its history begins: that of one begins anew that has another name
+/// now, or did nothing for longer than history is kept. Of one whose use is not followed, as of a partitioned one, nobody knows.
+fn is_new(
+    tx: &Transaction<'_>,
+    (server, database): (&str, &str),
+    index: &IndexNow,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let first_seen_at: Option<i64> = tx
+        .prepare_cached(
+            "SELECT first_seen_at FROM index_usage WHERE server = ?1 AND database = ?2 AND schema = ?3 AND name = ?4",
+        )?
+        .query_row(params![server, database, index.schema, index.name], |row| row.get(0))
+        .optional()?;
+    // of a look that is not kept, its hour is
+    Ok(first_seen_at.is_some_and(|first| micros(at) - first <= HOUR))
+}
+
 impl Store {
     /// When an index was seen first, where that is after a time and others of its database were seen before: before then its
     /// table may have been written without it.
@@ -169,7 +189,8 @@ impl Store {
     }
 
     /// The indexes of some tables, by schema and name, that were seen first after a time, each with when, where others of their
-    /// database were seen before. No more than so many are looked through.
+    /// database were seen before, and it is known that no history of theirs was forgotten. No more than so many are looked
+    /// through.
     ///
     /// # Errors
     /// If the store fails.
@@ -201,7 +222,9 @@ impl Store {
             let mut made = Vec::new();
             for index in indexes {
                 let named = (database, index.schema.as_str(), index.name.as_str());
-                if let Some(at) = made_at(tx, (place, seen_since), named, after)? {
+                if let Some(at) = made_at(tx, (place, seen_since), named, after)?
+                    && is_new(tx, (server, database), &index, at)?
+                {
                     made.push((at, index));
                 }
             }
@@ -222,8 +245,8 @@ mod tests {
     use super::super::{HOUR, record_relations};
     use crate::model::history::{IndexCounts, RelationPoint, RelationsMinute, TableCounts};
     use crate::model::relation::{IndexNow, IndexTotal, RelationName, RelationOrder};
-    use crate::store::Store;
     use crate::store::row::time;
+    use crate::store::{IndexKey, IndexUsage, Store};
 
     fn at(minute: i64) -> DateTime<Utc> {
         time(20_000 * 24 * HOUR + minute * 60_000_000)
@@ -400,6 +423,31 @@ mod tests {
             let named = |(at, index): (DateTime<Utc>, IndexNow)| (at, index.name);
             found.unwrap().into_iter().map(named).collect()
         };
+        let first_seen_at = |minute: i64| {
+            let usage = IndexUsage {
+                key: IndexKey {
+                    database: "app".into(),
+                    schema: "public".into(),
+                    name: "busy_young".into(),
+                },
+                oid: 9,
+                scans: 1,
+                first_seen_at: at(minute),
+                last_moved_at: None,
+                checked_at: at(END + 10),
+            };
+            store.save_index_usage("main", &[usage], &[]).unwrap();
+        };
+        assert!(
+            made(END - 60, 9).is_empty(),
+            "nobody knows since when it is there"
+        );
+        first_seen_at(END - 51);
+        assert!(
+            made(END - 60, 9).is_empty(),
+            "its history is not all kept, or it was renamed"
+        );
+        first_seen_at(END + 10);
         assert_eq!(made(END - 60, 9), [(at(END + 10), "busy_young".to_owned())]);
         assert!(made(END + 10, 9).is_empty(), "it was there by then");
         assert!(made(END - 60, 1).is_empty(), "more are not looked through");

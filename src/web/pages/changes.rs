@@ -24,7 +24,7 @@ pub fn of_statements(changes: &[ServerChange]) -> Vec<Change> {
 pub fn of_indexes(made: Vec<(DateTime<Utc>, IndexNow)>) -> impl Iterator<Item = Change> {
     made.into_iter().map(|(at, index)| Change {
         at,
-        what: format!("an index was made: {}.{}", index.schema, index.name),
+        what: format!("an index was seen first: {}.{}", index.schema, index.name),
     })
 }
 
@@ -83,6 +83,6 @@ pub(super) mod tests {
         };
         let told: Vec<Change> = of_indexes(vec![(sample::now(), index)]).collect();
         assert_eq!(told[0].at, sample::now());
-        assert_eq!(told[0].what, "an index was made: public.items_b");
+        assert_eq!(told[0].what, "an index was seen first: public.items_b");
     }
 }

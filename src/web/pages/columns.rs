@@ -35,7 +35,7 @@ pub struct ColumnLine {
     pub type_name: Option<String>,
     /// Whether the primary key holds it.
     pub is_in_primary_key: bool,
-    /// Whether it is NOT NULL; null where it is not known.
+    /// Whether it is NOT NULL, by itself or by its domain; null where it is not known.
     pub is_not_null: Option<bool>,
     /// Indexes that hold it.
     pub indexes: Vec<Held>,

@@ -110,9 +110,12 @@ impl IndexLine {
         })
     }
 
-    /// What is missing where that is not known.
+    /// What it takes to know that: nothing is kept of a table that was neither read nor written for longer than is kept.
     pub(super) fn no_write_price() -> String {
-        format!("needs {} of looks", seconds_for_people(TableDelta::RATE_SECONDS))
+        format!(
+            "needs {} of looks, and use of its table",
+            seconds_for_people(TableDelta::RATE_SECONDS)
+        )
     }
 
     pub(super) fn size(&self) -> String {
@@ -371,7 +374,9 @@ mod tests {
         assert_eq!(price(None, whole), None);
         let html = page(vec![total("i")]).html("..", "t").unwrap();
         assert!(
-            html.contains("in what is kept of the range\">needs 30 min of looks</span>"),
+            html.contains(
+                "in what is kept of the range\">needs 30 min of looks, and use of its table</span>"
+            ),
             "the reason is read, not only pointed at: {html}"
         );
         assert!(html.contains("&#38;order=writes"), "a list in that order: {html}");

@@ -218,7 +218,7 @@ impl StatementPage {
         match (self.plans.indexes.is_empty(), self.plans.plans.is_empty()) {
             (false, _) => None,
             (true, true) => Some("Not known: no plan of it is kept."),
-            (true, false) => Some("The plans that are kept read none."),
+            (true, false) => Some("What is kept of its plans reads none."),
         }
     }
 

@@ -83,10 +83,10 @@ fn unread(read_at: Option<DateTime<Utc>>, advice: Option<&Verdict>) -> String {
     });
     match (read_at, advice) {
         (Some(at), _) => format!(
-            "It was not among the {} statements of the database that took most time when plans were read last, at {}. What took \
-             much time only since then is planned when they are read again.{of_advice}",
-            limits::PLANNED_STATEMENTS,
-            present::exact(&at)
+            "It was not planned when plans were read last, at {}: that is done for the {} statements of the database that take \
+             most time, as far as the budget lasts.{of_advice}",
+            present::exact(&at),
+            limits::PLANNED_STATEMENTS
         ),
         (None, Some(_)) => format!("No plan of this database was read yet.{of_advice}"),
         (None, None) => {
@@ -243,7 +243,15 @@ mod tests {
         let html = html(plans);
         assert!(!html.contains("<script>alert"), "{html}");
         assert_eq!(html.matches("whole table").count(), 2, "{html}");
-        for told in ["aaaa", "bbbb", "As it was seen last", "Earlier", "3 more nodes"] {
+        let none_kept = "What is kept of its plans reads none.";
+        for told in [
+            "aaaa",
+            "bbbb",
+            "As it was seen last",
+            "Earlier",
+            "3 more nodes",
+            none_kept,
+        ] {
             assert!(html.contains(told), "{told}: {html}");
         }
     }
@@ -385,7 +393,8 @@ mod tests {
         };
         let told = why(read.clone(), Some(&skipped));
         assert!(
-            told.starts_with("It was not among the") && told.contains(&present::exact(&sample::now())),
+            told.starts_with("It was not planned when plans")
+                && told.contains(&present::exact(&sample::now())),
             "{told}"
         );
         assert!(told.ends_with("is known: HypoPG is not installed."), "{told}");
@@ -394,7 +403,7 @@ mod tests {
             remedy_sql: Some("GRANT CONNECT".to_owned()),
         };
         assert!(why(read.clone(), Some(&refused)).ends_with("known: it refused: GRANT CONNECT mends it."));
-        assert!(why(read, None).ends_with("when they are read again."));
+        assert!(why(read, None).ends_with("as far as the budget lasts."));
         let refused = || Some((sample::now(), "not planned: t is a foreign table".to_owned()));
         let unplanned = PlanHistory {
             unplanned: refused(),

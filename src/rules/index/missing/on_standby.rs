@@ -1,8 +1,19 @@
 //! What is missing on a standby, which is read-only: it is made on the primary, and comes from there.
 
+use serde_json::{Value, json};
+
+use crate::model::advice::AdvisedIndex;
 use crate::model::observation::Unknown;
 use crate::model::remedy::Remedy;
 use crate::model::snapshot::ServerFacts;
+
+/// What is to be built, by which a daemon that starts again knows it once it is there; of a primary the remedy tells.
+pub(super) fn definitions(server: &ServerFacts, indexes: &[&AdvisedIndex]) -> Value {
+    match server.is_standby {
+        true => indexes.iter().map(|index| json!(index.definition)).collect(),
+        false => Value::Null,
+    }
+}
 
 /// The same with nothing to run here, and told what to run on the primary.
 pub(super) fn built_on_its_primary(remedy: Remedy) -> Remedy {
@@ -82,6 +93,8 @@ mod tests {
             guards.contains("not checked: what the table's writes, which only the primary sees"),
             "{guards}"
         );
+        assert_eq!(on_standby.evidence["definitions"], serde_json::json!([CREATE]));
+        assert!(!on_primary.evidence.contains_key("definitions"));
         assert!(on_primary.evidence.contains_key("write_cost_per_day"));
         assert!(!on_standby.evidence.contains_key("write_cost_per_day"));
     }
