@@ -318,7 +318,7 @@ impl Observer {
                     scans_on_standbys: Some(0),
                     used_on_standbys_at: None,
                     idle_since,
-                    last_scan_at: index.last_scan_at,
+                    last_scan_of_promoted_at: index.last_scan_at.filter(|_| was_promoted),
                     no_scan_counted_since: counters_since
                         .filter(|_| index.scans == 0 && !was_promoted)
                         .map(|since| counted_since(since, appeared_at)),

@@ -110,7 +110,7 @@ pub fn database(indexes: Vec<IndexFacts>) -> Observation {
         scans_on_standbys: Some(0),
         used_on_standbys_at: None,
         idle_since: None,
-        last_scan_at: None,
+        last_scan_of_promoted_at: None,
         no_scan_counted_since: None,
         appeared_at: None,
         table_is_being_indexed: Some(false),

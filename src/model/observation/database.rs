@@ -217,8 +217,8 @@ pub struct IndexObservation {
     pub used_on_standbys_at: Option<DateTime<Utc>>,
     /// Since when it is known to exist without a scan, from our own looks or from its last scan (16 and later).
     pub idle_since: Option<DateTime<Utc>>,
-    /// When it was scanned last, as the server tells it (16 and later); of one that was promoted perhaps while it was a standby.
-    pub last_scan_at: Option<DateTime<Utc>>,
+    /// When it was scanned last, perhaps while the server was a standby: of one that was promoted, as it tells it (16 and later).
+    pub last_scan_of_promoted_at: Option<DateTime<Utc>>,
     /// Since when its total says that no scan happened; an index that was there at the first look may be younger than that.
     pub no_scan_counted_since: Option<DateTime<Utc>>,
     /// When it was first seen, where it was not there at the first look.

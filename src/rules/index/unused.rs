@@ -41,14 +41,14 @@ use crate::sql::remembered::index_keys;
 /// Where that was not tried, *not checked* says so, and why. Indexes that have been idle for less than a day are not rehearsed.
 ///
 /// Idleness is counted from our own looks over restarts and resets, from the index's last scan where the server knows it
-/// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one that
-/// was there already may be younger than its totals. PostgreSQL records no creation of a database: where one was never reset, its
-/// totals count from when something proves that it was there, such as a VACUUM. Standbys that are watched,
-/// too, count like the primary. Where one of these is promoted and its primary was watched until then (its last three looks may be missing, and no more
-/// than ten minutes), an index is idle since both have left it alone, and no longer than both were watched. Else a server that was
-/// promoted is idle from then on at most: what the primary before it used was not counted there, and its totals say nothing; what
-/// is open of an index whose last scan there is longer ago stays. Source: PostgreSQL's chapter "The
-/// Cumulative Statistics System", pg_stat_all_indexes.
+/// (16 and later), or from totals since a known reset; of an index that was built since the first look, from then on, and one
+/// that was there already may be younger than its totals. PostgreSQL records no creation of a database: where one was never
+/// reset, its totals count from when something proves that it was there, such as a VACUUM. Standbys that are watched, too,
+/// count like the primary. Where one of these is promoted and its primary was watched until then (its last three looks may be
+/// missing, and no more than ten minutes), an index is idle since both have left it alone, and no longer than both were
+/// watched. Else a server that was promoted is idle from then on at most: what the primary before it used was not counted
+/// there, and its totals say nothing; what is open of an index whose last scan there is longer ago stays. Source: PostgreSQL's
+/// chapter "The Cumulative Statistics System", pg_stat_all_indexes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unused {
@@ -245,7 +245,7 @@ impl Use {
         let since_then = [index.used_on_standbys_at, index.appeared_at];
         let is_known = since_then.iter().flatten().any(|at| !is_long_ago(at));
         // where that does not count for its idleness, it is no use of this time either
-        let is_scanned = index.scans > 0 && index.last_scan_at.is_none_or(|at| !is_long_ago(&at));
+        let is_scanned = index.scans > 0 && index.last_scan_of_promoted_at.is_none_or(|at| !is_long_ago(&at));
         match is_scanned || is_known {
             true => Self::Otherwise,
             false => Self::NotSeen(
@@ -452,7 +452,7 @@ mod tests {
         let scanned_last = |days: i64| {
             of_a_young_one(|seen| {
                 seen.scans = 1;
-                seen.last_scan_at = Some(now() - TimeDelta::days(days));
+                seen.last_scan_of_promoted_at = Some(now() - TimeDelta::days(days));
             })
         };
         assert_eq!(scanned_last(34), (0, 0));
