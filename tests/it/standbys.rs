@@ -491,7 +491,10 @@ async fn a_daemon_that_watches_both_loses_nothing_when_one_is_promoted() {
         assert_eq!(said.iter().find(is_wrong), None, "{server}: {said:?}");
     }
     assert!(!statements(&daemon).is_empty(), "its history is still there");
-    let idle_since = |index: &str| usage(&daemon, "copy", index).last_moved_at.unwrap();
+    let idle_since = |index: &str| {
+        let usage = usage(&daemon, "copy", index);
+        usage.last_moved_at.unwrap_or(usage.first_seen_at)
+    };
     assert!(idle_since("nobody") < stopped_at, "neither used it before");
     assert!(idle_since("on_primary") > used_at, "the primary did");
     let still: Vec<_> = first_seen(&daemon);
