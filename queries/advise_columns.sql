@@ -1,9 +1,9 @@
--- The columns of tables ($1): as pages tell them (told_type; is_not_null, also by a domain), type with its length, of a domain that which it is over, whether its text is compared byte by byte, as under the collation C (so are all
--- collations of PostgreSQL's own provider), and where statistics may be read mean bytes, how many values there are, how far
--- rows are stored in their order, and the parts of them that are NULL (none, where statistics do not tell,
--- of a column that is NOT NULL) and that have the commonest value. Of a partitioned table that
--- was never analyzed as a whole, which autovacuum does not do, the partition with most rows stands for it; but how many values a column has by which it is partitioned, no one
--- partition tells.
+-- The columns of tables ($1): as pages tell them (told_type; is_not_null, also by a domain), type with its length, of a domain
+-- that which it is over, whether its text is compared byte by byte, as under the collation C (so are all collations of
+-- PostgreSQL's own provider), and where statistics may be read mean bytes, how many values there are, how far rows are stored
+-- in their order, and the parts of them that are NULL (none, where statistics do not tell, of a column that is NOT NULL) and
+-- that have the commonest value. Of a partitioned table that was never analyzed as a whole, which autovacuum does not do, the
+-- partition with most rows stands for it; but how many values a column has by which it is partitioned, no one partition tells.
 -- privilege: none (SELECT for the bytes) · cost: a row a column · since: 14
 SELECT /* pgadvisor */
     a.attrelid AS table_oid, a.attname::text AS name, t.typname::text AS type, t.typlen::int4 AS type_bytes,
