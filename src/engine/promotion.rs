@@ -1,6 +1,6 @@
-//! The idleness of indexes over a promotion: where a standby takes the place of its primary and both are watched, what that one
-//! left alone until then is still known. A system identifier alone does not tell who followed whom: the history that is written
-//! from then on must be the one after the primary's.
+//! What is known of a primary when its standby takes its place and both are watched: under which names, and which indexes it left
+//! alone until then. A system identifier alone does not tell who followed whom: the history that is written from then on must be
+//! the one after the primary's.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,9 +22,17 @@ pub(super) struct FollowedPrimary {
     primaries: BTreeMap<String, RunningServer>,
 }
 
+/// The primary whose place a standby has taken.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct FormerPrimary {
+    /// All of its names; none where nobody can tell which one it was.
+    pub(super) names: Vec<String>,
+    /// Since when it left indexes alone, without those of which that is not known up to now.
+    pub(super) idle_since: IdleSince,
+}
+
 impl FollowedPrimary {
-    /// Takes in who is looked at. Where this look is the first since the standby was promoted, gives since when its primary left
-    /// indexes alone, without those of which that is not known up to now.
+    /// Takes in who is looked at. Where this look is the first since the standby was promoted, gives the primary before.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -33,7 +41,7 @@ impl FollowedPrimary {
         server: &ServerFacts,
         store: &Store,
         now: DateTime<Utc>,
-    ) -> Result<Option<IdleSince>, StoreError> {
+    ) -> Result<Option<FormerPrimary>, StoreError> {
         let before = std::mem::take(self);
         let Some(running) = server.running() else {
             return Ok(None);
@@ -47,7 +55,7 @@ impl FollowedPrimary {
             standby.system_identifier == running.system_identifier && standby.started_at == running.started_at
         });
         match is_promoted {
-            true => before.idle_since(&running, store, now).map(Some),
+            true => before.former(&running, store, now).map(Some),
             false => Ok(None),
         }
     }
@@ -63,41 +71,53 @@ impl FollowedPrimary {
         self
     }
 
-    /// Since when the primary before the one that runs now left indexes alone, under all of its names.
-    fn idle_since(
+    /// The primary before the one that runs now.
+    fn former(
         &self,
         running: &RunningServer,
         store: &Store,
         now: DateTime<Utc>,
-    ) -> Result<IdleSince, StoreError> {
-        let mut idle_since = IdleSince::default();
+    ) -> Result<FormerPrimary, StoreError> {
         let primaries = self.primaries.iter();
         let former: Vec<_> = primaries.filter(|(_, one)| precedes(one, running)).collect();
-        let Some((_, first)) = former.first() else {
-            return Ok(idle_since);
-        };
+        let mut pairs = former.windows(2);
         // which of two copies it was nobody can tell
-        if !former.iter().all(|(_, one)| one.is_same_as(first)) {
-            return Ok(idle_since);
+        if !pairs.all(|pair| pair[0].1.is_same_as(pair[1].1)) {
+            return Ok(FormerPrimary::default());
         }
-        let looks = store.looks()?;
-        for status in store.servers()? {
-            let is_former = former.iter().any(|(name, _)| **name == status.name);
-            if !is_former || status.system_identifier.as_ref() != Some(&running.system_identifier) {
-                continue;
-            }
-            let visited = visited(&status, &looks, now);
-            for ((database, oid), one) in uses(&status, store)? {
-                if visited.contains(database.as_str()) {
-                    let since = one.idle_since();
-                    let known = idle_since.entry(database).or_default();
-                    let known = known.entry(oid).or_insert(since);
-                    *known = since.max(*known);
-                }
-            }
-        }
-        Ok(idle_since)
+        let names: Vec<String> = former.into_iter().map(|(name, _)| name.clone()).collect();
+        Ok(FormerPrimary {
+            idle_since: idle_since(&names, running, store, now)?,
+            names,
+        })
     }
+}
+
+/// Since when a primary left indexes alone, under all of its names.
+fn idle_since(
+    names: &[String],
+    running: &RunningServer,
+    store: &Store,
+    now: DateTime<Utc>,
+) -> Result<IdleSince, StoreError> {
+    let mut idle_since = IdleSince::default();
+    let looks = store.looks()?;
+    for status in store.servers()? {
+        let is_of_cluster = status.system_identifier.as_ref() == Some(&running.system_identifier);
+        if !names.contains(&status.name) || !is_of_cluster {
+            continue;
+        }
+        let visited = visited(&status, &looks, now);
+        for ((database, oid), one) in uses(&status, store)? {
+            if visited.contains(database.as_str()) {
+                let since = one.idle_since();
+                let known = idle_since.entry(database).or_default();
+                let known = known.entry(oid).or_insert(since);
+                *known = since.max(*known);
+            }
+        }
+    }
+    Ok(idle_since)
 }
 
 /// Whether a primary's history is the one before another's.
@@ -212,7 +232,7 @@ mod tests {
         store: &Store,
         promoted: &ServerFacts,
     ) -> Option<Vec<(String, u32, i64)>> {
-        let idle_since = followed.see(promoted, store, now()).unwrap()?;
+        let idle_since = followed.see(promoted, store, now()).unwrap()?.idle_since;
         let mut all: Vec<(String, u32, i64)> = idle_since
             .into_iter()
             .flat_map(|(database, indexes)| {

@@ -9,7 +9,7 @@ use super::advising::{Advising, Planner};
 use super::cadences::{ADVICE, REFRESHING, SAMPLING, Told};
 use super::cost::Spent;
 use super::index_days::IndexDays;
-use super::promotion::FollowedPrimary;
+use super::promotion::{FollowedPrimary, FormerPrimary};
 use super::reckoning::{Reckoning, with_failed};
 use super::record::{Record, keys, remembered, rows};
 use super::same_server::EarlierNames;
@@ -30,7 +30,6 @@ use crate::model::unit::Period;
 use crate::observe::columns::Columns;
 use crate::observe::query_ids::QueryIds;
 use crate::observe::server_points::ServerPoints;
-use crate::observe::usage::IdleSince;
 use crate::observe::{Observer, activity, incidents};
 use crate::postgres::{PostgresError, Server};
 use crate::rules::index::missing::Missing;
@@ -257,7 +256,8 @@ impl Watch {
             self.observer.own_use.add(advising.take_own_scans());
         }
         self.observer.leave_out_own_scans(&mut seen.snapshot);
-        self.observer.idle_on_former_primary = self.idle_on_former_primary(&seen.snapshot);
+        let former = self.former_primary(&seen.snapshot);
+        self.observer.idle_on_former_primary = former.map(|former| former.idle_since);
         let mut observation = self.observer.observe(&seen.snapshot, false);
         self.index_days.take_finished().await;
         let may_take_seconds = self.reckoning.may_still_take_seconds(Utc::now());
@@ -365,11 +365,18 @@ impl Watch {
         (hidden == 0).then_some(minute)
     }
 
-    /// Since when indexes are idle on the primary whose place this server has just taken.
-    fn idle_on_former_primary(&mut self, snapshot: &Snapshot) -> Option<IdleSince> {
-        let seen = self.followed.see(&snapshot.server, &self.store, Utc::now());
-        seen.unwrap_or_else(|error| {
-            tracing::error!(%error, "how the primary before used indexes cannot be read");
+    /// The primary whose place this server has just taken; what is known of its problems is known of this one's from now on.
+    fn former_primary(&mut self, snapshot: &Snapshot) -> Option<FormerPrimary> {
+        let now = Utc::now();
+        let former = self.followed.see(&snapshot.server, &self.store, now);
+        let handed_on = former.and_then(|former| {
+            if let Some(former) = &former {
+                self.store.hand_findings_on(&former.names, &self.name, now)?;
+            }
+            Ok(former)
+        });
+        handed_on.unwrap_or_else(|error| {
+            tracing::error!(%error, "what is known of the primary before cannot be handed on");
             None
         })
     }

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod evidence_gone;
 mod findings;
+mod findings_before;
 mod history;
 mod open;
 mod open_findings;

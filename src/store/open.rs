@@ -13,7 +13,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"pgad");
 
 /// What brings a store from each version to the next. Never changed once published, only added to.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("../../queries/store/0001.sql"),
     include_str!("../../queries/store/0002.sql"),
     include_str!("../../queries/store/0003.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../../queries/store/0014.sql"),
     include_str!("../../queries/store/0015.sql"),
     include_str!("../../queries/store/0016.sql"),
+    include_str!("../../queries/store/0017.sql"),
 ];
 const VERSION: i32 = MIGRATIONS.len() as i32;
 

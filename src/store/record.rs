@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension as _, Transaction, named_params, params};
 use super::Store;
 use super::error::StoreError;
 use super::events::append_event;
+use super::findings_before::take_up;
 use super::reconcile::{Known, Step, reconcile};
 use super::row::{
     FINDING_COLUMNS, FINDING_TABLES, finding, fingerprint, from_json, micros, stored, time, to_json, word,
@@ -40,13 +41,10 @@ pub(super) fn record(
     name_objects(tx, &judgement.outcomes, &mut known)?;
     let mut events = Vec::new();
     for change in reconcile(&known, judgement, now) {
-        let kind = apply(tx, server, now, &change.fingerprint, &change.step)?;
-        if let Some(kind) = kind {
-            let why = match change.step {
-                Step::Resolve(why) => why,
-                _ => None,
-            };
-            events.push(append_event(tx, &change.fingerprint, kind, now, None, why)?);
+        let told = apply(tx, server, now, &change.fingerprint, &change.step)?;
+        if let Some(Told { kind, actor, comment }) = told {
+            let (actor, comment) = (actor.as_deref(), comment.as_deref());
+            events.push(append_event(tx, &change.fingerprint, kind, now, actor, comment)?);
         }
     }
     write_outcomes(tx, server, now, &judgement.outcomes)?;
@@ -110,6 +108,23 @@ fn name_objects(
     Ok(())
 }
 
+/// What is told of a step.
+struct Told {
+    kind: EventKind,
+    actor: Option<String>,
+    comment: Option<String>,
+}
+
+impl From<EventKind> for Told {
+    fn from(kind: EventKind) -> Self {
+        Self {
+            kind,
+            actor: None,
+            comment: None,
+        }
+    }
+}
+
 /// Writes one step; gives the event that it means, if any.
 fn apply(
     tx: &Transaction<'_>,
@@ -117,9 +132,9 @@ fn apply(
     now: DateTime<Utc>,
     fingerprint: &Fingerprint,
     step: &Step<'_>,
-) -> Result<Option<EventKind>, StoreError> {
+) -> Result<Option<Told>, StoreError> {
     let at = micros(now);
-    let mark = |sql: &str, value: Option<i64>| -> Result<Option<EventKind>, StoreError> {
+    let mark = |sql: &str, value: Option<i64>| -> Result<Option<Told>, StoreError> {
         tx.prepare_cached(sql)?
             .execute(params![fingerprint.as_str(), value])?;
         Ok(None)
@@ -140,25 +155,26 @@ fn apply(
                 insert(tx, server, at, fingerprint, claim)?;
             }
             refresh(tx, at, fingerprint, claim)?;
-            set_state(tx, fingerprint, State::Open, None, None)?;
             mark(
                 "UPDATE finding SET first_seen_at = ?2 WHERE fingerprint = ?1",
                 Some(micros(*since)),
             )?;
-            Ok(Some(EventKind::Opened))
+            open(tx, fingerprint, EventKind::Opened).map(Some)
         }
         Step::Refresh { claim, tell_severity } => {
             refresh(tx, at, fingerprint, claim)?;
-            Ok(tell_severity.then_some(EventKind::SeverityChanged))
+            Ok(tell_severity.then_some(EventKind::SeverityChanged.into()))
         }
         Step::Reopen(claim) => {
             refresh(tx, at, fingerprint, claim)?;
-            set_state(tx, fingerprint, State::Open, None, None)?;
-            Ok(Some(EventKind::Reopened))
+            open(tx, fingerprint, EventKind::Reopened).map(Some)
         }
-        Step::Resolve(_) => {
+        Step::Resolve(why) => {
             set_state(tx, fingerprint, State::Resolved, None, None)?;
-            Ok(Some(EventKind::Resolved))
+            Ok(Some(Told {
+                comment: why.map(str::to_owned),
+                ..EventKind::Resolved.into()
+            }))
         }
         Step::Forget => {
             tx.prepare_cached("DELETE FROM finding WHERE fingerprint = ?1")?
@@ -175,6 +191,34 @@ fn apply(
             Some(at),
         ),
     }
+}
+
+/// Puts a finding into the state that it has when it is seen: open, or what it was on the server whose place this one took.
+fn open(tx: &Transaction<'_>, fingerprint: &Fingerprint, seen: EventKind) -> Result<Told, StoreError> {
+    let Some(before) = take_up(tx, fingerprint)? else {
+        set_state(tx, fingerprint, State::Open, None, None)?;
+        return Ok(seen.into());
+    };
+    let by = before.acknowledged_by.as_deref();
+    set_state(tx, fingerprint, before.state, by, before.snoozed_until)?;
+    tx.prepare_cached("UPDATE finding SET first_seen_at = min(first_seen_at, ?2) WHERE fingerprint = ?1")?
+        .execute(params![fingerprint.as_str(), micros(before.first_seen_at)])?;
+    let kind = match before.state {
+        State::Open | State::Resolved => seen,
+        State::Acknowledged => EventKind::Acknowledged,
+        State::Snoozed => EventKind::Snoozed,
+        State::FalsePositive => EventKind::MarkedFalsePositive,
+    };
+    Ok(Told {
+        kind,
+        actor: before
+            .acknowledged_by
+            .filter(|_| before.state == State::Acknowledged),
+        comment: Some(format!(
+            "known of server {}, whose place this one took",
+            before.server
+        )),
+    })
 }
 
 /// A row for a problem that is seen for the first time; not yet a finding, and without the claim's words until then.

@@ -22,7 +22,7 @@ use pgadvisor::store::{IndexKey, IndexUsage, Store};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::dashboard::get;
+use crate::dashboard::{get, request};
 use crate::harness::{Cluster, eventually, pgadvisor, present};
 
 /// A table with an index for the primary, one for its standby, and one for nobody.
@@ -457,6 +457,18 @@ async fn a_daemon_that_watches_both_loses_nothing_when_one_is_promoted() {
         first_seen(&daemon),
     );
     assert!(known.iter().any(|(name, _)| name == "on_standby"), "{known:?}");
+    let twin = of("index.duplicate", "main").unwrap();
+    let path = format!(
+        "/api/v1/findings/{}/acknowledge",
+        twin["fingerprint"].as_str().unwrap()
+    );
+    let answer = request(&daemon.address, "POST", &path, "", "");
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let is_acknowledged = |finding: Option<Value>| finding.is_some_and(|one| one["state"] == "acknowledged");
+    eventually("it is acknowledged", || async {
+        is_acknowledged(of("index.duplicate", "main"))
+    })
+    .await;
     let used_at = Utc::now();
     eventually("the use of an index on the primary", || async {
         uses(&primary, "a").await;
@@ -475,6 +487,10 @@ async fn a_daemon_that_watches_both_loses_nothing_when_one_is_promoted() {
         of("index.duplicate", "copy").is_some()
     })
     .await;
+    let taken_over = of("index.duplicate", "copy").unwrap();
+    assert_eq!(taken_over["first_seen_at"], twin["first_seen_at"], "{taken_over}");
+    assert_eq!(taken_over["acknowledged_by"], "local", "{taken_over}");
+    assert!(is_acknowledged(Some(taken_over)));
     let after = of("activity.idle_in_transaction", "copy").unwrap();
     for field in ["fingerprint", "first_seen_at", "state"] {
         assert_eq!(after[field], before[field], "{field}");
