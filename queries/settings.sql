@@ -1,6 +1,6 @@
 -- Settings that rules read; of those that wait for a restart, and those by which managed services show themselves, texts are not read.
 -- privilege: none (pg_read_all_settings for some) · cost: pg_settings once · since: 14
-SELECT /* pgadvisor */ s.name, CASE WHEN n.is_read OR s.vartype <> 'string' THEN s.setting ELSE '' END AS setting, s.unit, s.source, s.pending_restart, s.context,
+SELECT /* pgadvisor */ s.name, CASE WHEN n.is_read OR s.vartype <> 'string' THEN s.setting END AS setting, s.unit, s.source, s.pending_restart, s.context,
     -- NULL without pg_read_all_settings
     s.sourcefile LIKE '%postgresql.auto.conf' AS is_altered
 FROM pg_catalog.pg_settings AS s

@@ -239,8 +239,10 @@ impl Remembered {
         self.service_extensions = available.unwrap_or_default();
         let rows = optional(home, queries::SETTINGS.on(facts.version_num), "settings", notes).await?;
         let setting = |row: &Row| {
+            let value: Option<String> = column(row, "setting");
             let setting = Setting {
-                value: column(row, "setting").unwrap_or_default(),
+                is_unread: value.is_none(),
+                value: value.unwrap_or_default(),
                 unit: column(row, "unit"),
                 source: column(row, "source").unwrap_or_default(),
                 is_pending_restart: column(row, "pending_restart").unwrap_or(false),

@@ -18,7 +18,7 @@ use super::superseded;
 use super::tables::{Table, TableName, Tables};
 use super::undescribed::Described;
 use super::upkeep::Writes;
-use super::values::later_page;
+use super::values::rows_before_later_page;
 use crate::model::finding::{Confidence, ConfidenceLevel};
 use crate::model::plan::PlanTree;
 use crate::model::remedy::qualified;
@@ -87,7 +87,7 @@ impl Ready {
             let unseen = unseen.or_else(|| self.why_misread(number));
             let told = &mut self.statements[self.positions[number]];
             told.cost_after = Some(costs[number]);
-            told.may_have_later_page = later_page(&self.planned[number]).is_some();
+            told.may_have_later_page = rows_before_later_page(&self.planned[number]).is_some();
             if told.has_candidates && used[number].is_clear() {
                 told.reason = Some(match unseen {
                     Some(unseen) => format!("{why_without}; {unseen}"),

@@ -192,7 +192,7 @@ struct Changed {
 
 impl Changed {
     fn by(text: &str, table: &Table, brin_keeps_hot: bool) -> Self {
-        let columns = sql::updated_columns(text);
+        let written = sql::written(text);
         let counts = |index: &&ExistingIndex| !(brin_keeps_hot && index.method == "brin");
         let mut held = table
             .indexes
@@ -200,12 +200,12 @@ impl Changed {
             .filter(counts)
             .flat_map(|index| columns_of(table, index));
         Self {
-            moves: held.any(|column| columns.contains(&column)),
+            moves: held.any(|column| written.updated.contains(&column)),
             text: text.to_lowercase(),
-            columns,
-            constants: sql::inserted_constants(text),
+            columns: written.updated,
+            constants: written.constants,
             brin_keeps_hot,
-            merge_inserts: sql::merge_inserts(text),
+            merge_inserts: written.merge_inserts,
         }
     }
 }

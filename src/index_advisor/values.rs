@@ -298,24 +298,23 @@ fn values_of_lists(
     Some(values)
 }
 
-/// The statement at a page far behind the first, if the whole is that long as the planner reckons.
-pub(super) fn later_page(planned: &Planned) -> Option<ServerText> {
+/// The rows before a page far behind the first, where a statement is planned for its first page and the whole is that long as the
+/// planner reckons.
+pub(super) fn rows_before_later_page(planned: &Planned) -> Option<f64> {
     let before = (PAGES_BEFORE * planned.page_rows?.ceil()).max(ROWS_BEFORE);
     let root = &planned.tree.root;
     // what is limited comes after what is only needed for it
     let whole = root.children.last().filter(|_| root.kind == "Limit")?;
-    if whole.rows <= before {
-        return None;
-    }
-    let text = sql::at_later_page(planned.text.as_str(), before)?;
-    ServerText::one_query(&text).ok()
+    (whole.rows > before).then_some(before)
 }
 
+/// The statement at that page.
 fn of_later_page(statement: usize, planned: &Planned) -> Option<Reading> {
-    later_page(planned).map(|text| Reading {
+    let text = sql::at_later_page(planned.text.as_str(), rows_before_later_page(planned)?)?;
+    Some(Reading {
         statement,
         kind: ValueKind::LaterPage,
-        text: Some(text),
+        text: Some(ServerText::one_query(&text).ok()?),
         values: None,
     })
 }
@@ -517,6 +516,19 @@ mod tests {
         assert_eq!(later(text, "Append", 5000.0, Some(19.4)), None);
         let no_offset = "SELECT a FROM t LIMIT 20";
         assert_eq!(later(no_offset, "Limit", 5000.0, Some(19.4)), None);
+    }
+
+    #[test]
+    fn how_far_a_later_page_is_takes_the_plan_alone() {
+        let before = |rows: f64, page_rows: Option<f64>| {
+            let whole = json!({"Node Type": "Sort", "Plan Rows": rows});
+            let plan = json!({"Node Type": "Limit", "Plan Rows": 20.0, "Plans": [whole]});
+            rows_before_later_page(&planned("SELECT a FROM t LIMIT 20 OFFSET 0", plan, page_rows))
+        };
+        assert_eq!(before(5000.0, Some(19.4)), Some(2000.0));
+        assert_eq!(before(5000.0, Some(0.3)), Some(ROWS_BEFORE));
+        assert_eq!(before(2000.0, Some(19.4)), None, "it ends before");
+        assert_eq!(before(5000.0, None), None);
     }
 
     #[test]

@@ -184,8 +184,11 @@ impl ServerFacts {
 /// One row of pg_settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
-    /// The value, in `unit`.
+    /// The value, in `unit`; empty where it is a text that is not read.
     pub value: String,
+    /// It is such a text: one of which only the name matters, or that it waits for a restart.
+    #[serde(default)]
+    pub is_unread: bool,
     /// The unit, as pg_settings gives it.
     pub unit: Option<String>,
     /// Where the value came from.

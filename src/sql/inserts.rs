@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::parse_one;
+use super::tree_of;
 use super::twin::visit;
 
 /// Whether a statement is an INSERT of values, with or without ON CONFLICT, in which nothing is read: no query stands in it.
 pub fn only_inserts_values(text: &str) -> bool {
-    let tree = parse_one(text)
-        .ok()
-        .and_then(|statement| serde_json::to_value(&statement).ok());
+    let tree = tree_of(text);
     let Some(insert) = tree
         .as_ref()
         .and_then(|tree| tree.pointer("/stmt/node/InsertStmt"))
@@ -33,19 +31,14 @@ pub fn only_inserts_values(text: &str) -> bool {
 }
 
 /// The columns to which an INSERT brings constants, in VALUES or by a SELECT; `None` is one that the statement does not name.
-pub fn inserted_constants(text: &str) -> BTreeSet<Option<String>> {
-    let tree = parse_one(text)
-        .ok()
-        .and_then(|statement| serde_json::to_value(&statement).ok());
+pub(super) fn inserted_constants(tree: &Value) -> BTreeSet<Option<String>> {
     let mut columns = BTreeSet::new();
-    if let Some(tree) = &tree {
-        visit(tree, &mut |key, value| {
-            if key == "InsertStmt" {
-                columns.extend(columns_of_constants(value));
-            }
-            true
-        });
-    }
+    visit(tree, &mut |key, value| {
+        if key == "InsertStmt" {
+            columns.extend(columns_of_constants(value));
+        }
+        true
+    });
     columns
 }
 
@@ -84,7 +77,7 @@ mod tests {
     #[test]
     fn the_columns_that_get_constants() {
         let columns = |text: &str| {
-            let columns = inserted_constants(text).into_iter();
+            let columns = inserted_constants(&tree_of(text).unwrap()).into_iter();
             columns
                 .map(|one| one.unwrap_or_else(|| "?".to_owned()))
                 .collect::<Vec<_>>()

@@ -35,7 +35,7 @@ use asleep::only_sleeps;
 pub use commented::{shortened, without_comments};
 pub use grouped::{GroupedView, KnownTable, Named, grouped_view, named_in_grouping};
 pub use in_front::{Place, in_front};
-pub use inserts::{inserted_constants, only_inserts_values};
+pub use inserts::only_inserts_values;
 pub use lists::{Lengthened, shortened_lists, with_lists_of};
 pub use masked::{
     command, comments, holds_mark, mask_constants, masked, masked_expression, without_constants,
@@ -43,7 +43,7 @@ pub use masked::{
 pub use mend::{mended, query_within};
 pub use names::{Command, Name, Names, names};
 pub use predicate::{PredicateAsks, asked_by_predicate};
-pub use rewrite::{at_later_page, merge_inserts, updated_columns, with_measured_limit};
+pub use rewrite::{Written, at_later_page, updated_columns, with_measured_limit, written};
 pub use scan_alone::scan_alone;
 pub use schemas::{BareNames, Schemas, looked_in};
 pub use twin::select_twin;
@@ -215,6 +215,11 @@ pub fn holds_several(text: &str) -> bool {
 /// If it is not, in words that tell what it is instead.
 pub fn one_query(text: &str) -> Result<(), ParseError> {
     parse_one(text).map(drop)
+}
+
+/// The parse tree of a text that is exactly one query, as fields and values to walk through; none of any other text.
+fn tree_of(text: &str) -> Option<serde_json::Value> {
+    serde_json::to_value(parse_one(text).ok()?).ok()
 }
 
 /// The parse tree of a text that is exactly one query. Long texts are refused unread, so that no text takes seconds; the

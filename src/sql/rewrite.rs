@@ -8,31 +8,46 @@ use pg_query::protobuf::{
 use pg_query::{Node, NodeEnum};
 use serde_json::Value;
 
-use super::parse_one;
+use super::inserts::inserted_constants;
 use super::twin::{keeping, parameters, visit};
+use super::{parse_one, tree_of};
+
+/// What a statement writes.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// See [`updated_columns`].
+    pub updated: BTreeSet<String>,
+    /// The columns to which an INSERT brings constants, in VALUES or by a SELECT; `None` is one that the statement does not name.
+    pub constants: BTreeSet<Option<String>>,
+    /// Whether a MERGE adds rows.
+    pub merge_inserts: bool,
+}
+
+/// What a statement writes; nothing where it is no single query.
+pub fn written(text: &str) -> Written {
+    let of = |tree: &Value| Written {
+        updated: updated(tree),
+        constants: inserted_constants(tree),
+        merge_inserts: merge_inserts(tree),
+    };
+    tree_of(text).as_ref().map(of).unwrap_or_default()
+}
 
 /// The columns that an UPDATE, or the UPDATE of an INSERT … ON CONFLICT or a MERGE, sets; none where it sets none.
 pub fn updated_columns(text: &str) -> BTreeSet<String> {
-    let tree = parse_one(text)
-        .ok()
-        .and_then(|statement| serde_json::to_value(&statement).ok());
+    tree_of(text).as_ref().map(updated).unwrap_or_default()
+}
+
+fn updated(tree: &Value) -> BTreeSet<String> {
     let mut columns = BTreeSet::new();
-    if let Some(tree) = tree {
-        collect_updates(&tree, &mut columns);
-    }
+    collect_updates(tree, &mut columns);
     columns
 }
 
-/// Whether a MERGE adds rows.
-pub fn merge_inserts(text: &str) -> bool {
+fn merge_inserts(tree: &Value) -> bool {
     let insert = serde_json::json!(pg_query::protobuf::CmdType::CmdInsert as i32);
-    let tree = parse_one(text)
-        .ok()
-        .and_then(|statement| serde_json::to_value(&statement).ok());
-    tree.is_some_and(|tree| {
-        !visit(&tree, &mut |key, value| {
-            key != "MergeWhenClause" || value["command_type"] != insert
-        })
+    !visit(tree, &mut |key, value| {
+        key != "MergeWhenClause" || value["command_type"] != insert
     })
 }
 
@@ -285,6 +300,20 @@ mod tests {
         );
         assert_eq!(columns("SELECT a FROM t"), "");
         assert_eq!(columns("not SQL"), "");
+    }
+
+    #[test]
+    fn what_a_statement_writes_is_read_at_once() {
+        let merge = written(
+            "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN UPDATE SET b = 1 WHEN NOT MATCHED THEN INSERT (c) VALUES (1)",
+        );
+        assert!(merge.updated.contains("b") && merge.constants.is_empty() && merge.merge_inserts);
+        let insert = written("INSERT INTO t (x, y) VALUES ($1, 0) ON CONFLICT (x) DO UPDATE SET n = t.n + 1");
+        assert!(insert.updated.contains("n") && !insert.merge_inserts);
+        assert_eq!(insert.constants, BTreeSet::from([Some("y".to_owned())]));
+        assert!(!written("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE").merge_inserts);
+        let none = written("not SQL");
+        assert!(none.updated.is_empty() && none.constants.is_empty() && !none.merge_inserts);
     }
 
     #[test]

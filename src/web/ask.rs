@@ -204,7 +204,16 @@ pub fn servers(context: &Context, store: &Store) -> Result<Vec<ServerStatus>, Pr
 
 /// What could not be seen or judged.
 pub fn coverage(context: &Context, store: &Store) -> Result<Coverage, Problem> {
-    Ok(Coverage::of(&servers(context, store)?, &store.rule_outcomes()?))
+    coverage_of(store, &servers(context, store)?)
+}
+
+/// The same of these servers.
+fn coverage_of(store: &Store, servers: &[ServerStatus]) -> Result<Coverage, Problem> {
+    let mut told = Vec::new();
+    for server in servers {
+        told.push((server.name.clone(), store.rules_that_told(&server.name)?));
+    }
+    Ok(Coverage::of(servers, &store.rule_outcomes()?, &told))
 }
 
 /// The front page.
@@ -225,7 +234,7 @@ pub fn overview(context: &Context, store: &Store) -> Result<OverviewPage, Proble
         &loads,
         &events,
         &store.gaps()?,
-        Coverage::of(&servers, &store.rule_outcomes()?),
+        coverage_of(store, &servers)?,
     );
     Ok(page.with_late(&store.looks()?, &view_lines(store)?))
 }

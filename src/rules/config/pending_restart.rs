@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::model::finding::{Claim, Severity};
 use crate::model::observation::Unknown;
 use crate::model::remedy::Remedy;
-use crate::model::snapshot::Setting;
+use crate::model::snapshot::{ServerFacts, Setting};
 use crate::rules::{Found, Place, Rule, Scope, evidence, settings};
 
 /// A setting was changed in the configuration files, and counts only after a restart that has not come yet.
@@ -28,8 +28,9 @@ use crate::rules::{Found, Place, Rule, Scope, evidence, settings};
 /// A setting that is given on the server's command line is not judged: what the files say of it counts only if whoever
 /// starts the server leaves it out, which cannot be seen from here (containers hardly ever do, Patroni does).
 ///
-/// The value that is told is the one with which the server runs. The server does not tell the new one to a login
-/// without the right to read its files. Source: PostgreSQL's page "pg_settings", pending_restart.
+/// The value that is told is the one with which the server runs; a text that no rule needs, as `listen_addresses`, is
+/// not read and not told. The new value is not known here: the server does not tell it to a login without the right to
+/// read its files. Source: PostgreSQL's page "pg_settings", pending_restart.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PendingRestart {}
@@ -64,8 +65,8 @@ impl Rule for PendingRestart {
     }
 }
 
-fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
-    let server = &place.observation.server;
+/// What to know before the restart, or instead of it; a value that was not read is none.
+fn caveats(server: &ServerFacts, name: &str, value: Option<&str>) -> Vec<String> {
     let provider = server.provider();
     let look = match provider {
         Some(provider) => format!(
@@ -76,13 +77,15 @@ fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
                  pg_file_settings."
             .to_owned(),
     };
+    let present = match value {
+        Some(value) => format!("the present value, {value}, again"),
+        None => format!("the present value again, which SHOW {name} tells"),
+    };
     let mut caveats = vec![
         look,
         "A restart ends all sessions: choose a quiet hour.".to_owned(),
         format!(
-            "To take the change back write the present value, {}, again: a line that is only removed leaves the server \
-             waiting.",
-            settings::written(setting)
+            "To take the change back write {present}: a line that is only removed leaves the server waiting."
         ),
     ];
     if let Some(provider) = provider {
@@ -91,16 +94,25 @@ fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
             "On {service} the server is restarted with the tools of the service."
         ));
     }
+    caveats
+}
+
+fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
+    let server = &place.observation.server;
+    let value = (!setting.is_unread).then(|| settings::written(setting));
+    let in_force = match &value {
+        Some(value) => format!("{name} = {value}"),
+        None => format!("the earlier value of {name}, a text that is not read here"),
+    };
     Claim {
         title: format!("{name} was changed, and waits for a restart of the server"),
         explanation: format!(
-            "The server still runs with {name} = {}. The value that was written since then counts from the next restart on, \
-             also from one that nobody planned. Look at the new value, then restart at a quiet hour, or take the change \
-             back.",
-            settings::written(setting)
+            "The server still runs with {in_force}. The value that was written since then is not known here: it counts from \
+             the next restart on, also from one that nobody planned. Look at the new value, then restart at a quiet hour, \
+             or take the change back."
         ),
         evidence: evidence([
-            ("value_in_force", json!(settings::written(setting))),
+            ("value_in_force", json!(value)),
             ("source", json!(setting.source)),
             ("server_started_at", json!(server.started_at)),
         ]),
@@ -109,7 +121,7 @@ fn claim(place: &Place<'_>, name: &str, setting: &Setting) -> Claim {
         ),
         remedy: Remedy {
             rewrites_table: Some(false),
-            caveats,
+            caveats: caveats(server, name, value.as_deref()),
             ..Remedy::default()
         },
         guards: vec!["the server itself says that this setting waits for a restart".to_owned()],
@@ -171,6 +183,31 @@ mod tests {
         let claim = claims::<PendingRestart>(&observed).unwrap().remove(0);
         let back = &claim.remedy.caveats[2];
         assert!(back.contains("write the present value, 4096kB, again"), "{back}");
+    }
+
+    #[test]
+    fn a_text_that_was_not_read_is_told_as_that_and_not_as_empty() {
+        let mut observed = observed(&["shared_buffers"]);
+        let told = |observed: &Observation| claims::<PendingRestart>(observed).unwrap().remove(0);
+        let known = told(&observed);
+        assert_eq!(known.evidence["value_in_force"], json!("100"));
+        assert!(
+            known.explanation.contains("written since then is not known here"),
+            "{}",
+            known.explanation
+        );
+        let setting = observed.server.settings.get_mut("shared_buffers").unwrap();
+        (setting.value, setting.is_unread) = (String::new(), true);
+        let unread = told(&observed);
+        assert!(!unread.evidence.contains_key("value_in_force"));
+        let of_unread = "the earlier value of shared_buffers, a text that is not read here";
+        assert!(unread.explanation.contains(of_unread), "{}", unread.explanation);
+        let back = &unread.remedy.caveats[2];
+        assert!(
+            back.contains("write the present value again, which SHOW shared_buffers tells"),
+            "{back}"
+        );
+        assert!(!serde_json::to_string(&unread).unwrap().contains("''"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::model::observation::{DatabaseObservation, SchemaObservation, Unknown}
 use crate::model::remedy::{Remedy, Statement, quote_identifier, quote_literal};
 use crate::model::schema::{Sequence, SequenceColumn};
 use crate::model::unit::{Period, count_for_people, seconds_for_people};
+use crate::rules::column_types::listed;
 use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 
 /// A sequence that comes near its own end.
@@ -28,7 +29,8 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 ///
 /// A sequence that cycles is left out. Where the column that takes the values is smallint or integer and ends no later than
 /// its sequence, the column must change: schema.int_key_overflow says so, and this rule is silent unless that one is switched
-/// off or ignored. An ignore of that one that names the column or its table is about both.
+/// off or ignored. An ignore of that one that names the column or its table is about both. Where several columns take the
+/// values, the one of the smallest type, which ends first, is told as the one that is fed, and the others beside it.
 ///
 /// The rate is that of our last looks that are far enough apart; `check` has but one look and knows none. A load of data is
 /// fast and soon over, so that a rate counts only from `rate_min_share` on. A sequence whose last value may not be read is
@@ -314,11 +316,13 @@ pub(super) fn evidence_sql(sequence: &Sequence) -> String {
 fn claim(place: &Place<'_>, severity: Severity, way: &Way, sequence: &Sequence) -> Claim {
     let (schema, name) = (&sequence.schema, &sequence.name);
     let (last, limit) = (sequence.last_value.unwrap_or_default(), sequence.limit());
-    let column = sequence.column.as_ref().and_then(|column| {
+    let told = |column: &SequenceColumn| {
         let table = place.database?.catalog.tables.get(column.table_oid)?;
         let (schema, table) = (&table.schema, &table.name);
         Some(format!("{schema}.{table}.{} ({})", column.name, column.type_name))
-    });
+    };
+    let column = sequence.column.as_ref().and_then(told);
+    let others: Vec<String> = sequence.other_columns.iter().filter_map(told).collect();
     let of_column = match column_limit(sequence) {
         None => "no integer column that it feeds ends before it does",
         Some(_) => {
@@ -349,6 +353,7 @@ fn claim(place: &Place<'_>, severity: Severity, way: &Way, sequence: &Sequence) 
             ("type", json!(sequence.type_name)),
             ("increment", json!(sequence.increment)),
             ("feeds", json!(column)),
+            ("other_columns", json!((!others.is_empty()).then_some(&others))),
         ]),
         evidence_sql: Some(evidence_sql(sequence)),
         impact: Impact {
@@ -356,10 +361,22 @@ fn claim(place: &Place<'_>, severity: Severity, way: &Way, sequence: &Sequence) 
             ..Impact::default()
         },
         confidence: guards.confidence("read from the sequence itself"),
-        remedy: remedy(sequence, column.as_deref()),
+        remedy: with_others(remedy(sequence, column.as_deref()), &others),
         guards: guards.told(),
         ..place.claim(SequenceExhaustion::ID, severity, subject(sequence), Some(object))
     }
+}
+
+/// With the columns that take the values beside the one that ends first.
+fn with_others(mut remedy: Remedy, others: &[String]) -> Remedy {
+    if !others.is_empty() {
+        remedy.caveats.push(format!(
+            "Its values go to other columns, too, none of a smaller type: {}. They and their clients must take such numbers \
+             as well.",
+            listed(others, others.len())
+        ));
+    }
+    remedy
 }
 
 fn remedy(sequence: &Sequence, column: Option<&str>) -> Remedy {
@@ -589,6 +606,39 @@ mod tests {
                 .iter()
                 .any(|guard| guard.contains("schema.int_key_overflow"))
         );
+    }
+
+    #[test]
+    fn of_several_columns_the_one_that_ends_first_is_told_and_the_others_beside_it() {
+        let of = |others: &[(u32, &str)]| {
+            let mut observed = sequence("integer", 2_147_483_647, |sequence| {
+                sequence.column = Some(column("bigint"));
+                let other = |(table_oid, type_name): &(u32, &str)| SequenceColumn {
+                    table_oid: *table_oid,
+                    ..column(type_name)
+                };
+                sequence.other_columns = others.iter().map(other).collect();
+            });
+            let named = vec![table(1, "t", 10.0, 0.0), table(2, "archive", 10.0, 0.0)];
+            observed.databases[0].catalog = tables(named).databases[0].catalog.clone();
+            claims::<SequenceExhaustion>(&observed).unwrap().remove(0)
+        };
+        // of a table that is not known nothing can be said
+        let several = of(&[(2, "numeric"), (3, "numeric")]);
+        assert_eq!(several.evidence["feeds"], json!("public.t.id (bigint)"));
+        assert_eq!(
+            several.evidence["other_columns"],
+            json!(["public.archive.id (numeric)"])
+        );
+        let told = several.remedy.caveats.join(" ");
+        assert!(
+            told.contains("Its values go to public.t.id (bigint), which takes them")
+                && told.contains("none of a smaller type: public.archive.id (numeric)."),
+            "{told}"
+        );
+        let one = of(&[]);
+        assert!(!one.evidence.contains_key("other_columns"));
+        assert_eq!(one.remedy.caveats.len() + 1, several.remedy.caveats.len());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether silence means that all is well: which servers were seen, and which rules could not be judged there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -78,6 +78,36 @@ impl About {
     }
 }
 
+/// Which rules told of something on one server, and in which databases; none is the whole server.
+struct Told<'a>(HashSet<(&'a str, Option<&'a str>)>);
+
+impl<'a> Told<'a> {
+    fn of(told: &'a [ToldPlace]) -> Self {
+        let told = told.iter();
+        Self(
+            told.map(|(rule, place)| (rule.as_str(), place.as_deref()))
+                .collect(),
+        )
+    }
+
+    /// Whether a rule told of something in a database, or of the whole server.
+    fn is_of(&self, rule: &str, database: &str) -> bool {
+        let places = [None, Some(database)];
+        places.iter().any(|place| self.0.contains(&(rule, *place)))
+    }
+
+    /// Whether a rule told of something wherever it would wait: one about the whole server waits in each of its databases.
+    fn is_everywhere(&self, outcome: &RuleOutcome, databases: &[String]) -> bool {
+        let of_server = || self.0.contains(&(outcome.rule.as_str(), None::<&str>));
+        let is_of = |database: &String| self.is_of(&outcome.rule, database);
+        match &outcome.database {
+            Some(database) => is_of(database),
+            None if databases.is_empty() => of_server(),
+            None => databases.iter().all(is_of),
+        }
+    }
+}
+
 /// What cannot be judged in a database yet, or not all of it, since only time is lacking: by the outcomes of the database and of
 /// its server as a whole. A rule that was judged and told of something there, or of the whole server, waits no more; one that
 /// was not judged at all does, whatever it told before. What comes soonest is first, and what tells no time last.
@@ -87,23 +117,30 @@ pub fn waiting_in(
     (server, database): (&str, &str),
     about: About,
 ) -> Vec<Unjudged> {
+    let told = Told::of(told);
     let is_here = |of: Option<&str>| of.is_none_or(|of| of == database);
-    let told_here = told.iter().filter(|(_, place)| is_here(place.as_deref()));
-    let told_here: HashSet<&str> = told_here.map(|(rule, _)| rule.as_str()).collect();
+    let here = outcomes
+        .iter()
+        .filter(|(of, outcome)| of == server && is_here(outcome.database.as_deref()) && about.holds(outcome));
+    waiting_of(here, |_, outcome| told.is_of(&outcome.rule, database))
+}
+
+/// What time alone is lacking for of these outcomes, each with its server, where their rules did not tell of something by now.
+fn waiting_of<'a>(
+    outcomes: impl Iterator<Item = &'a (String, RuleOutcome)>,
+    has_told: impl Fn(&str, &RuleOutcome) -> bool,
+) -> Vec<Unjudged> {
     let mut waiting = Vec::new();
-    for (of, outcome) in outcomes {
-        let is_asked_for = of == server && is_here(outcome.database.as_deref()) && about.holds(outcome);
-        if !is_asked_for {
-            continue;
-        }
-        let has_told = told_here.contains(outcome.rule.as_str());
+    for (server, outcome) in outcomes {
         match &outcome.verdict {
             Verdict::Skipped { reason, remedy_sql } if waits(reason, remedy_sql.as_ref()) => {
                 add(&mut waiting, outcome, reason);
             }
             Verdict::Evaluated {
                 untold: Some(reason), ..
-            } if !has_told && (fills(reason) || waits(reason, None)) => add(&mut waiting, outcome, reason),
+            } if (fills(reason) || waits(reason, None)) && !has_told(server, outcome) => {
+                add(&mut waiting, outcome, reason);
+            }
             Verdict::Skipped { .. } | Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => {}
         }
     }
@@ -122,29 +159,48 @@ pub fn rules_wait(waiting: &[Unjudged]) -> String {
 }
 
 impl Coverage {
-    /// What is missing on these servers.
-    pub fn of(servers: &[ServerStatus], outcomes: &[(String, RuleOutcome)]) -> Self {
+    /// What is missing on these servers, by the outcomes and by which rules told of something on each server. A rule waits
+    /// where it does on the pages of any of their databases.
+    pub fn of(
+        servers: &[ServerStatus],
+        outcomes: &[(String, RuleOutcome)],
+        told: &[(String, Vec<ToldPlace>)],
+    ) -> Self {
         let names = |which: fn(&&ServerStatus) -> bool| -> Vec<String> {
             let servers = servers.iter().filter(which);
             servers.map(|server| server.name.clone()).collect()
         };
+        let known: HashMap<&str, &ServerStatus> = servers
+            .iter()
+            .map(|server| (server.name.as_str(), server))
+            .collect();
+        let told: HashMap<&str, Told<'_>> = told
+            .iter()
+            .map(|(server, told)| (server.as_str(), Told::of(told)))
+            .collect();
+        let has_told = |server: &str, outcome: &RuleOutcome| {
+            let of_server = told.get(server).zip(known.get(server));
+            of_server.is_some_and(|(told, known)| told.is_everywhere(outcome, &known.databases))
+        };
+        // of a server that was taken out of the configuration only findings are kept
+        let here = || {
+            outcomes
+                .iter()
+                .filter(|(server, _)| known.contains_key(server.as_str()))
+        };
         let mut coverage = Self {
             never_seen: names(|server| server.last_seen_at.is_none()),
             unreachable: names(|server| server.unreachable.is_some()),
+            waiting: waiting_of(here(), has_told),
             knows_nothing: servers.iter().all(|server| server.last_seen_at.is_none()),
             ..Self::default()
         };
-        for (server, outcome) in outcomes {
-            let Verdict::Skipped { reason, remedy_sql } = &outcome.verdict else {
-                continue;
-            };
-            // of a server that was taken out of the configuration only findings are kept
-            if !servers.iter().any(|known| known.name == *server) {
-                continue;
-            }
-            match waits(reason, remedy_sql.as_ref()) {
-                true => add(&mut coverage.waiting, outcome, reason),
-                false => add(&mut coverage.unjudged, outcome, reason),
+        for (_, outcome) in here() {
+            match &outcome.verdict {
+                Verdict::Skipped { reason, remedy_sql } if !waits(reason, remedy_sql.as_ref()) => {
+                    add(&mut coverage.unjudged, outcome, reason);
+                }
+                Verdict::Skipped { .. } | Verdict::Evaluated { .. } | Verdict::Elsewhere { .. } => {}
             }
         }
         coverage
@@ -230,7 +286,7 @@ mod tests {
             .iter()
             .map(|(rule, reason, sql)| sample::skipped("main", rule, reason, *sql))
             .collect();
-        Coverage::of(&[sample::server("main")], &outcomes)
+        Coverage::of(&[sample::server("main")], &outcomes, &[])
     }
 
     #[test]
@@ -342,6 +398,62 @@ mod tests {
     }
 
     #[test]
+    fn all_servers_together_wait_for_what_the_pages_of_their_databases_wait_for() {
+        let evaluated = |rule: &str, database: Option<&str>, untold: &str| {
+            let (server, outcome) = sample::skipped("main", rule, "", None);
+            let verdict = Verdict::Evaluated {
+                undecided: Vec::new(),
+                absence_counts: false,
+                untold: Some(untold.to_owned()),
+            };
+            let database = database.map(str::to_owned);
+            let outcome = RuleOutcome {
+                database,
+                verdict,
+                ..outcome
+            };
+            (server, outcome)
+        };
+        let filling = "the window is 10 min of 30 min long";
+        let outcomes = [
+            evaluated("query.slow_mean", None, filling),
+            evaluated("query.time_share", None, filling),
+            evaluated("pgss.eviction", None, filling),
+            evaluated("index.blocks_hot", Some("shop"), filling),
+            evaluated("index.missing", Some("shop"), "it was nearly idle"),
+            sample::skipped("main", "index.unused", "immature: needs 34 more days", None),
+        ];
+        let open = |rule: &str, database: Option<&str>| (rule.to_owned(), database.map(str::to_owned));
+        let told = vec![
+            open("query.slow_mean", Some("shop")),
+            open("query.slow_mean", Some("new")),
+            open("query.time_share", Some("shop")),
+            open("pgss.eviction", None),
+        ];
+        let server = ServerStatus {
+            databases: vec!["shop".to_owned(), "new".to_owned()],
+            ..sample::server("main")
+        };
+        let rules = |waiting: &[Unjudged]| -> HashSet<String> {
+            waiting.iter().flat_map(|one| one.rules.clone()).collect()
+        };
+        let of_pages: HashSet<String> = server
+            .databases
+            .iter()
+            .flat_map(|database| {
+                let waiting = waiting_in(&outcomes, &told, ("main", database), About::Everything);
+                rules(&waiting)
+            })
+            .collect();
+        let all = Coverage::of(&[server], &outcomes, &[("main".to_owned(), told)]);
+        let waiting = ["query.time_share", "index.blocks_hot", "index.unused"];
+        assert_eq!(rules(&all.waiting), HashSet::from(waiting.map(str::to_owned)));
+        assert_eq!(rules(&all.waiting), of_pages);
+        assert_eq!(all.waiting_rules().as_deref(), Some("3 rules wait"));
+        assert!(all.is_whole(), "what only waits is no hole");
+    }
+
+    #[test]
     fn what_is_not_judged_at_all_waits_whatever_it_told_before() {
         let looks = "needs two looks an hour apart";
         let (server, outcome) = sample::skipped("main", "index.too_many", looks, None);
@@ -387,10 +499,10 @@ mod tests {
         (never.last_seen_at, never.unreachable) = (None, Some("refused".into()));
         let mut lost = sample::server("old");
         lost.unreachable = Some("refused".into());
-        let coverage = Coverage::of(&[never, lost, sample::server("main")], &[]);
+        let coverage = Coverage::of(&[never, lost, sample::server("main")], &[], &[]);
         assert!(!coverage.is_whole());
         assert_eq!(coverage.unseen(), "Never seen: new. Not to be reached now: old.");
         let gone = [sample::skipped("gone", "a.b", "no right", None)];
-        assert!(Coverage::of(&[sample::server("main")], &gone).is_whole());
+        assert!(Coverage::of(&[sample::server("main")], &gone, &[]).is_whole());
     }
 }

@@ -380,7 +380,7 @@ mod tests {
         assert!(calm.contains("Nothing is open") && calm.contains("class=\"seal\""));
         let mut never = sample::server("main");
         never.last_seen_at = None;
-        let blind = list(FilterView::default(), Coverage::of(&[never], &[]));
+        let blind = list(FilterView::default(), Coverage::of(&[never], &[], &[]));
         assert!(blind.contains("Nothing is known yet.") && blind.contains("Never seen: main."));
         assert!(!blind.contains("class=\"seal\""));
         let searched = none(FilterView {

@@ -198,7 +198,7 @@ mod tests {
             "no <extension>",
             Some("CREATE EXTENSION x"),
         )];
-        let coverage = Coverage::of(&servers, &outcomes);
+        let coverage = Coverage::of(&servers, &outcomes, &[]);
         let page = OverviewPage::build(
             sample::now(),
             &Digest::default(),

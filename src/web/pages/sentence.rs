@@ -252,7 +252,7 @@ mod tests {
             &findings.iter().map(Outline::of).collect::<Vec<_>>(),
             servers,
             loads,
-            &Coverage::of(servers, &[]),
+            &Coverage::of(servers, &[], &[]),
         )
         .sentence
     }
@@ -269,7 +269,8 @@ mod tests {
         assert_eq!(says(&[], &[], &[]), "No server is configured.");
         assert_eq!(says(&[], &[sample::server("main")], &[]), "Nothing needs you.");
         let servers = [sample::server("main")];
-        assert!(Headline::of(sample::now(), &[], &servers, &[], &Coverage::of(&servers, &[])).calm);
+        let coverage = Coverage::of(&servers, &[], &[]);
+        assert!(Headline::of(sample::now(), &[], &servers, &[], &coverage).calm);
         let mut known = finding("index.unused", None, None, None);
         known.state = State::Acknowledged;
         assert_eq!(
@@ -316,7 +317,7 @@ mod tests {
                 Some("CREATE EXTENSION x"),
             ),
         ];
-        let coverage = Coverage::of(&servers, &outcomes);
+        let coverage = Coverage::of(&servers, &outcomes, &[]);
         let headline = Headline::of(sample::now(), &[], &servers, &[], &coverage);
         assert!(!headline.calm);
         assert_eq!(
