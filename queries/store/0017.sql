@@ -1,11 +1,11 @@
--- what: what is known of the problems of a primary, for the standby that takes its place under another name: a problem keeps
--- what people said of it and since when it is there. A row waits until the problem is seen on the server of its fingerprint.
+-- what: what was known of a problem on the primary whose place a server took, under another name. It waits beside the row of the
+-- problem on this server, and goes with it where the problem proves not to be there.
 CREATE TABLE finding_before (
-    fingerprint     TEXT    NOT NULL PRIMARY KEY,
+    fingerprint     TEXT    NOT NULL PRIMARY KEY REFERENCES finding (fingerprint) ON DELETE CASCADE,
     server_before   TEXT    NOT NULL,
+    severity        TEXT    NOT NULL,
     state           TEXT    NOT NULL,
     acknowledged_by TEXT,
     snoozed_until   INTEGER,
-    first_seen_at   INTEGER NOT NULL,
-    handed_on_at    INTEGER NOT NULL
+    first_seen_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

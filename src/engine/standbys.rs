@@ -12,6 +12,7 @@ use super::view_reads::{self, KnownReads, Reader};
 use crate::limits;
 use crate::model::observation::Observation;
 use crate::model::replication::{Replay, WatchedPrimary, WatchedStandbys};
+use crate::model::snapshot::ServerFacts;
 use crate::model::status::ServerStatus;
 use crate::store::{Store, StoreError};
 
@@ -21,11 +22,13 @@ pub(super) fn is_seen(status: &ServerStatus, now: DateTime<Utc>) -> bool {
     status.last_seen_at.is_some_and(|at| now - at <= fresh) && status.unreachable.is_none()
 }
 
-/// The one primary of that system identifier that was seen of late, under whichever of its names; none where there are copies
-/// of each other.
-fn primary(all: Vec<ServerStatus>, identifier: &str, now: DateTime<Utc>) -> Option<WatchedPrimary> {
+/// The one primary of a standby that was seen of late, under whichever of its names; none where there are copies of each other.
+fn primary(all: Vec<ServerStatus>, standby: &ServerFacts, now: DateTime<Utc>) -> Option<WatchedPrimary> {
+    // what is recorded of the standby itself is as old as its last look: it may have been the primary then
     let is_primary = |status: &ServerStatus| {
-        status.system_identifier.as_deref() == Some(identifier) && status.is_standby == Some(false)
+        status.system_identifier == standby.system_identifier
+            && status.is_standby == Some(false)
+            && status.name != standby.name
     };
     let primaries: Vec<ServerStatus> = all.into_iter().filter(is_primary).collect();
     let first = primaries.first()?;
@@ -176,7 +179,7 @@ pub(super) fn add_with(
         return Ok(());
     };
     if server.is_standby {
-        observation.primary = primary(store.servers()?, identifier, now);
+        observation.primary = primary(store.servers()?, server, now);
         return Ok(());
     }
     let mut standbys = Standbys::default();
@@ -500,6 +503,7 @@ mod tests {
                 store.record_server(status).unwrap();
             }
             let mut observed = database(vec![index(9, "i")]);
+            observed.server.name = "b".into();
             observed.server.is_standby = true;
             observed.server.system_identifier = Some("1".into());
             add_to(&mut observed, &store, now()).unwrap();
@@ -509,6 +513,7 @@ mod tests {
         };
         assert_eq!(told(&[standby("b", "1", 1)]), None);
         assert_eq!(told(&[primary("a", 1)]), Some(("a".to_owned(), 5e9)));
+        assert_eq!(told(&[primary("b", 1)]), None, "what it was a minute ago itself");
         assert_eq!(told(&[primary("a", 300)]), None, "not seen of late");
         assert_eq!(
             told(&[primary("a", 1), primary("c", 1)]),

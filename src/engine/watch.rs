@@ -369,16 +369,14 @@ impl Watch {
     fn former_primary(&mut self, snapshot: &Snapshot) -> Option<FormerPrimary> {
         let now = Utc::now();
         let former = self.followed.see(&snapshot.server, &self.store, now);
-        let handed_on = former.and_then(|former| {
-            if let Some(former) = &former {
-                self.store.hand_findings_on(&former.names, &self.name, now)?;
-            }
-            Ok(former)
-        });
-        handed_on.unwrap_or_else(|error| {
-            tracing::error!(%error, "what is known of the primary before cannot be handed on");
+        let former = former.unwrap_or_else(|error| {
+            tracing::error!(%error, "what is known of the primary before cannot be read");
             None
-        })
+        })?;
+        if let Err(error) = self.store.hand_findings_on(&former.names, &self.name, now) {
+            tracing::error!(%error, "what is known of the findings of the primary before cannot be handed on");
+        }
+        Some(former)
     }
 
     /// The other name of the server that tells of it, where there is one.

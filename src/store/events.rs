@@ -53,18 +53,20 @@ impl Store {
 
     /// How often findings of each rule opened, as far back as events are kept.
     pub fn rule_firings(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        self.rule_events(EventKind::Opened)
+        self.rule_events(EventKind::Opened, "")
     }
 
     /// How often people said of findings of each rule that they are no problem, as far back as events are kept.
     pub fn rule_false_positives(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        self.rule_events(EventKind::MarkedFalsePositive)
+        self.rule_events(EventKind::MarkedFalsePositive, "AND actor IS NOT NULL")
     }
 
-    fn rule_events(&self, kind: EventKind) -> Result<Vec<(String, u64)>, StoreError> {
+    fn rule_events(&self, kind: EventKind, which: &str) -> Result<Vec<(String, u64)>, StoreError> {
         self.read(|tx| {
-            let sql = "SELECT rule, count(*) FROM event WHERE kind = ?1 GROUP BY rule ORDER BY rule";
-            rows(tx, sql, [kind.word()], |row| {
+            let sql = format!(
+                "SELECT rule, count(*) FROM event WHERE kind = ?1 {which} GROUP BY rule ORDER BY rule"
+            );
+            rows(tx, &sql, [kind.word()], |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
             })
         })

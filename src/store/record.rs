@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Transaction, named_params, params};
 use super::Store;
 use super::error::StoreError;
 use super::events::append_event;
-use super::findings_before::take_up;
+use super::findings_before::{forget, take_up};
 use super::reconcile::{Known, Step, reconcile};
 use super::row::{
     FINDING_COLUMNS, FINDING_TABLES, finding, fingerprint, from_json, micros, stored, time, to_json, word,
@@ -42,9 +42,9 @@ pub(super) fn record(
     let mut events = Vec::new();
     for change in reconcile(&known, judgement, now) {
         let told = apply(tx, server, now, &change.fingerprint, &change.step)?;
-        if let Some(Told { kind, actor, comment }) = told {
-            let (actor, comment) = (actor.as_deref(), comment.as_deref());
-            events.push(append_event(tx, &change.fingerprint, kind, now, actor, comment)?);
+        if let Some(Told { kind, comment }) = told {
+            let comment = comment.as_deref();
+            events.push(append_event(tx, &change.fingerprint, kind, now, None, comment)?);
         }
     }
     write_outcomes(tx, server, now, &judgement.outcomes)?;
@@ -111,17 +111,12 @@ fn name_objects(
 /// What is told of a step.
 struct Told {
     kind: EventKind,
-    actor: Option<String>,
     comment: Option<String>,
 }
 
 impl From<EventKind> for Told {
     fn from(kind: EventKind) -> Self {
-        Self {
-            kind,
-            actor: None,
-            comment: None,
-        }
+        Self { kind, comment: None }
     }
 }
 
@@ -159,7 +154,7 @@ fn apply(
                 "UPDATE finding SET first_seen_at = ?2 WHERE fingerprint = ?1",
                 Some(micros(*since)),
             )?;
-            open(tx, fingerprint, EventKind::Opened).map(Some)
+            open(tx, now, fingerprint, claim, EventKind::Opened).map(Some)
         }
         Step::Refresh { claim, tell_severity } => {
             refresh(tx, at, fingerprint, claim)?;
@@ -167,7 +162,7 @@ fn apply(
         }
         Step::Reopen(claim) => {
             refresh(tx, at, fingerprint, claim)?;
-            open(tx, fingerprint, EventKind::Reopened).map(Some)
+            open(tx, now, fingerprint, claim, EventKind::Reopened).map(Some)
         }
         Step::Resolve(why) => {
             set_state(tx, fingerprint, State::Resolved, None, None)?;
@@ -185,7 +180,10 @@ fn apply(
             mark(SINCE, Some(micros(*since)))?;
             mark(SEEN, Some(at))
         }
-        Step::ForgetReopening => mark(SINCE, None),
+        Step::ForgetReopening => {
+            forget(tx, fingerprint)?;
+            mark(SINCE, None)
+        }
         Step::AwaitClear => mark(
             "UPDATE finding SET evidence_gone_since = ?2 WHERE fingerprint = ?1",
             Some(at),
@@ -194,30 +192,20 @@ fn apply(
 }
 
 /// Puts a finding into the state that it has when it is seen: open, or what it was on the server whose place this one took.
-fn open(tx: &Transaction<'_>, fingerprint: &Fingerprint, seen: EventKind) -> Result<Told, StoreError> {
-    let Some(before) = take_up(tx, fingerprint)? else {
+fn open(
+    tx: &Transaction<'_>,
+    now: DateTime<Utc>,
+    fingerprint: &Fingerprint,
+    claim: &Claim,
+    seen: EventKind,
+) -> Result<Told, StoreError> {
+    let Some(known) = take_up(tx, fingerprint, claim.severity, now)? else {
         set_state(tx, fingerprint, State::Open, None, None)?;
         return Ok(seen.into());
     };
-    let by = before.acknowledged_by.as_deref();
-    set_state(tx, fingerprint, before.state, by, before.snoozed_until)?;
-    tx.prepare_cached("UPDATE finding SET first_seen_at = min(first_seen_at, ?2) WHERE fingerprint = ?1")?
-        .execute(params![fingerprint.as_str(), micros(before.first_seen_at)])?;
-    let kind = match before.state {
-        State::Open | State::Resolved => seen,
-        State::Acknowledged => EventKind::Acknowledged,
-        State::Snoozed => EventKind::Snoozed,
-        State::FalsePositive => EventKind::MarkedFalsePositive,
-    };
     Ok(Told {
-        kind,
-        actor: before
-            .acknowledged_by
-            .filter(|_| before.state == State::Acknowledged),
-        comment: Some(format!(
-            "known of server {}, whose place this one took",
-            before.server
-        )),
+        kind: known.kind.unwrap_or(seen),
+        comment: Some(known.comment),
     })
 }
 

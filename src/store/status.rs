@@ -165,7 +165,7 @@ impl Store {
                          AND last_seen_at < ?1 AND NOT EXISTS (SELECT 1 FROM event WHERE event.fingerprint = finding.fingerprint)
                      LIMIT ?2)",
                 before,
-            )? + self.prune_findings_before(now)?,
+            )?,
             load_points: self.delete_in_chunks(
                 "DELETE FROM load_point WHERE (server, at) IN
                      (SELECT server, at FROM load_point WHERE at < ?1 LIMIT ?2)",

@@ -21,7 +21,7 @@ CREATE SEQUENCE by_hand MAXVALUE 100;
 SELECT setval('by_hand', 80);
 -- expect schema.sequence_exhaustion on public.t_id_seq saying ALTER SEQUENCE public.t_id_seq AS bigint
 -- expect schema.sequence_exhaustion on public.t_id_seq saying public.t.id (bigint)
--- expect schema.sequence_exhaustion on public.t_id_seq saying none of a smaller type: public.archive.id (numeric)
+-- expect schema.sequence_exhaustion on public.t_id_seq saying other columns, too: public.archive.id (numeric)
 -- expect schema.sequence_exhaustion on public.Down saying has used 97 % of its values
 -- expect schema.sequence_exhaustion on public.by_hand saying was set by hand
 -- expect schema.sequence_exhaustion on public.by_hand saying has used 80 % of its values

@@ -30,7 +30,7 @@ use crate::rules::{Found, Guards, Place, Rule, Scope, evidence, number};
 /// A sequence that cycles is left out. Where the column that takes the values is smallint or integer and ends no later than
 /// its sequence, the column must change: schema.int_key_overflow says so, and this rule is silent unless that one is switched
 /// off or ignored. An ignore of that one that names the column or its table is about both. Where several columns take the
-/// values, the one of the smallest type, which ends first, is told as the one that is fed, and the others beside it.
+/// values, the one of the smallest integer type, which ends first, is told as the one that is fed, and the others beside it.
 ///
 /// The rate is that of our last looks that are far enough apart; `check` has but one look and knows none. A load of data is
 /// fast and soon over, so that a rate counts only from `rate_min_share` on. A sequence whose last value may not be read is
@@ -371,7 +371,7 @@ fn claim(place: &Place<'_>, severity: Severity, way: &Way, sequence: &Sequence) 
 fn with_others(mut remedy: Remedy, others: &[String]) -> Remedy {
     if !others.is_empty() {
         remedy.caveats.push(format!(
-            "Its values go to other columns, too, none of a smaller type: {}. They and their clients must take such numbers \
+            "Its values go to other columns, too: {}. They and their clients must take such numbers \
              as well.",
             listed(others, others.len())
         ));
@@ -633,7 +633,7 @@ mod tests {
         let told = several.remedy.caveats.join(" ");
         assert!(
             told.contains("Its values go to public.t.id (bigint), which takes them")
-                && told.contains("none of a smaller type: public.archive.id (numeric)."),
+                && told.contains("Its values go to other columns, too: public.archive.id (numeric)."),
             "{told}"
         );
         let one = of(&[]);
