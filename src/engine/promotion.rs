@@ -32,6 +32,16 @@ pub(super) struct FormerPrimary {
 }
 
 impl FollowedPrimary {
+    /// What was known when the advisor ran last, by the servers as they were seen then: a standby may be promoted meanwhile.
+    pub(super) fn remembered(name: &str, all: Vec<ServerStatus>) -> Self {
+        let own = all.iter().find(|status| status.name == name);
+        let standby = own.and_then(|status| status.running.clone());
+        match standby.filter(|running| running.is_standby) {
+            Some(standby) => Self::default().following(standby, all),
+            None => Self::default(),
+        }
+    }
+
     /// Takes in who is looked at. Where this look is the first since the standby was promoted, gives the primary before.
     ///
     /// # Errors
@@ -42,22 +52,24 @@ impl FollowedPrimary {
         store: &Store,
         now: DateTime<Utc>,
     ) -> Result<Option<FormerPrimary>, StoreError> {
-        let before = std::mem::take(self);
         let Some(running) = server.running() else {
             return Ok(None);
         };
         if running.is_standby {
-            *self = before.following(running, store.servers()?);
+            let all = store.servers()?;
+            *self = std::mem::take(self).following(running, all);
             return Ok(None);
         }
-        // its own counters go on where it was not started again
-        let is_promoted = before.standby.as_ref().is_some_and(|standby| {
-            standby.system_identifier == running.system_identifier && standby.started_at == running.started_at
-        });
-        match is_promoted {
-            true => before.former(&running, store, now).map(Some),
-            false => Ok(None),
-        }
+        let is_promoted = self
+            .standby
+            .as_ref()
+            .is_some_and(|standby| standby.system_identifier == running.system_identifier);
+        let former = match is_promoted {
+            true => Some(self.former(&running, store, now)?),
+            false => None,
+        };
+        *self = Self::default();
+        Ok(former)
     }
 
     fn following(mut self, standby: RunningServer, all: Vec<ServerStatus>) -> Self {
@@ -86,10 +98,13 @@ impl FollowedPrimary {
             return Ok(FormerPrimary::default());
         }
         let names: Vec<String> = former.into_iter().map(|(name, _)| name.clone()).collect();
-        Ok(FormerPrimary {
-            idle_since: idle_since(&names, running, store, now)?,
-            names,
-        })
+        // what it counts itself began anew where it was started again
+        let standby = self.standby.as_ref();
+        let idle_since = match standby.is_some_and(|standby| standby.started_at == running.started_at) {
+            true => idle_since(&names, running, store, now)?,
+            false => IdleSince::default(),
+        };
+        Ok(FormerPrimary { names, idle_since })
     }
 }
 
@@ -353,10 +368,43 @@ mod tests {
         };
         assert_eq!(told_after(other_cluster, &promoted), unknown);
         let started_again = server(Some(2), 1);
+        assert_eq!(told_after(|_| (), &started_again), unknown);
+    }
+
+    #[test]
+    fn who_was_followed_is_known_after_a_restart_of_the_advisor_or_of_the_server() {
+        let store = watched();
+        record(&store, "reserve", &server(None, 500));
+        let names_after_restart = |promoted: &ServerFacts| {
+            let mut followed = FollowedPrimary::remembered("reserve", store.servers().unwrap());
+            let former = followed.see(promoted, &store, now()).unwrap();
+            assert_eq!(followed.see(promoted, &store, now()).unwrap(), None, "once");
+            former.map(|former| former.names)
+        };
+        let main = Some(vec!["main".to_owned()]);
+        assert_eq!(names_after_restart(&server(Some(2), 500)), main);
         assert_eq!(
-            told_after(|_| (), &started_again),
-            None,
-            "or another server under its name"
+            names_after_restart(&server(Some(2), 1)),
+            main,
+            "it was started again"
         );
+        assert_eq!(names_after_restart(&server(Some(3), 500)), Some(Vec::new()));
+        assert_eq!(names_after_restart(&server(None, 500)), None, "still a standby");
+        let other_cluster = ServerFacts {
+            system_identifier: Some("2".into()),
+            ..server(Some(2), 500)
+        };
+        assert_eq!(names_after_restart(&other_cluster), None);
+        // one that was a primary before took nobody's place
+        record(&store, "reserve", &server(Some(1), 500));
+        assert_eq!(names_after_restart(&server(Some(2), 500)), None);
+    }
+
+    #[test]
+    fn where_who_it_is_cannot_be_read_once_nothing_is_forgotten() {
+        let (store, mut followed) = (watched(), FollowedPrimary::default());
+        assert_eq!(told(&mut followed, &store, &server(None, 500)), None);
+        assert_eq!(told(&mut followed, &store, &ServerFacts::default()), None);
+        assert_eq!(told(&mut followed, &store, &server(Some(2), 500)), Some(both()));
     }
 }

@@ -55,6 +55,8 @@ pub struct Watch {
     advising: Option<Advising>,
     earlier_names: EarlierNames,
     followed: FollowedPrimary,
+    /// The names of the primary before, until what is known of its findings is handed on.
+    to_hand_on: Vec<String>,
     view_reads: KnownReads,
     index_days: IndexDays,
     status: ServerStatus,
@@ -76,10 +78,11 @@ impl Watch {
         let advising = advising(settings, &server, &rules, &store, stop)?;
         let mut observer = Observer::default();
         let known = store.index_usage(&settings.name)?;
-        let status = store
-            .servers()?
-            .into_iter()
-            .find(|status| status.name == settings.name);
+        let servers = store.servers()?;
+        let status = servers
+            .iter()
+            .find(|status| status.name == settings.name)
+            .cloned();
         observer.usages.remember(
             known.into_iter().map(remembered),
             status.as_ref().and_then(|status| status.last_seen_at),
@@ -119,7 +122,8 @@ impl Watch {
                 status.as_ref().and_then(|status| status.running.clone()),
                 Utc::now(),
             ),
-            followed: FollowedPrimary::default(),
+            followed: FollowedPrimary::remembered(&settings.name, servers),
+            to_hand_on: Vec::new(),
             view_reads: KnownReads::default(),
             index_days,
             status: status.unwrap_or_else(|| ServerStatus::unseen(&settings.name)),
@@ -370,13 +374,22 @@ impl Watch {
         let now = Utc::now();
         let former = self.followed.see(&snapshot.server, &self.store, now);
         let former = former.unwrap_or_else(|error| {
-            tracing::error!(%error, "what is known of the primary before cannot be read");
+            tracing::error!(%error, "what is known of the primary before cannot be read; the next look tries it again");
             None
-        })?;
-        if let Err(error) = self.store.hand_findings_on(&former.names, &self.name, now) {
-            tracing::error!(%error, "what is known of the findings of the primary before cannot be handed on");
+        });
+        if let Some(former) = &former {
+            self.to_hand_on.clone_from(&former.names);
         }
-        Some(former)
+        if !self.to_hand_on.is_empty() {
+            match self.store.hand_findings_on(&self.to_hand_on, &self.name, now) {
+                Ok(()) => self.to_hand_on.clear(),
+                Err(error) => {
+                    tracing::error!(%error, "what is known of the findings of the primary before cannot be handed on; the next \
+                                             look tries it again");
+                }
+            }
+        }
+        former
     }
 
     /// The other name of the server that tells of it, where there is one.

@@ -37,18 +37,23 @@ impl<T: HasOid> FromIterator<T> for ByOid<T> {
 
 impl<T: HasOid> ByOid<T> {
     /// Where the thing is, or where it would be.
-    fn place(&self, oid: u32) -> Result<usize, usize> {
+    fn search(&self, oid: u32) -> Result<usize, usize> {
         self.0.binary_search_by_key(&oid, T::oid)
+    }
+
+    /// Where the thing is.
+    pub fn place(&self, oid: u32) -> Option<usize> {
+        self.search(oid).ok()
     }
 
     /// The thing of that OID.
     pub fn get(&self, oid: u32) -> Option<&T> {
-        self.place(oid).ok().map(|place| &self.0[place])
+        self.place(oid).map(|place| &self.0[place])
     }
 
     /// The thing of that OID, to be changed.
     pub fn get_mut(&mut self, oid: u32) -> Option<&mut T> {
-        self.place(oid).ok().map(|place| &mut self.0[place])
+        self.place(oid).map(|place| &mut self.0[place])
     }
 
     /// The thing at a place in their order.
@@ -82,7 +87,7 @@ impl<T: HasOid> ByOid<T> {
         match is_last
             .then_some(self.0.len())
             .ok_or(())
-            .or(self.place(thing.oid()))
+            .or(self.search(thing.oid()))
         {
             Ok(place) if place == self.0.len() => self.0.push(thing),
             Ok(place) => self.0[place] = thing,
@@ -112,7 +117,7 @@ impl<T: HasOid> ByOid<T> {
     pub fn place_near(&self, expected: usize, oid: u32) -> Option<usize> {
         let is_at = |place: usize| self.0.get(place).is_some_and(|thing| thing.oid() == oid);
         let near = (expected..expected + 2).find(|place| is_at(*place));
-        near.or_else(|| self.place(oid).ok())
+        near.or_else(|| self.place(oid))
     }
 
     /// The thing at that place, which must be one that was found.

@@ -17,9 +17,9 @@ pub struct Catalog {
     /// Indexes of one table that are the same in everything but their name, in groups of two and more, at least one of which
     /// is attached to no other.
     pub alike: Vec<Vec<u32>>,
-    /// The places of indexes in the order of their tables, once somebody has asked for that.
+    /// The tables of indexes and the places of these, in the order of the tables, once somebody has asked for that.
     #[serde(skip)]
-    by_table: OnceLock<Vec<u32>>,
+    by_table: OnceLock<Vec<(u32, u32)>>,
     /// All of them, in the order of schemas and names, once somebody has asked for that.
     #[serde(skip)]
     by_name: OnceLock<Vec<Named>>,
@@ -114,14 +114,11 @@ impl Catalog {
         })
     }
 
-    fn table_of(&self, place: u32) -> Option<u32> {
-        self.indexes.at(place as usize).map(|facts| facts.table_oid)
-    }
-
-    fn places_by_table(&self) -> &[u32] {
+    fn places_by_table(&self) -> &[(u32, u32)] {
         self.by_table.get_or_init(|| {
-            let mut places: Vec<u32> = (0..self.indexes.len() as u32).collect();
-            places.sort_by_key(|place| self.table_of(*place));
+            let tables = self.indexes.values().map(|facts| facts.table_oid);
+            let mut places: Vec<(u32, u32)> = tables.zip(0..).collect();
+            places.sort_unstable();
             places
         })
     }
@@ -154,21 +151,21 @@ impl Catalog {
     /// The indexes of a table, by OID.
     pub fn indexes_of(&self, table_oid: u32) -> impl Iterator<Item = &IndexFacts> + Clone {
         let places = self.places_by_table();
-        let begin = places.partition_point(|place| self.table_of(*place) < Some(table_oid));
-        let places = &places[begin..];
-        let end = places.partition_point(|place| self.table_of(*place) <= Some(table_oid));
-        places[..end]
+        let begin = places.partition_point(|(table, _)| *table < table_oid);
+        let own = places[begin..]
             .iter()
-            .filter_map(|place| self.indexes.at(*place as usize))
+            .take_while(move |(table, _)| *table == table_oid);
+        own.filter_map(|(_, place)| self.indexes.at(*place as usize))
     }
 
     /// The indexes of each table that has some.
     pub fn indexes_by_table(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = &IndexFacts>)> {
-        let of_one_table = |a: &u32, b: &u32| self.table_of(*a) == self.table_of(*b);
-        let tables = self.places_by_table().chunk_by(of_one_table);
-        tables.filter_map(|places| {
-            let facts = |place: &u32| self.indexes.at(*place as usize);
-            Some((self.table_of(places[0])?, places.iter().filter_map(facts)))
+        let tables = self
+            .places_by_table()
+            .chunk_by(|(one, _), (other, _)| one == other);
+        tables.map(|places| {
+            let facts = |(_, place): &(u32, u32)| self.indexes.at(*place as usize);
+            (places[0].0, places.iter().filter_map(facts))
         })
     }
 }
@@ -211,6 +208,11 @@ impl HasOid for TableFacts {
 }
 
 impl TableFacts {
+    /// Its schema and name, by which tables are put in order.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.schema, &self.name)
+    }
+
     /// A storage parameter, as `autovacuum_enabled`.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options

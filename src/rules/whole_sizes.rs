@@ -6,9 +6,10 @@ use crate::model::catalog::Catalog;
 use crate::model::schema::Schema;
 use crate::model::unit::plural;
 
-/// What tables take on disk, by OID.
+/// What tables take on disk.
 pub struct WholeSizes {
-    bytes: HashMap<u32, f64>,
+    /// What each table takes without those that inherit from it, in the order of OIDs.
+    bytes: Vec<(u32, f64)>,
     /// The tables that inherit from each that has such, at all levels, as far as they take anything here.
     heirs: HashMap<u32, HashSet<u32>>,
     /// Which tables inherit from which is known.
@@ -25,32 +26,31 @@ impl WholeSizes {
                 .or_default()
                 .push(table.table_oid);
         }
-        let mut bytes = with_partitions(catalog);
+        let mut sizes = Self {
+            bytes: with_partitions(catalog),
+            heirs: HashMap::new(),
+            are_heirs_known: !schema.are_heirs_unread,
+        };
         let own = |parent: &u32| {
             let mut heirs = heirs(*parent, &children);
             // a foreign table has no rows to rewrite, and a temporary one is its session's own
-            heirs.retain(|oid| bytes.contains_key(oid));
+            heirs.retain(|oid| sizes.own_bytes(*oid).is_some());
             (*parent, heirs)
         };
-        let heirs: HashMap<u32, HashSet<u32>> = children.keys().map(own).collect();
-        let more = heirs.iter().map(|(parent, heirs)| {
-            let sizes = heirs.iter().filter_map(|oid| bytes.get(oid));
-            (*parent, sizes.sum::<f64>())
-        });
-        let more: Vec<(u32, f64)> = more.collect();
-        for (parent, more) in more {
-            *bytes.entry(parent).or_default() += more;
-        }
-        Self {
-            bytes,
-            heirs,
-            are_heirs_known: !schema.are_heirs_unread,
-        }
+        sizes.heirs = children.keys().map(own).collect();
+        sizes
+    }
+
+    fn own_bytes(&self, table_oid: u32) -> Option<f64> {
+        let place = self.bytes.binary_search_by_key(&table_oid, |(oid, _)| *oid);
+        place.ok().map(|place| self.bytes[place].1)
     }
 
     /// What a table takes with its TOAST, its indexes, its partitions, and the tables that inherit from it.
     pub fn bytes(&self, table_oid: u32) -> f64 {
-        self.bytes.get(&table_oid).copied().unwrap_or(0.0)
+        let heirs = self.heirs.get(&table_oid).into_iter().flatten();
+        let all = heirs.copied().chain([table_oid]);
+        all.filter_map(|oid| self.own_bytes(oid)).sum()
     }
 
     /// Whether a size tells how much would be rewritten: not where it is unknown what inherits from the table.
@@ -78,8 +78,8 @@ impl WholeSizes {
     }
 }
 
-/// What each table takes without those that inherit from it.
-fn with_partitions(catalog: &Catalog) -> HashMap<u32, f64> {
+/// What each table takes without those that inherit from it, in the order of OIDs.
+fn with_partitions(catalog: &Catalog) -> Vec<(u32, f64)> {
     let tables = &catalog.tables;
     // a TOAST table counts as the one that it belongs to
     let of_tables = tables
@@ -87,14 +87,24 @@ fn with_partitions(catalog: &Catalog) -> HashMap<u32, f64> {
         .map(|table| (table.toast_of.unwrap_or(table.oid), table.size_bytes));
     let indexes = catalog.indexes.values();
     let of_indexes = indexes.map(|index| (index.table_oid, index.size_bytes));
-    let mut sizes: HashMap<u32, f64> = HashMap::new();
+    let mut sizes = vec![0.0; tables.len()];
+    // what belongs to one table lies mostly together
+    let mut last = 0;
     for (oid, bytes) in of_tables.chain(of_indexes) {
-        let top = tables.get(oid).and_then(|table| table.partition_of);
-        for counted in [Some(oid), top.filter(|top| *top != oid)].into_iter().flatten() {
-            *sizes.entry(counted).or_default() += bytes.max(0.0);
+        let Some(place) = tables.place_near(last, oid) else {
+            continue;
+        };
+        last = place;
+        sizes[place] += bytes.max(0.0);
+        let top = tables.at(place).and_then(|table| table.partition_of);
+        if let Some(top) = top.filter(|top| *top != oid).and_then(|top| tables.place(top)) {
+            sizes[top] += bytes.max(0.0);
         }
     }
-    sizes
+    let all = tables.values().zip(sizes);
+    all.filter(|(table, _)| table.toast_of.is_none())
+        .map(|(table, bytes)| (table.oid, bytes))
+        .collect()
 }
 
 /// The tables that inherit from one, and those that inherit from these, each once.

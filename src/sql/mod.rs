@@ -50,8 +50,8 @@ pub use twin::select_twin;
 pub use unique::unique_columns;
 pub use untyped::{Objection, with_types};
 
-use std::collections::BTreeMap;
-use std::sync::RwLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, RwLock};
 
 use crate::limits;
 use crate::model::snapshot::{StatementKind, StatementText};
@@ -77,7 +77,7 @@ pub struct ParseError(String);
 /// bare that are keywords and not reserved, as `name` and `value`.
 pub fn is_reserved(word: &str) -> bool {
     /// The same few names are asked for again and again.
-    static KNOWN: RwLock<BTreeMap<String, bool>> = RwLock::new(BTreeMap::new());
+    static KNOWN: LazyLock<RwLock<HashMap<String, bool>>> = LazyLock::new(RwLock::default);
     const NAMES: usize = 10_000;
     if let Some(known) = KNOWN.read().ok().and_then(|known| known.get(word).copied()) {
         return known;

@@ -1,8 +1,8 @@
 //! What a text says, remembered: rules ask the same of the same texts at every look, and to parse one takes a hundred times
 //! as long as to find it again. Only what was asked is kept, under a hash of the text.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, RwLock};
 
 use super::index_keys::{self, IndexKeys};
 use super::names::{Command, Name};
@@ -13,15 +13,18 @@ const TEXTS: usize = 20_000;
 /// Bytes of a hash: no two texts that anybody can make have the same.
 const KEY_BYTES: usize = 16;
 
+/// Answers by the hashes of their texts.
+type Answers<T> = HashMap<[u8; KEY_BYTES], Option<Arc<T>>>;
+
 /// The answers to one question.
 struct Remembered<T> {
-    known: RwLock<BTreeMap<[u8; KEY_BYTES], Option<Arc<T>>>>,
+    known: LazyLock<RwLock<Answers<T>>>,
 }
 
 impl<T> Remembered<T> {
     const fn new() -> Self {
         Self {
-            known: RwLock::new(BTreeMap::new()),
+            known: LazyLock::new(RwLock::default),
         }
     }
 
@@ -68,10 +71,26 @@ pub fn tables(text: &str) -> Option<Arc<NamedTables>> {
     })
 }
 
-/// See [`index_keys::index_keys`].
+/// See [`index_keys::index_keys`]. What an index is called, and its table, is not asked here: most databases have many more
+/// indexes than ways to index.
 pub fn index_keys(definition: &str) -> Option<Arc<IndexKeys>> {
     static KNOWN: Remembered<IndexKeys> = Remembered::new();
-    KNOWN.of(definition, index_keys::index_keys)
+    let nameless = nameless(definition);
+    KNOWN.of(nameless.as_deref().unwrap_or(definition), index_keys::index_keys)
+}
+
+/// The definition of an index with other names in the place of its own and its table's; none where those are not bare.
+fn nameless(definition: &str) -> Option<String> {
+    let (head, held) = definition.split_once(" USING ")?;
+    let (kind, names) = match head.strip_prefix("CREATE UNIQUE INDEX ") {
+        Some(names) => ("CREATE UNIQUE", names),
+        None => ("CREATE", head.strip_prefix("CREATE INDEX ")?),
+    };
+    let (index, table) = names.split_once(" ON ")?;
+    let table = table.strip_prefix("ONLY ").unwrap_or(table);
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let are_bare = index.chars().all(is_of_name) && table.chars().all(|c| is_of_name(c) || c == '.');
+    are_bare.then(|| format!("{kind} INDEX i ON t USING {held}"))
 }
 
 /// See [`shape::key_lookup`].
@@ -136,5 +155,38 @@ mod tests {
             known.of(&format!("text {number}"), |_| Some(number));
         }
         assert!(known.known.read().unwrap().len() <= TEXTS);
+    }
+
+    #[test]
+    fn indexes_that_differ_by_their_names_alone_are_read_once() {
+        let keys = |definition: &str| index_keys(definition).unwrap();
+        let one = keys("CREATE INDEX a_at ON public.a USING btree (at DESC) WHERE (at > 0)");
+        let other = keys("CREATE INDEX b_at ON ONLY shop.b USING btree (at DESC) WHERE (at > 0)");
+        assert!(Arc::ptr_eq(&one, &other));
+        for (another, is_alike) in [
+            (
+                "CREATE UNIQUE INDEX a_at ON public.a USING btree (at DESC) WHERE (at > 0)",
+                false,
+            ),
+            (
+                "CREATE INDEX a_at ON public.a USING btree (at) WHERE (at > 0)",
+                false,
+            ),
+            (
+                "CREATE INDEX \"a USING b\" ON public.a USING btree (at DESC) WHERE (at > 0)",
+                true,
+            ),
+            (
+                "CREATE INDEX \" ON \" ON \"USING\".\" USING \" USING btree (at DESC) WHERE (at > 0)",
+                true,
+            ),
+        ] {
+            assert!(!Arc::ptr_eq(&one, &keys(another)), "{another}");
+            assert_eq!(one == keys(another), is_alike, "{another}");
+        }
+        assert_eq!(
+            index_keys("CREATE INDEX a; DROP TABLE b ON c USING btree (d)"),
+            None
+        );
     }
 }

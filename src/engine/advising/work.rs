@@ -424,7 +424,7 @@ mod tests {
         let (mut a, mut b) = (index(8, "a"), index(9, "b"));
         b.shape.clone_from(&a.shape);
         (a.size_bytes, b.size_bytes) = (9e9, 1.0);
-        let mut unique = index(10, "unique");
+        let mut unique = index(10, "code");
         unique.is_unique = true;
         let mut observed = database(vec![
             a,
@@ -436,7 +436,14 @@ mod tests {
             index(14, "prefix"),
         ]);
         let indexes = &mut std::sync::Arc::make_mut(&mut observed.databases[0].catalog).indexes;
-        for (oid, keys) in [(11, "idle"), (12, "longer, b"), (13, "used"), (14, "longer")] {
+        let definitions = [
+            (10, "code"),
+            (11, "idle"),
+            (12, "longer, b"),
+            (13, "used"),
+            (14, "longer"),
+        ];
+        for (oid, keys) in definitions {
             let facts = indexes.get_mut(oid).unwrap();
             let definition = format!("CREATE INDEX {} ON public.t USING btree ({keys})", facts.name);
             facts.definition = Some(definition.into());

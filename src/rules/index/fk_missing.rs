@@ -104,25 +104,26 @@ impl Rule for FkMissing {
             if whole.size_bytes() <= self.min_size.bytes as f64 {
                 continue;
             }
-            let is_served = known.is_served_by_definition(key);
             let untold = match (whole.rows() == 0.0, known.is_being_indexed(&whole)) {
                 (true, _) => ROWS_UNKNOWN,
                 (_, true) => BEING_INDEXED,
                 _ if whole.rows() < self.min_rows as f64 => continue,
                 _ if known.are_parts_indexed(key, &whole) || known.is_over_all_that_refer(key) => continue,
-                _ if is_served == Some(true) => continue,
-                // of one look alone nothing more comes
-                _ if is_served.is_none() && !place.observation.single_look => UNREAD,
-                _ => match known.worth_to_statements(key, table) {
-                    None if !place.observation.single_look => TO_BE_ASKED,
-                    Some(Worth::Nearly) => NEARLY,
-                    Some(Worth::Told) => continue,
-                    None | Some(Worth::Nothing) => {
-                        let parent = database.catalog.tables.get(key.referenced_oid);
-                        let deleted = parent.and_then(|table| deleted(&wholes.get(table)));
-                        missing.push((self.severity(&whole, deleted), key, whole));
-                        continue;
-                    }
+                _ => match known.is_served_by_definition(key) {
+                    Some(true) => continue,
+                    // of one look alone nothing more comes
+                    None if !place.observation.single_look => UNREAD,
+                    _ => match known.worth_to_statements(key, table) {
+                        None if !place.observation.single_look => TO_BE_ASKED,
+                        Some(Worth::Nearly) => NEARLY,
+                        Some(Worth::Told) => continue,
+                        None | Some(Worth::Nothing) => {
+                            let parent = database.catalog.tables.get(key.referenced_oid);
+                            let deleted = parent.and_then(|table| deleted(&wholes.get(table)));
+                            missing.push((self.severity(&whole, deleted), key, whole));
+                            continue;
+                        }
+                    },
                 },
             };
             found.undecided.push(subject(key, table));
@@ -134,12 +135,14 @@ impl Rule for FkMissing {
             by_severity.then_with(|| (one.name(), &a.name).cmp(&(other.name(), &b.name)))
         });
         for (severity, key, whole) in &missing {
-            let parent = database.catalog.tables.get(key.referenced_oid);
-            let parent = parent.map(|table| wholes.get(table));
             found.claim_worst_first(
                 place,
                 || subject(key, whole.table),
-                || claim(place, &known, *severity, key, (whole, parent.as_ref())),
+                || {
+                    let parent = database.catalog.tables.get(key.referenced_oid);
+                    let parent = parent.map(|table| wholes.get(table));
+                    claim(place, &known, *severity, key, (whole, parent.as_ref()))
+                },
             );
         }
         Ok(found)

@@ -203,8 +203,23 @@ impl Links {
         Self { lookup, tables }
     }
 
+    /// Whether a text may name a table that leads to the looked-up one: most do not, which is seen without parsing them.
+    fn may_be_named_in(&self, text: &str) -> bool {
+        let Some(tables) = &self.tables else {
+            return true;
+        };
+        let text = text.to_ascii_lowercase();
+        // quotes are doubled within quotes, and what letters become in lower case depends on the encoding
+        let is_plain = |name: &str| name.is_ascii() && !name.contains('"');
+        let is_spelled = |name: &str| !is_plain(name) || text.contains(&name.to_ascii_lowercase());
+        text.contains("u&\"") || tables.iter().any(|(_, table)| is_spelled(table))
+    }
+
     /// Whether a statement reads a table that leads to the looked-up one.
     fn lead_to(&self, text: &str) -> bool {
+        if !self.may_be_named_in(text) {
+            return false;
+        }
         let Some(names) = remembered::tables(text) else {
             return false;
         };
@@ -424,6 +439,19 @@ mod tests {
             0,
             "several rows each time"
         );
+    }
+
+    #[test]
+    fn a_table_is_found_however_it_is_spelled() {
+        for list in [
+            "SELECT * FROM ORDERS WHERE day = $1",
+            "SELECT * FROM public.\"orders\" WHERE day = $1",
+            "SELECT * FROM U&\"order\\0073\" WHERE day = $1",
+        ] {
+            assert_eq!(count((CHILD, 500, 0.9), (list, 100, 500), true), 1, "{list}");
+        }
+        let other = "SELECT * FROM tags WHERE note = 'orders'";
+        assert_eq!(count((CHILD, 500, 0.9), (other, 100, 500), true), 0);
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn switched_off(database: &DatabaseObservation) -> Vec<(&TableFacts, Vec<Part<'_
         parts.sort_by(|a, b| {
             b.rows
                 .total_cmp(&a.rows)
-                .then_with(|| subject(a.table).cmp(&subject(b.table)))
+                .then_with(|| a.table.names().cmp(&b.table.names()))
         });
     }
     tables
@@ -165,7 +165,7 @@ impl Rule for Disabled {
         }
         claims.sort_by(|(a, of_a, a_parts), (b, of_b, b_parts)| {
             let by_rows = b.cmp(a).then(all_rows(b_parts).total_cmp(&all_rows(a_parts)));
-            by_rows.then_with(|| subject(of_a).cmp(&subject(of_b)))
+            by_rows.then_with(|| of_a.names().cmp(&of_b.names()))
         });
         for (severity, table, parts) in claims {
             found.claim_worst_first(place, || subject(table), || claim(place, severity, table, &parts));

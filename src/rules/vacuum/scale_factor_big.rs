@@ -62,6 +62,8 @@ impl Default for ScaleFactorBig {
 }
 
 const SCALE: &str = "autovacuum_vacuum_scale_factor";
+const BASE: &str = "autovacuum_vacuum_threshold";
+const CEILING: &str = "autovacuum_vacuum_max_threshold";
 /// Where the threshold is no larger than this scale factor would make it, nothing is said.
 const SMALL: f64 = 0.05;
 
@@ -92,6 +94,23 @@ fn proposed(rows: f64) -> &'static str {
     }
 }
 
+/// What a database's server says of autovacuum, for tables that have no parameters of their own.
+struct ServersOwn {
+    scale: f64,
+    base: Option<f64>,
+    ceiling: Option<f64>,
+}
+
+impl ServersOwn {
+    fn of(server: &ServerFacts, scale: f64) -> Self {
+        Self {
+            scale,
+            base: server.setting_number(BASE),
+            ceiling: server.setting_number(CEILING),
+        }
+    }
+}
+
 /// Autovacuum's formula with the parameters of one table.
 struct Formula {
     scale: f64,
@@ -101,13 +120,13 @@ struct Formula {
 }
 
 impl Formula {
-    fn of(server: &ServerFacts, table: &TableFacts, servers_scale: f64) -> Self {
+    fn of(table: &TableFacts, servers: &ServersOwn) -> Self {
         let own = |name: &str| table.option(name).and_then(|value| value.parse::<f64>().ok());
-        let in_force = |name: &str| own(name).or_else(|| server.setting_number(name));
+        let ceiling = own(CEILING).or(servers.ceiling);
         Self {
-            scale: own(SCALE).unwrap_or(servers_scale),
-            base: in_force("autovacuum_vacuum_threshold").unwrap_or(50.0),
-            ceiling: in_force("autovacuum_vacuum_max_threshold").filter(|ceiling| *ceiling >= 0.0),
+            scale: own(SCALE).unwrap_or(servers.scale),
+            base: own(BASE).or(servers.base).unwrap_or(50.0),
+            ceiling: ceiling.filter(|ceiling| *ceiling >= 0.0),
         }
     }
 
@@ -130,13 +149,13 @@ fn largest_first(tables: Parts<'_>) -> Vec<(&TableFacts, Vec<Part<'_>>)> {
     for (_, parts) in &mut tables {
         parts.sort_by(|a, b| {
             let by_rows = b.rows.total_cmp(&a.rows);
-            by_rows.then_with(|| subject(a.table).cmp(&subject(b.table)))
+            by_rows.then_with(|| a.table.names().cmp(&b.table.names()))
         });
     }
     let most = |parts: &[Part<'_>]| parts.first().map_or(0.0, |part| part.rows);
     tables.sort_by(|(a, a_parts), (b, b_parts)| {
         let by_rows = most(b_parts).total_cmp(&most(a_parts));
-        by_rows.then_with(|| subject(a).cmp(&subject(b)))
+        by_rows.then_with(|| a.names().cmp(&b.names()))
     });
     tables
 }
@@ -159,11 +178,12 @@ impl Rule for ScaleFactorBig {
         let Ok(servers_scale) = setting.value.parse::<f64>() else {
             return Err(Unknown::because(format!("{SCALE} is no number")));
         };
+        let servers = ServersOwn::of(&place.observation.server, servers_scale);
         let catalog = &database.catalog;
         let mut uncounted: BTreeMap<u32, &TableFacts> = BTreeMap::new();
         let mut tables = Parts::new();
         for table in catalog.tables.values().filter(|table| is_judged(table)) {
-            let formula = Formula::of(&place.observation.server, table, servers_scale);
+            let formula = Formula::of(table, &servers);
             let (rows, is_uncounted) = rows(database, table);
             let top = top(catalog, table);
             match self.part(place.observation.now, database, table, &formula, rows) {

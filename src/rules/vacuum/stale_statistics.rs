@@ -131,7 +131,7 @@ impl Rule for StaleStatistics {
         claims.sort_by(|(a, of_a), (b, of_b)| {
             let by_severity = b.severity.cmp(&a.severity);
             let by_times = by_severity.then(b.times().total_cmp(&a.times()));
-            by_times.then_with(|| subject(of_a.table).cmp(&subject(of_b.table)))
+            by_times.then_with(|| of_a.table.names().cmp(&of_b.table.names()))
         });
         for (worst, judged) in claims {
             found.claim_worst_first(

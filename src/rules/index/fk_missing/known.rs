@@ -1,7 +1,5 @@
 //! The indexes of a database, as far as foreign keys are concerned: which serve one, and what is said of them elsewhere.
 
-use std::collections::HashSet;
-
 use crate::model::advice::Rehearsals;
 use crate::model::catalog::{IndexFacts, TableFacts};
 use crate::model::observation::DatabaseObservation;
@@ -161,24 +159,24 @@ pub(super) fn serves(facts: &IndexFacts, key: &ForeignKey) -> bool {
     };
     keys.predicate.is_none()
         && match keys.method.as_str() {
-            "btree" | "hash" => begins_with(facts, key.looked_up_columns()),
-            "gist" => key.is_temporal && begins_with(facts, &key.columns),
+            "btree" | "hash" => begin_with(&keys, key.looked_up_columns()),
+            "gist" => key.is_temporal && begin_with(&keys, &key.columns),
             _ => false,
         }
 }
 
 /// Whether the first keys of an index are these columns, in any order.
 fn begins_with(facts: &IndexFacts, columns: &[String]) -> bool {
-    let Some(index) = facts.definition.as_deref().and_then(index_keys) else {
-        return false;
+    let keys = facts.definition.as_deref().and_then(index_keys);
+    keys.is_some_and(|keys| begin_with(&keys, columns))
+}
+
+/// The same of one whose definition was read.
+fn begin_with(index: &IndexKeys, columns: &[String]) -> bool {
+    let first = &index.keys[..index.keys.len().min(columns.len())];
+    let is_first = |column: &String| {
+        let quoted = quote_identifier(column);
+        first.iter().any(|key| key.text == quoted)
     };
-    let first: HashSet<&str> = index
-        .keys
-        .iter()
-        .take(columns.len())
-        .map(|key| key.text.as_str())
-        .collect();
-    columns
-        .iter()
-        .all(|column| first.contains(quote_identifier(column).as_str()))
+    columns.iter().all(is_first)
 }
