@@ -57,10 +57,7 @@ mod tests {
 
     #[test]
     fn password_file() {
-        let path = file(
-            "pass",
-            "# c\nh:*:a\\:b:*:one\nh:5432:*:login:t\\\\w\\:o:rest\nlocalhost:*:*:*:three\n",
-        );
+        let path = file("# c\nh:*:a\\:b:*:one\nh:5432:*:login:t\\\\w\\:o:rest\nlocalhost:*:*:*:three\n");
         let text = format!("passfile={} host=h,localhost dbname=a:b", path.display());
         let info = parsed(&text);
         assert_eq!(info.password, Some(Password::new("one")));

@@ -73,10 +73,7 @@ mod tests {
 
     #[test]
     fn precedence_and_service_file() {
-        let path = file(
-            "service",
-            "[other]\nuser=o\n[it]\n# c\nuser=s\ndbname=s\nport=3\n[x]\nhost=x\n",
-        );
+        let path = file("[other]\nuser=o\n[it]\n# c\nuser=s\ndbname=s\nport=3\n[x]\nhost=x\n");
         let path = path.to_str().unwrap();
         let pairs = [
             ("PGSERVICE", "it"),

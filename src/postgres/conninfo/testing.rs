@@ -1,8 +1,8 @@
 //! What the tests of this folder share.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::io::Write as _;
+
+use tempfile::TempPath;
 
 use super::{ConnInfo, Environment};
 
@@ -27,10 +27,9 @@ pub(super) fn error(text: &str) -> String {
     ConnInfo::parse(text, &environment(&[])).unwrap_err().to_string()
 }
 
-/// A file which only its owner may access, in a directory of its own.
-pub(super) fn file(test: &str, text: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("conninfo-{test}-{}", std::process::id()));
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    path
+/// A file which only its owner may access; it goes with what is given.
+pub(super) fn file(text: &str) -> TempPath {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.into_temp_path()
 }
