@@ -49,6 +49,8 @@ struct Question {
     standbys: Vec<String>,
     databases: Vec<(String, Arc<Catalog>)>,
     little: LittleUse,
+    /// What is older was done by a standby.
+    since: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 }
 
@@ -150,6 +152,7 @@ impl IndexDays {
             standbys: standbys.clone(),
             databases,
             little,
+            since: observation.primary_since,
             now,
         };
         self.running = Some(tokio::task::spawn_blocking(move || question.answer()));
@@ -174,9 +177,9 @@ impl Question {
     fn over_days(&self, database: &str, catalog: &Catalog) -> Result<OverDays, StoreError> {
         let asked = rarely_used::candidates(catalog);
         let here = (self.server.as_str(), database);
-        let known = self
-            .store
-            .use_over_days(here, &self.standbys, &asked, &self.little, self.now)?;
+        let known =
+            self.store
+                .use_over_days(here, &self.standbys, &asked, &self.little, (self.since, self.now))?;
         Ok(known.map_or(OverDays::Unknown, |days| OverDays::Known(Arc::new(days))))
     }
 }

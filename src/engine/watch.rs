@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::advising::{Advising, Planner};
@@ -287,6 +287,7 @@ impl Watch {
         if let Err(error) = standbys::add_with(&mut observation, known, Utc::now()) {
             tracing::error!(%error, "what standbys use cannot be read");
         }
+        observation.primary_since = self.primary_since(&observation);
         self.index_days.add_to(&mut observation, &self.store, Utc::now());
         observation.own_cost = Some(self.reckoning.observed(Utc::now(), seen.slowest_question));
         self.settings.tell_rules(&mut observation);
@@ -390,6 +391,20 @@ impl Watch {
             }
         }
         former
+    }
+
+    /// Since when it is the primary, where it was a standby before; the look before this one may have seen it as that.
+    fn primary_since(&self, observation: &Observation) -> Option<DateTime<Utc>> {
+        if observation.server.is_standby {
+            return None;
+        }
+        if self.status.is_standby == Some(true) {
+            return Some(observation.now);
+        }
+        self.store.primary_since(&self.name).unwrap_or_else(|error| {
+            tracing::error!(%error, "since when the server is the primary cannot be read");
+            None
+        })
     }
 
     /// The other name of the server that tells of it, where there is one.

@@ -54,6 +54,8 @@ pub struct Observation {
     pub replication: Result<Replication, Unknown>,
     /// The primary of this standby, if exactly one is watched and was seen of late.
     pub primary: Option<WatchedPrimary>,
+    /// Since when it is the primary, where it was a standby before: what was counted until then is not of a primary's statements.
+    pub primary_since: Option<DateTime<Utc>>,
     /// How databases found their blocks, over the last day or less.
     pub block_reads: Vec<BlockReads>,
     /// Standbys of this primary that are watched, too: how they use indexes is taken in.

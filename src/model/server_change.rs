@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -173,11 +173,30 @@ pub struct ServerChanges {
     seen: Option<Landmarks>,
     /// In the order in which they were seen.
     pub changes: Vec<ServerChange>,
+    /// Since when only a standby was seen, while one is.
+    #[serde(default)]
+    standby_since: Option<DateTime<Utc>>,
+    /// Since when it is the primary, where it was a standby before for longer than a failover takes.
+    #[serde(default)]
+    pub primary_since: Option<DateTime<Utc>>,
 }
+
+/// For so long a name may lead to a standby during a failover: what was seen before was the primary all the same.
+const FAILOVER: TimeDelta = TimeDelta::hours(1);
 
 impl ServerChanges {
     /// Adds what a look tells, and keeps so many, the newest.
     pub fn see(&mut self, now: DateTime<Utc>, seen: Landmarks, most: usize) {
+        match seen.is_standby {
+            Some(true) => _ = self.standby_since.get_or_insert(now),
+            Some(false) => {
+                let was_standby = self.standby_since.take();
+                if was_standby.is_some_and(|since| now - since > FAILOVER) {
+                    self.primary_since = Some(now);
+                }
+            }
+            None => {}
+        }
         let seen = match self.seen.take() {
             None => seen,
             Some(before) => {
@@ -194,7 +213,6 @@ impl ServerChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
@@ -287,5 +305,23 @@ mod tests {
         }
         let kept: Vec<DateTime<Utc>> = changes.changes.iter().map(|change| change.at).collect();
         assert_eq!(kept, [at(68), at(69)]);
+    }
+
+    #[test]
+    fn a_primary_that_was_a_standby_is_one_since_its_promotion() {
+        let mut changes = ServerChanges::default();
+        let mut see = |minute: i64, is_standby: Option<bool>| {
+            let seen = Landmarks { is_standby, ..seen() };
+            changes.see(at(minute), seen, 10);
+            let since = changes.primary_since;
+            since.map(|since| (since - at(0)).num_minutes())
+        };
+        assert_eq!(see(0, Some(false)), None, "it always was one");
+        assert_eq!(see(10, Some(true)), None);
+        assert_eq!(see(70, Some(false)), None, "a failover behind one name");
+        assert_eq!(see(80, Some(true)), None);
+        assert_eq!(see(110, None), None);
+        assert_eq!(see(141, Some(false)), Some(141));
+        assert_eq!(see(200, Some(false)), Some(141));
     }
 }

@@ -188,6 +188,7 @@ impl Observer {
                 .clone()
                 .ok_or_else(|| unread("prepared transactions")),
             replication: replication.ok_or_else(|| unread("replication")),
+            primary_since: None,
             block_reads: self.blocks.observe(snapshot, self.any_window),
             // whoever watches them, and whoever measures it, puts it in
             standbys_watched: WatchedStandbys::default(),

@@ -62,6 +62,7 @@ pub fn observation(statements: Vec<StatementDelta>, others_seconds: f64) -> Obse
         leading_wildcards: Default::default(),
         prepared_transactions: Ok(vec![]),
         replication: Ok(Replication::default()),
+        primary_since: None,
         block_reads: vec![],
         standbys_watched: WatchedStandbys::default(),
         primary: None,

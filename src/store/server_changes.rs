@@ -20,6 +20,15 @@ impl Store {
         let known: ServerChanges = self.read(|tx| read_fact(tx, server, CHANGES))?;
         Ok(known.changes)
     }
+
+    /// Since when a server is the primary, where it was a standby before for a while.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn primary_since(&self, server: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let known: ServerChanges = self.read(|tx| read_fact(tx, server, CHANGES))?;
+        Ok(known.primary_since)
+    }
 }
 
 /// Adds what a look tells.

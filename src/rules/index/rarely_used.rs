@@ -47,7 +47,8 @@ use counted::{Counted, Source, Totals, over_days};
 /// Scans and writes are those of the days that the advisor remembers, up to now, over resets and crashes: as many days as were
 /// looked at for nine tenths, if they are enough and the index is that old. Where they are not, while a standby cannot be seen
 /// or stands still, and in `check`, which remembers nothing, scans are totals since a known reset of statistics; an index that
-/// was made later may be judged too hard then. What was written since then is counted where that is known, else estimated from
+/// was made later may be judged too hard then. Of a standby that was promoted while it was watched nothing counts that is older:
+/// others used the indexes of its primary. What was written since then is counted where that is known, else estimated from
 /// what was written in the last hour or two. Source: PostgreSQL's chapter "The Cumulative Statistics System",
 /// pg_stat_all_indexes and pg_stat_all_tables.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -282,12 +283,18 @@ impl RarelyUsed {
             )
         })?;
         let now = place.observation.now;
+        let promoted_at = place.observation.primary_since.filter(|at| *at > since);
+        let since = promoted_at.unwrap_or(since);
         let missing = self.min_age.as_delta() - (now - since);
         if missing > TimeDelta::zero() {
             let days = (missing.num_hours() as f64 / 24.0).ceil().max(1.0);
             return Err(Unknown::because(format!(
-                "immature: needs {} without a reset of statistics",
-                plural(days as usize, "more day", "more days")
+                "immature: needs {} {}",
+                plural(days as usize, "more day", "more days"),
+                match promoted_at {
+                    Some(_) => "as the primary: what was counted before it was promoted is that of a standby",
+                    None => "without a reset of statistics",
+                }
             )));
         }
         Ok(Totals {
@@ -312,6 +319,12 @@ fn claim(place: &Place<'_>, rare: &Rare<'_>, verdict: &DropVerdict) -> Claim {
         )),
     }
     counted.source.guard(&mut guards);
+    let server = &place.observation.server;
+    let may_be_of_a_standby =
+        server.timeline.is_some_and(|timeline| timeline > 1) && counted.source != Source::Days;
+    if may_be_of_a_standby && place.observation.primary_since.is_none() {
+        guards.not_checked("when the server was promoted: until then its totals were those of a standby");
+    }
     verdict.guard(&mut guards);
     // what the server counts itself began at another time, and would contradict those days
     let evidence_sql = (counted.source != Source::Days).then(|| totals_sql(facts));
@@ -508,6 +521,39 @@ mod tests {
         let mut unknown = observed(10, 0, |_| ());
         unknown.databases[0].table_activity = Ok(vec![]);
         assert_eq!(count(&unknown), (0, 1));
+    }
+
+    #[test]
+    fn what_was_counted_on_a_standby_before_its_promotion_is_not_judged() {
+        let mut observed = observed(10, 1_000_000, |_| ());
+        observed.databases[0].counters_since = Some(days_ago(90));
+        assert_eq!(count(&observed), (1, 0));
+        observed.primary_since = Some(days_ago(10));
+        let reason = found::<RarelyUsed>(&observed).map(|_| ()).unwrap_err().reason;
+        assert!(
+            reason.starts_with("immature: needs 20 more days as the primary"),
+            "{reason}"
+        );
+        observed.primary_since = Some(days_ago(40));
+        let claim = &claims::<RarelyUsed>(&observed).unwrap()[0];
+        assert_eq!(
+            claim.evidence_window.map(|window| window.from),
+            Some(days_ago(40))
+        );
+    }
+
+    #[test]
+    fn of_totals_that_may_be_of_a_standby_that_is_said() {
+        let mut observed = observed(10, 1_000_000, |_| ());
+        let mut is_said = |timeline: Option<i64>, primary_since: Option<DateTime<Utc>>| {
+            (observed.server.timeline, observed.primary_since) = (timeline, primary_since);
+            let guards = &claims::<RarelyUsed>(&observed).unwrap()[0].guards;
+            guards.iter().any(|guard| guard.contains("was promoted"))
+        };
+        assert!(is_said(Some(2), None));
+        assert!(!is_said(Some(1), None));
+        assert!(!is_said(None, None));
+        assert!(!is_said(Some(2), Some(days_ago(30))), "when it was is known");
     }
 
     /// An index whose scans are counted anew since an hour ago, with what is remembered of so many days.

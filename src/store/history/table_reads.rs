@@ -43,7 +43,7 @@ impl Store {
                 let last = number.map(|number| last_read(tx, number, first_hour, &lately, now));
                 read_at.push(last.transpose()?.flatten());
             }
-            let days = Days::most(tx, place, now)?;
+            let days = Days::most(tx, place, None, now)?;
             Ok(TableReads {
                 watched_since: days.map(|days| days.window().from.max(time(first_hour * HOUR)).min(now)),
                 read_at,

@@ -30,17 +30,19 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// As many as there are of which enough was looked at.
+    /// As many as there are of which enough was looked at; none before `since`.
     pub(super) fn most(
         tx: &Transaction<'_>,
         place: i64,
+        since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<Option<Self>, StoreError> {
         let mut days = tx.prepare_cached(
-            "SELECT min(hour), sum(seconds) FROM history_hour WHERE place = ?1 AND hour <= ?2
+            "SELECT min(hour), sum(seconds) FROM history_hour WHERE place = ?1 AND hour <= ?2 AND hour > ?4
              GROUP BY hour / ?3 ORDER BY 1 DESC",
         )?;
-        let mut rows = days.query(params![place, micros(now) / HOUR, HOURS_OF_A_DAY])?;
+        let before = since.map_or(i64::MIN, |since| micros(since) / HOUR);
+        let mut rows = days.query(params![place, micros(now) / HOUR, HOURS_OF_A_DAY, before])?;
         let (mut seen_seconds, mut most) = (0.0, None);
         while let Some(row) = rows.next()? {
             seen_seconds += row.get::<_, f64>(1)?;
@@ -223,14 +225,14 @@ impl Store {
         standbys: &[String],
         asked: &[(&IndexFacts, &TableFacts)],
         little: &LittleUse,
-        now: DateTime<Utc>,
+        (since, now): (Option<DateTime<Utc>>, DateTime<Utc>),
     ) -> Result<Option<UseOverDays>, StoreError> {
         self.read(|tx| {
             let Some(place) = place::known(tx, here.0, Family::Index, here.1)? else {
                 return Ok(None);
             };
             let enough = |days: &Days| days.window().seconds() >= little.min_age.as_seconds();
-            let Some(days) = Days::most(tx, place, now)?.filter(enough) else {
+            let Some(days) = Days::most(tx, place, since, now)?.filter(enough) else {
                 return Ok(None);
             };
             let Some(mut everywhere) = Everywhere::over(tx, &days, here, standbys)? else {
@@ -347,7 +349,13 @@ mod tests {
             ..TableFacts::default()
         };
         store
-            .use_over_days(("main", "app"), &standbys, &[(&index, &table)], little, at(now))
+            .use_over_days(
+                ("main", "app"),
+                &standbys,
+                &[(&index, &table)],
+                little,
+                (None, at(now)),
+            )
             .unwrap()
     }
 
@@ -426,8 +434,28 @@ mod tests {
         assert_eq!(days.window.from, at(10 * DAY), "35 of 40 days are too few");
         assert_eq!(counted(&days).scans, 2 * 30 * LOOKS);
         assert!(told(&store, &[], 80 * DAY).is_none(), "nobody looks any more");
-        let other = store.use_over_days(("other", "app"), &[], &[], &ANY, at(40 * DAY));
+        let other = store.use_over_days(("other", "app"), &[], &[], &ANY, (None, at(40 * DAY)));
         assert!(other.unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_older_than_the_promotion_does_not_count() {
+        let store = Store::in_memory().unwrap();
+        look(&store, "main", 0..40 * DAY);
+        first_seen_at(&store, 0);
+        store.roll_up(at(40 * DAY)).unwrap();
+        let first = |since: Option<i64>| {
+            let when = (since.map(at), at(40 * DAY));
+            let days = store.use_over_days(("main", "app"), &[], &[], &ANY, when);
+            days.unwrap().map(|days| days.window.from)
+        };
+        assert_eq!(first(None), Some(at(0)));
+        assert_eq!(
+            first(Some(10 * DAY)),
+            Some(at(10 * DAY + HOURS)),
+            "the first look after it"
+        );
+        assert_eq!(first(Some(40 * DAY)), None);
     }
 
     #[test]
