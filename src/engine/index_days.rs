@@ -26,19 +26,36 @@ pub(super) struct IndexDays {
     is_first_turn: bool,
 }
 
+/// Whose use is added up.
+#[derive(Clone, PartialEq)]
+struct Whose {
+    /// The standbys that are watched, too.
+    standbys: Vec<String>,
+    /// What is older was done by a standby.
+    since: Option<DateTime<Utc>>,
+}
+
+impl Whose {
+    fn of(observation: &Observation) -> Self {
+        Self {
+            standbys: observation.standbys_watched.names.clone(),
+            since: observation.primary_since,
+        }
+    }
+}
+
 /// What is known of one database.
 struct Read {
     /// When it was asked for.
     at: DateTime<Utc>,
-    /// Whose scans are in it, too.
-    standbys: Vec<String>,
+    whose: Whose,
     told: OverDays,
 }
 
 impl Read {
-    fn is_fresh(&self, standbys: &[String], now: DateTime<Utc>) -> bool {
+    fn is_fresh(&self, whose: &Whose, now: DateTime<Utc>) -> bool {
         let age = now - self.at;
-        self.standbys == standbys && age >= TimeDelta::zero() && age < READ_EVERY
+        self.whose == *whose && age >= TimeDelta::zero() && age < READ_EVERY
     }
 }
 
@@ -46,17 +63,15 @@ impl Read {
 struct Question {
     store: Store,
     server: String,
-    standbys: Vec<String>,
+    whose: Whose,
     databases: Vec<(String, Arc<Catalog>)>,
     little: LittleUse,
-    /// What is older was done by a standby.
-    since: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 }
 
 /// What the store says of each database.
 struct Answer {
-    standbys: Vec<String>,
+    whose: Whose,
     databases: Vec<(String, OverDays)>,
 }
 
@@ -81,9 +96,9 @@ impl IndexDays {
         match answer {
             Ok(answer) => {
                 for (database, told) in answer.databases {
-                    // what was asked of other standbys meanwhile is asked again
+                    // what was asked of others meanwhile is asked again
                     let read = self.read.get_mut(&database);
-                    if let Some(read) = read.filter(|read| read.standbys == answer.standbys) {
+                    if let Some(read) = read.filter(|read| read.whose == answer.whose) {
                         read.told = told;
                     }
                 }
@@ -111,33 +126,33 @@ impl IndexDays {
         if !is_first_turn && self.running.is_none() && observation.standbys_watched.unseen == 0 {
             self.begin(observation, store, little, now);
         }
-        let standbys = &observation.standbys_watched.names;
+        let whose = Whose::of(observation);
         for database in &mut observation.databases {
             let read = self.read.get(&database.name);
             let told = read
-                .filter(|read| read.standbys == *standbys)
+                .filter(|read| read.whose == whose)
                 .map(|read| read.told.clone());
             database.use_over_days = told.unwrap_or(OverDays::Coming);
         }
     }
 
     fn begin(&mut self, observation: &Observation, store: &Store, little: LittleUse, now: DateTime<Utc>) {
-        let standbys = &observation.standbys_watched.names;
+        let whose = Whose::of(observation);
         let mut databases = Vec::new();
         for database in &observation.databases {
             let known = self.read.remove(&database.name);
             let told = match known {
-                Some(read) if read.is_fresh(standbys, now) => {
+                Some(read) if read.is_fresh(&whose, now) => {
                     self.read.insert(database.name.clone(), read);
                     continue;
                 }
                 // what is known is told until more is
-                Some(read) if read.standbys == *standbys => read.told,
+                Some(read) if read.whose == whose => read.told,
                 Some(_) | None => OverDays::Coming,
             };
             let read = Read {
                 at: now,
-                standbys: standbys.clone(),
+                whose: whose.clone(),
                 told,
             };
             self.read.insert(database.name.clone(), read);
@@ -149,10 +164,9 @@ impl IndexDays {
         let question = Question {
             store: store.clone(),
             server: observation.server.name.clone(),
-            standbys: standbys.clone(),
+            whose,
             databases,
             little,
-            since: observation.primary_since,
             now,
         };
         self.running = Some(tokio::task::spawn_blocking(move || question.answer()));
@@ -170,16 +184,17 @@ impl Question {
         });
         Answer {
             databases: databases.collect(),
-            standbys: self.standbys.clone(),
+            whose: self.whose.clone(),
         }
     }
 
     fn over_days(&self, database: &str, catalog: &Catalog) -> Result<OverDays, StoreError> {
         let asked = rarely_used::candidates(catalog);
         let here = (self.server.as_str(), database);
-        let known =
-            self.store
-                .use_over_days(here, &self.standbys, &asked, &self.little, (self.since, self.now))?;
+        let when = (self.whose.since, self.now);
+        let known = self
+            .store
+            .use_over_days(here, &self.whose.standbys, &asked, &self.little, when)?;
         Ok(known.map_or(OverDays::Unknown, |days| OverDays::Known(Arc::new(days))))
     }
 }
@@ -216,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_read_once_an_hour_and_anew_where_another_standby_is_watched() {
+    async fn it_is_read_once_an_hour_and_anew_where_another_standby_is_watched_or_one_is_promoted() {
         let store = Store::in_memory().unwrap();
         let mut days = IndexDays::new(Some(LITTLE));
         let mut observed = database(vec![index(9, "i")]);
@@ -234,6 +249,9 @@ mod tests {
         assert!(was_reading(&mut days).await);
         assert_eq!(told(&mut days, &mut observed, &store, 64), "unknown");
         assert!(!was_reading(&mut days).await);
+        observed.primary_since = Some(now());
+        assert_eq!(told(&mut days, &mut observed, &store, 65), "coming");
+        assert!(was_reading(&mut days).await);
         told(&mut days, &mut observed, &store, 30);
         assert!(was_reading(&mut days).await, "the clock was set back");
     }
